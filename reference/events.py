@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What kernel code does to the world around it, one method an event.
+
+The kernel layer calls these on every observer that overrides them, after the
+effect has taken place. Table pages are named by number, entries by their
+index in the arena, addresses and sizes are bytes, frames are page frame
+numbers.
+"""
+
+from typing import Final
+
+
+class Observer:
+    """Sees every event. The methods do nothing; override what you need."""
+
+    def walk_table(self, table: int, level: int) -> None:
+        """The software walker enters the table at index *table*."""
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        """An entry was written, plainly (``WRITE_ONCE``) or with release."""
+
+    def get(self, page: int, count: int) -> None:
+        """``get_page()``: *count* afterwards."""
+
+    def put(self, page: int, count: int) -> None:
+        """``put_page()``: *count* afterwards."""
+
+    def free(self, page: int, count: int) -> None:
+        """``free_page()``, which drops one reference: *count* afterwards."""
+
+    def free_exact(self, page: int, count: int) -> None:
+        """``free_pages_exact()``, once for each page."""
+
+    def alloc(self, page: int) -> None:
+        """One zeroed table page was taken; -1: there was none."""
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        """``alloc_pages_exact()``: *pages* in a row from *page*; -1: none."""
+
+    def page_count(self, page: int, count: int) -> None:
+        """``page_count()`` was asked."""
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        """``__kvm_tlb_flush_vmid()``."""
+
+    def dsb(self, domain: str) -> None:
+        """A data synchronization barrier."""
+
+    def isb(self) -> None:
+        """An instruction synchronization barrier."""
+
+    def dcache(self, pa: int, size: int) -> None:
+        """Data cache clean and invalidate to the point of coherency."""
+
+    def icache(self, pa: int, size: int) -> None:
+        """Instruction cache invalidation by address."""
+
+    def icache_all(self) -> None:
+        """Instruction cache invalidation of everything."""
+
+    def warn(self, label: str) -> None:
+        """A ``WARN_ON()`` fired: "in <function>" or a condition of the layer below."""
+
+    def lock(self, name: str) -> None:
+        """``mmu`` (spin lock), ``mmap`` or ``srcu`` was taken."""
+
+    def unlock(self, name: str) -> None:
+        """... and released."""
+
+    def resched(self) -> None:
+        """``cond_resched_lock()``: the lock may be dropped here."""
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""
+
+    def mc_pop(self, left: int) -> None:
+        """An object left a memory cache."""
+
+    def mc_free(self, objects: int) -> None:
+        """A memory cache gave its objects back."""
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        """``find_vma()``: the area found, or start -1."""
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        """Frame look-up; a negative *pfn* is one of the PFN errors."""
+
+    def pin(self, pfn: int) -> None:
+        """A look-up took a reference on a frame."""
+
+    def get_pfn(self, pfn: int) -> None:
+        """``kvm_get_pfn()``: one more reference."""
+
+    def release(self, pfn: int) -> None:
+        """``kvm_release_pfn_clean()``."""
+
+    def set_accessed(self, pfn: int) -> None:
+        """``kvm_set_pfn_accessed()``."""
+
+    def set_dirty(self, pfn: int) -> None:
+        """``kvm_set_pfn_dirty()``."""
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        """``kvm_is_transparent_hugepage()`` was asked."""
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        """``mark_page_dirty()``; *logged*: a bit was set."""
+
+    def rmb(self) -> None:
+        """``smp_rmb()``: the notifier sequence was sampled just before."""
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        """``mmu_notifier_retry()``."""
+
+    def seq(self, sequence: int, in_progress: int) -> None:
+        """A notifier changed the sequence or the count."""
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        """The host broke copy-on-write: *pages* from *hva* move to *pfn*."""
+
+    def host_update(self) -> None:
+        """The host changed its own page tables."""
+
+    def inject(self, what: str, address: int) -> None:
+        """An abort goes into the guest: ``dabt``, ``pabt`` or ``vabt``."""
+
+    def io(self, ipa: int) -> None:
+        """``io_mem_abort()``: the access goes to emulation."""
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        """User space is told of a poisoned page."""
+
+    def sea(self, ipa: int) -> None:
+        """A synchronous external abort was reported."""
+
+    def kvm_err(self) -> None:
+        """``kvm_err()`` logged a message."""
+
+    def kzalloc(self, ok: bool) -> None:
+        """A small allocation."""
+
+    def kfree(self) -> None:
+        """A small allocation was given back."""
+
+    def percpu(self, ok: bool) -> None:
+        """``alloc_percpu()``."""
+
+    def percpu_free(self) -> None:
+        """``free_percpu()``."""
+
+
+EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

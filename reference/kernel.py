@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/kvm/hyp/nvhe/tlb.c, arch/arm64/include/asm).
+"""What pgtable.c and mmu.c link against: pages, locks, barriers, TLB and cache maintenance.
+
+Kernel names are kept; a name that begins with two underscores carries two
+behind as well, since Python would mangle it otherwise. Every call that
+touches the world is an event (see `reference.events`).
+"""
+
+from typing import Final
+
+from .events import EVENT_NAMES, Observer
+from .machine.arena import BASE, Arena
+from .machine.granule import Granule
+from .machine.hardware import Hardware
+
+ENOENT: Final = 2
+E2BIG: Final = 7
+ENOEXEC: Final = 8
+EAGAIN: Final = 11
+ENOMEM: Final = 12
+EFAULT: Final = 14
+EEXIST: Final = 17
+EINVAL: Final = 22
+ERANGE: Final = 34
+
+KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE: Final = 40
+
+# cpus_have_const_cap()
+ARM64_HAS_STAGE2_FWB: Final = 1 << 0
+ARM64_HAS_CACHE_DIC: Final = 1 << 1
+ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
+# Not capabilities in the kernel, but asked the same way here.
+ICACHE_ALIASING: Final = 1 << 8
+ICACHE_VPIPT: Final = 1 << 9
+NO_VHE: Final = 1 << 10
+
+
+class kvm_mmu_memory_cache:
+    """``struct kvm_mmu_memory_cache``: objects are counted until one is taken."""
+
+    def __init__(self) -> None:
+        self.nobjs = 0
+
+
+class kvm_s2_mmu:
+    """``struct kvm_s2_mmu``: what a VMID names."""
+
+    def __init__(self, vmid: int = 1) -> None:
+        self.vmid = vmid
+
+
+class Kernel:
+    """The kernel around the code under test, on one machine.
+
+    :param granule: page size of host and guest
+    :param hardware: what TLB and cache maintenance acts on
+    :param caps: ARM64_HAS_... bits
+    """
+
+    def __init__(self, granule: Granule, hardware: Hardware, caps: int = 0) -> None:
+        self.granule = granule
+        self.hardware = hardware
+        self.arena: Arena = hardware.arena
+        self.words = self.arena.words
+        self.entries = granule.entries
+        self.caps = caps
+        self.counts: list[int] = []
+        # Locks held, in order; the mmu lock is the one that forbids sleeping.
+        self.locks: list[str] = []
+        # Allocations that still succeed; -1: all of them.
+        self.allocations_left = -1
+        self.small_allocations_left = -1
+        self.topup_gets = -1
+        # The kernel function that is walking tables, for reports.
+        self.walker = ""
+        self.observers: list[Observer] = []
+        self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
+        self.on_store: list[Observer] = self.on["store"]
+        self.on_get: list[Observer] = self.on["get"]
+        self.on_put: list[Observer] = self.on["put"]
+
+    def observe(self, observer: Observer) -> None:
+        """Send events to *observer* too: those whose methods it overrides."""
+        self.observers.append(observer)
+        for name in EVENT_NAMES:
+            if getattr(type(observer), name) is not getattr(Observer, name):
+                self.on[name].append(observer)
+
+    def cpus_have_const_cap(self, cap: int) -> bool:
+        return self.caps & cap != 0
+
+    def WARN_ON(self, condition: bool, where: str) -> bool:
+        """``WARN_ON()`` in the function *where*; returns the condition."""
+        if condition:
+            self.warn("in " + where)
+        return condition
+
+    def warn(self, label: str) -> None:
+        for o in self.on["warn"]:
+            o.warn(label)
+
+    def WRITE_ONCE(self, ptep: int, pte: int) -> None:
+        """``WRITE_ONCE(*ptep, pte)``"""
+        old = self.words[ptep]
+        self.words[ptep] = pte
+        for o in self.on_store:
+            o.store(ptep, old, pte, False)
+
+    def smp_store_release(self, ptep: int, pte: int) -> None:
+        """``smp_store_release(ptep, pte)``"""
+        old = self.words[ptep]
+        self.words[ptep] = pte
+        for o in self.on_store:
+            o.store(ptep, old, pte, True)
+
+    def walk_table(self, table: int, level: int) -> None:
+        for o in self.on["walk_table"]:
+            o.walk_table(table, level)
+
+    def dsb(self, domain: str) -> None:
+        for o in self.on["dsb"]:
+            o.dsb(domain)
+
+    def isb(self) -> None:
+        for o in self.on["isb"]:
+            o.isb()
+
+    def __pa__(self, va: int) -> int:
+        """``__pa()``: a pointer is an index of 64-bit words, the map is linear."""
+        return BASE + (va << 3)
+
+    def __va__(self, pa: int) -> int:
+        """``__va()``; of a guest frame a number that only `__pa__` understands."""
+        return (pa - BASE) >> 3
+
+    def virt_to_page(self, ptep: int) -> int:
+        """``virt_to_page()``: the number of the table page."""
+        return ptep // self.entries
+
+    def page_count(self, page: int) -> int:
+        count = self.counts[page]
+        for o in self.on["page_count"]:
+            o.page_count(page, count)
+        return count
+
+    def get_page(self, page: int) -> None:
+        count = self.counts[page] + 1
+        self.counts[page] = count
+        for o in self.on_get:
+            o.get(page, count)
+
+    def put_page(self, page: int) -> None:
+        count = self.counts[page] - 1
+        self.counts[page] = count
+        if count == 0:
+            self.arena.poison(page)
+        for o in self.on_put:
+            o.put(page, count)
+
+    def free_page(self, va: int) -> None:
+        """``free_page()``: drops one reference, frees at zero."""
+        page = va // self.entries
+        count = self.counts[page] - 1
+        self.counts[page] = count
+        if count == 0:
+            self.arena.poison(page)
+        for o in self.on["free"]:
+            o.free(page, count)
+
+    def _take_pages(self, pages: int) -> int:
+        if self.allocations_left == 0:
+            return -1
+        if self.allocations_left > 0:
+            self.allocations_left -= 1
+        first = self.arena.pages
+        self.arena.grow(pages)
+        self.counts.extend([1] * pages)
+        return first
+
+    def get_zeroed_page(self) -> int:
+        """``get_zeroed_page()``: index of its first word, or -1."""
+        page = self._take_pages(1)
+        for o in self.on["alloc"]:
+            o.alloc(page)
+        return page * self.entries if page >= 0 else -1
+
+    def alloc_pages_exact(self, size: int) -> int:
+        """``alloc_pages_exact()``: index of the first word, or -1."""
+        pages = size >> self.granule.page_shift
+        page = self._take_pages(pages)
+        for o in self.on["alloc_exact"]:
+            o.alloc_exact(page, pages)
+        return page * self.entries if page >= 0 else -1
+
+    def free_pages_exact(self, va: int, size: int) -> None:
+        first = va // self.entries
+        for page in range(first, first + (size >> self.granule.page_shift)):
+            self.counts[page] -= 1
+            count = self.counts[page]
+            if count == 0:
+                self.arena.poison(page)
+            for o in self.on["free_exact"]:
+                o.free_exact(page, count)
+
+    def kzalloc(self) -> bool:
+        """A small allocation; false where it fails."""
+        ok = self._small()
+        for o in self.on["kzalloc"]:
+            o.kzalloc(ok)
+        return ok
+
+    def alloc_percpu(self) -> bool:
+        ok = self._small()
+        for o in self.on["percpu"]:
+            o.percpu(ok)
+        return ok
+
+    def _small(self) -> bool:
+        if self.small_allocations_left == 0:
+            return False
+        if self.small_allocations_left > 0:
+            self.small_allocations_left -= 1
+        return True
+
+    def kfree(self) -> None:
+        for o in self.on["kfree"]:
+            o.kfree()
+
+    def free_percpu(self) -> None:
+        for o in self.on["percpu_free"]:
+            o.percpu_free()
+
+    def kvm_mmu_topup_memory_cache(self, mc: kvm_mmu_memory_cache, minimum: int) -> int:
+        """Fill *mc* to its capacity if it holds fewer than *minimum* objects.
+
+        May sleep. ``topup_gets`` limits how many objects it gets, once.
+
+        :returns: 0 or -ENOMEM
+        """
+        had = mc.nobjs
+        locked = "mmu" in self.locks
+        ret = 0
+        if had < minimum:
+            while mc.nobjs < KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE:
+                if self.topup_gets == 0:
+                    ret = 0 if mc.nobjs >= minimum else -ENOMEM
+                    break
+                if self.topup_gets > 0:
+                    self.topup_gets -= 1
+                mc.nobjs += 1
+            self.topup_gets = -1
+        for o in self.on["topup"]:
+            o.topup(minimum, had, mc.nobjs, ret, locked)
+        return ret
+
+    def kvm_mmu_free_memory_cache(self, mc: kvm_mmu_memory_cache) -> None:
+        objects = mc.nobjs
+        mc.nobjs = 0
+        for o in self.on["mc_free"]:
+            o.mc_free(objects)
+
+    def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
+        """Take an object; empty: a warning and an atomic allocation."""
+        if mc.nobjs:
+            mc.nobjs -= 1
+        else:
+            self.warn("cache-empty")
+        for o in self.on["mc_pop"]:
+            o.mc_pop(mc.nobjs)
+        return self.get_zeroed_page()
+
+    def lock(self, name: str) -> None:
+        """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``."""
+        if name == "mmu" and "mmu" in self.locks:
+            self.warn("lock-already-held")
+        elif name == "mmap" and "mmu" in self.locks:
+            self.warn("sleeping-call-under-lock")
+        self.locks.append(name)
+        for o in self.on["lock"]:
+            o.lock(name)
+
+    def unlock(self, name: str) -> None:
+        if name in self.locks:
+            self.locks.reverse()
+            self.locks.remove(name)
+            self.locks.reverse()
+        else:
+            self.warn("lock-not-held")
+        for o in self.on["unlock"]:
+            o.unlock(name)
+
+    def assert_spin_locked(self) -> None:
+        """``assert_spin_locked(&kvm->mmu_lock)``"""
+        if "mmu" not in self.locks:
+            self.warn("lock-not-held")
+
+    def cond_resched_lock(self) -> None:
+        """``cond_resched_lock(&kvm->mmu_lock)``: another actor may run here."""
+        for o in self.on["resched"]:
+            o.resched()
+
+    def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+        """Hypercall: dsb ishst; TLBI IPAS2E1IS; dsb ish; TLBI VMALLE1IS; dsb ish; isb.
+
+        Level 0 is no hint; without ARMv8.4-TTL no hint is passed on.
+        """
+        hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        self.hardware.tlbi_ipas2e1is(mmu.vmid, ipa & -4096, hint)
+        for o in self.on["tlbi_ipa"]:
+            o.tlbi_ipa(mmu.vmid, ipa, level)
+
+    def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
+        """Hypercall: dsb ishst; TLBI VMALLS12E1IS; dsb ish; isb."""
+        self.hardware.tlbi_vmalls12e1is(mmu.vmid)
+        for o in self.on["tlbi_vmid"]:
+            o.tlbi_vmid(mmu.vmid)
+
+    def __flush_dcache_area__(self, va: int, size: int) -> None:
+        """Clean and invalidate to the point of coherency, by kernel address."""
+        pa = BASE + (va << 3)
+        self.hardware.clean_and_invalidate(pa, size)
+        for o in self.on["dcache"]:
+            o.dcache(pa, size)
+
+    def invalidate_icache_range(self, va: int, size: int) -> None:
+        pa = BASE + (va << 3)
+        self.hardware.invalidate_icache(pa, size)
+        for o in self.on["icache"]:
+            o.icache(pa, size)
+
+    def __flush_icache_all__(self) -> None:
+        self.hardware.invalidate_icache_all()
+        for o in self.on["icache_all"]:
+            o.icache_all()

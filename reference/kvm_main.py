@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12: virt/kvm/kvm_main.c.
+"""The part of kvm_main.c that calls mmu.c: MMU notifiers, memory slots, the dirty log."""
+
+from .kernel import EEXIST, EINVAL, ENOENT
+from .kvm_host import (
+    KVM_DIRTY_LOG_INITIALLY_SET,
+    KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_READONLY,
+    KVM_MEMSLOT_INVALID,
+    kvm,
+    kvm_memory_slot,
+)
+from .machine.address_space import Listener
+from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
+
+
+class KvmMain(Listener):
+    """One VM's side of kvm_main.c; it listens to the host's address space.
+
+    :param kvm: the VM
+    :param mmu: the mmu.c under test
+    """
+
+    def __init__(self, kvm: kvm, mmu: Mmu) -> None:
+        self.kvm = kvm
+        self.mmu = mmu
+        self.k = mmu.k
+
+    def _seq(self) -> None:
+        for o in self.k.on["seq"]:
+            o.seq(self.kvm.mmu_notifier_seq, self.kvm.mmu_notifier_count)
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        """``kvm_mmu_notifier_invalidate_range_start()``"""
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        # Before the unlock: no fault may map from here on.
+        self.kvm.mmu_notifier_count += 1
+        self._seq()
+        if self.mmu.kvm_unmap_hva_range(self.kvm, start, end, blockable):
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+    def invalidate_range_end(self) -> None:
+        """``kvm_mmu_notifier_invalidate_range_end()``"""
+        self.k.lock("mmu")
+        self.kvm.mmu_notifier_seq += 1
+        self.kvm.mmu_notifier_count -= 1
+        self._seq()
+        self.k.unlock("mmu")
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        """``kvm_mmu_notifier_change_pte()``: the sequence moves, the count does not."""
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        self.kvm.mmu_notifier_seq += 1
+        self._seq()
+        if self.mmu.kvm_set_spte_hva(self.kvm, hva, pfn):
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+    def clear_flush_young(self, start: int, end: int) -> int:
+        """``kvm_mmu_notifier_clear_flush_young()``"""
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        young = self.mmu.kvm_age_hva(self.kvm, start, end)
+        if young:
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+        return young
+
+    def clear_young(self, start: int, end: int) -> int:
+        """``kvm_mmu_notifier_clear_young()``: no flush, on purpose."""
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        young = self.mmu.kvm_age_hva(self.kvm, start, end)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+        return young
+
+    def test_young(self, hva: int) -> int:
+        """``kvm_mmu_notifier_test_young()``"""
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        young = self.mmu.kvm_test_age_hva(self.kvm, hva)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+        return young
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        for o in self.k.on["cow"]:
+            o.cow(hva, pages, pfn)
+
+    def host_update(self) -> None:
+        for o in self.k.on["host_update"]:
+            o.host_update()
+
+    def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
+        """Slots are sorted by guest address, highest first."""
+        slots = [slot for slot in self.kvm.memslots if slot.id != memslot.id]
+        if change != KVM_MR_DELETE:
+            slots.append(memslot)
+        slots.sort(key=lambda slot: -slot.base_gfn)
+        self.kvm.memslots = slots
+
+    def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
+            # No fault maps into the slot from here on; then what is mapped goes.
+            slot = kvm_memory_slot(
+                old.id, old.base_gfn, old.npages, old.flags | KVM_MEMSLOT_INVALID, old.userspace_addr
+            )
+            slot.dirty_bitmap = old.dirty_bitmap
+            self.update_memslots(slot, KVM_MR_FLAGS_ONLY)
+            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, slot)
+
+        ret = self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
+        if ret:
+            if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
+                self.update_memslots(old, KVM_MR_FLAGS_ONLY)
+            return ret
+
+        self.update_memslots(new, change)
+        self.mmu.kvm_arch_commit_memory_region(self.kvm, new.id, new.flags, change)
+        return 0
+
+    def __kvm_set_memory_region__(
+        self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> int:
+        """KVM_SET_USER_MEMORY_REGION; *memory_size* 0 deletes the slot.
+
+        :returns: 0, -EINVAL, -EEXIST (overlap), or what the architecture says
+        """
+        page_mask = self.mmu.PAGE_SIZE - 1
+        if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
+            return -EINVAL
+        if memory_size & page_mask or guest_phys_addr & page_mask or userspace_addr & page_mask:
+            return -EINVAL
+
+        old = self.mmu.h.id_to_memslot(self.kvm, id)
+        if not memory_size:
+            if old is None:
+                return -EINVAL
+            return self.kvm_set_memslot(old, kvm_memory_slot(id, 0, 0, 0, 0), KVM_MR_DELETE)
+
+        new = kvm_memory_slot(
+            id, guest_phys_addr >> self.mmu.PAGE_SHIFT, memory_size >> self.mmu.PAGE_SHIFT, flags, userspace_addr
+        )
+        if old is None:
+            change = KVM_MR_CREATE
+        else:
+            if (
+                new.userspace_addr != old.userspace_addr
+                or new.npages != old.npages
+                or (new.flags ^ old.flags) & KVM_MEM_READONLY
+            ):
+                return -EINVAL
+            if new.base_gfn != old.base_gfn:
+                change = KVM_MR_MOVE
+            elif new.flags != old.flags:
+                change = KVM_MR_FLAGS_ONLY
+            else:
+                return 0
+            new.dirty_bitmap = old.dirty_bitmap
+
+        if change in (KVM_MR_CREATE, KVM_MR_MOVE):
+            for slot in self.kvm.memslots:
+                if slot.id != id and (
+                    new.base_gfn + new.npages > slot.base_gfn and new.base_gfn < slot.base_gfn + slot.npages
+                ):
+                    return -EEXIST
+
+        if not new.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            new.dirty_bitmap = None
+        elif new.dirty_bitmap is None:
+            new.dirty_bitmap = [0] * ((new.npages + 63) >> 6)
+            if self.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
+                for gfn in range(new.npages):
+                    new.dirty_bitmap[gfn >> 6] |= 1 << (gfn & 63)
+
+        return self.kvm_set_memslot(old, new, change)
+
+    def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
+        """KVM_GET_DIRTY_LOG.
+
+        :returns: 0 or -ENOENT, and the bitmap, 64 pages a word
+        """
+        memslot = self.mmu.h.id_to_memslot(self.kvm, id)
+        if memslot is None or memslot.dirty_bitmap is None:
+            return -ENOENT, []
+
+        dirty_bitmap = memslot.dirty_bitmap
+        if self.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE:
+            return 0, dirty_bitmap[:]
+
+        flush = False
+        snapshot = [0] * len(dirty_bitmap)
+        self.k.lock("mmu")
+        for i in range(len(dirty_bitmap)):
+            mask = dirty_bitmap[i]
+            if not mask:
+                continue
+
+            flush = True
+            dirty_bitmap[i] = 0
+            snapshot[i] = mask
+            self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, i * 64, mask)
+        self.k.unlock("mmu")
+
+        if flush:
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        return 0, snapshot
+
+    def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
+        """KVM_CLEAR_DIRTY_LOG: *bitmap* holds the pages from *first_page* on.
+
+        :returns: 0, -EINVAL, -ENOENT
+        """
+        if first_page & 63:
+            return -EINVAL
+        memslot = self.mmu.h.id_to_memslot(self.kvm, id)
+        if memslot is None or memslot.dirty_bitmap is None:
+            return -ENOENT
+        behind = memslot.npages - first_page
+        if first_page > memslot.npages or num_pages > behind or (num_pages < behind and num_pages & 63):
+            return -EINVAL
+
+        flush = False
+        self.k.lock("mmu")
+        for i in range((num_pages + 63) >> 6):
+            word = (first_page >> 6) + i
+            mask = bitmap[i] & memslot.dirty_bitmap[word]
+            if mask:
+                flush = True
+                memslot.dirty_bitmap[word] &= ~mask
+                self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, word * 64, mask)
+        self.k.unlock("mmu")
+
+        if flush:
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        return 0

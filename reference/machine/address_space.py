@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host process whose memory the guest sees: areas, and the frames behind them.
+
+The rules are those of tests/data/golden/vm/README.md. MMU notifiers are
+called as the host kernel does; who listens is a `Listener`.
+"""
+
+from typing import Final
+
+WRITABLE: Final = 1 << 0
+THP: Final = 1 << 1
+DEVICE: Final = 1 << 2
+POISON: Final = 1 << 3
+ABSENT: Final = 1 << 4
+
+
+class Vma:
+    """One area of user space.
+
+    :param huge_shift: log2 of the hugetlb page size, or 0
+    :param pgoff: first frame of a pfnmap area
+    """
+
+    def __init__(self, start: int, end: int, pfnmap: bool, huge_shift: int, pgoff: int) -> None:
+        self.start = start
+        self.end = end
+        self.pfnmap = pfnmap
+        self.huge_shift = huge_shift
+        self.pgoff = pgoff
+
+
+class Run:
+    """*npages* host pages from *hva* on, backed by frames from *pfn* on."""
+
+    def __init__(self, hva: int, npages: int, pfn: int, flags: int) -> None:
+        self.hva = hva
+        self.npages = npages
+        self.pfn = pfn
+        self.flags = flags
+
+
+class Listener:
+    """Who is told of changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        """Pages of [start, end) are about to change."""
+
+    def invalidate_range_end(self) -> None:
+        """... and have changed."""
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        """One page now is another frame."""
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        """Copy-on-write was broken."""
+
+    def host_update(self) -> None:
+        """The host's own tables changed."""
+
+
+class AddressSpace:
+    """Areas and backing of one host process.
+
+    :param page_shift: log2 of the page size
+    :param pmd_shift: log2 of the size of a transparent huge page
+    :param next_pfn: where the frames for copies are taken from, counting up
+    """
+
+    def __init__(self, page_shift: int, pmd_shift: int, next_pfn: int) -> None:
+        self.page_shift = page_shift
+        self.pmd_shift = pmd_shift
+        self.next_pfn = next_pfn
+        self.vmas: list[Vma] = []
+        self.runs: list[Run] = []
+        self.listener = Listener()
+
+    def find_vma(self, hva: int) -> Vma | None:
+        """The first area that ends above *hva*."""
+        found: Vma | None = None
+        for vma in self.vmas:
+            if vma.end > hva and (found is None or vma.start < found.start):
+                found = vma
+        return found
+
+    def run_at(self, hva: int) -> Run | None:
+        """The newest run that backs *hva*."""
+        for i in range(len(self.runs) - 1, -1, -1):
+            run = self.runs[i]
+            if run.hva <= hva < run.hva + (run.npages << self.page_shift):
+                return run
+        return None
+
+    def pfn_in(self, run: Run, hva: int) -> int:
+        """The frame behind *hva*, which *run* backs."""
+        return run.pfn + ((hva - run.hva) >> self.page_shift)
+
+    def frame_has(self, pfn: int, flag: int) -> bool:
+        """Whether frame *pfn* has a flag, by the newest run that holds it."""
+        for i in range(len(self.runs) - 1, -1, -1):
+            run = self.runs[i]
+            if run.pfn <= pfn < run.pfn + run.npages and not run.flags & (ABSENT | POISON):
+                return run.flags & flag != 0
+        return False
+
+    def new_frames(self, pages: int, align: int) -> int:
+        """Take *pages* unused frames in a row, the first a multiple of *align*."""
+        pfn = (self.next_pfn + align - 1) // align * align
+        self.next_pfn = pfn + pages
+        return pfn
+
+    def copy_frames(self, old: int, new: int, pages: int) -> None:
+        """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""
+
+    def populate(self, hva: int) -> None:
+        """Something touches a page that is not there; nothing comes of it here."""
+
+    def break_cow(self, hva: int) -> None:
+        """Give *hva* a frame of its own that may be written.
+
+        A huge transparent page is split first. The guest is told by an
+        invalidation, in it (but for hugetlb) by change_pte.
+        """
+        run = self.run_at(hva)
+        vma = self.find_vma(hva)
+        assert run is not None and vma is not None
+        shift = vma.huge_shift if vma.huge_shift else self.page_shift
+        if run.flags & THP:
+            self.split(hva)
+            run = self.run_at(hva)
+            assert run is not None
+        start = hva & -(1 << shift)
+        pages = 1 << (shift - self.page_shift)
+        pfn = self.new_frames(pages, pages)
+        listener = self.listener
+        listener.cow(start, pages, pfn)
+        listener.invalidate_range_start(start, start + (1 << shift), True)
+        self.copy_frames(self.pfn_in(run, start), pfn, pages)
+        self.runs.append(Run(start, pages, pfn, WRITABLE))
+        if not vma.huge_shift:
+            listener.change_pte(start, pfn)
+        listener.invalidate_range_end()
+
+    def split(self, hva: int) -> None:
+        """Split the transparent huge page around *hva*: the same frames, mapped small."""
+        run = self.run_at(hva)
+        assert run is not None
+        start = hva & -(1 << self.pmd_shift)
+        pages = 1 << (self.pmd_shift - self.page_shift)
+        self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
+        self.runs.append(Run(start, pages, self.pfn_in(run, start), run.flags & ~THP))
+        self.listener.invalidate_range_end()

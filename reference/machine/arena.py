@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The memory that holds translation tables: one flat array of 64-bit words.
+
+A pointer to a table entry is an index into the array. Values are signed
+(two's complement): `wrap` and `unwrap` are the one place where the sign
+changes.
+"""
+
+from typing import Final
+
+from .granule import Granule
+
+# Physical address of word 0: above every frame that a guest or the host owns.
+BASE: Final = 1 << 46
+
+_SIGN: Final = 1 << 63
+_TWO64: Final = 1 << 64
+
+
+def wrap(value: int) -> int:
+    """The signed form of an unsigned 64-bit value."""
+    value &= _TWO64 - 1
+    return value - _TWO64 if value & _SIGN else value
+
+
+def unwrap(value: int) -> int:
+    """The unsigned form of a signed 64-bit value."""
+    return value & (_TWO64 - 1)
+
+
+# What a freed page is filled with, so that a use after free shows.
+POISON: Final = wrap(0xA5A5A5A5A5A5A5A5)
+
+
+class Arena:
+    """Pages of 64-bit words; pages are handed out in order and never twice.
+
+    :param granule: page size
+    """
+
+    def __init__(self, granule: Granule) -> None:
+        self.entries = granule.entries
+        self.page_shift = granule.page_shift
+        self.words: list[int] = []
+        self.pages = 0
+
+    def reset(self) -> None:
+        """Forget every page."""
+        self.words.clear()
+        self.pages = 0
+
+    def grow(self, pages: int) -> int:
+        """Add zeroed *pages* in a row; the index of the first word."""
+        first = len(self.words)
+        self.words.extend([0] * (self.entries * pages))
+        self.pages += pages
+        return first
+
+    def poison(self, page: int) -> None:
+        """Fill a page, by its number, with a pattern no table holds."""
+        start = page * self.entries
+        self.words[start : start + self.entries] = [POISON] * self.entries
+
+    def page_of(self, index: int) -> int:
+        """Number of the page that holds word *index*."""
+        return index // self.entries
+
+    def holds(self, pa: int) -> bool:
+        """Whether physical address *pa* lies in a page handed out."""
+        return BASE <= pa < BASE + (len(self.words) << 3)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Stage-2 translation table descriptors as the hardware reads them.
+
+VMSAv8-64, Arm ARM D8.3 (descriptor formats) and D8.4, D8.5 (stage-2
+permissions and memory attributes). Independent of the kernel's constants on
+purpose: the two are compared by running them.
+
+Layout of a valid leaf: bit 0 valid; bit 1 set for a page, clear for a block;
+5:2 MemAttr; 6 and 7 S2AP read and write; 9:8 SH; 10 AF; 47:page_shift output
+address (64K pages: bits 51:48 in 15:12); 54:53 XN.
+"""
+
+from typing import Final
+
+from .granule import Granule
+
+INVALID: Final = 0
+TABLE: Final = 1
+LEAF: Final = 2
+RESERVED: Final = 3
+
+KIND_NAMES: Final = ("invalid", "table", "leaf", "reserved")
+
+VALID_BIT: Final = 1 << 0
+TYPE_BIT: Final = 1 << 1
+READ_BIT: Final = 1 << 6
+WRITE_BIT: Final = 1 << 7
+AF_BIT: Final = 1 << 10
+XN_BIT: Final = 1 << 54
+
+# What a leaf says beside its address: everything that an access can feel.
+ATTRIBUTES: Final = 0x3 << 53 | 0x7FC
+
+MEMATTR_NAMES: Final = {
+    0x0: "device-nGnRnE",
+    0x1: "device-nGnRE",
+    0x2: "device-nGRE",
+    0x3: "device-GRE",
+    0x5: "normal-nc",
+    0xF: "normal-wb",
+    0x6: "normal-wb-forced",
+}
+
+
+def kind(entry: int, level: int, granule: Granule) -> int:
+    """INVALID, TABLE, LEAF or RESERVED: what *entry* means at *level*."""
+    if not entry & VALID_BIT:
+        return INVALID
+    if entry & TYPE_BIT:
+        return LEAF if level == 3 else TABLE
+    if level == 3 or level == 0 or (level == 1 and granule.page_shift != 12):
+        return RESERVED
+    return LEAF
+
+
+def address_bits(entry: int, granule: Granule) -> int:
+    """Address field of a table or page descriptor, in bytes."""
+    pa = entry & ((1 << 48) - granule.page_size)
+    if granule.page_shift == 16:
+        pa |= (entry >> 12 & 0xF) << 48
+    return pa
+
+
+def output_address(entry: int, level: int, granule: Granule) -> int:
+    """Output address of a leaf: the address field above the level's size."""
+    return address_bits(entry, granule) & -granule.level_size(level)
+
+
+def memattr(entry: int) -> int:
+    """MemAttr[3:0] of a leaf."""
+    return entry >> 2 & 0xF
+
+
+def is_cacheable(entry: int) -> bool:
+    """Whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
+    return memattr(entry) in (0xF, 0x6)
+
+
+def is_device(entry: int) -> bool:
+    """Whether a leaf maps Device memory: MemAttr[3:2] is 0 (without FWB)."""
+    return memattr(entry) < 4
+
+
+def describe(entry: int, level: int, granule: Granule) -> str:
+    """One short phrase: kind, address, permissions, for people to read."""
+    what = kind(entry, level, granule)
+    if entry == 0:
+        return "empty"
+    if what == INVALID:
+        return f"invalid[{entry & ((1 << 64) - 1):#x}]"
+    if what == RESERVED:
+        return f"reserved[{entry & ((1 << 64) - 1):#x}]"
+    if what == TABLE:
+        return f"table@{address_bits(entry, granule):#x}"
+    name = "page" if level == 3 else f"block({size_text(granule.level_size(level))})"
+    perms = (
+        ("r" if entry & READ_BIT else "-")
+        + ("w" if entry & WRITE_BIT else "-")
+        + ("-" if entry & XN_BIT else "x")
+    )
+    old = "" if entry & AF_BIT else " old"
+    attr = MEMATTR_NAMES.get(memattr(entry), f"memattr={memattr(entry):#x}")
+    return f"{name}@{output_address(entry, level, granule):#x} {perms} {attr}{old}"
+
+
+def size_text(size: int) -> str:
+    """*size* in bytes as 4K, 2M, 1G, ... or plain where nothing divides it."""
+    for unit, shift in (("G", 30), ("M", 20), ("K", 10)):
+        if size and size % (1 << shift) == 0:
+            return f"{size >> shift}{unit}"
+    return str(size)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What kernel code can ask of the hardware: TLB and cache maintenance."""
+
+from .arena import Arena
+from .granule import Granule
+
+
+class Hardware:
+    """Table memory, and maintenance that finds nothing to maintain.
+
+    `reference.machine.computer.Computer` is the one with TLBs and caches.
+    """
+
+    def __init__(self, granule: Granule) -> None:
+        self.granule = granule
+        self.arena = Arena(granule)
+
+    def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
+        """TLBI IPAS2E1IS with TTL *hint* (0: none), then VMALLE1IS."""
+
+    def tlbi_vmalls12e1is(self, vmid: int) -> None:
+        """TLBI VMALLS12E1IS."""
+
+    def clean_and_invalidate(self, pa: int, size: int) -> None:
+        """DC CIVAC over *size* bytes of physical memory."""
+
+    def invalidate_icache(self, pa: int, size: int) -> None:
+        """IC IVAU over *size* bytes of physical memory."""
+
+    def invalidate_icache_all(self) -> None:
+        """IC IALLUIS."""
