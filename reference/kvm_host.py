@@ -76,17 +76,18 @@ class kvm:
 class kvm_vcpu:
     """``struct kvm_vcpu``: memory cache, syndrome of the last exit, trap bits.
 
-    *cache_enabled* is what SCTLR_EL1.{M,C} say.
+    *cache_enabled* is what SCTLR_EL1.{M,C} say. Without FWB the cache controls
+    are trapped from reset on (``vcpu_reset_hcr()``).
     """
 
-    def __init__(self, kvm: kvm, vcpu_id: int) -> None:
+    def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
         self.kvm = kvm
         self.vcpu_id = vcpu_id
         self.mmu_page_cache = kvm_mmu_memory_cache()
         self.esr = 0
         self.hfar = 0
         self.fault_ipa = 0
-        self.hcr = HCR_TVM
+        self.hcr = 0 if fwb else HCR_TVM
         self.cache_enabled = False
         self.skipped_instruction = False
 

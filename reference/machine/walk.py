@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The hardware's stage-2 table walk: table bytes in, result out (Arm ARM D8.2, AArch64.S2Translate).
+
+Faults have a kind and a level. For one descriptor they rank: translation,
+address size, access flag, permission.
+"""
+
+from typing import Final
+
+from .arena import BASE, Arena
+from .descriptor import AF_BIT, LEAF, READ_BIT, TABLE, WRITE_BIT, XN_BIT, address_bits, kind
+from .granule import Granule
+
+NONE: Final = 0
+TRANSLATION: Final = 1
+ADDRESS_SIZE: Final = 2
+ACCESS_FLAG: Final = 3
+PERMISSION: Final = 4
+# Not a fault of the architecture: the walk read a table that is not table memory.
+LOST: Final = 5
+
+FAULT_NAMES: Final = ("none", "translation", "address size", "access", "permission", "lost")
+
+READ: Final = 0
+WRITE: Final = 1
+FETCH: Final = 2
+
+ACCESS_NAMES: Final = ("read", "write", "fetch")
+
+
+class Regime:
+    """What VTCR_EL2 and VTTBR_EL2 say of one guest.
+
+    :param granule: translation granule
+    :param ia_bits: size of the guest's address space, 64 - T0SZ
+    :param start_level: level of the first look-up
+    :param root: index of the first word of the (concatenated) root in the arena
+    :param pa_bits: output address size
+    """
+
+    def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 48) -> None:
+        self.granule = granule
+        self.ia_bits = ia_bits
+        self.start_level = start_level
+        self.root = root
+        self.pa_bits = pa_bits
+
+
+class Walk:
+    """Result of one walk.
+
+    *fault* and *level*; *entry* and its arena index *ptep* as read last; *pa* of
+    the page where there is no fault; *tables*: the (level, ptep, entry) of each table
+    descriptor followed.
+    """
+
+    def __init__(self, fault: int, level: int, ptep: int, entry: int, pa: int) -> None:
+        self.fault = fault
+        self.level = level
+        self.ptep = ptep
+        self.entry = entry
+        self.pa = pa
+        self.tables: list[tuple[int, int, int]] = []
+
+
+def permits(entry: int, access: int) -> bool:
+    """Whether a leaf's S2AP and XN allow READ, WRITE or FETCH."""
+    if access == READ:
+        return entry & READ_BIT != 0
+    if access == WRITE:
+        return entry & WRITE_BIT != 0
+    return entry & XN_BIT == 0
+
+
+def check_leaf(entry: int, level: int, access: int, regime: Regime) -> int:
+    """The fault that a leaf gives, in order of precedence, or NONE."""
+    if address_bits(entry, regime.granule) >> regime.pa_bits:
+        return ADDRESS_SIZE
+    if not entry & AF_BIT:
+        return ACCESS_FLAG
+    if not permits(entry, access):
+        return PERMISSION
+    return NONE
+
+
+def walk(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
+    """Walk from the root."""
+    if ipa >> regime.ia_bits:
+        return Walk(TRANSLATION, 0, -1, 0, 0)
+    index = ipa >> regime.granule.level_shift(regime.start_level)
+    return walk_from(arena, regime, ipa, access, regime.start_level, regime.root + index)
+
+
+def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, ptep: int) -> Walk:
+    """Walk from the entry *ptep* of a table at *level*."""
+    granule = regime.granule
+    mask = granule.entries - 1
+    result = Walk(NONE, level, ptep, 0, 0)
+    while True:
+        entry = arena.words[ptep]
+        what = kind(entry, level, granule)
+        if what == TABLE:
+            pa = address_bits(entry, granule)
+            result.tables.append((level, ptep, entry))
+            if pa >> regime.pa_bits:
+                result.fault = ADDRESS_SIZE
+                break
+            level += 1
+            if not arena.holds(pa):
+                result.fault = LOST
+                break
+            ptep = ((pa - BASE) >> 3) + (ipa >> granule.level_shift(level) & mask)
+            continue
+        if what != LEAF:
+            result.fault = TRANSLATION
+        else:
+            result.fault = check_leaf(entry, level, access, regime)
+            size = granule.level_size(level)
+            result.pa = address_bits(entry, granule) & -size | ipa & (size - 1) & -granule.page_size
+        break
+    result.level = level
+    result.ptep = ptep
+    result.entry = entry
+    return result
