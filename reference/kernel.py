@@ -72,7 +72,9 @@ class Kernel:
         self.allocations_left = -1
         self.small_allocations_left = -1
         self.topup_gets = -1
-        # The kernel function that is walking tables, for reports.
+        # For reports: the entry point that was called, and the walker callback
+        # that last walked tables for it.
+        self.entry = ""
         self.walker = ""
         self.observers: list[Observer] = []
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}

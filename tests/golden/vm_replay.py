@@ -174,6 +174,8 @@ class VmReplay:
 
     def op_get_dirty_log(self, op: dict[str, Any]) -> dict[str, Any]:
         ret, bitmap = self.main.kvm_get_dirty_log_protect(op["slot"])
+        if ret:
+            return {"ret": ret}
         dirty: list[list[int]] = []
         for page in range(len(bitmap) * 64):
             if bitmap[page >> 6] >> (page & 63) & 1:

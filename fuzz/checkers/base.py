@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a checker is, and what it reports."""
+
+from reference.events import Observer
+from reference.machine.descriptor import describe
+from reference.machine.walk import Walk
+
+from ..program import Operation
+from ..side import Side
+
+
+class Outcome:
+    """What guest and user space saw of an operation.
+
+    :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``oops``
+    :param value: version read, 1 for young, errno, a bitmap's pages: what the status goes with
+    """
+
+    def __init__(self, status: str, value: object = 0, faults: int = 0) -> None:
+        self.status = status
+        self.value = value
+        self.faults = faults
+
+    def same_as(self, other: "Outcome") -> bool:
+        """Whether both saw the same; the number of faults is cost, not result."""
+        return self.status == other.status and self.value == other.value
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.value}"
+
+
+class Violation:
+    """A rule broken by one side.
+
+    :param checker: name of the rule's checker
+    :param function: the kernel function that was at work
+    :param what: event or entry transition, without addresses
+    :param level: table level, -1 where none is meant
+    :param reason: one line for people, with addresses and decoded entries
+    :param places: guest addresses of the pages concerned, for matching the two sides
+    :param taints: whether what is found later in the same program may follow from it
+    """
+
+    def __init__(
+        self,
+        checker: str,
+        function: str,
+        what: str,
+        level: int,
+        reason: str,
+        places: frozenset[int] = frozenset(),
+        taints: bool = True,
+    ) -> None:
+        self.checker = checker
+        self.function = function
+        self.what = what
+        self.level = level
+        self.reason = reason
+        self.places = places
+        self.taints = taints
+        # Index of the operation; -1 while the VM is set up. Filled in by the run.
+        self.at = -1
+
+    @property
+    def signature(self) -> str:
+        """Checker, kernel function, event or transition, level: never an address."""
+        level = f" L{self.level}" if self.level >= 0 else ""
+        return f"{self.checker}: {self.function}: {self.what}{level}"
+
+
+class Checker(Observer):
+    """Watches one side and judges it alone.
+
+    Events of the kernel arrive as `Observer` methods; changes of live entries
+    as `changed`; what CPUs do as `translated`; operations as `begin` and `quiet`.
+    """
+
+    name = "checker"
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.kernel = side.kernel
+        self.granule = side.granule
+        self.found: list[Violation] = []
+
+    def report(
+        self, what: str, level: int, reason: str, places: frozenset[int] = frozenset(), taints: bool = True
+    ) -> None:
+        """Note a violation; its function is the walker callback or entry point that ran last."""
+        function = self.kernel.walker or self.kernel.entry
+        self.found.append(Violation(self.name, function, what, level, reason, places, taints))
+
+    def text(self, entry: int, level: int) -> str:
+        """A table entry, decoded."""
+        return describe(entry, level, self.granule)
+
+    def begin(self, op: Operation | None) -> None:
+        """An operation starts; None: the VM is being set up."""
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        """The operation has returned and nothing runs."""
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        """An entry that the hardware can reach was written; addresses in bytes."""
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        """A CPU translated a guest access, or took a fault."""
+
+    def destroyed(self) -> None:
+        """The VM is gone."""

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""contract: no warning, no lock left held, no error that a correct caller would not get."""
+
+from ..program import GuestAccess, Operation
+from .base import Checker, Outcome
+
+
+class Contract(Checker):
+    """Judges warnings when they come, results when the call returns.
+
+    A warning, a sleep under the lock or a lock that is dropped late harms no
+    table: what other checkers find later stands for itself.
+    """
+
+    name = "contract"
+
+    def warn(self, label: str) -> None:
+        self.report(f"WARN {label}", -1, f"the kernel warns: {label}", taints=False)
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        if locked:
+            self.report(
+                "memory cache filled under mmu_lock",
+                -1,
+                f"kvm_mmu_topup_memory_cache({minimum}) may sleep and runs with the mmu lock held",
+                taints=False,
+            )
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if self.kernel.locks:
+            held = ", ".join(self.kernel.locks)
+            self.report("lock still held", -1, f"{held} held on return to the caller", taints=False)
+        if outcome.status in ("error", "oops"):
+            if isinstance(op, GuestAccess) and op.fail is not None and outcome.value == -12:
+                return
+            self.report(f"{outcome.status} {outcome.value}", -1, f"the caller got {outcome.status} {outcome.value}")

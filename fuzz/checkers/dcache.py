@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dcache: what the host wrote reaches memory before a guest without caches can look at it.
+
+Without FWB only. A frame that holds host data not cleaned since, and that no
+leaf exposed at that guest address when the operation began, must not be
+mapped cacheable. Unmapping and flushing leave the cacheable leaves they hit
+clean; splitting, coalescing and replacing owe nothing. Device frames have no
+linear alias and are never cleaned.
+"""
+
+from reference.machine.descriptor import VALID_BIT, address_bits, is_cacheable, kind, LEAF
+from reference.machine.memory import DEVICE, FIRST_PFN
+
+from ..program import GuestCache, GuestSetWay, Operation
+from ..side import Side
+from .base import Checker, Outcome
+from .shadow import Shadow
+
+UNMAP = "stage2_unmap_walker"
+FLUSH = "stage2_flush_walker"
+
+
+class Dcache(Checker):
+    """Judges each new leaf, each unmapped leaf, and each full flush."""
+
+    name = "dcache"
+
+    def __init__(self, side: Side, shadow: Shadow) -> None:
+        super().__init__(side)
+        self.shadow = shadow
+        self.shifts = self.granule.shifts
+        # Leaves unmapped under the lock that is held: (level, address, entry).
+        self.unmapped: list[tuple[int, int, int]] = []
+        self.flushed_all = False
+
+    def begin(self, op: Operation | None) -> None:
+        self.unmapped.clear()
+        self.flushed_all = False
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if self.side.fwb:
+            return
+        if new & VALID_BIT:
+            if kind(new, level, self.granule) == LEAF and is_cacheable(new):
+                self.exposed(ipa, level, old, new)
+        elif (
+            old & VALID_BIT
+            and self.kernel.walker == UNMAP
+            and kind(old, level, self.granule) == LEAF
+            and is_cacheable(old)
+        ):
+            self.unmapped.append((level, ipa, old))
+
+    def exposed(self, ipa: int, level: int, old: int, new: int) -> None:
+        """A cacheable leaf becomes visible: its frames must be clean, or known at that address."""
+        host_dirty = self.side.memory.host_dirty
+        shift = self.granule.page_shift
+        start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
+        end = start + (1 << (self.shifts[level] - shift))
+        index = host_dirty.find(1, max(start, 0), max(end, 0))
+        places: list[int] = []
+        while index >= 0:
+            page = ipa + ((index - start) << shift)
+            if not self.known(page, index + FIRST_PFN):
+                places.append(page)
+            index = host_dirty.find(1, index + 1, end)
+        if places:
+            before = self.before(ipa, level)
+            self.report(
+                f"{before}->{'page' if level == 3 else 'block'}, not cleaned",
+                level,
+                f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
+                f"that was never cleaned to memory, the first at {places[0]:#x}",
+                frozenset(places),
+            )
+
+    def known(self, page: int, pfn: int) -> bool:
+        """Whether *pfn* was mapped cacheable at *page* when the operation began."""
+        for level, base, entry in self.shadow.was_exposed(page):
+            if address_bits(entry, self.granule) + page - base == pfn << self.granule.page_shift and is_cacheable(entry):
+                return True
+        return False
+
+    def before(self, ipa: int, level: int) -> str:
+        """What stood where the new leaf stands, when the operation began."""
+        for table in self.shadow.detached:
+            if table.base == ipa and table.level == level + 1:
+                return "table"
+        for other, base, _ in self.shadow.removed:
+            if base == ipa and other == level:
+                return "leaf"
+            if other < level and base <= ipa < base + (1 << self.shifts[other]):
+                return "block"
+        return "empty"
+
+    def unlock(self, name: str) -> None:
+        if name == "mmu" and self.unmapped:
+            for level, ipa, entry in self.unmapped:
+                self.must_be_clean(level, ipa, entry, "unmapped, not cleaned")
+            self.unmapped.clear()
+
+    def must_be_clean(self, level: int, ipa: int, entry: int, what: str) -> None:
+        """The frames of a leaf hold nothing that is not in memory."""
+        shift = self.granule.page_shift
+        start = (address_bits(entry, self.granule) >> shift) - FIRST_PFN
+        end = start + (1 << (self.shifts[level] - shift))
+        index = self.side.memory.dirty.find(1, max(start, 0), max(end, 0))
+        if index >= 0:
+            page = ipa + ((index - start) << shift)
+            self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty", frozenset([page]))
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if self.side.fwb or not self.flushed_all or not isinstance(op, GuestCache | GuestSetWay):
+            return
+        for layout in self.side.layouts:
+            for level, ipa, entry in self.shadow.leaves_in(layout.ipa, layout.ipa + layout.size):
+                if is_cacheable(entry):
+                    self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
+
+    def walk_table(self, table: int, level: int) -> None:
+        if self.kernel.walker == FLUSH:
+            self.flushed_all = True
+
+    def dcache(self, pa: int, size: int) -> None:
+        start = (pa >> self.granule.page_shift) - FIRST_PFN
+        end = start + (size >> self.granule.page_shift)
+        index = self.side.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
+        if index >= 0:
+            self.report("device frame cleaned", -1, f"frame {index + FIRST_PFN:#x} has no linear alias")

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""icache: no frame becomes executable while an instruction cache may hold what was there before.
+
+Without DIC only. A frame that becomes executable at a guest address must have
+been invalidated since the host last wrote to it before the fault, and not before the data
+side of the same fault was cleaned: what an instruction cache fetches in
+between is stale again.
+"""
+
+from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
+from reference.machine.memory import FIRST_PFN
+
+from ..program import Operation
+from ..side import Side
+from .base import Checker
+from .shadow import Shadow
+
+
+class Icache(Checker):
+    """Judges each leaf that becomes executable."""
+
+    name = "icache"
+
+    def __init__(self, side: Side, shadow: Shadow) -> None:
+        super().__init__(side)
+        self.shadow = shadow
+        self.shifts = self.granule.shifts
+        # Frames invalidated in this operation while host data was in the data
+        # cache only: index of the first, index behind the last.
+        self.early: list[tuple[int, int]] = []
+        # Frames where that data was cleaned only afterwards.
+        self.refetched: set[int] = set()
+        # What was dirty when the operation's first invalidation came.
+        self.dirty_then: bytes = b""
+
+    def begin(self, op: Operation | None) -> None:
+        self.early.clear()
+        self.refetched.clear()
+
+    def range_of(self, pa: int, size: int) -> tuple[int, int]:
+        """Frame indices that a physical range covers."""
+        shift = self.granule.page_shift
+        start = (pa >> shift) - FIRST_PFN
+        end = ((pa + size - 1) >> shift) - FIRST_PFN + 1
+        return max(start, 0), max(end, 0)
+
+    def icache(self, pa: int, size: int) -> None:
+        start, end = self.range_of(pa, size)
+        if self.refetched:
+            self.refetched = {index for index in self.refetched if not start <= index < end}
+        if not self.side.fwb and self.side.memory.host_dirty.find(1, start, end) >= 0:
+            self.early.append((start, end))
+            self.dirty_then = bytes(self.side.memory.host_dirty)
+
+    def icache_all(self) -> None:
+        self.icache(FIRST_PFN << self.granule.page_shift, self.side.memory.frames << self.granule.page_shift)
+
+    def dcache(self, pa: int, size: int) -> None:
+        if not self.early:
+            return
+        start, end = self.range_of(pa, size)
+        for first, last in self.early:
+            index = self.dirty_then.find(1, max(first, start), min(last, end))
+            while index >= 0:
+                self.refetched.add(index)
+                index = self.dirty_then.find(1, index + 1, min(last, end))
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if self.side.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
+            return
+        shift = self.granule.page_shift
+        start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
+        end = start + (1 << (self.shifts[level] - shift))
+        self.judge(ipa, level, new, start, end)
+
+    def judge(self, ipa: int, level: int, new: int, start: int, end: int) -> None:
+        """Frames *start* to *end* (indices) become executable from *ipa* on."""
+        shift = self.granule.page_shift
+        stale_code = self.side.memory.stale_code
+        index = stale_code.find(1, max(start, 0), max(end, 0))
+        stale: list[int] = []
+        while index >= 0:
+            page = ipa + ((index - start) << shift)
+            if not self.was_executable(page, index + FIRST_PFN):
+                stale.append(page)
+            index = stale_code.find(1, index + 1, end)
+        if stale:
+            self.report(
+                "executable, not invalidated",
+                level,
+                f"{self.text(new, level)} at {ipa:#x}: {len(stale)} frame(s) written by the host since the last "
+                f"invalidation, the first at {stale[0]:#x}",
+                frozenset(stale),
+            )
+        early = [
+            ipa + ((index - start) << shift)
+            for index in sorted(self.refetched)
+            if start <= index < end and not self.was_executable(ipa + ((index - start) << shift), index + FIRST_PFN)
+        ]
+        if early:
+            self.report(
+                "invalidated before the data side was cleaned",
+                level,
+                f"{self.text(new, level)} at {ipa:#x}: {len(early)} frame(s) whose data reached memory only after "
+                f"the instruction cache was invalidated, the first at {early[0]:#x}",
+                frozenset(early),
+            )
+
+    def was_executable(self, page: int, pfn: int) -> bool:
+        """Whether *pfn* was executable at *page* when the operation began."""
+        for _, base, entry in self.shadow.was_exposed(page):
+            same = address_bits(entry, self.granule) + page - base == pfn << self.granule.page_shift
+            if same and not entry & XN_BIT:
+                return True
+        return False

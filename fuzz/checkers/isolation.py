@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""isolation: no guest access, through tables or TLB, reaches a frame its slot does not own."""
+
+from reference.machine.address_space import WRITABLE
+from reference.machine.walk import NONE, WRITE, Walk
+
+from .base import Checker
+
+
+class Isolation(Checker):
+    """Judges each access that a CPU was allowed."""
+
+    name = "isolation"
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.fault != NONE:
+            return
+        page = ipa & -self.granule.page_size
+        pfn = walk.pa >> self.granule.page_shift
+        owned = self.side.backing_frame(page)
+        through = "TLB" if walk.ptep < 0 else "tables"
+        if pfn != owned:
+            self.report(
+                f"access to a frame not owned, through the {through}",
+                walk.level,
+                f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} by {self.text(walk.entry, walk.level)}; "
+                + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),
+                frozenset([page]),
+            )
+        elif access == WRITE:
+            layout = self.side.layout_of(page)
+            run = self.side.host.run_at(layout.hva + page - layout.ipa) if layout else None
+            if layout is None or run is None or layout.slot.ro or not run.flags & WRITABLE:
+                self.report(
+                    f"write to a frame that is shared or read-only, through the {through}",
+                    walk.level,
+                    f"cpu{cpu} wrote at {ipa:#x} by {self.text(walk.entry, walk.level)}",
+                    frozenset([page]),
+                )

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""lifetime: no table page is used, walked or stored to after it was freed, nor freed while it is in use."""
+
+from reference.machine.arena import BASE
+from reference.machine.descriptor import address_bits
+from reference.machine.walk import LOST, Walk
+
+from ..side import Side
+from .base import Checker
+from .shadow import Shadow
+from .tlb import Tlb
+
+
+class Lifetime(Checker):
+    """Judges every event that names a table page.
+
+    Destroying the tables is excepted from flushes: nothing runs on them by then.
+    """
+
+    name = "lifetime"
+
+    def __init__(self, side: Side, shadow: Shadow, tlb: Tlb) -> None:
+        super().__init__(side)
+        self.shadow = shadow
+        self.tlb = tlb
+        self.destroying = False
+
+    def used(self, page: int, how: str) -> None:
+        """A table page is used: it must not be free."""
+        if self.kernel.counts[page] <= 0:
+            self.report(f"{how} a freed table", -1, f"table page {page} was freed before")
+
+    def walk_table(self, table: int, level: int) -> None:
+        page = table // self.kernel.entries
+        if page < 0 or page >= len(self.kernel.counts):
+            self.report("walk of what is no table", level, f"index {table} is outside of all table pages")
+            return
+        self.used(page, "walk of")
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.used(ptep // self.kernel.entries, "store to")
+
+    def get(self, page: int, count: int) -> None:
+        if count <= 1:
+            self.report("reference to a freed table", -1, f"table page {page} was freed before")
+
+    def put(self, page: int, count: int) -> None:
+        self.dropped(page, count)
+
+    def free(self, page: int, count: int) -> None:
+        self.dropped(page, count)
+
+    def dropped(self, page: int, count: int) -> None:
+        """A reference went: at zero the page is free, below it was free before."""
+        if count < 0:
+            self.report("double free", -1, f"table page {page} was freed before")
+        if count != 0 or self.destroying:
+            return
+        for table in self.shadow.roots:
+            if table.page == page:
+                self.report("root freed", table.level, f"root page {page} is in use")
+        parent = self.parent_of(page)
+        if parent:
+            self.report("freed while reachable", -1, f"table page {page} is freed; {parent}")
+        owed = self.tlb.owes_table(BASE + (page << self.granule.page_shift))
+        if owed:
+            self.report("freed before the flush", -1, f"table page {page} is freed, a walk cache may hold it: {owed}")
+
+    def parent_of(self, page: int) -> str:
+        """Which live entry still names a table page; "" if none."""
+        for table in self.shadow.by_page.values():
+            if table.live:
+                for index, child in table.children.items():
+                    if child.page == page:
+                        return f"entry {index} of live table page {table.page} names it"
+        return ""
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        pages = [(address_bits(entry, self.granule) - BASE) >> self.granule.page_shift for _, _, entry in walk.tables]
+        if walk.fault != LOST and walk.ptep >= 0:
+            pages.append(walk.ptep // self.kernel.entries)
+        for page in pages:
+            if 0 <= page < len(self.kernel.counts) and self.kernel.counts[page] <= 0:
+                self.report(
+                    "hardware walk of a freed table", walk.level, f"cpu{cpu} at {ipa:#x} went through table page {page}"
+                )
+                return
+        if walk.fault == LOST:
+            self.report("hardware walk of what is no table", walk.level, f"cpu{cpu} at {ipa:#x} left the tables")

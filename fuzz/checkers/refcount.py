@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""refcount: a stage-2 table page has one reference of its own and one for each valid entry."""
+
+from ..program import Operation
+from ..side import Side
+from .base import Checker, Outcome
+from .shadow import Shadow, Table
+
+
+class Refcount(Checker):
+    """Counts, at each quiet point, the tables that the operation touched."""
+
+    name = "refcount"
+
+    def __init__(self, side: Side, shadow: Shadow) -> None:
+        super().__init__(side)
+        self.shadow = shadow
+        self.asked: dict[int, int] = {}
+
+    def begin(self, op: Operation | None) -> None:
+        self.asked.clear()
+
+    def get(self, page: int, count: int) -> None:
+        self.asked[page] = count
+
+    def put(self, page: int, count: int) -> None:
+        self.asked[page] = count
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        for page in self.asked:
+            table = self.shadow.by_page.get(page)
+            if table is not None and page not in self.shadow.touched:
+                self.judge(table)
+        for table in self.shadow.touched.values():
+            if self.shadow.by_page.get(table.page) is table:
+                self.judge(table)
+
+    def scan(self) -> None:
+        """Count every table there is."""
+        for table in self.shadow.by_page.values():
+            self.judge(table)
+
+    def judge(self, table: Table) -> None:
+        """One table that is in use."""
+        if not table.live:
+            return
+        count = self.kernel.counts[table.page]
+        if count != 1 + table.valid():
+            self.report(
+                "too many references" if count > 1 + table.valid() else "too few references",
+                table.level,
+                f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
+                f"and {table.valid()} valid entries",
+                frozenset([table.base]),
+            )

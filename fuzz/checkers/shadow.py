@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tables as the stores made them: a tree that checkers share.
+
+Built from the store events alone, never by asking the code under test.
+"""
+
+from reference.machine.arena import BASE
+from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
+from reference.machine.walk import Regime
+
+from ..program import Operation
+from ..side import Side
+from .base import Checker
+
+
+class Table:
+    """One table page.
+
+    :param page: its number
+    :param level: level of its entries
+    :param base: guest address that entry 0 maps
+
+    *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
+    the hardware reaches it from the root.
+    """
+
+    def __init__(self, page: int, level: int, base: int, live: bool) -> None:
+        self.page = page
+        self.level = level
+        self.base = base
+        self.live = live
+        self.leaves: dict[int, int] = {}
+        self.children: dict[int, Table] = {}
+
+    def valid(self) -> int:
+        """Number of valid entries."""
+        return len(self.leaves) + len(self.children)
+
+    def has_leaves(self) -> bool:
+        """Whether any leaf is in it or below it."""
+        if self.leaves:
+            return True
+        for child in self.children.values():
+            if child.has_leaves():
+                return True
+        return False
+
+
+class Shadow(Checker):
+    """Follows every store; must be the first observer of the kernel."""
+
+    name = "lifetime"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.shifts = self.granule.shifts
+        self.entries = self.granule.entries
+        self.by_page: dict[int, Table] = {}
+        self.roots: list[Table] = []
+        self.listeners: list[Checker] = []
+        # Tables that lost their last way from the root, or an entry, in this operation.
+        self.touched: dict[int, Table] = {}
+        # (level, address, descriptor) of leaves that left the live tables in
+        # this operation, and the subtrees that did.
+        self.removed: list[tuple[int, int, int]] = []
+        self.detached: list[Table] = []
+
+    def listen(self, checker: Checker) -> None:
+        """Send `Checker.changed` of live entries to *checker*."""
+        self.listeners.append(checker)
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        """The root: so many tables in a row."""
+        if page < 0 or self.roots:
+            return
+        regime: Regime = self.side.regime
+        levels = self.side.kvm.levels
+        span = self.entries << self.shifts[4 - levels]
+        for i in range(pages):
+            table = Table(page + i, 4 - levels, i * span, True)
+            self.roots.append(table)
+            self.by_page[page + i] = table
+        regime.start_level = 4 - levels
+
+    def begin(self, op: Operation | None) -> None:
+        self.touched.clear()
+        self.removed.clear()
+        self.detached.clear()
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        page, index = divmod(ptep, self.entries)
+        table = self.by_page.get(page)
+        if table is None:
+            return
+        level = table.level
+        self.touched[page] = table
+        ipa = table.base + (index << self.shifts[level])
+        if old & 1:
+            leaf = table.leaves.pop(index, None)
+            if leaf is not None:
+                if table.live:
+                    self.removed.append((level, ipa, leaf))
+            else:
+                child = table.children.pop(index, None)
+                if child is not None and table.live:
+                    self.detached.append(child)
+                    self.set_live(child, False)
+        if new & 1:
+            what = kind(new, level, self.granule)
+            if what == TABLE:
+                self.attach(table, index, new, ipa)
+            elif what == LEAF:
+                table.leaves[index] = new
+        if table.live:
+            for listener in self.listeners:
+                listener.changed(ipa, level, ptep, old, new)
+
+    def attach(self, table: Table, index: int, entry: int, ipa: int) -> None:
+        """A table entry was written: the child becomes part of the tree."""
+        pa = address_bits(entry, self.granule)
+        if not self.kernel.arena.holds(pa):
+            return
+        page = (pa - BASE) >> self.granule.page_shift
+        other = self.by_page.get(page)
+        if other is not None and other.live and other is not table.children.get(index):
+            self.report("table entered twice", table.level, f"table page {page} has two parents at {ipa:#x}")
+        child = Table(page, table.level + 1, ipa, table.live)
+        self.by_page[page] = child
+        table.children[index] = child
+        self.touched[page] = child
+        first = page * self.entries
+        words = self.kernel.words[first : first + self.entries]
+        if not any(words) or child.level > 3:
+            return
+        for i, word in enumerate(words):
+            if word & 1:
+                what = kind(word, child.level, self.granule)
+                if what == LEAF:
+                    child.leaves[i] = word
+                elif what == TABLE:
+                    self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
+
+    def set_live(self, table: Table, live: bool) -> None:
+        """A subtree was cut off from the root, or joined to it."""
+        table.live = live
+        for child in table.children.values():
+            self.set_live(child, live)
+
+    def free(self, page: int, count: int) -> None:
+        if count == 0:
+            self.by_page.pop(page, None)
+
+    def put(self, page: int, count: int) -> None:
+        if count == 0:
+            self.by_page.pop(page, None)
+
+    def lookup(self, ipa: int) -> tuple[int, int]:
+        """(level, descriptor) of the live leaf that maps *ipa*; level -1: none."""
+        for root in self.roots:
+            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
+                return self.lookup_in(root, ipa)
+        return -1, 0
+
+    def lookup_in(self, table: Table, ipa: int) -> tuple[int, int]:
+        """As `lookup`, from *table* down."""
+        while True:
+            index = (ipa - table.base) >> self.shifts[table.level]
+            leaf = table.leaves.get(index)
+            if leaf is not None:
+                return table.level, leaf
+            child = table.children.get(index)
+            if child is None:
+                return -1, 0
+            table = child
+
+    def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
+        found: list[tuple[int, int, int]] = []
+        for root in self.roots:
+            self.collect(root, start, end, found)
+        return found
+
+    def collect(self, table: Table, start: int, end: int, found: list[tuple[int, int, int]]) -> None:
+        """Add what `leaves_in` wants from *table* down."""
+        shift = self.shifts[table.level]
+        first = max((start - table.base) >> shift, 0)
+        last = min((end - 1 - table.base) >> shift, self.entries - 1)
+        if first > last:
+            return
+        indices = [i for i in table.leaves if first <= i <= last]
+        indices += [i for i in table.children if first <= i <= last]
+        for index in sorted(indices):
+            leaf = table.leaves.get(index)
+            if leaf is not None:
+                found.append((table.level, table.base + (index << shift), leaf))
+            else:
+                self.collect(table.children[index], start, end, found)
+
+    def was_exposed(self, ipa: int) -> list[tuple[int, int, int]]:
+        """(level, address, descriptor) of leaves that mapped *ipa* when this operation began and went since."""
+        found = [
+            (level, base, entry)
+            for level, base, entry in self.removed
+            if base <= ipa < base + (1 << self.shifts[level])
+        ]
+        for table in self.detached:
+            if table.base <= ipa < table.base + (self.entries << self.shifts[table.level]):
+                level, entry = self.lookup_in(table, ipa)
+                if level >= 0:
+                    found.append((level, ipa >> self.shifts[level] << self.shifts[level], entry))
+        return found

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""translation: what the tables say stays within what host and slots allow."""
+
+from typing import Final
+
+from reference.kvm_host import kvm_memory_slot
+from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, Run
+from reference.machine.descriptor import (
+    AF_BIT,
+    READ_BIT,
+    RESERVED,
+    TYPE_BIT,
+    VALID_BIT,
+    WRITE_BIT,
+    XN_BIT,
+    address_bits,
+    is_cacheable,
+    is_device,
+    kind,
+)
+
+from ..program import GetLog, GuestAccess, HostAge, HostTestAge, Operation, SetLog
+from ..side import Side, SlotLayout
+from .base import Checker, Outcome
+from .shadow import Shadow
+
+# Fields that a leaf of KVM's may set; SH must be inner shareable.
+SHAREABILITY: Final = 3 << 8
+FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
+
+
+class Translation(Checker):
+    """Judges each leaf written, at the next quiet point, against the host's own map.
+
+    Also: an operation changes nothing outside its range, but for the rest of a
+    leaf that lies across the edge; what the host took away is mapped nowhere.
+    """
+
+    name = "translation"
+
+    def __init__(self, side: Side, shadow: Shadow) -> None:
+        super().__init__(side)
+        self.shadow = shadow
+        self.shifts = self.granule.shifts
+        self.written: dict[int, int] = {}
+        self.allowed: list[tuple[int, int]] = []
+
+    def begin(self, op: Operation | None) -> None:
+        self.written.clear()
+        self.allowed = self.range_of(op)
+
+    def range_of(self, op: Operation | None) -> list[tuple[int, int]]:
+        """Guest addresses that *op* itself may change; notifications add theirs."""
+        if op is None:
+            return [(0, 1 << self.side.regime.ia_bits)]
+        if isinstance(op, SetLog | GetLog):
+            layout = self.side.by_name[op.slot]
+            return [(layout.ipa, layout.ipa + layout.size)]
+        if isinstance(op, GuestAccess):
+            layout = self.side.by_name[op.slot]
+            hva, size = self.side.host.unit_at(layout.hva + op.offset)
+            size = max(size, 1 << self.shifts[2])
+            ipa = layout.ipa + op.offset
+            return [(ipa & -size, (ipa & -size) + size)]
+        if isinstance(op, HostAge | HostTestAge):
+            layout = self.side.by_name[op.slot]
+            size = op.size if isinstance(op, HostAge) else self.granule.page_size
+            start, unit = self.side.host.unit_at(layout.hva + op.offset)
+            last, unit = self.side.host.unit_at(layout.hva + op.offset + size - 1)
+            return self.side.ipa_ranges(start, last + unit)
+        return []
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if new & VALID_BIT:
+            self.written[ipa] = level
+        end = ipa + (1 << self.shifts[level])
+        for start, stop in self.allowed:
+            if ipa < stop and start < end:
+                return
+        for hva, hva_end in self.side.notified.ranges:
+            for start, stop in self.side.ipa_ranges(hva, hva_end):
+                if ipa < stop and start < end:
+                    return
+        self.report(
+            "change outside the range",
+            level,
+            f"entry at {ipa:#x} changed from {self.text(old, level)} to {self.text(new, level)}, "
+            "which the operation has nothing to do with",
+            frozenset([ipa]),
+        )
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        for ipa in self.written:
+            level, entry = self.shadow.lookup(ipa)
+            if level >= 0:
+                self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
+        for hva, hva_end in self.side.notified.ranges:
+            self.judge_range(hva, hva_end)
+        if isinstance(op, SetLog | GetLog):
+            layout = self.side.by_name[op.slot]
+            self.judge_range(layout.hva, layout.hva + layout.size)
+
+    def judge_range(self, hva: int, hva_end: int) -> None:
+        """Judge every leaf that maps a range of host addresses."""
+        for start, end in self.side.ipa_ranges(hva, hva_end):
+            for level, ipa, entry in self.shadow.leaves_in(start, end):
+                self.judge(level, ipa, entry)
+
+    def scan(self) -> None:
+        """Judge every leaf there is: what the incremental checks should have seen."""
+        for level, ipa, entry in self.shadow.leaves_in(0, 1 << self.side.regime.ia_bits):
+            self.judge(level, ipa, entry)
+
+    def judge(self, level: int, ipa: int, entry: int) -> None:
+        """One leaf against slot, frames and permissions."""
+        wrong, page = self.fault_of(level, ipa, entry)
+        if wrong:
+            self.report(wrong, level, f"{self.text(entry, level)} at {ipa:#x}: {wrong} (page {page:#x})", frozenset([page]))
+
+    def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
+        """What is wrong with a leaf, and the first page where it is; "" if nothing."""
+        size = 1 << self.shifts[level]
+        pa = address_bits(entry, self.granule)
+        address_mask = address_bits(-1, self.granule)
+        if kind(entry, level, self.granule) == RESERVED:
+            return "reserved encoding", ipa
+        if entry & ~(FIELDS | address_mask) or entry & SHAREABILITY != SHAREABILITY:
+            return "illegal field", ipa
+        if pa & (size - 1):
+            return "output address not aligned", ipa
+        layout = self.side.layout_of(ipa)
+        if layout is None or ipa + size > layout.ipa + layout.size:
+            return "leaf outside of any slot", ipa
+        hva = layout.hva + ipa - layout.ipa
+        done = hva
+        for start, stop, run in self.side.host.pieces(hva, hva + size):
+            if start != done:
+                break
+            page = ipa + start - hva
+            if run.flags & ABSENT or self.side.host.pfn_in(run, start) << self.granule.page_shift != pa + start - hva:
+                return "wrong frame", page
+            wrong = self.rights_of(entry, run)
+            if wrong:
+                return wrong, page
+            done = stop
+        if done != hva + size:
+            return "wrong frame", ipa + done - hva
+        if entry & WRITE_BIT:
+            return self.write_of(layout, ipa, size)
+        return "", 0
+
+    def rights_of(self, entry: int, run: Run) -> str:
+        """What is wrong with type and permissions, given the host's mapping."""
+        if entry & WRITE_BIT and not run.flags & WRITABLE:
+            return "writable, the host's page is not"
+        if run.flags & DEVICE:
+            if not is_device(entry):
+                return "device frame mapped as normal memory"
+            if not entry & XN_BIT:
+                return "device frame executable"
+        elif not is_cacheable(entry):
+            return "normal frame not mapped write-back"
+        return ""
+
+    def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
+        """What is wrong with a writable leaf, given slot and dirty log."""
+        slot = self.side.kvm_host.id_to_memslot(self.side.kvm, layout.id)
+        if slot is None:
+            return "leaf outside of any slot", ipa
+        if layout.slot.ro:
+            return "writable in a read-only slot", ipa
+        page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
+        if page >= 0:
+            return "writable and not in the dirty log", page << self.granule.page_shift
+        return "", 0
+
+    def first_clean(self, slot: kvm_memory_slot, gfn: int, pages: int) -> int:
+        """The first page of a range that a write would leave unreported; -1: none, or not logged."""
+        bitmap = slot.dirty_bitmap
+        if bitmap is None:
+            return -1
+        for page in range(gfn - slot.base_gfn, gfn - slot.base_gfn + pages):
+            if not bitmap[page >> 6] >> (page & 63) & 1:
+                return page + slot.base_gfn
+        return -1

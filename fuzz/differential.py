@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Both sides of a program side by side, and what the difference means."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from candidate import Candidate
+
+from .checkers import Outcome, Violation
+from .checkers.shadow import Shadow, Table
+from .executor import Executor
+from .program import GuestAccess, Program
+
+REGRESSION: Final = "regression"
+CURED: Final = "cured"
+COMMON: Final = "common"
+DIVERGENCE: Final = "divergence"
+
+# In the order of weight.
+CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one program says about a candidate.
+
+    :param kind: regression, cured, common or divergence
+    :param signature: checker, kernel function, event, level; the key for dedup
+    :param reason: one line for people
+    :param at: index of the operation; -1 at creation, the number of operations at destruction
+    """
+
+    kind: str
+    signature: str
+    reason: str
+    at: int
+
+
+@dataclass
+class Verdict:
+    """The findings of one program, and what followed from them.
+
+    *consequences*: violations after the first of a side, without weight
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    consequences: list[tuple[str, Violation]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the candidate is worse, or differs for no known reason."""
+        return any(finding.kind in (REGRESSION, DIVERGENCE) for finding in self.findings)
+
+    def kinds(self) -> list[str]:
+        """The distinct (kind, signature) pairs as text, sorted."""
+        return sorted({f"{finding.kind} {finding.signature}" for finding in self.findings})
+
+
+def weighty(violations: list[Violation], known: Collection[str]) -> list[Violation]:
+    """The violations that count: each signature once, up to the first that taints.
+
+    What comes after that one may follow from it. Known ones do not count and
+    hide nothing.
+    """
+    found: list[Violation] = []
+    seen: set[str] = set(known)
+    for violation in violations:
+        if violation.signature in seen:
+            continue
+        seen.add(violation.signature)
+        found.append(violation)
+        if violation.taints:
+            break
+    return found
+
+
+def counterpart(violation: Violation, others: list[Violation]) -> bool:
+    """Whether the other side broke the same rule, for the same pages, at the same point.
+
+    Functions are not compared: the two sides often do it in different ones.
+    """
+    places: set[int] = set()
+    matched = False
+    for other in others:
+        if other.checker == violation.checker and other.at == violation.at:
+            places |= other.places
+            matched = True
+    return matched and violation.places <= places
+
+
+def compare_tables(a: Table | None, b: Table | None, page_size: int) -> str:
+    """The first difference between two live tables, as text; "" if the guest sees none."""
+    if a is None or b is None:
+        table = a or b
+        return f"only one side maps from {table.base:#x}" if table is not None and table.has_leaves() else ""
+    if a.leaves != b.leaves:
+        for index in sorted(a.leaves.keys() | b.leaves.keys()):
+            if a.leaves.get(index) != b.leaves.get(index):
+                return f"level {a.level} entry {index} from {a.base:#x}: {a.leaves.get(index)} and {b.leaves.get(index)}"
+    if a.children or b.children:
+        for index in sorted(a.children.keys() | b.children.keys()):
+            text = compare_tables(a.children.get(index), b.children.get(index), page_size)
+            if text:
+                return text
+    return ""
+
+
+class Differential:
+    """Runs a program on two versions, operation by operation.
+
+    :param reference: the version that counts as the original
+    :param candidate: the version under test
+    :param known: signatures that do not count as a side's first violation
+    """
+
+    def __init__(self, reference: Candidate, candidate: Candidate, known: Collection[str] = ()) -> None:
+        self.reference = reference
+        self.candidate = candidate
+        self.known = known
+
+    def run(self, program: Program) -> Verdict:
+        """The verdict on one valid program."""
+        left = Executor(self.reference, program)
+        right = Executor(self.candidate, program)
+        found = (left.create(), right.create())
+        difference = self.compare(left, right, -1, None)
+        for at in range(len(program.operations)):
+            if left.dead or right.dead:
+                break
+            a, more = left.step(at)
+            found[0].extend(more)
+            b, more = right.step(at)
+            found[1].extend(more)
+            if difference is None:
+                difference = self.compare(left, right, at, (a, b))
+        found[0].extend(left.destroy())
+        found[1].extend(right.destroy())
+        return self.judge(found[0], found[1], difference)
+
+    def compare(
+        self, left: Executor, right: Executor, at: int, outcomes: tuple[Outcome, Outcome] | None
+    ) -> Finding | None:
+        """What guest or host can tell apart at this quiet point."""
+        if outcomes is not None:
+            a, b = outcomes
+            op = left.program.operations[at]
+            if not a.same_as(b) and not (isinstance(op, GuestAccess) and op.fail is not None):
+                kind = type(op).__name__
+                return Finding(DIVERGENCE, f"result: {kind}", f"original: {a}; candidate: {b}", at)
+        text = self.maps_differ(left.checkers.shadow, right.checkers.shadow)
+        if text:
+            return Finding(DIVERGENCE, "map", text, at)
+        return None
+
+    def maps_differ(self, a: Shadow, b: Shadow) -> str:
+        """The first difference between what the two sides map, as text."""
+        for root_a, root_b in zip(a.roots, b.roots, strict=False):
+            text = compare_tables(root_a, root_b, a.granule.page_size)
+            if text:
+                return text
+        return ""
+
+    def judge(self, original: list[Violation], patched: list[Violation], difference: Finding | None) -> Verdict:
+        """Classes of findings from both sides' violations, in order, and the first difference."""
+        verdict = Verdict()
+        ours = weighty(original, self.known)
+        theirs = weighty(patched, self.known)
+        for violation in theirs:
+            kind = COMMON if counterpart(violation, original) else REGRESSION
+            verdict.findings.append(self.finding(kind, violation))
+        for violation in ours:
+            if not counterpart(violation, patched):
+                verdict.findings.append(self.finding(CURED, violation))
+            elif not counterpart(violation, theirs):
+                verdict.findings.append(self.finding(COMMON, violation))
+        for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
+            verdict.consequences += [(side, violation) for violation in violations if violation not in first]
+        if difference is not None and not any(v.at <= difference.at for v in original + patched):
+            verdict.findings.append(difference)
+        return verdict
+
+    def finding(self, kind: str, violation: Violation) -> Finding:
+        return Finding(kind, violation.signature, violation.reason, violation.at)

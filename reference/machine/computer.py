@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""CPUs with TLBs in front of one memory."""
+
+from .arena import BASE
+from .descriptor import address_bits
+from .granule import Granule
+from .hardware import Hardware
+from .memory import Memory
+from .tlb import Tlb
+from .walk import NONE, PERMISSION, TRANSLATION, Regime, Walk, permits, walk_from
+
+
+class Computer(Hardware):
+    """Hardware with TLBs and caches, for one guest.
+
+    :param cpus: number of CPUs
+    """
+
+    def __init__(self, granule: Granule, cpus: int) -> None:
+        super().__init__(granule)
+        self.memory = Memory(granule.page_shift)
+        self.tlbs = [Tlb(granule) for _ in range(cpus)]
+
+    def translate(self, cpu: int, regime: Regime, ipa: int, access: int) -> Walk:
+        """Translate an access by *cpu*, through its TLB; a success fills the TLB.
+
+        A table found in the walk cache is used as it was when cached. A fault
+        is reported for the entry that gave it, be it a stale one.
+        """
+        tlb = self.tlbs[cpu]
+        level, entry = tlb.leaf(ipa)
+        if level >= 0:
+            size = self.granule.level_size(level)
+            pa = address_bits(entry, self.granule) & -size | ipa & (size - 1) & -self.granule.page_size
+            return Walk(NONE if permits(entry, access) else PERMISSION, level, -1, entry, pa)
+        if ipa >> regime.ia_bits:
+            return Walk(TRANSLATION, 0, -1, 0, 0)
+        level, entry = tlb.table(ipa)
+        if level >= 0:
+            level += 1
+            index = ipa >> self.granule.level_shift(level) & (self.granule.entries - 1)
+            ptep = ((address_bits(entry, self.granule) - BASE) >> 3) + index
+        else:
+            level = regime.start_level
+            ptep = regime.root + (ipa >> self.granule.level_shift(level))
+        result = walk_from(self.arena, regime, ipa, access, level, ptep)
+        for table_level, _, table_entry in result.tables:
+            tlb.fill_table(ipa, table_level, table_entry)
+        if result.fault == NONE:
+            tlb.fill_leaf(ipa, result.level, result.entry)
+        return result
+
+    def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
+        for tlb in self.tlbs:
+            tlb.invalidate_ipa(ipa, hint)
+
+    def tlbi_vmalls12e1is(self, vmid: int) -> None:
+        for tlb in self.tlbs:
+            tlb.invalidate_all()
+
+    def clean_and_invalidate(self, pa: int, size: int) -> None:
+        self.memory.clean_and_invalidate(pa, size)
+
+    def invalidate_icache(self, pa: int, size: int) -> None:
+        self.memory.invalidate_icache(pa, size)
+
+    def invalidate_icache_all(self) -> None:
+        self.memory.invalidate_icache_all()

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host process with contents: what user space and memory management do to guest memory.
+
+Each function does what the host kernel does, MMU notifiers in the same
+places; where the kernel would do nothing (a page that is huge already, a
+range that a huge page cannot give up) it does nothing.
+"""
+
+from .address_space import ABSENT, DEVICE, THP, WRITABLE, AddressSpace, Run
+from .memory import DEVICE as DEVICE_FRAME
+from .memory import FIRST_PFN, OWNED, Memory
+
+
+class Host(AddressSpace):
+    """An address space whose frames have owners and contents.
+
+    :param memory: frames and their contents
+    """
+
+    def __init__(self, page_shift: int, pmd_shift: int, memory: Memory) -> None:
+        super().__init__(page_shift, pmd_shift, FIRST_PFN)
+        self.memory = memory
+        self.page_size = 1 << page_shift
+        self.pmd_size = 1 << pmd_shift
+        # Version of the next write; set by whoever drives the host.
+        self.version = 1
+
+    def new_frames(self, pages: int, align: int) -> int:
+        pfn = super().new_frames(pages, align)
+        self.memory.grow(pfn, pages, OWNED)
+        return pfn
+
+    def new_device_frames(self, pages: int, align: int) -> int:
+        """Frames without linear alias."""
+        pfn = super().new_frames(pages, align)
+        self.memory.grow(pfn, pages, DEVICE_FRAME)
+        return pfn
+
+    def copy_frames(self, old: int, new: int, pages: int) -> None:
+        self.memory.copy(old, new, pages)
+        # The old frames stay with whoever shares them.
+        start = old - FIRST_PFN
+        self.memory.owner[start : start + pages] = bytes(pages)
+
+    def frame_of(self, hva: int) -> int:
+        """The frame behind *hva* now; -1 where there is none."""
+        run = self.run_at(hva)
+        return -1 if run is None or run.flags & ABSENT else self.pfn_in(run, hva)
+
+    def unit_at(self, hva: int) -> tuple[int, int]:
+        """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
+        run = self.run_at(hva)
+        vma = self.find_vma(hva)
+        size = self.page_size
+        if vma is not None and vma.huge_shift:
+            size = 1 << vma.huge_shift
+        elif run is not None and run.flags & THP:
+            size = self.pmd_size
+        return hva & -size, size
+
+    def populate(self, hva: int) -> None:
+        run = self.run_at(hva)
+        vma = self.find_vma(hva)
+        if run is None or vma is None or not run.flags & ABSENT:
+            return
+        size = self.page_size
+        if vma.huge_shift:
+            size = 1 << vma.huge_shift
+        elif run.flags & THP and self.block_is(hva, ABSENT | THP):
+            size = self.pmd_size
+        flags = WRITABLE | (THP if size == self.pmd_size and run.flags & THP else 0)
+        pages = size >> self.page_shift
+        self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
+
+    def block_is(self, hva: int, flags: int) -> bool:
+        """Whether one run with all of *flags* backs the whole block around *hva*."""
+        start = hva & -self.pmd_size
+        seen = start
+        while seen < start + self.pmd_size:
+            run = self.run_at(seen)
+            if run is None or run.flags & flags != flags:
+                return False
+            seen = self.end_of(run, seen, start + self.pmd_size)
+        return True
+
+    def end_of(self, run: Run, hva: int, limit: int) -> int:
+        """Where *run* stops backing addresses from *hva* on: its end, or a newer run."""
+        end = min(limit, run.hva + (run.npages << self.page_shift))
+        for newer in self.runs[self.runs.index(run) + 1 :]:
+            if hva < newer.hva < end:
+                end = newer.hva
+        return end
+
+    def replace(self, hva: int, size: int, pfn: int, flags: int) -> None:
+        """New backing for a range; runs that it hides go."""
+        end = hva + size
+        self.runs = [
+            run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end
+        ]
+        self.runs.append(Run(hva, size >> self.page_shift, pfn, flags))
+
+    def pieces(self, start: int, end: int) -> list[tuple[int, int, Run]]:
+        """(start, end, run) of the parts of a range that one run backs."""
+        found: list[tuple[int, int, Run]] = []
+        hva = start
+        while hva < end:
+            run = self.run_at(hva)
+            if run is None:
+                hva += self.page_size
+                continue
+            stop = self.end_of(run, hva, end)
+            found.append((hva, stop, run))
+            hva = stop
+        return found
+
+    def release_frames(self, start: int, end: int) -> None:
+        """The frames behind a range go to other owners."""
+        for hva, stop, run in self.pieces(start, end):
+            if not run.flags & (ABSENT | DEVICE):
+                self.memory.release(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
+
+    def split_at_edges(self, start: int, end: int) -> None:
+        """Split the huge pages that a range covers only in part."""
+        for edge in (start, end):
+            run = self.run_at(edge) if edge & (self.pmd_size - 1) else None
+            if run is not None and run.flags & THP and not run.flags & ABSENT:
+                self.split(edge)
+
+    def write(self, start: int, end: int) -> None:
+        """User space stores to every page of the range."""
+        hva = start
+        while hva < end:
+            run = self.run_at(hva)
+            if run is None:
+                hva += self.page_size
+                continue
+            if run.flags & ABSENT:
+                self.populate(hva)
+            elif not run.flags & WRITABLE:
+                self.break_cow(hva)
+            run = self.run_at(hva)
+            assert run is not None
+            stop = self.end_of(run, hva, end)
+            self.memory.host_write(self.pfn_in(run, hva), (stop - hva) >> self.page_shift, self.version)
+            hva = stop
+
+    def collapse(self, hva: int) -> None:
+        """khugepaged: ``collapse_huge_page()`` of the block around *hva*."""
+        start = hva & -self.pmd_size
+        end = start + self.pmd_size
+        pieces = self.pieces(start, end)
+        if not pieces or any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
+            return
+        if pieces[0][2].flags & THP and len(pieces) == 1:
+            return
+        self.listener.invalidate_range_start(start, end, True)
+        pages = self.pmd_size >> self.page_shift
+        pfn = self.new_frames(pages, pages)
+        for piece, stop, run in pieces:
+            count = (stop - piece) >> self.page_shift
+            new = pfn + ((piece - start) >> self.page_shift)
+            self.memory.copy(self.pfn_in(run, piece), new, count)
+        self.release_frames(start, end)
+        self.replace(start, self.pmd_size, pfn, WRITABLE | THP)
+        self.listener.invalidate_range_end()
+
+    def split_huge(self, hva: int) -> None:
+        """``split_huge_pmd()`` of the block around *hva*, if it is huge."""
+        run = self.run_at(hva)
+        if run is not None and run.flags & THP and not run.flags & ABSENT:
+            self.split(hva)
+
+    def migrate(self, start: int, end: int) -> None:
+        """``migrate_pages()``: each host page of the range moves to other frames."""
+        hva = start
+        while hva < end:
+            first, size = self.unit_at(hva)
+            run = self.run_at(first)
+            hva = first + size
+            if run is None or run.flags & (ABSENT | DEVICE):
+                continue
+            pages = size >> self.page_shift
+            self.listener.invalidate_range_start(first, hva, True)
+            old = self.pfn_in(run, first)
+            new = self.new_frames(pages, pages)
+            self.memory.copy(old, new, pages)
+            self.memory.release(old, pages)
+            self.replace(first, size, new, run.flags)
+            self.listener.invalidate_range_end()
+
+    def discard(self, start: int, end: int) -> None:
+        """madvise(MADV_DONTNEED), or a hole punched into hugetlbfs (whole pages only)."""
+        vma = self.find_vma(start)
+        if vma is None:
+            return
+        if vma.huge_shift:
+            size = 1 << vma.huge_shift
+            start, end = (start + size - 1) & -size, end & -size
+        if start >= end:
+            return
+        self.split_at_edges(start, end)
+        self.listener.invalidate_range_start(start, end, True)
+        self.release_frames(start, end)
+        for hva, stop, run in self.pieces(start, end):
+            self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
+        self.listener.invalidate_range_end()
+
+    def share(self, start: int, end: int) -> None:
+        """fork() or KSM: the pages may only be read from here on, a write gets a copy."""
+        self.split_at_edges(start, end)
+        self.listener.invalidate_range_start(start, end, True)
+        for hva, stop, run in self.pieces(start, end):
+            if not run.flags & (ABSENT | DEVICE):
+                self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~WRITABLE)
+        self.listener.invalidate_range_end()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One CPU's TLB: stage-2 leaf entries with their size, and walk-cache entries that hold tables.
+
+Deterministic: an access fills it, only maintenance empties it. Entries that
+combine both stages are not kept apart: they hold nothing that the stage-2
+entry of the same address does not, and both kinds of flush drop them.
+"""
+
+from .granule import MAX_LEVELS, Granule
+
+
+class Tlb:
+    """Entries of one guest (VMID) on one CPU.
+
+    *leaves* and *tables*, per level: address >> level shift -> descriptor.
+    """
+
+    def __init__(self, granule: Granule) -> None:
+        self.granule = granule
+        self.shifts = granule.shifts
+        self.leaves: list[dict[int, int]] = [{} for _ in range(MAX_LEVELS)]
+        self.tables: list[dict[int, int]] = [{} for _ in range(MAX_LEVELS)]
+
+    def leaf(self, ipa: int) -> tuple[int, int]:
+        """(level, descriptor) of the entry that translates *ipa*; level -1: none."""
+        for level in range(MAX_LEVELS - 1, -1, -1):
+            entry = self.leaves[level].get(ipa >> self.shifts[level])
+            if entry is not None:
+                return level, entry
+        return -1, 0
+
+    def table(self, ipa: int) -> tuple[int, int]:
+        """(level, descriptor) of the deepest table held on the way to *ipa*; level -1: none."""
+        for level in range(MAX_LEVELS - 2, -1, -1):
+            entry = self.tables[level].get(ipa >> self.shifts[level])
+            if entry is not None:
+                return level, entry
+        return -1, 0
+
+    def fill_leaf(self, ipa: int, level: int, entry: int) -> None:
+        self.leaves[level][ipa >> self.shifts[level]] = entry
+
+    def fill_table(self, ipa: int, level: int, entry: int) -> None:
+        self.tables[level][ipa >> self.shifts[level]] = entry
+
+    def overlapping(self, ipa: int, level: int) -> list[tuple[int, int]]:
+        """(level, address) of leaf entries of other sizes that meet the entry of *level* at *ipa*."""
+        found: list[tuple[int, int]] = []
+        for other in range(MAX_LEVELS):
+            shift = self.shifts[other]
+            if other < level:
+                if ipa >> shift in self.leaves[other]:
+                    found.append((other, ipa >> shift << shift))
+            elif other > level and self.leaves[other]:
+                first = ipa >> self.shifts[level] << (self.shifts[level] - shift)
+                last = first + (1 << (self.shifts[level] - shift))
+                found += [(other, page << shift) for page in self.leaves[other] if first <= page < last]
+        return found
+
+    def invalidate_ipa(self, ipa: int, hint: int) -> None:
+        """TLBI IPAS2E1 (Arm ARM C5.5, field TTL).
+
+        Without a hint every entry used to translate *ipa* goes. A hint names
+        the level of the leaf: an entry of that level and the tables above it
+        go, anything else need not and stays.
+        """
+        for level in range(MAX_LEVELS):
+            key = ipa >> self.shifts[level]
+            if hint in (0, level):
+                self.leaves[level].pop(key, None)
+            if hint == 0 or level < hint:
+                self.tables[level].pop(key, None)
+
+    def invalidate_all(self) -> None:
+        """TLBI VMALLS12E1."""
+        for level in range(MAX_LEVELS):
+            self.leaves[level].clear()
+            self.tables[level].clear()

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12: arch/arm64/include/asm/kvm_arm.h, stage2_pgtable.h, arch/arm64/kvm/reset.c.
+"""VTCR_EL2 as ``kvm_arm_setup_stage2()`` composes it."""
+
+from .machine.granule import Granule
+from .pgtable import VTCR_EL2_SL0_SHIFT
+
+VTCR_EL2_RES1 = 1 << 31
+VTCR_EL2_SH0_INNER = 3 << 12
+VTCR_EL2_ORGN0_WBWA = 1 << 10
+VTCR_EL2_IRGN0_WBWA = 1 << 8
+VTCR_EL2_TG0 = {12: 0 << 14, 14: 2 << 14, 16: 1 << 14}
+VTCR_EL2_TGRAN_SL0_BASE = {12: 2, 14: 3, 16: 3}
+
+
+def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
+    """Levels of tables below and including the root: up to 16 root tables are concatenated."""
+    return (ipa_bits - 4 - 4) // (granule.page_shift - 3)
+
+
+def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
+    """VTCR_EL2 of a guest with *ipa_bits* (32 to 48) of address space; PS is left 0."""
+    levels = stage2_pgtable_levels(ipa_bits, granule)
+    sl0 = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - (4 - levels)
+    return (
+        VTCR_EL2_RES1
+        | VTCR_EL2_SH0_INNER
+        | VTCR_EL2_ORGN0_WBWA
+        | VTCR_EL2_IRGN0_WBWA
+        | VTCR_EL2_TG0[granule.page_shift]
+        | sl0 << VTCR_EL2_SL0_SHIFT
+        | 64 - ipa_bits
+    )
