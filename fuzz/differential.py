@@ -10,6 +10,7 @@ from candidate import Candidate
 from .checkers import Outcome, Violation
 from .checkers.shadow import Shadow, Table
 from .executor import Executor
+from .known import known_bug
 from .program import GuestAccess, Program
 
 REGRESSION: Final = "regression"
@@ -87,6 +88,11 @@ def counterpart(violation: Violation, others: list[Violation]) -> bool:
             places |= other.places
             matched = True
     return matched and violation.places <= places
+
+
+def astray(violations: list[Violation], at: int) -> bool:
+    """Whether a side had gone wrong by operation *at*, so that what it does not do there proves nothing."""
+    return any(violation.taints and violation.at <= at for violation in violations)
 
 
 def compare_tables(a: Table | None, b: Table | None, page_size: int) -> str:
@@ -167,11 +173,14 @@ class Differential:
         ours = weighty(original, self.known)
         theirs = weighty(patched, self.known)
         for violation in theirs:
-            kind = COMMON if counterpart(violation, original) else REGRESSION
-            verdict.findings.append(self.finding(kind, violation))
+            common = counterpart(violation, original)
+            if not common and astray(original, violation.at):
+                common = known_bug(violation.signature) is not None
+            verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
         for violation in ours:
             if not counterpart(violation, patched):
-                verdict.findings.append(self.finding(CURED, violation))
+                if not astray(patched, violation.at):
+                    verdict.findings.append(self.finding(CURED, violation))
             elif not counterpart(violation, theirs):
                 verdict.findings.append(self.finding(COMMON, violation))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):

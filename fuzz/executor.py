@@ -19,6 +19,7 @@ from reference.kvm_host import (
     KVM_MEM_LOG_DIRTY_PAGES,
     kvm_vcpu,
 )
+from reference.machine.address_space import ABSENT, DEVICE
 from reference.machine.walk import ACCESS_FLAG, FETCH, NONE, PERMISSION, READ, TRANSLATION, WRITE
 
 from .checkers import Checkers, Outcome, Runaway, Violation
@@ -204,7 +205,11 @@ class Executor:
         hva = start
         while hva < end:
             first, size = self.side.host.unit_at(hva)
-            young |= clear(first, first + size)
+            # Only pages on the LRU lists are aged: no hugetlb, no device.
+            run = self.side.host.run_at(first)
+            vma = self.side.host.find_vma(first)
+            if run is not None and vma is not None and not vma.huge_shift and not run.flags & (ABSENT | DEVICE):
+                young |= clear(first, first + size)
             hva = first + size
         return Outcome("ok", young)
 
@@ -224,7 +229,7 @@ class Executor:
                 checker.translated(op.cpu, access, ipa, walk)
             if walk.fault == NONE:
                 side.kernel.topup_gets = -1
-                return Outcome("ok", self.data(op, walk.pa >> side.granule.page_shift), faults)
+                return self.data(op, walk.pa >> side.granule.page_shift, faults)
             if walk.fault not in FSC or faults == MAX_FAULTS:
                 break
             self.exits.status = ""
@@ -253,18 +258,19 @@ class Executor:
         vcpu.hfar = ipa
         return self.side.mmu.kvm_handle_guest_abort(vcpu)
 
-    def data(self, op: GuestAccess, pfn: int) -> int:
+    def data(self, op: GuestAccess, pfn: int, faults: int) -> Outcome:
         """What the access does to the frame; the version read."""
         memory = self.side.memory
         if memory.index_of(pfn) < 0:
-            return -2
+            return Outcome("ok", "no such frame", faults)
         cacheable = op.mmu or self.side.fwb
         if op.kind == "write":
             memory.guest_write(pfn, self.at + 1, cacheable)
-            return 0
+            return Outcome("ok", 0, faults)
+        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch")
         if op.kind == "fetch":
-            return memory.guest_fetch(pfn, cacheable)
-        return memory.guest_read(pfn, cacheable)
+            return Outcome("ok", memory.guest_fetch(pfn, cacheable), faults, predictable)
+        return Outcome("ok", memory.guest_read(pfn, cacheable), faults, predictable)
 
 
 def innermost(error: BaseException) -> str:

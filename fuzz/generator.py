@@ -180,12 +180,11 @@ class Draft:
         return offset, max(PAGE, min(size, slot.size - offset))
 
     def access(self, slot: Slot, offset: int, kind: AccessKind | None = None) -> None:
-        if kind is None:
-            kind = self.random.choice(KINDS)
+        drawn: AccessKind = self.random.choice(KINDS) if kind is None else kind
         self.add(
             GuestAccess(
                 cpu=self.random.randrange(self.vm.cpus),
-                kind=kind,
+                kind=drawn,
                 slot=slot.name,
                 offset=offset,
                 mmu=not self.chance(25),

@@ -223,9 +223,10 @@ def _require(fine: object, wrong: str, *allowed: str) -> None:
         raise refusal(wrong, ", ".join(allowed))
 
 
-def _check_vm(vm: Vm) -> None:
-    granule = f"granule={show_bytes(vm.granule)}"
-    _require(vm.granule in GRANULES, granule, *map(show_bytes, GRANULES))
+def check_vm(vm: Vm) -> None:
+    """The part of `validate` that needs no slot; raises a `refusal`."""
+    granules = map(show_bytes, GRANULES)
+    _require(vm.granule in GRANULES, f"granule={show_bytes(vm.granule)}", *granules)
     _within("ipa=", vm.ipa, IPA_BITS, str)
     _within("cpus=", vm.cpus, CPUS, str)
 
@@ -276,7 +277,7 @@ def _check_operation(vm: Vm, slots: dict[str, Slot], logged: set[str], op: Opera
         (logged.add if op.on else logged.discard)(name)
 
 
-def validate(program: Program, file: str = "<program>", lines: Sequence[int] | None = None) -> None:
+def validate(program: Program, file: str = "<program>", lines: Sequence[int] = ()) -> None:
     """Check that all values are in bounds and nothing contradicts itself.
 
     :param file: what an error names as the file
@@ -286,7 +287,7 @@ def validate(program: Program, file: str = "<program>", lines: Sequence[int] | N
     """
     at, slots = 0, program.slots
     try:
-        _check_vm(program.vm)
+        check_vm(program.vm)
         for at, slot in enumerate(slots, 1):
             _check_slot(program.vm, slot, slots[: at - 1])
         _require(slots, "no slot", f"1 to {MAX_SLOTS}, right after vm")
@@ -296,5 +297,4 @@ def validate(program: Program, file: str = "<program>", lines: Sequence[int] | N
             _require(at <= last, "one operation too many", f"0 to {MAX_OPERATIONS}")
             _check_operation(program.vm, names, logged, operation)
     except ProgramError as error:
-        line = at + 2 if lines is None else lines[at]
-        raise ProgramError(file, line, error.message) from None
+        raise ProgramError(file, lines[at] if lines else at + 2, error.message) from None

@@ -44,19 +44,29 @@ class SlotLayout:
         self.flags = (KVM_MEM_LOG_DIRTY_PAGES if slot.log else 0) | (KVM_MEM_READONLY if slot.ro else 0)
 
 
+class Watcher:
+    """Looks at the tables between the two halves of an invalidation."""
+
+    def invalidated(self, start: int, end: int) -> None:
+        """``invalidate_range_start()`` for host addresses [start, end) has returned."""
+
+
 class Notified(Listener):
     """Passes notifications on to KVM and remembers the ranges of this operation.
 
-    *ranges*: [start, end) in host addresses
+    *ranges*: [start, end) in host addresses; *watch* is told when one was announced
     """
 
     def __init__(self, main: KvmMain) -> None:
         self.main = main
         self.ranges: list[tuple[int, int]] = []
+        self.watch: Watcher | None = None
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
         self.main.invalidate_range_start(start, end, blockable)
+        if self.watch is not None:
+            self.watch.invalidated(start, end)
 
     def invalidate_range_end(self) -> None:
         self.main.invalidate_range_end()

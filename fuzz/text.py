@@ -108,7 +108,6 @@ _KINDS: Final = {
 
 
 def _kind(word: str) -> _Kind:
-    """The kind of a word of the grammar."""
     if word in _KINDS:
         return _KINDS[word]
     return _choice(word) if "|" in word else _Kind(lambda _: (), lambda: word, 0)
@@ -238,6 +237,7 @@ class _Parser:
             if head != "vm":
                 raise refusal(f"{head[:40]!a} in place of vm", _VM.usage)
             self.vm = Vm(*_VM.read(words))
+            model.check_vm(self.vm)
         elif head in ("s2fuzz", "vm"):
             raise refusal(f"second {head}", "exactly one")
         elif head != "slot":

@@ -14,16 +14,21 @@ class Outcome:
 
     :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``oops``
     :param value: version read, 1 for young, errno, a bitmap's pages: what the status goes with
+    :param faults: taken on the way; cost, not result
+    :param predictable: whether the architecture says which version a load sees
     """
 
-    def __init__(self, status: str, value: object = 0, faults: int = 0) -> None:
+    def __init__(self, status: str, value: object = 0, faults: int = 0, predictable: bool = True) -> None:
         self.status = status
         self.value = value
         self.faults = faults
+        self.predictable = predictable
 
     def same_as(self, other: "Outcome") -> bool:
-        """Whether both saw the same; the number of faults is cost, not result."""
-        return self.status == other.status and self.value == other.value
+        """Whether guest and user space cannot tell the two apart."""
+        if self.status != other.status:
+            return False
+        return self.value == other.value or not self.predictable or not other.predictable
 
     def __str__(self) -> str:
         return f"{self.status} {self.value}"
@@ -84,10 +89,19 @@ class Checker(Observer):
         self.found: list[Violation] = []
 
     def report(
-        self, what: str, level: int, reason: str, places: frozenset[int] = frozenset(), taints: bool = True
+        self,
+        what: str,
+        level: int,
+        reason: str,
+        places: frozenset[int] = frozenset(),
+        taints: bool = True,
+        function: str = "",
     ) -> None:
-        """Note a violation; its function is the walker callback or entry point that ran last."""
-        function = self.kernel.walker or self.kernel.entry
+        """Note a violation.
+
+        :param function: where; by default the walker callback or entry point that ran last
+        """
+        function = function or self.kernel.walker or self.kernel.entry
         self.found.append(Violation(self.name, function, what, level, reason, places, taints))
 
     def text(self, entry: int, level: int) -> str:

@@ -15,7 +15,11 @@ class Contract(Checker):
     name = "contract"
 
     def warn(self, label: str) -> None:
-        self.report(f"WARN {label}", -1, f"the kernel warns: {label}", taints=False)
+        if label.startswith("in "):
+            what, function = "WARN", label[3:]
+        else:
+            what, function = f"WARN {label}", "kvm_mmu_memory_cache_alloc" if label == "cache-empty" else self.kernel.entry
+        self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         if locked:
@@ -24,13 +28,21 @@ class Contract(Checker):
                 -1,
                 f"kvm_mmu_topup_memory_cache({minimum}) may sleep and runs with the mmu lock held",
                 taints=False,
+                function="kvm_mmu_topup_memory_cache",
             )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if self.kernel.locks:
             held = ", ".join(self.kernel.locks)
-            self.report("lock still held", -1, f"{held} held on return to the caller", taints=False)
+            self.report(
+                "lock still held", -1, f"{held} held on return to the caller", taints=False, function=self.kernel.entry
+            )
         if outcome.status in ("error", "oops"):
             if isinstance(op, GuestAccess) and op.fail is not None and outcome.value == -12:
                 return
-            self.report(f"{outcome.status} {outcome.value}", -1, f"the caller got {outcome.status} {outcome.value}")
+            self.report(
+                f"{outcome.status} {outcome.value}",
+                -1,
+                f"the caller got {outcome.status} {outcome.value}",
+                function=self.kernel.entry,
+            )

@@ -72,6 +72,7 @@ class Dcache(Checker):
                 f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
                 f"that was never cleaned to memory, the first at {places[0]:#x}",
                 frozenset(places),
+                taints=False,
             )
 
     def known(self, page: int, pfn: int) -> bool:
@@ -107,7 +108,7 @@ class Dcache(Checker):
         index = self.side.memory.dirty.find(1, max(start, 0), max(end, 0))
         if index >= 0:
             page = ipa + ((index - start) << shift)
-            self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty", frozenset([page]))
+            self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty", frozenset([page]), False)
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if self.side.fwb or not self.flushed_all or not isinstance(op, GuestCache | GuestSetWay):
@@ -126,4 +127,4 @@ class Dcache(Checker):
         end = start + (size >> self.granule.page_shift)
         index = self.side.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
         if index >= 0:
-            self.report("device frame cleaned", -1, f"frame {index + FIRST_PFN:#x} has no linear alias")
+            self.report("device frame cleaned", -1, f"frame {index + FIRST_PFN:#x} has no linear alias", taints=False)

@@ -91,6 +91,7 @@ class Icache(Checker):
                 f"{self.text(new, level)} at {ipa:#x}: {len(stale)} frame(s) written by the host since the last "
                 f"invalidation, the first at {stale[0]:#x}",
                 frozenset(stale),
+                taints=False,
             )
         early = [
             ipa + ((index - start) << shift)
@@ -104,6 +105,7 @@ class Icache(Checker):
                 f"{self.text(new, level)} at {ipa:#x}: {len(early)} frame(s) whose data reached memory only after "
                 f"the instruction cache was invalidated, the first at {early[0]:#x}",
                 frozenset(early),
+                taints=False,
             )
 
     def was_executable(self, page: int, pfn: int) -> bool:

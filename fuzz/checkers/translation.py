@@ -20,7 +20,7 @@ from reference.machine.descriptor import (
 )
 
 from ..program import GetLog, GuestAccess, HostAge, HostTestAge, Operation, SetLog
-from ..side import Side, SlotLayout
+from ..side import Side, SlotLayout, Watcher
 from .base import Checker, Outcome
 from .shadow import Shadow
 
@@ -29,11 +29,12 @@ SHAREABILITY: Final = 3 << 8
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
 
-class Translation(Checker):
+class Translation(Checker, Watcher):
     """Judges each leaf written, at the next quiet point, against the host's own map.
 
     Also: an operation changes nothing outside its range, but for the rest of a
-    leaf that lies across the edge; what the host took away is mapped nowhere.
+    leaf that lies across the edge; between the halves of an MMU notifier's
+    invalidation nothing of its range is mapped.
     """
 
     name = "translation"
@@ -44,6 +45,18 @@ class Translation(Checker):
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
+        side.notified.watch = self
+
+    def invalidated(self, start: int, end: int) -> None:
+        for first, last in self.side.ipa_ranges(start, end):
+            for level, ipa, entry in self.shadow.leaves_in(first, last):
+                self.report(
+                    "still mapped after invalidation",
+                    level,
+                    f"{self.text(entry, level)} at {ipa:#x} is there after invalidate_range_start() "
+                    f"of [{first:#x}, {last:#x})",
+                    frozenset([ipa]),
+                )
 
     def begin(self, op: Operation | None) -> None:
         self.written.clear()

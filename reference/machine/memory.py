@@ -45,6 +45,9 @@ class Memory:
         self.owner = bytearray()
         # Instruction caches: all CPUs see the same invalidations, so one will do.
         self.icache: dict[int, int] = {}
+        # Frames where a store went past a dirty line: what is read next is
+        # unpredictable (Arm ARM B2.8, mismatched memory attributes).
+        self.torn: set[int] = set()
 
     def index_of(self, pfn: int) -> int:
         """Index of frame *pfn*, or -1 where there is no such frame."""
@@ -75,6 +78,8 @@ class Memory:
         self.dirty[start:end] = ones
         self.host_dirty[start:end] = ones
         self.stale_code[start:end] = ones
+        if self.torn:
+            self.torn.difference_update(range(pfn, pfn + pages))
 
     def copy(self, old: int, new: int, pages: int) -> None:
         """The host copies *pages* frames through its data cache."""
@@ -83,6 +88,8 @@ class Memory:
         self.host_write(new, pages, ZEROED)
         start = new - FIRST_PFN
         self.cached[start : start + pages] = versions
+        if self.torn:
+            self.torn.update([pfn - old + new for pfn in self.torn if old <= pfn < old + pages])
 
     def release(self, pfn: int, pages: int) -> None:
         """The frames go to another owner, who writes to them."""
@@ -96,15 +103,33 @@ class Memory:
         if cacheable:
             self.cached[index] = version
             self.dirty[index] = 1
+            self.torn.discard(pfn)
         else:
             self.poc[index] = version
-            if not self.dirty[index]:
+            if self.dirty[index]:
+                self.torn.add(pfn)
+            else:
                 self.cached[index] = version
+                self.torn.discard(pfn)
 
     def guest_read(self, pfn: int, cacheable: bool) -> int:
         """The version that a guest load sees."""
         index = pfn - FIRST_PFN
         return self.cached[index] if cacheable else self.poc[index]
+
+    def predictable(self, pfn: int, cacheable: bool, fetch: bool) -> bool:
+        """Whether the architecture says what a load or fetch sees.
+
+        It does not where a dirty line may or may not have been written back,
+        nor for an instruction that changed since the cache was invalidated.
+        """
+        index = pfn - FIRST_PFN
+        if pfn in self.torn or (self.dirty[index] and not cacheable):
+            return False
+        if fetch:
+            held = self.icache.get(pfn)
+            return not self.stale_code[index] and (held is None or held == self.cached[index])
+        return True
 
     def guest_fetch(self, pfn: int, cacheable: bool) -> int:
         """The version that an instruction fetch sees; it stays in the instruction cache."""

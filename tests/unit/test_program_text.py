@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz import program as model
@@ -16,7 +16,10 @@ from fuzz.program import GIB, KIB, MIB, Operation, Program, ProgramError, Slot, 
 from fuzz.text import FORMS, MAX_FILE_SIZE, load, parse, print_program
 
 HEAD = "s2fuzz 1\nvm\n"
-SLOTS = HEAD + "slot a size=4M backing=thp log=on\nslot d size=1M backing=device\nslot h size=4M backing=hugetlb2m\n"
+SLOTS = HEAD + (
+    "slot a size=4M backing=thp log=on\nslot d size=1M backing=device\n"
+    "slot h size=4M backing=hugetlb2m\n"
+)
 CANONICAL = """\
 s2fuzz 1
 vm granule=4K ipa=40 cpus=2 fwb=off dic=off ttl=off
@@ -41,9 +44,7 @@ log a on
 log a get
 """
 
-quick = settings(
-    max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+quick = settings(max_examples=120, deadline=None, database=None)
 
 
 def test_canonical_text_names_every_operation_and_comes_back() -> None:
@@ -53,9 +54,7 @@ def test_canonical_text_names_every_operation_and_comes_back() -> None:
     assert program.slots[1] == Slot("b2", 2 * GIB, MIB + 4 * KIB, "anon", 4 * KIB, True, True)
     assert program.operations[1] == model.GuestAccess(1, "write", "a", 0x1008, True, 3)
     assert program.operations[5] == model.HostWrite("a", 0, 2 * MIB)
-    assert program.operations[-3:] == (
-        model.SetLog("a", False), model.SetLog("a", True), model.GetLog("a"),
-    )
+    assert program.operations[-2:] == (model.SetLog("a", True), model.GetLog("a"))
 
 
 def test_short_text_means_the_defaults() -> None:
@@ -84,11 +83,9 @@ NAME = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot or cpuN"
 STATEMENTS = "slot, cpu0 to cpu7, host, log"
 ASCII, LIMIT = "printable ASCII, tabs, comments", "at most 0x10000000000000"
 SIZES, TO_4092K = "4K to 2G in steps of 4K", "4K to 4092K in steps of 4K"
-PAGED, RAM = "anon, thp", "anon, thp, hugetlb2m, hugetlb1g"
+PAGED, RAM, DEVICE = "anon, thp", "anon, thp, hugetlb2m, hugetlb1g", "slot d has backing=device"
 VM, SLOT = FORMS[0][1], FORMS[1][1]
-CPU_OPERATIONS, HOST_OPERATIONS = (
-    ", ".join(usage for _, usage in FORMS if usage.startswith(head)) for head in ("cpuN", "host")
-)
+USES = {at: ", ".join(use for _, use in FORMS if use.startswith(at)) for at in ("cpuN", "host")}
 
 # By name: the text, the line, what is wrong, what is allowed.
 TEXT_ERRORS = {
@@ -98,12 +95,12 @@ TEXT_ERRORS = {
     "no vm": ("#\ns2fuzz 1\n\n", 2, "the text ends here", VM),
     "slot for vm": ("s2fuzz 1\nslot a\n", 2, "'slot' in place of vm", VM),
     "no slot": (HEAD, 2, "no slot", "1 to 8, right after vm"),
-    "no slot but operation": (HEAD + "cpu0 setway", 2, "no slot", "1 to 8, right after vm"),
-    "late slot": (SLOTS + "cpu0 setway\nslot", 7, "slot behind an operation", "slots right after vm"),
+    "slot": (SLOTS + "cpu0 setway\nslot", 7, "slot behind an operation", "slots right after vm"),
     "slots": (HEAD + "".join(f"slot a{n} size=4K backing=thp\n" for n in range(9)), 11,
               "one slot too many", "1 to 8"),
-    "operations": (SLOTS + "cpu0 setway\n" * 10_001, 10_006, "one operation too many", "0 to 10000"),
+    "count": (SLOTS + "cpu0 setway\n" * 10_001, 10_006, "one operation too many", "0 to 10000"),
     "log is off": (SLOTS + "log a off\nlog a get", 7, "log a is off here", "get after log a on"),
+    "vm first": ("s2fuzz 1\nvm cpus=9\nslot", 2, "cpus=9", "1 to 8"),
     "first of two": (SLOTS + "cpu2 setway\nnonsense", 6, "cpu2", "cpu0 to cpu1"),
     "huge number": (SLOTS + "cpu0 read a+" + "9" * 9999, 6, f"'{'9' * 40}' is too large", LIMIT),
 }
@@ -117,50 +114,37 @@ VM_ERRORS = {
     "ttl=on ttl=on": ("second ttl=", "every option once"),
 }
 STATEMENT_ERRORS = {
-    "vm": ("second vm", "exactly one"),
-    "s2fuzz 1": ("second s2fuzz", "exactly one"),
-    "slot B size=4K backing=thp": ("slot name 'B'", NAME),
-    "slot cpu9 size=4K backing=thp": ("slot name 'cpu9'", NAME),
-    "slot b23456789 size=4K backing=thp": ("slot name 'b23456789'", NAME),
+    **{head: (f"second {head}", "exactly one") for head in ("vm", "s2fuzz")},
+    **{f"slot {name} size=4K backing=thp": (f"slot name '{name}'", NAME)
+       for name in ("B", "b-", "b23456789", "cpu9", "cpu10", "host", "log", "vm", "slot")},
     "slot a size=4K backing=thp": ("second slot a", "every name once"),
     "slot b backing=thp": ("size= is missing", SLOT),
     "slot b size=4K": ("backing= is missing", SLOT),
     "slot b size=4K backing=ram": ("backing='ram'", RAM + ", device"),
-    "slot b size=0 backing=thp": ("size=0", SIZES),
-    "slot b size=3G backing=thp": ("size=3G", SIZES),
+    **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "3G")},
     "slot b size=4K backing=thp offset=1G": ("offset=1G", "0 to 1048572K in steps of 4K"),
     "slot b size=4K backing=thp ipa=1K": ("ipa=1K", "0 to 1073741820K in steps of 4K"),
     "slot b size=2G backing=thp ipa=1023G": ("slot b ends at 1025G", "up to 1024G with ipa=40"),
     "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that lie apart"),
     "slot b size=4K backing=device log=on": ("log=on with backing=device (-EINVAL)", "log=off"),
-    "cpu8 setway": ("unknown statement 'cpu8'", STATEMENTS),
-    "cpuN setway": ("unknown statement 'cpuN'", STATEMENTS),
-    "cpu0 jump a+0": ("unknown operation 'cpu0 jump a+0'", CPU_OPERATIONS),
-    "host": ("unknown operation 'host'", HOST_OPERATIONS),
+    **{f"{cpu} setway": (f"unknown statement '{cpu}'", STATEMENTS) for cpu in ("cpu8", "cpuN")},
+    "cpu0 jump a+0": ("unknown operation 'cpu0 jump a+0'", USES["cpuN"]),
+    "host": ("unknown operation 'host'", USES["host"]),
     "log a": ("unknown operation 'log a'", "log SLOT on|off, log SLOT get"),
     "cpu2 setway": ("cpu2", "cpu0 to cpu1"),
-    "cpu0 cache 1": ("'1'", "on, off"),
     "cpu0 setway now": ("unknown 'now'", "cpuN setway"),
     "host write a+0": ("'host write a+0' is not complete", "host write SLOT+OFF SIZE"),
     "cpu0 read a": ("'a' is no place", "SLOT+OFF, for example a+4K"),
     "cpu0 read z+0": ("unknown slot 'z'", "a, d, h"),
-    "cpu0 read a+": ("'' is no number", NUMBER),
-    "cpu0 read a+\u0663": (r"character '\u0663'", ASCII),
-    "cpu0 read a+\u00b2": (r"character '\xb2'", ASCII),
-    "cpu0 \0": (r"character '\x00'", ASCII),
-    "cpu0 read a+4k": ("'4k' is no number", NUMBER),
-    "cpu0 read a+-1": ("'-1' is no number", NUMBER),
+    **{f"cpu0 read a+{word}": (f"{word!a} is no number", NUMBER) for word in ("", "4k", "-1")},
+    **{f"cpu0 read a+{odd}": (f"character {odd!a}", ASCII) for odd in "\u0663\u00b2\0\x85\udc80"},
     "cpu0 read a+0x10000000000001": ("'0x10000000000001' is too large", LIMIT),
     "cpu0 read a+4M": ("a+4M", "0 to 0x3fffff"),
-    "cpu0 read a+0 fail=0": ("fail=0", "1 to 99"),
-    "cpu0 read a+0 fail=100": ("fail=100", "1 to 99"),
+    **{f"cpu0 read a+0 fail={n}": (f"fail={n}", "1 to 99") for n in (0, 100)},
     "host split a+1": ("a+0x1", "0 to 4092K in steps of 4K"),
-    "host age a+0 0": ("size 0", "4K to 4M in steps of 4K"),
-    "host age a+4K 1": ("size 0x1", TO_4092K),
-    "host age a+4K 4M": ("size 4M", TO_4092K),
-    **{f"log d {what}": ("slot d has backing=device", RAM) for what in ("on", "off", "get")},
-    **{f"host {verb} d+0 4K": ("slot d has backing=device", RAM)
-       for verb in ("write", "migrate", "discard")},
+    **{f"host age a+4K {size}": (f"size {size}", TO_4092K) for size in ("0", "0x1", "4M")},
+    **{f"log d {on}": (DEVICE, RAM) for on in ("on", "off", "get")},
+    **{f"host {verb} d+0 4K": (DEVICE, RAM) for verb in ("write", "migrate", "discard")},
     **{f"host {verb} {slot}+0{size}": (f"slot {slot} has backing={backing}", PAGED)
        for verb, size in [("collapse", ""), ("split", ""), ("share", " 4K")]
        for slot, backing in [("d", "device"), ("h", "hugetlb2m")]},
@@ -189,15 +173,13 @@ def test_everything_that_a_device_or_a_read_only_slot_allows() -> None:
 
 
 def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
-    vm, slot = Vm(), Slot("a", GIB, 4 * KIB, "anon")
-    access = model.GuestAccess(0, "read", "a", 4096)
+    vm, slot, access = Vm(), Slot("a", GIB, 4096, "anon"), model.GuestAccess(0, "read", "a", 4096)
+    bad = replace(access, kind=cast("model.AccessKind", "x"))
     for program, line, message in [
-        (Program(Vm(cpus=9), (slot,)), 2, "cpus=9; allowed: 1 to 8"),
         (Program(vm, ()), 2, "no slot; allowed: 1 to 8, right after vm"),
-        (Program(vm, (slot, slot)), 4, "second slot a; allowed: every name once"),
         (Program(vm, (slot,), (model.GuestSetWay(1), access)), 5, "a+4K; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (replace(access, offset=-1),)), 4, "a+-0x1; allowed: 0 to 0xfff"),
-        (Program(vm, (slot,), (replace(access, kind="x"),)), 4, "'x'; allowed: read, write, fetch"),
+        (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch"),
     ]:
         with pytest.raises(ProgramError) as caught:
             model.validate(program)
@@ -223,13 +205,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             load(path)
         name = path.replace("\udcff", r"\udcff")
         assert str(caught.value) == f"{name}: {wrong}; allowed: {allowed}"
-    binary.write_bytes(b"")
-    with pytest.raises(ProgramError, match=":1: the text ends here; allowed: s2fuzz 1$"):
-        load(binary)
+    with pytest.raises(ProgramError, match="^/dev/null:1: the text ends here; allowed: s2fuzz 1$"):
+        load("/dev/null")
 
 
-PAGES = st.integers(0, 1 << 15)
-NAMES = ["a", "zz", "x0123456", "cpu", "cpux", "logs", "s2fuzz", "mmu"]
+PAGES, FLAG = st.integers(0, 1 << 15), st.booleans()
+NAMES = st.permutations(["a", "zz", "x0123456", "cpu", "cpux", "logs", "s2fuzz", "mmu"])
 ANY_BACKING = (model.GuestAccess, model.GuestCache, model.HostAge, model.HostTestAge)
 PAGED_ONLY = (model.HostCollapse, model.HostSplit, model.HostShare)
 
@@ -237,11 +218,10 @@ PAGED_ONLY = (model.HostCollapse, model.HostSplit, model.HostShare)
 def operation(draw: st.DrawFn, vm: Vm, slot: Slot, logged: set[str]) -> Operation:
     """A random operation that is valid on *slot*; *logged* follows the logging."""
     make = draw(st.sampled_from([make for make, _ in FORMS[2:]]))
-    backings = PAGED if make in PAGED_ONLY else RAM
-    unfit = make not in ANY_BACKING and slot.backing not in backings
-    if unfit or (make is model.GetLog and slot.name not in logged):
+    fits = make in ANY_BACKING or slot.backing in (PAGED if make in PAGED_ONLY else RAM)
+    if not fits or (make is model.GetLog and slot.name not in logged):
         make = model.GuestSetWay
-    pages, flag = slot.size // vm.granule, draw(st.booleans())
+    pages, flag = slot.size // vm.granule, draw(FLAG)
     page = draw(st.integers(0, pages - 1))
     byte = draw(st.integers(0, vm.granule - 1)) if make is model.GuestAccess else 0
     values = {
@@ -258,15 +238,14 @@ def operation(draw: st.DrawFn, vm: Vm, slot: Slot, logged: set[str]) -> Operatio
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """A valid program of up to 8 slots and 12 operations."""
-    flags = [draw(st.booleans()) for _ in range(3)]
-    vm = Vm(4 * KIB, draw(st.integers(32, 48)), draw(st.integers(1, 8)), *flags)
+    vm = draw(st.builds(Vm, st.just(4 * KIB), st.integers(32, 48), st.integers(1, 8)))
+    vm = replace(vm, **{name: draw(FLAG) for name in ("fwb", "dic", "ttl")})
     slots: list[Slot] = []
     end = 0
-    for name in draw(st.permutations(NAMES))[: draw(st.integers(1, 8))]:
+    for name in draw(NAMES)[: draw(st.integers(1, 8))]:
         backing = cast("model.Backing", draw(st.sampled_from(model.BACKINGS)))
-        ipa, size = end + draw(PAGES) * vm.granule, (draw(PAGES) + 1) * vm.granule
-        log = backing != "device" and draw(st.booleans())
-        offset, read_only = draw(PAGES) * vm.granule, draw(st.booleans())
+        ipa, size, offset = (draw(PAGES) * vm.granule + extra for extra in (end, vm.granule, 0))
+        log, read_only = draw(FLAG) and backing != "device", draw(FLAG)
         slots.append(Slot(name, ipa, size, backing, offset, log, read_only))
         end = ipa + size
     logged = {slot.name for slot in slots if slot.log}
@@ -275,16 +254,14 @@ def programs(draw: st.DrawFn) -> Program:
     return Program(vm, tuple(draw(st.permutations(slots))), operations)
 
 
-def outcome(text: str | bytes) -> Program | None:
-    """What the text parses to; any error but `ProgramError` fails the test."""
+def try_to_parse(text: str | bytes) -> None:
+    """Parse *text*, which is a program that comes back, or a `ProgramError`."""
     try:
         program = parse(text)
     except ProgramError as error:
         assert "; allowed: " in str(error)
-        assert 0 <= error.line <= len(text) + 1
-        return None
-    assert parse(print_program(program)) == program
-    return program
+    else:
+        assert parse(print_program(program)) == program
 
 
 @quick
@@ -301,10 +278,10 @@ def test_print_and_parse_are_inverses(program: Program) -> None:
 @quick
 @given(st.text() | st.binary() | st.text(st.characters(max_codepoint=127)).map(HEAD.__add__))
 def test_any_text_parses_or_is_a_program_error(text: str | bytes) -> None:
-    outcome(text)
+    try_to_parse(text)
 
 
-WORDS = st.sampled_from([*CANONICAL.split(), *" \n#=+\0\r\t", "\u0663", "9" * 20, "-1", "0x", "\udc80"])
+WORDS = st.sampled_from([*CANONICAL.split(), *" \n#=+\0\r\t\u0663\udc80", "9" * 20, "-1", "0x"])
 
 
 @settings(quick, max_examples=400)
@@ -315,11 +292,10 @@ def test_mutated_text_parses_or_is_a_program_error(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(pieces) - 1))
         new = data.draw(st.sampled_from([[], [pieces[at]] * 2]) | st.lists(WORDS, max_size=2))
         pieces[at : at + 1] = new
-        pieces = pieces or [" "]
-    outcome("".join(pieces))
+    try_to_parse("".join(pieces))
 
 
 @pytest.mark.parametrize("piece", ["9", "a", "a ", "\0", "#", "mmu=on "])
 @pytest.mark.parametrize("start", ["", HEAD, SLOTS + "cpu0 read a+", SLOTS + "host write a+0 4K "])
 def test_long_lines(start: str, piece: str) -> None:
-    outcome(start + piece * (10_000_000 // len(piece)))
+    try_to_parse(start + piece * (10_000_000 // len(piece)))
