@@ -7,6 +7,7 @@ from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PGTABLE_WALK_TABLE_POST,
     KVM_PGTABLE_WALK_TABLE_PRE,
+    KVM_PTE_VALID,
     Pgtable,
     kvm_pgtable_walk_data,
 )
@@ -17,7 +18,7 @@ class PgtableV5_12_9(Pgtable):
         ret = 0
         addr = data.addr
         pte = self.mem[ptep]
-        table = self.kvm_pte_table(pte, level)
+        table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
         if table and flags & KVM_PGTABLE_WALK_TABLE_PRE:
@@ -26,15 +27,15 @@ class PgtableV5_12_9(Pgtable):
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
             pte = self.mem[ptep]
-            table = self.kvm_pte_table(pte, level)
+            table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
 
         if ret:
             return ret
 
         if not table:
             # New in this patch: the cursor may point into the middle of the entry.
-            data.addr &= -self.kvm_granule_size(level)
-            data.addr += self.kvm_granule_size(level)
+            data.addr &= -self.sizes[level]
+            data.addr += self.sizes[level]
             return ret
 
         childp = self.kvm_pte_follow(pte)

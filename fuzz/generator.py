@@ -38,8 +38,9 @@ from .program import (
 PAGE: Final = 4 * KIB
 BLOCK: Final = 2 * MIB
 
-# Guest address sizes: all of them, those whose tables are quick to destroy more often.
-IPA_BITS: Final = (*range(32, 49), *(35, 36, 36, 37, 38, 39, 39, 40, 40) * 3)
+# Guest address sizes: all of them, those with a small root more often (a large
+# one takes long to destroy).
+IPA_BITS: Final = (*range(32, 49), *(35, 36, 37, 38, 39, 40, 44, 45, 46, 47, 48) * 6)
 SIZES: Final = (BLOCK, BLOCK, 2 * BLOCK, 2 * BLOCK, 4 * BLOCK, PAGE, 17 * PAGE, BLOCK + 5 * PAGE, 2 * BLOCK - PAGE)
 BACKINGS: Final[tuple[Backing, ...]] = ("thp", "thp", "thp", "thp", "anon", "anon", "hugetlb2m", "hugetlb2m", "device")
 KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch")
@@ -95,6 +96,8 @@ class Draft:
         size = self.random.choice(SIZES)
         if self.chance(2):
             backing, size = "hugetlb1g", self.random.choice((GIB, GIB + BLOCK, BLOCK))
+        if backing == "device":
+            size = PAGE * self.random.choice((1, 4, 40))
         skew = 0
         offset = 0
         if self.chance(35):

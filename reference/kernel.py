@@ -50,6 +50,18 @@ class kvm_s2_mmu:
         self.vmid = vmid
 
 
+_overridden: dict[type[Observer], list[str]] = {}
+
+
+def overridden(observer: type[Observer]) -> list[str]:
+    """The events that a class of observers wants to see."""
+    names = _overridden.get(observer)
+    if names is None:
+        names = [name for name in EVENT_NAMES if getattr(observer, name) is not getattr(Observer, name)]
+        _overridden[observer] = names
+    return names
+
+
 class Kernel:
     """The kernel around the code under test, on one machine.
 
@@ -76,18 +88,16 @@ class Kernel:
         # that last walked tables for it.
         self.entry = ""
         self.walker = ""
-        self.observers: list[Observer] = []
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
         self.on_store: list[Observer] = self.on["store"]
         self.on_get: list[Observer] = self.on["get"]
         self.on_put: list[Observer] = self.on["put"]
+        self.on_walk_table: list[Observer] = self.on["walk_table"]
 
     def observe(self, observer: Observer) -> None:
         """Send events to *observer* too: those whose methods it overrides."""
-        self.observers.append(observer)
-        for name in EVENT_NAMES:
-            if getattr(type(observer), name) is not getattr(Observer, name):
-                self.on[name].append(observer)
+        for name in overridden(type(observer)):
+            self.on[name].append(observer)
 
     def cpus_have_const_cap(self, cap: int) -> bool:
         return self.caps & cap != 0
@@ -117,7 +127,7 @@ class Kernel:
             o.store(ptep, old, pte, True)
 
     def walk_table(self, table: int, level: int) -> None:
-        for o in self.on["walk_table"]:
+        for o in self.on_walk_table:
             o.walk_table(table, level)
 
     def dsb(self, domain: str) -> None:

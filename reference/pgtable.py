@@ -265,7 +265,7 @@ class Pgtable:
         ret = 0
         addr = data.addr
         pte = self.mem[ptep]
-        table = self.kvm_pte_table(pte, level)
+        table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
         if table and flags & KVM_PGTABLE_WALK_TABLE_PRE:
@@ -274,14 +274,14 @@ class Pgtable:
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
             pte = self.mem[ptep]
-            table = self.kvm_pte_table(pte, level)
+            table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
 
         if ret:
             return ret
 
         if not table:
             # The cursor may point into the middle of the entry: bug B05.
-            data.addr += self.kvm_granule_size(level)
+            data.addr += self.sizes[level]
             return ret
 
         childp = self.kvm_pte_follow(pte)
@@ -504,7 +504,7 @@ class Pgtable:
         page = self.k.virt_to_page(ptep)
 
         if data.anchor != NULL:
-            if self.kvm_pte_valid(pte):
+            if pte & KVM_PTE_VALID:
                 self.k.put_page(page)
 
             return 0
@@ -604,7 +604,7 @@ class Pgtable:
         childp = NULL
         need_flush = False
 
-        if not self.kvm_pte_valid(pte):
+        if not pte & KVM_PTE_VALID:
             return 0
 
         if self.kvm_pte_table(pte, level):
@@ -640,7 +640,7 @@ class Pgtable:
         pte = self.mem[ptep]
         data = arg
 
-        if not self.kvm_pte_valid(pte):
+        if not pte & KVM_PTE_VALID:
             return 0
 
         data.level = level
@@ -708,7 +708,7 @@ class Pgtable:
     def stage2_flush_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.mem[ptep]
 
-        if not self.kvm_pte_valid(pte) or not self.stage2_pte_cacheable(pte):
+        if not pte & KVM_PTE_VALID or not self.stage2_pte_cacheable(pte):
             return 0
 
         self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
@@ -744,7 +744,7 @@ class Pgtable:
     def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.mem[ptep]
 
-        if not self.kvm_pte_valid(pte):
+        if not pte & KVM_PTE_VALID:
             return 0
 
         self.k.put_page(self.k.virt_to_page(ptep))

@@ -8,7 +8,9 @@ clean; splitting, coalescing and replacing owe nothing. Device frames have no
 linear alias and are never cleaned.
 """
 
-from reference.machine.descriptor import VALID_BIT, address_bits, is_cacheable, kind, LEAF
+from typing import Final
+
+from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
 from ..program import GuestCache, GuestSetWay, Operation
@@ -16,8 +18,9 @@ from ..side import Side
 from .base import Checker, Outcome
 from .shadow import Shadow
 
-UNMAP = "stage2_unmap_walker"
-FLUSH = "stage2_flush_walker"
+MEMATTR: Final = 0xF << 2
+UNMAP: Final = "stage2_unmap_walker"
+FLUSH: Final = "stage2_flush_walker"
 
 
 class Dcache(Checker):
@@ -58,29 +61,25 @@ class Dcache(Checker):
         start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
         end = start + (1 << (self.shifts[level] - shift))
         index = host_dirty.find(1, max(start, 0), max(end, 0))
+        if index < 0:
+            return
+        before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
+        cacheable = new & MEMATTR
         places: list[int] = []
         while index >= 0:
             page = ipa + ((index - start) << shift)
-            if not self.known(page, index + FIRST_PFN):
+            if not before.maps(page, (index + FIRST_PFN) << shift, MEMATTR, cacheable):
                 places.append(page)
             index = host_dirty.find(1, index + 1, end)
         if places:
-            before = self.before(ipa, level)
             self.report(
-                f"{before}->{'page' if level == 3 else 'block'}, not cleaned",
+                f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}, not cleaned",
                 level,
                 f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
                 f"that was never cleaned to memory, the first at {places[0]:#x}",
                 frozenset(places),
                 taints=False,
             )
-
-    def known(self, page: int, pfn: int) -> bool:
-        """Whether *pfn* was mapped cacheable at *page* when the operation began."""
-        for level, base, entry in self.shadow.was_exposed(page):
-            if address_bits(entry, self.granule) + page - base == pfn << self.granule.page_shift and is_cacheable(entry):
-                return True
-        return False
 
     def before(self, ipa: int, level: int) -> str:
         """What stood where the new leaf stands, when the operation began."""

@@ -78,10 +78,13 @@ class Icache(Checker):
         shift = self.granule.page_shift
         stale_code = self.side.memory.stale_code
         index = stale_code.find(1, max(start, 0), max(end, 0))
+        if index < 0 and not self.refetched:
+            return
+        before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         stale: list[int] = []
         while index >= 0:
             page = ipa + ((index - start) << shift)
-            if not self.was_executable(page, index + FIRST_PFN):
+            if not before.maps(page, (index + FIRST_PFN) << shift, XN_BIT, 0):
                 stale.append(page)
             index = stale_code.find(1, index + 1, end)
         if stale:
@@ -96,7 +99,8 @@ class Icache(Checker):
         early = [
             ipa + ((index - start) << shift)
             for index in sorted(self.refetched)
-            if start <= index < end and not self.was_executable(ipa + ((index - start) << shift), index + FIRST_PFN)
+            if start <= index < end
+            and not before.maps(ipa + ((index - start) << shift), (index + FIRST_PFN) << shift, XN_BIT, 0)
         ]
         if early:
             self.report(
@@ -107,11 +111,3 @@ class Icache(Checker):
                 frozenset(early),
                 taints=False,
             )
-
-    def was_executable(self, page: int, pfn: int) -> bool:
-        """Whether *pfn* was executable at *page* when the operation began."""
-        for _, base, entry in self.shadow.was_exposed(page):
-            same = address_bits(entry, self.granule) + page - base == pfn << self.granule.page_shift
-            if same and not entry & XN_BIT:
-                return True
-        return False

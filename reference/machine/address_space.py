@@ -90,6 +90,15 @@ class AddressSpace:
                 return run
         return None
 
+    def add_run(self, hva: int, npages: int, pfn: int, flags: int) -> None:
+        """Back a range anew; joined to the newest run where it goes on from it."""
+        if self.runs:
+            last = self.runs[-1]
+            if last.hva + (last.npages << self.page_shift) == hva and last.pfn + last.npages == pfn and last.flags == flags:
+                self.runs[-1] = Run(last.hva, last.npages + npages, last.pfn, flags)
+                return
+        self.runs.append(Run(hva, npages, pfn, flags))
+
     def pfn_in(self, run: Run, hva: int) -> int:
         """The frame behind *hva*, which *run* backs."""
         return run.pfn + ((hva - run.hva) >> self.page_shift)
@@ -135,7 +144,7 @@ class AddressSpace:
         listener.cow(start, pages, pfn)
         listener.invalidate_range_start(start, start + (1 << shift), True)
         self.copy_frames(self.pfn_in(run, start), pfn, pages)
-        self.runs.append(Run(start, pages, pfn, WRITABLE))
+        self.add_run(start, pages, pfn, WRITABLE)
         if not vma.huge_shift:
             listener.change_pte(start, pfn)
         listener.invalidate_range_end()
@@ -147,5 +156,5 @@ class AddressSpace:
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
-        self.runs.append(Run(start, pages, self.pfn_in(run, start), run.flags & ~THP))
+        self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP)
         self.listener.invalidate_range_end()

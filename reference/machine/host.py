@@ -97,7 +97,7 @@ class Host(AddressSpace):
         self.runs = [
             run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end
         ]
-        self.runs.append(Run(hva, size >> self.page_shift, pfn, flags))
+        self.add_run(hva, size >> self.page_shift, pfn, flags)
 
     def pieces(self, start: int, end: int) -> list[tuple[int, int, Run]]:
         """(start, end, run) of the parts of a range that one run backs."""
