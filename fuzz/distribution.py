@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which distribution this is, in which form it runs, and whether its parts belong together."""
+
+import platform
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "0.1.0"
+PACKAGES: Final = ("reference", "candidate", "fuzz")
+
+
+class ForeignPackage(Exception):
+    """One of our packages is not the one that Python would import."""
+
+
+def form() -> str:
+    """How the code under test and the checkers run."""
+    return f"interpreted, {platform.python_implementation()} {platform.python_version()}"
+
+
+def check_packages() -> None:
+    """See that `PACKAGES` are found where this file lies; imports none of them.
+
+    Their names are generic: another project on the path may have the same.
+
+    :raises ForeignPackage: one is missing or another's; one line that says where
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None:
+            raise ForeignPackage(f"package {name!r} is not there; allowed: the one in {home}")
+        found = Path(spec.origin).resolve() if spec.origin else None
+        if found != home / name / "__init__.py":
+            where = spec.origin or "a folder without __init__.py"
+            raise ForeignPackage(f"package {name!r} is another one: {where}; allowed: the one in {home}")

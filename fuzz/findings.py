@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Findings of a session: each once, with the smallest program that shows it, as a file."""
+
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .differential import CLASSES
+from .known import known_bug
+from .program import Program
+from .text import print_program
+
+MAX_SLUG: Final = 80
+# Beside the classes of `fuzz.differential`: what stands behind the first
+# violation of a program, without weight; and exceptions in our own code.
+BEHIND: Final = "behind"
+CRASH: Final = "crash"
+_ORDER: Final = (*CLASSES, BEHIND, CRASH)
+
+
+@dataclass(slots=True)
+class Found:
+    """A finding, and the smallest program seen that shows it.
+
+    :param kind: regression, divergence, common, cured; behind or crash
+    :param signature: together with the kind what tells it from others
+    :param reason: one line for people, of that program
+    :param program: the smallest: fewest operations, then shortest text
+    :param number: which program of the seed that is, from 1
+    :param at: index of the operation in it, as in `fuzz.differential.Finding`
+    :param count: programs that showed it
+    :param path: its file, once written
+    """
+
+    kind: str
+    signature: str
+    reason: str
+    program: Program
+    number: int
+    at: int
+    count: int = 1
+    path: Path | None = None
+
+    def size(self) -> tuple[int, int]:
+        """What the smallest program is smallest by."""
+        return len(self.program.operations), len(print_program(self.program))
+
+
+def in_order(findings: Iterable[Found]) -> list[Found]:
+    """Sorted by weight of the class, then by signature."""
+    return sorted(findings, key=lambda found: (_ORDER.index(found.kind), found.signature))
+
+
+def file_name(kind: str, signature: str) -> str:
+    """``<kind>-<slug>-<digest>.s2``: the same for the same finding, always.
+
+    The digest keeps signatures apart whose readable parts are alike.
+    """
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", signature).strip("-")[:MAX_SLUG].rstrip("-")
+    digest = hashlib.sha256(signature.encode()).hexdigest()[:6]
+    return f"{kind}-{slug}-{digest}.s2"
+
+
+def file_text(found: Found, reference: str, candidate: str, seed: int, name: str) -> str:
+    """The program, under comments that say what it shows and how to see it.
+
+    :param name: of the file, for the command in it
+    """
+    bug = known_bug(found.signature)
+    command = ["s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
+    about = {
+        "kind": found.kind,
+        "signature": found.signature,
+        "reason": found.reason,
+        "known": f"{bug.id}: {bug.reason}" if bug else "",
+        "reference": reference,
+        "candidate": candidate,
+        "seed": f"{seed}, program {found.number}",
+        "reproduce": shlex.join(command),
+    }
+    comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
+    return "\n".join(comments) + "\n" + print_program(found.program)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is there as a whole or not at all; replaces an older one.
+
+    :raises OSError: it cannot be written
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Classes, matching and cascade: what two lists of violations mean together."""
+
+import candidate
+from fuzz.checkers import Outcome, Violation
+from fuzz.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
+from fuzz.known import known_bug, known_bugs
+
+ORIGINAL = candidate.get("original")
+KNOWN = "lifetime: stage2_unmap_walker: freed before the flush"
+
+
+def violation(what: str, at: int, *places: int, checker: str = "translation", taints: bool = True) -> Violation:
+    found = Violation(checker, "f", what, 3, f"{what} at {at}", frozenset(places), taints)
+    found.at = at
+    return found
+
+
+def judge(
+    original: list[Violation], patched: list[Violation], difference: Finding | None = None, known: tuple[str, ...] = ()
+) -> list[tuple[str, str]]:
+    verdict = Differential(ORIGINAL, ORIGINAL, known).judge(original, patched, difference)
+    return [(finding.kind, finding.signature.split(": ")[2].removesuffix(" L3")) for finding in verdict.findings]
+
+
+def test_only_the_candidate() -> None:
+    assert judge([], [violation("x", 1, 5)]) == [("regression", "x")]
+
+
+def test_only_the_original() -> None:
+    assert judge([violation("x", 1, 5)], []) == [("cured", "x")]
+
+
+def test_both_match_by_checker_pages_and_point_not_by_function() -> None:
+    other = violation("y", 1, 5)
+    other.function = "elsewhere"
+    assert judge([violation("x", 1, 5)], [other]) == [("common", "y")]
+
+
+def test_another_checker_point_or_page_does_not_match() -> None:
+    ours = violation("x", 1, 5)
+    assert ("regression", "x") in judge([ours], [violation("x", 1, 5, checker="tlb")])
+    assert ("regression", "x") in judge([ours], [violation("x", 2, 5)])
+    assert ("regression", "x") in judge([ours], [violation("x", 1, 5, 6)])
+
+
+def test_fewer_pages_than_the_original_is_common() -> None:
+    kinds = judge([violation("x", 1, 5, 6)], [violation("x", 1, 5)])
+    assert kinds[0] == ("common", "x")
+    assert REGRESSION not in [kind for kind, _ in kinds]
+
+
+def test_what_follows_the_first_is_a_consequence() -> None:
+    verdict = Differential(ORIGINAL, ORIGINAL).judge([], [violation("x", 1), violation("y", 2)], None)
+    assert [finding.signature for finding in verdict.findings] == ["translation: f: x L3"]
+    assert [(side, consequence.what) for side, consequence in verdict.consequences] == [("candidate", "y")]
+
+
+def test_what_harms_nothing_hides_nothing() -> None:
+    first = violation("warning", 1, checker="contract", taints=False)
+    assert judge([], [first, violation("y", 2)]) == [("regression", "warning"), ("regression", "y")]
+
+
+def test_a_known_finding_hides_nothing() -> None:
+    both = [violation("x", 1, 5)]
+    new = violation("y", 2)
+    assert judge(both, [*both, new]) == [("common", "x")]
+    assert judge(both, [violation("x", 1, 5), new], known=("translation: f: x L3",)) == [("regression", "y")]
+
+
+def test_a_consequence_on_the_other_side_still_matches() -> None:
+    assert judge([violation("a", 1, 1), violation("x", 2, 5)], [violation("x", 2, 5)])[0] == ("common", "x")
+
+
+def test_a_candidate_that_went_astray_cures_nothing() -> None:
+    assert (CURED, "x") not in judge([violation("x", 2, 5)], [violation("y", 1)])
+
+
+def test_a_known_bug_where_the_original_went_astray_is_common() -> None:
+    bug = Violation("lifetime", "stage2_unmap_walker", "freed before the flush", -1, "")
+    bug.at = 2
+    assert judge([violation("a", 1, 1)], [bug]) == [("common", "freed before the flush"), ("cured", "a")]
+    assert judge([], [bug]) == [("regression", "freed before the flush")]
+
+
+def test_a_difference_nobody_explains_is_a_divergence() -> None:
+    difference = Finding(DIVERGENCE, "d: d: map", "", 1)
+    assert judge([], [], difference) == [("divergence", "map")]
+    assert judge([], [violation("x", 2)], difference)[-1] == ("divergence", "map")
+    assert judge([], [violation("x", 1)], difference) == [("regression", "x")]
+
+
+def test_unpredictable_values_are_not_compared() -> None:
+    assert not Outcome("ok", 1).same_as(Outcome("ok", 2))
+    assert Outcome("ok", 1, predictable=False).same_as(Outcome("ok", 2))
+    assert not Outcome("ok", 1, predictable=False).same_as(Outcome("io", 1))
+    assert Outcome("ok", 1, faults=1).same_as(Outcome("ok", 1, faults=3))
+
+
+def test_known_bugs_say_what_and_where() -> None:
+    found = known_bug(KNOWN)
+    assert found is not None
+    assert found.id == "B21"
+    assert known_bug("translation: f: x") is None
+    for bug in known_bugs():
+        assert bug.reason.endswith(".")
+        assert bug.pattern.count(": ") == 2

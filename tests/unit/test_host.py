@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the host does to its pages, and whom it tells."""
+
+import pytest
+
+from reference.machine.address_space import ABSENT, THP, WRITABLE, Listener, Vma
+from reference.machine.host import Host
+from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, Memory
+
+HVA = 0x7F0000000000
+PAGE = 4096
+BLOCK = 2 << 20
+
+
+class Log(Listener):
+    """Notifications, as short texts relative to HVA in pages."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.calls.append(f"start {(start - HVA) // PAGE}..{(end - HVA) // PAGE}")
+
+    def invalidate_range_end(self) -> None:
+        self.calls.append("end")
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        self.calls.append(f"change {(hva - HVA) // PAGE}")
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        self.calls.append(f"cow {(hva - HVA) // PAGE}+{pages}")
+
+
+class Fixture:
+    """A host with one area of 4M."""
+
+    def __init__(self, flags: int, huge_shift: int = 0) -> None:
+        self.host = Host(12, 21, Memory(12))
+        self.log = Log()
+        self.host.listener = self.log
+        pfn = self.host.new_frames(1024, 512)
+        self.host.add_run(HVA, 1024, pfn, WRITABLE | flags)
+        self.host.vmas.append(Vma(HVA, HVA + 2 * BLOCK, False, huge_shift, 0))
+
+    def frame(self, page: int) -> int:
+        return self.host.frame_of(HVA + page * PAGE)
+
+    def flags(self, page: int) -> int:
+        run = self.host.run_at(HVA + page * PAGE)
+        assert run is not None
+        return run.flags
+
+
+def test_collapse_copies_into_one_huge_page() -> None:
+    f = Fixture(0)
+    f.host.version = 3
+    f.host.write(HVA + 5 * PAGE, HVA + 6 * PAGE)
+    old = f.frame(5)
+    f.host.collapse(HVA + 7 * PAGE)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert f.flags(0) == f.flags(511) == WRITABLE | THP
+    assert f.flags(512) == WRITABLE
+    assert f.frame(0) % 512 == 0
+    assert f.host.memory.guest_read(f.frame(5), True) == 3
+    assert f.host.memory.owner[old - FIRST_PFN] == FREE
+
+
+@pytest.mark.parametrize("flags", [THP, ABSENT])
+def test_collapse_of_what_is_huge_or_not_there_does_nothing(flags: int) -> None:
+    f = Fixture(flags)
+    f.host.collapse(HVA)
+    assert f.log.calls == []
+
+
+def test_split_keeps_the_frames() -> None:
+    f = Fixture(THP)
+    before = f.frame(3)
+    f.host.split_huge(HVA + PAGE)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert f.frame(3) == before
+    assert (f.flags(3), f.flags(600)) == (WRITABLE, WRITABLE | THP)
+
+
+def test_migration_moves_whole_host_pages() -> None:
+    f = Fixture(THP)
+    old = f.frame(0)
+    f.host.migrate(HVA + PAGE, HVA + 2 * PAGE)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert f.frame(0) != old
+    assert f.flags(0) == WRITABLE | THP
+    assert f.host.memory.guest_read(old, True) == FOREIGN
+
+
+def test_discard_splits_at_its_edges_and_touching_makes_a_fresh_page() -> None:
+    f = Fixture(THP)
+    f.host.discard(HVA + PAGE, HVA + 3 * PAGE)
+    assert f.log.calls == ["start 0..512", "end", "start 1..3", "end"]
+    assert f.frame(1) == f.frame(2) == -1
+    assert f.frame(3) >= 0
+    f.host.populate(HVA + PAGE)
+    assert f.frame(1) >= 0
+    assert f.frame(2) == -1
+    assert f.host.memory.guest_read(f.frame(1), True) == 0
+
+
+def test_a_whole_block_discarded_comes_back_huge() -> None:
+    f = Fixture(THP)
+    f.host.discard(HVA, HVA + BLOCK)
+    f.host.populate(HVA + 9 * PAGE)
+    assert f.frame(0) % 512 == 0
+    assert f.flags(0) == WRITABLE | THP
+
+
+def test_hugetlb_gives_up_whole_pages_only() -> None:
+    f = Fixture(0, huge_shift=21)
+    f.host.discard(HVA + PAGE, HVA + BLOCK)
+    assert f.log.calls == []
+    f.host.discard(HVA + PAGE, HVA + 2 * BLOCK)
+    assert f.log.calls == ["start 512..1024", "end"]
+
+
+def test_copy_on_write_tells_by_invalidation_and_change_pte() -> None:
+    f = Fixture(0)
+    f.host.share(HVA + PAGE, HVA + 2 * PAGE)
+    f.log.calls.clear()
+    old = f.frame(1)
+    f.host.write(HVA + PAGE, HVA + 2 * PAGE)
+    assert f.log.calls == ["cow 1+1", "start 1..2", "change 1", "end"]
+    assert f.frame(1) != old
+    assert f.flags(1) == WRITABLE
+
+
+def test_copy_on_write_in_a_huge_page_splits_it_first() -> None:
+    f = Fixture(THP)
+    f.host.share(HVA, HVA + BLOCK)
+    f.log.calls.clear()
+    f.host.break_cow(HVA + PAGE)
+    assert f.log.calls == ["start 0..512", "end", "cow 1+1", "start 1..2", "change 1", "end"]
+    assert f.flags(0) == 0
+
+
+def test_runs_that_go_on_are_one() -> None:
+    f = Fixture(0)
+    f.host.share(HVA, HVA + 4 * PAGE)
+    for page in range(4):
+        f.host.break_cow(HVA + page * PAGE)
+    assert len(f.host.runs) <= 3
