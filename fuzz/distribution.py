@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which distribution this is, in which form it runs, and whether its parts belong together."""
 
+import os
 import platform
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,11 @@ class ForeignPackage(Exception):
 def form() -> str:
     """How the code under test and the checkers run."""
     return f"interpreted, {platform.python_implementation()} {platform.python_version()}"
+
+
+def debugging() -> bool:
+    """Whether tracebacks of our own mistakes are wanted: ``S2FUZZ_DEBUG=1``."""
+    return os.environ.get("S2FUZZ_DEBUG") == "1"
 
 
 def check_packages() -> None:

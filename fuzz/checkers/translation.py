@@ -29,7 +29,7 @@ SHAREABILITY: Final = 3 << 8
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
 
-class Translation(Checker, Watcher):
+class Translation(Checker):
     """Judges each leaf written, at the next quiet point, against the host's own map.
 
     Also: an operation changes nothing outside its range, but for the rest of a
@@ -45,7 +45,7 @@ class Translation(Checker, Watcher):
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
-        side.notified.watch = self
+        side.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
         for first, last in self.side.ipa_ranges(start, end):
@@ -196,3 +196,13 @@ class Translation(Checker, Watcher):
             if not bitmap[page >> 6] >> (page & 63) & 1:
                 return page + slot.base_gfn
         return -1
+
+
+class BetweenHalves(Watcher):
+    """Lets the checker look between the halves of an invalidation."""
+
+    def __init__(self, checker: Translation) -> None:
+        self.checker = checker
+
+    def invalidated(self, start: int, end: int) -> None:
+        self.checker.invalidated(start, end)
