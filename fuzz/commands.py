@@ -1,86 +1,148 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The subcommands ``list``, ``run`` and ``fuzz``: what they do, as objects for --json.
+"""The subcommands: from parsed arguments to output and exit code.
 
-`fuzz.report` has the same for people.
+Exit codes: `FINE` no regression and no divergence, `WORSE` some, `BAD_INPUT`
+bad usage or input, `OUR_MISTAKE` an exception in our own code.
 """
 
+import argparse
+import json
+import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import candidate
-from candidate import Candidate
 
-from .differential import CLASSES, Differential, Finding, Verdict
-from .distribution import VERSION, form
-from .engine import Engine, Summary, crash_reason
-from .findings import Found
-from .known import known_bug
-from .program import Program
-from .sidebyside import headings, record, render
-from .text import print_program
+from . import answers, bench, report
+from .differential import DIVERGENCE, REGRESSION
+from .engine import Engine, Summary
+from .program import Program, ProgramError
+from .runs import Run, chosen, run_all
+from .text import load
 
-CLEAN: Final = "clean"
-ALL: Final = "all"
+FINE: Final = 0
+WORSE: Final = 1
+BAD_INPUT: Final = 2
+OUR_MISTAKE: Final = 3
 
-Json = dict[str, Any]
-
-
-class UnwritableOut(Exception):
-    """The output directory cannot be made or written; the message is one line."""
+_PROGRESS_EVERY: Final = 0.2
 
 
-@dataclass(slots=True)
-class Run:
-    """One program on one candidate: a verdict, or the error that our own code made."""
-
-    file: str
-    program: Program
-    reference: Candidate
-    candidate: Candidate
-    verdict: Verdict | None = None
-    error: str = ""
-    trace: str | None = None
-
-    @property
-    def word(self) -> str:
-        """The weightiest class found, or ``clean``, or ``error``."""
-        if self.verdict is None:
-            return "error"
-        kinds = {finding.kind for finding in self.verdict.findings}
-        return next((kind for kind in CLASSES if kind in kinds), CLEAN)
-
-    def in_order(self) -> list[Finding]:
-        """The findings, the weightiest first."""
-        found = self.verdict.findings if self.verdict else []
-        return sorted(found, key=lambda finding: (CLASSES.index(finding.kind), finding.at, finding.signature))
+class BadInput(Exception):
+    """Usage or input that is refused; each line of the message stands for itself."""
 
 
-def chosen(name: str, reference: Candidate) -> list[Candidate]:
-    """The candidates of ``--candidate``: one, or all but the reference.
+def complain(message: str) -> None:
+    """One line on stderr."""
+    print(f"s2fuzz: {message}", file=sys.stderr)
 
-    :raises candidate.UnknownCandidate: there is none of this name
+
+def dump(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer, indent=2))
+
+
+def list_versions(arguments: argparse.Namespace) -> int:
+    """``s2fuzz list``"""
+    if arguments.json:
+        dump(answers.list_answer())
+    else:
+        print(report.list_text())
+    return FINE
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``s2fuzz run``
+
+    :raises BadInput: a program that cannot be read
+    :raises candidate.UnknownCandidate: no version of this name
     """
-    if name != ALL:
-        return [candidate.get(name)]
-    return [candidate.get(each) for each in candidate.names() if each != reference.name]
+    reference = candidate.get(arguments.reference)
+    candidates = chosen(arguments.candidate, reference)
+    runs: list[Run] = []
+    for each in run_all(read_programs(arguments.program), reference, candidates, arguments.trace):
+        runs.append(each)
+        if not arguments.json:
+            print(report.run_text(each))
+    if arguments.json:
+        dump(answers.run_answer(runs))
+    elif len(runs) > 1:
+        print(report.run_summary(runs))
+    for each in runs:
+        if each.error:
+            complain(f"{each.file} on {each.candidate}: a mistake of s2fuzz: {each.error}")
+    if any(each.error for each in runs):
+        return OUR_MISTAKE
+    return WORSE if any(each.word in (REGRESSION, DIVERGENCE) for each in runs) else FINE
 
 
-def judge(file: str, program: Program, reference: Candidate, patched: Candidate, trace: bool) -> Run:
-    """Run a program on both; an exception of our own code ends in `Run.error`."""
-    run = Run(file, program, reference, patched)
-    run.verdict = Differential(reference, patched).run(program)
-    if trace:
-        run.trace = render(record(program, reference, patched), (reference.name, patched.name), run.verdict.findings)
-    return run
+def read_programs(files: list[str]) -> list[tuple[str, Program]]:
+    """All programs, before any of them runs.
 
-
-def make_out(out: Path) -> None:
-    """See now, not after an hour, that findings can be written.
-
-    :raises UnwritableOut: they cannot
+    :raises BadInput: with a line for each that is no valid program
     """
+    programs: list[tuple[str, Program]] = []
+    wrong: list[str] = []
+    for file in files:
+        try:
+            programs.append((file, load(file)))
+        except ProgramError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise BadInput("\n".join(wrong))
+    return programs
+
+
+def fuzz(arguments: argparse.Namespace) -> int:
+    """``s2fuzz fuzz``
+
+    :raises BadInput: the output directory cannot be used
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    reference = candidate.get(arguments.reference)
+    patched = candidate.get(arguments.candidate)
+    out = make_out(arguments.out)
+    engine = Engine(reference, patched, arguments.seed, out)
+    watched = sys.stderr.isatty() and not arguments.json
+    summary = engine.run(arguments.seconds, arguments.programs, progress() if watched else None)
+    if watched:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if arguments.json:
+        dump(answers.fuzz_answer(summary))
+    else:
+        print(report.fuzz_text(summary), end="")
+    if summary.trouble:
+        complain(f"{summary.trouble}; not all programs could be written")
+    for found in summary.crashes:
+        complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
+    if summary.crashes:
+        return OUR_MISTAKE
+    if summary.trouble:
+        return BAD_INPUT
+    return WORSE if summary.failed else FINE
+
+
+def progress() -> Callable[[Summary], None]:
+    """Shows the session so far on stderr, in one line, not too often."""
+    last = 0.0
+
+    def show(summary: Summary) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_EVERY:
+            last = now
+            print(f"\r\x1b[K{report.progress_text(summary)}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def make_out(name: str) -> Path:
+    """The output directory; it is seen now, not after an hour, that files can be written.
+
+    :raises BadInput: they cannot
+    """
+    out = Path(name)
     probe = out / ".s2fuzz-probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -88,93 +150,15 @@ def make_out(out: Path) -> None:
         probe.unlink()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise UnwritableOut(f"--out {out}: {wrong}; allowed: a directory that can be made and written") from None
+        raise BadInput(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
+    return out
 
 
-def list_json() -> Json:
-    """``s2fuzz list``"""
-    versions = [candidate.get(name) for name in candidate.names()]
-    return head() | {"default_reference": versions[0].name, "versions": [
-        {"name": version.name, "origin": version.origin} for version in versions
-    ]}
-
-
-def run_json(runs: list[Run]) -> Json:
-    """``s2fuzz run``"""
-    return head() | {"results": [one_run_json(run) for run in runs]}
-
-
-def one_run_json(run: Run) -> Json:
-    names = headings(run.program)
-    consequences = run.verdict.consequences if run.verdict else []
-    return {
-        "program": run.file,
-        "reference": run.reference.name,
-        "candidate": run.candidate.name,
-        "verdict": run.word,
-        "findings": [
-            {
-                "class": finding.kind,
-                "signature": finding.signature,
-                "reason": finding.reason,
-                "at": finding.at,
-                "operation": names[finding.at + 1],
-                "known": known_json(finding.signature),
-            }
-            for finding in run.in_order()
-        ],
-        "consequences": [
-            {"side": side, "signature": each.signature, "reason": each.reason, "at": each.at}
-            for side, each in consequences
-        ],
-        "error": run.error or None,
-        "trace": run.trace,
-    }
-
-
-def fuzz_json(summary: Summary) -> Json:
-    """``s2fuzz fuzz``"""
-    return head() | {
-        "reference": summary.reference,
-        "candidate": summary.candidate,
-        "seed": summary.seed,
-        "programs": summary.programs,
-        "operations": summary.operations,
-        "seconds": round(summary.seconds, 3),
-        "programs_per_second": per_second(summary.programs, summary.seconds),
-        "operations_per_second": per_second(summary.operations, summary.seconds),
-        "interrupted": summary.interrupted,
-        "findings": [found_json(found) for found in summary.findings],
-        "behind": [found_json(found) for found in summary.behind],
-        "crashes": [found_json(found) for found in summary.crashes],
-        "trouble": summary.trouble or None,
-    }
-
-
-def found_json(found: Found) -> Json:
-    return {
-        "class": found.kind,
-        "signature": found.signature,
-        "reason": found.reason,
-        "count": found.count,
-        "program": found.number,
-        "operations": len(found.program.operations),
-        "known": known_json(found.signature),
-        "file": str(found.path) if found.path else None,
-        "text": print_program(found.program),
-    }
-
-
-def known_json(signature: str) -> Json | None:
-    bug = known_bug(signature)
-    return {"id": bug.id, "reason": bug.reason, "link": bug.link} if bug else None
-
-
-def head() -> Json:
-    """What every answer begins with."""
-    return {"s2fuzz": VERSION, "form": form()}
-
-
-def per_second(count: int, seconds: float) -> float:
-    """A rate; 0 where no time has passed."""
-    return round(count / seconds, 1) if seconds > 0 else 0.0
+def benchmark(arguments: argparse.Namespace) -> int:
+    """``s2fuzz bench``"""
+    result = bench.measure(arguments.programs)
+    if arguments.json:
+        dump({**answers.head(), **result})
+    else:
+        print(bench.text(result), end="")
+    return FINE

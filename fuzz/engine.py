@@ -11,7 +11,17 @@ from candidate import Candidate
 
 from .differential import COMMON, CURED, DIVERGENCE, REGRESSION, Differential, Verdict
 from .distribution import debugging
-from .findings import BEHIND, CRASH, Found, file_name, file_text, in_order, write_atomically
+from .findings import (
+    BEHIND,
+    CRASH,
+    Found,
+    crash_reason,
+    crash_signature,
+    file_name,
+    file_text,
+    in_order,
+    write_atomically,
+)
 from .generator import Generator
 from .program import Program, Vm
 
@@ -176,17 +186,3 @@ class Engine:
         self.sort()
         for found in self.summary.behind:
             self.save(found)
-
-
-def crash_signature(error: BaseException) -> str:
-    """The exception's type and the function that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).stem}.{frames[-1].name}" if frames else "?"
-    return f"{type(error).__name__} in {where}"
-
-
-def crash_reason(error: BaseException) -> str:
-    """One line: type, message, and the line of code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return " ".join(f"{type(error).__name__}: {error}{where}".split())

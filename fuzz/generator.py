@@ -94,13 +94,13 @@ class Draft:
         """A slot behind those there are; aligned, alike skewed, or skewed against the host."""
         backing = self.random.choice(BACKINGS)
         size = self.random.choice(SIZES)
-        if self.chance(2):
-            backing, size = "hugetlb1g", self.random.choice((GIB, GIB + BLOCK, BLOCK))
+        if self.chance(4):
+            backing, size = "hugetlb1g", self.random.choice((GIB, GIB, GIB + BLOCK, BLOCK))
         if backing == "device":
             size = PAGE * self.random.choice((1, 4, 40))
         skew = 0
         offset = 0
-        if self.chance(35):
+        if self.chance(15 if backing == "hugetlb1g" else 35):
             skew = PAGE * self.random.choice((1, 5, 31, 256, 511))
             offset = skew if self.chance(50) else PAGE * self.random.choice((0, 1, 7, 500))
         elif self.chance(20):
@@ -316,7 +316,7 @@ class Draft:
         offset = self.page_in(slot, self.block_of(slot))
         self.access(slot, offset)
         self.age(slot, offset)
-        self.access(slot, self.page_in(slot, offset - offset % BLOCK))
+        self.access(slot, offset if self.chance(60) else self.page_in(slot, offset - offset % BLOCK))
         self.test_age(slot, offset)
 
 
@@ -326,7 +326,7 @@ MOTIFS: Final[tuple[Callable[[Draft, Slot], None], ...]] = (
     *(Draft.misaligned,) * 2,
     Draft.huge_page_moves,
     Draft.copy_on_write,
-    Draft.ageing,
+    *(Draft.ageing,) * 2,
 )
 DISTURBANCES: Final[tuple[Callable[[Draft, Slot, int], None], ...]] = (
     Draft.host_write,

@@ -8,6 +8,7 @@ clean; splitting, coalescing and replacing owe nothing. Device frames have no
 linear alias and are never cleaned.
 """
 
+from itertools import compress
 from typing import Final
 
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
@@ -60,17 +61,15 @@ class Dcache(Checker):
         shift = self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
         end = start + (1 << (self.shifts[level] - shift))
-        index = host_dirty.find(1, max(start, 0), max(end, 0))
-        if index < 0:
+        if start < 0 or host_dirty.find(1, start, end) < 0:
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         cacheable = new & MEMATTR
         places: list[int] = []
-        while index >= 0:
+        for index in compress(range(start, end), host_dirty[start:end]):
             page = ipa + ((index - start) << shift)
-            if not before.maps(page, (index + FIRST_PFN) << shift, MEMATTR, cacheable):
+            if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, MEMATTR, cacheable):
                 places.append(page)
-            index = host_dirty.find(1, index + 1, end)
         if places:
             self.report(
                 f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}, not cleaned",

@@ -7,6 +7,8 @@ side of the same fault was cleaned: what an instruction cache fetches in
 between is stale again.
 """
 
+from itertools import compress
+
 from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
 from reference.machine.memory import FIRST_PFN
 
@@ -60,10 +62,9 @@ class Icache(Checker):
             return
         start, end = self.range_of(pa, size)
         for first, last in self.early:
-            index = self.dirty_then.find(1, max(first, start), min(last, end))
-            while index >= 0:
-                self.refetched.add(index)
-                index = self.dirty_then.find(1, index + 1, min(last, end))
+            low, high = max(first, start), min(last, end)
+            if low < high:
+                self.refetched.update(compress(range(low, high), self.dirty_then[low:high]))
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.side.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
@@ -77,16 +78,14 @@ class Icache(Checker):
         """Frames *start* to *end* (indices) become executable from *ipa* on."""
         shift = self.granule.page_shift
         stale_code = self.side.memory.stale_code
-        index = stale_code.find(1, max(start, 0), max(end, 0))
-        if index < 0 and not self.refetched:
+        if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched):
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         stale: list[int] = []
-        while index >= 0:
+        for index in compress(range(start, end), stale_code[start:end]):
             page = ipa + ((index - start) << shift)
-            if not before.maps(page, (index + FIRST_PFN) << shift, XN_BIT, 0):
+            if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, XN_BIT, 0):
                 stale.append(page)
-            index = stale_code.find(1, index + 1, end)
         if stale:
             self.report(
                 "executable, not invalidated",

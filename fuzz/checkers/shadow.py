@@ -46,6 +46,39 @@ class Table:
         return False
 
 
+class Exposed:
+    """Leaves that were mapped before: guest page -> descriptors.
+
+    :param page_shift: log2 of the page size
+    """
+
+    def __init__(self, page_shift: int) -> None:
+        self.page_size = 1 << page_shift
+        self.address_mask = (1 << 48) - self.page_size
+        self.pages: dict[int, list[int]] = {}
+        # (start, size, descriptor) of the larger ones.
+        self.blocks: list[tuple[int, int, int]] = []
+        self.empty = True
+
+    def add(self, base: int, size: int, entry: int) -> None:
+        self.empty = False
+        if size == self.page_size:
+            self.pages.setdefault(base, []).append(entry)
+        else:
+            self.blocks.append((base, size, entry))
+
+    def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
+        """Whether *page* was mapped to *pa* by a leaf with these attribute bits."""
+        for entry in self.pages.get(page, ()):
+            if entry & self.address_mask == pa and entry & attributes == value:
+                return True
+        for base, size, entry in self.blocks:
+            if base <= page < base + size and (entry & self.address_mask & -size) + page - base == pa:
+                if entry & attributes == value:
+                    return True
+        return False
+
+
 class Shadow(Checker):
     """Follows every store; must be the first observer of the kernel."""
 
@@ -196,7 +229,7 @@ class Shadow(Checker):
             else:
                 self.collect(table.children[index], start, end, found)
 
-    def exposed_before(self, start: int, end: int) -> "Exposed":
+    def exposed_before(self, start: int, end: int) -> Exposed:
         """What mapped [start, end) when this operation began and went, or changed, since."""
         exposed = Exposed(self.granule.page_shift)
         for level, base, entry in self.removed:
@@ -208,34 +241,3 @@ class Shadow(Checker):
             for level, base, entry in found:
                 exposed.add(base, 1 << self.shifts[level], entry)
         return exposed
-
-
-class Exposed:
-    """Leaves that were mapped before: guest page -> descriptors.
-
-    :param page_shift: log2 of the page size
-    """
-
-    def __init__(self, page_shift: int) -> None:
-        self.page_size = 1 << page_shift
-        self.address_mask = (1 << 48) - self.page_size
-        self.pages: dict[int, list[int]] = {}
-        # (start, size, descriptor) of the larger ones.
-        self.blocks: list[tuple[int, int, int]] = []
-
-    def add(self, base: int, size: int, entry: int) -> None:
-        if size == self.page_size:
-            self.pages.setdefault(base, []).append(entry)
-        else:
-            self.blocks.append((base, size, entry))
-
-    def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
-        """Whether *page* was mapped to *pa* by a leaf with these attribute bits."""
-        for entry in self.pages.get(page, ()):
-            if entry & self.address_mask == pa and entry & attributes == value:
-                return True
-        for base, size, entry in self.blocks:
-            if base <= page < base + size and (entry & self.address_mask & -size) + page - base == pa:
-                if entry & attributes == value:
-                    return True
-        return False

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the commands answer with ``--json``: one object; keys stay, more may come.
+
+Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
+
+``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``.
+
+``run``: ``results``, one for each program and candidate: ``program``,
+``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
+``error``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
+the operation, -1 at creation, ``operation``: its text, ``known``), ``consequences``
+(``side``, ``signature``, ``reason``, ``at``), ``error`` and ``trace`` (text or null).
+
+``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
+``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
+``findings``, ``behind`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
+``count`` (programs that showed it), ``known``, and of the smallest of those
+``program`` (its number, from 1), ``operations``, ``file`` (or null), ``text``;
+``trouble`` (why files were not written, or null).
+
+``known`` is null or the known bug of the original that has this signature:
+``id``, ``reason``, ``link``.
+"""
+
+from typing import Any
+
+import candidate
+
+from .distribution import VERSION, form
+from .engine import Summary
+from .findings import Found
+from .known import known_bug
+from .runs import Run
+from .sidebyside import headings
+from .text import print_program
+
+Json = dict[str, Any]
+
+
+def head() -> Json:
+    """What every answer begins with."""
+    return {"s2fuzz": VERSION, "form": form()}
+
+
+def per_second(count: int, seconds: float) -> float:
+    """A rate; 0 where no time has passed."""
+    return round(count / seconds, 1) if seconds > 0 else 0.0
+
+
+def list_answer() -> Json:
+    """All versions."""
+    names = candidate.names()
+    versions = [{"name": name, "origin": candidate.get(name).origin} for name in names]
+    return {**head(), "default_reference": names[0], "versions": versions}
+
+
+def run_answer(runs: list[Run]) -> Json:
+    """The verdicts."""
+    return {**head(), "results": [_run(run) for run in runs]}
+
+
+def fuzz_answer(summary: Summary) -> Json:
+    """A session."""
+    return {
+        **head(),
+        "reference": summary.reference,
+        "candidate": summary.candidate,
+        "seed": summary.seed,
+        "programs": summary.programs,
+        "operations": summary.operations,
+        "seconds": round(summary.seconds, 3),
+        "programs_per_second": per_second(summary.programs, summary.seconds),
+        "operations_per_second": per_second(summary.operations, summary.seconds),
+        "interrupted": summary.interrupted,
+        "findings": [_found(found) for found in summary.findings],
+        "behind": [_found(found) for found in summary.behind],
+        "crashes": [_found(found) for found in summary.crashes],
+        "trouble": summary.trouble or None,
+    }
+
+
+def _run(run: Run) -> Json:
+    names = headings(run.program)
+    findings = [
+        {
+            "class": finding.kind,
+            "signature": finding.signature,
+            "reason": finding.reason,
+            "at": finding.at,
+            "operation": names[finding.at + 1],
+            "known": _known(finding.signature),
+        }
+        for finding in run.findings()
+    ]
+    consequences = [
+        {"side": side, "signature": each.signature, "reason": each.reason, "at": each.at}
+        for side, each in (run.verdict.consequences if run.verdict else ())
+    ]
+    return {
+        "program": run.file,
+        "reference": run.reference,
+        "candidate": run.candidate,
+        "verdict": run.word,
+        "findings": findings,
+        "consequences": consequences,
+        "error": run.error or None,
+        "trace": run.trace,
+    }
+
+
+def _found(found: Found) -> Json:
+    return {
+        "class": found.kind,
+        "signature": found.signature,
+        "reason": found.reason,
+        "count": found.count,
+        "known": _known(found.signature),
+        "program": found.number,
+        "operations": len(found.program.operations),
+        "file": str(found.path) if found.path else None,
+        "text": print_program(found.program),
+    }
+
+
+def _known(signature: str) -> Json | None:
+    bug = known_bug(signature)
+    return {"id": bug.id, "reason": bug.reason, "link": bug.link} if bug else None

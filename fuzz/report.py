@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the commands say to people; `fuzz.answers` has the same for machines."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import candidate
+
+from .answers import per_second
+from .differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
+from .engine import Summary
+from .findings import Found
+from .known import known_bug
+from .runs import CLEAN, ERROR, Run
+from .sidebyside import headings
+
+MEANINGS: Final = {
+    REGRESSION: "only the candidate is wrong",
+    DIVERGENCE: "the two differ, and no rule says which one is wrong",
+    COMMON: "the original is wrong too",
+    CURED: "only the original is wrong",
+}
+_INDENT: Final = " " * 12
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 program``, ``2 programs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def legend(kinds: Iterable[str]) -> str:
+    """What those of the four classes mean that occur."""
+    there = set(kinds)
+    return "; ".join(f"{kind}: {MEANINGS[kind]}" for kind in CLASSES if kind in there)
+
+
+def known_lines(kind: str, signature: str) -> Iterator[str]:
+    """What is known of a signature."""
+    bug = known_bug(signature)
+    if bug is None:
+        return
+    link = f" (fixed upstream: {bug.link})" if bug.link else ""
+    what = "the signature of" if kind in (REGRESSION, DIVERGENCE) else ""
+    yield f"{_INDENT}{f'{what} ' if what else ''}known bug {bug.id} of the original: {bug.reason}{link}"
+
+
+def list_text() -> str:
+    """One line a version."""
+    names = candidate.names()
+    width = max(map(len, names))
+    lines = ["reference (default; --reference takes any version below too)"]
+    for name in names:
+        lines.append(f"  {name:<{width}}  {candidate.get(name).origin}")
+        if name == names[0]:
+            lines += ["", "candidates"]
+    return "\n".join(lines)
+
+
+def run_text(run: Run) -> str:
+    """The verdict on one program and candidate."""
+    lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
+    if run.word == CLEAN:
+        lines[0] += ", no rule is broken and the two do not differ"
+    if run.word == ERROR:
+        lines.append(f"  a mistake of s2fuzz, not of the candidate: {run.error}")
+    names = headings(run.program)
+    for finding in run.findings():
+        lines.append(f"{finding.kind:<10}  {finding.signature}")
+        lines.append(f"{_INDENT}{finding.reason}")
+        lines.append(f"{_INDENT}at {names[finding.at + 1]}")
+        lines += known_lines(finding.kind, finding.signature)
+    consequences = len(run.verdict.consequences) if run.verdict else 0
+    if consequences:
+        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
+    if run.trace is not None:
+        lines += ["", run.trace.rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def run_summary(runs: list[Run]) -> str:
+    """How many verdicts of which class."""
+    words = Counter(run.word for run in runs)
+    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR) if words[word]]
+    meaning = legend(words)
+    return f"{plural(len(runs), 'verdict')}: {', '.join(counts)}" + (f"\n({meaning})" if meaning else "")
+
+
+def fuzz_text(summary: Summary) -> str:
+    """A session: rates, then each finding once."""
+    ended = ", interrupted" if summary.interrupted else ""
+    lines = [
+        f"{summary.candidate} against {summary.reference}, seed {summary.seed}: "
+        f"{plural(summary.programs, 'program')} and {plural(summary.operations, 'operation')} judged "
+        f"in {summary.seconds:.1f} s{ended}",
+        f"{per_second(summary.programs, summary.seconds)} programs/s, "
+        f"{per_second(summary.operations, summary.seconds)} operations/s",
+        "",
+    ]
+    for found in summary.findings:
+        lines += found_lines(found, summary.seed)
+    if not summary.findings:
+        lines.append("nothing found: no rule was broken and the two did not differ")
+    else:
+        counts = Counter(found.kind for found in summary.findings)
+        each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
+        lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts)})"]
+    if summary.behind:
+        lines += ["", "Only the candidate did this, but only after a violation in the same program that may be the cause;"]
+        lines += ["no finding, worth a look:"]
+        for found in summary.behind:
+            lines += found_lines(found, summary.seed)
+    if summary.crashes:
+        lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
+        for found in summary.crashes:
+            lines += found_lines(found, summary.seed)
+    return "\n".join(lines) + "\n"
+
+
+def found_lines(found: Found, seed: int) -> Iterator[str]:
+    """A finding: class, signature, reason, where it is kept."""
+    yield f"{found.kind:<10}  {found.signature}"
+    yield f"{_INDENT}{found.reason}"
+    kept = str(found.path) if found.path else f"program {found.number} of seed {seed}"
+    times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
+    yield f"{_INDENT}{times}: {kept}"
+    yield from known_lines(found.kind, found.signature)
+
+
+def progress_text(summary: Summary) -> str:
+    """The session so far, in less than 80 columns."""
+    return (
+        f"{summary.seconds:6.0f} s  {summary.programs} programs  "
+        f"{per_second(summary.operations, summary.seconds)} operations/s  {plural(len(summary.findings), 'finding')}"
+    )
