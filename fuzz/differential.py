@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Both sides of a program side by side, and what the difference means."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +16,8 @@ REGRESSION: Final = "regression"
 CURED: Final = "cured"
 COMMON: Final = "common"
 DIVERGENCE: Final = "divergence"
+
+CACHE_CHECKERS: Final = ("dcache", "icache")
 
 # In the order of weight.
 CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
@@ -58,24 +59,6 @@ class Verdict:
         return sorted({f"{finding.kind} {finding.signature}" for finding in self.findings})
 
 
-def weighty(violations: list[Violation], known: Collection[str]) -> list[Violation]:
-    """The violations that count: each signature once, up to the first that taints.
-
-    What comes after that one may follow from it. Known ones do not count and
-    hide nothing.
-    """
-    found: list[Violation] = []
-    seen: set[str] = set(known)
-    for violation in violations:
-        if violation.signature in seen:
-            continue
-        seen.add(violation.signature)
-        found.append(violation)
-        if violation.taints:
-            break
-    return found
-
-
 def counterpart(violation: Violation, others: list[Violation]) -> bool:
     """Whether the other side broke the same rule, for the same pages, at the same point.
 
@@ -90,9 +73,45 @@ def counterpart(violation: Violation, others: list[Violation]) -> bool:
     return matched and violation.places <= places
 
 
-def astray(violations: list[Violation], at: int) -> bool:
-    """Whether a side had gone wrong by operation *at*, so that what it does not do there proves nothing."""
-    return any(violation.taints and violation.at <= at for violation in violations)
+def weighty(violations: list[Violation], others: list[Violation]) -> list[Violation]:
+    """The violations of one side that count, each signature once.
+
+    What comes after a violation that taints may follow from it. Where the
+    other side shares that violation, the two still stand alike: then only
+    what they share is left out, and what they do not counts.
+    """
+    found: list[Violation] = []
+    seen: set[str] = set()
+    tainted = False
+    for violation in violations:
+        shared = counterpart(violation, others)
+        if violation.signature in seen or (shared and tainted):
+            continue
+        seen.add(violation.signature)
+        found.append(violation)
+        if violation.taints:
+            if not shared:
+                break
+            tainted = True
+    return found
+
+
+def astray(violations: list[Violation], others: list[Violation], at: int) -> bool:
+    """Whether a side alone had gone wrong by operation *at*, so that what it does not do there proves nothing."""
+    return any(
+        violation.taints and violation.at <= at and not counterpart(violation, others) for violation in violations
+    )
+
+
+def explains(violations: list[Violation], others: list[Violation], at: int) -> bool:
+    """Whether what one side did wrong by operation *at* can be why the two differ there.
+
+    Caches that were not maintained can, on both sides; what harms nothing
+    cannot, nor what both did alike.
+    """
+    return astray(violations, others, at) or any(
+        violation.checker in CACHE_CHECKERS and violation.at <= at for violation in violations
+    )
 
 
 def compare_tables(a: Table | None, b: Table | None, page_size: int) -> str:
@@ -117,13 +136,11 @@ class Differential:
 
     :param reference: the version that counts as the original
     :param candidate: the version under test
-    :param known: signatures that do not count as a side's first violation
     """
 
-    def __init__(self, reference: Candidate, candidate: Candidate, known: Collection[str] = ()) -> None:
+    def __init__(self, reference: Candidate, candidate: Candidate) -> None:
         self.reference = reference
         self.candidate = candidate
-        self.known = known
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
@@ -170,22 +187,24 @@ class Differential:
     def judge(self, original: list[Violation], patched: list[Violation], difference: Finding | None) -> Verdict:
         """Classes of findings from both sides' violations, in order, and the first difference."""
         verdict = Verdict()
-        ours = weighty(original, self.known)
-        theirs = weighty(patched, self.known)
+        ours = weighty(original, patched)
+        theirs = weighty(patched, original)
         for violation in theirs:
             common = counterpart(violation, original)
-            if not common and astray(original, violation.at):
+            if not common and astray(original, patched, violation.at):
                 common = known_bug(violation.signature) is not None
             verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
         for violation in ours:
             if not counterpart(violation, patched):
-                if not astray(patched, violation.at):
+                if not astray(patched, original, violation.at):
                     verdict.findings.append(self.finding(CURED, violation))
             elif not counterpart(violation, theirs):
                 verdict.findings.append(self.finding(COMMON, violation))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
-        if difference is not None and not any(v.at <= difference.at for v in original + patched):
+        if difference is not None and not (
+            explains(original, patched, difference.at) or explains(patched, original, difference.at)
+        ):
             verdict.findings.append(difference)
         return verdict
 

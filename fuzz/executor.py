@@ -10,6 +10,7 @@ from reference.kvm_host import (
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
     ESR_ELx_EC_SHIFT,
+    ESR_ELx_FSC_TYPE,
     ESR_ELx_IL,
     ESR_ELx_ISV,
     ESR_ELx_WNR,
@@ -47,6 +48,11 @@ from .side import Side, SlotLayout
 MAX_FAULTS: Final = 8
 
 ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH}
+CAUSE: Final = {
+    FSC_FAULT: " after a translation fault",
+    FSC_ACCESS: " after an access flag fault",
+    FSC_PERM: " after a permission fault",
+}
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
@@ -103,6 +109,7 @@ class Executor:
         self.at = at
         side = self.side
         side.kernel.walker = ""
+        side.kernel.cause = ""
         side.notified.ranges.clear()
         # Each operation writes a version of its own.
         side.host.version = at + 1
@@ -256,6 +263,7 @@ class Executor:
         vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss | fsc
         vcpu.fault_ipa = ipa
         vcpu.hfar = ipa
+        self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
         return self.side.mmu.kvm_handle_guest_abort(vcpu)
 
     def data(self, op: GuestAccess, pfn: int, faults: int) -> Outcome:

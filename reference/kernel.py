@@ -84,9 +84,10 @@ class Kernel:
         self.allocations_left = -1
         self.small_allocations_left = -1
         self.topup_gets = -1
-        # For reports: the entry point that was called, and the walker callback
-        # that last walked tables for it.
+        # For reports: the entry point that was called, the guest's fault that
+        # it handles, and the walker callback that last walked tables for it.
         self.entry = ""
+        self.cause = ""
         self.walker = ""
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
         self.on_store: list[Observer] = self.on["store"]

@@ -72,7 +72,7 @@ class Dcache(Checker):
                 places.append(page)
         if places:
             self.report(
-                f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}, not cleaned",
+                f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}{self.kernel.cause}, not cleaned",
                 level,
                 f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
                 f"that was never cleaned to memory, the first at {places[0]:#x}",

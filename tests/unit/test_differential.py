@@ -17,9 +17,9 @@ def violation(what: str, at: int, *places: int, checker: str = "translation", ta
 
 
 def judge(
-    original: list[Violation], patched: list[Violation], difference: Finding | None = None, known: tuple[str, ...] = ()
+    original: list[Violation], patched: list[Violation], difference: Finding | None = None
 ) -> list[tuple[str, str]]:
-    verdict = Differential(ORIGINAL, ORIGINAL, known).judge(original, patched, difference)
+    verdict = Differential(ORIGINAL, ORIGINAL).judge(original, patched, difference)
     return [(finding.kind, finding.signature.split(": ")[2].removesuffix(" L3")) for finding in verdict.findings]
 
 
@@ -61,11 +61,11 @@ def test_what_harms_nothing_hides_nothing() -> None:
     assert judge([], [first, violation("y", 2)]) == [("regression", "warning"), ("regression", "y")]
 
 
-def test_a_known_finding_hides_nothing() -> None:
+def test_what_both_share_hides_nothing_that_they_do_not() -> None:
     both = [violation("x", 1, 5)]
-    new = violation("y", 2)
-    assert judge(both, [*both, new]) == [("common", "x")]
-    assert judge(both, [violation("x", 1, 5), new], known=("translation: f: x L3",)) == [("regression", "y")]
+    assert judge([*both, violation("z", 2, 7)], [*both, violation("z", 2, 7)]) == [("common", "x")]
+    assert judge(both, [*both, violation("y", 2)]) == [("common", "x"), ("regression", "y")]
+    assert judge([*both, violation("y", 2)], both) == [("common", "x"), ("cured", "y")]
 
 
 def test_a_consequence_on_the_other_side_still_matches() -> None:
@@ -88,6 +88,12 @@ def test_a_difference_nobody_explains_is_a_divergence() -> None:
     assert judge([], [], difference) == [("divergence", "map")]
     assert judge([], [violation("x", 2)], difference)[-1] == ("divergence", "map")
     assert judge([], [violation("x", 1)], difference) == [("regression", "x")]
+    both = [violation("x", 1)]
+    assert judge(both, both, difference) == [("common", "x"), ("divergence", "map")]
+    warning = violation("w", 1, checker="contract", taints=False)
+    assert judge([], [warning], difference) == [("regression", "w"), ("divergence", "map")]
+    uncleaned = violation("c", 1, checker="dcache", taints=False)
+    assert judge([], [uncleaned], difference) == [("regression", "c")]
 
 
 def test_unpredictable_values_are_not_compared() -> None:
