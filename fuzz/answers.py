@@ -13,9 +13,10 @@ the operation, -1 at creation, ``operation``: its text, ``known``), ``consequenc
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
-``findings``, ``behind`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
+``findings`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``known``, and of the smallest of those
-``program`` (its number, from 1), ``operations``, ``file`` (or null), ``text``;
+``program`` (its number, from 1), ``operations``, ``operation`` (where it shows, or
+null), ``file`` (or null), ``text``;
 ``trouble`` (why files were not written, or null).
 
 ``known`` is null or the known bug of the original that has this signature:
@@ -73,7 +74,6 @@ def fuzz_answer(summary: Summary) -> Json:
         "operations_per_second": per_second(summary.operations, summary.seconds),
         "interrupted": summary.interrupted,
         "findings": [_found(found) for found in summary.findings],
-        "behind": [_found(found) for found in summary.behind],
         "crashes": [_found(found) for found in summary.crashes],
         "trouble": summary.trouble or None,
     }
@@ -117,6 +117,7 @@ def _found(found: Found) -> Json:
         "known": _known(found.signature),
         "program": found.number,
         "operations": len(found.program.operations),
+        "operation": found.where() or None,
         "file": str(found.path) if found.path else None,
         "text": print_program(found.program),
     }

@@ -30,7 +30,7 @@ OUR_MISTAKE: Final = 3
 _PROGRESS_EVERY: Final = 0.2
 
 
-class BadInput(Exception):
+class BadInputError(Exception):
     """Usage or input that is refused; each line of the message stands for itself."""
 
 
@@ -55,7 +55,7 @@ def list_versions(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """``s2fuzz run``
 
-    :raises BadInput: a program that cannot be read
+    :raises BadInputError: a program that cannot be read
     :raises candidate.UnknownCandidate: no version of this name
     """
     reference = candidate.get(arguments.reference)
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 def read_programs(files: list[str]) -> list[tuple[str, Program]]:
     """All programs, before any of them runs.
 
-    :raises BadInput: with a line for each that is no valid program
+    :raises BadInputError: with a line for each that is no valid program
     """
     programs: list[tuple[str, Program]] = []
     wrong: list[str] = []
@@ -90,14 +90,14 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
         except ProgramError as error:
             wrong.append(str(error))
     if wrong:
-        raise BadInput("\n".join(wrong))
+        raise BadInputError("\n".join(wrong))
     return programs
 
 
 def fuzz(arguments: argparse.Namespace) -> int:
     """``s2fuzz fuzz``
 
-    :raises BadInput: the output directory cannot be used
+    :raises BadInputError: the output directory cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
     reference = candidate.get(arguments.reference)
@@ -140,7 +140,7 @@ def progress() -> Callable[[Summary], None]:
 def make_out(name: str) -> Path:
     """The output directory; it is seen now, not after an hour, that files can be written.
 
-    :raises BadInput: they cannot
+    :raises BadInputError: they cannot
     """
     out = Path(name)
     probe = out / ".s2fuzz-probe"
@@ -150,7 +150,7 @@ def make_out(name: str) -> Path:
         probe.unlink()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInput(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
+        raise BadInputError(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
     return out
 
 

@@ -63,17 +63,43 @@ def counterpart(violation: Violation, others: list[Violation]) -> bool:
     """Whether the other side broke the same rule, for the same pages, at the same point.
 
     Functions are not compared: the two sides often do it in different ones.
+    Where no pages are concerned it must be the same event or transition.
     """
     places: set[int] = set()
     matched = False
     for other in others:
-        if other.checker == violation.checker and other.at == violation.at:
+        same = other.checker == violation.checker and other.at == violation.at
+        if same and (violation.places or other.what == violation.what):
             places |= other.places
             matched = True
     return matched and violation.places <= places
 
 
-def weighty(violations: list[Violation], others: list[Violation]) -> list[Violation]:
+class Index:
+    """The violations of one side, for matching those of the other against them.
+
+    :param violations: in the order they happened
+    """
+
+    def __init__(self, violations: list[Violation]) -> None:
+        self.places: dict[tuple[str, int], set[int]] = {}
+        self.events: set[tuple[str, int, str]] = set()
+        for violation in violations:
+            self.places.setdefault((violation.checker, violation.at), set()).update(violation.places)
+            self.events.add((violation.checker, violation.at, violation.what))
+
+    def shares(self, violation: Violation) -> bool:
+        """Whether this side broke the same rule too, for the same pages, at the same point.
+
+        Functions are not compared: the two sides often do it in different
+        ones. Where no pages are concerned it must be the same event.
+        """
+        if violation.places:
+            return violation.places <= self.places.get((violation.checker, violation.at), set())
+        return (violation.checker, violation.at, violation.what) in self.events
+
+
+def weighty(violations: list[Violation], others: Index) -> list[Violation]:
     """The violations of one side that count, each signature once.
 
     What comes after a violation that taints may follow from it. Where the
@@ -84,7 +110,7 @@ def weighty(violations: list[Violation], others: list[Violation]) -> list[Violat
     seen: set[str] = set()
     tainted = False
     for violation in violations:
-        shared = counterpart(violation, others)
+        shared = others.shares(violation)
         if violation.signature in seen or (shared and tainted):
             continue
         seen.add(violation.signature)
@@ -96,14 +122,12 @@ def weighty(violations: list[Violation], others: list[Violation]) -> list[Violat
     return found
 
 
-def astray(violations: list[Violation], others: list[Violation], at: int) -> bool:
+def astray(violations: list[Violation], others: Index, at: int) -> bool:
     """Whether a side alone had gone wrong by operation *at*, so that what it does not do there proves nothing."""
-    return any(
-        violation.taints and violation.at <= at and not counterpart(violation, others) for violation in violations
-    )
+    return any(violation.taints and violation.at <= at and not others.shares(violation) for violation in violations)
 
 
-def explains(violations: list[Violation], others: list[Violation], at: int) -> bool:
+def explains(violations: list[Violation], others: Index, at: int) -> bool:
     """Whether what one side did wrong by operation *at* can be why the two differ there.
 
     Caches that were not maintained can, on both sides; what harms nothing
@@ -122,7 +146,9 @@ def compare_tables(a: Table | None, b: Table | None, page_size: int) -> str:
     if a.leaves != b.leaves:
         for index in sorted(a.leaves.keys() | b.leaves.keys()):
             if a.leaves.get(index) != b.leaves.get(index):
-                return f"level {a.level} entry {index} from {a.base:#x}: {a.leaves.get(index)} and {b.leaves.get(index)}"
+                return (
+                    f"level {a.level} entry {index} from {a.base:#x}: {a.leaves.get(index)} and {b.leaves.get(index)}"
+                )
     if a.children or b.children:
         for index in sorted(a.children.keys() | b.children.keys()):
             text = compare_tables(a.children.get(index), b.children.get(index), page_size)
@@ -187,23 +213,25 @@ class Differential:
     def judge(self, original: list[Violation], patched: list[Violation], difference: Finding | None) -> Verdict:
         """Classes of findings from both sides' violations, in order, and the first difference."""
         verdict = Verdict()
-        ours = weighty(original, patched)
-        theirs = weighty(patched, original)
+        by_original, by_patched = Index(original), Index(patched)
+        ours = weighty(original, by_patched)
+        theirs = weighty(patched, by_original)
         for violation in theirs:
-            common = counterpart(violation, original)
-            if not common and astray(original, patched, violation.at):
+            common = by_original.shares(violation)
+            if not common and astray(original, by_patched, violation.at):
                 common = known_bug(violation.signature) is not None
             verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
+        told = Index(theirs)
         for violation in ours:
-            if not counterpart(violation, patched):
-                if not astray(patched, original, violation.at):
+            if not by_patched.shares(violation):
+                if not astray(patched, by_original, violation.at):
                     verdict.findings.append(self.finding(CURED, violation))
-            elif not counterpart(violation, theirs):
+            elif not told.shares(violation):
                 verdict.findings.append(self.finding(COMMON, violation))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
         if difference is not None and not (
-            explains(original, patched, difference.at) or explains(patched, original, difference.at)
+            explains(original, by_patched, difference.at) or explains(patched, by_original, difference.at)
         ):
             verdict.findings.append(difference)
         return verdict

@@ -11,7 +11,7 @@ VERSION: Final = "0.1.0"
 PACKAGES: Final = ("reference", "candidate", "fuzz")
 
 
-class ForeignPackage(Exception):
+class ForeignPackageError(Exception):
     """One of our packages is not the one that Python would import."""
 
 
@@ -30,7 +30,7 @@ def check_packages() -> None:
 
     Their names are generic: another project on the path may have the same.
 
-    :raises ForeignPackage: one is missing or another's; one line that says where
+    :raises ForeignPackageError: one is missing or another's; one line that says where
     """
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
@@ -39,8 +39,8 @@ def check_packages() -> None:
         except (ImportError, ValueError):
             spec = None
         if spec is None:
-            raise ForeignPackage(f"package {name!r} is not there; allowed: the one in {home}")
+            raise ForeignPackageError(f"package {name!r} is not there; allowed: the one in {home}")
         found = Path(spec.origin).resolve() if spec.origin else None
         if found != home / name / "__init__.py":
             where = spec.origin or "a folder without __init__.py"
-            raise ForeignPackage(f"package {name!r} is another one: {where}; allowed: the one in {home}")
+            raise ForeignPackageError(f"package {name!r} is another one: {where}; allowed: the one in {home}")

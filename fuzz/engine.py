@@ -9,10 +9,9 @@ from pathlib import Path
 
 from candidate import Candidate
 
-from .differential import COMMON, CURED, DIVERGENCE, REGRESSION, Differential, Verdict
+from .differential import DIVERGENCE, REGRESSION, Differential, Verdict
 from .distribution import debugging
 from .findings import (
-    BEHIND,
     CRASH,
     Found,
     crash_reason,
@@ -34,8 +33,6 @@ class Summary:
     :param candidate: name of the version under test
     :param programs: so many were judged, with so many operations, in so many seconds
     :param findings: in order of weight (`fuzz.differential.CLASSES`), then of signature
-    :param behind: what only the candidate did wrong, and only behind the first
-        violation of a program: without weight, since it may follow from that one
     :param crashes: exceptions in our own code, never the fault of the candidate
     :param interrupted: Ctrl-C ended it
     :param trouble: why files could not be written; "" if they could
@@ -48,7 +45,6 @@ class Summary:
     operations: int = 0
     seconds: float = 0.0
     findings: list[Found] = field(default_factory=list)
-    behind: list[Found] = field(default_factory=list)
     crashes: list[Found] = field(default_factory=list)
     interrupted: bool = False
     trouble: str = ""
@@ -62,10 +58,6 @@ class Summary:
 class Engine:
     """Random programs of one seed, judged.
 
-    No signature is passed to `Differential` as known, common ones included: a
-    candidate may break in a new way what the original breaks too (RFC v1 does),
-    and both have the same signature then.
-
     :param reference: the version that counts as the original
     :param candidate: the version under test
     :param seed: from 0; the same seed makes the same programs
@@ -78,8 +70,6 @@ class Engine:
         self.out = out
         self.summary = Summary(reference.name, candidate.name, seed)
         self.found: dict[tuple[str, str], Found] = {}
-        # Signatures that the original has shown: no news where the candidate has them.
-        self.original: set[str] = set()
 
     def run(
         self,
@@ -105,7 +95,6 @@ class Engine:
                     break
         except KeyboardInterrupt:
             summary.interrupted = True
-        self.finish()
         summary.seconds = time.monotonic() - start
         return summary
 
@@ -129,18 +118,9 @@ class Engine:
         """Note what a verdict says, each signature once a program."""
         seen: set[tuple[str, str]] = set()
         for finding in verdict.findings:
-            if finding.kind in (COMMON, CURED):
-                self.original.add(finding.signature)
             if (finding.kind, finding.signature) not in seen:
                 seen.add((finding.kind, finding.signature))
                 self.note(Found(finding.kind, finding.signature, finding.reason, program, number, finding.at))
-        for side, violation in verdict.consequences:
-            signature = violation.signature
-            if side == "original":
-                self.original.add(signature)
-            elif (BEHIND, signature) not in seen:
-                seen.add((BEHIND, signature))
-                self.note(Found(BEHIND, signature, violation.reason, program, number, violation.at))
 
     def note(self, found: Found) -> None:
         """Count a finding; keep its program if it is the smallest so far."""
@@ -155,9 +135,10 @@ class Engine:
                 known.count = found.count
                 return
             self.found[key] = found
-        if found.kind != BEHIND:
-            self.save(found)
-        self.sort()
+        self.save(found)
+        ordered = in_order(self.found.values())
+        self.summary.findings = [each for each in ordered if each.kind != CRASH]
+        self.summary.crashes = [each for each in ordered if each.kind == CRASH]
 
     def save(self, found: Found) -> None:
         """Write the program of a finding, if there is a place for it."""
@@ -170,19 +151,3 @@ class Engine:
             found.path = path
         except OSError as error:
             summary.trouble = f"{path}: {error.strerror or error}"
-
-    def sort(self) -> None:
-        """Bring the lists of the summary up to date."""
-        summary = self.summary
-        ordered = in_order(self.found.values())
-        judged = {found.signature for found in ordered if found.kind != BEHIND}
-        summary.findings = [found for found in ordered if found.kind not in (BEHIND, CRASH)]
-        summary.crashes = [found for found in ordered if found.kind == CRASH]
-        news = [found for found in ordered if found.kind == BEHIND and found.signature not in judged]
-        summary.behind = [found for found in news if found.signature not in self.original]
-
-    def finish(self) -> None:
-        """Write what could only be told at the end."""
-        self.sort()
-        for found in self.summary.behind:
-            self.save(found)

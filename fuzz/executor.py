@@ -7,6 +7,10 @@ from typing import Final
 from candidate import Candidate
 from reference.events import Observer
 from reference.kvm_host import (
+    FSC_ACCESS,
+    FSC_FAULT,
+    FSC_PERM,
+    KVM_MEM_LOG_DIRTY_PAGES,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
     ESR_ELx_EC_SHIFT,
@@ -14,10 +18,6 @@ from reference.kvm_host import (
     ESR_ELx_IL,
     ESR_ELx_ISV,
     ESR_ELx_WNR,
-    FSC_ACCESS,
-    FSC_FAULT,
-    FSC_PERM,
-    KVM_MEM_LOG_DIRTY_PAGES,
     kvm_vcpu,
 )
 from reference.machine.address_space import ABSENT, DEVICE
@@ -110,7 +110,7 @@ class Executor:
         side = self.side
         side.kernel.walker = ""
         side.kernel.cause = ""
-        side.notified.ranges.clear()
+        side.notified.forget()
         # Each operation writes a version of its own.
         side.host.version = at + 1
         self.checkers.begin(op)

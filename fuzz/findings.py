@@ -11,24 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .differential import CLASSES
+from .differential import CLASSES, COMMON, CURED
 from .known import known_bug
 from .program import Program
+from .sidebyside import headings
 from .text import print_program
 
 MAX_SLUG: Final = 80
-# Beside the classes of `fuzz.differential`: what stands behind the first
-# violation of a program, without weight; and exceptions in our own code.
-BEHIND: Final = "behind"
+# Beside the classes of `fuzz.differential`: an exception in our own code.
 CRASH: Final = "crash"
-_ORDER: Final = (*CLASSES, BEHIND, CRASH)
+_ORDER: Final = (*CLASSES, CRASH)
 
 
 @dataclass(slots=True)
 class Found:
     """A finding, and the smallest program seen that shows it.
 
-    :param kind: regression, divergence, common, cured; behind or crash
+    :param kind: regression, divergence, common, cured, or crash
     :param signature: together with the kind what tells it from others
     :param reason: one line for people, of that program
     :param program: the smallest: fewest operations, then shortest text
@@ -51,6 +50,10 @@ class Found:
         """What the smallest program is smallest by."""
         return len(self.program.operations), len(print_program(self.program))
 
+    def where(self) -> str:
+        """The operation of the program at which it shows; "" for a crash."""
+        return "" if self.kind == CRASH else headings(self.program)[self.at + 1]
+
 
 def in_order(findings: Iterable[Found]) -> list[Found]:
     """Sorted by weight of the class, then by signature."""
@@ -67,18 +70,29 @@ def file_name(kind: str, signature: str) -> str:
     return f"{kind}-{slug}-{digest}.s2"
 
 
+def known_text(kind: str, signature: str) -> str:
+    """What is known of a signature; "" if nothing is."""
+    bug = known_bug(signature)
+    if bug is None:
+        return ""
+    if kind not in (COMMON, CURED):
+        return f"same signature as known bug {bug.id} of the original, which did not show it here"
+    link = f" (fixed upstream: {bug.link})" if bug.link else ""
+    return f"known bug {bug.id} of the original: {bug.reason}{link}"
+
+
 def file_text(found: Found, reference: str, candidate: str, seed: int, name: str) -> str:
     """The program, under comments that say what it shows and how to see it.
 
     :param name: of the file, for the command in it
     """
-    bug = known_bug(found.signature)
     command = ["s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
     about = {
         "kind": found.kind,
         "signature": found.signature,
         "reason": found.reason,
-        "known": f"{bug.id}: {bug.reason}" if bug else "",
+        "at": found.where(),
+        "known": known_text(found.kind, found.signature),
         "reference": reference,
         "candidate": candidate,
         "seed": f"{seed}, program {found.number}",

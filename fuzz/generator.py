@@ -106,7 +106,9 @@ class Draft:
         elif self.chance(20):
             skew = offset = BLOCK * self.random.choice((1, 3, 511))
         end = max((slot.ipa + slot.size for slot in self.slots), default=0)
-        start = (end + GIB - 1) // GIB * GIB if self.chance(60) or not self.slots else (end + BLOCK - 1) // BLOCK * BLOCK
+        start = (
+            (end + GIB - 1) // GIB * GIB if self.chance(60) or not self.slots else (end + BLOCK - 1) // BLOCK * BLOCK
+        )
         ipa = (start or GIB) + skew
         if ipa + size > 1 << self.vm.ipa:
             return
@@ -142,7 +144,9 @@ class Draft:
 
     def block_of(self, slot: Slot) -> int:
         """Offset of a 2M host block that the slot holds, or of the slot's start."""
-        blocks = [at for at in range(-slot.offset % BLOCK, slot.size - BLOCK + 1, BLOCK)] if slot.size < GIB else [0, BLOCK]
+        if slot.size >= GIB:
+            return self.random.choice((0, BLOCK))
+        blocks = range(-slot.offset % BLOCK, slot.size - BLOCK + 1, BLOCK)
         return self.random.choice(blocks) if blocks else 0
 
     def page_in(self, slot: Slot, block: int) -> int:
@@ -298,7 +302,11 @@ class Draft:
         start = min(block + PAGE * self.random.choice((1, 9, 300)), slot.size - PAGE)
         end = max(start + PAGE, min(later + PAGE, slot.size))
         if slot.backing != "device":
-            operation = self.random.choice((HostDiscard, HostDiscard, HostShare)) if slot.backing in ("thp", "anon") else HostDiscard
+            operation = (
+                self.random.choice((HostDiscard, HostDiscard, HostShare))
+                if slot.backing in ("thp", "anon")
+                else HostDiscard
+            )
             self.add(operation(slot.name, start, end - start))
         self.access(slot, later)
 

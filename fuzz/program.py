@@ -182,16 +182,33 @@ class GetLog:
 
 
 Operation: TypeAlias = (
-    GuestAccess | GuestCache | GuestSetWay | HostWrite | HostCollapse | HostSplit | HostMigrate
-    | HostDiscard | HostShare | HostAge | HostTestAge | SetLog | GetLog
+    GuestAccess
+    | GuestCache
+    | GuestSetWay
+    | HostWrite
+    | HostCollapse
+    | HostSplit
+    | HostMigrate
+    | HostDiscard
+    | HostShare
+    | HostAge
+    | HostTestAge
+    | SetLog
+    | GetLog
 )
 
 _PAGED: Final = ("anon", "thp")
 _RAM: Final = (*_PAGED, "hugetlb2m", "hugetlb1g")
 # The backings of a slot on which an operation makes sense, where not all do.
 _WANTED: Final[dict[type, tuple[str, ...]]] = {
-    HostWrite: _RAM, HostMigrate: _RAM, HostDiscard: _RAM, SetLog: _RAM, GetLog: _RAM,
-    HostCollapse: _PAGED, HostSplit: _PAGED, HostShare: _PAGED,
+    HostWrite: _RAM,
+    HostMigrate: _RAM,
+    HostDiscard: _RAM,
+    SetLog: _RAM,
+    GetLog: _RAM,
+    HostCollapse: _PAGED,
+    HostSplit: _PAGED,
+    HostShare: _PAGED,
 }
 
 
@@ -263,11 +280,11 @@ def _check_operation(vm: Vm, slots: dict[str, Slot], logged: set[str], op: Opera
     _require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
     if isinstance(op, GuestAccess):
         _require(op.kind in ACCESS_KINDS, f"{op.kind[:40]!a}", *ACCESS_KINDS)
-        _within(f"{name}+", op.offset, range(slot.size), show_bytes)
+        _within(f"no such place in slot {name}: {name}+", op.offset, range(slot.size), show_bytes)
         if op.fail is not None:
             _within("fail=", op.fail, FAILS, str)
     elif isinstance(op, SlotPlace):
-        _within(f"{name}+", op.offset, range(0, slot.size, page), show_bytes)
+        _within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
         if isinstance(op, SlotRange):
             sizes = range(page, slot.size - op.offset + 1, page)
             _within("size ", op.size, sizes, show_bytes)

@@ -10,8 +10,7 @@ import candidate
 from .answers import per_second
 from .differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from .engine import Summary
-from .findings import Found
-from .known import known_bug
+from .findings import Found, known_text
 from .runs import CLEAN, ERROR, Run
 from .sidebyside import headings
 
@@ -33,16 +32,6 @@ def legend(kinds: Iterable[str]) -> str:
     """What those of the four classes mean that occur."""
     there = set(kinds)
     return "; ".join(f"{kind}: {MEANINGS[kind]}" for kind in CLASSES if kind in there)
-
-
-def known_lines(kind: str, signature: str) -> Iterator[str]:
-    """What is known of a signature."""
-    bug = known_bug(signature)
-    if bug is None:
-        return
-    link = f" (fixed upstream: {bug.link})" if bug.link else ""
-    what = "the signature of" if kind in (REGRESSION, DIVERGENCE) else ""
-    yield f"{_INDENT}{f'{what} ' if what else ''}known bug {bug.id} of the original: {bug.reason}{link}"
 
 
 def list_text() -> str:
@@ -69,7 +58,8 @@ def run_text(run: Run) -> str:
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
-        lines += known_lines(finding.kind, finding.signature)
+        if known := known_text(finding.kind, finding.signature):
+            lines.append(f"{_INDENT}{known}")
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
         lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
@@ -88,28 +78,21 @@ def run_summary(runs: list[Run]) -> str:
 
 def fuzz_text(summary: Summary) -> str:
     """A session: rates, then each finding once."""
+    judged = f"{plural(summary.programs, 'program')} and {plural(summary.operations, 'operation')} judged"
     ended = ", interrupted" if summary.interrupted else ""
-    lines = [
-        f"{summary.candidate} against {summary.reference}, seed {summary.seed}: "
-        f"{plural(summary.programs, 'program')} and {plural(summary.operations, 'operation')} judged "
-        f"in {summary.seconds:.1f} s{ended}",
-        f"{per_second(summary.programs, summary.seconds)} programs/s, "
-        f"{per_second(summary.operations, summary.seconds)} operations/s",
-        "",
-    ]
+    rates = [per_second(count, summary.seconds) for count in (summary.programs, summary.operations)]
+    lines = [f"{summary.candidate} against {summary.reference}, seed {summary.seed}:"]
+    lines[0] += f" {judged} in {summary.seconds:.1f} s{ended}"
+    lines += [f"{rates[0]} programs/s, {rates[1]} operations/s", ""]
     for found in summary.findings:
         lines += found_lines(found, summary.seed)
     if not summary.findings:
-        lines.append("nothing found: no rule was broken and the two did not differ")
+        where = ", in the programs that could be judged" if summary.crashes else ""
+        lines.append(f"nothing found: no rule was broken and the two did not differ{where}")
     else:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts)})"]
-    if summary.behind:
-        lines += ["", "Only the candidate did this, but only after a violation in the same program that may be the cause;"]
-        lines += ["no finding, worth a look:"]
-        for found in summary.behind:
-            lines += found_lines(found, summary.seed)
     if summary.crashes:
         lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
         for found in summary.crashes:
@@ -124,7 +107,8 @@ def found_lines(found: Found, seed: int) -> Iterator[str]:
     kept = str(found.path) if found.path else f"program {found.number} of seed {seed}"
     times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
     yield f"{_INDENT}{times}: {kept}"
-    yield from known_lines(found.kind, found.signature)
+    if known := known_text(found.kind, found.signature):
+        yield f"{_INDENT}{known}"
 
 
 def progress_text(summary: Summary) -> str:

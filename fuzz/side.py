@@ -4,7 +4,7 @@
 from typing import Final
 
 from candidate import Candidate
-from reference.kernel import ARM64_HAS_ARMv8_4_TTL, ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, Kernel
+from reference.kernel import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ARM64_HAS_ARMv8_4_TTL, Kernel
 from reference.kvm_host import (
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,
@@ -54,19 +54,28 @@ class Watcher:
 class Notified(Listener):
     """Passes notifications on to KVM and remembers the ranges of this operation.
 
-    *ranges*: [start, end) in host addresses; *watch* is told when one was announced
+    *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
+    that see them; *watch* is told when one was announced
     """
 
-    def __init__(self, main: KvmMain) -> None:
+    def __init__(self, side: "Side", main: KvmMain) -> None:
+        self.side = side
         self.main = main
         self.ranges: list[tuple[int, int]] = []
+        self.guest_ranges: list[tuple[int, int]] = []
         self.watch: Watcher | None = None
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
+        self.guest_ranges += self.side.ipa_ranges(start, end)
         self.main.invalidate_range_start(start, end, blockable)
         if self.watch is not None:
             self.watch.invalidated(start, end)
+
+    def forget(self) -> None:
+        """A new operation starts."""
+        self.ranges.clear()
+        self.guest_ranges.clear()
 
     def invalidate_range_end(self) -> None:
         self.main.invalidate_range_end()
@@ -103,7 +112,7 @@ class Side:
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
         self.kvm = kvm(kvm_arm_setup_stage2(vm.ipa, granule), self.pgtable.VTCR_EL2_TGRAN_SL0_BASE)
         self.main = KvmMain(self.kvm, self.mmu)
-        self.notified = Notified(self.main)
+        self.notified = Notified(self, self.main)
         self.host.listener = self.notified
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
         self.fwb = vm.fwb
@@ -127,9 +136,7 @@ class Side:
         self.regime.root = pgt.pgd
         for layout in self.layouts:
             self.back(layout)
-            ret = self.main.__kvm_set_memory_region__(
-                layout.id, layout.flags, layout.ipa, layout.size, layout.hva
-            )
+            ret = self.main.__kvm_set_memory_region__(layout.id, layout.flags, layout.ipa, layout.size, layout.hva)
             if ret:
                 return ret
         return 0
@@ -175,6 +182,10 @@ class Side:
             if first < last:
                 found.append((first - layout.hva + layout.ipa, last - layout.hva + layout.ipa))
         return found
+
+    def maps_backing(self, ipa: int, pfn: int) -> bool:
+        """Whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
+        return self.backing_frame(ipa) == pfn
 
     def backing_frame(self, ipa: int) -> int:
         """The frame that the host has behind a guest address; -1: none."""

@@ -24,8 +24,13 @@ MAX_NUMBER: Final = 1 << 52
 # two values; the values are the fields of the class, in their order.
 FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (Vm, "vm [granule=SIZE] [ipa=COUNT] [cpus=COUNT] [fwb=on|off] [dic=on|off] [ttl=on|off]"),
-    (Slot, ("slot NAME [ipa=ADDRESS] size=SIZE"
-            f" backing={'|'.join(model.BACKINGS)} [offset=SIZE] [log=on|off] [ro=on|off]")),
+    (
+        Slot,
+        (
+            "slot NAME [ipa=ADDRESS] size=SIZE"
+            f" backing={'|'.join(model.BACKINGS)} [offset=SIZE] [log=on|off] [ro=on|off]"
+        ),
+    ),
     (model.GuestAccess, "cpuN read|write|fetch SLOT+OFF [mmu=on|off] [fail=COUNT]"),
     (model.GuestCache, "cpuN cache on|off"),
     (model.GuestSetWay, "cpuN setway"),

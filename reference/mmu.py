@@ -586,9 +586,7 @@ class Mmu:
 
         # A huge page was unmapped before change_pte() is called: no table to
         # make, hence no memory cache.
-        self.p.kvm_pgtable_stage2_map(
-            kvm.pgt, gpa, self.PAGE_SIZE, pfn << self.PAGE_SHIFT, KVM_PGTABLE_PROT_R, None
-        )
+        self.p.kvm_pgtable_stage2_map(kvm.pgt, gpa, self.PAGE_SIZE, pfn << self.PAGE_SHIFT, KVM_PGTABLE_PROT_R, None)
         return 0
 
     def kvm_set_spte_hva(self, kvm: kvm, hva: int, pfn: int) -> int:
@@ -599,9 +597,7 @@ class Mmu:
 
         # The page moved, by copy-on-write most likely: as for a translation fault.
         self.clean_dcache_guest_page(pfn, self.PAGE_SIZE)
-        self.handle_hva_to_gpa(
-            kvm, hva, end, lambda kvm, gpa, size: self.kvm_set_spte_handler(kvm, gpa, size, pfn)
-        )
+        self.handle_hva_to_gpa(kvm, hva, end, lambda kvm, gpa, size: self.kvm_set_spte_handler(kvm, gpa, size, pfn))
         return 0
 
     def kvm_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:

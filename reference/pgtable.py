@@ -255,9 +255,7 @@ class Pgtable:
 
         return pte
 
-    def kvm_pgtable_visitor_cb(
-        self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int
-    ) -> int:
+    def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
         walker = data.walker
         return walker.cb(addr, data.end, level, ptep, flag, walker.arg)
 

@@ -18,7 +18,10 @@ class Contract(Checker):
         if label.startswith("in "):
             what, function = "WARN", label[3:]
         else:
-            what, function = f"WARN {label}", "kvm_mmu_memory_cache_alloc" if label == "cache-empty" else self.kernel.entry
+            what, function = (
+                f"WARN {label}",
+                "kvm_mmu_memory_cache_alloc" if label == "cache-empty" else self.kernel.entry,
+            )
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
@@ -32,17 +35,14 @@ class Contract(Checker):
             )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        if self.kernel.locks:
+        entry = self.kernel.entry
+        if outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
+            what = f"{outcome.status} {outcome.value}"
+            self.report(what, -1, f"the caller got {what}", function=entry)
+        if self.kernel.locks and outcome.status != "oops":
             held = ", ".join(self.kernel.locks)
-            self.report(
-                "lock still held", -1, f"{held} held on return to the caller", taints=False, function=self.kernel.entry
-            )
-        if outcome.status in ("error", "oops"):
-            if isinstance(op, GuestAccess) and op.fail is not None and outcome.value == -12:
-                return
-            self.report(
-                f"{outcome.status} {outcome.value}",
-                -1,
-                f"the caller got {outcome.status} {outcome.value}",
-                function=self.kernel.entry,
-            )
+            self.report("lock still held", -1, f"{held} held on return to the caller", taints=False, function=entry)
+
+    def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
+        """Whether the program itself made an allocation fail."""
+        return isinstance(op, GuestAccess) and op.fail is not None and outcome.value == -12

@@ -63,6 +63,9 @@ class Dcache(Checker):
         end = start + (1 << (self.shifts[level] - shift))
         if start < 0 or host_dirty.find(1, start, end) < 0:
             return
+        if not self.side.maps_backing(ipa, start + FIRST_PFN):
+            # A leaf that is wrong is the translation checker's business.
+            return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         cacheable = new & MEMATTR
         places: list[int] = []
@@ -106,7 +109,13 @@ class Dcache(Checker):
         index = self.side.memory.dirty.find(1, max(start, 0), max(end, 0))
         if index >= 0:
             page = ipa + ((index - start) << shift)
-            self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty", frozenset([page]), False)
+            self.report(
+                what,
+                level,
+                f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty",
+                frozenset([page]),
+                False,
+            )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if self.side.fwb or not self.flushed_all or not isinstance(op, GuestCache | GuestSetWay):

@@ -80,6 +80,9 @@ class Icache(Checker):
         stale_code = self.side.memory.stale_code
         if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched):
             return
+        if not self.side.maps_backing(ipa, start + FIRST_PFN):
+            # A leaf that is wrong is the translation checker's business.
+            return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         stale: list[int] = []
         for index in compress(range(start, end), stale_code[start:end]):

@@ -12,10 +12,14 @@ class Leak(Checker):
     def destroyed(self) -> None:
         left = [page for page, count in enumerate(self.kernel.counts) if count > 0]
         if left:
-            self.report("table pages left", -1, f"table pages {left} are still allocated", function="kvm_free_stage2_pgd")
+            self.report(
+                "table pages left", -1, f"table pages {left} are still allocated", function="kvm_free_stage2_pgd"
+            )
         objects = sum(vcpu.mmu_page_cache.nobjs for vcpu in self.side.vcpus)
         if objects:
-            self.report("memory cache left", -1, f"{objects} objects are still in memory caches", function="kvm_free_stage2_pgd")
+            self.report(
+                "memory cache left", -1, f"{objects} objects are still in memory caches", function="kvm_free_stage2_pgd"
+            )
         pins = self.side.kvm_host.pins
         if pins:
             frames = ", ".join(f"{pfn:#x} ({count})" for pfn, count in sorted(pins.items()))

@@ -35,4 +35,9 @@ class Progress(Checker):
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status == "stuck":
-            self.report("access does not complete", -1, f"still a fault after {outcome.faults} faults", function=self.kernel.entry)
+            self.report(
+                "access does not complete",
+                -1,
+                f"still a fault after {outcome.faults} faults",
+                function=self.kernel.entry,
+            )

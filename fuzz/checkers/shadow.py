@@ -31,10 +31,12 @@ class Table:
         self.live = live
         self.leaves: dict[int, int] = {}
         self.children: dict[int, Table] = {}
+        # Valid entries that the architecture reserves.
+        self.reserved: set[int] = set()
 
     def valid(self) -> int:
         """Number of valid entries."""
-        return len(self.leaves) + len(self.children)
+        return len(self.leaves) + len(self.children) + len(self.reserved)
 
     def has_leaves(self) -> bool:
         """Whether any leaf is in it or below it."""
@@ -129,6 +131,7 @@ class Shadow(Checker):
         self.touched[page] = table
         ipa = table.base + (index << self.shifts[level])
         if old & 1:
+            table.reserved.discard(index)
             leaf = table.leaves.pop(index, None)
             if leaf is not None:
                 if table.live:
@@ -144,6 +147,8 @@ class Shadow(Checker):
                 self.attach(table, index, new, ipa)
             elif what == LEAF:
                 table.leaves[index] = new
+            else:
+                table.reserved.add(index)
         if table.live:
             for listener in self.listeners:
                 listener.changed(ipa, level, ptep, old, new)

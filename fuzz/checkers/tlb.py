@@ -117,7 +117,8 @@ class Tlb(Checker):
             self.report(
                 f"two sizes for one address, the other L{level}",
                 walk.level,
-                f"cpu{cpu} holds {ipa:#x} by {self.text(walk.entry, walk.level)} and by a level {level} leaf at {other:#x}",
+                f"cpu{cpu} holds {ipa:#x} by {self.text(walk.entry, walk.level)} "
+                f"and by a level {level} leaf at {other:#x}",
                 frozenset([ipa & -self.granule.page_size]),
             )
 

@@ -71,29 +71,30 @@ class Translation(Checker):
             return [(layout.ipa, layout.ipa + layout.size)]
         if isinstance(op, GuestAccess):
             layout = self.side.by_name[op.slot]
-            hva, size = self.side.host.unit_at(layout.hva + op.offset)
+            _, size = self.side.host.unit_at(layout.hva + op.offset)
             size = max(size, 1 << self.shifts[2])
             ipa = layout.ipa + op.offset
             return [(ipa & -size, (ipa & -size) + size)]
         if isinstance(op, HostAge | HostTestAge):
             layout = self.side.by_name[op.slot]
             size = op.size if isinstance(op, HostAge) else self.granule.page_size
-            start, unit = self.side.host.unit_at(layout.hva + op.offset)
-            last, unit = self.side.host.unit_at(layout.hva + op.offset + size - 1)
-            return self.side.ipa_ranges(start, last + unit)
+            start, _ = self.side.host.unit_at(layout.hva + op.offset)
+            last, last_unit = self.side.host.unit_at(layout.hva + op.offset + size - 1)
+            return self.side.ipa_ranges(start, last + last_unit)
         return []
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
             self.written[ipa] = level
+            if kind(new, level, self.granule) == RESERVED:
+                self.report("reserved encoding", level, f"{self.text(new, level)} at {ipa:#x}", frozenset([ipa]))
         end = ipa + (1 << self.shifts[level])
         for start, stop in self.allowed:
             if ipa < stop and start < end:
                 return
-        for hva, hva_end in self.side.notified.ranges:
-            for start, stop in self.side.ipa_ranges(hva, hva_end):
-                if ipa < stop and start < end:
-                    return
+        for start, stop in reversed(self.side.notified.guest_ranges):
+            if ipa < stop and start < end:
+                return
         self.report(
             "change outside the range",
             level,
@@ -128,15 +129,15 @@ class Translation(Checker):
         """One leaf against slot, frames and permissions."""
         wrong, page = self.fault_of(level, ipa, entry)
         if wrong:
-            self.report(wrong, level, f"{self.text(entry, level)} at {ipa:#x}: {wrong} (page {page:#x})", frozenset([page]))
+            self.report(
+                wrong, level, f"{self.text(entry, level)} at {ipa:#x}: {wrong} (page {page:#x})", frozenset([page])
+            )
 
     def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
         """What is wrong with a leaf, and the first page where it is; "" if nothing."""
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
         address_mask = address_bits(-1, self.granule)
-        if kind(entry, level, self.granule) == RESERVED:
-            return "reserved encoding", ipa
         if entry & ~(FIELDS | address_mask) or entry & SHAREABILITY != SHAREABILITY:
             return "illegal field", ipa
         if pa & (size - 1):

@@ -94,7 +94,11 @@ class AddressSpace:
         """Back a range anew; joined to the newest run where it goes on from it."""
         if self.runs:
             last = self.runs[-1]
-            if last.hva + (last.npages << self.page_shift) == hva and last.pfn + last.npages == pfn and last.flags == flags:
+            if (
+                last.hva + (last.npages << self.page_shift) == hva
+                and last.pfn + last.npages == pfn
+                and last.flags == flags
+            ):
                 self.runs[-1] = Run(last.hva, last.npages + npages, last.pfn, flags)
                 return
         self.runs.append(Run(hva, npages, pfn, flags))
@@ -131,7 +135,8 @@ class AddressSpace:
         """
         run = self.run_at(hva)
         vma = self.find_vma(hva)
-        assert run is not None and vma is not None
+        assert run is not None
+        assert vma is not None
         shift = vma.huge_shift if vma.huge_shift else self.page_shift
         if run.flags & THP:
             self.split(hva)

@@ -93,11 +93,7 @@ def describe(entry: int, level: int, granule: Granule) -> str:
     if what == TABLE:
         return f"table@{address_bits(entry, granule):#x}"
     name = "page" if level == 3 else f"block({size_text(granule.level_size(level))})"
-    perms = (
-        ("r" if entry & READ_BIT else "-")
-        + ("w" if entry & WRITE_BIT else "-")
-        + ("-" if entry & XN_BIT else "x")
-    )
+    perms = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-") + ("-" if entry & XN_BIT else "x")
     old = "" if entry & AF_BIT else " old"
     attr = MEMATTR_NAMES.get(memattr(entry), f"memattr={memattr(entry):#x}")
     return f"{name}@{output_address(entry, level, granule):#x} {perms} {attr}{old}"

@@ -94,9 +94,7 @@ class Host(AddressSpace):
     def replace(self, hva: int, size: int, pfn: int, flags: int) -> None:
         """New backing for a range; runs that it hides go."""
         end = hva + size
-        self.runs = [
-            run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end
-        ]
+        self.runs = [run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end]
         self.add_run(hva, size >> self.page_shift, pfn, flags)
 
     def pieces(self, start: int, end: int) -> list[tuple[int, int, Run]]:

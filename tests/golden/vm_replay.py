@@ -13,6 +13,10 @@ from reference.kernel import (
     Kernel,
 )
 from reference.kvm_host import (
+    FSC_ACCESS,
+    FSC_FAULT,
+    FSC_PERM,
+    HCR_TVM,
     ESR_ELx_CM,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
@@ -21,10 +25,6 @@ from reference.kvm_host import (
     ESR_ELx_ISV,
     ESR_ELx_S1PTW,
     ESR_ELx_WNR,
-    FSC_ACCESS,
-    FSC_FAULT,
-    FSC_PERM,
-    HCR_TVM,
     KvmHost,
     kvm,
     kvm_vcpu,

@@ -71,6 +71,10 @@ def test_under_two_hash_seeds() -> None:
     for seed in ("1", "2"):
         code = "from tests.unit.test_determinism import digests; print(digests(25))"
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        said.add(subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, check=True).stdout)
+        said.add(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, check=True
+            ).stdout
+        )
     assert len(said) == 1
     assert said.pop().strip()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The arguments of the command line, with their help."""
+
+import argparse
+import math
+from typing import Final, NoReturn
+
+from .distribution import VERSION, form
+
+BAD_USAGE: Final = 2
+
+MAX_SECONDS: Final = 366 * 24 * 3600
+MAX_PROGRAMS: Final = 1_000_000_000
+MAX_SEED: Final = (1 << 64) - 1
+DEFAULT_SECONDS: Final = 30
+
+_ABOUT: Final = """\
+Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of
+guest accesses, host memory management and dirty logging go to a port of the
+original kernel code and to a patched version (a candidate); checkers say what
+the patch breaks, what it cures, and what was wrong all along.
+"""
+_CLASSES: Final = """\
+classes of findings:
+  regression  only the candidate breaks a rule
+  divergence  guest or host can tell the two apart, no rule says which is wrong
+  common      the original breaks the rule too
+  cured       only the original breaks it
+
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+  0  no regression and no divergence
+  1  some: the candidate is worse, or differs for no known reason
+  2  bad usage or input; one line on stderr says what is allowed
+  3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+"""
+_RUN: Final = """\
+Run programs on the reference and on candidates, and say what that shows.
+
+example: s2fuzz run findings/*.s2 --candidate rfc-v1 --trace
+"""
+_FUZZ: Final = """\
+Judge random programs; report each finding once and keep the smallest program
+that shows it. Ctrl-C ends it early, with what was found so far.
+
+example: s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1
+"""
+_BENCH: Final = """\
+Judge a fixed mix of programs: how many a second, where the time goes, whether
+memory grows.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_USAGE, f"{self.prog}: {message} (--help shows what is allowed)\n")
+
+
+def seconds(text: str) -> float:
+    """The value of ``--seconds``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: more than 0, at most {MAX_SECONDS} (366 days)")
+    return value
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole decimal number within bounds."""
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not digits or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: a whole number from {least} to {most}")
+    return int(text)
+
+
+def programs(text: str) -> int:
+    """The value of ``--programs``."""
+    return whole(text, 1, MAX_PROGRAMS)
+
+
+def seed(text: str) -> int:
+    """The value of ``--seed``."""
+    return whole(text, 0, MAX_SEED)
+
+
+def parser() -> Parser:
+    """All arguments of all commands."""
+    layout = argparse.RawDescriptionHelpFormatter
+    top = Parser("s2fuzz", description=_ABOUT, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"s2fuzz {VERSION} ({form()})")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, brief: str, description: str, epilog: str = _EXIT_CODES) -> Parser:
+        made: Parser = commands.add_parser(
+            name, help=brief, description=description, epilog=epilog, formatter_class=layout, allow_abbrev=False
+        )
+        made.add_argument("--json", action="store_true", help="answer with one JSON object; keys: fuzz/answers.py")
+        return made
+
+    command("list", "the versions of the kernel code there are", "List the reference and the candidates, with origin.")
+
+    run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
+    run.add_argument("program", nargs="+", metavar="PROGRAM", help="a program as text, as `s2fuzz fuzz` writes them")
+    _versions(run, "a candidate, or all of them (%(default)s)")
+    run.set_defaults(candidate="all")
+    run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
+
+    fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
+    _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
+    limit = fuzz.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
+    limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
+    fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
+    out = "where the programs are kept; a file of the same finding is replaced (%(default)s)"
+    fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
+
+    bench = command("bench", "measure speed and memory", _BENCH)
+    bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
+    return top
+
+
+def _versions(command: Parser, candidate: str, required: bool = False) -> None:
+    reference = "what counts as the original (%(default)s)"
+    command.add_argument("--reference", default="original", metavar="NAME", help=reference)
+    command.add_argument("--candidate", required=required, metavar="NAME", help=candidate)

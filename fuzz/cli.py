@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The console script: runs a command and turns every error into one line.
+
+What the commands need is imported after `check_packages` only: a foreign
+package of the same name would fail in strange ways.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Final
+
+from .arguments import DEFAULT_SECONDS, parser
+from .distribution import ForeignPackageError, check_packages, debugging
+
+BAD_INPUT: Final = 2
+OUR_MISTAKE: Final = 3
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+
+
+def dispatch(arguments: Namespace) -> int:
+    """Run the command.
+
+    :returns: the exit code
+    :raises ForeignPackageError: a package of ours is another's
+    """
+    check_packages()
+    import candidate
+
+    from . import bench, commands
+
+    if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
+        arguments.seconds = DEFAULT_SECONDS
+    if arguments.command == "bench" and arguments.programs is None:
+        arguments.programs = bench.PROGRAMS
+    command = {
+        "list": commands.list_versions,
+        "run": commands.run,
+        "fuzz": commands.fuzz,
+        "bench": commands.benchmark,
+    }[arguments.command]
+    try:
+        return command(arguments)
+    except (commands.BadInputError, candidate.UnknownCandidate) as error:
+        for line in str(error).splitlines():
+            commands.complain(line)
+        return BAD_INPUT
+
+
+def discard_output() -> None:
+    """Let Python's last flush at exit go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, check, run.
+
+    :param argv: arguments; by default those of the process
+    :returns: the exit code
+    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
+    """
+    try:
+        code = dispatch(parser().parse_args(argv))
+        sys.stdout.flush()
+    except ForeignPackageError as error:
+        print(f"s2fuzz: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        # Whoever read has enough.
+        discard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        # Where files are read and written, errors are handled: this is stdout.
+        discard_output()
+        print(f"s2fuzz: cannot write the answer: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if debugging():
+            raise
+        wrong = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"s2fuzz: a mistake of s2fuzz: {wrong} (S2FUZZ_DEBUG=1 shows where)", file=sys.stderr)
+        return OUR_MISTAKE
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The programs of corpus/, and what a regression's comments expect of each candidate."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import candidate
+from fuzz.differential import CLASSES, Differential, Verdict
+from fuzz.program import Program
+
+CORPUS: Final = Path(__file__).parent.parent.parent / "corpus"
+SEEDS: Final = sorted((CORPUS / "seeds").glob("*.s2"))
+REGRESSIONS: Final = sorted((CORPUS / "regressions").glob("*.s2"))
+
+_EXPECTATION: Final = re.compile(r"# expect (\S+): (.+)")
+
+
+def comments(path: Path) -> list[str]:
+    """The comment lines that the file begins with."""
+    found: list[str] = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        found.append(line)
+    return found
+
+
+def expectations(path: Path) -> dict[str, set[str]]:
+    """Candidate -> "KIND SIGNATURE" of each finding that a regression must have.
+
+    :raises ValueError: a line that is malformed, or contradicts another
+    """
+    found: dict[str, set[str]] = {}
+    for line in comments(path):
+        if not line.startswith("# expect"):
+            continue
+        match = _EXPECTATION.fullmatch(line)
+        if match is None:
+            raise ValueError(f"{path.name}: malformed: {line}")
+        name, what = match.groups()
+        nothing = what == "nothing"
+        if not nothing and what.partition(" ")[0] not in CLASSES:
+            raise ValueError(f"{path.name}: no class of findings: {line}")
+        if name in found and (nothing or not found[name] or what in found[name]):
+            raise ValueError(f"{path.name}: contradicts another line: {line}")
+        found.setdefault(name, set())
+        if not nothing:
+            found[name].add(what)
+    return found
+
+
+def verdict(program: Program, name: str) -> Verdict:
+    """A candidate by name, judged against the original."""
+    return Differential(candidate.get("original"), candidate.get(name)).run(program)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""corpus/regressions: what the review established, and what the original does wrong, stays found."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.text import load
+
+from .files import REGRESSIONS, comments, expectations, verdict
+
+each_regression = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+
+
+@each_regression
+@pytest.mark.parametrize("name", candidate.names())
+def test_verdict(path: Path, name: str) -> None:
+    assert set(verdict(load(path), name).kinds()) == expectations(path)[name]
+
+
+@each_regression
+def test_expects_something_of_every_candidate(path: Path) -> None:
+    assert set(expectations(path)) == set(candidate.names())
+
+
+@each_regression
+def test_says_what_it_shows(path: Path) -> None:
+    assert not comments(path)[0].startswith("# expect")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# expect original",
+        "# expect original: maybe dcache: f: w",
+        "# expect original: nothing\n# expect original: nothing",
+        "# expect original: common a: b: c\n# expect original: nothing",
+        "# expect original: common a: b: c\n# expect original: common a: b: c",
+    ],
+)
+def test_a_wrong_expectation_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.s2"
+    path.write_text(line + "\ns2fuzz 1\n")
+    with pytest.raises(ValueError, match=r"wrong\.s2"):
+        expectations(path)

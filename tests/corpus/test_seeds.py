@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""corpus/seeds: programs that reach what matters, none of which a sound patch fails."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.text import FORMS, load, parse, print_program
+
+from .files import SEEDS, comments, verdict
+
+each_seed = pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.stem)
+# Without a regression or divergence on any seed: the original, and what cures it.
+SOUND = ("original", "rfc-v1-fixed", "v5.12.9")
+
+
+@each_seed
+def test_begins_with_what_it_exercises(path: Path) -> None:
+    assert comments(path), "no comment"
+
+
+@each_seed
+def test_comes_back_from_its_canonical_text(path: Path) -> None:
+    program = load(path)
+    assert parse(print_program(program)) == program
+
+
+@each_seed
+@pytest.mark.parametrize("name", candidate.names())
+def test_runs(path: Path, name: str) -> None:
+    found = verdict(load(path), name)
+    if name in SOUND:
+        assert not found.failed, found.kinds()
+
+
+@pytest.mark.parametrize("path", [path for path in SEEDS if path.stem.startswith("ipa-")], ids=lambda path: path.stem)
+def test_an_ipa_seed_has_the_size_of_its_name(path: Path) -> None:
+    assert load(path).vm.ipa == int(path.stem.removeprefix("ipa-"))
+
+
+def test_together_they_have_every_operation() -> None:
+    programs = [load(path) for path in SEEDS]
+    operations = {type(operation) for program in programs for operation in program.operations}
+    assert operations == {make for make, _ in FORMS[2:]}
+
+
+def test_together_they_have_every_backing_and_setting() -> None:
+    programs = [load(path) for path in SEEDS]
+    backings = {slot.backing for program in programs for slot in program.slots}
+    assert backings == {"anon", "thp", "hugetlb2m", "hugetlb1g", "device"}
+    for feature in ("fwb", "dic", "ttl"):
+        assert {getattr(program.vm, feature) for program in programs} == {False, True}, feature
+    for setting in ("log", "ro"):
+        assert {getattr(slot, setting) for program in programs for slot in program.slots} == {False, True}, setting
+    assert {32, 40, 48} <= {program.vm.ipa for program in programs}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One tiny good and one tiny bad case for each rule of each checker."""

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a case is: a program, a candidate that breaks a rule on it, and one that does not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate import Candidate
+from fuzz.checkers import Violation
+from fuzz.executor import Executor
+from fuzz.text import parse
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+ORIGINAL: Final = candidate.get("original")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule.
+
+    :param rule: name of the test
+    :param signature: of the first violation of *bad*
+    :param bad: breaks the rule
+    :param good: breaks none
+    :param text: the program, without its first line
+    """
+
+    rule: str
+    signature: str
+    bad: Candidate
+    text: str
+    good: Candidate = ORIGINAL
+
+    def first_bad(self) -> str:
+        """Signature of the first violation of the bad candidate."""
+        found = violations(self.bad, self.text)
+        return found[0].signature if found else "none"
+
+    def all_good(self) -> list[str]:
+        """Signatures of the violations of the good candidate."""
+        return [violation.signature for violation in violations(self.good, self.text)]
+
+
+def each(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """One test for each case, by the name of its rule."""
+    return pytest.mark.parametrize("case", cases, ids=[case.rule for case in cases])
+
+
+def broken(pgtable: type[Pgtable] = Pgtable, mmu: type[Mmu] = Mmu) -> Candidate:
+    """A test candidate, not registered."""
+    return Candidate("broken", pgtable, mmu, "for a test")
+
+
+def violations(version: Candidate, text: str) -> list[Violation]:
+    """Everything that one side alone is found to do wrong, in order."""
+    program = parse("s2fuzz 1\n" + text)
+    executor = Executor(version, program)
+    found = executor.create()
+    for at in range(len(program.operations)):
+        if executor.dead:
+            break
+        found += executor.step(at)[1]
+    return found + executor.destroy()

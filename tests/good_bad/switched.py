@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux: arch/arm64/kvm/hyp/pgtable.c.
+"""Functions of the original with steps that can be left out, by name.
+
+With nothing left out they do what the original's do: `test_switched` holds them to it.
+"""
+
+from typing import ClassVar
+
+from candidate import Candidate
+from candidate.rfc_v1_3 import PgtableRfcV1_3
+from reference.kernel import E2BIG, EAGAIN, kvm_s2_mmu
+from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, NULL, Pgtable, stage2_map_data
+
+from .case import broken
+
+
+class Switched(Pgtable):
+    """*steps* are what can be left out, *out* what is."""
+
+    steps: ClassVar[frozenset[str]] = frozenset()
+    out: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def without(cls, *steps: str) -> Candidate:
+        """A candidate that lacks *steps*."""
+        assert cls.steps >= set(steps)
+        return broken(type(cls.__name__, (cls,), {"out": frozenset(steps)}))
+
+
+class Map(Switched):
+    """A leaf is written."""
+
+    steps = frozenset({"get"})
+
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        old = self.mem[ptep]
+        page = self.k.virt_to_page(ptep)
+        if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return -E2BIG
+        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
+        if self.kvm_pte_valid(old):
+            if not (old ^ new) & ~KVM_PTE_LEAF_ATTR_S2_PERMS:
+                return -EAGAIN
+            self.kvm_set_invalid_pte(ptep)
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
+            self.k.put_page(page)
+        self.k.smp_store_release(ptep, new)
+        if "get" not in self.out:
+            self.k.get_page(page)
+        data.phys += self.kvm_granule_size(level)
+        return 0
+
+
+class Split(Switched):
+    """A block becomes a table."""
+
+    steps = frozenset({"break", "flush", "put"})
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        fits = self.kvm_block_mapping_supported(addr, end, data.phys, level)
+        if data.anchor != NULL or fits or not self.kvm_pte_valid(self.mem[ptep]):
+            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        assert data.memcache is not None
+        childp = self.k.kvm_mmu_memory_cache_alloc(data.memcache)
+        if "break" not in self.out:
+            self.kvm_set_invalid_pte(ptep)
+        if "flush" not in self.out:
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
+        if "put" not in self.out:
+            self.k.put_page(self.k.virt_to_page(ptep))
+        self.kvm_set_table_pte(ptep, childp)
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return 0
+
+
+class Coalesce(Switched):
+    """A table becomes a block."""
+
+    steps = frozenset({"flush", "put", "free"})
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL or not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return 0
+        self.kvm_set_invalid_pte(ptep)
+        if "flush" not in self.out:
+            self.k.__kvm_tlb_flush_vmid__(data.mmu)
+        data.anchor = ptep
+        return 0
+
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+        if "free" not in self.out:
+            self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+        if "put" not in self.out:
+            self.k.put_page(self.k.virt_to_page(ptep))
+        if data.anchor == ptep:
+            data.anchor = NULL
+            return self.stage2_map_walk_leaf(addr, end, level, ptep, data)
+        return 0
+
+
+class CoalesceFirst(PgtableRfcV1_3):
+    """RFC v1 3/4 with the put for the anchor that its review asked about: one too many."""
+
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        anchor = data.anchor == ptep
+        ret = super().stage2_map_walk_table_post(addr, end, level, ptep, data)
+        if anchor:
+            self.k.put_page(self.k.virt_to_page(ptep))
+        return ret
+
+
+class Unmap(Switched):
+    """A leaf, or a table that has become empty, is removed."""
+
+    steps = frozenset({"leaf flush", "table flush", "put", "clean", "free"})
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        if not self.kvm_pte_valid(pte):
+            return 0
+        table = self.kvm_pte_table(pte, level)
+        childp = self.kvm_pte_follow(pte)
+        if table and self.k.page_count(self.k.virt_to_page(childp)) != 1:
+            return 0
+        self.kvm_set_invalid_pte(ptep)
+        if ("table flush" if table else "leaf flush") not in self.out:
+            self.k.__kvm_tlb_flush_vmid_ipa__(arg, addr, level)
+        if "put" not in self.out:
+            self.k.put_page(self.k.virt_to_page(ptep))
+        if not table and self.stage2_pte_cacheable(pte) and "clean" not in self.out:
+            self.stage2_flush_dcache(childp, self.kvm_granule_size(level))
+        if table and "free" not in self.out:
+            self.k.free_page(childp)
+        return 0

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dcache: host data is cleaned before a guest without caches can look at it."""
+
+import candidate
+from reference.kernel import EAGAIN
+from reference.kvm_host import kvm
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, stage2_map_data
+
+from .case import Case, broken, each
+from .switched import Unmap
+
+
+class NeverClean(Mmu):
+    def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
+        pass
+
+
+class CleanOnePage(Mmu):
+    def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
+        super().clean_dcache_guest_page(pfn, self.PAGE_SIZE)
+
+
+class ChangeWithoutClean(Mmu):
+    def kvm_set_spte_hva(self, kvm: kvm, hva: int, pfn: int) -> int:
+        return self.handle_hva_to_gpa(
+            kvm, hva, hva + self.PAGE_SIZE, lambda kvm, gpa, size: self.kvm_set_spte_handler(kvm, gpa, size, pfn)
+        )
+
+
+class FlushNothing(Pgtable):
+    def stage2_flush_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
+        return 0
+
+
+class CleanAnything(Pgtable):
+    """As RFC v2 1/3: whatever is mapped first is cleaned, device frames too."""
+
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        phys = data.phys
+        ret = super().stage2_map_walker_try_leaf(addr, end, level, ptep, data)
+        if ret in (0, -EAGAIN):
+            self.stage2_flush_dcache(self.k.__va__(phys), self.kvm_granule_size(level))
+        return ret
+
+
+PAGE = "vm cpus=1\nslot a size=4K backing=anon\n"
+LOGGED = "vm cpus=1\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\n"
+
+CASES = (
+    Case(
+        "first map of a page",
+        "dcache: stage2_map_walker: empty->page after a translation fault, not cleaned L3",
+        broken(mmu=NeverClean),
+        PAGE + "cpu0 read a+0\n",
+    ),
+    Case(
+        "first map of a block",
+        "dcache: stage2_map_walker: empty->block after a translation fault, not cleaned L2",
+        broken(mmu=CleanOnePage),
+        "vm cpus=1\nslot a size=2M backing=thp\ncpu0 read a+0\n",
+    ),
+    Case(
+        "new frame by change_pte",
+        "dcache: stage2_map_walker: leaf->page, not cleaned L3",
+        broken(mmu=ChangeWithoutClean),
+        # The other page keeps the table, without which change_pte maps nothing.
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+4K\nhost share a+0 4K\ncpu0 read a+0\nhost write a+0 4K\n",
+    ),
+    Case(
+        "table to block after a translation fault",
+        "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
+        candidate.get("rfc-v1-3"),
+        LOGGED + "cpu0 read a+4K\n",
+    ),
+    Case(
+        "table to block after a permission fault",
+        "dcache: stage2_map_walker: table->block after a permission fault, not cleaned L2",
+        candidate.get("original"),
+        LOGGED + "cpu0 write a+0\n",
+        candidate.get("rfc-v1-fixed"),
+    ),
+    Case(
+        "unmapped page",
+        "dcache: stage2_unmap_walker: unmapped, not cleaned L3",
+        Unmap.without("clean"),
+        PAGE + "cpu0 write a+0\nhost share a+0 4K\n",
+    ),
+    Case(
+        "flush of all memory",
+        "dcache: stage2_flush_walker: flushed, not cleaned L3",
+        broken(FlushNothing),
+        PAGE + "cpu0 write a+0\ncpu0 cache on\n",
+    ),
+    Case(
+        "flush of a range that starts inside of an entry",
+        "dcache: stage2_flush_walker: flushed, not cleaned L3",
+        candidate.get("original"),
+        "vm cpus=1\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
+        candidate.get("v5.12.9"),
+    ),
+    Case(
+        "device frame",
+        "dcache: stage2_map_walker: device frame cleaned",
+        broken(CleanAnything),
+        "vm cpus=1\nslot a size=4K backing=device\n",
+    ),
+)
+
+
+@each(CASES)
+def test_dcache_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_dcache_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""icache: what becomes executable was invalidated, and after its data side was cleaned."""
+
+import candidate
+from reference.mmu import Mmu
+
+from .case import Case, broken, each
+
+
+class NeverInvalidate(Mmu):
+    def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
+        pass
+
+
+class InvalidateOnePage(Mmu):
+    def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
+        super().invalidate_icache_guest_page(pfn, self.PAGE_SIZE)
+
+
+HEAD = "vm cpus=1\nslot a size=4K backing=anon\nhost write a+0 4K\n"
+
+CASES = (
+    Case(
+        "executable by a new leaf",
+        "icache: stage2_map_walker: executable, not invalidated L3",
+        broken(mmu=NeverInvalidate),
+        HEAD + "cpu0 fetch a+0\n",
+    ),
+    Case(
+        "executable by relaxed permissions",
+        "icache: stage2_attr_walker: executable, not invalidated L3",
+        broken(mmu=NeverInvalidate),
+        HEAD + "cpu0 read a+0\ncpu0 fetch a+0\n",
+    ),
+    Case(
+        "only one page of a block",
+        "icache: stage2_map_walker: executable, not invalidated L2",
+        broken(mmu=InvalidateOnePage),
+        "vm cpus=1\nslot a size=2M backing=thp\ncpu0 fetch a+4K\n",
+    ),
+    Case(
+        "written again by the host after it was unmapped",
+        "icache: stage2_map_walker: executable, not invalidated L3",
+        broken(mmu=NeverInvalidate),
+        "vm cpus=1 dic=off fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost migrate a+0 4K\ncpu0 fetch a+0\n",
+    ),
+    Case(
+        "invalidated before the data side was cleaned",
+        "icache: stage2_map_walker: invalidated before the data side was cleaned L3",
+        candidate.get("rfc-v1-1"),
+        HEAD + "cpu0 fetch a+0\n",
+    ),
+)
+
+
+@each(CASES)
+def test_icache_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_icache_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+def test_icache_good_with_dic() -> None:
+    """Where nothing need be invalidated, nothing is owed."""
+    case = CASES[0]
+    assert Case("", "", case.bad, case.text, case.bad).all_good() != []
+    with_dic = case.text.replace("cpus=1", "cpus=1 dic=on")
+    assert Case("", "", case.bad, with_dic, case.bad).all_good() == []

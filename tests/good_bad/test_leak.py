@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""leak: after the VM is gone nothing is left of it."""
+
+from reference.kvm_host import kvm_memory_slot
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, kvm_pgtable
+
+from .case import Case, broken, each
+from .switched import Coalesce, Unmap
+
+
+class FreeRootOnly(Pgtable):
+    def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
+        return 0
+
+
+class KeepRoot(Pgtable):
+    def kvm_pgtable_stage2_destroy(self, pgt: kvm_pgtable) -> None:
+        self.k.get_page(self.k.virt_to_page(pgt.pgd))
+        super().kvm_pgtable_stage2_destroy(pgt)
+
+
+class KeepTail(Mmu):
+    """Takes the head of a huge page without giving the tail back."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        size, head, start = super().transparent_hugepage_adjust(memslot, hva, pfn, ipa)
+        if size != self.PAGE_SIZE:
+            self.h.kvm_get_pfn(pfn)
+        return size, head, start
+
+
+TABLES = "leak: kvm_free_stage2_pgd: table pages left"
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+
+CASES = (
+    Case("tables below the root", TABLES, broken(FreeRootOnly), PAGE),
+    Case("the root", TABLES, broken(KeepRoot), PAGE),
+    Case("a table that was unmapped", TABLES, Unmap.without("free"), PAGE + "host discard a+0 4K\n"),
+    Case(
+        "a table that became a block",
+        TABLES,
+        Coalesce.without("free"),
+        "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n",
+    ),
+    Case(
+        "a pinned frame",
+        "leak: user_mem_abort: frames still pinned",
+        broken(mmu=KeepTail),
+        "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n",
+    ),
+)
+
+
+@each(CASES)
+def test_leak_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_leak_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature

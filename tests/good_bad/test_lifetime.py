@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""lifetime: no table page is used after it was freed, nor freed while it is in use."""
+
+from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+
+from .case import Case, broken, each
+from .switched import Coalesce, Unmap
+
+
+class FreeFirst(Pgtable):
+    """Frees a table while its parent still names it."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        if not self.kvm_pte_table(pte, level):
+            return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        childp = self.kvm_pte_follow(pte)
+        if self.k.page_count(self.k.virt_to_page(childp)) == 1:
+            self.k.free_page(childp)
+            self.kvm_set_invalid_pte(ptep)
+            self.k.__kvm_tlb_flush_vmid_ipa__(arg, addr, level)
+            self.k.put_page(self.k.virt_to_page(ptep))
+        return 0
+
+
+class FreeTwice(Pgtable):
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        if self.kvm_pte_table(pte, level) and not self.kvm_pte_valid(self.mem[ptep]):
+            self.k.free_page(self.kvm_pte_follow(pte))
+        return ret
+
+
+class FreeBeforeWalk(Coalesce):
+    """Frees the detached table in PRE, when the walker has not been there yet."""
+
+    out = frozenset({"free"})
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        anchor = data.anchor
+        ret = super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
+        if anchor == NULL and data.anchor == ptep:
+            childp = self.kvm_pte_follow(self.mem[ptep])
+            while self.k.page_count(self.k.virt_to_page(childp)) > 0:
+                self.k.put_page(self.k.virt_to_page(childp))
+        return ret
+
+
+class KeepOneTable(Pgtable):
+    """Hands out the same page whenever a table is needed."""
+
+    kept = NULL
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if level != 2 or self.kept == NULL:
+            ret = super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+            if level == 2 and not ret:
+                self.kept = self.kvm_pte_follow(self.mem[ptep])
+            return ret
+        self.kvm_set_table_pte(ptep, self.kept)
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return 0
+
+
+class StoreAfterFree(Pgtable):
+    """Clears a table that it has given back."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        if self.kvm_pte_table(pte, level) and not self.kvm_pte_valid(self.mem[ptep]):
+            self.k.WRITE_ONCE(self.kvm_pte_follow(pte), 0)
+        return ret
+
+
+class FreeRoot(Pgtable):
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        self.k.put_page(self.k.virt_to_page(pgt.pgd))
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+
+
+UNMAP = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+COALESCE = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n"
+
+CASES = (
+    Case("freed while reachable", "lifetime: stage2_unmap_walker: freed while reachable", broken(FreeFirst), UNMAP),
+    Case(
+        "freed before the flush, unmapped",
+        "lifetime: stage2_unmap_walker: freed before the flush",
+        Unmap.without("table flush"),
+        UNMAP,
+    ),
+    Case(
+        "freed before the flush, made a block",
+        "lifetime: stage2_map_walker: freed before the flush",
+        Coalesce.without("flush"),
+        COALESCE,
+    ),
+    Case("freed twice", "lifetime: stage2_unmap_walker: double free", broken(FreeTwice), UNMAP),
+    Case("walked when free", "lifetime: stage2_map_walker: walk of a freed table", broken(FreeBeforeWalk), COALESCE),
+    Case("stored to when free", "lifetime: stage2_unmap_walker: store to a freed table", broken(StoreAfterFree), UNMAP),
+    Case(
+        "entered twice",
+        "lifetime: stage2_map_walker: table entered twice L2",
+        broken(KeepOneTable),
+        "vm cpus=1 fwb=on\nslot a size=4M backing=anon\ncpu0 read a+0\ncpu0 read a+2M\n",
+    ),
+    Case(
+        "root freed",
+        "lifetime: kvm_handle_guest_abort: root freed L1",
+        broken(FreeRoot),
+        "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+)
+
+
+@each(CASES)
+def test_lifetime_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_lifetime_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature

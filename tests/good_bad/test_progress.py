@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""progress: an access completes within a bounded number of faults, a walk within bounded steps."""
+
+from reference.kernel import EAGAIN
+from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
+
+from .case import Case, broken, each
+
+
+class NeverMap(Pgtable):
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        return -EAGAIN
+
+
+class NeverRelax(Pgtable):
+    def stage2_update_leaf_attrs(
+        self, pgt: object, addr: int, size: int, attr_set: int, attr_clr: int
+    ) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+
+class NeverEnd(Pgtable):
+    def _kvm_pgtable_walk(self, data: kvm_pgtable_walk_data) -> int:
+        start = data.addr
+        while not super()._kvm_pgtable_walk(data):
+            data.addr = start
+        return 0
+
+
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n"
+STUCK = "progress: kvm_handle_guest_abort: access does not complete"
+
+CASES = (
+    Case("no mapping is made", STUCK, broken(NeverMap), PAGE + "cpu0 read a+0\n"),
+    Case("no permission is given", STUCK, broken(NeverRelax), PAGE + "cpu0 read a+0\ncpu0 fetch a+0\n"),
+    Case(
+        "a walk that does not end",
+        "progress: stage2_unmap_walker: endless walk",
+        broken(NeverEnd),
+        PAGE + "host discard a+0 4K\n",
+    ),
+)
+
+
+@each(CASES)
+def test_progress_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_progress_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""translation: what the tables say stays within what host and slots allow."""
+
+import candidate
+from reference.kvm_host import kvm, kvm_memory_slot
+from reference.mmu import Mmu
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_DEVICE,
+    KVM_PGTABLE_PROT_W,
+    KVM_PTE_TYPE,
+    Pgtable,
+    stage2_map_data,
+)
+
+from .case import Case, broken, each
+
+
+class IgnoreNotifier(Mmu):
+    def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
+        return 0
+
+
+class ChangeToWrongFrame(Mmu):
+    def kvm_set_spte_handler(self, kvm: kvm, gpa: int, size: int, pfn: int) -> int:
+        return super().kvm_set_spte_handler(kvm, gpa, size, pfn - 1)
+
+
+class AlwaysHuge(Mmu):
+    def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
+        return True
+
+
+class AgeNextBlock(Mmu):
+    def kvm_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:
+        return super().kvm_age_hva_handler(kvm, gpa + self.PMD_SIZE, size)
+
+
+class AlwaysWritable(Pgtable):
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        return super().stage2_map_set_prot_attr(prot | KVM_PGTABLE_PROT_W, data)
+
+
+class NeverDevice(Pgtable):
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        return super().stage2_map_set_prot_attr(prot & ~KVM_PGTABLE_PROT_DEVICE, data)
+
+
+class AlwaysDevice(Pgtable):
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        return super().stage2_map_set_prot_attr(prot | KVM_PGTABLE_PROT_DEVICE, data)
+
+
+class DeviceExecutable(Pgtable):
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        ret = super().stage2_map_set_prot_attr(prot, data)
+        data.attr &= ~(1 << 54)
+        return ret
+
+
+class NotShareable(Pgtable):
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        ret = super().stage2_map_set_prot_attr(prot, data)
+        data.attr &= ~(3 << 8)
+        return ret
+
+
+class NoPageType(Pgtable):
+    def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
+        return super().kvm_init_valid_leaf_pte(pa, attr, level) & ~KVM_PTE_TYPE
+
+
+class BlockOffByAPage(Pgtable):
+    def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
+        return super().kvm_init_valid_leaf_pte(pa + (self.PAGE_SIZE if level == 2 else 0), attr, level)
+
+
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n"
+BLOCK = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\n"
+DEVICE = "vm cpus=1 fwb=on\nslot a size=4K backing=device\n"
+
+CASES = (
+    Case(
+        "invalidation ignored",
+        "translation: kvm_mmu_notifier_invalidate_range_start: still mapped after invalidation L3",
+        broken(mmu=IgnoreNotifier),
+        PAGE + "cpu0 read a+0\nhost migrate a+0 4K\n",
+    ),
+    Case(
+        "invalidation ends early",
+        "translation: stage2_unmap_walker: still mapped after invalidation L3",
+        candidate.get("original"),
+        "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n",
+        candidate.get("v5.12.9"),
+    ),
+    Case(
+        "wrong frame",
+        "translation: stage2_map_walker: wrong frame L3",
+        broken(mmu=ChangeToWrongFrame),
+        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+4K\nhost share a+0 4K\nhost write a+0 4K\n",
+    ),
+    Case(
+        "block beyond the slot",
+        "translation: stage2_map_walker: leaf outside of any slot L2",
+        broken(mmu=AlwaysHuge),
+        "vm cpus=1 fwb=on\nslot a size=1M backing=thp\ncpu0 read a+0\n",
+    ),
+    Case(
+        "writable over a page that is not",
+        "translation: stage2_map_walker: writable, the host's page is not L3",
+        broken(AlwaysWritable),
+        PAGE + "host share a+0 4K\ncpu0 read a+0\n",
+    ),
+    Case(
+        "writable in a read-only slot",
+        "translation: stage2_map_walker: writable in a read-only slot L3",
+        broken(AlwaysWritable),
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon ro=on\ncpu0 read a+0\n",
+    ),
+    Case(
+        "writable in a logged slot",
+        "translation: stage2_map_walker: writable and not in the dirty log L3",
+        broken(AlwaysWritable),
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon log=on\ncpu0 read a+0\n",
+    ),
+    Case(
+        "write protection ends early",
+        "translation: stage2_attr_walker: writable and not in the dirty log L3",
+        candidate.get("original"),
+        "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n",
+        candidate.get("v5.12.9"),
+    ),
+    Case(
+        "change outside of the range",
+        "translation: stage2_attr_walker: change outside the range L2",
+        broken(mmu=AgeNextBlock),
+        "vm cpus=1 fwb=on\nslot a size=4M backing=thp\ncpu0 read a+2M\nhost age a+0 4K\n",
+    ),
+    Case(
+        "device frame as memory",
+        "translation: stage2_map_walker: device frame mapped as normal memory L3",
+        broken(NeverDevice),
+        DEVICE,
+    ),
+    Case(
+        "device frame executable",
+        "translation: stage2_map_walker: device frame executable L3",
+        broken(DeviceExecutable),
+        DEVICE,
+    ),
+    Case(
+        "memory as device",
+        "translation: stage2_map_walker: normal frame not mapped write-back L3",
+        broken(AlwaysDevice),
+        PAGE + "cpu0 read a+0\n",
+    ),
+    Case(
+        "reserved encoding",
+        "translation: stage2_map_walker: reserved encoding L3",
+        broken(NoPageType),
+        DEVICE,
+    ),
+    Case(
+        "illegal field",
+        "translation: stage2_map_walker: illegal field L3",
+        broken(NotShareable),
+        PAGE + "cpu0 read a+0\n",
+    ),
+    Case(
+        "block that is not aligned",
+        "translation: stage2_map_walker: output address not aligned L2",
+        broken(BlockOffByAPage),
+        BLOCK + "cpu0 read a+0\n",
+    ),
+)
+
+
+@each(CASES)
+def test_translation_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_translation_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The random engine: repeatable, each finding once with its smallest program, nothing lost."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.differential import CLASSES, Differential, Verdict
+from fuzz.engine import Engine, Summary
+from fuzz.findings import Found, file_name, known_text, write_atomically
+from fuzz.generator import Generator
+from fuzz.known import known_bugs
+from fuzz.program import Program
+from fuzz.text import load, parse, print_program
+
+ORIGINAL = candidate.get("original")
+RFC_V1 = candidate.get("rfc-v1")
+PROGRAMS = 15
+EMPTY = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\n")
+
+
+def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) -> Summary:
+    return Engine(ORIGINAL, RFC_V1, seed, out).run(programs=programs)
+
+
+def comparable(summary: Summary) -> list[tuple[str, str, str, int, int, str]]:
+    return [(f.kind, f.signature, f.reason, f.number, f.count, print_program(f.program)) for f in summary.findings]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """A session with files."""
+    return session(out=tmp_path_factory.mktemp("findings"))
+
+
+def test_same_seed_same_findings(kept: Summary) -> None:
+    assert comparable(session()) == comparable(kept)
+
+
+def test_another_seed_other_programs(kept: Summary) -> None:
+    assert comparable(session(seed=2)) != comparable(kept)
+
+
+def test_findings_are_distinct_and_in_order_of_weight(kept: Summary) -> None:
+    keys = [(CLASSES.index(found.kind), found.signature) for found in kept.findings]
+    assert keys == sorted(set(keys))
+    assert kept.failed
+
+
+def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -> None:
+    generator = Generator(1)
+    differential = Differential(ORIGINAL, RFC_V1)
+    shown: dict[tuple[str, str], list[Program]] = {}
+    operations = 0
+    for _ in range(PROGRAMS):
+        program = generator.next()
+        operations += len(program.operations)
+        for key in {(finding.kind, finding.signature) for finding in differential.run(program).findings}:
+            shown.setdefault(key, []).append(program)
+    assert {(found.kind, found.signature): found.count for found in kept.findings} == {
+        key: len(programs) for key, programs in shown.items()
+    }
+    for found in kept.findings:
+        sizes = [(len(p.operations), len(print_program(p))) for p in shown[found.kind, found.signature]]
+        assert found.size() == min(sizes)
+    assert (kept.programs, kept.operations) == (PROGRAMS, operations)
+
+
+def test_files_replay(kept: Summary) -> None:
+    assert kept.findings
+    for found in kept.findings:
+        assert found.path is not None
+        program = load(found.path)
+        assert program == found.program
+        assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).kinds()
+
+
+def test_files_say_what_they_show(kept: Summary) -> None:
+    found = kept.findings[0]
+    assert found.path is not None
+    text = found.path.read_text()
+    for line in (
+        f"# kind: {found.kind}",
+        f"# signature: {found.signature}",
+        f"# reason: {found.reason}",
+        f"# at: {found.where()}",
+        "# reference: original",
+        "# candidate: rfc-v1",
+        f"# seed: 1, program {found.number}",
+        f"# reproduce: s2fuzz run --reference original --candidate rfc-v1 --trace {found.path.name}",
+    ):
+        assert line in text.splitlines()
+
+
+def test_no_other_files_are_left(kept: Summary) -> None:
+    assert kept.findings[0].path is not None
+    files = {path.name for path in kept.findings[0].path.parent.iterdir()}
+    assert files == {found.path.name for found in kept.findings if found.path}
+
+
+def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary = session(programs=3)
+    assert summary.findings
+    assert all(found.path is None for found in summary.findings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_after_each_program() -> None:
+    seen: list[int] = []
+    Engine(ORIGINAL, RFC_V1, 1).run(programs=3, progress=lambda summary: seen.append(summary.programs))
+    assert seen == [1, 2, 3]
+
+
+def test_time_ends_it() -> None:
+    summary = Engine(ORIGINAL, RFC_V1, 1).run(seconds=1e-9)
+    assert summary.programs == 1
+
+
+def test_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
+    def interrupt(summary: Summary) -> None:
+        if summary.programs == 4:
+            raise KeyboardInterrupt
+
+    summary = Engine(ORIGINAL, RFC_V1, 1, tmp_path).run(seconds=3600, progress=interrupt)
+    assert summary.interrupted
+    assert summary.programs == 4
+    assert comparable(summary) == comparable(session(programs=4))
+    assert all(found.path and found.path.exists() for found in summary.findings)
+
+
+def test_interrupt_within_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Differential, program: Program) -> Verdict:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Differential, "run", interrupt)
+    summary = session()
+    assert summary.interrupted
+    assert summary.programs == 0
+
+
+def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Differential.run
+
+    def sometimes(self: Differential, program: Program) -> Verdict:
+        if len(program.operations) % 2:
+            raise IndexError("on purpose")
+        return good(self, program)
+
+    monkeypatch.setattr(Differential, "run", sometimes)
+    monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
+    summary = session(out=tmp_path)
+    assert summary.programs == PROGRAMS
+    assert summary.findings
+    (crash,) = summary.crashes
+    assert "IndexError: on purpose" in crash.reason
+    assert crash.path is not None
+    assert len(load(crash.path).operations) % 2 == 1
+
+
+def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Generator) -> Program:
+        raise RuntimeError("no program")
+
+    monkeypatch.setattr(Generator, "next", fail)
+    summary = session(out=tmp_path, programs=2)
+    (crash,) = summary.crashes
+    assert (crash.count, crash.number) == (2, 1)
+    assert crash.path is not None
+    assert "# seed: 1, program 1" in crash.path.read_text()
+
+
+def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
+    out = tmp_path / "gone"
+    summary = session(out=out, programs=3)
+    assert summary.findings
+    assert str(out) in summary.trouble
+    assert all(found.path is None for found in summary.findings)
+
+
+def test_file_names_tell_like_signatures_apart() -> None:
+    names = {file_name("common", signature) for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)}
+    assert len(names) == 5
+    assert all(len(name) < 120 and "/" not in name and " " not in name for name in names)
+
+
+def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
+    engine = Engine(ORIGINAL, RFC_V1, 1, tmp_path)
+    engine.note(Found("regression", "a: b: c", "two\nlines", EMPTY, 1, 0))
+    (path,) = tmp_path.iterdir()
+    assert load(path) == EMPTY
+
+
+def test_known_bug_is_explained_only_where_the_original_shows_it() -> None:
+    bug = known_bugs()[0]
+    signature = bug.pattern.replace("*", "")
+    assert known_text("common", signature).startswith(f"known bug {bug.id} of the original: {bug.reason}")
+    assert "did not show it here" in known_text("regression", signature)
+    assert known_text("common", "dcache: nowhere: nothing") == ""
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.s2"
+    write_atomically(path, "old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
