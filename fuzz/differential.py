@@ -104,13 +104,22 @@ def weighty(violations: list[Violation], others: Index) -> list[Violation]:
 
     What comes after a violation that taints may follow from it. Where the
     other side shares that violation, the two still stand alike: then only
-    what they share is left out, and what they do not counts.
+    what they share is left out, and what they do not counts. Pages whose
+    caches were not maintained once stay so: the same checker's later word on
+    the same pages follows from the first.
     """
     found: list[Violation] = []
     seen: set[str] = set()
+    spoiled: dict[str, set[int]] = {checker: set() for checker in CACHE_CHECKERS}
     tainted = False
     for violation in violations:
         shared = others.shares(violation)
+        pages = spoiled.get(violation.checker)
+        if pages is not None:
+            follows = bool(violation.places) and violation.places <= pages
+            pages |= violation.places
+            if follows:
+                continue
         if violation.signature in seen or (shared and tainted):
             continue
         seen.add(violation.signature)

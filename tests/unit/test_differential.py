@@ -68,6 +68,13 @@ def test_what_both_share_hides_nothing_that_they_do_not() -> None:
     assert judge([*both, violation("y", 2)], both) == [("common", "x"), ("cured", "y")]
 
 
+def test_pages_not_cleaned_once_are_told_once() -> None:
+    first = violation("c", 1, 5, 6, checker="dcache", taints=False)
+    again = violation("d", 2, 5, checker="dcache", taints=False)
+    other = violation("e", 3, 5, 7, checker="dcache", taints=False)
+    assert judge([], [first, again, other]) == [("regression", "c"), ("regression", "e")]
+
+
 def test_a_consequence_on_the_other_side_still_matches() -> None:
     assert judge([violation("a", 1, 1), violation("x", 2, 5)], [violation("x", 2, 5)])[0] == ("common", "x")
 

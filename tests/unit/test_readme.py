@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the README shows is what happens."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from candidate import Candidate
+from fuzz import cli
+from fuzz.differential import Differential
+from fuzz.generator import Generator
+from fuzz.text import parse
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def transcript(command: str) -> str:
+    """The indented lines that follow a command of the session."""
+    shown: list[str] = []
+    for line in README.split("    $ .venv/bin/" + command + "\n")[1].split("\n"):
+        if line and not line.startswith("    "):
+            break
+        shown.append(line[4:])
+    return "\n".join(shown).strip()
+
+
+def test_the_session(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    command = "s2fuzz run --candidate rfc-v1-3 corpus/regressions/dcache-logging-route.s2"
+    assert cli.main(command.split()[1:]) == 1
+    assert capsys.readouterr().out.strip() == transcript(command)
+
+
+def test_the_example_program_is_one() -> None:
+    text = README.split("## Programs\n")[1].split("\n`vm`")[0]
+    assert parse("\n".join(line[4:] for line in text.split("\n"))).slots[0].name == "a"
+
+
+def test_the_example_candidate_works() -> None:
+    match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert match is not None
+    names: dict[str, object] = {"__name__": "candidate.my_patch"}
+    exec(match.group(1), names)
+    pgtable, mmu = names["PgtableMyPatch"], names["MmuMyPatch"]
+    assert isinstance(pgtable, type)
+    assert issubclass(pgtable, Pgtable)
+    assert isinstance(mmu, type)
+    assert issubclass(mmu, Mmu)
+    patched = Candidate("my-patch", pgtable, mmu, "README")
+    original = Candidate("original", Pgtable, Mmu, "")
+    generator = Generator(1)
+    for _ in range(40):
+        assert not Differential(original, patched).run(generator.next()).failed
