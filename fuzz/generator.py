@@ -216,7 +216,9 @@ class Draft:
 
     def host_write(self, slot: Slot, offset: int) -> None:
         if slot.backing != "device":
-            self.add(HostWrite(slot.name, *self.range_at(slot, offset)))
+            # A large write breaks copy-on-write page by page: slow, and seldom worth it.
+            size = min(PAGE * self.random.choice((1, 2, 5)), slot.size - offset)
+            self.add(HostWrite(slot.name, *((offset, size) if self.chance(75) else self.range_at(slot, offset))))
 
     def collapse(self, slot: Slot, offset: int) -> None:
         if slot.backing in ("thp", "anon"):

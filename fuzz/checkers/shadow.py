@@ -4,6 +4,8 @@
 Built from the store events alone, never by asking the code under test.
 """
 
+from collections.abc import Sequence
+
 from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
@@ -225,13 +227,14 @@ class Shadow(Checker):
         last = min((end - 1 - table.base) >> shift, self.entries - 1)
         if first > last:
             return
-        indices = [i for i in table.leaves if first <= i <= last]
-        indices += [i for i in table.children if first <= i <= last]
-        for index in sorted(indices):
+        indices: Sequence[int] = range(first, last + 1)
+        if len(indices) > table.valid():
+            indices = sorted([i for i in (*table.leaves, *table.children) if first <= i <= last])
+        for index in indices:
             leaf = table.leaves.get(index)
             if leaf is not None:
                 found.append((table.level, table.base + (index << shift), leaf))
-            else:
+            elif index in table.children:
                 self.collect(table.children[index], start, end, found)
 
     def exposed_before(self, start: int, end: int) -> Exposed:
