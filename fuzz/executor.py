@@ -10,6 +10,7 @@ from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
     FSC_PERM,
+    HCR_TVM,
     KVM_MEM_LOG_DIRTY_PAGES,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
@@ -101,6 +102,8 @@ class Executor:
         else:
             outcome = Outcome("error", ret) if ret else Outcome("ok")
         self.checkers.quiet(None, outcome)
+        # Without a VM there is nothing to run operations on.
+        self.dead = self.dead or outcome.status != "ok"
         return self.checkers.take(-1)
 
     def step(self, at: int) -> tuple[Outcome, list[Violation]]:
@@ -157,7 +160,9 @@ class Executor:
             vcpu = side.vcpus[op.cpu]
             was = vcpu.cache_enabled
             vcpu.cache_enabled = op.on
-            side.mmu.kvm_toggle_cache(vcpu, was)
+            # Writes to the cache controls reach the hypervisor only while they are trapped.
+            if vcpu.hcr & HCR_TVM:
+                side.mmu.kvm_toggle_cache(vcpu, was)
             return Outcome("ok")
         if isinstance(op, GuestSetWay):
             side.kernel.entry = "kvm_set_way_flush"

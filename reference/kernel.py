@@ -148,7 +148,12 @@ class Kernel:
         return (pa - BASE) >> 3
 
     def virt_to_page(self, ptep: int) -> int:
-        """``virt_to_page()``: the number of the table page."""
+        """``virt_to_page()``: the number of the table page.
+
+        :raises IndexError: for NULL, where the kernel would crash
+        """
+        if ptep < 0:
+            raise IndexError("NULL pointer")
         return ptep // self.entries
 
     def page_count(self, page: int) -> int:
@@ -172,7 +177,9 @@ class Kernel:
             o.put(page, count)
 
     def free_page(self, va: int) -> None:
-        """``free_page()``: drops one reference, frees at zero."""
+        """``free_page()``: drops one reference, frees at zero; of NULL nothing."""
+        if va < 0:
+            return
         page = va // self.entries
         count = self.counts[page] - 1
         self.counts[page] = count

@@ -11,6 +11,7 @@ linear alias and are never cleaned.
 from itertools import compress
 from typing import Final
 
+from reference.kvm_host import HCR_TVM
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
@@ -21,7 +22,6 @@ from .shadow import Shadow
 
 MEMATTR: Final = 0xF << 2
 UNMAP: Final = "stage2_unmap_walker"
-FLUSH: Final = "stage2_flush_walker"
 
 
 class Dcache(Checker):
@@ -35,11 +35,11 @@ class Dcache(Checker):
         self.shifts = self.granule.shifts
         # Leaves unmapped under the lock that is held: (level, address, entry).
         self.unmapped: list[tuple[int, int, int]] = []
-        self.flushed_all = False
+        self.owes_flush = False
 
     def begin(self, op: Operation | None) -> None:
         self.unmapped.clear()
-        self.flushed_all = False
+        self.owes_flush = self.flush_is_owed(op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.side.fwb:
@@ -103,31 +103,40 @@ class Dcache(Checker):
 
     def must_be_clean(self, level: int, ipa: int, entry: int, what: str) -> None:
         """The frames of a leaf hold nothing that is not in memory."""
+        dirty = self.side.memory.dirty
         shift = self.granule.page_shift
         start = (address_bits(entry, self.granule) >> shift) - FIRST_PFN
         end = start + (1 << (self.shifts[level] - shift))
-        index = self.side.memory.dirty.find(1, max(start, 0), max(end, 0))
-        if index >= 0:
-            page = ipa + ((index - start) << shift)
-            self.report(
-                what,
-                level,
-                f"{self.text(entry, level)} at {ipa:#x}: {page:#x} is still dirty",
-                frozenset([page]),
-                False,
-            )
+        if start < 0 or dirty.find(1, start, end) < 0:
+            return
+        places = [ipa + ((i - start) << shift) for i in compress(range(start, end), dirty[start:end])]
+        self.report(
+            what,
+            level,
+            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) still dirty, the first at {places[0]:#x}",
+            frozenset(places),
+            taints=False,
+        )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        if self.side.fwb or not self.flushed_all or not isinstance(op, GuestCache | GuestSetWay):
+        if self.side.fwb or not self.owes_flush:
             return
         for layout in self.side.layouts:
             for level, ipa, entry in self.shadow.leaves_in(layout.ipa, layout.ipa + layout.size):
                 if is_cacheable(entry):
                     self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
 
-    def walk_table(self, table: int, level: int) -> None:
-        if self.kernel.walker == FLUSH:
-            self.flushed_all = True
+    def flush_is_owed(self, op: Operation | None) -> bool:
+        """Whether the operation traps and must then leave all of the guest's memory clean.
+
+        The first set/way operation traps; cache controls do while HCR_EL2.TVM is set.
+        """
+        if isinstance(op, GuestSetWay):
+            return not self.side.vcpus[op.cpu].hcr & HCR_TVM
+        if isinstance(op, GuestCache):
+            vcpu = self.side.vcpus[op.cpu]
+            return vcpu.hcr & HCR_TVM != 0 and vcpu.cache_enabled != op.on
+        return False
 
     def dcache(self, pa: int, size: int) -> None:
         start = (pa >> self.granule.page_shift) - FIRST_PFN

@@ -1,26 +1,62 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""leak: after the VM is gone nothing is left of it: tables, memory caches, pinned frames."""
+"""leak: after the VM is gone nothing is left of it: tables, memory caches, pinned frames, small allocations."""
 
+from ..side import Side
 from .base import Checker
 
 
 class Leak(Checker):
-    """Judges once, at the end."""
+    """Balances what was taken against what was given back, and judges once, at the end."""
 
     name = "leak"
 
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.cached = 0
+        self.empty = False
+        self.small = 0
+        self.percpu_areas = 0
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.cached += has - had
+
+    def warn(self, label: str) -> None:
+        # The object that follows comes from the page allocator.
+        self.empty = label == "cache-empty"
+
+    def mc_pop(self, left: int) -> None:
+        self.cached -= not self.empty
+        self.empty = False
+
+    def mc_free(self, objects: int) -> None:
+        self.cached -= objects
+
+    def kzalloc(self, ok: bool) -> None:
+        self.small += ok
+
+    def kfree(self) -> None:
+        self.small -= 1
+
+    def percpu(self, ok: bool) -> None:
+        self.percpu_areas += ok
+
+    def percpu_free(self) -> None:
+        self.percpu_areas -= 1
+
     def destroyed(self) -> None:
+        end = "kvm_free_stage2_pgd"
         left = [page for page, count in enumerate(self.kernel.counts) if count > 0]
         if left:
-            self.report(
-                "table pages left", -1, f"table pages {left} are still allocated", function="kvm_free_stage2_pgd"
-            )
-        objects = sum(vcpu.mmu_page_cache.nobjs for vcpu in self.side.vcpus)
-        if objects:
-            self.report(
-                "memory cache left", -1, f"{objects} objects are still in memory caches", function="kvm_free_stage2_pgd"
-            )
+            self.report("table pages left", -1, f"table pages {left} are still allocated", function=end)
+        if self.cached:
+            self.report("memory cache left", -1, f"{self.cached} objects are still in memory caches", function=end)
+        if self.small or self.percpu_areas:
+            what = f"{self.small} small and {self.percpu_areas} per-CPU allocations are not freed"
+            self.report("allocations left", -1, what, function=end)
+        if self.kernel.locks:
+            self.report("lock still held", -1, f"{', '.join(self.kernel.locks)} held after destruction", function=end)
         pins = self.side.kvm_host.pins
         if pins:
             frames = ", ".join(f"{pfn:#x} ({count})" for pfn, count in sorted(pins.items()))
-            self.report("frames still pinned", -1, f"references left on frames {frames}", function="user_mem_abort")
+            what = f"references left on frames {frames}"
+            self.report("frames still pinned", -1, what, function="user_mem_abort")

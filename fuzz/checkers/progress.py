@@ -7,8 +7,10 @@ from ..program import Operation
 from ..side import Side
 from .base import Checker, Outcome
 
-# Tables entered by one operation: far more than the largest unmap needs.
-MAX_TABLES: Final = 200_000
+# Steps of one operation (tables entered, stores, locks, look-ups): some, and
+# more than mapping or unmapping every page of every slot takes.
+BASE_STEPS: Final = 100_000
+STEPS_PER_PAGE: Final = 16
 
 
 class Runaway(Exception):
@@ -16,22 +18,43 @@ class Runaway(Exception):
 
 
 class Progress(Checker):
-    """Judges the number of faults and of tables entered."""
+    """Judges the number of faults and of steps."""
 
     name = "progress"
 
     def __init__(self, side: Side) -> None:
         super().__init__(side)
-        self.tables = 0
+        self.steps = 0
+        pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
+        self.limit = BASE_STEPS + STEPS_PER_PAGE * pages
 
     def begin(self, op: Operation | None) -> None:
-        self.tables = 0
+        self.steps = 0
+
+    def step(self) -> None:
+        """One more thing done by this operation.
+
+        :raises Runaway: when it was too many
+        """
+        self.steps += 1
+        if self.steps > self.limit:
+            self.report("endless walk", -1, f"more than {self.limit} steps in one operation")
+            raise Runaway
 
     def walk_table(self, table: int, level: int) -> None:
-        self.tables += 1
-        if self.tables > MAX_TABLES:
-            self.report("endless walk", -1, f"more than {MAX_TABLES} tables entered in one operation")
-            raise Runaway
+        self.step()
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.step()
+
+    def lock(self, name: str) -> None:
+        self.step()
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        self.step()
+
+    def resched(self) -> None:
+        self.step()
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status == "stuck":

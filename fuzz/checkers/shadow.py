@@ -4,6 +4,8 @@
 Built from the store events alone, never by asking the code under test.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from reference.machine.arena import BASE
@@ -39,6 +41,13 @@ class Table:
     def valid(self) -> int:
         """Number of valid entries."""
         return len(self.leaves) + len(self.children) + len(self.reserved)
+
+    def copy(self) -> Table:
+        """This table and those below as they are now."""
+        table = Table(self.page, self.level, self.base, self.live)
+        table.leaves = dict(self.leaves)
+        table.children = {index: child.copy() for index, child in self.children.items()}
+        return table
 
     def has_leaves(self) -> bool:
         """Whether any leaf is in it or below it."""
@@ -141,7 +150,8 @@ class Shadow(Checker):
             else:
                 child = table.children.pop(index, None)
                 if child is not None and table.live:
-                    self.detached.append(child)
+                    # As it is now: what was mapped when it was cut off.
+                    self.detached.append(child.copy())
                     self.set_live(child, False)
         if new & 1:
             what = kind(new, level, self.granule)

@@ -76,13 +76,9 @@ class Tlb(Checker):
                 del self.tables[key]
 
     def owes_table(self, entry_address: int) -> str:
-        """Why the table page at this physical address may still be in a walk cache; "" if not.
-
-        Whoever asks reports it: it is not reported again as a flush still owed.
-        """
+        """Why the table page at this physical address may still be in a walk cache; "" if not."""
         for (level, ipa), (entry, _) in self.tables.items():
             if entry & (1 << 48) - self.granule.page_size == entry_address:
-                self.reported.add((level, ipa))
                 return f"{self.text(entry, level)} at {ipa:#x}, level {level}, was not flushed"
         return ""
 

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Cases that checkers once got wrong: false alarms that must not come back, and bugs that went unseen."""
+
+import pytest
+
+import candidate
+from candidate.rfc_v1_3 import PgtableRfcV1_3
+from fuzz.differential import Differential
+from fuzz.text import parse
+from reference.kvm_host import kvm, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+
+from .case import ORIGINAL, broken, violations
+
+TOGGLE = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 cache on\n"
+
+
+def verdict(name: str, text: str) -> list[str]:
+    """Classes and signatures of a candidate against the original."""
+    return Differential(ORIGINAL, candidate.get(name)).run(parse("s2fuzz 1\n" + text)).kinds()
+
+
+@pytest.mark.parametrize("name", ["rfc-v1-1", "rfc-v1-fixed"])
+def test_leaving_fewer_pages_dirty_than_the_original_is_no_regression(name: str) -> None:
+    text = """vm cpus=1 ipa=48
+slot a ipa=0x3fffe000 size=2056K backing=thp offset=0x3fffe000 log=on
+cpu0 read a+12K
+log a off
+cpu0 write a+12K
+cpu0 cache on
+"""
+    assert not [kind for kind in verdict(name, text) if kind.startswith(("regression", "divergence"))]
+
+
+def test_a_stale_leaf_is_not_judged_by_the_cache_checkers() -> None:
+    text = """vm ipa=44
+slot a ipa=1030M size=4M backing=anon offset=6M
+cpu0 write a+2M
+host discard a+1200K 852K
+cpu1 fetch a+2M mmu=off
+"""
+    found = verdict("rfc-v1-fixed", text)
+    assert found == ["common translation: stage2_unmap_walker: still mapped after invalidation L3"]
+
+
+class ClearsBelowTheAnchor(Pgtable):
+    """Legal: the leaves of a detached table are cleared before they are put."""
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL and self.kvm_pte_valid(self.mem[ptep]):
+            self.kvm_set_invalid_pte(ptep)
+            self.k.put_page(self.k.virt_to_page(ptep))
+            return 0
+        return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+
+
+def test_what_was_mapped_is_what_was_mapped_when_the_table_was_cut_off() -> None:
+    text = """vm cpus=1
+slot a size=2M backing=hugetlb2m
+cpu0 read a+0
+log a on
+cpu0 write a+0
+host write a+0 4K
+log a off
+cpu0 fetch a+0
+"""
+    assert violations(broken(ClearsBelowTheAnchor), text) == violations(ORIGINAL, text) == []
+
+
+class NoFlushOfTheVm(Mmu):
+    def stage2_flush_vm(self, kvm: kvm) -> None:
+        """Nothing."""
+
+
+class NoFlush(Pgtable):
+    def kvm_pgtable_stage2_flush(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("bad", [broken(mmu=NoFlushOfTheVm), broken(NoFlush)])
+def test_a_flush_that_is_left_out_altogether(bad: candidate.Candidate) -> None:
+    assert [v.signature for v in violations(bad, TOGGLE)] == ["dcache: kvm_toggle_cache: flushed, not cleaned L3"]
+    assert violations(ORIGINAL, TOGGLE) == []
+
+
+class CountsToggles(Mmu):
+    """Counts how often the trap handler runs."""
+
+    calls = 0
+
+    def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
+        CountsToggles.calls += 1
+        super().kvm_toggle_cache(vcpu, was_enabled)
+
+
+@pytest.mark.parametrize(
+    ("operations", "calls"),
+    [
+        ("cpu0 cache on\ncpu0 cache off\ncpu0 cache on\n", 1),
+        ("cpu0 cache on\ncpu0 setway\ncpu0 cache off\ncpu0 cache on\ncpu0 cache off\n", 3),
+    ],
+)
+def test_cache_controls_trap_only_while_tvm_is_set(operations: str, calls: int) -> None:
+    CountsToggles.calls = 0
+    violations(broken(mmu=CountsToggles), "vm cpus=1\nslot a size=2M backing=anon\n" + operations)
+    assert CountsToggles.calls == calls
+
+
+def test_with_fwb_nothing_traps() -> None:
+    CountsToggles.calls = 0
+    violations(broken(mmu=CountsToggles), "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 cache on\n")
+    assert CountsToggles.calls == 0
+
+
+class ForgetsFollow(PgtableRfcV1_3):
+    """RFC v1 3/4 without saving the table that is to be freed."""
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        ret = super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
+        data.follow = NULL
+        return ret
+
+
+def test_free_page_of_null_frees_nothing() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n"
+    found = [v.signature for v in violations(broken(ForgetsFollow), text)]
+    assert found == ["leak: kvm_free_stage2_pgd: table pages left"]
+
+
+class NoVm(Mmu):
+    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
+        return -12
+
+
+def test_a_vm_that_cannot_be_made_runs_nothing() -> None:
+    found = [v.signature for v in violations(broken(mmu=NoVm), TOGGLE)]
+    assert found == ["contract: kvm_init_stage2_mmu: error -12"]
+    difference = Differential(ORIGINAL, broken(mmu=NoVm)).run(parse("s2fuzz 1\n" + TOGGLE))
+    assert difference.failed
+
+
+class KeepsTheCache(Mmu):
+    def kvm_phys_addr_ioremap(self, kvm: kvm, guest_ipa: int, pa: int, size: int, writable: bool) -> int:
+        free, self.k.kvm_mmu_free_memory_cache = self.k.kvm_mmu_free_memory_cache, lambda mc: None  # type: ignore[method-assign]
+        ret = super().kvm_phys_addr_ioremap(kvm, guest_ipa, pa, size, writable)
+        self.k.kvm_mmu_free_memory_cache = free  # type: ignore[method-assign]
+        return ret
+
+
+def test_a_memory_cache_that_nobody_gives_back() -> None:
+    text = "vm cpus=1\nslot a size=4K backing=device\n"
+    found = [v.signature for v in violations(broken(mmu=KeepsTheCache), text)]
+    assert found == ["leak: kvm_free_stage2_pgd: memory cache left"]
+    assert violations(ORIGINAL, text) == []
+
+
+class LeavesSlotsMapped(Mmu):
+    def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
+        return 0
+
+
+def test_an_invalidation_that_unmaps_nothing() -> None:
+    text = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+    found = [v.signature for v in violations(broken(mmu=LeavesSlotsMapped), text)]
+    assert found[0] == "translation: kvm_mmu_notifier_invalidate_range_start: still mapped after invalidation L3"
