@@ -59,7 +59,12 @@ def names() -> list[str]:
 
 
 def _register_all(add: Callable[[str, type[Pgtable], type[Mmu], str], Candidate]) -> None:
-    add("original", Pgtable, Mmu, "pgtable.c 4d177ce1d536 with mmu.c of v5.12: what RFC v1 was written against")
+    add(
+        "original",
+        Pgtable,
+        Mmu,
+        "pgtable.c blob 4d177ce1d536, the pre-image of RFC v1, with mmu.c blob 8711894db8c2 (v5.12.9)",
+    )
     add(
         "rfc-v1-1",
         rfc_v1_1.PgtableRfcV1_1,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from candidate import Candidate
+from reference.machine.descriptor import describe
+from reference.machine.granule import Granule
 
 from .checkers import Outcome, Violation
 from .checkers.shadow import Shadow, Table
@@ -147,20 +149,19 @@ def explains(violations: list[Violation], others: Index, at: int) -> bool:
     )
 
 
-def compare_tables(a: Table | None, b: Table | None, page_size: int) -> str:
-    """The first difference between two live tables, as text; "" if the guest sees none."""
+def compare_tables(a: Table | None, b: Table | None, granule: Granule) -> str:
+    """The first difference between two live tables, as text; "" if they map alike."""
     if a is None or b is None:
         table = a or b
-        return f"only one side maps from {table.base:#x}" if table is not None and table.has_leaves() else ""
-    if a.leaves != b.leaves:
-        for index in sorted(a.leaves.keys() | b.leaves.keys()):
-            if a.leaves.get(index) != b.leaves.get(index):
-                return (
-                    f"level {a.level} entry {index} from {a.base:#x}: {a.leaves.get(index)} and {b.leaves.get(index)}"
-                )
+        return f"only one side maps by pages from {table.base:#x}" if table is not None and table.has_leaves() else ""
+    for index in sorted(a.leaves.keys() | b.leaves.keys()) if a.leaves != b.leaves else ():
+        left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
+        if left != right:
+            ipa = a.base + (index << granule.level_shift(a.level))
+            return f"{ipa:#x}, level {a.level}: {describe(left, a.level, granule)}; {describe(right, a.level, granule)}"
     if a.children or b.children:
         for index in sorted(a.children.keys() | b.children.keys()):
-            text = compare_tables(a.children.get(index), b.children.get(index), page_size)
+            text = compare_tables(a.children.get(index), b.children.get(index), granule)
             if text:
                 return text
     return ""
@@ -182,7 +183,8 @@ class Differential:
         left = Executor(self.reference, program)
         right = Executor(self.candidate, program)
         found = (left.create(), right.create())
-        difference = self.compare(left, right, -1, None)
+        differences: dict[str, Finding] = {}
+        self.compare(left, right, -1, None, differences)
         for at in range(len(program.operations)):
             if left.dead or right.dead:
                 break
@@ -190,37 +192,43 @@ class Differential:
             found[0].extend(more)
             b, more = right.step(at)
             found[1].extend(more)
-            if difference is None:
-                difference = self.compare(left, right, at, (a, b))
+            self.compare(left, right, at, (a, b), differences)
         found[0].extend(left.destroy())
         found[1].extend(right.destroy())
-        return self.judge(found[0], found[1], difference)
+        return self.judge(found[0], found[1], list(differences.values()))
 
     def compare(
-        self, left: Executor, right: Executor, at: int, outcomes: tuple[Outcome, Outcome] | None
-    ) -> Finding | None:
-        """What guest or host can tell apart at this quiet point."""
+        self,
+        left: Executor,
+        right: Executor,
+        at: int,
+        outcomes: tuple[Outcome, Outcome] | None,
+        differences: dict[str, Finding],
+    ) -> None:
+        """Add what can be told apart at this quiet point, each signature the first time only."""
         if outcomes is not None:
             a, b = outcomes
             op = left.program.operations[at]
-            if not a.same_as(b) and not (isinstance(op, GuestAccess) and op.fail is not None):
-                kind = type(op).__name__
-                return Finding(DIVERGENCE, f"result: {kind}", f"original: {a}; candidate: {b}", at)
-        text = self.maps_differ(left.checkers.shadow, right.checkers.shadow)
-        if text:
-            return Finding(DIVERGENCE, "map", text, at)
-        return None
+            signature = f"result: {type(op).__name__}"
+            asked_for = isinstance(op, GuestAccess) and op.fail is not None
+            if signature not in differences and not asked_for and not a.same_as(b):
+                text = f"{self.reference.name}: {a}; {self.candidate.name}: {b}"
+                differences[signature] = Finding(DIVERGENCE, signature, text, at)
+        if "map" not in differences:
+            text = self.maps_differ(left.checkers.shadow, right.checkers.shadow)
+            if text:
+                differences["map"] = Finding(DIVERGENCE, "map", text, at)
 
     def maps_differ(self, a: Shadow, b: Shadow) -> str:
         """The first difference between what the two sides map, as text."""
         for root_a, root_b in zip(a.roots, b.roots, strict=False):
-            text = compare_tables(root_a, root_b, a.granule.page_size)
+            text = compare_tables(root_a, root_b, a.granule)
             if text:
                 return text
         return ""
 
-    def judge(self, original: list[Violation], patched: list[Violation], difference: Finding | None) -> Verdict:
-        """Classes of findings from both sides' violations, in order, and the first difference."""
+    def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:
+        """Classes of findings from both sides' violations, in order, and the differences seen."""
         verdict = Verdict()
         by_original, by_patched = Index(original), Index(patched)
         ours = weighty(original, by_patched)
@@ -228,7 +236,7 @@ class Differential:
         for violation in theirs:
             common = by_original.shares(violation)
             if not common and astray(original, by_patched, violation.at):
-                common = known_bug(violation.signature) is not None
+                common = known_bug(violation.signature, self.reference.name) is not None
             verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
         told = Index(theirs)
         for violation in ours:
@@ -239,10 +247,10 @@ class Differential:
                 verdict.findings.append(self.finding(COMMON, violation))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
-        if difference is not None and not (
-            explains(original, by_patched, difference.at) or explains(patched, by_original, difference.at)
-        ):
-            verdict.findings.append(difference)
+        for difference in differences:
+            at = difference.at
+            if not explains(original, by_patched, at) and not explains(patched, by_original, at):
+                verdict.findings.append(difference)
         return verdict
 
     def finding(self, kind: str, violation: Violation) -> Finding:

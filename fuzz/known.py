@@ -16,18 +16,20 @@ class KnownBug:
     pattern: str
     reason: str
     link: str
+    cured_by: tuple[str, ...] = ()
 
 
 @cache
 def known_bugs() -> tuple[KnownBug, ...]:
     """All entries, in the file's order."""
     with open(Path(__file__).with_name("known.toml"), "rb") as file:
-        return tuple(KnownBug(**entry) for entry in tomllib.load(file)["bug"])
+        entries = tomllib.load(file)["bug"]
+    return tuple(KnownBug(**{**entry, "cured_by": tuple(entry.get("cured_by", ()))}) for entry in entries)
 
 
-def known_bug(signature: str) -> KnownBug | None:
-    """The known bug of the original that has this signature, if any."""
+def known_bug(signature: str, version: str = "original") -> KnownBug | None:
+    """The known bug with this signature that *version* has, if any."""
     for bug in known_bugs():
-        if fnmatchcase(signature, bug.pattern):
+        if fnmatchcase(signature, bug.pattern) and version not in bug.cured_by:
             return bug
     return None

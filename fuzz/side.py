@@ -63,17 +63,22 @@ class Notified(Listener):
         self.main = main
         self.ranges: list[tuple[int, int]] = []
         self.guest_ranges: list[tuple[int, int]] = []
+        # Inside of invalidate_range_start(): whatever is unmapped is unmapped for good.
+        self.unmapping = False
         self.watch: Watcher | None = None
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
         self.guest_ranges += self.side.ipa_ranges(start, end)
+        self.unmapping = True
         self.main.invalidate_range_start(start, end, blockable)
+        self.unmapping = False
         if self.watch is not None:
             self.watch.invalidated(start, end)
 
     def forget(self) -> None:
         """A new operation starts."""
+        self.unmapping = False
         self.ranges.clear()
         self.guest_ranges.clear()
 

@@ -199,7 +199,13 @@ class Kernel:
         return first
 
     def get_zeroed_page(self) -> int:
-        """``get_zeroed_page()``: index of its first word, or -1."""
+        """``get_zeroed_page(GFP_KERNEL)``: index of its first word, or -1; may sleep."""
+        if "mmu" in self.locks:
+            self.warn("sleeping-call-under-lock")
+        return self.zeroed_page()
+
+    def zeroed_page(self) -> int:
+        """As `get_zeroed_page`, from the memory cache or atomically."""
         page = self._take_pages(1)
         for o in self.on["alloc"]:
             o.alloc(page)
@@ -288,7 +294,7 @@ class Kernel:
             self.warn("cache-empty")
         for o in self.on["mc_pop"]:
             o.mc_pop(mc.nobjs)
-        return self.get_zeroed_page()
+        return self.zeroed_page()
 
     def lock(self, name: str) -> None:
         """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``."""

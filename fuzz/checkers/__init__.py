@@ -36,6 +36,7 @@ class Checkers:
         self.all: list[Checker] = [
             self.shadow,
             Progress(side),
+            Contract(side),
             Isolation(side),
             self.lifetime,
             self.tlb,
@@ -43,7 +44,6 @@ class Checkers:
             Dcache(side, self.shadow),
             Icache(side, self.shadow),
             self.translation,
-            Contract(side),
             Leak(side),
         ]
         # One list for all, so that violations stay in the order they happened.

@@ -21,7 +21,6 @@ from .base import Checker, Outcome
 from .shadow import Shadow
 
 MEMATTR: Final = 0xF << 2
-UNMAP: Final = "stage2_unmap_walker"
 
 
 class Dcache(Checker):
@@ -49,7 +48,7 @@ class Dcache(Checker):
                 self.exposed(ipa, level, old, new)
         elif (
             old & VALID_BIT
-            and self.kernel.walker == UNMAP
+            and self.side.notified.unmapping
             and kind(old, level, self.granule) == LEAF
             and is_cacheable(old)
         ):

@@ -14,9 +14,8 @@ from reference.machine.descriptor import (
     WRITE_BIT,
     XN_BIT,
     address_bits,
-    is_cacheable,
-    is_device,
     kind,
+    memattr,
 )
 
 from ..program import GetLog, GuestAccess, HostAge, HostTestAge, Operation, SetLog
@@ -26,6 +25,10 @@ from .shadow import Shadow
 
 # Fields that a leaf of KVM's may set; SH must be inner shareable.
 SHAREABILITY: Final = 3 << 8
+# MemAttr: nGnRnE and nGnRE; Normal Write-Back, as is and where the CPUs force it.
+STRICT_DEVICE: Final = (0x0, 0x1)
+WRITE_BACK: Final = 0xF
+WRITE_BACK_FORCED: Final = 0x6
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
 
@@ -168,11 +171,12 @@ class Translation(Checker):
         if entry & WRITE_BIT and not run.flags & WRITABLE:
             return "writable, the host's page is not"
         if run.flags & DEVICE:
-            if not is_device(entry):
-                return "device frame mapped as normal memory"
+            if memattr(entry) not in STRICT_DEVICE:
+                weak = memattr(entry) < 4
+                return "device frame mapped with gathering" if weak else "device frame mapped as normal memory"
             if not entry & XN_BIT:
                 return "device frame executable"
-        elif not is_cacheable(entry):
+        elif memattr(entry) != (WRITE_BACK_FORCED if self.side.fwb else WRITE_BACK):
             return "normal frame not mapped write-back"
         return ""
 

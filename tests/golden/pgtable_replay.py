@@ -15,7 +15,7 @@ class StubKernel(Kernel):
     """As in the harness that made the streams, the memory cache is the page allocator."""
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
-        return self.get_zeroed_page()
+        return self.zeroed_page()
 
 
 class PgtableReplay:

@@ -19,7 +19,7 @@ def violation(what: str, at: int, *places: int, checker: str = "translation", ta
 def judge(
     original: list[Violation], patched: list[Violation], difference: Finding | None = None
 ) -> list[tuple[str, str]]:
-    verdict = Differential(ORIGINAL, ORIGINAL).judge(original, patched, difference)
+    verdict = Differential(ORIGINAL, ORIGINAL).judge(original, patched, [difference] if difference else [])
     return [(finding.kind, finding.signature.split(": ")[2].removesuffix(" L3")) for finding in verdict.findings]
 
 
@@ -51,7 +51,7 @@ def test_fewer_pages_than_the_original_is_common() -> None:
 
 
 def test_what_follows_the_first_is_a_consequence() -> None:
-    verdict = Differential(ORIGINAL, ORIGINAL).judge([], [violation("x", 1), violation("y", 2)], None)
+    verdict = Differential(ORIGINAL, ORIGINAL).judge([], [violation("x", 1), violation("y", 2)], [])
     assert [finding.signature for finding in verdict.findings] == ["translation: f: x L3"]
     assert [(side, consequence.what) for side, consequence in verdict.consequences] == [("candidate", "y")]
 
