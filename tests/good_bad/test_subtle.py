@@ -7,9 +7,18 @@ import candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
 from fuzz.differential import Differential
 from fuzz.text import parse
-from reference.kvm_host import kvm, kvm_vcpu
+from reference.kernel import kvm_s2_mmu
+from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
-from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+from reference.pgtable import (
+    KVM_PGTABLE_WALK_LEAF,
+    KVM_PGTABLE_WALK_TABLE_POST,
+    NULL,
+    Pgtable,
+    kvm_pgtable,
+    kvm_pgtable_walker,
+    stage2_map_data,
+)
 
 from .case import ORIGINAL, broken, violations
 
@@ -164,3 +173,74 @@ def test_an_invalidation_that_unmaps_nothing() -> None:
     text = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
     found = [v.signature for v in violations(broken(mmu=LeavesSlotsMapped), text)]
     assert found[0] == "translation: kvm_mmu_notifier_invalidate_range_start: still mapped after invalidation L3"
+
+
+class UnmapsUnderAnotherName(Pgtable):
+    """Lacks the clean, and calls its walker something else."""
+
+    def stage2_teardown_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        clean, self.stage2_flush_dcache = self.stage2_flush_dcache, lambda addr, size: None  # type: ignore[method-assign]
+        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        self.stage2_flush_dcache = clean  # type: ignore[method-assign]
+        return ret
+
+    def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        flags = KVM_PGTABLE_WALK_LEAF | KVM_PGTABLE_WALK_TABLE_POST
+        return self.kvm_pgtable_walk(pgt, addr, size, kvm_pgtable_walker(self.stage2_teardown_walker, flags, pgt.mmu))
+
+
+def test_the_unmap_rule_does_not_depend_on_a_function_name() -> None:
+    text = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 4K\n"
+    found = [v.signature for v in violations(broken(UnmapsUnderAnotherName), text)]
+    assert found == ["dcache: stage2_teardown_walker: unmapped, not cleaned L3"]
+
+
+class ForgetsFwb(Pgtable):
+    def PAGE_S2_MEMATTR(self, device: bool) -> int:
+        return (0x1 if device else 0xF) << 2
+
+
+def test_the_memory_type_must_be_the_one_that_forces_write_back() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 read a+0\n"
+    found = [v.signature for v in violations(broken(ForgetsFwb), text)]
+    assert set(found) == {"translation: stage2_map_walker: normal frame not mapped write-back L3"}
+
+
+class TablesFromTheAllocator(Pgtable):
+    """Takes tables with GFP_KERNEL while the mmu lock is held."""
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        alloc = self.k.kvm_mmu_memory_cache_alloc
+        self.k.kvm_mmu_memory_cache_alloc = lambda mc: self.k.get_zeroed_page()  # type: ignore[method-assign]
+        ret = super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        self.k.kvm_mmu_memory_cache_alloc = alloc  # type: ignore[method-assign]
+        return ret
+
+
+def test_an_allocation_that_may_sleep_under_the_lock() -> None:
+    text = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 read a+0\n"
+    found = [v.signature for v in violations(broken(TablesFromTheAllocator), text)]
+    assert set(found) == {"contract: kvm_handle_guest_abort: WARN sleeping-call-under-lock"}
+
+
+def test_a_known_bug_excuses_only_against_a_version_that_has_it() -> None:
+    text = "vm ttl=on cpus=1\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
+    found = Differential(candidate.get("v5.12.9"), ORIGINAL).run(parse("s2fuzz 1\n" + text))
+    assert "regression translation: stage2_unmap_walker: still mapped after invalidation L3" in found.kinds()
+
+
+class NeverYoungNorHuge(Mmu):
+    """Differs in two ways at once."""
+
+    def kvm_test_age_hva(self, kvm: kvm, hva: int) -> int:
+        return 0
+
+    def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
+        return map_size == self.PAGE_SIZE
+
+
+def test_one_difference_does_not_hide_another() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost testage a+0\n"
+    found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
+    assert found.kinds() == ["divergence map", "divergence result: HostTestAge"]
+    assert "block(2M)@" in found.findings[0].reason
