@@ -61,22 +61,6 @@ class Verdict:
         return sorted({f"{finding.kind} {finding.signature}" for finding in self.findings})
 
 
-def counterpart(violation: Violation, others: list[Violation]) -> bool:
-    """Whether the other side broke the same rule, for the same pages, at the same point.
-
-    Functions are not compared: the two sides often do it in different ones.
-    Where no pages are concerned it must be the same event or transition.
-    """
-    places: set[int] = set()
-    matched = False
-    for other in others:
-        same = other.checker == violation.checker and other.at == violation.at
-        if same and (violation.places or other.what == violation.what):
-            places |= other.places
-            matched = True
-    return matched and violation.places <= places
-
-
 class Index:
     """The violations of one side, for matching those of the other against them.
 

@@ -144,7 +144,7 @@ class Executor:
         except Runaway:
             self.dead = True
             return Outcome("stuck")
-        except (IndexError, KeyError, AssertionError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        except Exception as error:
             if not from_kernel_code(error):
                 raise
             self.dead = True
