@@ -44,11 +44,6 @@ class Arena:
         self.words: list[int] = []
         self.pages = 0
 
-    def reset(self) -> None:
-        """Forget every page."""
-        self.words.clear()
-        self.pages = 0
-
     def grow(self, pages: int) -> int:
         """Add zeroed *pages* in a row; the index of the first word."""
         first = len(self.words)
@@ -60,10 +55,6 @@ class Arena:
         """Fill a page, by its number, with a pattern no table holds."""
         start = page * self.entries
         self.words[start : start + self.entries] = [POISON] * self.entries
-
-    def page_of(self, index: int) -> int:
-        """Number of the page that holds word *index*."""
-        return index // self.entries
 
     def holds(self, pa: int) -> bool:
         """Whether physical address *pa* lies in a page handed out."""

@@ -28,9 +28,6 @@ WRITE_BIT: Final = 1 << 7
 AF_BIT: Final = 1 << 10
 XN_BIT: Final = 1 << 54
 
-# What a leaf says beside its address: everything that an access can feel.
-ATTRIBUTES: Final = 0x3 << 53 | 0x7FC
-
 MEMATTR_NAMES: Final = {
     0x0: "device-nGnRnE",
     0x1: "device-nGnRE",
@@ -74,11 +71,6 @@ def memattr(entry: int) -> int:
 def is_cacheable(entry: int) -> bool:
     """Whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
     return memattr(entry) in (0xF, 0x6)
-
-
-def is_device(entry: int) -> bool:
-    """Whether a leaf maps Device memory: MemAttr[3:2] is 0 (without FWB)."""
-    return memattr(entry) < 4
 
 
 def describe(entry: int, level: int, granule: Granule) -> str:

@@ -31,13 +31,3 @@ class Granule:
     def level_size(self, level: int) -> int:
         """Bytes that one entry of *level* (-1..3) maps."""
         return 1 << self.shifts[level]
-
-    def level_of_size(self, size: int) -> int:
-        """The level whose entries map *size* bytes.
-
-        :raises ValueError: where no level does
-        """
-        for level in range(MAX_LEVELS):
-            if 1 << self.shifts[level] == size:
-                return level
-        raise ValueError(f"no level maps {size:#x} bytes")

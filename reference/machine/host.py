@@ -120,9 +120,8 @@ class Host(AddressSpace):
     def split_at_edges(self, start: int, end: int) -> None:
         """Split the huge pages that a range covers only in part."""
         for edge in (start, end):
-            run = self.run_at(edge) if edge & (self.pmd_size - 1) else None
-            if run is not None and run.flags & THP and not run.flags & ABSENT:
-                self.split(edge)
+            if edge & (self.pmd_size - 1):
+                self.split_huge(edge)
 
     def write(self, start: int, end: int) -> None:
         """User space stores to every page of the range."""
