@@ -8,11 +8,12 @@ from candidate import Candidate
 from reference.machine.descriptor import describe
 from reference.machine.granule import Granule
 
-from .checkers import Outcome, Violation
-from .checkers.shadow import Shadow, Table
+from .checkers import Checkers, Outcome, Violation
+from .checkers.shadow import Table
 from .executor import Executor
 from .known import known_bug
-from .program import GuestAccess, Program
+from .operations import fail_of
+from .program import Program
 
 REGRESSION: Final = "regression"
 CURED: Final = "cured"
@@ -194,21 +195,22 @@ class Differential:
             a, b = outcomes
             op = left.program.operations[at]
             signature = f"result: {type(op).__name__}"
-            asked_for = isinstance(op, GuestAccess) and op.fail is not None
+            asked_for = fail_of(op) is not None
             if signature not in differences and not asked_for and not a.same_as(b):
                 text = f"{self.reference.name}: {a}; {self.candidate.name}: {b}"
                 differences[signature] = Finding(DIVERGENCE, signature, text, at)
         if "map" not in differences:
-            text = self.maps_differ(left.checkers.shadow, right.checkers.shadow)
+            text = self.maps_differ(left.checkers, right.checkers)
             if text:
                 differences["map"] = Finding(DIVERGENCE, "map", text, at)
 
-    def maps_differ(self, a: Shadow, b: Shadow) -> str:
+    def maps_differ(self, left: Checkers, right: Checkers) -> str:
         """The first difference between what the two sides map, as text."""
-        for root_a, root_b in zip(a.roots, b.roots, strict=False):
-            text = compare_tables(root_a, root_b, a.granule)
-            if text:
-                return text
+        for a, b in zip(left.shadows, right.shadows, strict=True):
+            for root_a, root_b in zip(a.roots, b.roots, strict=False):
+                text = compare_tables(root_a, root_b, a.granule)
+                if text:
+                    return f"VM {a.guest.number}: {text}" if a.guest.number else text
         return ""
 
     def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:

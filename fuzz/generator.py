@@ -10,12 +10,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from .program import (
-    GIB,
-    KIB,
-    MIB,
+from .operations import (
     AccessKind,
-    Backing,
     GetLog,
     GuestAccess,
     GuestCache,
@@ -29,11 +25,9 @@ from .program import (
     HostTestAge,
     HostWrite,
     Operation,
-    Program,
     SetLog,
-    Slot,
-    Vm,
 )
+from .program import GIB, KIB, MIB, Backing, Program, Slot, Vm
 
 PAGE: Final = 4 * KIB
 BLOCK: Final = 2 * MIB

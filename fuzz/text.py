@@ -8,50 +8,30 @@ decimal with an optional K, M or G, or hexadecimal after 0x.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Final, NamedTuple
 
-from . import program as model
-from .program import Operation, Program, ProgramError, Slot, Vm, refusal, show_bytes
+from .forms import FORMS
+from .operations import Operation
+from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
+from .validate import MAX_OPERATIONS, MAX_SLOTS, MAX_VCPUS, check_vm, validate
 
 VERSIONS: Final = ("1",)
 _HEADER: Final = f"s2fuzz {VERSIONS[-1]}"
-MAX_FILE_SIZE: Final = model.MIB
+MAX_FILE_SIZE: Final = MIB
 MAX_NUMBER: Final = 1 << 52
 
-# Each kind of statement: words in lower case stand for themselves, SLOT+OFF is
-# two values; the values are the fields of the class, in their order.
-FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
-    (Vm, "vm [granule=SIZE] [ipa=COUNT] [cpus=COUNT] [fwb=on|off] [dic=on|off] [ttl=on|off]"),
-    (
-        Slot,
-        (
-            "slot NAME [ipa=ADDRESS] size=SIZE"
-            f" backing={'|'.join(model.BACKINGS)} [offset=SIZE] [log=on|off] [ro=on|off]"
-        ),
-    ),
-    (model.GuestAccess, "cpuN read|write|fetch SLOT+OFF [mmu=on|off] [fail=COUNT]"),
-    (model.GuestCache, "cpuN cache on|off"),
-    (model.GuestSetWay, "cpuN setway"),
-    (model.HostWrite, "host write SLOT+OFF SIZE"),
-    (model.HostCollapse, "host collapse SLOT+OFF"),
-    (model.HostSplit, "host split SLOT+OFF"),
-    (model.HostMigrate, "host migrate SLOT+OFF SIZE"),
-    (model.HostDiscard, "host discard SLOT+OFF SIZE"),
-    (model.HostShare, "host share SLOT+OFF SIZE"),
-    (model.HostAge, "host age SLOT+OFF SIZE [flush=on|off]"),
-    (model.HostTestAge, "host testage SLOT+OFF"),
-    (model.SetLog, "log SLOT on|off"),
-    (model.GetLog, "log SLOT get"),
-)
-
-_HEADS: Final = {f"cpu{n}": "cpuN" for n in range(model.CPUS[-1])} | {"host": "host", "log": "log"}
-_UNITS: Final = {"": 1, "K": model.KIB, "M": model.MIB, "G": model.GIB}
+# The first words of operations; those whose second word is a slot have their verb behind it.
+_HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
+    word: word for word in ("host", "log", "slot", "table", "hyp")
+}
+_VERB_LAST: Final = ("log", "slot")
+_UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _BYTES: Final = re.compile(r"([0-9]+)([KMG]?)|0x([0-9a-fA-F]+)")
 _COUNT: Final = re.compile(r"([0-9]+)()()")
 _ODD: Final = re.compile(r"[^\t -~]")
-_MAX_WORDS: Final = 10  # more than any statement has
+_MAX_WORDS: Final = 14  # more than any statement has
 
 
 class _Kind(NamedTuple):
@@ -106,8 +86,7 @@ _KINDS: Final = {
     "NAME": _NAME,
     "SLOT": _NAME,
     "SLOT+OFF": _Kind(_read_place, lambda slot, offset: f"{slot}+{show_bytes(offset)}", 2),
-    "SIZE": _SIZE,
-    "ADDRESS": _SIZE,
+    **dict.fromkeys(("SIZE", "ADDRESS", "OFF", "VA", "PA"), _SIZE),
     "COUNT": _Kind(_number(_COUNT, "decimal"), "{:d}".format),
 }
 
@@ -158,14 +137,14 @@ class _Form:
         return values
 
     def show(self, statement: object) -> str:
-        """The canonical line of an object of the class."""
+        """The canonical line of an object of the class: options that have their default are left out."""
         values = [getattr(statement, name) for name in self.fields]
         words = []
         for kind in self.words:
             words.append(kind.show(*values[: kind.width]))
             del values[: kind.width]
         for (key, kind), value in zip(self.options.items(), values, strict=True):
-            if value is not None:
+            if value != self.defaults[key]:
                 words.append(f"{key}={kind.show(value)}")
         return " ".join(words)
 
@@ -178,28 +157,24 @@ _OPERATIONS: Final = {
     (words[0], verb): form
     for form in list(_STATEMENTS.values())[2:]
     for words in [form.usage.split()]
-    for verb in words[2 if words[0] == "log" else 1].split("|")
+    for verb in words[2 if words[0] in _VERB_LAST else 1].split("|")
 }
+# What makes an operation of a line that begins like a slot statement.
+_SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
 
 
 def _operation(words: Sequence[str]) -> Operation:
     head = _HEADS.get(words[0])
     if head is None:
-        allowed = f"slot, cpu0 to cpu{model.CPUS[-1] - 1}, host, log"
+        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
-    verb = "".join(words[2:3] if head == "log" else words[1:2])
+    verb = "".join(words[2:3] if head in _VERB_LAST else words[1:2])
     form = _OPERATIONS.get((head, verb))
     if form is None:
         usages = dict.fromkeys(f.usage for (h, _), f in _OPERATIONS.items() if h == head)
         raise refusal(f"unknown operation {' '.join(words)[:40]!a}", ", ".join(usages))
     operation: Operation = form.make(*form.read(words))
     return operation
-
-
-def next_ipa(slots: Iterable[Slot]) -> int:
-    """The default guest address of a slot that follows *slots*, in bytes."""
-    end = max((slot.ipa + slot.size for slot in slots), default=model.GIB)
-    return -(-end // model.GIB) * model.GIB
 
 
 class _Parser:
@@ -222,7 +197,7 @@ class _Parser:
                 if words := statement.split(None, _MAX_WORDS):
                     self._statement(words)
                     self.lines.append(number)
-                if len(self.slots) > model.MAX_SLOTS or len(self.operations) > model.MAX_OPERATIONS:
+                if len(self.slots) > MAX_SLOTS or len(self.operations) > MAX_OPERATIONS:
                     return
             if len(self.lines) < 2:
                 number = max(self.lines, default=1)
@@ -242,10 +217,10 @@ class _Parser:
             if head != "vm":
                 raise refusal(f"{head[:40]!a} in place of vm", _VM.usage)
             self.vm = Vm(*_VM.read(words))
-            model.check_vm(self.vm)
+            check_vm(self.vm)
         elif head in ("s2fuzz", "vm"):
             raise refusal(f"second {head}", "exactly one")
-        elif head != "slot":
+        elif head != "slot" or words[2:3] in _SLOT_VERBS:
             self.operations.append(_operation(words))
         elif self.operations:
             raise refusal("slot behind an operation", "slots right after vm")
@@ -274,7 +249,7 @@ def parse(text: str | bytes, name: str = "<text>") -> Program:
         failure = ProgramError(name, error.line, error.message)
     program = Program(parser.vm, tuple(parser.slots), tuple(parser.operations))
     if failure is None or parser.slots:
-        model.validate(program, name, parser.lines[1:])
+        validate(program, name, parser.lines[1:])
     if failure is not None:
         raise failure
     return program

@@ -63,7 +63,8 @@ class Trace(Checker):
         self.tables: dict[int, Table] = {}
         self.lines: list[Line] = []
         side.kernel.observe(self)
-        self.checkers.on_translated.append(self)
+        for told in self.checkers.on_translated:
+            told.append(self)
 
     def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
         """The lines since the last call.
@@ -97,7 +98,7 @@ class Trace(Checker):
 
     def place(self, ipa: int) -> str:
         """A guest address, and what the program calls it."""
-        layout = self.side.layout_of(ipa)
+        layout = self.side.active.layout_of(ipa)
         return f"{ipa:#x}" if layout is None else f"{ipa:#x}={layout.slot.name}+{show_bytes(ipa - layout.ipa)}"
 
     def host_place(self, hva: int) -> str:
@@ -108,7 +109,9 @@ class Trace(Checker):
         return f"host {hva:#x}"
 
     def known_table(self, page: int) -> Table | None:
-        table = self.checkers.shadow.by_page.get(page) or self.tables.get(page)
+        table = self.tables.get(page)
+        for shadow in self.checkers.shadows:
+            table = shadow.by_page.get(page) or table
         if table is not None:
             self.tables[page] = table
         return table
@@ -133,15 +136,22 @@ class Trace(Checker):
         self.add(f"walk into {self.page_text(table // self.granule.entries)}")
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
-        page, index = divmod(ptep, self.granule.entries)
-        table = self.known_table(page)
+        table = self.known_table(ptep // self.granule.entries)
         how = ", release" if release else ""
+        where = self.entry_place(ptep)
         if table is None:
-            self.add(f"table page {page} entry {index}: {old:#x} -> {new:#x}{how}")
+            self.add(f"{where}: {old:#x} -> {new:#x}{how}")
             return
         level = table.level
-        where = f"L{level} {self.place(table.base + index * self.granule.level_size(level))}"
         self.add(f"{where}: {self.entry_text(old, level)} -> {self.entry_text(new, level)}{how}")
+
+    def entry_place(self, ptep: int) -> str:
+        """An entry, by level and address; by page where the table is not known."""
+        page, index = divmod(ptep, self.granule.entries)
+        table = self.known_table(page)
+        if table is None:
+            return f"table page {page} entry {index}"
+        return f"L{table.level} {self.place(table.base + index * self.granule.level_size(table.level))}"
 
     def get(self, page: int, count: int) -> None:
         self.add(f"get_page: {count}, {self.page_text(page)}")
@@ -169,6 +179,15 @@ class Trace(Checker):
 
     def tlbi_vmid(self, vmid: int) -> None:
         self.add(f"TLB flush of VMID {vmid}")
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.add(f"TLB flush of {size_text(size)} at {self.place(ipa)}")
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        self.add(f"flush of the context of VMID {vmid} on CPU {cpu}")
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: the hardware sets the access flag")
 
     def dsb(self, domain: str) -> None:
         self.add(f"dsb {domain}")

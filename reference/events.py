@@ -2,9 +2,9 @@
 """What kernel code does to the world around it, one method an event.
 
 The kernel layer calls these on every observer that overrides them, after the
-effect has taken place. Table pages are named by number, entries by their
-index in the arena, addresses and sizes are bytes, frames are page frame
-numbers.
+effect has taken place; one, `Observer.set_af`, is a store of the hardware's
+own. Table pages are named by number, entries by their index in the arena,
+addresses and sizes are bytes, frames are page frame numbers.
 """
 
 from typing import Final
@@ -45,6 +45,15 @@ class Observer:
 
     def tlbi_vmid(self, vmid: int) -> None:
         """``__kvm_tlb_flush_vmid()``."""
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        """``__kvm_tlb_flush_vmid_range()``."""
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        """``__kvm_flush_cpu_context()`` on one CPU."""
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        """The hardware set the access flag of an entry that an access used."""
 
     def dsb(self, domain: str) -> None:
         """A data synchronization barrier."""

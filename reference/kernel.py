@@ -30,6 +30,7 @@ KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE: Final = 40
 ARM64_HAS_STAGE2_FWB: Final = 1 << 0
 ARM64_HAS_CACHE_DIC: Final = 1 << 1
 ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
+ARM64_HAS_TLB_RANGE: Final = 1 << 3
 # Not capabilities in the kernel, but asked the same way here.
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9
@@ -341,6 +342,34 @@ class Kernel:
         self.hardware.tlbi_vmalls12e1is(mmu.vmid)
         for o in self.on["tlbi_vmid"]:
             o.tlbi_vmid(mmu.vmid)
+
+    def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, ipa: int, pages: int) -> None:
+        """Hypercall of v6.6 and later: as for one address, with TLBI RIPAS2E1IS and no hint.
+
+        Without FEAT_TLBIRANGE the instruction is undefined: callers ask for ARM64_HAS_TLB_RANGE first.
+        """
+        size = pages << self.granule.page_shift
+        if not self.caps & ARM64_HAS_TLB_RANGE:
+            self.warn("undefined-instruction")
+            return
+        self.hardware.tlbi_ripas2e1is(mmu.vmid, ipa & -self.granule.page_size, size)
+        for o in self.on["tlbi_range"]:
+            o.tlbi_range(mmu.vmid, ipa & -self.granule.page_size, size)
+
+    def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu, cpu: int) -> None:
+        """Hypercall on CPU *cpu*: TLBI VMALLE1; IC IALLU; dsb nsh; isb.
+
+        Drops what combines both stages, on that CPU; stage-2 entries stay.
+        """
+        for o in self.on["flush_cpu_context"]:
+            o.flush_cpu_context(mmu.vmid, cpu)
+
+    def hardware_sets_af(self, ptep: int, af: int) -> None:
+        """Not kernel code: an access of the hardware's sets bit *af* of an entry."""
+        old = self.words[ptep]
+        self.words[ptep] = old | af
+        for o in self.on["set_af"]:
+            o.set_af(ptep, old, old | af)
 
     def __flush_dcache_area__(self, va: int, size: int) -> None:
         """Clean and invalidate to the point of coherency, by kernel address."""

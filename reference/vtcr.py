@@ -20,7 +20,8 @@ def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
 
 def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
     """VTCR_EL2 of a guest with *ipa_bits* (32 to 48) of address space; PS is left 0."""
-    levels = stage2_pgtable_levels(ipa_bits, granule)
+    # At least two levels: a host's PMD block must not have to be split.
+    levels = max(stage2_pgtable_levels(ipa_bits, granule), 2)
     sl0 = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - (4 - levels)
     return (
         VTCR_EL2_RES1

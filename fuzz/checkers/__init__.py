@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The checkers: one rule each, each judging one side alone."""
 
-from ..program import Operation
+from reference.machine.walk import Walk
+
+from ..operations import Operation
 from ..side import Side
-from .base import Checker, Outcome, Violation
+from .base import Checker, GuestChecker, Outcome, Violation
 from .contract import Contract
 from .dcache import Dcache
 from .icache import Icache
@@ -19,6 +21,27 @@ from .translation import Translation
 __all__ = ["Checker", "Checkers", "Outcome", "Runaway", "Shadow", "Violation"]
 
 
+class GuestCheckers:
+    """The checkers of one VM, told of its live entries by *shadow*."""
+
+    def __init__(self, shadow: Shadow) -> None:
+        guest = shadow.guest
+        self.isolation = Isolation(guest)
+        self.tlb = Tlb(guest, shadow)
+        self.refcount = Refcount(guest, shadow)
+        self.translation = Translation(guest, shadow)
+        self.rest: list[GuestChecker] = [
+            self.tlb,
+            self.refcount,
+            Dcache(guest, shadow),
+            Icache(guest, shadow),
+            self.translation,
+        ]
+        for checker in self.rest:
+            if type(checker).changed is not Checker.changed:
+                shadow.listen(checker)
+
+
 class Checkers:
     """All checkers of one side, attached to its kernel.
 
@@ -27,33 +50,35 @@ class Checkers:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.shadow = Shadow(side)
-        self.tlb = Tlb(side, self.shadow)
-        self.translation = Translation(side, self.shadow)
-        self.refcount = Refcount(side, self.shadow)
-        self.lifetime = Lifetime(side, self.shadow, self.tlb)
+        self.shadows = [Shadow(guest) for guest in side.guests]
+        self.guests = [GuestCheckers(shadow) for shadow in self.shadows]
+        self.lifetime = Lifetime(side, self.shadows, [each.tlb for each in self.guests])
         # The order decides which of two violations at one event is the first.
         self.all: list[Checker] = [
-            self.shadow,
+            *self.shadows,
             Progress(side),
             Contract(side),
-            Isolation(side),
+            *[each.isolation for each in self.guests],
             self.lifetime,
-            self.tlb,
-            self.refcount,
-            Dcache(side, self.shadow),
-            Icache(side, self.shadow),
-            self.translation,
-            Leak(side),
         ]
+        for each in self.guests:
+            self.all += each.rest
+        self.all.append(Leak(side))
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []
         for checker in self.all:
             checker.found = self.found
             side.kernel.observe(checker)
-            if type(checker).changed is not Checker.changed:
-                self.shadow.listen(checker)
-        self.on_translated = [c for c in self.all if type(c).translated is not Checker.translated]
+        # Who is told what a vCPU does, by the number of its VM.
+        self.on_translated: list[list[Checker]] = []
+        for guest in side.guests:
+            told = [c for c in self.all if not isinstance(c, GuestChecker) or c.guest is guest]
+            self.on_translated.append([c for c in told if type(c).translated is not Checker.translated])
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        """Tell the checkers of a vCPU's VM what it did."""
+        for checker in self.on_translated[cpu // self.side.cpus]:
+            checker.translated(cpu, access, ipa, walk)
 
     def begin(self, op: Operation | None) -> None:
         for checker in self.all:
@@ -65,9 +90,10 @@ class Checkers:
 
     def scan(self) -> None:
         """The full scan that cross-checks the incremental checkers."""
-        self.translation.scan()
-        self.refcount.scan()
-        self.tlb.scan()
+        for each in self.guests:
+            each.translation.scan()
+            each.refcount.scan()
+            each.tlb.scan()
 
     def destroying(self) -> None:
         """The tables are about to be destroyed."""

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a checker is, and what it reports."""
 
+from typing import Final
+
 from reference.events import Observer
 from reference.machine.descriptor import describe
 from reference.machine.walk import Walk
 
-from ..program import Operation
+from ..guest import Guest
+from ..operations import Operation
 from ..side import Side
 
 
@@ -42,7 +45,7 @@ class Violation:
     :param what: event or entry transition, without addresses
     :param level: table level, -1 where none is meant
     :param reason: one line for people, with addresses and decoded entries
-    :param places: guest addresses of the pages concerned, for matching the two sides
+    :param places: guest addresses of the pages concerned (and the VM), for matching the two sides
     :param taints: whether what is found later in the same program may follow from it
     """
 
@@ -118,7 +121,38 @@ class Checker(Observer):
         """An entry that the hardware can reach was written; addresses in bytes."""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        """A CPU translated a guest access, or took a fault."""
+        """A vCPU translated a guest access, or took a fault; or its CPU walked ahead (SPECULATE)."""
 
     def destroyed(self) -> None:
-        """The VM is gone."""
+        """The VMs are gone."""
+
+
+# Where the number of the VM stands in a place, above any guest address.
+VM_SHIFT: Final = 52
+
+
+class GuestChecker(Checker):
+    """Judges one VM; places are guest addresses of that VM.
+
+    :param guest: the VM
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        super().__init__(guest.side)
+        self.guest = guest
+        self.vmid = guest.vmid
+
+    def report(
+        self,
+        what: str,
+        level: int,
+        reason: str,
+        places: frozenset[int] = frozenset(),
+        taints: bool = True,
+        function: str = "",
+    ) -> None:
+        number = self.guest.number
+        if number:
+            places = frozenset([place | number << VM_SHIFT for place in places])
+            reason = f"VM {number}: {reason}"
+        super().report(what, level, reason, places, taints, function)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """contract: no warning, no lock left held, no error that a correct caller would not get."""
 
-from ..program import GuestAccess, Operation
+from ..operations import Operation, fail_of
 from .base import Checker, Outcome
 
 
@@ -45,4 +45,4 @@ class Contract(Checker):
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Whether the program itself made an allocation fail."""
-        return isinstance(op, GuestAccess) and op.fail is not None and outcome.value == -12
+        return op is not None and fail_of(op) is not None and outcome.value == -12

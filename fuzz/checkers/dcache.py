@@ -15,21 +15,21 @@ from reference.kvm_host import HCR_TVM
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
-from ..program import GuestCache, GuestSetWay, Operation
-from ..side import Side
-from .base import Checker, Outcome
+from ..guest import Guest, walked_range
+from ..operations import GuestCache, GuestSetWay, Operation, TableFlush
+from .base import GuestChecker, Outcome
 from .shadow import Shadow
 
 MEMATTR: Final = 0xF << 2
 
 
-class Dcache(Checker):
+class Dcache(GuestChecker):
     """Judges each new leaf, each unmapped leaf, and each full flush."""
 
     name = "dcache"
 
-    def __init__(self, side: Side, shadow: Shadow) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
         # Leaves unmapped under the lock that is held: (level, address, entry).
@@ -41,14 +41,14 @@ class Dcache(Checker):
         self.owes_flush = self.flush_is_owed(op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if self.side.fwb:
+        if self.guest.fwb:
             return
         if new & VALID_BIT:
             if kind(new, level, self.granule) == LEAF and is_cacheable(new):
                 self.exposed(ipa, level, old, new)
         elif (
             old & VALID_BIT
-            and self.side.notified.unmapping
+            and self.guest.notified.unmapping
             and kind(old, level, self.granule) == LEAF
             and is_cacheable(old)
         ):
@@ -56,13 +56,13 @@ class Dcache(Checker):
 
     def exposed(self, ipa: int, level: int, old: int, new: int) -> None:
         """A cacheable leaf becomes visible: its frames must be clean, or known at that address."""
-        host_dirty = self.side.memory.host_dirty
+        host_dirty = self.guest.memory.host_dirty
         shift = self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
         end = start + (1 << (self.shifts[level] - shift))
         if start < 0 or host_dirty.find(1, start, end) < 0:
             return
-        if not self.side.maps_backing(ipa, start + FIRST_PFN):
+        if not self.guest.maps_backing(ipa, start + FIRST_PFN):
             # A leaf that is wrong is the translation checker's business.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
@@ -102,7 +102,7 @@ class Dcache(Checker):
 
     def must_be_clean(self, level: int, ipa: int, entry: int, what: str) -> None:
         """The frames of a leaf hold nothing that is not in memory."""
-        dirty = self.side.memory.dirty
+        dirty = self.guest.memory.dirty
         shift = self.granule.page_shift
         start = (address_bits(entry, self.granule) >> shift) - FIRST_PFN
         end = start + (1 << (self.shifts[level] - shift))
@@ -118,28 +118,41 @@ class Dcache(Checker):
         )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        if self.side.fwb or not self.owes_flush:
+        if self.guest.fwb:
             return
-        for layout in self.side.layouts:
-            for level, ipa, entry in self.shadow.leaves_in(layout.ipa, layout.ipa + layout.size):
-                if is_cacheable(entry):
-                    self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
+        if isinstance(op, TableFlush) and outcome.status == "ok":
+            layout = self.side.by_name[op.slot]
+            if layout.slot.vm == self.guest.number:
+                self.must_be_flushed(*walked_range(layout.ipa + op.offset, op.size, self.granule.page_size))
+        elif self.owes_flush:
+            for layout in self.guest.layouts:
+                if layout.live:
+                    self.must_be_flushed(layout.ipa, layout.ipa + layout.size)
+
+    def must_be_flushed(self, start: int, end: int) -> None:
+        """Each cacheable leaf of a range of guest addresses is clean."""
+        for level, ipa, entry in self.shadow.leaves_in(start, end):
+            if is_cacheable(entry):
+                self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
 
     def flush_is_owed(self, op: Operation | None) -> bool:
         """Whether the operation traps and must then leave all of the guest's memory clean.
 
         The first set/way operation traps; cache controls do while HCR_EL2.TVM is set.
         """
+        if not isinstance(op, GuestSetWay | GuestCache) or self.side.guest_of(op.cpu) is not self.guest:
+            return False
+        vcpu = self.guest.vcpus[op.cpu % self.side.cpus]
         if isinstance(op, GuestSetWay):
-            return not self.side.vcpus[op.cpu].hcr & HCR_TVM
-        if isinstance(op, GuestCache):
-            vcpu = self.side.vcpus[op.cpu]
-            return vcpu.hcr & HCR_TVM != 0 and vcpu.cache_enabled != op.on
-        return False
+            return not vcpu.hcr & HCR_TVM
+        return vcpu.hcr & HCR_TVM != 0 and vcpu.cache_enabled != op.on
 
     def dcache(self, pa: int, size: int) -> None:
         start = (pa >> self.granule.page_shift) - FIRST_PFN
         end = start + (size >> self.granule.page_shift)
-        index = self.side.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
+        if self.guest.number:
+            # One VM's checker is enough: the event says nothing of a VM.
+            return
+        index = self.guest.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
         if index >= 0:
             self.report("device frame cleaned", -1, f"frame {index + FIRST_PFN:#x} has no linear alias", taints=False)

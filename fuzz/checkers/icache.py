@@ -12,19 +12,19 @@ from itertools import compress
 from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
 from reference.machine.memory import FIRST_PFN
 
-from ..program import Operation
-from ..side import Side
-from .base import Checker
+from ..guest import Guest
+from ..operations import Operation
+from .base import GuestChecker
 from .shadow import Shadow
 
 
-class Icache(Checker):
+class Icache(GuestChecker):
     """Judges each leaf that becomes executable."""
 
     name = "icache"
 
-    def __init__(self, side: Side, shadow: Shadow) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
         # Frames invalidated in this operation while host data was in the data
@@ -50,12 +50,12 @@ class Icache(Checker):
         start, end = self.range_of(pa, size)
         if self.refetched:
             self.refetched = {index for index in self.refetched if not start <= index < end}
-        if not self.side.fwb and self.side.memory.host_dirty.find(1, start, end) >= 0:
+        if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
             self.early.append((start, end))
-            self.dirty_then = bytes(self.side.memory.host_dirty)
+            self.dirty_then = bytes(self.guest.memory.host_dirty)
 
     def icache_all(self) -> None:
-        self.icache(FIRST_PFN << self.granule.page_shift, self.side.memory.frames << self.granule.page_shift)
+        self.icache(FIRST_PFN << self.granule.page_shift, self.guest.memory.frames << self.granule.page_shift)
 
     def dcache(self, pa: int, size: int) -> None:
         if not self.early:
@@ -67,7 +67,7 @@ class Icache(Checker):
                 self.refetched.update(compress(range(low, high), self.dirty_then[low:high]))
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if self.side.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
+        if self.guest.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
             return
         shift = self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
@@ -77,10 +77,10 @@ class Icache(Checker):
     def judge(self, ipa: int, level: int, new: int, start: int, end: int) -> None:
         """Frames *start* to *end* (indices) become executable from *ipa* on."""
         shift = self.granule.page_shift
-        stale_code = self.side.memory.stale_code
+        stale_code = self.guest.memory.stale_code
         if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched):
             return
-        if not self.side.maps_backing(ipa, start + FIRST_PFN):
+        if not self.guest.maps_backing(ipa, start + FIRST_PFN):
             # A leaf that is wrong is the translation checker's business.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))

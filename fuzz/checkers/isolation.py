@@ -2,22 +2,22 @@
 """isolation: no guest access, through tables or TLB, reaches a frame its slot does not own."""
 
 from reference.machine.address_space import WRITABLE
-from reference.machine.walk import NONE, WRITE, Walk
+from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from .base import Checker
+from .base import GuestChecker
 
 
-class Isolation(Checker):
+class Isolation(GuestChecker):
     """Judges each access that a CPU was allowed."""
 
     name = "isolation"
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        if walk.fault != NONE:
+        if walk.fault != NONE or access == SPECULATE:
             return
         page = ipa & -self.granule.page_size
         pfn = walk.pa >> self.granule.page_shift
-        owned = self.side.backing_frame(page)
+        owned = self.guest.backing_frame(page)
         through = "TLB" if walk.ptep < 0 else "tables"
         if pfn != owned:
             self.report(
@@ -28,9 +28,9 @@ class Isolation(Checker):
                 frozenset([page]),
             )
         elif access == WRITE:
-            layout = self.side.layout_of(page)
-            run = self.side.host.run_at(layout.hva + page - layout.ipa) if layout else None
-            if layout is None or run is None or layout.slot.ro or not run.flags & WRITABLE:
+            layout = self.guest.layout_of(page)
+            run = self.guest.host.run_at(layout.hva + page - layout.ipa) if layout else None
+            if layout is None or run is None or layout.readonly or not run.flags & WRITABLE:
                 self.report(
                     f"write to a frame that is shared or read-only, through the {through}",
                     walk.level,

@@ -19,10 +19,10 @@ class Lifetime(Checker):
 
     name = "lifetime"
 
-    def __init__(self, side: Side, shadow: Shadow, tlb: Tlb) -> None:
+    def __init__(self, side: Side, shadows: list[Shadow], tlbs: list[Tlb]) -> None:
         super().__init__(side)
-        self.shadow = shadow
-        self.tlb = tlb
+        self.shadows = shadows
+        self.tlbs = tlbs
         self.destroying = False
 
     def used(self, page: int, how: str) -> None:
@@ -56,23 +56,27 @@ class Lifetime(Checker):
             self.report("double free", -1, f"table page {page} was freed before")
         if count != 0 or self.destroying:
             return
-        for table in self.shadow.roots:
-            if table.page == page:
-                self.report("root freed", table.level, f"root page {page} is in use")
+        for shadow in self.shadows:
+            for table in shadow.roots:
+                if table.page == page:
+                    self.report("root freed", table.level, f"root page {page} is in use")
         parent = self.parent_of(page)
         if parent:
             self.report("freed while reachable", -1, f"table page {page} is freed; {parent}")
-        owed = self.tlb.owes_table(BASE + (page << self.granule.page_shift))
-        if owed:
-            self.report("freed before the flush", -1, f"table page {page} is freed, a walk cache may hold it: {owed}")
+        for tlb in self.tlbs:
+            owed = tlb.owes_table(BASE + (page << self.granule.page_shift))
+            if owed:
+                reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
+                self.report("freed before the flush", -1, reason)
 
     def parent_of(self, page: int) -> str:
         """Which live entry still names a table page; "" if none."""
-        for table in self.shadow.by_page.values():
-            if table.live:
-                for index, child in table.children.items():
-                    if child.page == page:
-                        return f"entry {index} of live table page {table.page} names it"
+        for shadow in self.shadows:
+            for table in shadow.by_page.values():
+                if table.live:
+                    for index, child in table.children.items():
+                        if child.page == page:
+                            return f"entry {index} of live table page {table.page} names it"
         return ""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from ..program import Operation
+from ..operations import Operation
 from ..side import Side
 from .base import Checker, Outcome
 

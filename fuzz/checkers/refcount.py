@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """refcount: a stage-2 table page has one reference of its own and one for each valid entry."""
 
-from ..program import Operation
-from ..side import Side
-from .base import Checker, Outcome
+from ..guest import Guest
+from ..operations import Operation
+from .base import GuestChecker, Outcome
 from .shadow import Shadow, Table
 
 
-class Refcount(Checker):
+class Refcount(GuestChecker):
     """Counts, at each quiet point, the tables that the operation touched."""
 
     name = "refcount"
 
-    def __init__(self, side: Side, shadow: Shadow) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
         self.shadow = shadow
         self.asked: dict[int, int] = {}
 

@@ -12,9 +12,9 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
 
-from ..program import Operation
-from ..side import Side
-from .base import Checker
+from ..guest import Guest
+from ..operations import Operation
+from .base import GuestChecker
 
 
 class Table:
@@ -92,18 +92,18 @@ class Exposed:
         return False
 
 
-class Shadow(Checker):
+class Shadow(GuestChecker):
     """Follows every store; must be the first observer of the kernel."""
 
     name = "lifetime"
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest) -> None:
+        super().__init__(guest)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
         self.by_page: dict[int, Table] = {}
         self.roots: list[Table] = []
-        self.listeners: list[Checker] = []
+        self.listeners: list[GuestChecker] = []
         # Tables that lost their last way from the root, or an entry, in this operation.
         self.touched: dict[int, Table] = {}
         # (level, address, descriptor) of leaves that left the live tables in
@@ -111,16 +111,16 @@ class Shadow(Checker):
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
 
-    def listen(self, checker: Checker) -> None:
+    def listen(self, checker: GuestChecker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
         self.listeners.append(checker)
 
     def alloc_exact(self, page: int, pages: int) -> None:
         """The root: so many tables in a row."""
-        if page < 0 or self.roots:
+        if page < 0 or not self.guest.creating:
             return
-        regime: Regime = self.side.regime
-        levels = self.side.kvm.levels
+        regime: Regime = self.guest.regime
+        levels = self.guest.kvm.levels
         span = self.entries << self.shifts[4 - levels]
         for i in range(pages):
             table = Table(page + i, 4 - levels, i * span, True)
@@ -132,6 +132,9 @@ class Shadow(Checker):
         self.touched.clear()
         self.removed.clear()
         self.detached.clear()
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.store(ptep, old, new, False)
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.entries)

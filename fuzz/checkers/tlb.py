@@ -9,9 +9,9 @@ change that takes something away owes a flush, until one covers it.
 from reference.machine.descriptor import AF_BIT, READ_BIT, TABLE, VALID_BIT, WRITE_BIT, XN_BIT, kind
 from reference.machine.walk import NONE, Walk
 
-from ..program import Operation
-from ..side import Side
-from .base import Checker, Outcome
+from ..guest import Guest
+from ..operations import Operation
+from .base import GuestChecker, Outcome
 from .shadow import Shadow
 
 
@@ -23,13 +23,13 @@ def takes_away(old: int, new: int) -> bool:
     return bool(lost) or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
 
 
-class Tlb(Checker):
+class Tlb(GuestChecker):
     """Keeps the flushes that are owed: (level, address) -> the old entry."""
 
     name = "tlb"
 
-    def __init__(self, side: Side, shadow: Shadow) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
         self.leaves: dict[tuple[int, int], int] = {}
@@ -60,13 +60,17 @@ class Tlb(Checker):
             self.aged[key] = aged
 
     def tlbi_vmid(self, vmid: int) -> None:
+        if vmid != self.vmid:
+            return
         self.leaves.clear()
         self.tables.clear()
         self.aged.clear()
         self.reported.clear()
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        hint = level & 3 if self.side.ttl else 0
+        if vmid != self.vmid:
+            return
+        hint = level & 3 if self.guest.ttl else 0
         for at in range(4):
             key = (at, ipa >> self.shifts[at] << self.shifts[at])
             if hint in (0, at):
@@ -74,6 +78,26 @@ class Tlb(Checker):
                 self.aged.pop(key, None)
             if key in self.tables and (hint == 0 or at < hint) and not self.tables[key][1]:
                 del self.tables[key]
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        if vmid != self.vmid:
+            return
+        for owed in (self.leaves, self.aged):
+            for key in [key for key in owed if self.meets(key, ipa, size)]:
+                del owed[key]
+        for key in [key for key in self.tables if self.meets(key, ipa, size)]:
+            if not self.tables[key][1] or self.covers(key, ipa, size):
+                del self.tables[key]
+
+    def meets(self, key: tuple[int, int], ipa: int, size: int) -> bool:
+        """Whether an entry is used to translate an address of a range."""
+        level, base = key
+        return base < ipa + size and ipa < base + (1 << self.shifts[level])
+
+    def covers(self, key: tuple[int, int], ipa: int, size: int) -> bool:
+        """Whether a range covers all that an entry translates."""
+        level, base = key
+        return ipa <= base and base + (1 << self.shifts[level]) <= ipa + size
 
     def owes_table(self, entry_address: int) -> str:
         """Why the table page at this physical address may still be in a walk cache; "" if not."""
@@ -109,7 +133,7 @@ class Tlb(Checker):
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE or walk.ptep < 0:
             return
-        for level, other in self.side.computer.tlbs[cpu].overlapping(ipa, walk.level):
+        for level, other in self.side.computer.tlbs[self.vmid - 1][self.side.cpu_of[cpu]].overlapping(ipa, walk.level):
             self.report(
                 f"two sizes for one address, the other L{level}",
                 walk.level,
@@ -120,7 +144,7 @@ class Tlb(Checker):
 
     def scan(self) -> None:
         """Every leaf that a CPU holds: the tables must justify it."""
-        for cpu, tlb in enumerate(self.side.computer.tlbs):
+        for cpu, tlb in enumerate(self.side.computer.tlbs[self.vmid - 1]):
             for level in range(4):
                 for page, entry in tlb.leaves[level].items():
                     ipa = page << self.shifts[level]

@@ -18,9 +18,31 @@ from reference.machine.descriptor import (
     memattr,
 )
 
-from ..program import GetLog, GuestAccess, HostAge, HostTestAge, Operation, SetLog
-from ..side import Side, SlotLayout, Watcher
-from .base import Checker, Outcome
+from ..guest import Guest, SlotLayout, Watcher, walked_range
+from ..operations import (
+    ClearLog,
+    Evict,
+    GetLog,
+    GuestAccess,
+    GuestCache,
+    GuestMove,
+    GuestReset,
+    GuestSetWay,
+    HostAge,
+    HostTestAge,
+    HypMap,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    Speculate,
+    TablePlace,
+    TableRange,
+    TableUnmap,
+    TableWrprotect,
+)
+from .base import GuestChecker, Outcome
 from .shadow import Shadow
 
 # Fields that a leaf of KVM's may set; SH must be inner shareable.
@@ -32,7 +54,7 @@ WRITE_BACK_FORCED: Final = 0x6
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
 
-class Translation(Checker):
+class Translation(GuestChecker):
     """Judges each leaf written, at the next quiet point, against the host's own map.
 
     Also: an operation changes nothing outside its range, but for the rest of a
@@ -42,16 +64,16 @@ class Translation(Checker):
 
     name = "translation"
 
-    def __init__(self, side: Side, shadow: Shadow) -> None:
-        super().__init__(side)
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
-        side.notified.watch = BetweenHalves(self)
+        guest.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
-        for first, last in self.side.ipa_ranges(start, end):
+        for first, last in self.guest.ipa_ranges(start, end):
             for level, ipa, entry in self.shadow.leaves_in(first, last):
                 self.report(
                     "still mapped after invalidation",
@@ -68,23 +90,46 @@ class Translation(Checker):
     def range_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """Guest addresses that *op* itself may change; notifications add theirs."""
         if op is None:
-            return [(0, 1 << self.side.regime.ia_bits)]
-        if isinstance(op, SetLog | GetLog):
-            layout = self.side.by_name[op.slot]
-            return [(layout.ipa, layout.ipa + layout.size)]
-        if isinstance(op, GuestAccess):
-            layout = self.side.by_name[op.slot]
-            _, size = self.side.host.unit_at(layout.hva + op.offset)
-            size = max(size, 1 << self.shifts[2])
-            ipa = layout.ipa + op.offset
-            return [(ipa & -size, (ipa & -size) + size)]
+            return [(0, 1 << self.guest.regime.ia_bits)]
+        if isinstance(op, GuestReset):
+            return self.resident() if self.side.guest_of(op.cpu) is self.guest else []
+        if isinstance(op, HypMap | GuestCache | GuestSetWay | GuestMove | Speculate | Evict):
+            return []
+        layout = self.side.by_name[op.slot]
         if isinstance(op, HostAge | HostTestAge):
-            layout = self.side.by_name[op.slot]
             size = op.size if isinstance(op, HostAge) else self.granule.page_size
-            start, _ = self.side.host.unit_at(layout.hva + op.offset)
-            last, last_unit = self.side.host.unit_at(layout.hva + op.offset + size - 1)
-            return self.side.ipa_ranges(start, last + last_unit)
-        return []
+            start, _ = self.guest.host.unit_at(layout.hva + op.offset)
+            last, last_unit = self.guest.host.unit_at(layout.hva + op.offset + size - 1)
+            return self.guest.ipa_ranges(start, last + last_unit)
+        if layout.slot.vm != self.guest.number:
+            return []
+        if isinstance(op, GuestAccess):
+            return self.around(layout.ipa + op.offset)
+        if isinstance(op, TableRange):
+            return [walked_range(layout.ipa + op.offset, op.size, self.granule.page_size)]
+        if isinstance(op, TablePlace):
+            return [walked_range(layout.ipa + op.offset, 1, self.granule.page_size)]
+        ranges = [(layout.ipa, layout.ipa + layout.size)]
+        if isinstance(op, SlotMove | SlotCreate) and op.ipa is not None:
+            ranges.append((op.ipa, op.ipa + layout.size))
+        return ranges if isinstance(op, SetLog | GetLog | ClearLog | SlotDelete | SlotMove | SlotCreate) else []
+
+    def around(self, ipa: int) -> list[tuple[int, int]]:
+        """What a fault at *ipa* may map: the host's page there, or the block."""
+        layout = self.guest.layout_of(ipa)
+        if layout is None:
+            return []
+        _, size = self.guest.host.unit_at(layout.hva + ipa - layout.ipa)
+        size = max(size, 1 << self.shifts[2])
+        return [(ipa & -size, (ipa & -size) + size)]
+
+    def resident(self) -> list[tuple[int, int]]:
+        """The guest addresses of the slots that exist and hold no device."""
+        return [
+            (layout.ipa, layout.ipa + layout.size)
+            for layout in self.guest.layouts
+            if layout.live and layout.slot.backing != "device"
+        ]
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
@@ -95,7 +140,7 @@ class Translation(Checker):
         for start, stop in self.allowed:
             if ipa < stop and start < end:
                 return
-        for start, stop in reversed(self.side.notified.guest_ranges):
+        for start, stop in reversed(self.guest.notified.guest_ranges):
             if ipa < stop and start < end:
                 return
         self.report(
@@ -111,21 +156,42 @@ class Translation(Checker):
             level, entry = self.shadow.lookup(ipa)
             if level >= 0:
                 self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
-        for hva, hva_end in self.side.notified.ranges:
+        for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        if isinstance(op, SetLog | GetLog):
+        if isinstance(op, SetLog | GetLog | ClearLog):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
+        if outcome.status == "ok":
+            self.judge_effect(op)
+
+    def judge_effect(self, op: Operation | None) -> None:
+        """An operation that takes mappings or rights away leaves none of them."""
+        if isinstance(op, TableWrprotect):
+            for start, end in self.allowed:
+                for level, ipa, entry in self.shadow.leaves_in(start, end):
+                    if entry & WRITE_BIT:
+                        what = "still writable after write-protection"
+                        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}", frozenset([ipa]))
+        elif isinstance(op, TableUnmap | GuestReset | SlotDelete | SlotMove):
+            # A reset with FWB leaves the tables as they are.
+            if isinstance(op, GuestReset) and self.guest.fwb:
+                return
+            for start, end in self.allowed:
+                for level, ipa, entry in self.shadow.leaves_in(start, end):
+                    if isinstance(op, SlotMove) and self.guest.layout_of(ipa) is not None:
+                        continue
+                    what = "still mapped after unmapping"
+                    self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}", frozenset([ipa]))
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""
-        for start, end in self.side.ipa_ranges(hva, hva_end):
+        for start, end in self.guest.ipa_ranges(hva, hva_end):
             for level, ipa, entry in self.shadow.leaves_in(start, end):
                 self.judge(level, ipa, entry)
 
     def scan(self) -> None:
         """Judge every leaf there is: what the incremental checks should have seen."""
-        for level, ipa, entry in self.shadow.leaves_in(0, 1 << self.side.regime.ia_bits):
+        for level, ipa, entry in self.shadow.leaves_in(0, 1 << self.guest.regime.ia_bits):
             self.judge(level, ipa, entry)
 
     def judge(self, level: int, ipa: int, entry: int) -> None:
@@ -145,16 +211,16 @@ class Translation(Checker):
             return "illegal field", ipa
         if pa & (size - 1):
             return "output address not aligned", ipa
-        layout = self.side.layout_of(ipa)
+        layout = self.guest.layout_of(ipa)
         if layout is None or ipa + size > layout.ipa + layout.size:
             return "leaf outside of any slot", ipa
         hva = layout.hva + ipa - layout.ipa
         done = hva
-        for start, stop, run in self.side.host.pieces(hva, hva + size):
+        for start, stop, run in self.guest.host.pieces(hva, hva + size):
             if start != done:
                 break
             page = ipa + start - hva
-            if run.flags & ABSENT or self.side.host.pfn_in(run, start) << self.granule.page_shift != pa + start - hva:
+            if run.flags & ABSENT or self.guest.host.pfn_in(run, start) << self.granule.page_shift != pa + start - hva:
                 return "wrong frame", page
             wrong = self.rights_of(entry, run)
             if wrong:
@@ -176,16 +242,16 @@ class Translation(Checker):
                 return "device frame mapped with gathering" if weak else "device frame mapped as normal memory"
             if not entry & XN_BIT:
                 return "device frame executable"
-        elif memattr(entry) != (WRITE_BACK_FORCED if self.side.fwb else WRITE_BACK):
+        elif memattr(entry) != (WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK):
             return "normal frame not mapped write-back"
         return ""
 
     def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
         """What is wrong with a writable leaf, given slot and dirty log."""
-        slot = self.side.kvm_host.id_to_memslot(self.side.kvm, layout.id)
+        slot = self.guest.kvm_host.id_to_memslot(self.guest.kvm, layout.id)
         if slot is None:
             return "leaf outside of any slot", ipa
-        if layout.slot.ro:
+        if layout.readonly:
             return "writable in a read-only slot", ipa
         page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
         if page >= 0:

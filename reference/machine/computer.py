@@ -7,27 +7,29 @@ from .granule import Granule
 from .hardware import Hardware
 from .memory import Memory
 from .tlb import Tlb
-from .walk import NONE, PERMISSION, TRANSLATION, Regime, Walk, permits, walk_from
+from .walk import NONE, PERMISSION, READ, TRANSLATION, Regime, Walk, permits, walk_from
 
 
 class Computer(Hardware):
-    """Hardware with TLBs and caches, for one guest.
+    """Hardware with TLBs and caches.
 
     :param cpus: number of CPUs
+    :param vms: number of VMIDs in use, from 1 on
     """
 
-    def __init__(self, granule: Granule, cpus: int) -> None:
+    def __init__(self, granule: Granule, cpus: int, vms: int = 1) -> None:
         super().__init__(granule)
         self.memory = Memory(granule.page_shift)
-        self.tlbs = [Tlb(granule) for _ in range(cpus)]
+        # By VMID - 1, then by CPU.
+        self.tlbs = [[Tlb(granule) for _ in range(cpus)] for _ in range(vms)]
 
-    def translate(self, cpu: int, regime: Regime, ipa: int, access: int) -> Walk:
+    def translate(self, cpu: int, vmid: int, regime: Regime, ipa: int, access: int) -> Walk:
         """Translate an access by *cpu*, through its TLB; a success fills the TLB.
 
         A table found in the walk cache is used as it was when cached. A fault
         is reported for the entry that gave it, be it a stale one.
         """
-        tlb = self.tlbs[cpu]
+        tlb = self.tlbs[vmid - 1][cpu]
         level, entry = tlb.leaf(ipa)
         if level >= 0:
             size = self.granule.level_size(level)
@@ -50,13 +52,28 @@ class Computer(Hardware):
             tlb.fill_leaf(ipa, result.level, result.entry)
         return result
 
+    def speculate(self, cpu: int, vmid: int, regime: Regime, ipa: int) -> Walk:
+        """*cpu* walks ahead of any access: what it finds stays in its TLB, whatever it permits."""
+        result = self.translate(cpu, vmid, regime, ipa, READ)
+        if result.fault == PERMISSION and result.ptep >= 0:
+            self.tlbs[vmid - 1][cpu].fill_leaf(ipa, result.level, result.entry)
+        return result
+
+    def evict(self, cpu: int, vmid: int, ipa: int) -> None:
+        """The TLB of *cpu* loses its entries for *ipa*, as it may at any time."""
+        self.tlbs[vmid - 1][cpu].invalidate_ipa(ipa, 0)
+
     def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
-        for tlb in self.tlbs:
+        for tlb in self.tlbs[vmid - 1]:
             tlb.invalidate_ipa(ipa, hint)
 
     def tlbi_vmalls12e1is(self, vmid: int) -> None:
-        for tlb in self.tlbs:
+        for tlb in self.tlbs[vmid - 1]:
             tlb.invalidate_all()
+
+    def tlbi_ripas2e1is(self, vmid: int, ipa: int, size: int) -> None:
+        for tlb in self.tlbs[vmid - 1]:
+            tlb.invalidate_range(ipa, size)
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         self.memory.clean_and_invalidate(pa, size)

@@ -21,6 +21,9 @@ class Hardware:
     def tlbi_vmalls12e1is(self, vmid: int) -> None:
         """TLBI VMALLS12E1IS."""
 
+    def tlbi_ripas2e1is(self, vmid: int, ipa: int, size: int) -> None:
+        """TLBI RIPAS2E1IS over *size* bytes without hint, then VMALLE1IS."""
+
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """DC CIVAC over *size* bytes of physical memory."""
 

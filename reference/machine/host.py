@@ -202,6 +202,28 @@ class Host(AddressSpace):
             self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
         self.listener.invalidate_range_end()
 
+    def write_back(self, start: int, end: int) -> None:
+        """The data caches write back what they hold of a range."""
+        for hva, stop, run in self.pieces(start, end):
+            if not run.flags & (ABSENT | DEVICE):
+                self.memory.write_back(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
+
+    def merge(self, hva: int) -> None:
+        """KSM: ``replace_page()`` by one with the same contents that may only be read."""
+        self.split_huge(hva)
+        run = self.run_at(hva)
+        if run is None or run.flags & (ABSENT | DEVICE):
+            return
+        listener = self.listener
+        old = self.pfn_in(run, hva)
+        listener.invalidate_range_start(hva, hva + self.page_size, True)
+        new = self.new_frames(1, 1)
+        self.memory.copy(old, new, 1)
+        self.memory.release(old, 1)
+        self.replace(hva, self.page_size, new, run.flags & ~WRITABLE)
+        listener.change_pte(hva, new)
+        listener.invalidate_range_end()
+
     def share(self, start: int, end: int) -> None:
         """fork() or KSM: the pages may only be read from here on, a write gets a copy."""
         self.split_at_edges(start, end)

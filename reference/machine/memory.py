@@ -149,6 +149,14 @@ class Memory:
             self.dirty[start:end] = clean
             self.host_dirty[start:end] = clean
 
+    def write_back(self, pfn: int, pages: int) -> None:
+        """Dirty lines reach memory without anybody asking: nothing that maintenance may rely on."""
+        start = max(pfn - FIRST_PFN, 0)
+        end = min(pfn - FIRST_PFN + pages, self.frames)
+        if start < end:
+            self.poc[start:end] = self.cached[start:end]
+            self.dirty[start:end] = bytes(end - start)
+
     def invalidate_icache(self, pa: int, size: int) -> None:
         """Instruction cache invalidation by address."""
         first = pa >> self.page_shift

@@ -71,6 +71,15 @@ class Tlb:
             if hint == 0 or level < hint:
                 self.tables[level].pop(key, None)
 
+    def invalidate_range(self, ipa: int, size: int) -> None:
+        """TLBI RIPAS2E1 without hint: every entry used to translate an address of the range goes."""
+        for level in range(MAX_LEVELS):
+            shift = self.shifts[level]
+            first, last = ipa >> shift, (ipa + size - 1) >> shift
+            for entries in (self.leaves[level], self.tables[level]):
+                for key in [key for key in entries if first <= key <= last]:
+                    del entries[key]
+
     def invalidate_all(self) -> None:
         """TLBI VMALLS12E1."""
         for level in range(MAX_LEVELS):

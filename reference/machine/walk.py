@@ -25,7 +25,10 @@ READ: Final = 0
 WRITE: Final = 1
 FETCH: Final = 2
 
-ACCESS_NAMES: Final = ("read", "write", "fetch")
+# A walk ahead of any access.
+SPECULATE: Final = 3
+
+ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk")
 
 
 class Regime:

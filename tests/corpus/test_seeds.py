@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.program import BACKINGS
-from fuzz.text import FORMS, load, parse, print_program
+from fuzz.operations import OPERATIONS
+from fuzz.program import BACKINGS, GRANULES
+from fuzz.text import load, parse, print_program
+from fuzz.validate import MANUAL
 
 from .files import SEEDS, comments, verdict
 
@@ -43,15 +45,18 @@ def test_an_ipa_seed_has_the_size_of_its_name(path: Path) -> None:
 def test_together_they_have_every_operation() -> None:
     programs = [load(path) for path in SEEDS]
     operations = {type(operation) for program in programs for operation in program.operations}
-    assert operations == {make for make, _ in FORMS[2:]}
+    assert operations == set(OPERATIONS)
 
 
 def test_together_they_have_every_backing_and_setting() -> None:
     programs = [load(path) for path in SEEDS]
     backings = {slot.backing for program in programs for slot in program.slots}
     assert backings == set(BACKINGS)
-    for feature in ("fwb", "dic", "ttl"):
+    for feature in ("fwb", "dic", "ttl", "range", "haf"):
         assert {getattr(program.vm, feature) for program in programs} == {False, True}, feature
     for setting in ("log", "ro"):
         assert {getattr(slot, setting) for program in programs for slot in program.slots} == {False, True}, setting
+    assert {program.vm.granule for program in programs} == set(GRANULES)
+    assert {program.vm.manual for program in programs} == set(MANUAL)
+    assert {program.vm.vms for program in programs} >= {1, 2}
     assert {32, 40, 48} <= {program.vm.ipa for program in programs}

@@ -7,18 +7,20 @@ from typing import get_args
 import pytest
 
 import candidate
-from fuzz.checkers.base import Checker
+from fuzz.checkers.base import GuestChecker
 from fuzz.executor import Executor
 from fuzz.generator import Generator
-from fuzz.program import BACKINGS, GuestAccess, Operation, Program, SlotRange, validate
+from fuzz.operations import GuestAccess, Operation, SlotRange
+from fuzz.program import BACKINGS, Program
 from fuzz.text import parse, print_program
+from fuzz.validate import validate
 from reference.machine.descriptor import KIND_NAMES, kind
 from reference.machine.walk import FAULT_NAMES, Walk
 
 PROGRAMS = 300
 
 
-class Reached(Checker):
+class Reached(GuestChecker):
     """Counts transitions of entries and faults of accesses."""
 
     counts: Counter[str]
@@ -44,10 +46,10 @@ def reached(programs: list[Program]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for program in programs:
         executor = Executor(candidate.get("original"), program)
-        watcher = Reached(executor.side)
+        watcher = Reached(executor.side.guests[0])
         watcher.counts = counts
-        executor.checkers.shadow.listen(watcher)
-        executor.checkers.on_translated.append(watcher)
+        executor.checkers.shadows[0].listen(watcher)
+        executor.checkers.on_translated[0].append(watcher)
         executor.create()
         for at in range(len(program.operations)):
             executor.step(at)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz import program as model
-from fuzz.program import GIB, KIB, MIB, Operation, Program, ProgramError, Slot, Vm
+from fuzz.operations import Operation
+from fuzz.program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm
 from fuzz.text import FORMS, MAX_FILE_SIZE, load, parse, print_program
 
 HEAD = "s2fuzz 1\nvm\n"

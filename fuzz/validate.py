@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which programs are legal: bounds, and statements that contradict each other."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .operations import (
+    ACCESS_KINDS,
+    HYP_PROTS,
+    PROTS,
+    ClearLog,
+    Evict,
+    GetLog,
+    GuestAccess,
+    GuestMove,
+    HostCollapse,
+    HostDiscard,
+    HostMerge,
+    HostMigrate,
+    HostShare,
+    HostSplit,
+    HostWrite,
+    HostWriteback,
+    HypMap,
+    OnCpu,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    SlotPlace,
+    SlotRange,
+    Speculate,
+    TableMap,
+    TablePlace,
+    TableRange,
+    TableRelax,
+)
+from .program import GIB, GRANULES, HUGE_PAGES, Program, ProgramError, Slot, Vm, backings, refusal, show_bytes
+
+IPA_BITS: Final = range(32, 49)
+CPUS: Final = range(1, 9)
+VMS: Final = range(1, 5)
+MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
+FAILS: Final = range(1, 100)
+MANUAL: Final = ("off", "on", "set")
+MAX_SLOTS: Final = 8
+MAX_SLOT_SIZE: Final = 2 * GIB
+MAX_OPERATIONS: Final = 10_000
+# The most that one direct call maps, in blocks of level 2: the memory cache
+# holds tables for no more.
+MAX_MAP_BLOCKS: Final = 8
+# Bits of a hypervisor address, and of the addresses it maps.
+HYP_BITS: Final = 48
+MAX_HYP_PAGES: Final = 4096
+
+_SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
+_NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
+
+_PAGED: Final = ("anon", "thp")
+# Operations that need memory of the host's own, and those that hugetlb pages do not take.
+_ON_RAM: Final = (HostWrite, HostWriteback, HostMigrate, HostDiscard, SetLog, GetLog, ClearLog)
+_ON_PAGED: Final = (HostCollapse, HostSplit, HostShare, HostMerge)
+
+
+def wanted_backings(op: type, granule: int) -> tuple[str, ...]:
+    """The backings of a slot on which a kind of operation makes sense."""
+    if op in _ON_PAGED:
+        return _PAGED
+    if op in _ON_RAM:
+        return (*_PAGED, *HUGE_PAGES[granule])
+    return backings(granule)
+
+
+def _within(what: str, value: int, bounds: range, show: Callable[[int], str]) -> None:
+    if value not in bounds:
+        if not bounds:
+            raise refusal(what + show(value), "nothing here")
+        steps = f" in steps of {show(bounds.step)}" if bounds.step > 1 else ""
+        raise refusal(what + show(value), f"{show(bounds[0])} to {show(bounds[-1])}{steps}")
+
+
+def _require(fine: object, wrong: str, *allowed: str) -> None:
+    if not fine:
+        raise refusal(wrong, ", ".join(allowed))
+
+
+def check_vm(vm: Vm) -> None:
+    """The part of `validate` that needs no slot; raises a `refusal`."""
+    _require(vm.granule in GRANULES, f"granule={show_bytes(vm.granule)}", *map(show_bytes, GRANULES))
+    _within("ipa=", vm.ipa, IPA_BITS, str)
+    _within("cpus=", vm.cpus, CPUS, str)
+    _within("vms=", vm.vms, VMS, str)
+    _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
+
+
+class State:
+    """The slots as the operations so far have left them."""
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+        self.slots: dict[str, Slot] = {}
+        # Guest address of each, now; those that exist; those that are logged.
+        self.ipa: dict[str, int] = {}
+        self.live: set[str] = set()
+        self.logged: set[str] = set()
+
+    def declare(self, slot: Slot) -> None:
+        """A slot statement; raises a `refusal`."""
+        name, vm = slot.name, self.vm
+        page = vm.granule
+        _require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
+        _require(_SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
+        _within("size=", slot.size, range(page, MAX_SLOT_SIZE + 1, page), show_bytes)
+        allowed = backings(vm.granule)
+        _require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
+        _within("offset=", slot.offset, range(0, GIB, page), show_bytes)
+        _within("vm=", slot.vm, range(vm.vms), str)
+        _require(name not in self.slots, f"second slot {name}", "every name once")
+        if slot.alias:
+            self.check_alias(slot)
+        self.slots[name] = slot
+        self.place(name, slot.ipa, "ipa=")
+        _require(not slot.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
+        self.live.add(name)
+        if slot.log:
+            self.logged.add(name)
+
+    def check_alias(self, slot: Slot) -> None:
+        """A slot that shares another's host memory must lie within it."""
+        other = self.slots.get(slot.alias)
+        if other is None:
+            raise refusal(f"alias={slot.alias[:40]!a}", ", ".join(self.slots) or "a slot further up")
+        _require(not other.alias, f"alias={slot.alias}, an alias itself", "a slot with memory of its own")
+        _require(slot.backing == other.backing, f"backing={slot.backing} and alias={slot.alias}", other.backing)
+        room = other.size - slot.size
+        allowed = f"offset and size within the {show_bytes(other.size)} of slot {other.name}"
+        _require(slot.offset <= room, f"slot {slot.name} ends behind slot {other.name}", allowed)
+
+    def place(self, name: str, ipa: int, what: str) -> None:
+        """A slot comes to lie at *ipa*: within the address space, apart from the others of its VM."""
+        slot = self.slots[name]
+        limit = 1 << self.vm.ipa
+        _within(what, ipa, range(0, limit, self.vm.granule), show_bytes)
+        end = ipa + slot.size
+        allowed = f"up to {show_bytes(limit)} with ipa={self.vm.ipa}"
+        _require(end <= limit, f"slot {name} ends at {show_bytes(end)}", allowed)
+        for other in self.live - {name}:
+            start = self.ipa[other]
+            apart = end <= start or start + self.slots[other].size <= ipa or self.slots[other].vm != slot.vm
+            _require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
+        self.ipa[name] = ipa
+
+    def check(self, op: Operation) -> None:
+        """One operation, which then counts as done; raises a `refusal`."""
+        vm = self.vm
+        if isinstance(op, HypMap):
+            _check_hyp(vm, op)
+            return
+        if isinstance(op, OnCpu):
+            _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
+            if isinstance(op, GuestMove):
+                _within("move ", op.to, range(vm.cpus), str)
+            if not isinstance(op, GuestAccess | Speculate | Evict):
+                return
+        name = op.slot
+        slot = self.slots.get(name)
+        if slot is None:
+            raise refusal(f"unknown slot {name[:40]!a}", ", ".join(self.slots))
+        wanted = wanted_backings(type(op), vm.granule)
+        _require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
+        if isinstance(op, OnCpu):
+            allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
+            _require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
+            self.check_byte(slot, op.offset)
+        if isinstance(op, GuestAccess):
+            _require(op.kind in ACCESS_KINDS, f"{op.kind[:40]!a}", *ACCESS_KINDS)
+            _check_fail(op.fail)
+        elif isinstance(op, SlotPlace):
+            self.check_pages(slot, op)
+        elif isinstance(op, TableRange | TablePlace):
+            self.check_table(slot, op)
+        elif isinstance(op, SetLog | GetLog | SlotDelete | SlotCreate | SlotMove):
+            self.check_slot(slot, op)
+
+    def check_byte(self, slot: Slot, offset: int) -> None:
+        _within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
+
+    def check_pages(self, slot: Slot, op: SlotPlace) -> None:
+        """What has a page, or a range of pages."""
+        name, page = slot.name, self.vm.granule
+        _within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
+        if isinstance(op, SlotRange):
+            _within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
+        if isinstance(op, ClearLog):
+            self.check_logged(name, "clear")
+            _require(self.vm.manual != "off", "log clear with manual=off", "manual=on, manual=set")
+            word = 64 * page
+            steps = f"multiples of {show_bytes(word)} (64 pages), or a size up to the end of the slot"
+            fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
+            _require(fine, f"log clear of {name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
+
+    def check_logged(self, name: str, verb: str) -> None:
+        _require(name in self.logged, f"log {name} is off here", f"{verb} after log {name} on")
+
+    def check_table(self, slot: Slot, op: TableRange | TablePlace) -> None:
+        """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
+        self.check_byte(slot, op.offset)
+        _require(slot.name in self.live, f"slot {slot.name} is deleted here", f"after slot {slot.name} create")
+        if isinstance(op, TableMap | TableRelax):
+            _require(op.prot in PROTS, f"{op.prot[:40]!a}", *PROTS)
+        if isinstance(op, TableRange):
+            # The page that holds the first byte counts from its start.
+            room = slot.size - op.offset // self.vm.granule * self.vm.granule
+            _within("size ", op.size, range(1, room + 1), show_bytes)
+        if isinstance(op, TableMap):
+            block = self.vm.granule * self.vm.granule // 8
+            _within("size ", op.size, range(1, MAX_MAP_BLOCKS * block + 1), show_bytes)
+            _check_fail(op.fail)
+
+    def check_slot(self, slot: Slot, op: SetLog | GetLog | SlotDelete | SlotCreate | SlotMove) -> None:
+        """What concerns a slot as a whole."""
+        name = slot.name
+        if isinstance(op, SlotCreate):
+            _require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
+            _require(not op.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
+            _check_fail(op.fail)
+            self.place(name, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
+            self.live.add(name)
+            (self.logged.add if op.log else self.logged.discard)(name)
+            return
+        _require(name in self.live, f"slot {name} is deleted here", f"after slot {name} create")
+        if isinstance(op, GetLog):
+            self.check_logged(name, "get")
+        elif isinstance(op, SetLog):
+            (self.logged.add if op.on else self.logged.discard)(name)
+        elif isinstance(op, SlotMove):
+            _check_fail(op.fail)
+            self.place(name, op.ipa, "move ")
+        else:
+            self.live.discard(name)
+            self.logged.discard(name)
+
+
+def _check_fail(fail: int | None) -> None:
+    if fail is not None:
+        _within("fail=", fail, FAILS, str)
+
+
+def _check_hyp(vm: Vm, op: HypMap) -> None:
+    limit = range(1 << HYP_BITS)
+    _within("va ", op.va, limit, show_bytes)
+    _within("pa ", op.pa, limit, show_bytes)
+    room = min((1 << HYP_BITS) - max(op.va, op.pa) - vm.granule, MAX_HYP_PAGES * vm.granule)
+    _within("size ", op.size, range(1, room + 1), show_bytes)
+    _require(op.prot in HYP_PROTS, f"{op.prot[:40]!a}", *HYP_PROTS)
+    _check_fail(op.fail)
+
+
+def validate(program: Program, file: str = "<program>", lines: Sequence[int] = ()) -> None:
+    """Check that all values are in bounds and nothing contradicts itself.
+
+    :param file: what an error names as the file
+    :param lines: the line of the vm, of each slot and of each operation; those
+        of the canonical text where absent
+    :raises ProgramError: the first thing that is wrong, in the order of lines
+    """
+    slots = program.slots
+    state = State(program.vm)
+    # Index of the statement being checked, the vm being the first.
+    at = 0
+    try:
+        check_vm(program.vm)
+        for slot in slots:
+            at += 1
+            state.declare(slot)
+        _require(slots, "no slot", f"1 to {MAX_SLOTS}, right after vm")
+        for operation in program.operations:
+            at += 1
+            _require(at <= len(slots) + MAX_OPERATIONS, "one operation too many", f"0 to {MAX_OPERATIONS}")
+            state.check(operation)
+    except ProgramError as error:
+        raise ProgramError(file, lines[at] if lines else at + 2, error.message) from None
