@@ -10,7 +10,7 @@ Results through pointers come back as tuples.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from .kernel import (
     ARM64_HAS_STAGE2_FWB,
@@ -122,13 +122,14 @@ class hyp_map_data:
 
 
 class stage2_map_data:
-    """``struct stage2_map_data``; *follow* is RFC v1 3/4's and unused before it."""
+    """``struct stage2_map_data``; *follow* is RFC v1 3/4's, *childp* v5.13's, unused by others."""
 
     def __init__(self, phys: int, mmu: kvm_s2_mmu, memcache: kvm_mmu_memory_cache | None) -> None:
         self.phys = phys
         self.attr = 0
         self.anchor = NULL
         self.follow = NULL
+        self.childp = NULL
         self.mmu = mmu
         self.memcache = memcache
 
@@ -148,6 +149,10 @@ class Pgtable:
 
     :param kernel: what the C file links against
     """
+
+    # Which entries of a stage-2 table hold a reference on its page: the valid
+    # ones, or (v5.13 on) all that are not zero.
+    COUNTS_NON_ZERO: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel) -> None:
         self.k = kernel

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""refcount: a stage-2 table page has one reference of its own and one for each valid entry."""
+"""refcount: a stage-2 table page has one reference of its own and one for each entry that counts.
+
+Which entries count is the version's: the valid ones, or all that are not zero.
+"""
 
 from ..guest import Guest
 from ..operations import Operation
@@ -45,11 +48,13 @@ class Refcount(GuestChecker):
         if not table.live:
             return
         count = self.kernel.counts[table.page]
-        if count != 1 + table.valid():
+        non_zero = self.side.pgtable.COUNTS_NON_ZERO
+        entries = table.non_zero if non_zero else table.valid()
+        if count != 1 + entries:
             self.report(
-                "too many references" if count > 1 + table.valid() else "too few references",
+                "too many references" if count > 1 + entries else "too few references",
                 table.level,
                 f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
-                f"and {table.valid()} valid entries",
+                f"and {entries} {'non-zero' if non_zero else 'valid'} entries",
                 frozenset([table.base]),
             )

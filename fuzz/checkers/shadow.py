@@ -25,7 +25,8 @@ class Table:
     :param base: guest address that entry 0 maps
 
     *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
-    the hardware reaches it from the root.
+    the hardware reaches it from the root; *non_zero*: how many of its entries
+    are not zero, valid or not.
     """
 
     def __init__(self, page: int, level: int, base: int, live: bool) -> None:
@@ -37,6 +38,7 @@ class Table:
         self.children: dict[int, Table] = {}
         # Valid entries that the architecture reserves.
         self.reserved: set[int] = set()
+        self.non_zero = 0
 
     def valid(self) -> int:
         """Number of valid entries."""
@@ -46,6 +48,7 @@ class Table:
         """This table and those below as they are now."""
         table = Table(self.page, self.level, self.base, self.live)
         table.leaves = dict(self.leaves)
+        table.non_zero = self.non_zero
         table.children = {index: child.copy() for index, child in self.children.items()}
         return table
 
@@ -142,6 +145,7 @@ class Shadow(GuestChecker):
         if table is None:
             return
         level = table.level
+        table.non_zero += (new != 0) - (old != 0)
         self.touched[page] = table
         ipa = table.base + (index << self.shifts[level])
         if old & 1:
@@ -186,6 +190,7 @@ class Shadow(GuestChecker):
         if not any(words) or child.level > 3:
             return
         for i, word in enumerate(words):
+            child.non_zero += word != 0
             if word & 1:
                 what = kind(word, child.level, self.granule)
                 if what == LEAF:
