@@ -24,7 +24,7 @@ def takes_away(old: int, new: int) -> bool:
 
 
 class Tlb(GuestChecker):
-    """Keeps the flushes that are owed: (level, address) -> the old entry."""
+    """Keeps the flushes that are owed: (level, address) -> the old entry, and the function that took it away."""
 
     name = "tlb"
 
@@ -32,9 +32,9 @@ class Tlb(GuestChecker):
         super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
-        self.leaves: dict[tuple[int, int], int] = {}
+        self.leaves: dict[tuple[int, int], tuple[int, str]] = {}
         # Tables; true where leaves below were reachable too.
-        self.tables: dict[tuple[int, int], tuple[int, bool]] = {}
+        self.tables: dict[tuple[int, int], tuple[int, bool, str]] = {}
         # Leaves whose access flag was cleared: CPUs may still have them.
         self.aged: dict[tuple[int, int], int] = {}
         self.reported: set[tuple[int, int]] = set()
@@ -43,17 +43,18 @@ class Tlb(GuestChecker):
         if not old & VALID_BIT:
             return
         key = (level, ipa)
+        function = self.kernel.walker or self.kernel.entry
         if kind(old, level, self.granule) == TABLE:
             detached = self.shadow.detached
             below = bool(detached) and detached[-1].base == ipa and detached[-1].has_leaves()
-            self.tables[key] = (old, below)
+            self.tables[key] = (old, below, function)
             return
         aged = self.aged.pop(key, 0)
         if aged and takes_away(aged, new):
-            self.leaves[key] = aged
+            self.leaves[key] = (aged, function)
         elif old & AF_BIT:
             if takes_away(old, new):
-                self.leaves[key] = old
+                self.leaves[key] = (old, function)
             elif not new & AF_BIT:
                 self.aged[key] = old
         elif aged:
@@ -82,9 +83,10 @@ class Tlb(GuestChecker):
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         if vmid != self.vmid:
             return
-        for owed in (self.leaves, self.aged):
-            for key in [key for key in owed if self.meets(key, ipa, size)]:
-                del owed[key]
+        for key in [key for key in self.leaves if self.meets(key, ipa, size)]:
+            del self.leaves[key]
+        for key in [key for key in self.aged if self.meets(key, ipa, size)]:
+            del self.aged[key]
         for key in [key for key in self.tables if self.meets(key, ipa, size)]:
             if not self.tables[key][1] or self.covers(key, ipa, size):
                 del self.tables[key]
@@ -101,18 +103,18 @@ class Tlb(GuestChecker):
 
     def owes_table(self, entry_address: int) -> str:
         """Why the table page at this physical address may still be in a walk cache; "" if not."""
-        for (level, ipa), (entry, _) in self.tables.items():
+        for (level, ipa), (entry, _, _) in self.tables.items():
             if entry & (1 << 48) - self.granule.page_size == entry_address:
                 return f"{self.text(entry, level)} at {ipa:#x}, level {level}, was not flushed"
         return ""
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        for key, entry in self.leaves.items():
-            self.judge(key, entry, "leaf")
-        for key, (entry, _) in self.tables.items():
-            self.judge(key, entry, "table")
+        for key, (entry, function) in self.leaves.items():
+            self.judge(key, entry, "leaf", function)
+        for key, (entry, _, function) in self.tables.items():
+            self.judge(key, entry, "table", function)
 
-    def judge(self, key: tuple[int, int], entry: int, what: str) -> None:
+    def judge(self, key: tuple[int, int], entry: int, what: str, function: str) -> None:
         """One flush still owed, unless the tables say the same again."""
         level, ipa = key
         if key in self.reported or (what == "leaf" and self.justified(level, ipa, entry)):
@@ -123,6 +125,7 @@ class Tlb(GuestChecker):
             level,
             f"{self.text(entry, level)} at {ipa:#x} was taken away and a CPU may still have it",
             frozenset([ipa]),
+            function=function,
         )
 
     def justified(self, level: int, ipa: int, entry: int) -> bool:

@@ -229,6 +229,14 @@ def test_a_known_bug_excuses_only_against_a_version_that_has_it() -> None:
     assert "regression translation: stage2_unmap_walker: still mapped after invalidation L3" in found.kinds()
 
 
+def test_a_flush_is_owed_by_the_function_that_took_the_entry_away() -> None:
+    """The write copies a page: one walker frees the table without a flush (B21), the next one maps again."""
+    text = "vm cpus=1 ttl=on fwb=on\nslot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
+    found = {v.signature for v in violations(ORIGINAL, text)}
+    assert "tlb: stage2_unmap_walker: table not flushed L2" in found
+    assert {signature.split(": ")[1] for signature in found} == {"stage2_unmap_walker"}
+
+
 class NeverYoungNorHuge(Mmu):
     """Differs in two ways at once."""
 
