@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from . import rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, v5_12_9
+from . import rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,22 @@ def _register_all(add: Callable[[str, type[Pgtable], type[Mmu], str], Candidate]
         "RFC v1 with what its review agreed on: D-clean, then I-invalidation in the helper; fill before the lock",
     )
     add(
+        "rfc-v2",
+        rfc_v2.PgtableRfcV2,
+        rfc_v2.MmuRfcV2,
+        "RFC v2 1-3/3 (10 Mar 2021): both kinds of cache maintenance move to the map handler; RFC v1 2-4/4 again",
+    )
+    add(
         "v5.12.9",
         v5_12_9.PgtableV5_12_9,
         v5_12_9.MmuV5_12_9,
         "the original with upstream fix 357ad203d45c: the walk rounds its cursor down (B05)",
+    )
+    add(
+        "v5.14",
+        v5_14.PgtableV5_14,
+        v5_14.MmuV5_14,
+        "stage 2 of pgtable.c as of v5.14, series v7 merged (25aa28691bb9); of mmu.c what v7 changes",
     )
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """corpus/regressions: what the review established, and what the original does wrong, stays found."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 import candidate
+from fuzz.known import known_bugs
 from fuzz.text import load
 
 from .files import REGRESSIONS, comments, expectations, verdict
@@ -22,6 +24,15 @@ def test_verdict(path: Path, name: str) -> None:
 @each_regression
 def test_expects_something_of_every_candidate(path: Path) -> None:
     assert set(expectations(path)) == set(candidate.names())
+
+
+@each_regression
+def test_known_bugs_name_those_that_cure_them(path: Path) -> None:
+    for name, found in expectations(path).items():
+        for kind, _, signature in (what.partition(" ") for what in found):
+            for bug in known_bugs():
+                if kind in ("common", "cured") and fnmatchcase(signature, bug.pattern):
+                    assert (name in bug.cured_by) == (kind == "cured"), f"{bug.id}: {name}"
 
 
 @each_regression

@@ -2,7 +2,9 @@
 """icache: what becomes executable was invalidated, and after its data side was cleaned."""
 
 import candidate
+from candidate.v5_14 import MmuV5_14, PgtableV5_14
 from reference.mmu import Mmu
+from reference.pgtable import Pgtable, stage2_attr_data
 
 from .case import Case, broken, each
 
@@ -15,6 +17,13 @@ class NeverInvalidate(Mmu):
 class InvalidateOnePage(Mmu):
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         super().invalidate_icache_guest_page(pfn, self.PAGE_SIZE)
+
+
+class RelaxWithoutInvalidation(PgtableV5_14):
+    """v7 without its hunk in the attribute walker."""
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        return Pgtable.stage2_attr_walker(self, addr, end, level, ptep, flag, arg)
 
 
 HEAD = "vm cpus=1\nslot a size=4K backing=anon\nhost write a+0 4K\n"
@@ -31,6 +40,13 @@ CASES = (
         "icache: stage2_attr_walker: executable, not invalidated L3",
         broken(mmu=NeverInvalidate),
         HEAD + "cpu0 read a+0\ncpu0 fetch a+0\n",
+    ),
+    Case(
+        "executable by relaxed permissions, where that is the walker's business",
+        "icache: stage2_attr_walker: executable, not invalidated L3",
+        broken(RelaxWithoutInvalidation, MmuV5_14),
+        HEAD + "cpu0 read a+0\ncpu0 fetch a+0\n",
+        candidate.get("v5.14"),
     ),
     Case(
         "only one page of a block",

@@ -70,7 +70,7 @@ def test_original_against_itself_is_only_common(seed: int) -> None:
         assert {finding.kind for finding in found} <= {COMMON}
 
 
-@pytest.mark.parametrize("name", ["rfc-v1-fixed", "v5.12.9"])
+@pytest.mark.parametrize("name", ["rfc-v1-fixed", "v5.12.9", "v5.14"])
 def test_what_only_cures_does_not_regress(name: str) -> None:
     for found in findings(candidate.get(name), 11, 2 * ENOUGH):
         assert {finding.kind for finding in found} <= {COMMON, CURED}
