@@ -7,9 +7,11 @@ Mail 20210208112250.163568-2-wangyanan55@huawei.com; pgtable.c becomes blob 2f4f
 
 from reference.kernel import E2BIG, EAGAIN
 from reference.mmu import Mmu
+from reference.mypyc import mypyc_attr
 from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, Pgtable, stage2_map_data
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_1(Pgtable):
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         old = self.mem[ptep]
@@ -39,6 +41,7 @@ class PgtableRfcV1_1(Pgtable):
         return 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1_1(Mmu):
     def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
         """The patch removes this function and both its calls."""

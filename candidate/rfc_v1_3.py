@@ -5,11 +5,13 @@
 Mails 20210208112250.163568-3-wangyanan55@huawei.com and -4-; pgtable.c becomes blob 308c36b9cd21.
 """
 
+from reference.mypyc import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from .rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_3(PgtableRfcV1_1):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         """2/4: break the table entry, flush everything, make the block."""
@@ -48,5 +50,6 @@ class PgtableRfcV1_3(PgtableRfcV1_1):
         return 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1_3(MmuRfcV1_1):
     """mmu.c is as after 1/4."""

@@ -9,6 +9,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, k
 from reference.kvm_main import KvmMain
 from reference.machine.address_space import Listener
 from reference.machine.walk import Regime
+from reference.mypyc import mypyc_attr
 from reference.vtcr import kvm_arm_setup_stage2
 
 from .program import Slot, Vm
@@ -48,6 +49,7 @@ def walked_range(addr: int, size: int, page: int) -> tuple[int, int]:
     return start, (start + size + page - 1) & -page
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Watcher:
     """Looks at the tables between the two halves of an invalidation."""
 

@@ -9,7 +9,10 @@ addresses and sizes are bytes, frames are page frame numbers.
 
 from typing import Final
 
+from .mypyc import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
     """Sees every event. The methods do nothing; override what you need."""
 

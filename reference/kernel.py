@@ -13,6 +13,7 @@ from .events import EVENT_NAMES, Observer
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
+from .mypyc import mypyc_attr
 
 ENOENT: Final = 2
 E2BIG: Final = 7
@@ -63,6 +64,7 @@ def overridden(observer: type[Observer]) -> list[str]:
     return names
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Kernel:
     """The kernel around the code under test, on one machine.
 

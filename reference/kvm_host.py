@@ -6,6 +6,7 @@ from typing import Final
 
 from .kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Vma
+from .mypyc import mypyc_attr
 from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK, kvm_pgtable
 
 KVM_MEM_LOG_DIRTY_PAGES: Final = 1 << 0
@@ -142,6 +143,7 @@ def memslot_is_readonly(slot: kvm_memory_slot) -> bool:
     return slot.flags & KVM_MEM_READONLY != 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class KvmHost:
     """What mmu.c calls of kvm_main.c, of the host's memory management and of fault injection.
 

@@ -14,8 +14,10 @@ from .kvm_host import (
 )
 from .machine.address_space import Listener
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
+from .mypyc import mypyc_attr
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class KvmMain(Listener):
     """One VM's side of kvm_main.c; it listens to the host's address space.
 

@@ -49,6 +49,7 @@ from .kvm_host import (
     kvm_vcpu_trap_is_exec_fault,
     kvm_vcpu_trap_is_iabt,
 )
+from .mypyc import mypyc_attr
 from .pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -71,6 +72,7 @@ CONT_PTE_SHIFT: Final = {12: 16, 14: 21, 16: 21}
 CONT_PMD_SHIFT: Final = {12: 25, 14: 30, 16: 34}
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Mmu:
     """The functions of mmu.c; a candidate overrides those its patch changes.
 

@@ -23,6 +23,7 @@ from .kernel import (
     kvm_mmu_memory_cache,
     kvm_s2_mmu,
 )
+from .mypyc import mypyc_attr
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
 
@@ -48,7 +49,8 @@ KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W: Final = 1 << 7
 KVM_PTE_LEAF_ATTR_LO_S2_SH_IS: Final = 3
 KVM_PTE_LEAF_ATTR_LO_S2_AF: Final = 1 << 10
 
-KVM_PTE_LEAF_ATTR_HI: Final = (1 << 64) - (1 << 51)
+# Bits 63:51; entries are signed, so that -1 has all of them.
+KVM_PTE_LEAF_ATTR_HI: Final = -(1 << 51)
 
 KVM_PTE_LEAF_ATTR_HI_S1_XN: Final = 1 << 54
 
@@ -94,6 +96,7 @@ class kvm_pgtable:
         self.mmu = kvm_s2_mmu(0)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class kvm_pgtable_walker:
     """``struct kvm_pgtable_walker``: callback, its argument, when it is called."""
 
@@ -144,6 +147,7 @@ class stage2_attr_data:
         self.level = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pgtable:
     """The functions of pgtable.c; a candidate overrides those its patch changes.
 

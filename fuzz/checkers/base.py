@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a checker is, and what it reports."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from reference.events import Observer
 from reference.machine.descriptor import describe
 from reference.machine.walk import Walk
+from reference.mypyc import mypyc_attr
 
 from ..guest import Guest
 from ..operations import Operation
@@ -76,6 +77,7 @@ class Violation:
         return f"{self.checker}: {self.function}: {self.what}{level}"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Checker(Observer):
     """Watches one side and judges it alone.
 
@@ -83,7 +85,7 @@ class Checker(Observer):
     as `changed`; what CPUs do as `translated`; operations as `begin` and `quiet`.
     """
 
-    name = "checker"
+    name: ClassVar[str] = "checker"
 
     def __init__(self, side: Side) -> None:
         self.side = side
@@ -131,6 +133,7 @@ class Checker(Observer):
 VM_SHIFT: Final = 52
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GuestChecker(Checker):
     """Judges one VM; places are guest addresses of that VM.
 

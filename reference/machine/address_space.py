@@ -7,6 +7,8 @@ called as the host kernel does; who listens is a `Listener`.
 
 from typing import Final
 
+from ..mypyc import mypyc_attr
+
 WRITABLE: Final = 1 << 0
 THP: Final = 1 << 1
 DEVICE: Final = 1 << 2
@@ -39,6 +41,7 @@ class Run:
         self.flags = flags
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Listener:
     """Who is told of changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
 
@@ -58,6 +61,7 @@ class Listener:
         """The host's own tables changed."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class AddressSpace:
     """Areas and backing of one host process.
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What kernel code can ask of the hardware: TLB and cache maintenance."""
 
+from ..mypyc import mypyc_attr
 from .arena import Arena
 from .granule import Granule
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Hardware:
     """Table memory, and maintenance that finds nothing to maintain.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Drives the ports of mmu.c and pgtable.c with the operations of a golden VM sequence."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from candidate import Candidate
@@ -63,6 +64,18 @@ ISS: Final = {
 }
 
 
+class InterruptedHost(KvmHost):
+    """Calls *meanwhile* between the look-up of a frame and its use."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
+        result = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return result
+
+
 class VmReplay:
     """One golden VM sequence and one candidate.
 
@@ -88,7 +101,7 @@ class VmReplay:
                 )
             )
         self.back(sequence["backing"])
-        self.host = KvmHost(self.kernel, self.mm)
+        self.host = InterruptedHost(self.kernel, self.mm)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu: Mmu = version.mmu(self.host, self.pgtable)
         self.vm = kvm(int(sequence["vtcr"], 16), self.pgtable.VTCR_EL2_TGRAN_SL0_BASE)
@@ -276,13 +289,10 @@ class VmReplay:
         vcpu.fault_ipa = ipa
         vcpu.hfar = 0xFFFF800010000000 + ipa % 4096
         vcpu.skipped_instruction = False
-        lookup = self.host.gfn_to_pfn_prot
         if first and "topup_gets" in op:
             self.kernel.topup_gets = op["topup_gets"]
-        if first and op.get("invalidation_during_lookup"):
-            self.host.gfn_to_pfn_prot = self.interrupted(lookup)  # type: ignore[method-assign]
+        self.host.meanwhile = self.invalidate if first and op.get("invalidation_during_lookup") else None
         ret = self.mmu.kvm_handle_guest_abort(vcpu)
-        self.host.gfn_to_pfn_prot = lookup  # type: ignore[method-assign]
         self.kernel.topup_gets = -1
         got = {
             "walk": reported,
@@ -301,14 +311,9 @@ class VmReplay:
             self.kernel.locks.clear()
         return got
 
-    def interrupted(self, lookup: Any) -> Any:
-        def gfn_to_pfn_prot(vm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
-            result: tuple[int, bool] = lookup(vm, gfn, write_fault)
-            self.main.invalidate_range_start(0, self.kernel.granule.page_size, True)
-            self.main.invalidate_range_end()
-            return result
-
-        return gfn_to_pfn_prot
+    def invalidate(self) -> None:
+        self.main.invalidate_range_start(0, self.kernel.granule.page_size, True)
+        self.main.invalidate_range_end()
 
     def leaves(self) -> list[list[Any]]:
         """[ipa, level, descriptor] of every leaf, as the hardware would find them."""

@@ -7,7 +7,7 @@ import candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
 from fuzz.differential import Differential
 from fuzz.text import parse
-from reference.kernel import kvm_s2_mmu
+from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -151,10 +151,9 @@ def test_a_vm_that_cannot_be_made_runs_nothing() -> None:
 
 class KeepsTheCache(Mmu):
     def kvm_phys_addr_ioremap(self, kvm: kvm, guest_ipa: int, pa: int, size: int, writable: bool) -> int:
-        free, self.k.kvm_mmu_free_memory_cache = self.k.kvm_mmu_free_memory_cache, lambda mc: None  # type: ignore[method-assign]
-        ret = super().kvm_phys_addr_ioremap(kvm, guest_ipa, pa, size, writable)
-        self.k.kvm_mmu_free_memory_cache = free  # type: ignore[method-assign]
-        return ret
+        # A second cache, filled and forgotten.
+        self.k.kvm_mmu_topup_memory_cache(kvm_mmu_memory_cache(), self.kvm_mmu_cache_min_pages(kvm))
+        return super().kvm_phys_addr_ioremap(kvm, guest_ipa, pa, size, writable)
 
 
 def test_a_memory_cache_that_nobody_gives_back() -> None:
@@ -178,11 +177,12 @@ def test_an_invalidation_that_unmaps_nothing() -> None:
 class UnmapsUnderAnotherName(Pgtable):
     """Lacks the clean, and calls its walker something else."""
 
+    def stage2_flush_dcache(self, addr: int, size: int) -> None:
+        if self.k.walker != "stage2_teardown_walker":
+            super().stage2_flush_dcache(addr, size)
+
     def stage2_teardown_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
-        clean, self.stage2_flush_dcache = self.stage2_flush_dcache, lambda addr, size: None  # type: ignore[method-assign]
-        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
-        self.stage2_flush_dcache = clean  # type: ignore[method-assign]
-        return ret
+        return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
 
     def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
         flags = KVM_PGTABLE_WALK_LEAF | KVM_PGTABLE_WALK_TABLE_POST
@@ -210,11 +210,11 @@ class TablesFromTheAllocator(Pgtable):
     """Takes tables with GFP_KERNEL while the mmu lock is held."""
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        alloc = self.k.kvm_mmu_memory_cache_alloc
-        self.k.kvm_mmu_memory_cache_alloc = lambda mc: self.k.get_zeroed_page()  # type: ignore[method-assign]
-        ret = super().stage2_map_walk_leaf(addr, end, level, ptep, data)
-        self.k.kvm_mmu_memory_cache_alloc = alloc  # type: ignore[method-assign]
-        return ret
+        if data.anchor != NULL or self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        self.kvm_set_table_pte(ptep, self.k.get_zeroed_page())
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return 0
 
 
 def test_an_allocation_that_may_sleep_under_the_lock() -> None:

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the compiler wants to be told, without needing it to run.
+
+mypy and mypyc see the names of mypy_extensions; plain Python gets stand-ins
+that change nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64, mypyc_attr
+else:
+    # A native integer where it is compiled: what does not fit in 64 bits raises.
+    i64 = int
+
+    def mypyc_attr(**_):
+        """``@mypyc_attr(allow_interpreted_subclasses=True)``: plain Python may override the methods."""
+        return lambda decorated: decorated
+
+
+__all__ = ["i64", "mypyc_attr"]
