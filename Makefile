@@ -13,15 +13,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Made anew whenever what is installed may have changed.
 BASE := $(VENV)/.stamp
 TEST := $(VENV)/.stamp-test
+BUILD := $(VENV)/.stamp-build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv fuzz test check bench clean
+.PHONY: help venv build compiled fuzz test check bench clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
 	@echo "make test    run all tests"
 	@echo "make check   ruff and mypy --strict"
 	@echo "make bench   measure speed and memory"
+	@echo "make build   compile what is hot, for speed (fuzz and bench try it too)"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV) and caches; findings stay"
 
@@ -34,10 +36,22 @@ $(TEST): $(BASE)
 	$(PIP) install --editable '.[test]'
 	@touch $@
 
+$(BUILD): $(BASE)
+	$(PIP) install --editable '.[build]'
+	@touch $@
+
 venv: $(BASE)
 
+build: $(BUILD)
+	$(BIN)/s2fuzz build
+
+# As build, where it can be done. Where not, `s2fuzz build` says why, and everything runs as plain Python.
+compiled: $(BASE)
+	@if command -v $${CC:-cc} >/dev/null; then $(MAKE) --silent $(BUILD) >/dev/null 2>&1; fi; \
+	$(BIN)/s2fuzz build || true
+
 # 0 and 1 are both results: only bad usage (2) and mistakes of s2fuzz (3) fail.
-fuzz: $(BASE)
+fuzz: compiled
 	@status=0; \
 	$(BIN)/s2fuzz fuzz --candidate $(CANDIDATE) --seconds $(DURATION) --seed $(SEED) --out $(OUT) || status=$$?; \
 	case $$status in \
@@ -47,14 +61,16 @@ fuzz: $(BASE)
 	*) exit $$status;; \
 	esac
 
-test: $(TEST)
-	$(BIN)/python -m pytest
+# Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
+test: $(TEST) compiled
+	S2FUZZ_PURE=1 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/golden tests/good_bad tests/corpus tests/unit/test_native.py
 
 check: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 
-bench: $(BASE)
+bench: compiled
 	$(BIN)/s2fuzz bench
 
 clean:

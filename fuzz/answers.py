@@ -19,6 +19,8 @@ the operation, -1 at creation, ``operation``: its text, ``known``), ``consequenc
 null), ``file`` (or null), ``text``;
 ``trouble`` (why files were not written, or null).
 
+``build``: ``message``, one line on what was done.
+
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``.
 """

@@ -50,6 +50,12 @@ _BENCH: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
 memory grows.
 """
+_BUILD: Final = """\
+Compile the ports, the machine and the checkers with mypyc into build/native/.
+From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
+environment asks for plain Python. Needs a C compiler, Python's headers and
+mypy (pip install 's2fuzz[build]'). Results are the same in both forms.
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -121,6 +127,9 @@ def parser() -> Parser:
 
     bench = command("bench", "measure speed and memory", _BENCH)
     bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
+
+    build = command("build", "compile what is hot, for speed", _BUILD)
+    build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
     return top
 
 

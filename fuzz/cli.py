@@ -29,7 +29,7 @@ def dispatch(arguments: Namespace) -> int:
     check_packages()
     import candidate
 
-    from . import bench, commands
+    from . import bench, build, commands
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -40,10 +40,11 @@ def dispatch(arguments: Namespace) -> int:
         "run": commands.run,
         "fuzz": commands.fuzz,
         "bench": commands.benchmark,
+        "build": build.command,
     }[arguments.command]
     try:
         return command(arguments)
-    except (commands.BadInputError, candidate.UnknownCandidate) as error:
+    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate) as error:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT

@@ -17,6 +17,7 @@ import candidate
 
 from . import answers, bench, report
 from .differential import DIVERGENCE, REGRESSION
+from .distribution import form, remark
 from .engine import Engine, Summary
 from .program import Program, ProgramError
 from .runs import Run, chosen, run_all
@@ -37,6 +38,14 @@ class BadInputError(Exception):
 def complain(message: str) -> None:
     """One line on stderr."""
     print(f"s2fuzz: {message}", file=sys.stderr)
+
+
+def say_form(arguments: argparse.Namespace) -> None:
+    """Tell people in which form this runs, where it takes its time, and anybody why it is not compiled."""
+    if arguments.command != "run" and not arguments.json:
+        complain(form())
+    if remark():
+        complain(remark())
 
 
 def dump(answer: dict[str, Any]) -> None:
@@ -61,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     reference = candidate.get(arguments.reference)
     candidates = chosen(arguments.candidate, reference)
     runs: list[Run] = []
-    for each in run_all(read_programs(arguments.program), reference, candidates, arguments.trace):
+    programs = read_programs(arguments.program)
+    say_form(arguments)
+    for each in run_all(programs, reference, candidates, arguments.trace):
         runs.append(each)
         if not arguments.json:
             print(report.run_text(each))
@@ -103,6 +114,7 @@ def fuzz(arguments: argparse.Namespace) -> int:
     reference = candidate.get(arguments.reference)
     patched = candidate.get(arguments.candidate)
     out = make_out(arguments.out)
+    say_form(arguments)
     engine = Engine(reference, patched, arguments.seed, out)
     watched = sys.stderr.isatty() and not arguments.json
     summary = engine.run(arguments.seconds, arguments.programs, progress() if watched else None)
@@ -156,6 +168,7 @@ def make_out(name: str) -> Path:
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """``s2fuzz bench``"""
+    say_form(arguments)
     result = bench.measure(arguments.programs)
     if arguments.json:
         dump({**answers.head(), **result})

@@ -3,6 +3,7 @@
 
 import os
 import platform
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,16 @@ class ForeignPackageError(Exception):
 
 def form() -> str:
     """How the code under test and the checkers run."""
-    return f"interpreted, {platform.python_implementation()} {platform.python_version()}"
+    native = sys.modules.get("reference.native")
+    mypyc = native.CHOICE.mypyc if native is not None else ""
+    how = f"compiled (mypyc {mypyc})" if mypyc else "interpreted"
+    return f"{how}, {platform.python_implementation()} {platform.python_version()}"
+
+
+def remark() -> str:
+    """One line on a compiled build that is there and not used as a whole; "" if there is nothing to say."""
+    native = sys.modules.get("reference.native")
+    return native.CHOICE.remark if native is not None else ""
 
 
 def debugging() -> bool:
