@@ -9,10 +9,13 @@ Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 ``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
 ``error``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
 the operation, -1 at creation, ``operation``: its text, ``known``), ``consequences``
-(``side``, ``signature``, ``reason``, ``at``), ``error`` and ``trace`` (text or null).
+(``side``, ``signature``, ``reason``, ``at``), ``costs`` (``reference`` and
+``candidate``, each with the fields of `fuzz.cost.Costs`, and ``complete``: both
+sides ran to the end; or null), ``error`` and ``trace`` (text or null).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
+``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``);
 ``findings`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``known``, and of the smallest of those
 ``program`` (its number, from 1), ``operations``, ``operation`` (where it shows, or
@@ -25,6 +28,7 @@ null), ``file`` (or null), ``text``;
 ``id``, ``reason``, ``link``.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import candidate
@@ -75,6 +79,7 @@ def fuzz_answer(summary: Summary) -> Json:
         "programs_per_second": per_second(summary.programs, summary.seconds),
         "operations_per_second": per_second(summary.operations, summary.seconds),
         "interrupted": summary.interrupted,
+        "costs": asdict(summary.costs),
         "findings": [_found(found) for found in summary.findings],
         "crashes": [_found(found) for found in summary.crashes],
         "trouble": summary.trouble or None,
@@ -105,6 +110,7 @@ def _run(run: Run) -> Json:
         "verdict": run.word,
         "findings": findings,
         "consequences": consequences,
+        "costs": asdict(run.verdict.costs) if run.verdict and run.verdict.costs else None,
         "error": run.error or None,
         "trace": run.trace,
     }

@@ -116,6 +116,8 @@ def parser() -> Parser:
     run.set_defaults(candidate="all")
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
 
+    run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
+
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
     _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
     limit = fuzz.add_mutually_exclusive_group()

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     for each in run_all(programs, reference, candidates, arguments.trace):
         runs.append(each)
         if not arguments.json:
-            print(report.run_text(each))
+            print(report.run_text(each, arguments.cost))
     if arguments.json:
         dump(answers.run_answer(runs))
     elif len(runs) > 1:

@@ -10,6 +10,7 @@ from reference.machine.granule import Granule
 
 from .checkers import Checkers, Outcome, Violation
 from .checkers.shadow import Table
+from .cost import Comparison, Cost
 from .executor import Executor
 from .known import known_bug
 from .operations import fail_of
@@ -46,11 +47,13 @@ class Finding:
 class Verdict:
     """The findings of one program, and what followed from them.
 
-    *consequences*: violations after the first of a side, without weight
+    *consequences*: violations after the first of a side, without weight;
+    *costs*: of both sides, None where they were not measured
     """
 
     findings: list[Finding] = field(default_factory=list)
     consequences: list[tuple[str, Violation]] = field(default_factory=list)
+    costs: Comparison | None = None
 
     @property
     def failed(self) -> bool:
@@ -157,16 +160,19 @@ class Differential:
 
     :param reference: the version that counts as the original
     :param candidate: the version under test
+    :param measure: whether verdicts have `Verdict.costs`; may be changed between runs
     """
 
-    def __init__(self, reference: Candidate, candidate: Candidate) -> None:
+    def __init__(self, reference: Candidate, candidate: Candidate, measure: bool = False) -> None:
         self.reference = reference
         self.candidate = candidate
+        self.measure = measure
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
         left = Executor(self.reference, program)
         right = Executor(self.candidate, program)
+        costs = (Cost(left), Cost(right)) if self.measure else None
         found = (left.create(), right.create())
         differences: dict[str, Finding] = {}
         self.compare(left, right, -1, None, differences)
@@ -178,9 +184,13 @@ class Differential:
             b, more = right.step(at)
             found[1].extend(more)
             self.compare(left, right, at, (a, b), differences)
+        crashed = left.dead or right.dead
         found[0].extend(left.destroy())
         found[1].extend(right.destroy())
-        return self.judge(found[0], found[1], list(differences.values()))
+        verdict = self.judge(found[0], found[1], list(differences.values()))
+        if costs is not None:
+            verdict.costs = Comparison(costs[0].totals(), costs[1].totals(), not crashed)
+        return verdict
 
     def compare(
         self,

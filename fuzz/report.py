@@ -3,14 +3,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Final
 
 import candidate
 
 from .answers import per_second
+from .cost import Comparison, Total
 from .differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from .engine import Summary
 from .findings import Found, known_text
+from .program import show_bytes
 from .runs import CLEAN, ERROR, Run
 from .sidebyside import headings
 
@@ -19,6 +22,31 @@ MEANINGS: Final = {
     DIVERGENCE: "the two differ, and no rule says which one is wrong",
     COMMON: "the original is wrong too",
     CURED: "only the original is wrong",
+}
+# The fields of `fuzz.cost.Costs`, as they are called here.
+COSTS: Final = {
+    "events": "events",
+    "tables_walked": "tables walked",
+    "entries_visited": "table entries visited",
+    "stores": "stores to entries",
+    "table_pages": "table pages allocated",
+    "flushes_ipa": "flushes by IPA, no hint",
+    "flushes_ipa_hint": "flushes by IPA, with hint",
+    "flushes_range": "flushes by range",
+    "flushes_vmid": "flushes by VMID",
+    "bytes_cleaned": "D-cache cleaned",
+    "bytes_invalidated": "I-cache invalidated",
+    "icache_flushes": "I-cache invalidated whole",
+    "faults_translation": "translation faults",
+    "faults_access_flag": "access flag faults",
+    "faults_permission": "permission faults",
+    "pages_logged": "pages marked dirty",
+    "windows": "entries broken and made",
+    "window_events": "  events while invalid",
+    "longest_window": "    the most for one",
+    "window_entries": "  entries visited then",
+    "longest_window_entries": "    the most for one",
+    "window_cleaned": "  D-cache cleaned then",
 }
 _INDENT: Final = " " * 12
 
@@ -46,8 +74,8 @@ def list_text() -> str:
     return "\n".join(lines)
 
 
-def run_text(run: Run) -> str:
-    """The verdict on one program and candidate."""
+def run_text(run: Run, cost: bool = False) -> str:
+    """The verdict on one program and candidate; with *cost*, what each side cost."""
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
@@ -63,9 +91,30 @@ def run_text(run: Run) -> str:
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
         lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
+    costs = run.verdict.costs if run.verdict else None
+    if cost and costs is not None:
+        until = "" if costs.complete else ", until a side crashed or ran away"
+        lines += ["", *cost_lines("cost" + until, costs, (run.reference, run.candidate))]
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
     return "\n".join(lines) + "\n"
+
+
+def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) -> Iterator[str]:
+    """A table: both sides and the difference; what neither has is left out."""
+    left, right = asdict(costs.reference), asdict(costs.candidate)
+    rows = [(title, *names, "difference")]
+    for field, label in COSTS.items():
+        one, other = left[field], right[field]
+        if one or other:
+            show = show_bytes if field.startswith("bytes_") or field.endswith("_cleaned") else str
+            change = other - one
+            sign = "+" if change > 0 else "-"
+            rows.append((label, show(one), show(other), sign + show(abs(change)) if change else "="))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield f"{row[0]:<{widths[0]}}  {cells}"
 
 
 def run_summary(runs: list[Run]) -> str:
@@ -93,6 +142,9 @@ def fuzz_text(summary: Summary) -> str:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts)})"]
+    if summary.costs.programs:
+        title = f"cost of {summary.costs.programs} of {plural(summary.programs, 'program')}"
+        lines += ["", *cost_lines(title, summary.costs, (summary.reference, summary.candidate))]
     if summary.crashes:
         lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
         for found in summary.crashes:

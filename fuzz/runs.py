@@ -73,7 +73,7 @@ def run_all(
         for patched in candidates:
             run = Run(file, program, reference.name, patched.name)
             try:
-                run.verdict = Differential(reference, patched).run(program)
+                run.verdict = Differential(reference, patched, measure=True).run(program)
                 if trace:
                     names = (reference.name, patched.name)
                     run.trace = render(record(program, reference, patched), names, run.verdict.findings)

@@ -92,6 +92,8 @@ class Kernel:
         self.entry = ""
         self.cause = ""
         self.walker = ""
+        # Cost: entries that the software walker visited, of tables whose walk is over.
+        self.visited = 0
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
         self.on_store: list[Observer] = self.on["store"]
         self.on_get: list[Observer] = self.on["get"]

@@ -308,14 +308,19 @@ class Pgtable:
             return -EINVAL
 
         self.k.walk_table(pgtable, level)
-        for idx in range(self.kvm_pgtable_idx(data, level), self.PTRS_PER_PTE):
+        first = self.kvm_pgtable_idx(data, level)
+        behind = self.PTRS_PER_PTE
+        for idx in range(first, behind):
             if data.addr >= data.end:
+                behind = idx
                 break
 
             ret = self.__kvm_pgtable_visit__(data, pgtable + idx, level)
             if ret:
+                behind = idx + 1
                 break
 
+        self.k.visited += behind - first
         return ret
 
     def _kvm_pgtable_walk(self, data: kvm_pgtable_walk_data) -> int:

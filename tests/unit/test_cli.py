@@ -211,11 +211,14 @@ def test_run_json(call: Call) -> None:
     assert found.keys() == {"s2fuzz", "form", "results"}
     (run,) = found["results"]
     assert run.keys() == {
-        "program", "reference", "candidate", "verdict", "findings", "consequences", "error", "trace"
+        "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace"
     }  # fmt: skip
     assert (run["program"], run["reference"], run["candidate"]) == ("p.s2", "original", "rfc-v1")
     assert run["verdict"] == "regression"
     assert run["error"] is None
+    assert run["costs"]["complete"]
+    assert run["costs"]["reference"]["bytes_cleaned"] == (2 << 20) + 4096
+    assert run["costs"]["candidate"]["bytes_cleaned"] == 4096
     assert "differ first" in run["trace"]
     finding = next(each for each in run["findings"] if each["signature"].startswith(SIGNATURE))
     assert finding.keys() == {"class", "signature", "reason", "at", "operation", "known"}
@@ -227,6 +230,15 @@ def test_run_json_explains_known_bugs(call: Call) -> None:
     found = answer(call("run", write(KNOWN_X1), "--candidate", "rfc-v1-3", "--json"))
     known = [finding["known"] for finding in found["results"][0]["findings"]]
     assert any(each and each.keys() == {"id", "reason", "link"} and each["id"] == "X1" for each in known)
+
+
+def test_run_cost(call: Call) -> None:
+    name = write(MISSING_CLEAN)
+    assert "cost " not in call("run", name, "--candidate", "rfc-v1")[1]
+    code, out, _ = call("run", name, "--candidate", "rfc-v1", "--cost")
+    assert code == 1
+    assert "\ncost                     original  rfc-v1  difference\n" in out
+    assert "\nD-cache cleaned             2052K      4K         -2M\n" in out
 
 
 def test_run_trace(call: Call) -> None:
@@ -242,10 +254,13 @@ def test_fuzz_json(call: Call) -> None:
     found = answer(result)
     assert found.keys() == {
         "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds",
-        "programs_per_second", "operations_per_second", "interrupted", "findings", "crashes", "trouble",
+        "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
     }  # fmt: skip
     assert (found["programs"], found["seed"], found["interrupted"], found["trouble"]) == (8, 3, False, None)
     assert found["crashes"] == []
+    assert found["costs"].keys() == {"programs", "reference", "candidate"}
+    assert found["costs"]["programs"] == 2
+    assert found["costs"]["reference"]["events"] > 0
     for finding in found["findings"]:
         assert finding.keys() == {
             "class", "signature", "reason", "count", "known", "program", "operations", "operation", "file", "text"
@@ -260,6 +275,7 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     assert (code, err) == (1, f"s2fuzz: {form()}\n")
     assert "8 programs and " in out
     assert " operations/s\n" in out
+    assert "\ncost of 2 of 8 programs " in out
     files = sorted(path.name for path in Path("kept").iterdir())
     assert files
     assert all(out.count(name) == 1 for name in files)

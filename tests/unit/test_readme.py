@@ -28,10 +28,16 @@ def transcript(command: str) -> str:
     return "\n".join(shown).strip()
 
 
-def test_the_session(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "name", "code"),
+    [("", "dcache-logging-route", 1), ("--cost ", "put-page-not-missing", 0)],
+)
+def test_the_session(
+    options: str, name: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
-    command = "s2fuzz run --candidate rfc-v1-3 corpus/regressions/dcache-logging-route.s2"
-    assert cli.main(command.split()[1:]) == 1
+    command = f"s2fuzz run {options}--candidate rfc-v1-3 corpus/regressions/{name}.s2"
+    assert cli.main(command.split()[1:]) == code
     assert capsys.readouterr().out.strip() == transcript(command)
 
 
