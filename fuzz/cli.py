@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .arguments import DEFAULT_SECONDS, parser
-from .distribution import ForeignPackageError, check_packages, debugging
+from .distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
 
 BAD_INPUT: Final = 2
 OUR_MISTAKE: Final = 3
@@ -25,8 +25,10 @@ def dispatch(arguments: Namespace) -> int:
 
     :returns: the exit code
     :raises ForeignPackageError: a package of ours is another's
+    :raises BrokenCandidateError: a candidate cannot be imported
     """
     check_packages()
+    check_candidates()
     import candidate
 
     from . import bench, build, commands
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = dispatch(parser().parse_args(argv))
         sys.stdout.flush()
-    except ForeignPackageError as error:
+    except (ForeignPackageError, BrokenCandidateError) as error:
         print(f"s2fuzz: {error}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:

@@ -4,6 +4,8 @@
 import os
 import platform
 import sys
+import traceback
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,10 @@ PACKAGES: Final = ("reference", "candidate", "fuzz")
 
 class ForeignPackageError(Exception):
     """One of our packages is not the one that Python would import."""
+
+
+class BrokenCandidateError(Exception):
+    """A module of ``candidate/`` cannot be imported; one line that says where and why."""
 
 
 def form() -> str:
@@ -35,6 +41,11 @@ def debugging() -> bool:
     return os.environ.get("S2FUZZ_DEBUG") == "1"
 
 
+def home_folder() -> Path:
+    """Where the packages lie: the checkout."""
+    return Path(__file__).resolve().parent.parent
+
+
 def check_packages() -> None:
     """See that `PACKAGES` are found where this file lies; imports none of them.
 
@@ -42,7 +53,7 @@ def check_packages() -> None:
 
     :raises ForeignPackageError: one is missing or another's; one line that says where
     """
-    home = Path(__file__).resolve().parent.parent
+    home = home_folder()
     for name in PACKAGES:
         try:
             spec = find_spec(name)
@@ -54,3 +65,38 @@ def check_packages() -> None:
         if found != home / name / "__init__.py":
             where = spec.origin or "a folder without __init__.py"
             raise ForeignPackageError(f"package {name!r} is another one: {where}; allowed: the one in {home}")
+
+
+def check_candidates() -> None:
+    """Import `candidate`, which imports every version of the kernel code.
+
+    :raises BrokenCandidateError: one of them has a mistake
+    """
+    try:
+        import_module("candidate")
+    except Exception as error:
+        place = candidate_line(error)
+        if not place:
+            raise
+        if debugging():
+            traceback.print_exc()
+        wrong = " ".join(f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".split())
+        raise BrokenCandidateError(f"{place}: {wrong}; allowed: candidates that can be imported") from None
+
+
+def candidate_line(error: Exception) -> str:
+    """``candidate/<module>.py:<line>`` where an import failed; "" if the mistake is ours."""
+    home = home_folder()
+    frames = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno, "<module>"))
+    for name, line, function in reversed(frames):
+        file = Path(name).resolve()
+        # What the registry refuses is the mistake of whoever called it.
+        if file == home / "candidate" / "__init__.py" and function in ("register", "get"):
+            continue
+        if file.is_relative_to(home / "candidate"):
+            return f"{file.relative_to(home)}:{line or 1}"
+        if file.is_relative_to(home) and function == "<module>":
+            return ""
+    return ""

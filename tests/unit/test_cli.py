@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -394,3 +395,48 @@ def test_foreign_package(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "__init__.py").touch()
     result = process("list", path=tmp_path, cwd=tmp_path, stdout=subprocess.PIPE)
     refused((result.returncode, result.stdout, result.stderr), f"package {name!r} is another one", str(tmp_path))
+
+
+BROKEN_CANDIDATES = {
+    "syntax": ("import os\n\ndef f(:\n", "candidate/my_patch.py:3: SyntaxError: "),
+    "import": ("from reference.pgtable import no_such_name\n", "candidate/my_patch.py:1: ImportError: "),
+    "no_module": ("\nimport no_such_module\n", "candidate/my_patch.py:2: ModuleNotFoundError: "),
+    "exception": ("x = 1\ny = {}[x]\n", "candidate/my_patch.py:2: KeyError: 1"),
+    "call": ("from candidate import get\n\nget('x')\n", "candidate/my_patch.py:3: UnknownCandidate: "),
+    "below": ("from fuzz.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
+    "not_utf8": ("x = '\xff'\n", "candidate/my_patch.py:1: SyntaxError: "),
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the packages, which a test may spoil."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("reference", "candidate", "fuzz"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", BROKEN_CANDIDATES)
+def test_a_candidate_that_cannot_be_imported(checkout: Path, name: str) -> None:
+    text, said = BROKEN_CANDIDATES[name]
+    (checkout / "candidate" / "my_patch.py").write_text(text, encoding="latin-1")
+    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write("\nfrom . import my_patch\n")
+    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    refused((result.returncode, result.stdout, result.stderr), said)
+
+
+def test_a_candidate_that_is_not_there(checkout: Path) -> None:
+    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write("\nfrom . import my_patch\n")
+    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    refused((result.returncode, result.stdout, result.stderr), "candidate/__init__.py:", "my_patch")
+
+
+def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> None:
+    with open(checkout / "reference" / "mmu.py", "a", encoding="utf-8") as file:
+        file.write("\ndef f(:\n")
+    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    assert result.returncode == 3
+    assert "a mistake of s2fuzz: SyntaxError" in result.stderr
