@@ -30,10 +30,12 @@ classes of findings:
 """
 _EXIT_CODES: Final = """\
 exit codes:
-  0  no regression and no divergence
-  1  some: the candidate is worse, or differs for no known reason
-  2  bad usage or input; one line on stderr says what is allowed
-  3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    0  no regression and no divergence
+    1  some: the candidate is worse, or differs for no known reason
+    2  bad usage or input; one line on stderr says what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  130  interrupted by Ctrl-C, whatever was found before; that is printed
+  141  whoever read the output has closed it
 """
 _RUN: Final = """\
 Run programs on the reference and on candidates, and say what that shows.
@@ -42,7 +44,8 @@ example: s2fuzz run findings/*.s2 --candidate rfc-v1 --trace
 """
 _FUZZ: Final = """\
 Judge random programs; report each finding once and keep the smallest program
-that shows it. Ctrl-C ends it early, with what was found so far.
+that shows it. Ctrl-C ends it early, with what was found so far
+(exit code 130).
 
 example: s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1
 """

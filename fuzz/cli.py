@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"s2fuzz: cannot write the answer: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        print("s2fuzz: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if debugging():

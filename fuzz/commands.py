@@ -2,7 +2,8 @@
 """The subcommands: from parsed arguments to output and exit code.
 
 Exit codes: `FINE` no regression and no divergence, `WORSE` some, `BAD_INPUT`
-bad usage or input, `OUR_MISTAKE` an exception in our own code.
+bad usage or input, `OUR_MISTAKE` an exception in our own code, `INTERRUPTED`
+Ctrl-C, whatever had been found by then.
 """
 
 import argparse
@@ -27,6 +28,7 @@ FINE: Final = 0
 WORSE: Final = 1
 BAD_INPUT: Final = 2
 OUR_MISTAKE: Final = 3
+INTERRUPTED: Final = 130
 
 _PROGRESS_EVERY: Final = 0.2
 
@@ -128,6 +130,8 @@ def fuzz(arguments: argparse.Namespace) -> int:
         complain(f"{summary.trouble}; not all programs could be written")
     for found in summary.crashes:
         complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
+    if summary.interrupted:
+        return INTERRUPTED
     if summary.crashes:
         return OUR_MISTAKE
     if summary.trouble:

@@ -112,8 +112,10 @@ class Cost(Checker):
         # Entries broken under the lock: index -> (events, entries visited, bytes cleaned) by then.
         self.broken: dict[int, tuple[int, int, int]] = {}
         self.kernel.observe(self)
-        executor.checkers.shadow.listen(self)
-        executor.checkers.on_translated.append(self)
+        for shadow in executor.checkers.shadows:
+            shadow.listen(self)
+        for told in executor.checkers.on_translated:
+            told.append(self)
 
     def totals(self) -> Costs:
         """The costs so far."""

@@ -135,8 +135,11 @@ def fuzz_text(summary: Summary) -> str:
     lines += [f"{rates[0]} programs/s, {rates[1]} operations/s", ""]
     for found in summary.findings:
         lines += found_lines(found, summary.seed)
-    if not summary.findings:
+    if not summary.programs:
+        lines.append("nothing was judged: interrupted before the first verdict")
+    elif not summary.findings:
         where = ", in the programs that could be judged" if summary.crashes else ""
+        where += f", in {plural(summary.programs, 'program')} before the interruption" if summary.interrupted else ""
         lines.append(f"nothing found: no rule was broken and the two did not differ{where}")
     else:
         counts = Counter(found.kind for found in summary.findings)

@@ -14,7 +14,7 @@ from reference.machine.walk import Regime
 
 from ..guest import Guest
 from ..operations import Operation
-from .base import GuestChecker
+from .base import Checker, GuestChecker
 
 
 class Table:
@@ -106,7 +106,7 @@ class Shadow(GuestChecker):
         self.entries = self.granule.entries
         self.by_page: dict[int, Table] = {}
         self.roots: list[Table] = []
-        self.listeners: list[GuestChecker] = []
+        self.listeners: list[Checker] = []
         # Tables that lost their last way from the root, or an entry, in this operation.
         self.touched: dict[int, Table] = {}
         # (level, address, descriptor) of leaves that left the live tables in
@@ -114,7 +114,7 @@ class Shadow(GuestChecker):
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
 
-    def listen(self, checker: GuestChecker) -> None:
+    def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
         self.listeners.append(checker)
 

@@ -363,9 +363,37 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Engine, "one", interrupt)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--seconds", "60")
-    assert code == 0
-    assert err == f"s2fuzz: {form()}\n"
-    assert "interrupted" in out
+    assert (code, err) == (130, f"s2fuzz: {form()}\n")
+    assert "0 programs and 0 operations judged" in out
+    assert "nothing was judged: interrupted before the first verdict" in out
+    assert "nothing found" not in out
+
+
+@pytest.mark.parametrize(("name", "said"), [("rfc-v1", "finding"), ("original", "nothing found")])
+def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    """The summary comes first; the exit code is the same, whatever was found."""
+    one = Engine.one
+
+    def interrupt(engine: Engine) -> None:
+        if engine.summary.programs == 3:
+            raise KeyboardInterrupt
+        one(engine)
+
+    monkeypatch.setattr(Engine, "one", interrupt)
+    code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "4")
+    assert (code, err) == (130, f"s2fuzz: {form()}\n")
+    assert "3 programs and " in out
+    assert ", interrupted\n" in out
+    assert said in out
+    assert ("in 3 programs before the interruption" in out) == (name == "original")
+
+
+def test_run_interrupted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Differential, program: Program) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Differential, "run", interrupt)
+    assert call("run", write(MISSING_CLEAN)) == (130, "", f"s2fuzz: {form()}\ns2fuzz: interrupted\n")
 
 
 def process(*arguments: str, path: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
