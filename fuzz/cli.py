@@ -5,6 +5,7 @@ What the commands need is imported after `check_packages` only: a foreign
 package of the same name would fail in strange ways.
 """
 
+import io
 import os
 import sys
 from argparse import Namespace
@@ -57,6 +58,19 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def parse(argv: Sequence[str] | None) -> Namespace:
+    """The arguments.
+
+    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
+    :raises OSError: their text cannot be written
+    """
+    try:
+        return parser().parse_args(argv)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, run.
 
@@ -64,8 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit code
     :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
     """
+    if sys.stderr is None:
+        # print() would write what is meant for it to stdout.
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        print("s2fuzz: cannot write the answer: stdout is closed", file=sys.stderr)
+        return BAD_INPUT
     try:
-        code = dispatch(parser().parse_args(argv))
+        code = dispatch(parse(argv))
         sys.stdout.flush()
     except (ForeignPackageError, BrokenCandidateError) as error:
         print(f"s2fuzz: {error}", file=sys.stderr)

@@ -414,7 +414,31 @@ def test_closed_pipe_is_silent(tmp_path: Path) -> None:
         result = process("list", cwd=tmp_path, stdout=writer)
     finally:
         os.close(writer)
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command line in which ``$S`` is s2fuzz, its output buffered as usual."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "S": f"{sys.executable} -m fuzz", "PYTHONUNBUFFERED": ""}
+    return subprocess.run(["sh", "-c", command], env=environment, cwd=cwd, text=True, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["list", "--help", "run p.s2", "bench --programs 1"])
+def test_closed_stdout_is_one_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "p.s2").write_text(MISSING_CLEAN)
+    result = shell(f"$S {command} >&-", tmp_path)
+    refused((result.returncode, result.stdout, result.stderr), "cannot write the answer: stdout is closed")
+
+
+@pytest.mark.parametrize("command", ["list", "--help"])
+def test_full_stdout_is_one_line(tmp_path: Path, command: str) -> None:
+    result = shell(f"$S {command} >/dev/full", tmp_path)
+    refused((result.returncode, result.stdout, result.stderr), "cannot write the answer: No space left on device")
+
+
+def test_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
+    result = shell("$S run nowhere.s2 2>&-", tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
 
 
 @pytest.mark.parametrize("name", ["reference", "candidate"])
