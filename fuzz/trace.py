@@ -73,7 +73,7 @@ class Trace(Checker):
         :param outcome: what the operation gave; None at creation and destruction
         """
         if outcome is not None:
-            value = errno_text(outcome.value) if isinstance(outcome.value, int) else str(outcome.value)
+            value = errno_text(outcome.value) if isinstance(outcome.value, int) else outcome.value_text()
             faults = f", faults: {outcome.faults}" if outcome.faults else ""
             unsure = "" if outcome.predictable else " (unpredictable)"
             text = f"result: {outcome.status} {value}{unsure}{faults}"

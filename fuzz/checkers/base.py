@@ -17,7 +17,7 @@ class Outcome:
     """What guest and user space saw of an operation.
 
     :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``oops``
-    :param value: version read, 1 for young, errno, a bitmap's pages: what the status goes with
+    :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
     :param faults: taken on the way; cost, not result
     :param predictable: whether the architecture says which version a load sees
     """
@@ -34,8 +34,31 @@ class Outcome:
             return False
         return self.value == other.value or not self.predictable or not other.predictable
 
+    def value_text(self) -> str:
+        """The value for people; a dirty log as ranges of pages of its slot."""
+        return dirty_text(self.value) if isinstance(self.value, list) else str(self.value)
+
     def __str__(self) -> str:
-        return f"{self.status} {self.value}"
+        return f"{self.status} {self.value_text()}"
+
+
+def dirty_text(words: list[int]) -> str:
+    """``dirty pages 0-3, 17``: the pages of a bitmap, 64 a word."""
+    bits = int.from_bytes(b"".join(word.to_bytes(8, "little") for word in words), "little")
+    ranges: list[str] = []
+    first = 0
+    while bits:
+        clear = (bits & -bits).bit_length() - 1
+        first += clear
+        bits >>= clear
+        pages = (~bits & (bits + 1)).bit_length() - 1
+        ranges.append(str(first) if pages == 1 else f"{first}-{first + pages - 1}")
+        first += pages
+        bits >>= pages
+    if not ranges:
+        return "no dirty page"
+    single = len(ranges) == 1 and "-" not in ranges[0]
+    return f"dirty page{'' if single else 's'} {', '.join(ranges)}"
 
 
 class Violation:

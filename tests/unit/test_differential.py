@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Classes, matching and cascade: what two lists of violations mean together."""
 
+import pytest
+
 import candidate
+from candidate import Candidate
 from fuzz.checkers import Outcome, Violation
 from fuzz.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
 from fuzz.known import known_bug, known_bugs
+from fuzz.sidebyside import record
+from fuzz.text import parse
+from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
 
 ORIGINAL = candidate.get("original")
 KNOWN = "lifetime: stage2_unmap_walker: freed before the flush"
@@ -118,3 +126,42 @@ def test_known_bugs_say_what_and_where() -> None:
     for bug in known_bugs():
         assert bug.reason.endswith(".")
         assert bug.pattern.count(": ") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "no dirty page"),
+        ([0, 0], "no dirty page"),
+        ([1 << 17], "dirty page 17"),
+        ([0xF], "dirty pages 0-3"),
+        ([0x2000F, 0], "dirty pages 0-3, 17"),
+        ([1 << 63, 1], "dirty pages 63-64"),
+        ([(1 << 64) - 1, (1 << 64) - 1], "dirty pages 0-127"),
+        ([0, 5], "dirty pages 64, 66"),
+    ],
+)
+def test_a_dirty_log_reads_as_pages(words: list[int], text: str) -> None:
+    assert str(Outcome("ok", words)) == f"ok {text}"
+
+
+class MarksMore(Mmu):
+    """Marks the slot's last page too."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        self.h.mark_page_dirty(vcpu.kvm, memslot.base_gfn + memslot.npages - 1)
+        return ret
+
+
+def test_a_difference_of_dirty_logs_names_pages() -> None:
+    text = "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\n" + "cpu0 write a+{}K\n" * 3 + "log a get\n"
+    program = parse(text.format(8, 12, 64))
+    patched = Candidate("marks-more", Pgtable, MarksMore, "")
+    original = candidate.get("original")
+    (finding,) = Differential(original, patched).run(program).findings
+    assert finding.reason == "original: ok dirty pages 2-3, 16; marks-more: ok dirty pages 2-3, 16, 511"
+    rows = [row for section in record(program, original, patched) for row in section.rows]
+    assert "result: ok dirty pages 2-3, 16" in [row.left.text for row in rows if row.left]
