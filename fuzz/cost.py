@@ -173,7 +173,7 @@ class Cost(Checker):
         else:
             self.costs.flushes_ipa += 1
 
-    def tlbi_range(self, vmid: int, ipa: int, size: int, level: int) -> None:
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         self.events += 1
         self.costs.flushes_range += 1
 

@@ -60,6 +60,7 @@ class Side(Listener):
         self.cpus = vm.cpus
         self.haf = vm.haf
         self.fwb = vm.fwb
+        self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         # The VM that kernel code runs for: for reports.
         self.active = self.guests[0]

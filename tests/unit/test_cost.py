@@ -161,7 +161,7 @@ def test_a_hint_counts_where_the_cpu_takes_hints(ttl: str, plain: int, hinted: i
 
 def test_flushes_by_range() -> None:
     cost = Cost(Executor(ORIGINAL, parse("s2fuzz 1\nvm\n" + SLOT)))
-    cost.tlbi_range(1, 0, 1 << 21, 0)
+    cost.tlbi_range(1, 0, 1 << 21)
     assert (cost.totals().flushes_range, cost.totals().events) == (1, 1)
 
 
