@@ -103,10 +103,12 @@ class Executor:
             self.dead = True
             return Outcome("stuck")
         except Exception as error:
-            if not from_kernel_code(error):
+            place = kernel_place(error)
+            if not place:
                 raise
             self.dead = True
-            return Outcome("oops", f"{type(error).__name__} in {innermost(error)}")
+            detail = " ".join(f"{type(error).__name__}: {error}, at {place}".split())
+            return Outcome("oops", f"{type(error).__name__} in {innermost(error)}", detail=detail)
 
     def run(self, op: Operation) -> Outcome:
         """One operation, by its kind."""
@@ -136,16 +138,16 @@ def innermost(error: BaseException) -> str:
     return name
 
 
-def from_kernel_code(error: BaseException) -> bool:
-    """Whether reference/ or candidate/ code crashed: it, or the machine below it, raised the exception.
+def kernel_place(error: BaseException) -> str:
+    """``file:line`` of the innermost reference/ or candidate/ code that an exception passed; "": no crash of it.
 
     What one of our observers raises while kernel code runs is our mistake.
     """
-    kernel = False
-    module = ""
     trace = error.__traceback__
+    place = module = ""
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")
-        kernel = kernel or module in ("reference.pgtable", "reference.mmu") or module.startswith("candidate.")
+        if module in ("reference.pgtable", "reference.mmu") or module.startswith("candidate."):
+            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
         trace = trace.tb_next
-    return kernel and not module.startswith("fuzz.")
+    return "" if module.startswith("fuzz.") else place

@@ -20,13 +20,17 @@ class Outcome:
     :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
     :param faults: taken on the way; cost, not result
     :param predictable: whether the architecture says which version a load sees
+    :param detail: of an oops, for people: the exception's message and where it was
     """
 
-    def __init__(self, status: str, value: object = 0, faults: int = 0, predictable: bool = True) -> None:
+    def __init__(
+        self, status: str, value: object = 0, faults: int = 0, predictable: bool = True, detail: str = ""
+    ) -> None:
         self.status = status
         self.value = value
         self.faults = faults
         self.predictable = predictable
+        self.detail = detail
 
     def same_as(self, other: "Outcome") -> bool:
         """Whether guest and user space cannot tell the two apart."""

@@ -38,7 +38,8 @@ class Contract(Checker):
         entry = self.kernel.entry
         if outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
             what = f"{outcome.status} {outcome.value}"
-            self.report(what, -1, f"the caller got {what}", function=entry)
+            reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
+            self.report(what, -1, reason, function=entry)
         if self.kernel.locks and outcome.status != "oops":
             held = ", ".join(self.kernel.locks)
             self.report("lock still held", -1, f"{held} held on return to the caller", taints=False, function=entry)

@@ -492,3 +492,42 @@ def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> N
     result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
     assert result.returncode == 3
     assert "a mistake of s2fuzz: SyntaxError" in result.stderr
+
+
+CRASHING = """\
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+
+class MmuMine(Mmu):
+    def kvm_mmu_cache_min_pages(self, kvm):
+        return {"pages": 1}["paegs"]
+
+
+class PgtableMine(Pgtable):
+    def kvm_block_mapping_supported(self, addr, end, phys, level):
+        return self.kvm_pte_follow(None) != 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("pgtable", "mmu", "signature", "reason"),
+    [
+        ("Pgtable", "MmuMine", "KeyError in kvm_mmu_cache_min_pages", "KeyError: 'paegs', at candidate/mine.py:7"),
+        ("PgtableMine", "Mmu", "TypeError in kvm_pte_to_phys", "'NoneType' and 'int', at reference/pgtable.py:"),
+    ],
+)
+def test_a_crash_of_the_candidate_says_what_and_where(
+    checkout: Path, pgtable: str, mmu: str, signature: str, reason: str
+) -> None:
+    """In the reason: the signature tells neither message nor line."""
+    (checkout / "candidate" / "mine.py").write_text(CRASHING)
+    (checkout / "p.s2").write_text(MISSING_CLEAN)
+    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write(f"\nfrom .mine import *\n\nregister('mine', {pgtable}, {mmu}, 'a test')\n")
+    result = process("run", "--candidate", "mine", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    at = lines.index(f"regression  contract: kvm_handle_guest_abort: oops {signature}")
+    assert lines[at + 1].strip().startswith("the code crashed: ")
+    assert reason in lines[at + 1]
