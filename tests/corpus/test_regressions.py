@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """corpus/regressions: what the review established, and what the original does wrong, stays found."""
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import candidate
 from fuzz.known import known_bugs
 from fuzz.text import load
 
-from .files import REGRESSIONS, comments, expectations, verdict
+from .files import CORPUS, REGRESSIONS, comments, expectations, verdict
 
 each_regression = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 
@@ -38,6 +39,12 @@ def test_known_bugs_name_those_that_cure_them(path: Path) -> None:
 @each_regression
 def test_says_what_it_shows(path: Path) -> None:
     assert not comments(path)[0].startswith("# expect")
+
+
+@each_regression
+def test_cites_only_documents_that_are_there(path: Path) -> None:
+    for name in re.findall(r"[\w/]+\.md", "\n".join(comments(path))):
+        assert (CORPUS.parent / name).exists(), name
 
 
 @pytest.mark.parametrize(
