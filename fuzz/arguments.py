@@ -24,8 +24,8 @@ _CLASSES: Final = """\
 classes of findings:
   regression  only the candidate breaks a rule
   divergence  guest or host can tell the two apart, no rule says which is wrong
-  common      the original breaks the rule too
-  cured       only the original breaks it
+  common      the reference breaks the rule too
+  cured       only the reference breaks it
 
 """
 _EXIT_CODES: Final = """\

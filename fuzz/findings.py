@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from candidate import names
+
 from .differential import CLASSES, COMMON, CURED
 from .known import known_bug
 from .program import Program
@@ -70,13 +72,19 @@ def file_name(kind: str, signature: str) -> str:
     return f"{kind}-{slug}-{digest}.s2"
 
 
-def known_text(kind: str, signature: str) -> str:
-    """What is known of a signature; "" if nothing is."""
+def called(reference: str) -> str:
+    """What a text calls the version that counts as the original."""
+    return "the original" if reference == names()[0] else reference
+
+
+def known_text(kind: str, signature: str, reference: str) -> str:
+    """What is known of a signature, seen against the version *reference*; "" if nothing is."""
     bug = known_bug(signature)
     if bug is None:
         return ""
     if kind not in (COMMON, CURED):
-        return f"same signature as known bug {bug.id} of the original, which did not show it here"
+        who = "which" if reference == names()[0] else reference
+        return f"same signature as known bug {bug.id} of the original, {who} did not show it here"
     link = f" (fixed upstream: {bug.link})" if bug.link else ""
     return f"known bug {bug.id} of the original: {bug.reason}{link}"
 
@@ -92,7 +100,7 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, name: str
         "signature": found.signature,
         "reason": found.reason,
         "at": found.where(),
-        "known": known_text(found.kind, found.signature),
+        "known": known_text(found.kind, found.signature, reference),
         "reference": reference,
         "candidate": candidate,
         "seed": f"{seed}, program {found.number}",

@@ -12,7 +12,7 @@ from .answers import per_second
 from .cost import Comparison, Total
 from .differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from .engine import Summary
-from .findings import Found, known_text
+from .findings import Found, called, known_text
 from .program import show_bytes
 from .runs import CLEAN, ERROR, Run
 from .sidebyside import headings
@@ -20,8 +20,8 @@ from .sidebyside import headings
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ, and no rule says which one is wrong",
-    COMMON: "the original is wrong too",
-    CURED: "only the original is wrong",
+    COMMON: "{reference} is wrong too",
+    CURED: "only {reference} is wrong",
 }
 # The fields of `fuzz.cost.Costs`, as they are called here.
 COSTS: Final = {
@@ -56,10 +56,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def legend(kinds: Iterable[str]) -> str:
-    """What those of the four classes mean that occur."""
+def legend(kinds: Iterable[str], reference: str) -> str:
+    """What those of the four classes mean that occur, against the version *reference*."""
     there = set(kinds)
-    return "; ".join(f"{kind}: {MEANINGS[kind]}" for kind in CLASSES if kind in there)
+    name = called(reference)
+    return "; ".join(f"{kind}: {MEANINGS[kind].format(reference=name)}" for kind in CLASSES if kind in there)
 
 
 def list_text() -> str:
@@ -86,7 +87,7 @@ def run_text(run: Run, cost: bool = False) -> str:
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
-        if known := known_text(finding.kind, finding.signature):
+        if known := known_text(finding.kind, finding.signature, run.reference):
             lines.append(f"{_INDENT}{known}")
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
@@ -121,7 +122,7 @@ def run_summary(runs: list[Run]) -> str:
     """How many verdicts of which class."""
     words = Counter(run.word for run in runs)
     counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR) if words[word]]
-    meaning = legend(words)
+    meaning = legend(words, runs[0].reference)
     return f"{plural(len(runs), 'verdict')}: {', '.join(counts)}" + (f"\n({meaning})" if meaning else "")
 
 
@@ -134,7 +135,7 @@ def fuzz_text(summary: Summary) -> str:
     lines[0] += f" {judged} in {summary.seconds:.1f} s{ended}"
     lines += [f"{rates[0]} programs/s, {rates[1]} operations/s", ""]
     for found in summary.findings:
-        lines += found_lines(found, summary.seed)
+        lines += found_lines(found, summary)
     if not summary.programs:
         lines.append("nothing was judged: interrupted before the first verdict")
     elif not summary.findings:
@@ -144,25 +145,25 @@ def fuzz_text(summary: Summary) -> str:
     else:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
-        lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts)})"]
+        lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
     if summary.costs.programs:
         title = f"cost of {summary.costs.programs} of {plural(summary.programs, 'program')}"
         lines += ["", *cost_lines(title, summary.costs, (summary.reference, summary.candidate))]
     if summary.crashes:
         lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
         for found in summary.crashes:
-            lines += found_lines(found, summary.seed)
+            lines += found_lines(found, summary)
     return "\n".join(lines) + "\n"
 
 
-def found_lines(found: Found, seed: int) -> Iterator[str]:
+def found_lines(found: Found, summary: Summary) -> Iterator[str]:
     """A finding: class, signature, reason, where it is kept."""
     yield f"{found.kind:<10}  {found.signature}"
     yield f"{_INDENT}{found.reason}"
-    kept = str(found.path) if found.path else f"program {found.number} of seed {seed}"
+    kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
     times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
     yield f"{_INDENT}{times}: {kept}"
-    if known := known_text(found.kind, found.signature):
+    if known := known_text(found.kind, found.signature, summary.reference):
         yield f"{_INDENT}{known}"
 
 

@@ -205,6 +205,18 @@ def test_run_all_leaves_the_reference_out(call: Call) -> None:
     assert [result["candidate"] for result in found["results"]] == [n for n in candidate.names() if n != "v5.12.9"]
 
 
+@pytest.mark.parametrize(("reference", "name"), [("original", "the original"), ("rfc-v1-3", "rfc-v1-3")])
+def test_the_legend_names_the_reference(call: Call, reference: str, name: str) -> None:
+    """The bug X1 both have; what is a regression of the one is cured by the other."""
+    patched = "rfc-v1-3" if reference == "original" else "original"
+    versions = ("--reference", reference, "--candidate", patched)
+    _, out, _ = call("run", write(MISSING_CLEAN, "one.s2"), write(KNOWN_X1, "two.s2"), *versions)
+    assert f"common: {name} is wrong too" in out
+    assert (f"cured: only {name} is wrong" in out) == (patched == "original")
+    assert ("the original is wrong" in out) == (reference == "original")
+    assert f"common: {name} is wrong too" in call("fuzz", *versions, "--programs", "30")[1]
+
+
 def test_run_json(call: Call) -> None:
     result = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1", "--json", "--trace")
     assert result[0] == 1

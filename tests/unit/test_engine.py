@@ -196,9 +196,10 @@ def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
 def test_known_bug_is_explained_only_where_the_original_shows_it() -> None:
     bug = known_bugs()[0]
     signature = bug.pattern.replace("*", "")
-    assert known_text("common", signature).startswith(f"known bug {bug.id} of the original: {bug.reason}")
-    assert "did not show it here" in known_text("regression", signature)
-    assert known_text("common", "dcache: nowhere: nothing") == ""
+    assert known_text("common", signature, "original").startswith(f"known bug {bug.id} of the original: {bug.reason}")
+    assert "of the original, which did not show it here" in known_text("regression", signature, "original")
+    assert "of the original, v5.12.9 did not show it here" in known_text("regression", signature, "v5.12.9")
+    assert known_text("common", "dcache: nowhere: nothing", "original") == ""
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
