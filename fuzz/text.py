@@ -78,9 +78,15 @@ def _read_place(word: str) -> tuple[str, int]:
     return slot, *_read_bytes(offset)
 
 
+def _read_name(word: str) -> tuple[str]:
+    if not word:
+        raise refusal("'' is no name", "the name of a slot")
+    return (word,)
+
+
 _read_bytes = _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal")
 _SIZE: Final = _Kind(_read_bytes, show_bytes)
-_NAME: Final = _Kind(lambda word: (word,), str)
+_NAME: Final = _Kind(_read_name, str)
 _KINDS: Final = {
     "cpuN": _Kind(lambda word: (int(word[3:]),), "cpu{}".format),
     "NAME": _NAME,
