@@ -18,7 +18,7 @@ sides ran to the end; or null), ``error`` and ``trace`` (text or null).
 ``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``);
 ``findings`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``known``, and of the smallest of those
-``program`` (its number, from 1), ``operations``, ``operation`` (where it shows, or
+``program`` (its number, from 1, or null: its file had it already), ``operations``, ``operation`` (where it shows, or
 null), ``file`` (or null), ``text``;
 ``trouble`` (why files were not written, or null).
 
@@ -123,7 +123,7 @@ def _found(found: Found) -> Json:
         "reason": found.reason,
         "count": found.count,
         "known": _known(found.signature),
-        "program": found.number,
+        "program": found.number or None,
         "operations": len(found.program.operations),
         "operation": found.where() or None,
         "file": str(found.path) if found.path else None,

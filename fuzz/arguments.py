@@ -40,7 +40,7 @@ exit codes:
 _RUN: Final = """\
 Run programs on the reference and on candidates, and say what that shows.
 
-example: s2fuzz run findings/*.s2 --candidate rfc-v1 --trace
+example: s2fuzz run findings/rfc-v1/*.s2 --candidate rfc-v1 --trace
 """
 _FUZZ: Final = """\
 Judge random programs; report each finding once and keep the smallest program
@@ -127,7 +127,7 @@ def parser() -> Parser:
     limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
     limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
     fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
-    out = "where the programs are kept; a file of the same finding is replaced (%(default)s)"
+    out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
     fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
 
     bench = command("bench", "measure speed and memory", _BENCH)

@@ -20,6 +20,7 @@ from . import answers, bench, report
 from .differential import DIVERGENCE, REGRESSION
 from .distribution import form, remark
 from .engine import Engine, Summary
+from .findings import folder_name
 from .program import Program, ProgramError
 from .runs import Run, chosen, run_all
 from .text import load
@@ -115,7 +116,7 @@ def fuzz(arguments: argparse.Namespace) -> int:
     """
     reference = candidate.get(arguments.reference)
     patched = candidate.get(arguments.candidate)
-    out = make_out(arguments.out)
+    out = make_out(arguments.out, folder_name(patched.name, reference.name))
     say_form(arguments)
     engine = Engine(reference, patched, arguments.seed, out)
     watched = sys.stderr.isatty() and not arguments.json
@@ -153,12 +154,13 @@ def progress() -> Callable[[Summary], None]:
     return show
 
 
-def make_out(name: str) -> Path:
+def make_out(name: str, folder: str) -> Path:
     """The output directory; it is seen now, not after an hour, that files can be written.
 
+    :param folder: in it, for this candidate
     :raises BadInputError: they cannot
     """
-    out = Path(name)
+    out = Path(name) / folder
     probe = out / ".s2fuzz-probe"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ from .findings import (
     write_atomically,
 )
 from .generator import Generator
-from .program import Program, Vm
+from .program import Program, ProgramError, Vm
+from .text import load
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
@@ -68,7 +69,7 @@ class Engine:
     :param reference: the version that counts as the original
     :param candidate: the version under test
     :param seed: from 0; the same seed makes the same programs
-    :param out: where the programs are written, an existing directory; None: nowhere
+    :param out: where the programs of this candidate are kept, an existing directory; None: nowhere
     """
 
     def __init__(self, reference: Candidate, candidate: Candidate, seed: int, out: Path | None = None) -> None:
@@ -134,20 +135,46 @@ class Engine:
     def note(self, found: Found) -> None:
         """Count a finding; keep its program if it is the smallest so far."""
         key = (found.kind, found.signature)
-        known = self.found.get(key)
-        if known is None:
-            self.found[key] = found
-        else:
+        seen = self.found.get(key)
+        known = seen or self.earlier(found)
+        best = found
+        if known is not None:
             found.count = known.count + 1
             found.path = known.path
             if found.size() >= known.size():
                 known.count = found.count
-                return
-            self.found[key] = found
-        self.save(found)
+                best = known
+        if best is seen:
+            return
+        self.found[key] = best
+        if best is found:
+            self.save(found)
         ordered = in_order(self.found.values())
         self.summary.findings = [each for each in ordered if each.kind != CRASH]
         self.summary.crashes = [each for each in ordered if each.kind == CRASH]
+
+    def earlier(self, found: Found) -> Found | None:
+        """The same finding as its file has it from an earlier session, if that is as small and still shows it."""
+        if self.out is None:
+            return None
+        path = self.out / file_name(found.kind, found.signature)
+        try:
+            program = load(path)
+        except ProgramError:
+            return None
+        if len(program.operations) > len(found.program.operations):
+            return None
+        shown: list[tuple[str, str, str, int]] = []
+        self.differential.measure = False
+        try:
+            verdict = self.differential.run(program)
+            shown = [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+        except Exception as error:
+            shown = [(CRASH, crash_signature(error), crash_reason(error), -1)]
+        for kind, signature, reason, at in shown:
+            if (kind, signature) == (found.kind, found.signature):
+                return Found(kind, signature, reason, program, 0, at, 0, path)
+        return None
 
     def save(self, found: Found) -> None:
         """Write the program of a finding, if there is a place for it."""

@@ -33,7 +33,7 @@ class Found:
     :param signature: together with the kind what tells it from others
     :param reason: one line for people, of that program
     :param program: the smallest: fewest operations, then shortest text
-    :param number: which program of the seed that is, from 1
+    :param number: which program of the seed that is, from 1; 0: one that its file had already
     :param at: index of the operation in it, as in `fuzz.differential.Finding`
     :param count: programs that showed it
     :param path: its file, once written
@@ -49,8 +49,8 @@ class Found:
     path: Path | None = None
 
     def size(self) -> tuple[int, int]:
-        """What the smallest program is smallest by."""
-        return len(self.program.operations), len(print_program(self.program))
+        """What the smallest program is smallest by; only fewer operations beat one that its file had already."""
+        return len(self.program.operations), len(print_program(self.program)) if self.number else 0
 
     def where(self) -> str:
         """The operation of the program at which it shows; "" for a crash."""
@@ -60,6 +60,12 @@ class Found:
 def in_order(findings: Iterable[Found]) -> list[Found]:
     """Sorted by weight of the class, then by signature."""
     return sorted(findings, key=lambda found: (_ORDER.index(found.kind), found.signature))
+
+
+def folder_name(candidate: str, reference: str) -> str:
+    """Where the findings of a candidate are kept, so that those of several do not mix."""
+    against = "" if reference == names()[0] else f"-against-{reference}"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".")
 
 
 def file_name(kind: str, signature: str) -> str:

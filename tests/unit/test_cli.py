@@ -289,7 +289,8 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     assert "8 programs and " in out
     assert " operations/s\n" in out
     assert "\ncost of 2 of 8 programs " in out
-    files = sorted(path.name for path in Path("kept").iterdir())
+    assert [path.name for path in Path("kept").iterdir()] == ["rfc-v1"]
+    files = sorted(str(path) for path in Path("kept").glob("*/*"))
     assert files
     assert all(out.count(name) == 1 for name in files)
 
@@ -336,7 +337,7 @@ def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: py
     assert code == 3
     assert "Mistakes of s2fuzz" in out
     assert "Traceback" not in err
-    (path,) = Path("kept").iterdir()
+    (path,) = Path("kept", "rfc-v1").iterdir()
     assert path.name.startswith("crash-KeyError")
     assert str(path) in err
     assert load(path).operations
@@ -366,7 +367,7 @@ def test_a_full_disk_keeps_the_findings_in_the_answer(call: Call, monkeypatch: p
     assert code == 2
     assert "regression  contract:" in out
     assert "No space left on device" in err
-    assert list(Path("kept").iterdir()) == []
+    assert list(Path("kept", "rfc-v1").iterdir()) == []
 
 
 def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

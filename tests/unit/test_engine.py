@@ -2,6 +2,7 @@
 """The random engine: repeatable, each finding once with its smallest program, nothing lost."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import candidate
 from fuzz.differential import CLASSES, Differential, Verdict
 from fuzz.engine import Engine, Summary
-from fuzz.findings import Found, file_name, known_text, write_atomically
+from fuzz.findings import Found, file_name, folder_name, known_text, write_atomically
 from fuzz.generator import Generator
 from fuzz.known import known_bugs
 from fuzz.program import Program
@@ -92,6 +93,60 @@ def test_files_say_what_they_show(kept: Summary) -> None:
         f"# reproduce: s2fuzz run --reference original --candidate rfc-v1 --trace {found.path.name}",
     ):
         assert line in text.splitlines()
+
+
+def rewritten(found: Found, operations: int) -> Program:
+    """The program in the file of a finding is now one of so many more operations, at its end."""
+    assert found.path is not None
+    last = found.program.operations[-1:]
+    program = replace(found.program, operations=found.program.operations + last * operations)
+    found.path.write_text("# by hand\n" + print_program(program))
+    return program
+
+
+def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
+    first = session(out=tmp_path, programs=40)
+    texts = {path: path.read_text() for path in tmp_path.iterdir()}
+    again = session(seed=1, out=tmp_path, programs=5)
+    assert again.findings
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == texts
+    smallest = {(found.kind, found.signature): found.program for found in first.findings}
+    for found in again.findings:
+        assert found.program == smallest[found.kind, found.signature]
+        assert found.path is not None
+        assert load(found.path) == found.program
+    counts = {(found.kind, found.signature): found.count for found in session(programs=5).findings}
+    assert {(found.kind, found.signature): found.count for found in again.findings} == counts
+
+
+def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> None:
+    for found in session(out=tmp_path).findings:
+        rewritten(found, 1)
+    for found in session(out=tmp_path).findings:
+        assert found.path is not None
+        assert load(found.path) == found.program
+        assert found.number
+
+
+def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
+    for found in session(out=tmp_path).findings:
+        rewritten(found, 0)
+    for found in session(out=tmp_path).findings:
+        assert found.path is not None
+        assert found.path.read_text().startswith("# by hand\n")
+        assert found.number == 0
+
+
+def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
+    """As when the candidate was changed meanwhile; so does what is no program."""
+    findings = session(out=tmp_path).findings
+    for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
+        assert found.path is not None
+        found.path.write_text(text)
+    for found in session(out=tmp_path).findings[:2]:
+        assert found.path is not None
+        assert load(found.path) == found.program
+        assert found.number
 
 
 def test_no_other_files_are_left(kept: Summary) -> None:
@@ -184,6 +239,12 @@ def test_file_names_tell_like_signatures_apart() -> None:
     names = {file_name("common", signature) for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)}
     assert len(names) == 5
     assert all(len(name) < 120 and "/" not in name and " " not in name for name in names)
+
+
+def test_a_folder_for_each_candidate() -> None:
+    assert folder_name("rfc-v1", "original") == "rfc-v1"
+    assert folder_name("rfc-v1", "v5.12.9") == "rfc-v1-against-v5.12.9"
+    assert folder_name("../a b", "original") == "-a-b"
 
 
 def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
