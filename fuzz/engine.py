@@ -183,7 +183,7 @@ class Engine:
         path = self.out / file_name(found.kind, found.signature)
         summary = self.summary
         try:
-            write_atomically(path, file_text(found, summary.reference, summary.candidate, summary.seed, path.name))
+            write_atomically(path, file_text(found, summary.reference, summary.candidate, summary.seed, path))
             found.path = path
         except OSError as error:
             summary.trouble = f"{path}: {error.strerror or error}"

@@ -14,6 +14,7 @@ from typing import Final
 from candidate import names
 
 from .differential import CLASSES, COMMON, CURED
+from .distribution import home_folder
 from .known import known_bug
 from .program import Program
 from .sidebyside import headings
@@ -95,12 +96,22 @@ def known_text(kind: str, signature: str, reference: str) -> str:
     return f"known bug {bug.id} of the original: {bug.reason}{link}"
 
 
-def file_text(found: Found, reference: str, candidate: str, seed: int, name: str) -> str:
+def reproduce(reference: str, candidate: str, path: Path) -> str:
+    """The command that shows a finding again, for a shell in the checkout.
+
+    :param path: of its file; if that lies in the checkout, the command has it relative
+    """
+    file, home = path.resolve(), home_folder()
+    name = str(file.relative_to(home) if file.is_relative_to(home) else file)
+    command = [".venv/bin/s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
+    return f"{shlex.join(command)}  # in the checkout of s2fuzz, after `make venv`"
+
+
+def file_text(found: Found, reference: str, candidate: str, seed: int, path: Path) -> str:
     """The program, under comments that say what it shows and how to see it.
 
-    :param name: of the file, for the command in it
+    :param path: of the file, for the command in it
     """
-    command = ["s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
     about = {
         "kind": found.kind,
         "signature": found.signature,
@@ -110,7 +121,7 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, name: str
         "reference": reference,
         "candidate": candidate,
         "seed": f"{seed}, program {found.number}",
-        "reproduce": shlex.join(command),
+        "reproduce": reproduce(reference, candidate, path),
     }
     comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
     return "\n".join(comments) + "\n" + print_program(found.program)

@@ -2,6 +2,8 @@
 """The random engine: repeatable, each finding once with its smallest program, nothing lost."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +12,13 @@ import pytest
 import candidate
 from fuzz.differential import CLASSES, Differential, Verdict
 from fuzz.engine import Engine, Summary
-from fuzz.findings import Found, file_name, folder_name, known_text, write_atomically
+from fuzz.findings import Found, file_name, folder_name, known_text, reproduce, write_atomically
 from fuzz.generator import Generator
 from fuzz.known import known_bugs
 from fuzz.program import Program
 from fuzz.text import load, parse, print_program
 
+ROOT = Path(__file__).parents[2]
 ORIGINAL = candidate.get("original")
 RFC_V1 = candidate.get("rfc-v1")
 PROGRAMS = 15
@@ -82,6 +85,7 @@ def test_files_say_what_they_show(kept: Summary) -> None:
     found = kept.findings[0]
     assert found.path is not None
     text = found.path.read_text()
+    command = ".venv/bin/s2fuzz run --reference original --candidate rfc-v1 --trace"
     for line in (
         f"# kind: {found.kind}",
         f"# signature: {found.signature}",
@@ -90,9 +94,25 @@ def test_files_say_what_they_show(kept: Summary) -> None:
         "# reference: original",
         "# candidate: rfc-v1",
         f"# seed: 1, program {found.number}",
-        f"# reproduce: s2fuzz run --reference original --candidate rfc-v1 --trace {found.path.name}",
+        f"# reproduce: {command} {found.path} # in the checkout of s2fuzz, after `make venv`",
     ):
         assert line in text.splitlines()
+
+
+def test_the_command_of_a_file_works_in_the_checkout(kept: Summary) -> None:
+    for found in kept.findings[:2]:
+        assert found.path is not None
+        (line,) = [line for line in found.path.read_text().splitlines() if line.startswith("# reproduce: ")]
+        command = line.removeprefix("# reproduce: ").replace(".venv/bin/s2fuzz", f"{sys.executable} -m fuzz", 1)
+        result = subprocess.run(["sh", "-c", command], cwd=ROOT, text=True, capture_output=True, check=False)
+        assert result.stderr == ""
+        assert f"{found.kind:<10}  {found.signature}" in result.stdout
+
+
+def test_a_file_in_the_checkout_is_named_relative_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = reproduce("original", "rfc-v1", ROOT / "findings" / "rfc-v1" / "a b.s2")
+    assert " --trace 'findings/rfc-v1/a b.s2'  # in the checkout" in command
 
 
 def rewritten(found: Found, operations: int) -> Program:
