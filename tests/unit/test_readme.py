@@ -41,6 +41,35 @@ def test_the_session(
     assert capsys.readouterr().out.strip() == transcript(command)
 
 
+def plain(text: str) -> list[str]:
+    """The lines, without what the clock says."""
+    text = re.sub(r"in [\d.]+ s$", "in # s", text.strip(), flags=re.MULTILINE)
+    return re.sub(r"[\d.]+ (programs|operations)/s", r"# \1/s", text).split("\n")
+
+
+def position(part: list[str], lines: list[str], start: int) -> int:
+    """Where *part* stands in *lines*, from *start* on; -1: nowhere."""
+    places = range(start, len(lines) - len(part) + 1)
+    return next((i for i in places if lines[i : i + len(part)] == part), -1)
+
+
+def test_the_fuzzing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every part of the transcript, between lines of "...", is there, in this order."""
+    monkeypatch.chdir(tmp_path)
+    command = "s2fuzz fuzz --candidate rfc-v1 --programs 300 --seed 1 --out findings"
+    assert cli.main(command.split()[1:]) == 1
+    lines = plain(capsys.readouterr().out)
+    parts = [part.strip("\n").split("\n") for part in "\n".join(plain(transcript(command))).split("\n...\n")]
+    assert len(parts) == 6
+    end = 0
+    for part in parts:
+        at = position(part, lines, end)
+        assert at >= 0, part
+        end = at + len(part)
+    assert position(parts[0], lines, 0) == 0
+    assert end == len(lines)
+
+
 def test_the_example_program_is_one() -> None:
     text = README.split("## Programs\n")[1].split("\n`vm`")[0]
     assert parse("\n".join(line[4:] for line in text.split("\n"))).slots[0].name == "a"
