@@ -16,6 +16,7 @@ from reference.kvm_host import (
     kvm_vcpu_trap_get_fault_level,
     kvm_vcpu_trap_is_exec_fault,
 )
+from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -26,10 +27,12 @@ from reference.pgtable import (
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1(PgtableRfcV1_3):
     """pgtable.c is as after 3/4."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1(MmuRfcV1_3):
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int

@@ -9,6 +9,7 @@ filled before the lock, as in the original. Mail 4d57390a-6113-957b-94b7-205a23a
 """
 
 from reference.kernel import E2BIG, EAGAIN
+from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
@@ -19,6 +20,7 @@ from reference.pgtable import (
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1Fixed(PgtableRfcV1_3):
     def stage2_pte_executable(self, pte: int) -> bool:
         return not pte & KVM_PTE_LEAF_ATTR_HI_S2_XN
@@ -80,6 +82,7 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
         return super().stage2_attr_walker(addr, end, level, ptep, flag, arg)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1Fixed(MmuRfcV1_3):
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         """Left to the page-table code."""

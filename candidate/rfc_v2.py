@@ -11,6 +11,7 @@ b40b1f1615c7.
 """
 
 from reference.kernel import E2BIG, EAGAIN, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
+from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
@@ -22,6 +23,7 @@ from .rfc_v1 import MmuRfcV1
 from .rfc_v1_3 import PgtableRfcV1_3
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV2(PgtableRfcV1_3):
     """1/3; what 2/3 changes is as after RFC v1 3/4."""
 
@@ -85,6 +87,7 @@ class PgtableRfcV2(PgtableRfcV1_3):
         return 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV2(MmuRfcV1):
     """`user_mem_abort` fills the memory cache as in RFC v1 4/4, and maintains no cache."""
 

@@ -3,6 +3,7 @@
 """v5.12.9: the walker rounds its cursor down before it steps past a leaf. Cures bug B05 of the original."""
 
 from reference.mmu import Mmu
+from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PGTABLE_WALK_TABLE_POST,
@@ -13,6 +14,7 @@ from reference.pgtable import (
 )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_12_9(Pgtable):
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
@@ -49,5 +51,6 @@ class PgtableV5_12_9(Pgtable):
         return ret
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuV5_12_9(Mmu):
     """The stage-2 part of mmu.c is the original's."""

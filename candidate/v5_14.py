@@ -22,6 +22,7 @@ frame ranges and device memory that is mapped by blocks when it is touched
 from typing import ClassVar
 
 from reference.kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE, kvm_s2_mmu
+from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_MAX_LEVELS,
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
@@ -34,6 +35,7 @@ from reference.pgtable import (
 from .v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_14(PgtableV5_12_9):
     COUNTS_NON_ZERO: ClassVar[bool] = True
 
@@ -225,6 +227,7 @@ class PgtableV5_14(PgtableV5_12_9):
         return 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuV5_14(MmuV5_12_9):
     """No cache maintenance where a fault or ``change_pte`` is handled: the map handler does it."""
 

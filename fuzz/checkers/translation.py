@@ -171,7 +171,8 @@ class Translation(GuestChecker):
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     if entry & WRITE_BIT:
                         what = "still writable after write-protection"
-                        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}", frozenset([ipa]))
+                        reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
+                        self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
         elif isinstance(op, TableUnmap | GuestReset | SlotDelete | SlotMove):
             # A reset with FWB leaves the tables as they are.
             if isinstance(op, GuestReset) and self.guest.fwb:
@@ -181,7 +182,8 @@ class Translation(GuestChecker):
                     if isinstance(op, SlotMove) and self.guest.layout_of(ipa) is not None:
                         continue
                     what = "still mapped after unmapping"
-                    self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}", frozenset([ipa]))
+                    reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
+                    self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_unmap")
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""

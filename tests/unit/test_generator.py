@@ -2,7 +2,6 @@
 """The generator makes valid programs and reaches what matters, counted."""
 
 from collections import Counter
-from typing import get_args
 
 import pytest
 
@@ -10,10 +9,10 @@ import candidate
 from fuzz.checkers.base import GuestChecker
 from fuzz.executor import Executor
 from fuzz.generator import Generator
-from fuzz.operations import GuestAccess, Operation, SlotRange
-from fuzz.program import BACKINGS, Program
+from fuzz.operations import OPERATIONS, GuestAccess, SlotRange
+from fuzz.program import BACKINGS, GRANULES, Program
 from fuzz.text import parse, print_program
-from fuzz.validate import validate
+from fuzz.validate import MANUAL, validate
 from reference.machine.descriptor import KIND_NAMES, kind
 from reference.machine.walk import FAULT_NAMES, Walk
 
@@ -70,14 +69,24 @@ def test_a_seed_says_it_all() -> None:
 
 def test_every_operation_backing_and_setting(programs: list[Program]) -> None:
     operations = Counter(type(op).__name__ for program in programs for op in program.operations)
-    assert set(operations) == {kind.__name__ for kind in get_args(Operation)}
-    assert min(operations.values()) >= 10, operations
+    assert set(operations) == {kind.__name__ for kind in OPERATIONS}
+    assert min(operations.values()) >= 5, operations
     backings = Counter(slot.backing for program in programs for slot in program.slots)
     assert set(backings) == set(BACKINGS)
-    for setting in ("fwb", "dic", "ttl"):
+    for setting in ("fwb", "dic", "ttl", "range", "haf"):
         assert {getattr(program.vm, setting) for program in programs} == {False, True}
     assert len({program.vm.ipa for program in programs}) >= 12
+    assert {program.vm.granule for program in programs} == set(GRANULES)
+    assert {program.vm.manual for program in programs} == set(MANUAL)
+    assert {program.vm.vms for program in programs} == {1, 2}
+    assert any(slot.alias for program in programs for slot in program.slots)
     assert any(isinstance(op, GuestAccess) and op.fail for program in programs for op in program.operations)
+
+
+@pytest.mark.parametrize("granule", GRANULES)
+def test_one_granule(granule: int) -> None:
+    generator = Generator(1, granule)
+    assert {generator.next().vm.granule for _ in range(20)} == {granule}
 
 
 def test_slots_that_lie_alike_and_skewed(programs: list[Program]) -> None:
