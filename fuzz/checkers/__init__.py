@@ -12,6 +12,7 @@ from .icache import Icache
 from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
+from .locking import Locking, TableLock
 from .progress import Progress, Runaway
 from .refcount import Refcount
 from .shadow import Shadow
@@ -30,12 +31,14 @@ class GuestCheckers:
         self.tlb = Tlb(guest, shadow)
         self.refcount = Refcount(guest, shadow)
         self.translation = Translation(guest, shadow)
+        self.table_lock = TableLock(guest, shadow)
         self.rest: list[GuestChecker] = [
             self.tlb,
             self.refcount,
             Dcache(guest, shadow),
             Icache(guest, shadow),
             self.translation,
+            self.table_lock,
         ]
         for checker in self.rest:
             if type(checker).changed is not Checker.changed:
@@ -58,6 +61,7 @@ class Checkers:
             *self.shadows,
             Progress(side),
             Contract(side),
+            Locking(side),
             *[each.isolation for each in self.guests],
             self.lifetime,
         ]
@@ -98,6 +102,8 @@ class Checkers:
     def destroying(self) -> None:
         """The tables are about to be destroyed."""
         self.lifetime.destroying = True
+        for each in self.guests:
+            each.table_lock.destroying = True
 
     def destroyed(self) -> None:
         for checker in self.all:

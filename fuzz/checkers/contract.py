@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no lock left held, no error that a correct caller would not get."""
+"""contract: no warning, no error that a correct caller would not get."""
 
 from ..operations import Operation, fail_of
 from .base import Checker, Outcome
+from .locking import WARNINGS
 
 
 class Contract(Checker):
     """Judges warnings when they come, results when the call returns.
 
-    A warning, a sleep under the lock or a lock that is dropped late harms no
-    table: what other checkers find later stands for itself.
+    A warning harms no table: what other checkers find later stands for itself.
     """
 
     name = "contract"
 
     def warn(self, label: str) -> None:
+        if label in WARNINGS:
+            # The locking checker's.
+            return
         if label.startswith("in "):
             what, function = "WARN", label[3:]
         else:
@@ -24,25 +27,12 @@ class Contract(Checker):
             )
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        if locked:
-            self.report(
-                "memory cache filled under mmu_lock",
-                -1,
-                f"kvm_mmu_topup_memory_cache({minimum}) may sleep and runs with the mmu lock held",
-                taints=False,
-                function="kvm_mmu_topup_memory_cache",
-            )
-
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         entry = self.kernel.entry
         if outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             self.report(what, -1, reason, function=entry)
-        if self.kernel.locks and outcome.status != "oops":
-            held = ", ".join(self.kernel.locks)
-            self.report("lock still held", -1, f"{held} held on return to the caller", taints=False, function=entry)
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Whether the program itself made an allocation fail."""

@@ -53,8 +53,6 @@ class Leak(Checker):
         if self.small or self.percpu_areas:
             what = f"{self.small} small and {self.percpu_areas} per-CPU allocations are not freed"
             self.report("allocations left", -1, what, function=end)
-        if self.kernel.locks:
-            self.report("lock still held", -1, f"{', '.join(self.kernel.locks)} held after destruction", function=end)
         pins = self.side.kvm_host.pins
         if pins:
             frames = ", ".join(f"{pfn:#x} ({count})" for pfn, count in sorted(pins.items()))

@@ -113,6 +113,8 @@ class Shadow(GuestChecker):
         # this operation, and the subtrees that did.
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
+        # While a store of the hardware's own is told of.
+        self.by_hardware = False
 
     def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
@@ -137,7 +139,9 @@ class Shadow(GuestChecker):
         self.detached.clear()
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.by_hardware = True
         self.store(ptep, old, new, False)
+        self.by_hardware = False
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.entries)

@@ -1,27 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no lock left held, no error that a correct caller would not get."""
+"""contract: no warning, no error that a correct caller would not get."""
 
-import candidate
 from reference.kernel import EINVAL
-from reference.kvm_host import kvm, kvm_vcpu
+from reference.kvm_host import kvm
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
 
 from .case import Case, broken, each
 from .switched import Split
-
-
-class KeepLock(Mmu):
-    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
-        super().handle_access_fault(vcpu, fault_ipa)
-        self.k.lock("mmu")
-
-
-class LockTwice(Mmu):
-    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
-        self.k.lock("mmu")
-        super().handle_access_fault(vcpu, fault_ipa)
-        self.k.unlock("mmu")
 
 
 class RefuseToSplit(Pgtable):
@@ -43,7 +29,6 @@ class BadPointer(Mmu):
 
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
-AGED = PAGE + "host age a+0 4K\ncpu0 read a+0\n"
 SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
 
 CASES = (
@@ -57,19 +42,6 @@ CASES = (
         "warning of the memory cache",
         "contract: kvm_mmu_memory_cache_alloc: WARN cache-empty",
         broken(mmu=NeverRefill),
-        PAGE,
-    ),
-    Case("lock still held", "contract: kvm_handle_guest_abort: lock still held", broken(mmu=KeepLock), AGED),
-    Case(
-        "lock taken twice",
-        "contract: kvm_handle_guest_abort: WARN lock-already-held",
-        broken(mmu=LockTwice),
-        AGED,
-    ),
-    Case(
-        "memory cache filled under the lock",
-        "contract: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lock",
-        candidate.get("rfc-v1"),
         PAGE,
     ),
     Case("error", "contract: kvm_handle_guest_abort: error -22", broken(RefuseToSplit), SPLIT),

@@ -206,23 +206,6 @@ def test_the_memory_type_must_be_the_one_that_forces_write_back() -> None:
     assert set(found) == {"translation: stage2_map_walker: normal frame not mapped write-back L3"}
 
 
-class TablesFromTheAllocator(Pgtable):
-    """Takes tables with GFP_KERNEL while the mmu lock is held."""
-
-    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        if data.anchor != NULL or self.kvm_block_mapping_supported(addr, end, data.phys, level):
-            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
-        self.kvm_set_table_pte(ptep, self.k.get_zeroed_page())
-        self.k.get_page(self.k.virt_to_page(ptep))
-        return 0
-
-
-def test_an_allocation_that_may_sleep_under_the_lock() -> None:
-    text = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 read a+0\n"
-    found = [v.signature for v in violations(broken(TablesFromTheAllocator), text)]
-    assert set(found) == {"contract: kvm_handle_guest_abort: WARN sleeping-call-under-lock"}
-
-
 def test_a_known_bug_excuses_only_against_a_version_that_has_it() -> None:
     text = "vm ttl=on cpus=1\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
     found = Differential(candidate.get("v5.12.9"), ORIGINAL).run(parse("s2fuzz 1\n" + text))

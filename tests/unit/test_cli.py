@@ -365,7 +365,7 @@ def test_a_full_disk_keeps_the_findings_in_the_answer(call: Call, monkeypatch: p
     monkeypatch.setattr(os, "replace", full)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
     assert code == 2
-    assert "regression  contract:" in out
+    assert "regression  locking:" in out
     assert "No space left on device" in err
     assert list(Path("kept", "rfc-v1").iterdir()) == []
 

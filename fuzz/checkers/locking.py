@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""locking: locks are balanced and nested rightly, nothing sleeps under the mmu lock, live tables change only under it.
+
+SRCU is the outermost (it keeps the slots that the others work on), then the
+mmap lock, then the mmu lock, a spin lock. An event names a lock by its kind:
+which VM's mmu lock it is does not show, and those of two VMs never nest.
+"""
+
+from typing import Final
+
+from reference.machine.walk import Walk
+
+from ..guest import Guest
+from ..operations import Operation
+from ..side import Side
+from .base import Checker, GuestChecker, Outcome
+from .shadow import Shadow
+
+# Warnings of the layer below that are about locks, and what they say.
+WARNINGS: Final = {
+    "sleeping-call-under-lock": "sleeping call under mmu_lock",
+    "lock-already-held": "mmu_lock taken twice",
+    "lock-not-held": "lock not held",
+}
+
+
+class Locking(Checker):
+    """Judges locks as they are taken and dropped, at each return, and calls that may sleep.
+
+    A lock too many or too few harms no table: what other checkers find later
+    stands for itself.
+    """
+
+    name = "locking"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        # Locks that were held on a return and told of in this operation.
+        self.told: list[str] = []
+        # SRCU was left with the mmu lock held; one that is never dropped is told of as such.
+        self.outlasts = False
+
+    def wrong(self, what: str, reason: str, function: str = "") -> None:
+        """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
+        self.report(what, -1, reason, taints=False, function=function or self.kernel.entry)
+
+    def begin(self, op: Operation | None) -> None:
+        self.told.clear()
+        self.outlasts = False
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        # The guest runs, so whatever the hypervisor did before has returned.
+        self.returned()
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if outcome.status != "oops":
+            self.returned()
+
+    def returned(self) -> None:
+        """The caller got control back."""
+        self.outlasts = False
+        if self.kernel.locks and self.kernel.locks != self.told:
+            self.told = self.kernel.locks[:]
+            self.wrong("lock still held", f"{', '.join(self.told)} held on return to the caller")
+
+    def destroyed(self) -> None:
+        if self.kernel.locks:
+            held = ", ".join(self.kernel.locks)
+            self.wrong("lock still held", f"{held} held after destruction", "kvm_free_stage2_pgd")
+
+    def warn(self, label: str) -> None:
+        if label in WARNINGS:
+            self.wrong(WARNINGS[label], f"{self.kernel.entry}: {label}, with {self.held()} held")
+
+    def held(self) -> str:
+        """The locks that are held, as text."""
+        return ", ".join(self.kernel.locks) or "nothing"
+
+    def lock(self, name: str) -> None:
+        if name == "srcu" and "mmu" in self.kernel.locks:
+            self.wrong("srcu entered under mmu_lock", "srcu_read_lock() with the mmu lock held: srcu is the outermost")
+
+    def unlock(self, name: str) -> None:
+        if name == "srcu":
+            self.outlasts = "mmu" in self.kernel.locks
+        elif name == "mmu" and self.outlasts:
+            self.outlasts = False
+            self.wrong("mmu_lock held beyond srcu", "srcu_read_unlock() came before the mmu lock was dropped")
+
+    def resched(self) -> None:
+        if "mmu" not in self.kernel.locks:
+            self.wrong("cond_resched_lock without mmu_lock", "cond_resched_lock() drops a lock that is not held")
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        if locked:
+            function = "kvm_mmu_topup_memory_cache"
+            reason = f"{function}({minimum}) may sleep and runs with the mmu lock held"
+            self.wrong("memory cache filled under mmu_lock", reason, function)
+
+    def sleeps(self, what: str, function: str) -> None:
+        """A function that may sleep was called."""
+        if "mmu" in self.kernel.locks:
+            self.wrong(f"{what} under mmu_lock", f"{function}() may sleep and runs with the mmu lock held", function)
+
+    def kzalloc(self, ok: bool) -> None:
+        self.sleeps("allocation", "kzalloc")
+
+    def percpu(self, ok: bool) -> None:
+        self.sleeps("allocation", "alloc_percpu")
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        self.sleeps("allocation", "alloc_pages_exact")
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.sleeps("frame looked up", "gfn_to_pfn_prot")
+        self.uses_slots("gfn_to_pfn_prot")
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.uses_slots("mark_page_dirty")
+
+    def uses_slots(self, function: str) -> None:
+        """A function that looks slots up was called, by a fault handler."""
+        if "srcu" not in self.kernel.locks:
+            self.wrong("slots used outside of srcu", f"{function}() uses slots that may go meanwhile", function)
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        if "mmap" not in self.kernel.locks:
+            self.wrong("without the mmap lock", f"find_vma({hva:#x}) with {self.held()} held", "find_vma")
+
+
+class TableLock(GuestChecker):
+    """Judges each store to an entry that the hardware can reach.
+
+    Nothing runs on tables that are being made or destroyed; the hardware sets
+    the access flag without asking.
+    """
+
+    name = "locking"
+
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.destroying = False
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if "mmu" in self.kernel.locks or self.shadow.by_hardware or self.guest.creating or self.destroying:
+            return
+        self.report(
+            "entry written without mmu_lock",
+            level,
+            f"{self.text(old, level)} -> {self.text(new, level)} at {ipa:#x}",
+            frozenset([ipa]),
+            taints=False,
+        )

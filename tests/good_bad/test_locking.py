@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""locking: balanced, rightly nested, no sleep under the mmu lock, no live entry written without it."""
+
+import candidate
+from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+
+from .case import Case, broken, each
+
+
+class KeepLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        super().handle_access_fault(vcpu, fault_ipa)
+        self.k.lock("mmu")
+
+
+class KeepMmap(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmap")
+        super().handle_access_fault(vcpu, fault_ipa)
+
+
+class KeepLockAtTheEnd(Mmu):
+    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
+        super().kvm_free_stage2_pgd(kvm)
+        self.k.lock("mmu")
+
+
+class LockTwice(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmu")
+        super().handle_access_fault(vcpu, fault_ipa)
+        self.k.unlock("mmu")
+
+
+class UnlockTwice(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        super().handle_access_fault(vcpu, fault_ipa)
+        self.k.unlock("mmu")
+
+
+class MmapUnderLock(Mmu):
+    """Takes the two locks in the wrong order."""
+
+    def stage2_unmap_vm(self, kvm: kvm) -> None:
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        self.k.lock("mmap")
+        for memslot in kvm.memslots:
+            self.stage2_unmap_memslot(kvm, memslot)
+        self.k.unlock("mmap")
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+
+class SrcuUnderLock(Mmu):
+    def stage2_flush_vm(self, kvm: kvm) -> None:
+        self.k.lock("mmu")
+        self.k.lock("srcu")
+        for memslot in kvm.memslots:
+            self.stage2_flush_memslot(kvm, memslot)
+        self.k.unlock("srcu")
+        self.k.unlock("mmu")
+
+
+class LeaveSrcuFirst(Mmu):
+    def stage2_flush_vm(self, kvm: kvm) -> None:
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        for memslot in kvm.memslots:
+            self.stage2_flush_memslot(kvm, memslot)
+        self.k.unlock("srcu")
+        self.k.unlock("mmu")
+
+
+class WithoutSrcu(Mmu):
+    def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
+        self.k.unlock("srcu")
+        ret = super()._abort_in_slot(vcpu, fault_ipa, is_iabt, fault_status)
+        self.k.lock("srcu")
+        return ret
+
+
+class AreasWithoutMmap(Mmu):
+    def stage2_unmap_vm(self, kvm: kvm) -> None:
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        for memslot in kvm.memslots:
+            self.stage2_unmap_memslot(kvm, memslot)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+
+class FlushWithoutLock(Mmu):
+    """The tables are not written, but the loop over the slots drops the lock now and then."""
+
+    def stage2_flush_vm(self, kvm: kvm) -> None:
+        self.k.lock("srcu")
+        for memslot in kvm.memslots:
+            self.stage2_flush_memslot(kvm, memslot)
+        self.k.unlock("srcu")
+
+
+class LookUpUnderLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmu")
+        pfn, _ = self.h.gfn_to_pfn_prot(vcpu.kvm, fault_ipa >> self.PAGE_SHIFT, False)
+        self.h.kvm_release_pfn_clean(pfn)
+        self.k.unlock("mmu")
+        super().handle_access_fault(vcpu, fault_ipa)
+
+
+class AllocateUnderLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmu")
+        self.k.kzalloc()
+        self.k.kfree()
+        self.k.unlock("mmu")
+        super().handle_access_fault(vcpu, fault_ipa)
+
+
+class TablesFromTheAllocator(Pgtable):
+    """Takes tables with GFP_KERNEL while the mmu lock is held."""
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL or self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        self.kvm_set_table_pte(ptep, self.k.get_zeroed_page())
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return 0
+
+
+class AgeWithoutLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        pgt = vcpu.kvm.pgt
+        assert pgt is not None
+        self.h.kvm_set_pfn_accessed(
+            self.p.kvm_pte_to_phys(self.p.kvm_pgtable_stage2_mkyoung(pgt, fault_ipa)) >> self.PAGE_SHIFT
+        )
+
+
+class ProtectWithoutLock(Mmu):
+    def kvm_mmu_wp_memory_region(self, kvm: kvm, slot: int) -> None:
+        memslot = self.h.id_to_memslot(kvm, slot)
+        assert memslot is not None
+        self.protect(kvm, memslot)
+        self.kvm_flush_remote_tlbs(kvm)
+
+    def protect(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        start = memslot.base_gfn << self.PAGE_SHIFT
+        assert kvm.pgt is not None
+        self.p.kvm_pgtable_stage2_wrprotect(kvm.pgt, start, memslot.npages << self.PAGE_SHIFT)
+
+
+class ClearsWhatItFrees(Pgtable):
+    """Destruction writes entries, with no lock and rightly so."""
+
+    def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
+        pte = self.mem[ptep]
+        ret = super().stage2_free_walker(addr, end, level, ptep, flag, arg)
+        if self.kvm_pte_valid(pte) and self.k.counts[self.k.virt_to_page(ptep)]:
+            self.k.WRITE_ONCE(ptep, 0)
+        return ret
+
+
+class MadeWithEntries(Pgtable):
+    """Creation writes entries, with no lock and rightly so."""
+
+    def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: object) -> int:
+        ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)  # type: ignore[arg-type]
+        if not ret:
+            self.k.WRITE_ONCE(pgt.pgd, 0)
+        return ret
+
+
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+AGED = PAGE + "host age a+0 4K\ncpu0 read a+0\n"
+HARDWARE_AGED = AGED.replace("fwb=on", "fwb=on haf=on")
+TOGGLE = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 cache on\n"
+RESET = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 reset\n"
+# Two root entries, so that the lock may be dropped between them.
+FAR = "vm cpus=1\nslot a ipa=1022M size=4M backing=anon\ncpu0 read a+0\ncpu0 cache on\n"
+HELD = "locking: kvm_handle_guest_abort: lock still held"
+
+CASES = (
+    Case("lock still held", HELD, broken(mmu=KeepLock), AGED),
+    Case("mmap lock still held", HELD, broken(mmu=KeepMmap), AGED),
+    Case(
+        "lock held after the end",
+        "locking: kvm_free_stage2_pgd: lock still held",
+        broken(mmu=KeepLockAtTheEnd),
+        PAGE,
+    ),
+    Case("lock taken twice", "locking: kvm_handle_guest_abort: mmu_lock taken twice", broken(mmu=LockTwice), AGED),
+    Case("lock dropped twice", "locking: kvm_handle_guest_abort: lock not held", broken(mmu=UnlockTwice), AGED),
+    Case(
+        "mmap lock under the mmu lock",
+        "locking: kvm_arch_vcpu_ioctl_vcpu_init: sleeping call under mmu_lock",
+        broken(mmu=MmapUnderLock),
+        RESET,
+    ),
+    Case(
+        "srcu under the mmu lock",
+        "locking: kvm_toggle_cache: srcu entered under mmu_lock",
+        broken(mmu=SrcuUnderLock),
+        TOGGLE,
+    ),
+    Case("srcu left first", "locking: kvm_toggle_cache: mmu_lock held beyond srcu", broken(mmu=LeaveSrcuFirst), TOGGLE),
+    Case("slots without srcu", "locking: gfn_to_pfn_prot: slots used outside of srcu", broken(mmu=WithoutSrcu), PAGE),
+    Case(
+        "areas without the mmap lock", "locking: find_vma: without the mmap lock", broken(mmu=AreasWithoutMmap), RESET
+    ),
+    Case(
+        "resched without the lock",
+        "locking: kvm_toggle_cache: cond_resched_lock without mmu_lock",
+        broken(mmu=FlushWithoutLock),
+        FAR,
+    ),
+    Case(
+        "memory cache filled under the lock",
+        "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lock",
+        candidate.get("rfc-v1"),
+        PAGE,
+    ),
+    Case(
+        "frame looked up under the lock",
+        "locking: gfn_to_pfn_prot: frame looked up under mmu_lock",
+        broken(mmu=LookUpUnderLock),
+        AGED,
+    ),
+    Case(
+        "allocation under the lock", "locking: kzalloc: allocation under mmu_lock", broken(mmu=AllocateUnderLock), AGED
+    ),
+    Case(
+        "table allocated under the lock",
+        "locking: kvm_handle_guest_abort: sleeping call under mmu_lock",
+        broken(TablesFromTheAllocator),
+        PAGE,
+    ),
+    Case(
+        "access flag set without the lock",
+        "locking: stage2_attr_walker: entry written without mmu_lock L3",
+        broken(mmu=AgeWithoutLock),
+        AGED,
+    ),
+    Case(
+        "write-protected without the lock",
+        "locking: stage2_attr_walker: entry written without mmu_lock L3",
+        broken(mmu=ProtectWithoutLock),
+        PAGE + "log a on\n",
+    ),
+)
+
+
+@each(CASES)
+def test_locking_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_locking_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+GOOD = (
+    Case("destruction holds no lock", "none", broken(ClearsWhatItFrees), PAGE),
+    Case("creation holds no lock", "none", broken(MadeWithEntries), PAGE),
+    Case("hardware holds no lock", "none", candidate.get("original"), HARDWARE_AGED),
+)
+
+
+@each(GOOD)
+def test_what_needs_no_lock(case: Case) -> None:
+    assert case.first_bad() == case.signature
