@@ -13,6 +13,7 @@ from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
 from .locking import Locking, TableLock
+from .memcache import Memcache
 from .progress import Progress, Runaway
 from .refcount import Refcount
 from .shadow import Shadow
@@ -62,6 +63,7 @@ class Checkers:
             Progress(side),
             Contract(side),
             Locking(side),
+            Memcache(side),
             *[each.isolation for each in self.guests],
             self.lifetime,
         ]

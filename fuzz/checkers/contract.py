@@ -4,6 +4,7 @@
 from ..operations import Operation, fail_of
 from .base import Checker, Outcome
 from .locking import WARNINGS
+from .memcache import EMPTY
 
 
 class Contract(Checker):
@@ -15,16 +16,13 @@ class Contract(Checker):
     name = "contract"
 
     def warn(self, label: str) -> None:
-        if label in WARNINGS:
-            # The locking checker's.
+        if label in WARNINGS or label == EMPTY:
+            # The locking checker's, the memcache checker's.
             return
         if label.startswith("in "):
             what, function = "WARN", label[3:]
         else:
-            what, function = (
-                f"WARN {label}",
-                "kvm_mmu_memory_cache_alloc" if label == "cache-empty" else self.kernel.entry,
-            )
+            what, function = f"WARN {label}", self.kernel.entry
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:

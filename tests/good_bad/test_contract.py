@@ -18,11 +18,6 @@ class RefuseToSplit(Pgtable):
         return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
 
 
-class NeverRefill(Mmu):
-    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
-        return 0
-
-
 class BadPointer(Mmu):
     def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
         return self.p.mem[1 << 60]
@@ -37,12 +32,6 @@ CASES = (
         "contract: kvm_set_table_pte: WARN",
         Split.without("break"),
         SPLIT,
-    ),
-    Case(
-        "warning of the memory cache",
-        "contract: kvm_mmu_memory_cache_alloc: WARN cache-empty",
-        broken(mmu=NeverRefill),
-        PAGE,
     ),
     Case("error", "contract: kvm_handle_guest_abort: error -22", broken(RefuseToSplit), SPLIT),
     Case(

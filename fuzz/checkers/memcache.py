@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""memcache: nothing is taken from a memory cache beyond what was topped up for it.
+
+A top-up fills a cache to its capacity whenever it holds less than the minimum,
+so one that was not topped up, or too little, seldom runs dry. Each cache
+is therefore taken to hold just the minimum that its last top-up asked for, and
+nothing once the fault, or the call, that asked has returned.
+"""
+
+from typing import Final
+
+from reference.machine.walk import Walk
+
+from ..operations import Operation
+from ..side import Side
+from .base import Checker
+
+# The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.
+EMPTY: Final = "cache-empty"
+
+
+class Memcache(Checker):
+    """Counts what may still be taken.
+
+    Events do not name a cache. One count is enough: a fault, an ioremap and a
+    direct call each use one, and take from it what they topped up themselves.
+    """
+
+    name = "memcache"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.left = 0
+        self.asked = 0
+        self.empty = False
+
+    def begin(self, op: Operation | None) -> None:
+        self.forget()
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        # The guest runs: the fault before, if there was one, is over.
+        self.forget()
+
+    def mc_free(self, objects: int) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Whatever is in a cache from here on is left over."""
+        self.left = self.asked = 0
+        self.empty = False
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        # A failed top-up promises nothing; one beyond the capacity no more than that.
+        self.left = self.asked = 0 if ret else min(minimum, has)
+
+    def warn(self, label: str) -> None:
+        if label == EMPTY:
+            self.empty = True
+
+    def mc_pop(self, left: int) -> None:
+        dry, self.empty = self.empty, False
+        if self.left > 0:
+            self.left -= 1
+            return
+        what = "allocation beyond the top-up" if self.asked else "allocation without a top-up"
+        promised = f"{self.asked} objects were topped up for it" if self.asked else "nothing was topped up for it"
+        real = (
+            "the cache was empty: a warning and an atomic allocation" if dry else f"{left + 1} happened to be left over"
+        )
+        self.report(f"{what}{self.kernel.cause}", -1, f"{promised}; {real}", taints=False)

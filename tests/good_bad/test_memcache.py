@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""memcache: nothing is taken beyond what was topped up, whatever a cache happens to hold."""
+
+from typing import ClassVar
+
+from reference.kernel import kvm_mmu_memory_cache
+from reference.kvm_host import FSC_PERM, kvm, kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import KVM_PGTABLE_PROT_DEVICE, KVM_PGTABLE_PROT_R, KVM_PGTABLE_PROT_W
+
+from .case import Case, broken, each, violations
+
+
+class NeverRefill(Mmu):
+    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
+        return 0
+
+
+class OneTooFew(Mmu):
+    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
+        return kvm.levels - 2
+
+
+class NotForPermissions(Mmu):
+    """Asks for nothing in a permission fault, be it a write that splits a block."""
+
+    permission = False
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        self.permission = fault_status == FSC_PERM
+        return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
+        return 0 if self.permission else super().kvm_mmu_cache_min_pages(kvm)
+
+
+class Ioremap(Mmu):
+    """The original's, but for what a subclass does wrong."""
+
+    once: ClassVar[bool] = False
+    goes_on: ClassVar[bool] = False
+
+    def kvm_phys_addr_ioremap(self, kvm: kvm, guest_ipa: int, pa: int, size: int, writable: bool) -> int:
+        ret = 0
+        cache = kvm_mmu_memory_cache()
+        assert kvm.pgt is not None
+        prot = KVM_PGTABLE_PROT_DEVICE | KVM_PGTABLE_PROT_R | (KVM_PGTABLE_PROT_W if writable else 0)
+        for done in range(0, size, self.PAGE_SIZE):
+            if not done or not self.once:
+                ret = self.k.kvm_mmu_topup_memory_cache(cache, self.kvm_mmu_cache_min_pages(kvm))
+            if ret and not self.goes_on:
+                break
+            self.k.lock("mmu")
+            ret = self.p.kvm_pgtable_stage2_map(kvm.pgt, guest_ipa + done, self.PAGE_SIZE, pa + done, prot, cache)
+            self.k.unlock("mmu")
+        self.k.kvm_mmu_free_memory_cache(cache)
+        return ret
+
+
+class TopUpOnce(Ioremap):
+    once = True
+
+
+class GoOnAfterFailure(Ioremap):
+    goes_on = True
+
+
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+BLOCK = "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\n"
+DEVICE = "vm cpus=1\nslot d ipa=2040K size=16K backing=device\n"
+NONE = "memcache: stage2_map_walker: allocation without a top-up"
+BEYOND = "memcache: stage2_map_walker: allocation beyond the top-up"
+
+CASES = (
+    Case("an empty cache", NONE + " after a translation fault", broken(mmu=NeverRefill), PAGE),
+    Case("a minimum too small", BEYOND + " after a translation fault", broken(mmu=OneTooFew), PAGE),
+    Case(
+        "a write that splits, out of leftovers",
+        NONE + " after a permission fault",
+        broken(mmu=NotForPermissions),
+        BLOCK + "cpu0 write a+0\n",
+    ),
+    Case("an ioremap that crosses into a second table", BEYOND, broken(mmu=TopUpOnce), DEVICE, broken(mmu=Ioremap)),
+    Case(
+        "a top-up that failed",
+        NONE,
+        broken(mmu=GoOnAfterFailure),
+        DEVICE + "slot d delete\nslot d create fail=2\n",
+        broken(mmu=Ioremap),
+    ),
+)
+
+
+@each(CASES)
+def test_memcache_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_memcache_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+def test_what_a_call_of_its_own_tops_up_is_enough() -> None:
+    """Direct calls ask for as many tables as the whole range may take."""
+    case = Case("", "", broken(), "vm cpus=1\nslot a size=8M backing=anon\ntable map a+1M 6M rw\ntable unmap a+0 8M\n")
+    assert case.all_good() == []
+
+
+def test_leftovers_and_an_empty_cache_are_the_same_bug() -> None:
+    """M1: cpu0 has filled its cache before, cpu1 never has."""
+    found = [[v.signature for v in violations(broken(), BLOCK + f"cpu{cpu} fetch a+0\n")] for cpu in (0, 1)]
+    assert found == [[NONE + " after a permission fault"]] * 2
