@@ -14,6 +14,7 @@ from .leak import Leak
 from .lifetime import Lifetime
 from .locking import Locking, TableLock
 from .memcache import Memcache
+from .page_reference import PageReference, Pins
 from .progress import Progress, Runaway
 from .refcount import Refcount
 from .shadow import Shadow
@@ -24,9 +25,9 @@ __all__ = ["Checker", "Checkers", "Outcome", "Runaway", "Shadow", "Violation"]
 
 
 class GuestCheckers:
-    """The checkers of one VM, told of its live entries by *shadow*."""
+    """The checkers of one VM, told of its live entries by *shadow*; frames are counted by *pins*."""
 
-    def __init__(self, shadow: Shadow) -> None:
+    def __init__(self, shadow: Shadow, pins: Pins) -> None:
         guest = shadow.guest
         self.isolation = Isolation(guest)
         self.tlb = Tlb(guest, shadow)
@@ -40,6 +41,7 @@ class GuestCheckers:
             Icache(guest, shadow),
             self.translation,
             self.table_lock,
+            PageReference(guest, shadow, pins),
         ]
         for checker in self.rest:
             if type(checker).changed is not Checker.changed:
@@ -55,7 +57,8 @@ class Checkers:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.shadows = [Shadow(guest) for guest in side.guests]
-        self.guests = [GuestCheckers(shadow) for shadow in self.shadows]
+        pins = Pins(side)
+        self.guests = [GuestCheckers(shadow, pins) for shadow in self.shadows]
         self.lifetime = Lifetime(side, self.shadows, [each.tlb for each in self.guests])
         # The order decides which of two violations at one event is the first.
         self.all: list[Checker] = [
@@ -64,6 +67,7 @@ class Checkers:
             Contract(side),
             Locking(side),
             Memcache(side),
+            pins,
             *[each.isolation for each in self.guests],
             self.lifetime,
         ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""leak: after the VM is gone nothing is left of it: tables, memory caches, pinned frames, small allocations."""
+"""leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
 
 from ..side import Side
 from .base import Checker
@@ -53,8 +53,3 @@ class Leak(Checker):
         if self.small or self.percpu_areas:
             what = f"{self.small} small and {self.percpu_areas} per-CPU allocations are not freed"
             self.report("allocations left", -1, what, function=end)
-        pins = self.side.kvm_host.pins
-        if pins:
-            frames = ", ".join(f"{pfn:#x} ({count})" for pfn, count in sorted(pins.items()))
-            what = f"references left on frames {frames}"
-            self.report("frames still pinned", -1, what, function="user_mem_abort")

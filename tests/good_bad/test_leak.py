@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """leak: after the VM is gone nothing is left of it."""
 
-from reference.kvm_host import kvm_memory_slot
-from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 
 from .case import Case, broken, each
@@ -20,18 +18,6 @@ class KeepRoot(Pgtable):
         super().kvm_pgtable_stage2_destroy(pgt)
 
 
-class KeepTail(Mmu):
-    """Takes the head of a huge page without giving the tail back."""
-
-    def transparent_hugepage_adjust(
-        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
-    ) -> tuple[int, int, int]:
-        size, head, start = super().transparent_hugepage_adjust(memslot, hva, pfn, ipa)
-        if size != self.PAGE_SIZE:
-            self.h.kvm_get_pfn(pfn)
-        return size, head, start
-
-
 TABLES = "leak: kvm_free_stage2_pgd: table pages left"
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 
@@ -44,12 +30,6 @@ CASES = (
         TABLES,
         Coalesce.without("free"),
         "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n",
-    ),
-    Case(
-        "a pinned frame",
-        "leak: user_mem_abort: frames still pinned",
-        broken(mmu=KeepTail),
-        "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n",
     ),
 )
 

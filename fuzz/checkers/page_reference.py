@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""page-reference: what a fault does with the reference that it takes on a frame of the host.
+
+The frame is pinned by the look-up, stays so while the fault maps it, and is
+released exactly once on every path. Before that the host's page is marked:
+accessed if the fault mapped it or granted more, dirty if that made it writable.
+
+Device frames have no page to pin or mark. A notifier (``change_pte``) maps
+without a reference, for the host holds the page meanwhile; so do direct calls
+and ioremap, whose callers are not this checker's business.
+"""
+
+from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
+from reference.machine.walk import Walk
+
+from ..guest import Guest
+from ..operations import GuestAccess, Operation
+from ..side import Side
+from .base import Checker, GuestChecker, Outcome
+from .shadow import Shadow
+
+
+class Pins(Checker):
+    """Counts references on frames; none may be left when the caller gets control back."""
+
+    name = "page-reference"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.counts: dict[int, int] = {}
+        # Those that were left over before, and told of.
+        self.told: dict[int, int] = {}
+
+    def pin(self, pfn: int) -> None:
+        self.counts[pfn] = self.counts.get(pfn, 0) + 1
+
+    def get_pfn(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def release(self, pfn: int) -> None:
+        count = self.counts.pop(pfn, 0)
+        if not count:
+            self.wrong("released more often than pinned", f"frame {pfn:#x} is released and was not pinned")
+        elif count > 1:
+            self.counts[pfn] = count - 1
+        if self.told.get(pfn, 0) >= count > 0:
+            self.told[pfn] = count - 1
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        # The guest runs: the fault before, if there was one, is over.
+        self.returned()
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if outcome.status != "oops":
+            self.returned()
+
+    def destroyed(self) -> None:
+        self.returned()
+
+    def returned(self) -> None:
+        """The caller got control back."""
+        if self.counts and self.counts != self.told:
+            left = [pfn for pfn in sorted(self.counts) if self.counts[pfn] > self.told.get(pfn, 0)]
+            if left:
+                frames = ", ".join([f"{pfn:#x} ({self.counts[pfn]})" for pfn in left])
+                self.wrong("frame still pinned", f"references left on frames {frames}")
+            self.told = dict(self.counts)
+
+    def wrong(self, what: str, reason: str) -> None:
+        """Note a violation; it harms no table."""
+        self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
+
+
+class Mapped:
+    """A leaf that a fault wrote: guest address, level, entry, frames of the host page behind it, marks that are due."""
+
+    def __init__(self, ipa: int, level: int, entry: int, first: int, end: int, dirty: bool) -> None:
+        self.ipa = ipa
+        self.level = level
+        self.entry = entry
+        self.first = first
+        self.end = end
+        self.dirty = dirty
+
+
+class PageReference(GuestChecker):
+    """Judges the leaves that a fault writes, once its reference on their frame is gone.
+
+    :param pins: must be told of events before this, and the translation checker of quiet points
+    """
+
+    name = "page-reference"
+
+    def __init__(self, guest: Guest, shadow: Shadow, pins: Pins) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.pins = pins
+        self.page_shift = self.granule.page_shift
+        self.faulting = False
+        self.fault_ipa = 0
+        self.waiting: list[Mapped] = []
+        self.dirty: set[int] = set()
+        self.accessed: set[int] = set()
+        # What, level, reason, guest address.
+        self.late: list[tuple[str, int, str, int]] = []
+
+    def begin(self, op: Operation | None) -> None:
+        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+        self.late.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """A fault may begin."""
+        self.waiting.clear()
+        self.dirty.clear()
+        self.accessed.clear()
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        self.returned()
+        self.fault_ipa = ipa
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if outcome.status != "oops":
+            self.returned()
+            self.tell()
+
+    def returned(self) -> None:
+        """The fault before, if there was one, is over: what was not released still owes its marks."""
+        if self.faulting:
+            for leaf in self.waiting:
+                self.judge(leaf)
+            self.forget()
+
+    def set_dirty(self, pfn: int) -> None:
+        self.dirty.add(pfn)
+
+    def set_accessed(self, pfn: int) -> None:
+        self.accessed.add(pfn)
+
+    def release(self, pfn: int) -> None:
+        if not self.waiting or pfn in self.pins.counts:
+            return
+        left: list[Mapped] = []
+        for leaf in self.waiting:
+            if leaf.first <= pfn < leaf.end:
+                self.judge(leaf)
+            else:
+                left.append(leaf)
+        self.waiting = left
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not self.faulting or not new & VALID_BIT or kind(new, level, self.granule) != LEAF:
+            return
+        # Within a fault, copy-on-write may call a notifier.
+        if self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
+            return
+        pa = address_bits(new, self.granule)
+        size = self.granule.level_size(level)
+        pfn = pa >> self.page_shift
+        if not self.side.kvm_host.pfn_valid(pfn):
+            return
+        if not ipa <= self.fault_ipa < ipa + size and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
+            # What the fault breaks on its way, and maps again as it was.
+            return
+        huge = max(size, self.host_page(ipa))
+        first = pfn & -(huge >> self.page_shift)
+        end = first + (huge >> self.page_shift)
+        stays = old & VALID_BIT and kind(old, level, self.granule) == LEAF and address_bits(old, self.granule) == pa
+        if not stays and not self.pinned(first, end):
+            self.wrong("mapped, not pinned", ipa, level, new)
+        # A host page that takes several leaves even from the root is mapped by a walk that -EAGAIN may end
+        # early: then nothing is marked dirty, whatever came before.
+        one = huge == size or level != self.guest.regime.start_level
+        dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
+        self.waiting.append(Mapped(ipa, level, new, first, end, dirty))
+
+    def host_page(self, ipa: int) -> int:
+        """Size of the hugetlb page behind a guest address; 0: there is none."""
+        layout = self.guest.layout_of(ipa)
+        vma = None if layout is None else self.guest.host.find_vma(layout.hva + ipa - layout.ipa)
+        return 1 << vma.huge_shift if vma is not None and vma.huge_shift else 0
+
+    def pinned(self, first: int, end: int) -> bool:
+        """Whether there is a reference on one of these frames: one on any part holds all of a host page."""
+        for pfn in self.pins.counts:
+            if first <= pfn < end:
+                return True
+        return False
+
+    def judge(self, leaf: Mapped) -> None:
+        """The marks that are due on the host page of a leaf."""
+        if not self.marked(self.accessed, leaf):
+            self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
+        if leaf.dirty and not self.marked(self.dirty, leaf):
+            self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
+
+    def marked(self, marks: set[int], leaf: Mapped) -> bool:
+        """Whether a frame of the host page was marked."""
+        for pfn in marks:
+            if leaf.first <= pfn < leaf.end:
+                return True
+        return False
+
+    def wrong(self, what: str, ipa: int, level: int, entry: int) -> None:
+        """Note what is to be told of at the quiet point: a leaf that is itself wrong is told of first."""
+        self.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
+
+    def tell(self) -> None:
+        """Report what was found; it harms no table."""
+        for what, level, reason, ipa in self.late:
+            self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
+        self.late.clear()

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""page-reference: a fault's frame is pinned while it is mapped, marked, and released once, on every path."""
+
+from typing import ClassVar
+
+from candidate import Candidate
+from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+from .case import ORIGINAL, Case, broken, each
+
+
+class Hosted(Mmu):
+    """mmu.c as it is, linked with other functions below it."""
+
+    host: ClassVar[type[KvmHost]] = KvmHost
+
+    def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
+        below = self.host(host.k, host.mm)
+        below.pins = host.pins
+        super().__init__(below, pgtable)
+
+
+def with_host(host: type[KvmHost]) -> Candidate:
+    """A candidate that calls *host*'s functions."""
+    return broken(mmu=type("Hosted", (Hosted,), {"host": host}))
+
+
+class NotDirty(KvmHost):
+    def kvm_set_pfn_dirty(self, pfn: int) -> None:
+        pass
+
+
+class NotDirtyAfterPermissionFault(KvmHost):
+    def kvm_set_pfn_dirty(self, pfn: int) -> None:
+        if "permission" not in self.k.cause:
+            super().kvm_set_pfn_dirty(pfn)
+
+
+class DirtyTooLate(KvmHost):
+    """Marks the page once nothing holds it any more."""
+
+    late = -1
+
+    def kvm_set_pfn_dirty(self, pfn: int) -> None:
+        self.late = pfn
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        super().kvm_release_pfn_clean(pfn)
+        if self.late >= 0:
+            super().kvm_set_pfn_dirty(self.late)
+
+
+class NotAccessed(KvmHost):
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        pass
+
+
+class NotAccessedAfterAgeing(KvmHost):
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        if "access flag" not in self.k.cause:
+            super().kvm_set_pfn_accessed(pfn)
+
+
+class AccessedNextFrame(KvmHost):
+    """Marks another page."""
+
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        super().kvm_set_pfn_accessed(pfn + 1)
+
+
+class PinTwice(KvmHost):
+    def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
+        pfn, writable = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
+        self.kvm_get_pfn(pfn)
+        return pfn, writable
+
+
+class KeepAfterPermissionFault(KvmHost):
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        if "permission" not in self.k.cause:
+            super().kvm_release_pfn_clean(pfn)
+
+
+class KeepOnRetry(Mmu):
+    """Keeps the frame where a notifier came in between: the guest faults again, and that pins another one."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        before = vcpu.kvm.mmu_notifier_seq
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        if vcpu.kvm.mmu_notifier_seq != before:
+            run = self.h.mm.run_at(hva)
+            assert run is not None
+            self.h.kvm_get_pfn(self.h.mm.pfn_in(run, hva))
+        return ret
+
+
+class KeepTail(Mmu):
+    """Takes the head of a huge page without giving the tail back."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        size, head, start = super().transparent_hugepage_adjust(memslot, hva, pfn, ipa)
+        if size != self.PAGE_SIZE:
+            self.h.kvm_get_pfn(pfn)
+        return size, head, start
+
+
+class TailOnly(Mmu):
+    """The pin does not move to the head, but the release does."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        size, head, start = super().transparent_hugepage_adjust(memslot, hva, pfn, ipa)
+        if size != self.PAGE_SIZE:
+            self.h.kvm_release_pfn_clean(head)
+            self.h.kvm_get_pfn(pfn)
+        return size, head, start
+
+
+class ReleaseTwice(KvmHost):
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        super().kvm_release_pfn_clean(pfn)
+        if "translation" in self.k.cause:
+            super().kvm_release_pfn_clean(pfn)
+
+
+class ReleaseAtOnce(KvmHost):
+    """Drops the reference as soon as the frame is known."""
+
+    early = -1
+
+    def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
+        pfn, writable = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
+        super().kvm_release_pfn_clean(pfn)
+        return pfn, writable
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        pass
+
+
+class PinInNotifier(Mmu):
+    """``change_pte`` takes a reference that nobody drops."""
+
+    def kvm_set_spte_hva(self, kvm: kvm, hva: int, pfn: int) -> int:
+        self.h.kvm_get_pfn(pfn)
+        return super().kvm_set_spte_hva(kvm, hva, pfn)
+
+
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n"
+READ = PAGE + "cpu0 read a+0\n"
+LOGGED = PAGE + "log a on\ncpu0 read a+0\ncpu0 write a+0\n"
+AGED = READ + "host age a+0 4K\ncpu0 read a+0\n"
+HUGE = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n"
+COPIED = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
+TRANSLATION, PERMISSION = " after a translation fault", " after a permission fault"
+RULE = "page-reference: kvm_handle_guest_abort: "
+
+CASES = (
+    Case("writable, not dirty", f"{RULE}mapped writable, not marked dirty{TRANSLATION} L3", with_host(NotDirty), READ),
+    Case(
+        "a block, not dirty",
+        f"{RULE}mapped writable, not marked dirty{TRANSLATION} L2",
+        with_host(NotDirty),
+        HUGE,
+    ),
+    Case(
+        "made writable, not dirty",
+        f"{RULE}mapped writable, not marked dirty{PERMISSION} L3",
+        with_host(NotDirtyAfterPermissionFault),
+        LOGGED,
+    ),
+    Case(
+        "dirty only after the release",
+        f"{RULE}mapped writable, not marked dirty{TRANSLATION} L3",
+        with_host(DirtyTooLate),
+        READ,
+    ),
+    Case("not accessed", f"{RULE}mapped, not marked accessed{TRANSLATION} L3", with_host(NotAccessed), READ),
+    Case(
+        "made young, not accessed",
+        f"{RULE}mapped, not marked accessed after an access flag fault L3",
+        with_host(NotAccessedAfterAgeing),
+        AGED,
+    ),
+    Case(
+        "another page accessed",
+        f"{RULE}mapped, not marked accessed{TRANSLATION} L3",
+        with_host(AccessedNextFrame),
+        READ,
+    ),
+    Case("pinned twice", f"{RULE}frame still pinned{TRANSLATION}", with_host(PinTwice), READ),
+    Case(
+        "not released after a permission fault",
+        f"{RULE}frame still pinned{PERMISSION}",
+        with_host(KeepAfterPermissionFault),
+        LOGGED,
+    ),
+    Case("not released on a retry", f"{RULE}frame still pinned{PERMISSION}", broken(mmu=KeepOnRetry), COPIED),
+    Case("tail and head of a huge page", f"{RULE}frame still pinned{TRANSLATION}", broken(mmu=KeepTail), HUGE),
+    Case(
+        "head released for the tail", f"{RULE}released more often than pinned{TRANSLATION}", broken(mmu=TailOnly), HUGE
+    ),
+    Case("released twice", f"{RULE}released more often than pinned{TRANSLATION}", with_host(ReleaseTwice), READ),
+    Case("released before it is mapped", f"{RULE}mapped, not pinned{TRANSLATION} L3", with_host(ReleaseAtOnce), READ),
+    Case(
+        "pinned by a notifier",
+        "page-reference: kvm_mmu_notifier_invalidate_range_start: frame still pinned",
+        broken(mmu=PinInNotifier),
+        READ + "host merge a+0\n",
+    ),
+)
+
+
+@each(CASES)
+def test_page_reference_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_page_reference_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+OWES_NOTHING = (
+    Case("a direct call", "", ORIGINAL, "vm cpus=1\nslot a size=2M backing=thp\ntable map a+0 2M rw\n"),
+    Case("device memory", "", ORIGINAL, "vm cpus=1\nslot d size=16K backing=device\ncpu0 write d+0\n"),
+    Case("a notifier", "", ORIGINAL, READ + "host merge a+0\ncpu0 read a+0\n"),
+    Case("a notifier within a fault", "", ORIGINAL, COPIED),
+    Case("hardware that sets the access flag", "", ORIGINAL, AGED.replace("fwb=on", "fwb=on haf=on")),
+    Case(
+        "a host page of many leaves",
+        "",
+        ORIGINAL,
+        "vm ipa=32 cpus=1 fwb=on\nslot a size=1G backing=hugetlb1g\ncpu0 write a+9M\n",
+    ),
+    Case(
+        "a host page of many leaves, mapped again in part",
+        "",
+        ORIGINAL,
+        "vm ipa=32 cpus=1 fwb=on\nslot a size=1G backing=hugetlb1g\ncpu0 write a+0\nlog a on\ncpu0 write a+0\n"
+        "log a off\ncpu0 write a+4K\n",
+    ),
+)
+
+
+@each(OWES_NOTHING)
+def test_what_owes_no_reference_and_no_mark(case: Case) -> None:
+    assert case.all_good() == []
