@@ -6,6 +6,7 @@ from reference.machine.walk import Walk
 from ..operations import Operation
 from ..side import Side
 from .base import Checker, GuestChecker, Outcome, Violation
+from .bbm import Bbm
 from .contract import Contract
 from .dcache import Dcache
 from .icache import Icache
@@ -36,6 +37,7 @@ class GuestCheckers:
         self.table_lock = TableLock(guest, shadow)
         self.rest: list[GuestChecker] = [
             self.tlb,
+            Bbm(guest, shadow, self.tlb),
             self.refcount,
             Dcache(guest, shadow),
             Icache(guest, shadow),

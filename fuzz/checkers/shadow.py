@@ -115,6 +115,8 @@ class Shadow(GuestChecker):
         self.detached: list[Table] = []
         # While a store of the hardware's own is told of.
         self.by_hardware = False
+        # Whether the store that listeners are told of was made with release.
+        self.released = False
 
     def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
@@ -173,6 +175,7 @@ class Shadow(GuestChecker):
             else:
                 table.reserved.add(index)
         if table.live:
+            self.released = release
             for listener in self.listeners:
                 listener.changed(ipa, level, ptep, old, new)
 

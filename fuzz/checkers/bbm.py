@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""bbm: what needs it changes only through break, flush, make.
+
+Arm ARM D8.14 (break-before-make): needed where the output address changes, if
+the old or the new entry is writable or the contents differ; where the block
+size changes; between table and block; where the memory type changes. Not for
+permissions or the access flag.
+"""
+
+from reference.machine.arena import BASE
+from reference.machine.descriptor import (
+    AF_BIT,
+    TABLE,
+    TYPE_BIT,
+    VALID_BIT,
+    WRITE_BIT,
+    address_bits,
+    kind,
+    memattr,
+    output_address,
+)
+
+from ..guest import Guest
+from .base import GuestChecker
+from .shadow import Shadow, Table
+from .tlb import Tlb
+
+
+class Bbm(GuestChecker):
+    """Judges each store that makes a live entry valid, when it happens.
+
+    What a CPU may hold at that moment is what `Tlb` has owed flushes for:
+    tables, and leaves with the access flag set, accessed or not. A table must
+    be stored with release, or a walk may find its page as it was before.
+    Barriers are not judged.
+    """
+
+    name = "bbm"
+
+    def __init__(self, guest: Guest, shadow: Shadow, tlb: Tlb) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.tlb = tlb
+        self.shifts = self.granule.shifts
+        # Tables cut off and not flushed yet, as they were: (level, address) -> table.
+        self.cut: dict[tuple[int, int], Table] = {}
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not new & VALID_BIT:
+            if old & VALID_BIT and kind(old, level, self.granule) == TABLE:
+                detached = self.shadow.detached
+                if detached and detached[-1].base == ipa:
+                    self.cut[(level, ipa)] = detached[-1]
+            return
+        if old & VALID_BIT:
+            self.replaced(ipa, level, old, new)
+            return
+        if not self.shadow.released and kind(new, level, self.granule) == TABLE:
+            self.report(
+                "table stored without release",
+                level,
+                f"{self.text(new, level)} at {ipa:#x}: a walk may see the table's page as it was before",
+                frozenset([ipa]),
+            )
+        if self.tlb.leaves or self.tlb.tables:
+            self.judge(ipa, level, new)
+        elif self.cut:
+            self.cut.clear()
+
+    def replaced(self, ipa: int, level: int, old: int, new: int) -> None:
+        """An entry was written over a valid one."""
+        held = old
+        if not old & AF_BIT and kind(old, level, self.granule) != TABLE:
+            # Not cached, unless the access flag was cleared only lately.
+            key = (level, ipa)
+            held = self.tlb.leaves.get(key, 0) or self.tlb.aged.get(key, 0)
+        what = self.change(level, held, new) if held else ""
+        if what:
+            self.report(
+                f"{what} without break",
+                level,
+                f"{self.text(held, level)} at {ipa:#x} became {self.text(new, level)} while valid",
+                frozenset([ipa]),
+            )
+
+    def name_of(self, entry: int, level: int) -> str:
+        """``table``, ``block`` or ``page``."""
+        if kind(entry, level, self.granule) == TABLE:
+            return "table"
+        return "page" if level == 3 else "block"
+
+    def change(self, level: int, old: int, new: int) -> str:
+        """What of a change from *old* to *new* needs break-before-make; "" if nothing does."""
+        was, now = self.name_of(old, level), self.name_of(new, level)
+        if was != now:
+            return f"{was}->{now}"
+        if was == "table":
+            moved = address_bits(old, self.granule) != address_bits(new, self.granule)
+            return "table->other table" if moved else ""
+        if memattr(old) != memattr(new):
+            return f"{was}->{now} of another memory type"
+        if output_address(old, level, self.granule) == output_address(new, level, self.granule):
+            return ""
+        if (old | new) & WRITE_BIT or not self.alike(level, old, new):
+            return f"{was}->{now} elsewhere"
+        return ""
+
+    def alike(self, level: int, a: int, b: int) -> bool:
+        """Whether two leaves map the same contents, as they are in the data cache."""
+        memory = self.guest.memory
+        first = memory.index_of(output_address(a, level, self.granule) >> self.granule.page_shift)
+        other = memory.index_of(output_address(b, level, self.granule) >> self.granule.page_shift)
+        pages = 1 << (self.shifts[level] - self.granule.page_shift)
+        if first < 0 or other < 0:
+            return False
+        return memory.cached[first : first + pages] == memory.cached[other : other + pages]
+
+    def judge(self, ipa: int, level: int, new: int) -> None:
+        """An entry was made: no CPU may hold one that it must not meet."""
+        tlb = self.tlb
+        key = (level, ipa)
+        for gone in [gone for gone in self.cut if gone not in tlb.tables]:
+            del self.cut[gone]
+        if key in tlb.tables:
+            self.compare(ipa, level, tlb.tables[key][0], new)
+        if key in tlb.leaves:
+            self.compare(ipa, level, tlb.leaves[key], new)
+        if kind(new, level, self.granule) == TABLE:
+            page = (address_bits(new, self.granule) - BASE) >> self.granule.page_shift
+            child = self.shadow.by_page.get(page)
+            if child is not None:
+                self.joined(child, self.cut.get(key))
+            return
+        # Nothing smaller may be held within a leaf, no larger leaf around it.
+        end = ipa + (1 << self.shifts[level])
+        for (at, base), (table, _) in tlb.tables.items():
+            if at > level and ipa <= base < end:
+                self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table, at, new)
+                return
+        for (at, base), leaf in tlb.leaves.items():
+            if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
+                what = f"{self.name_of(leaf, at)}->{self.name_of(new, level)}"
+                self.too_early(ipa, level, what, leaf, at, new)
+                return
+
+    def joined(self, table: Table, cut: Table | None) -> None:
+        """A table became live; *cut*: the one that was cut off there and may still be walked, if any."""
+        for index in sorted((*table.leaves, *table.children)):
+            ipa = table.base + (index << self.shifts[table.level])
+            now = self.entry_of(table, index)
+            before = self.entry_of(cut, index) if cut is not None else 0
+            if before & AF_BIT or (before and kind(before, table.level, self.granule) == TABLE):
+                self.compare(ipa, table.level, before, now)
+            if index in table.leaves:
+                self.judge(ipa, table.level, now)
+            else:
+                self.joined(table.children[index], cut.children.get(index) if cut is not None else None)
+
+    def entry_of(self, table: Table, index: int) -> int:
+        """An entry of a table; 0: not valid."""
+        child = table.children.get(index)
+        if child is None:
+            return table.leaves.get(index, 0)
+        return BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
+
+    def compare(self, ipa: int, level: int, held: int, new: int) -> None:
+        """An entry was made where a CPU may still hold another of the same level."""
+        what = self.change(level, held, new)
+        if what:
+            self.too_early(ipa, level, what, held, level, new)
+
+    def too_early(self, ipa: int, level: int, what: str, held: int, at: int, new: int) -> None:
+        self.report(
+            f"{what} made before the flush",
+            level,
+            f"{self.text(new, level)} at {ipa:#x} while a CPU may hold {self.text(held, at)}, level {at}",
+            frozenset([ipa]),
+        )

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""bbm: an entry that needs it goes through break, flush, make."""
+
+from typing import Any, ClassVar
+
+from candidate.rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
+from reference.pgtable import (
+    KVM_PGTABLE_WALK_LEAF,
+    KVM_PGTABLE_WALK_TABLE_POST,
+    KVM_PGTABLE_WALK_TABLE_PRE,
+    KVM_PTE_LEAF_ATTR_LO_S2_MEMATTR,
+    KVM_PTE_TYPE,
+    KVM_PTE_VALID,
+    NULL,
+    Pgtable,
+    kvm_pgtable,
+    kvm_pgtable_walker,
+    stage2_map_data,
+)
+
+from .case import Case, broken, each
+from .switched import Coalesce, Split, Unmap
+
+
+class MapsInTwoSteps(Pgtable):
+    """A page is mapped as *xor* makes it first, then as it should be, then flushed."""
+
+    xor = 0
+
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
+        if level == 3 and not self.kvm_pte_valid(self.mem[ptep]):
+            self.k.smp_store_release(ptep, new ^ self.xor)
+            self.k.get_page(self.k.virt_to_page(ptep))
+            self.k.smp_store_release(ptep, new)
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
+            return 0
+        return super().stage2_map_walker_try_leaf(addr, end, level, ptep, data)
+
+
+class NeighbourFirst(MapsInTwoSteps):
+    xor = 0x1000
+
+
+class OtherTypeFirst(MapsInTwoSteps):
+    xor = KVM_PTE_LEAF_ATTR_LO_S2_MEMATTR ^ 1 << 2
+
+
+class PermissionsLater(MapsInTwoSteps):
+    xor = 1 << 6
+
+
+class SplitInPlace(Split):
+    """The table goes over the block, valid as it is."""
+
+    out = frozenset({"break"})
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        pte = self.kvm_phys_to_pte(self.k.__pa__(childp)) | KVM_PTE_TYPE | KVM_PTE_VALID
+        self.k.smp_store_release(ptep, pte)
+
+
+class CoalesceInPlace(PgtableRfcV1_3):
+    """The block goes over the table, valid as it is."""
+
+    steps: ClassVar[tuple[str, ...]] = ("flush",)
+
+    def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
+        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
+        if "break" in self.steps:
+            self.kvm_set_invalid_pte(ptep)
+        if "flush" in self.steps:
+            self.k.__kvm_tlb_flush_vmid__(data.mmu)
+        if "flush one address" in self.steps:
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, 0)
+        self.k.smp_store_release(ptep, new)
+        data.phys += self.kvm_granule_size(level)
+
+
+class CoalesceWithoutFlush(CoalesceInPlace):
+    steps = ("break",)
+
+
+class CoalesceFlushesOneAddress(CoalesceInPlace):
+    steps = ("break", "flush one address")
+
+
+class CoalesceFlushes(CoalesceInPlace):
+    steps = ("break", "flush")
+
+
+class PagesFirst(Coalesce):
+    """The pages below are broken, then their table, with a flush for the table only."""
+
+    flush_pages = False
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL or not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return 0
+        childp = self.kvm_pte_follow(self.mem[ptep])
+        for i in range(self.PTRS_PER_PTE):
+            if self.kvm_pte_valid(self.mem[childp + i]):
+                self.kvm_set_invalid_pte(childp + i)
+                if self.flush_pages:
+                    self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr + i * self.PAGE_SIZE, level + 1)
+                self.k.put_page(self.k.virt_to_page(childp))
+        self.kvm_set_invalid_pte(ptep)
+        self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, 0)
+        data.anchor = ptep
+        return 0
+
+
+class PagesFirstFlushed(PagesFirst):
+    flush_pages = True
+
+
+class SplitWithWrongHint(Split):
+    """The flush names the level of the pages, not of the block that goes."""
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        fits = self.kvm_block_mapping_supported(addr, end, data.phys, level)
+        if data.anchor != NULL or fits or not self.kvm_pte_valid(self.mem[ptep]):
+            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        assert data.memcache is not None
+        childp = self.k.kvm_mmu_memory_cache_alloc(data.memcache)
+        self.kvm_set_invalid_pte(ptep)
+        self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level + 1)
+        self.kvm_set_table_pte(ptep, childp)
+        return 0
+
+
+class PlainTable(Pgtable):
+    """A table entry is an ordinary store."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.WRITE_ONCE(ptep, self.kvm_phys_to_pte(self.k.__pa__(childp)) | KVM_PTE_TYPE | KVM_PTE_VALID)
+
+
+class TableOutAndIn(Pgtable):
+    """Asking for the access flag takes the last table out and puts it back, its leaves moved by *xor*."""
+
+    xor = 0
+
+    def out_and_in(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: Any) -> int:
+        pte = self.mem[ptep]
+        if flag == KVM_PGTABLE_WALK_LEAF and self.kvm_pte_valid(pte):
+            self.k.WRITE_ONCE(ptep, pte ^ self.xor)
+        elif flag == KVM_PGTABLE_WALK_TABLE_PRE and level == 2:
+            self.kvm_set_invalid_pte(ptep)
+        elif flag == KVM_PGTABLE_WALK_TABLE_POST and level == 2:
+            self.k.smp_store_release(ptep, pte | KVM_PTE_VALID)
+        return 0
+
+    def kvm_pgtable_stage2_is_young(self, pgt: kvm_pgtable, addr: int) -> bool:
+        flags = KVM_PGTABLE_WALK_LEAF | KVM_PGTABLE_WALK_TABLE_PRE | KVM_PGTABLE_WALK_TABLE_POST
+        self.kvm_pgtable_walk(pgt, addr, 1, kvm_pgtable_walker(self.out_and_in, flags, None))
+        self.k.__kvm_tlb_flush_vmid__(pgt.mmu)
+        return super().kvm_pgtable_stage2_is_young(pgt, addr)
+
+
+class TableOutAndInElsewhere(TableOutAndIn):
+    xor = 0x1000
+
+
+PAGES = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\n"
+LOGGED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon log=on\n"
+COALESCE = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\nlog a off\ncpu0 read a+8K\n"
+SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+4K\n"
+
+CASES = (
+    Case(
+        "a writable page to another address",
+        "bbm: stage2_map_walker: page->page elsewhere without break L3",
+        broken(NeighbourFirst),
+        PAGES + "cpu0 read a+0\n",
+        broken(PermissionsLater),
+    ),
+    Case(
+        "a page to another memory type",
+        "bbm: stage2_map_walker: page->page of another memory type without break L3",
+        broken(OtherTypeFirst),
+        LOGGED + "cpu0 read a+0\n",
+        # Read-only, and both frames are cleared: the address may change.
+        broken(NeighbourFirst),
+    ),
+    Case(
+        "a read-only page to other contents",
+        "bbm: stage2_map_walker: page->page elsewhere without break L3",
+        broken(NeighbourFirst),
+        LOGGED + "host write a+4K 4K\ncpu0 read a+0\n",
+    ),
+    Case(
+        "block to table",
+        "bbm: stage2_map_walker: block->table without break L2",
+        broken(SplitInPlace),
+        SPLIT,
+        Split.without(),
+    ),
+    Case(
+        "table to block",
+        "bbm: stage2_map_walker: table->block without break L2",
+        broken(CoalesceInPlace, MmuRfcV1_3),
+        COALESCE,
+        broken(CoalesceFlushes, MmuRfcV1_3),
+    ),
+    Case(
+        "table to block, not flushed",
+        "bbm: stage2_map_walker: table->block made before the flush L2",
+        broken(CoalesceWithoutFlush, MmuRfcV1_3),
+        COALESCE,
+        broken(CoalesceFlushes, MmuRfcV1_3),
+    ),
+    Case(
+        "table to block, one address flushed",
+        "bbm: stage2_map_walker: table->block made before the flush L2",
+        broken(CoalesceFlushesOneAddress, MmuRfcV1_3),
+        COALESCE,
+        broken(CoalesceFlushes, MmuRfcV1_3),
+    ),
+    Case(
+        "pages to block, only their table flushed",
+        "bbm: stage2_map_walker: page->block made before the flush L2",
+        broken(PagesFirst),
+        COALESCE,
+        broken(PagesFirstFlushed),
+    ),
+    Case(
+        "block to table, not flushed",
+        "bbm: stage2_map_walker: block->table made before the flush L2",
+        Split.without("flush"),
+        SPLIT,
+        Split.without(),
+    ),
+    Case(
+        "block to table, flushed with the wrong hint",
+        "bbm: stage2_map_walker: block->table made before the flush L2",
+        broken(SplitWithWrongHint),
+        SPLIT.replace("fwb=on", "fwb=on ttl=on"),
+    ),
+    Case(
+        "page to another address, not flushed",
+        "bbm: stage2_map_walker: page->page elsewhere made before the flush L3",
+        Unmap.without("leaf flush"),
+        PAGES + "cpu0 write a+0\ncpu0 read a+4K\nhost merge a+0\n",
+        Unmap.without(),
+    ),
+    Case(
+        "a table put back with other pages",
+        "bbm: out_and_in: page->page elsewhere made before the flush L3",
+        broken(TableOutAndInElsewhere),
+        PAGES + "cpu0 read a+0\nhost testage a+0\n",
+        broken(TableOutAndIn),
+    ),
+    Case(
+        "a table without release",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(PlainTable),
+        PAGES + "cpu0 read a+0\n",
+    ),
+)
+
+
+@each(CASES)
+def test_bbm_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_bbm_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
