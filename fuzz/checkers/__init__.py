@@ -9,6 +9,7 @@ from .base import Checker, GuestChecker, Outcome, Violation
 from .bbm import Bbm
 from .contract import Contract
 from .dcache import Dcache
+from .dirty_log import DirtyLog
 from .icache import Icache
 from .isolation import Isolation
 from .leak import Leak
@@ -44,6 +45,7 @@ class GuestCheckers:
             self.translation,
             self.table_lock,
             PageReference(guest, shadow, pins),
+            DirtyLog(guest, shadow),
         ]
         for checker in self.rest:
             if type(checker).changed is not Checker.changed:

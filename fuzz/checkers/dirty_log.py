@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dirty-log: what the guest writes to a logged slot is in the next log that user space collects.
+
+Where `Translation` asks whether the tables would let a write go unreported,
+this follows the writes themselves, through stale TLB entries too.
+"""
+
+from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
+from reference.machine.descriptor import WRITE_BIT
+from reference.machine.walk import NONE, WRITE, Walk
+
+from ..guest import Guest, SlotLayout
+from ..operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
+from .base import GuestChecker, Outcome
+from .shadow import Shadow
+
+
+class DirtyLog(GuestChecker):
+    """Judges each log that is collected.
+
+    A page counts as written from the write on until its bit was handed to
+    user space and cleared: by the collection itself, or by the call that
+    clears what was collected. A write that comes between the two is covered,
+    since user space reads the page after it has cleared the bit. Turning
+    logging off, or deleting the slot, ends it all; a move does not.
+
+    *over_reported*: pages in a log that were not written since they were last
+    cleared; cost, not a violation
+    """
+
+    name = "dirty-log"
+
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.over_reported = 0
+        # Slots being logged -> pages written, by number within the slot, each
+        # with the level of the entry that let the first write pass, and
+        # whether the tables still held that entry.
+        self.written: dict[int, dict[int, tuple[int, bool]]] = {}
+        # Pages that the call under way clears.
+        self.clearing: list[int] = []
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if not self.written or access != WRITE or walk.fault != NONE:
+            return
+        layout = self.guest.layout_of(ipa)
+        pages = self.written.get(layout.id) if layout is not None else None
+        if layout is None or pages is None:
+            return
+        page = (ipa - layout.ipa) >> self.granule.page_shift
+        if page not in pages:
+            pages[page] = (walk.level, self.shadow.lookup(ipa)[1] & WRITE_BIT != 0)
+
+    def begin(self, op: Operation | None) -> None:
+        if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
+            words = self.side.by_name[op.slot].collected
+            shift = self.granule.page_shift
+            last = (op.offset + op.size - 1) >> shift >> 6
+            self.clearing = bits(words, op.offset >> shift >> 6, last + 1)
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if op is None:
+            for layout in self.guest.layouts:
+                self.follow(layout)
+        elif isinstance(op, SetLog | GetLog | ClearLog | SlotDelete | SlotCreate | SlotMove):
+            layout = self.side.by_name[op.slot]
+            if layout.slot.vm != self.guest.number:
+                return
+            self.follow(layout)
+            pages = self.written.get(layout.id)
+            if pages is None or outcome.status != "ok":
+                return
+            if isinstance(op, GetLog):
+                self.collected(layout, pages, outcome.value)
+            elif isinstance(op, ClearLog):
+                for page in self.clearing:
+                    pages.pop(page, None)
+
+    def follow(self, layout: SlotLayout) -> None:
+        """Writes to a slot are followed while it is logged."""
+        if layout.live and layout.flags & KVM_MEM_LOG_DIRTY_PAGES and not layout.readonly:
+            self.written.setdefault(layout.id, {})
+        else:
+            self.written.pop(layout.id, None)
+
+    def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
+        """User space has got *bitmap*: what was written must be in it."""
+        assert isinstance(bitmap, list)
+        reported = set(bits(bitmap, 0, len(bitmap)))
+        self.over_reported += len(reported) - sum(1 for page in pages if page in reported)
+        lost: dict[tuple[int, bool], list[int]] = {}
+        for page in sorted(pages):
+            if page not in reported:
+                lost.setdefault(pages[page], []).append(page)
+        for (level, mapped), missing in sorted(lost.items()):
+            self.report_lost(layout, level, mapped, missing)
+            for page in missing:
+                del pages[page]
+        if not self.guest.kvm.manual_dirty_log_protect:
+            pages.clear()
+
+    def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int]) -> None:
+        through = "a writable leaf" if mapped else "a stale TLB entry"
+        shift = self.granule.page_shift
+        places = [layout.ipa + (page << shift) for page in pages]
+        self.report(
+            f"write through {through} not reported",
+            level,
+            f"the guest wrote {ranges(places, 1 << shift)}, which the log of slot {layout.slot.name} does not have",
+            frozenset(places),
+            # The log is wrong, the tables need not be.
+            taints=False,
+            function=self.kernel.entry,
+        )
+
+
+def bits(words: list[int], first: int, last: int) -> list[int]:
+    """The numbers of the bits set in words *first* to *last* - 1, 64 a word."""
+    found: list[int] = []
+    for number in range(first, min(last, len(words))):
+        word = words[number]
+        while word:
+            lowest = word & -word
+            found.append((number << 6) + lowest.bit_length() - 1)
+            word ^= lowest
+    return found
+
+
+def ranges(places: list[int], size: int) -> str:
+    """Pages of *size* bytes at *places*, which are in order, as ranges of addresses."""
+    found: list[tuple[int, int]] = []
+    for place in places:
+        if found and found[-1][1] == place:
+            found[-1] = (found[-1][0], place + size)
+        else:
+            found.append((place, place + size))
+    return ", ".join(f"[{start:#x}, {end:#x})" for start, end in found)
