@@ -2,7 +2,6 @@
 """What the host does: user space, memory management, slots and their dirty logs."""
 
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
-from reference.machine.address_space import ABSENT, DEVICE
 
 from .checkers import Outcome
 from .guest import SlotLayout
@@ -76,18 +75,11 @@ class HostOperations:
         host = self.side.host
         self.side.kernel.entry = "kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young"
         young = 0
-        hva = start
-        while hva < end:
-            first, size = host.unit_at(hva)
-            # Only pages on the LRU lists are aged: no hugetlb, no device.
-            run = host.run_at(first)
-            vma = host.find_vma(first)
-            if run is not None and vma is not None and not vma.huge_shift and not run.flags & (ABSENT | DEVICE):
-                for guest in self.side.guests:
-                    self.side.active = guest
-                    clear = guest.main.clear_flush_young if flush else guest.main.clear_young
-                    young |= clear(first, first + size)
-            hva = first + size
+        for hva, size in host.pages_to_age(start, end):
+            for guest in self.side.guests:
+                self.side.active = guest
+                clear = guest.main.clear_flush_young if flush else guest.main.clear_young
+                young |= clear(hva, hva + size)
         return Outcome("ok", young)
 
     def slot(self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout) -> Outcome:

@@ -5,6 +5,7 @@ from reference.machine.walk import Walk
 
 from ..operations import Operation
 from ..side import Side
+from .ageing import Ageing, AgeingResults
 from .base import Checker, GuestChecker, Outcome, Violation
 from .bbm import Bbm
 from .contract import Contract
@@ -36,6 +37,7 @@ class GuestCheckers:
         self.refcount = Refcount(guest, shadow)
         self.translation = Translation(guest, shadow)
         self.table_lock = TableLock(guest, shadow)
+        self.ageing = Ageing(guest, shadow, self.tlb)
         self.rest: list[GuestChecker] = [
             self.tlb,
             Bbm(guest, shadow, self.tlb),
@@ -46,6 +48,7 @@ class GuestCheckers:
             self.table_lock,
             PageReference(guest, shadow, pins),
             DirtyLog(guest, shadow),
+            self.ageing,
         ]
         for checker in self.rest:
             if type(checker).changed is not Checker.changed:
@@ -77,6 +80,7 @@ class Checkers:
         ]
         for each in self.guests:
             self.all += each.rest
+        self.all.append(AgeingResults(side, [each.ageing for each in self.guests]))
         self.all.append(Leak(side))
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []

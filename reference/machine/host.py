@@ -58,6 +58,22 @@ class Host(AddressSpace):
             size = self.pmd_size
         return hva & -size, size
 
+    def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(start, size in bytes) of the host pages, huge or not, that meet a range and are aged.
+
+        Only pages on the LRU lists are: no hugetlb, no device.
+        """
+        found: list[tuple[int, int]] = []
+        hva = start
+        while hva < end:
+            first, size = self.unit_at(hva)
+            run = self.run_at(first)
+            vma = self.find_vma(first)
+            if run is not None and vma is not None and not vma.huge_shift and not run.flags & (ABSENT | DEVICE):
+                found.append((first, size))
+            hva = first + size
+        return found
+
     def populate(self, hva: int) -> None:
         run = self.run_at(hva)
         vma = self.find_vma(hva)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ageing: what the hardware recorded of accesses is told to the host, and cleared when the host asks for that.
+
+The record is the access flag of the leaf that maps a page: map sets it, an
+access flag fault, or an access itself where the hardware can. An access
+through a TLB entry whose leaf was aged without a flush is not recorded, by
+design of ``clear_young``; nor does it matter what unmapping forgets.
+"""
+
+from typing import Final
+
+from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind
+
+from ..guest import Guest
+from ..operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold, TableMkyoung
+from ..side import Side
+from .base import Checker, GuestChecker, Outcome
+from .shadow import Shadow
+from .tlb import Tlb
+
+# Where only pages behind the first of a host page's range are concerned.
+BEHIND: Final = ", behind the first leaf of a huge page"
+
+
+class Ageing(GuestChecker):
+    """Judges the tables of one VM after each call that ages, and the access flag at all other times.
+
+    *young*: (level, address) of the leaves in range whose access flag was set
+    when the call began; *first*: those of them that map the first page of a
+    range; *disturbed*: something else happened to the tables meanwhile
+    """
+
+    name = "ageing"
+
+    def __init__(self, guest: Guest, shadow: Shadow, tlb: Tlb) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.tlb = tlb
+        self.active = False
+        self.disturbed = False
+        # The range of each host page, by slot.
+        self.ranges: list[tuple[int, int]] = []
+        self.young: list[tuple[int, int]] = []
+        self.first: list[tuple[int, int]] = []
+        self.cleared: list[tuple[int, int]] = []
+
+    def begin(self, op: Operation | None) -> None:
+        self.active = isinstance(op, HostAge | HostTestAge | TableMkold | TableMkyoung | TableIsYoung)
+        if not self.active:
+            return
+        self.disturbed = False
+        self.cleared.clear()
+        self.ranges = self.ranges_of(op)
+        self.young, self.first = self.find_young()
+
+    def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
+        """The guest addresses that *op* is about, one range for each host page and slot."""
+        page = self.granule.page_size
+        if isinstance(op, HostAge | HostTestAge):
+            host = self.guest.host
+            start = self.side.by_name[op.slot].hva + op.offset
+            if isinstance(op, HostTestAge):
+                return self.guest.ipa_ranges(start & -page, (start & -page) + page)
+            found: list[tuple[int, int]] = []
+            for hva, size in host.pages_to_age(start, start + op.size):
+                found += self.guest.ipa_ranges(hva, hva + size)
+            return found
+        if isinstance(op, TableMkold | TableMkyoung | TableIsYoung):
+            layout = self.side.by_name[op.slot]
+            if layout.slot.vm == self.guest.number:
+                ipa = (layout.ipa + op.offset) & -page
+                return [(ipa, ipa + page)]
+        return []
+
+    def find_young(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The (level, address) of the young leaves in range, and of those where a range begins."""
+        found: list[tuple[int, int]] = []
+        first: list[tuple[int, int]] = []
+        for start, end in self.ranges:
+            for level, ipa, entry in self.shadow.leaves_in(start, end):
+                if entry & AF_BIT:
+                    found.append((level, ipa))
+                    if ipa <= start:
+                        first.append((level, ipa))
+        return found, first
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if self.active:
+            if old & ~new & VALID_BIT or new & ~old & AF_BIT:
+                self.disturbed = True
+            elif old & ~new & AF_BIT:
+                self.cleared.append((level, ipa))
+        elif old & ~new & AF_BIT and old & new & VALID_BIT and not self.side.haf:
+            # Where the hardware sets the flag too, an update of other fields may lose it, by design.
+            if kind(old, level, self.granule) == kind(new, level, self.granule) == LEAF:
+                self.report(
+                    "access flag lost",
+                    level,
+                    f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)} and nobody asked for its age",
+                    frozenset([ipa]),
+                    taints=False,
+                )
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if not self.active or outcome.status != "ok":
+            return
+        if isinstance(op, TableMkyoung):
+            for start, _ in self.ranges:
+                level, entry = self.shadow.lookup(start)
+                if level >= 0 and not entry & AF_BIT:
+                    text = f"{self.text(entry, level)} at {start:#x}"
+                    self.complain("still old after mkyoung", [(level, start)], text)
+        elif self.disturbed:
+            return
+        elif isinstance(op, HostTestAge | TableIsYoung):
+            if self.cleared:
+                self.complain("cleared by a test", self.cleared, f"{pages_text(self.cleared)} lost the access flag")
+        elif isinstance(op, HostAge | TableMkold):
+            young, first = self.find_young()
+            if young:
+                what = "still young after clearing" + ("" if first else BEHIND)
+                self.complain(what, first or young, f"{pages_text(young)} kept the access flag")
+            held = [key for key in self.cleared if key in self.tlb.aged]
+            if isinstance(op, HostAge) and op.flush and held:
+                self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
+
+    def complain(self, what: str, leaves: list[tuple[int, int]], reason: str) -> None:
+        """Report some leaves; that pages look older or younger than they are spoils no table."""
+        places = frozenset([ipa for _, ipa in leaves])
+        self.report(what, leaves[0][0], reason, places, taints=False, function=self.kernel.entry)
+
+
+class AgeingResults(Checker):
+    """Judges what the host is told, over all VMs.
+
+    :param guests: the checkers of each VM's tables; they see each operation before this one does
+    """
+
+    name = "ageing"
+
+    def __init__(self, side: Side, guests: list[Ageing]) -> None:
+        super().__init__(side)
+        self.guests = guests
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if not isinstance(op, HostAge | HostTestAge | TableMkold | TableIsYoung) or outcome.status != "ok":
+            return
+        if any(guest.disturbed for guest in self.guests):
+            return
+        if outcome.value:
+            if not any(guest.young for guest in self.guests):
+                self.report(
+                    "old page reported young",
+                    -1,
+                    f"the caller was told young and no leaf of {op.slot}+{op.offset:#x} had the access flag",
+                    taints=False,
+                    function=self.kernel.entry,
+                )
+            return
+        for guest in self.guests:
+            if guest.young:
+                what = "young page reported old" + ("" if guest.first else BEHIND)
+                guest.complain(what, guest.first or guest.young, f"{pages_text(guest.young)} had the access flag")
+
+
+def pages_text(leaves: list[tuple[int, int]]) -> str:
+    """Leaves as text: how many, and where the first is."""
+    level, ipa = leaves[0]
+    return f"{len(leaves)} leaf(s), the first at {ipa:#x}, level {level},"
