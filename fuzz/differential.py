@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Both sides of a program side by side, and what the difference means."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from candidate import Candidate
 from reference.machine.descriptor import describe
 from reference.machine.granule import Granule
+from reference.machine.stage1 import describe_stage1
 
 from .checkers import Checkers, Outcome, Violation
 from .checkers.shadow import Table
@@ -137,8 +139,13 @@ def explains(violations: list[Violation], others: Index, at: int) -> bool:
     )
 
 
-def compare_tables(a: Table | None, b: Table | None, granule: Granule) -> str:
-    """The first difference between two live tables, as text; "" if they map alike."""
+def compare_tables(
+    a: Table | None, b: Table | None, granule: Granule, show: Callable[[int, int, Granule], str] = describe
+) -> str:
+    """The first difference between two live tables, as text; "" if they map alike.
+
+    :param show: decodes an entry
+    """
     if a is None or b is None:
         table = a or b
         return f"only one side maps by pages from {table.base:#x}" if table is not None and table.has_leaves() else ""
@@ -146,10 +153,10 @@ def compare_tables(a: Table | None, b: Table | None, granule: Granule) -> str:
         left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
         if left != right:
             ipa = a.base + (index << granule.level_shift(a.level))
-            return f"{ipa:#x}, level {a.level}: {describe(left, a.level, granule)}; {describe(right, a.level, granule)}"
+            return f"{ipa:#x}, level {a.level}: {show(left, a.level, granule)}; {show(right, a.level, granule)}"
     if a.children or b.children:
         for index in sorted(a.children.keys() | b.children.keys()):
-            text = compare_tables(a.children.get(index), b.children.get(index), granule)
+            text = compare_tables(a.children.get(index), b.children.get(index), granule, show)
             if text:
                 return text
     return ""
@@ -221,7 +228,8 @@ class Differential:
                 text = compare_tables(root_a, root_b, a.granule)
                 if text:
                     return f"VM {a.guest.number}: {text}" if a.guest.number else text
-        return ""
+        text = compare_tables(left.hyp.root, right.hyp.root, left.hyp.granule, describe_stage1)
+        return f"hyp: {text}" if text else ""
 
     def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:
         """Classes of findings from both sides' violations, in order, and the differences seen."""

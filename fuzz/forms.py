@@ -54,5 +54,5 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (ops.TableMkold, "table mkold SLOT+OFF"),
     (ops.TableIsYoung, "table isyoung SLOT+OFF"),
     (ops.TableRelax, "table relax SLOT+OFF r|rw|rx|rwx"),
-    (ops.HypMap, "hyp map VA PA SIZE r|rw|rx|device [fail=COUNT]"),
+    (ops.HypMap, "hyp map VA PA SIZE r|rw|rx|device|w|rwx|xdevice [fail=COUNT]"),
 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The hypervisor's own tables (stage 1 of EL2): made at first use, mapped into, destroyed at the end."""
 
+from reference.kernel import EINVAL
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -11,7 +12,7 @@ from reference.pgtable import (
 
 from .checkers import Outcome
 from .guest import walked_range
-from .operations import HypMap
+from .operations import HYP_REFUSED, HypMap
 from .side import Side
 from .validate import HYP_BITS
 
@@ -20,6 +21,9 @@ PROT: dict[str, int] = {
     "rw": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W,
     "rx": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_X,
     "device": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W | KVM_PGTABLE_PROT_DEVICE,
+    "w": KVM_PGTABLE_PROT_W,
+    "rwx": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W | KVM_PGTABLE_PROT_X,
+    "xdevice": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_X | KVM_PGTABLE_PROT_DEVICE,
 }
 
 
@@ -43,20 +47,33 @@ class HypOperations:
             same = (op.va, op.pa, op.size, op.prot) == (earlier.va, earlier.pa, earlier.size, earlier.prot)
             if first < end and start < last and not same:
                 return Outcome("ok", "in use")
-        if self.pgt is None:
-            pgt = kvm_pgtable()
-            side.kernel.entry = "kvm_pgtable_hyp_init"
-            ret = side.pgtable.kvm_pgtable_hyp_init(pgt, HYP_BITS)
-            if ret:
-                return Outcome("error", ret)
-            self.pgt = pgt
-        self.mapped.append((start, end, op))
-        side.kernel.entry = "kvm_pgtable_hyp_map"
         if op.fail is not None:
             side.kernel.allocations_left = op.fail - 1
-        ret = side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])
+        ret = self.init() or self.call(op, start, end)
         side.kernel.allocations_left = -1
+        if ret == -EINVAL and op.prot in HYP_REFUSED:
+            return Outcome("ok", "refused")
         return Outcome("error", ret) if ret else Outcome("ok")
+
+    def init(self) -> int:
+        """Make the root, if there is none; 0 or a negative errno."""
+        if self.pgt is not None:
+            return 0
+        pgt = kvm_pgtable()
+        self.side.kernel.entry = "kvm_pgtable_hyp_init"
+        ret = self.side.pgtable.kvm_pgtable_hyp_init(pgt, HYP_BITS)
+        if not ret:
+            self.pgt = pgt
+        return ret
+
+    def call(self, op: HypMap, start: int, end: int) -> int:
+        """``kvm_pgtable_hyp_map()``; what it may have mapped of [start, end) is in use from here on."""
+        assert self.pgt is not None
+        self.side.kernel.entry = "kvm_pgtable_hyp_map"
+        ret = self.side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])
+        if ret != -EINVAL:
+            self.mapped.append((start, end, op))
+        return ret
 
     def destroy(self) -> None:
         """``kvm_pgtable_hyp_destroy()``, if there is anything."""

@@ -10,10 +10,12 @@ from typing import Final, Literal, TypeAlias, get_args
 
 AccessKind: TypeAlias = Literal["read", "write", "fetch"]
 Prot: TypeAlias = Literal["r", "rw", "rx", "rwx"]
-HypProt: TypeAlias = Literal["r", "rw", "rx", "device"]
+HypProt: TypeAlias = Literal["r", "rw", "rx", "device", "w", "rwx", "xdevice"]
 ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
 PROTS: Final[tuple[str, ...]] = get_args(Prot)
 HYP_PROTS: Final[tuple[str, ...]] = get_args(HypProt)
+# What ``kvm_pgtable_hyp_map()`` must refuse: without read, writable code, device memory that runs.
+HYP_REFUSED: Final = ("w", "rwx", "xdevice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +275,9 @@ class TableRelax(TablePlace):
 class HypMap:
     """``kvm_pgtable_hyp_map()`` of *size* bytes from hypervisor address *va* on to *pa*.
 
-    None of the three needs alignment. *fail*: the allocation of that number
-    (from 1) during this call fails.
+    None of the three needs alignment; some of *prot* must be refused
+    (`HYP_REFUSED`). *fail*: the allocation of that number (from 1) during this
+    call fails, that of the root included.
     """
 
     va: int

@@ -11,9 +11,11 @@ from typing import Final
 
 from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
 from reference.machine.descriptor import VALID_BIT, describe, size_text
+from reference.machine.stage1 import describe_stage1
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from .checkers import Checker, Outcome, Violation
+from .checkers.hyp import HypTable
 from .checkers.shadow import Table
 from .executor import Executor
 from .program import show_bytes
@@ -112,6 +114,7 @@ class Trace(Checker):
         table = self.tables.get(page)
         for shadow in self.checkers.shadows:
             table = shadow.by_page.get(page) or table
+        table = self.checkers.hyp.by_page.get(page) or table
         if table is not None:
             self.tables[page] = table
         return table
@@ -119,13 +122,17 @@ class Trace(Checker):
     def page_text(self, page: int) -> str:
         """A table page, by its place in the tree."""
         table = self.known_table(page)
-        return f"table page {page}" + (f" (L{table.level} at {table.base:#x})" if table is not None else "")
+        if table is None:
+            return f"table page {page}"
+        hyp = "hyp, " if isinstance(table, HypTable) else ""
+        return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
 
-    def entry_text(self, entry: int, level: int) -> str:
+    def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
         """A descriptor; of one that was made invalid, what it was."""
+        show = describe_stage1 if hyp else describe
         if entry and not entry & VALID_BIT:
-            return f"invalid, was {describe(entry | VALID_BIT, level, self.granule)}"
-        return describe(entry, level, self.granule)
+            return f"invalid, was {show(entry | VALID_BIT, level, self.granule)}"
+        return show(entry, level, self.granule)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         result = "ok" if walk.fault == NONE else f"{FAULT_NAMES[walk.fault]} fault"
@@ -143,7 +150,8 @@ class Trace(Checker):
             self.add(f"{where}: {old:#x} -> {new:#x}{how}")
             return
         level = table.level
-        self.add(f"{where}: {self.entry_text(old, level)} -> {self.entry_text(new, level)}{how}")
+        hyp = isinstance(table, HypTable)
+        self.add(f"{where}: {self.entry_text(old, level, hyp)} -> {self.entry_text(new, level, hyp)}{how}")
 
     def entry_place(self, ptep: int) -> str:
         """An entry, by level and address; by page where the table is not known."""
@@ -151,7 +159,10 @@ class Trace(Checker):
         table = self.known_table(page)
         if table is None:
             return f"table page {page} entry {index}"
-        return f"L{table.level} {self.place(table.base + index * self.granule.level_size(table.level))}"
+        address = table.base + index * self.granule.level_size(table.level)
+        if isinstance(table, HypTable):
+            return f"L{table.level} hyp {address:#x}"
+        return f"L{table.level} {self.place(address)}"
 
     def get(self, page: int, count: int) -> None:
         self.add(f"get_page: {count}, {self.page_text(page)}")

@@ -157,6 +157,8 @@ class Pgtable:
     # Which entries of a stage-2 table hold a reference on its page: the valid
     # ones, or (v5.13 on) all that are not zero.
     COUNTS_NON_ZERO: ClassVar[bool] = False
+    # Whether valid entries of a hyp table do likewise (v5.13 on).
+    COUNTS_HYP: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel) -> None:
         self.k = kernel

@@ -11,6 +11,7 @@ from .bbm import Bbm
 from .contract import Contract
 from .dcache import Dcache
 from .dirty_log import DirtyLog
+from .hyp import Hyp
 from .icache import Icache
 from .isolation import Isolation
 from .leak import Leak
@@ -81,7 +82,8 @@ class Checkers:
         for each in self.guests:
             self.all += each.rest
         self.all.append(AgeingResults(side, [each.ageing for each in self.guests]))
-        self.all.append(Leak(side))
+        self.hyp = Hyp(side)
+        self.all += [self.hyp, Leak(side)]
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []
         for checker in self.all:

@@ -16,6 +16,12 @@ class Leak(Checker):
         self.empty = False
         self.small = 0
         self.percpu_areas = 0
+        # The table pages of the hypervisor.
+        self.hyp: set[int] = set()
+
+    def alloc(self, page: int) -> None:
+        if page >= 0 and self.kernel.entry.startswith("kvm_pgtable_hyp_"):
+            self.hyp.add(page)
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         self.cached += has - had
@@ -46,8 +52,13 @@ class Leak(Checker):
     def destroyed(self) -> None:
         end = "kvm_free_stage2_pgd"
         left = [page for page, count in enumerate(self.kernel.counts) if count > 0]
+        hyp = [page for page in left if page in self.hyp]
+        left = [page for page in left if page not in self.hyp]
         if left:
             self.report("table pages left", -1, f"table pages {left} are still allocated", function=end)
+        if hyp:
+            what = f"table pages {hyp} are still allocated"
+            self.report("table pages left", -1, what, function="kvm_pgtable_hyp_destroy")
         if self.cached:
             self.report("memory cache left", -1, f"{self.cached} objects are still in memory caches", function=end)
         if self.small or self.percpu_areas:

@@ -54,6 +54,13 @@ def test_entries_are_decoded() -> None:
     assert any(text.startswith("L3 0x40001000=a+4K: empty -> page@0x100001000 ") for text in texts)
 
 
+def test_hyp_entries_are_decoded_as_stage_1() -> None:
+    texts = events(parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\nhyp map 2M 0 2M rx\nhyp map 0 1G 4K device\n"))
+    assert "L2 hyp 0x200000: empty -> block(2M)@0x0 r-x normal, release" in texts
+    assert "L3 hyp 0x0: empty -> page@0x40000000 rw- device-nGnRE, release" in texts
+    assert any(text.startswith("walk into table page") and text.endswith("(hyp, L2 at 0x0)") for text in texts)
+
+
 def test_accesses_show_fault_and_level() -> None:
     texts = events(MISSING_CLEAN)
     assert "cpu1 read 0x40005000=a+20K: translation fault at L3, empty" in texts

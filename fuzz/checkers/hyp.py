@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""hyp: the hypervisor's own tables map what kvm_pgtable_hyp_map() was asked for, and nothing else."""
+
+from typing import Final
+
+from reference.machine.arena import BASE
+from reference.machine.descriptor import AF_BIT, LEAF, RESERVED, TABLE, XN_BIT, address_bits, kind
+from reference.machine.stage1 import (
+    AP1_BIT,
+    INNER_SHAREABLE,
+    NORMAL,
+    READ_ONLY_BIT,
+    SHAREABILITY,
+    DEVICE_nGnRE,
+    attribute_index,
+    describe_stage1,
+    start_level,
+    unknown_fields,
+)
+
+from ..guest import walked_range
+from ..operations import HYP_REFUSED, HypMap, Operation
+from ..side import Side
+from ..validate import HYP_BITS
+from .base import Checker, Outcome
+from .shadow import Table
+
+DESTROY: Final = "kvm_pgtable_hyp_destroy"
+
+
+class HypTable(Table):
+    """A table page of the hypervisor; *base* is a hypervisor address."""
+
+
+class Call:
+    """A call that was made: [start, end) goes to *pa* on, as *op* says.
+
+    :param done: false where it failed: any part of it may be missing
+    """
+
+    def __init__(self, op: HypMap, page_size: int, done: bool) -> None:
+        self.op = op
+        self.start, self.end = walked_range(op.va, op.size, page_size)
+        self.pa = op.pa & -page_size
+        self.done = done
+
+
+class Hyp(Checker):
+    """Follows the stores into hyp tables, and judges after each call.
+
+    Lifetime judges uses of freed pages, leak what is left after destruction.
+    """
+
+    name = "hyp"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.shifts = self.granule.shifts
+        self.entries = self.granule.entries
+        # Pages taken from the allocator for hyp tables; those that are tables.
+        self.pages: set[int] = set()
+        self.by_page: dict[int, HypTable] = {}
+        self.root: HypTable | None = None
+        self.calls: list[Call] = []
+        # Addresses of the leaves written by this operation.
+        self.written: list[int] = []
+        # Whether this very call has succeeded before.
+        self.repeated = False
+
+    def text(self, entry: int, level: int) -> str:
+        return describe_stage1(entry, level, self.granule)
+
+    def alloc(self, page: int) -> None:
+        entry = self.kernel.entry
+        if page < 0 or not entry.startswith("kvm_pgtable_hyp_"):
+            return
+        self.pages.add(page)
+        if entry == "kvm_pgtable_hyp_init" and self.root is None:
+            self.root = HypTable(page, start_level(HYP_BITS, self.granule), 0, True)
+            self.by_page[page] = self.root
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        if not self.by_page:
+            return
+        page, index = divmod(ptep, self.entries)
+        table = self.by_page.get(page)
+        if table is not None:
+            self.entry_written(table, index, old, new)
+
+    def entry_written(self, table: HypTable, index: int, old: int, new: int) -> None:
+        """An entry of a table changed: it may only become valid, and once."""
+        level = table.level
+        va = table.base + (index << self.shifts[level])
+        places = frozenset([va])
+        if self.repeated:
+            self.report("changed by the same call again", level, f"entry at {va:#x}: {self.text(new, level)}", places)
+        if old & 1:
+            table.leaves.pop(index, None)
+            table.children.pop(index, None)
+            table.reserved.discard(index)
+            reason = f"{self.text(old, level)} at {va:#x} became {self.text(new, level)}"
+            self.report("valid entry changed", level, reason, places)
+        if not new & 1:
+            return
+        what = kind(new, level, self.granule)
+        if what == TABLE:
+            self.attach(table, index, new, va)
+        elif what == LEAF:
+            table.leaves[index] = new
+            self.written.append(va)
+        else:
+            table.reserved.add(index)
+        wrong = ""
+        if what == RESERVED:
+            wrong = "reserved encoding"
+        elif unknown_fields(new, level, self.granule):
+            wrong = "illegal field"
+        if wrong:
+            self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}", places)
+
+    def attach(self, table: HypTable, index: int, entry: int, va: int) -> None:
+        """A table entry was written: the page must be one of ours, and in the tree only once."""
+        level = table.level
+        page = (address_bits(entry, self.granule) - BASE) >> self.granule.page_shift
+        if page not in self.pages:
+            self.report("not a hyp table", level, f"entry at {va:#x} names page {page}", frozenset([va]))
+            return
+        if page in self.by_page:
+            self.report("table entered twice", level, f"table page {page} has two parents at {va:#x}", frozenset([va]))
+            return
+        child = HypTable(page, level + 1, va, True)
+        table.children[index] = child
+        self.by_page[page] = child
+        first = page * self.entries
+        for number, word in enumerate(self.kernel.words[first : first + self.entries]):
+            if word:
+                self.entry_written(child, number, 0, word)
+
+    def free(self, page: int, count: int) -> None:
+        self.dropped(page, count)
+
+    def put(self, page: int, count: int) -> None:
+        self.dropped(page, count)
+
+    def dropped(self, page: int, count: int) -> None:
+        """A page was freed: before destruction no table may be."""
+        if count == 0 and page in self.by_page and self.kernel.entry != DESTROY:
+            table = self.by_page[page]
+            reason = f"table page {page} (level {table.level}, from {table.base:#x}) is freed"
+            self.report("freed while in use", table.level, reason, frozenset([table.base]))
+
+    def begin(self, op: Operation | None) -> None:
+        self.written.clear()
+        self.repeated = isinstance(op, HypMap) and any(call.done and same_call(call.op, op) for call in self.calls)
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        call: Call | None = None
+        # A text for a value: there was no call, or it was refused.
+        if isinstance(op, HypMap) and not isinstance(outcome.value, str):
+            if op.prot in HYP_REFUSED:
+                what = f"kvm_pgtable_hyp_map() takes {op.prot} and returns {outcome.value}"
+                self.report("accepted, must be refused", -1, what, frozenset([op.va]))
+            else:
+                call = Call(op, self.granule.page_size, outcome.status == "ok")
+                self.calls.append(call)
+        self.judge_written()
+        if call is not None and call.done:
+            self.judge_mapped(call)
+        if isinstance(op, HypMap):
+            self.judge_counts()
+
+    def judge_written(self) -> None:
+        """Each leaf of this operation: within one call, with its address and attributes."""
+        for va in self.written:
+            level, entry = self.lookup(va)
+            if level < 0:
+                continue
+            size = 1 << self.shifts[level]
+            wrong = "mapped, never asked for"
+            for call in self.calls:
+                if call.start <= va and va + size <= call.end:
+                    wrong = self.fault_of(call, va, size, entry)
+                    break
+            if wrong:
+                self.report(wrong, level, f"{self.text(entry, level)} at {va:#x}: {wrong}", frozenset([va]))
+
+    def fault_of(self, call: Call, va: int, size: int, entry: int) -> str:
+        """What is wrong with a leaf that *call* made; "" if nothing."""
+        prot = call.op.prot
+        pa = address_bits(entry, self.granule)
+        if pa & (size - 1):
+            return "output address not aligned"
+        if pa != call.pa + va - call.start:
+            return "wrong output address"
+        if attribute_index(entry) != (DEVICE_nGnRE if prot == "device" else NORMAL):
+            return "wrong memory type"
+        if (entry & READ_ONLY_BIT == 0) != (prot in ("rw", "device")):
+            return "wrong write permission"
+        if (entry & XN_BIT == 0) != (prot == "rx"):
+            return "wrong execute permission"
+        if not entry & AF_BIT:
+            return "access flag clear"
+        if not entry & AP1_BIT or entry & SHAREABILITY != INNER_SHAREABLE:
+            return "AP[1] clear or not inner shareable"
+        return ""
+
+    def judge_mapped(self, call: Call) -> None:
+        """After a call that succeeded all of its range is mapped."""
+        va = call.start
+        while va < call.end:
+            level, _ = self.lookup(va)
+            if level < 0:
+                reason = f"nothing at {va:#x} of [{call.start:#x}, {call.end:#x}) after success"
+                self.report("not mapped", -1, reason, frozenset([va]))
+                return
+            size = 1 << self.shifts[level]
+            va = (va & -size) + size
+
+    def lookup(self, va: int) -> tuple[int, int]:
+        """(level, descriptor) of the leaf at *va*; level -1: none."""
+        table: Table | None = self.root
+        while table is not None:
+            index = (va - table.base) >> self.shifts[table.level]
+            leaf = table.leaves.get(index)
+            if leaf is not None:
+                return table.level, leaf
+            table = table.children.get(index)
+        return -1, 0
+
+    def judge_counts(self) -> None:
+        """The references of each table."""
+        counted = self.side.pgtable.COUNTS_HYP
+        for page, table in self.by_page.items():
+            want = 1 + (table.valid() if counted else 0)
+            count = self.kernel.counts[page]
+            if count != want:
+                self.report(
+                    "too many references" if count > want else "too few references",
+                    table.level,
+                    f"table page {page} (level {table.level}, from {table.base:#x}) has {count} references, not {want}",
+                    frozenset([table.base]),
+                )
+
+
+def same_call(a: HypMap, b: HypMap) -> bool:
+    """Whether two calls ask for the same."""
+    return (a.va, a.pa, a.size, a.prot) == (b.va, b.pa, b.size, b.prot)
