@@ -297,8 +297,8 @@ def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
         (Program(vm, (slot,), (ops.GuestReset(-1),)), 4, "cpu-1; allowed: cpu0 to cpu1"),
         (Program(vm, (slot,), (table,)), 4, "'w'; allowed: r, rw, rx, rwx"),
         (Program(vm, (slot,), (hyp,)), 4, f"va -0x1; allowed: {HYP_PLACES}"),
-        (Program(vm, (slot,), (replace(hyp, va=0, prot=cast("ops.HypProt", "w")),)), 4,
-         "'w'; allowed: r, rw, rx, device"),
+        (Program(vm, (slot,), (replace(hyp, va=0, prot=cast("ops.HypProt", "x")),)), 4,
+         "'x'; allowed: r, rw, rx, device, w, rwx, xdevice"),
         (Program(vm, (slot,), (ops.SlotMove("a", -4096),)), 4, f"move -4K; allowed: {PLACES}"),
     ]:  # fmt: skip
         with pytest.raises(ProgramError) as caught:
