@@ -51,11 +51,13 @@ MAX_OPERATIONS: Final = 10_000
 # The most that one direct call maps, in blocks of level 2: the memory cache
 # holds tables for no more.
 MAX_MAP_BLOCKS: Final = 8
+# KVM_CLEAR_DIRTY_LOG takes whole words of the bitmap.
+CLEAR_PAGES: Final = 64
 # Bits of a hypervisor address, and of the addresses it maps.
 HYP_BITS: Final = 48
 MAX_HYP_PAGES: Final = 4096
 
-_SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
+SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
 _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
 
 _PAGED: Final = ("anon", "thp")
@@ -107,11 +109,11 @@ class State:
         self.logged: set[str] = set()
 
     def declare(self, slot: Slot) -> None:
-        """A slot statement; raises a `refusal`."""
+        """A slot statement, which then counts; raises a `refusal`, and nothing has changed."""
         name, vm = slot.name, self.vm
         page = vm.granule
         _require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
-        _require(_SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
+        _require(SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
         _within("size=", slot.size, range(page, MAX_SLOT_SIZE + 1, page), show_bytes)
         allowed = backings(vm.granule)
         _require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
@@ -120,9 +122,9 @@ class State:
         _require(name not in self.slots, f"second slot {name}", "every name once")
         if slot.alias:
             self.check_alias(slot)
-        self.slots[name] = slot
-        self.place(name, slot.ipa, "ipa=")
         _require(not slot.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
+        self.place(slot, slot.ipa, "ipa=")
+        self.slots[name] = slot
         self.live.add(name)
         if slot.log:
             self.logged.add(name)
@@ -138,9 +140,9 @@ class State:
         allowed = f"offset and size within the {show_bytes(other.size)} of slot {other.name}"
         _require(slot.offset <= room, f"slot {slot.name} ends behind slot {other.name}", allowed)
 
-    def place(self, name: str, ipa: int, what: str) -> None:
+    def place(self, slot: Slot, ipa: int, what: str) -> None:
         """A slot comes to lie at *ipa*: within the address space, apart from the others of its VM."""
-        slot = self.slots[name]
+        name = slot.name
         limit = 1 << self.vm.ipa
         _within(what, ipa, range(0, limit, self.vm.granule), show_bytes)
         end = ipa + slot.size
@@ -153,7 +155,7 @@ class State:
         self.ipa[name] = ipa
 
     def check(self, op: Operation) -> None:
-        """One operation, which then counts as done; raises a `refusal`."""
+        """One operation, which then counts as done; raises a `refusal`, and nothing has changed."""
         vm = self.vm
         if isinstance(op, HypMap):
             _check_hyp(vm, op)
@@ -196,8 +198,8 @@ class State:
         if isinstance(op, ClearLog):
             self.check_logged(name, "clear")
             _require(self.vm.manual != "off", "log clear with manual=off", "manual=on, manual=set")
-            word = 64 * page
-            steps = f"multiples of {show_bytes(word)} (64 pages), or a size up to the end of the slot"
+            word = CLEAR_PAGES * page
+            steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
             fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
             _require(fine, f"log clear of {name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
 
@@ -226,7 +228,7 @@ class State:
             _require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
             _require(not op.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
             _check_fail(op.fail)
-            self.place(name, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
+            self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
             self.live.add(name)
             (self.logged.add if op.log else self.logged.discard)(name)
             return
@@ -237,7 +239,7 @@ class State:
             (self.logged.add if op.on else self.logged.discard)(name)
         elif isinstance(op, SlotMove):
             _check_fail(op.fail)
-            self.place(name, op.ipa, "move ")
+            self.place(slot, op.ipa, "move ")
         else:
             self.live.discard(name)
             self.logged.discard(name)
