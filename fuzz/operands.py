@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The operands of an operation: from any numbers to values that are in bounds in any state.
+
+Values that are in bounds stay as they are.
+"""
+
+from dataclasses import fields
+from typing import Any, Final, NamedTuple, cast
+
+from . import operations as ops
+from .operations import OPERATIONS, Operation
+from .program import GIB, Slot, Vm
+from .validate import CLEAR_PAGES, FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCKS
+
+# A number of bytes is pages, and above these bits the bytes that are left over.
+PAGE_BITS: Final = 48
+_PAGES: Final = (1 << PAGE_BITS) - 1
+# What a hypervisor mapping shrinks to where its size was none.
+_HYP_PAGES: Final = 64
+FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
+# The operations whose place is a byte, not a page.
+_BYTES: Final = (ops.GuestAccess, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
+
+
+class RawOperation(NamedTuple):
+    """An operation in numbers: *first* is its offset, ipa or va, *third* its pa."""
+
+    kind: int
+    cpu: int
+    slot: int
+    choice: int
+    flags: int
+    fail: int
+    first: int
+    size: int
+    third: int
+
+
+def fit(value: int, least: int, most: int, step: int = 1) -> int:
+    """*value* in steps from *least* on; beyond *most* it starts anew."""
+    return least + (value - least) // step % ((most - least) // step + 1) * step
+
+
+class Operands:
+    """Makes operations of the numbers that stand for them.
+
+    :param vm: the machine
+    """
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+
+    def build(self, make: type[Any], raw: RawOperation, slot: Slot) -> Operation:
+        """An operation of this kind, its numbers within the bounds that hold in any state."""
+        values: dict[str, object] = {}
+        # Where its size counts from.
+        start = 0
+        for name in FIELDS[make]:
+            if name == "slot":
+                values[name] = slot.name
+            elif name == "offset":
+                values[name] = start = fit(self.bytes(raw.first), 0, slot.size - 1, self.step(make))
+            elif name == "va" or name == "pa":
+                values[name] = address = self.hyp_address(raw.first if name == "va" else raw.third)
+                start = max(start, address)
+            elif name == "size":
+                values[name] = self.hyp_size(raw, start) if make is ops.HypMap else self.size(make, raw, slot, start)
+            else:
+                values[name] = self.setting(name, make, raw, slot)
+        return cast(Operation, make(**values))
+
+    def setting(self, name: str, make: type[Any], raw: RawOperation, slot: Slot) -> object:
+        """The value of a field that is no place and no size."""
+        vm, flags = self.vm, raw.flags
+        if name == "cpu":
+            if "slot" in FIELDS[make]:
+                return slot.vm * vm.cpus + raw.cpu % vm.cpus
+            return raw.cpu % (vm.cpus * vm.vms)
+        if name == "to":
+            return raw.choice % vm.cpus
+        if name == "kind" or name == "prot":
+            choices = ops.ACCESS_KINDS if name == "kind" else ops.HYP_PROTS if make is ops.HypMap else ops.PROTS
+            return choices[raw.choice % len(choices)]
+        if name == "fail":
+            return raw.fail if raw.fail in FAILS else None
+        if name == "ipa":
+            return (raw.first & _PAGES) * vm.granule if flags & 4 or make is ops.SlotMove else None
+        if name == "log":
+            return bool(flags & 1) and slot.backing != "device"
+        return bool(flags & 2 if name == "ro" else flags & 1)
+
+    def bytes(self, raw: int) -> int:
+        """The number of bytes that pages, and bytes in the top bits, are together."""
+        page = self.vm.granule
+        return (raw & _PAGES) * page + (raw >> PAGE_BITS) % page
+
+    def step(self, make: type[Any]) -> int:
+        """What the offset of an operation is a multiple of, in bytes."""
+        if issubclass(make, _BYTES):
+            return 1
+        return CLEAR_PAGES * self.vm.granule if make is ops.ClearLog else self.vm.granule
+
+    def size(self, make: type[Any], raw: RawOperation, slot: Slot, offset: int) -> int:
+        """The size of a range in a slot, in bytes."""
+        page, step = self.vm.granule, self.step(make)
+        # The page that holds the first byte counts from its start.
+        room = slot.size - offset // page * page
+        if make is ops.TableMap:
+            room = min(room, MAX_MAP_BLOCKS * page * page // 8)
+        size = self.bytes(raw.size)
+        if make is ops.ClearLog:
+            # Only at the end of the slot may it be no multiple.
+            return min(-(-fit(size, page, room, page) // step) * step, room)
+        return fit(size, step, room, step)
+
+    def hyp_address(self, raw: int) -> int:
+        """An address behind which there is room for a page."""
+        address = self.bytes(raw)
+        return address if address < (1 << HYP_BITS) - self.vm.granule else address % GIB
+
+    def hyp_size(self, raw: RawOperation, highest: int) -> int:
+        """The size of what is mapped, given the higher of its two addresses; in bytes."""
+        page = self.vm.granule
+        room = min((1 << HYP_BITS) - highest - page, MAX_HYP_PAGES * page)
+        size = self.bytes(raw.size)
+        return size if 0 < size <= room else fit(size, 1, min(room, _HYP_PAGES * page))
