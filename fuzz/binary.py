@@ -19,7 +19,7 @@ byte    machine                     slot                               operation
 1       bits of an address, -32     bit 0 log, bit 1 ro                vCPU
 2       cpus, -1                    VM                                 slot
 3       vms, -1                     alias: 0 none, else slot, +1       access, prot or CPU
-4       bits 0-4: fwb, dic, ttl,    unused                             bit 0 mmu, on, flush or
+4       bits 0-4: fwb, dic, ttl,    `LARGE`: over `large_size`         bit 0 mmu, on, flush or
         range, haf                                                     log, bit 1 ro, bit 2 ipa=
 5       manual                      unused                             fail, 0 none
 6       slots, -1                   unused                             unused
@@ -35,12 +35,12 @@ from typing import Final
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
 from .program import BACKINGS, GRANULES, Program, Slot, Vm
-from .repair import RawSlot, RawVm, Repair, repair_vm
+from .repair import LARGE, RawSlot, RawVm, Repair, large_size, repair_vm
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
 
 RECORD_SIZE: Final = 32
 _VM: Final = struct.Struct("<7B25x")
-_SLOT: Final = struct.Struct("<4B4x8sQII")
+_SLOT: Final = struct.Struct("<5B3x8sQII")
 _OPERATION: Final = struct.Struct("<6B2xQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
@@ -88,7 +88,8 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
 def _encode_slot(slot: Slot, index: dict[str, int], page: int) -> bytes:
     alias = index[slot.alias] + 1 if slot.alias else 0
     choices = BACKINGS.index(slot.backing), slot.log | slot.ro << 1, slot.vm, alias
-    return _SLOT.pack(*choices, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
+    large = LARGE if slot.size > large_size(page) else 0
+    return _SLOT.pack(*choices, large, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
 
 
 def _encode_operation(operation: Operation, index: dict[str, int], page: int) -> bytes:

@@ -7,8 +7,9 @@ nothing here decides what is legal, it only proposes, the nearest first.
 * A choice counts modulo the number of choices.
 * A place in a slot counts modulo its size, a size modulo what is left of it;
   both go down to the step that the operation needs.
-* Numbers of slots and hypervisor mappings that are too large become small ones:
-  what bytes mean by chance should not take minutes.
+* What bytes mean by chance should not take minutes: sizes of slots and of
+  hypervisor mappings that are none become small ones, and a large slot (some
+  take many seconds) must say so in a second place, as one mutation rarely does.
 * A slot whose place is taken lies at the nearest end of another; where none is
   free, it is left out.
 * An operation goes to the next slot whose backing it can have; what its state
@@ -19,13 +20,21 @@ nothing here decides what is legal, it only proposes, the nearest first.
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation
-from .program import BACKINGS, GIB, GRANULES, ProgramError, Slot, Vm, backings
+from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_SLOT_SIZE, MAX_SLOTS, SLOT_NAME, VMS, State, wanted_backings
+
+# What is in a slot's record where it means to be larger than `large_size`.
+LARGE: Final = 0xA5
+
+
+def large_size(page: int) -> int:
+    """The size in bytes beyond which a slot is a large one, with pages of so many bytes."""
+    return min(16384 * page, 512 * MIB)
 
 
 class RawVm(NamedTuple):
@@ -47,6 +56,7 @@ class RawSlot(NamedTuple):
     flags: int
     vm: int
     alias: int
+    large: int
     name: bytes
     ipa: int
     size: int
@@ -96,9 +106,9 @@ class Repair:
             if other.alias:
                 other = self.state.slots[other.alias]
             alias, backing, most = other.name, other.backing, other.size
-        size = raw.size * page
-        if not page <= size <= most:
-            size = min((raw.size % 4 + 1) * page * page // 8, most)
+        size, large = raw.size * page, large_size(page)
+        if not page <= size <= most or (size > large and raw.large != LARGE):
+            size = min((raw.size % 4 + 1) * page * page // 8, large, most)
         offset = raw.offset * page
         if offset >= GIB or (alias and offset > most - size):
             offset = 0

@@ -271,8 +271,8 @@ def slots(vm: str, *records: bytes) -> Program:
 
 
 def slot(name: bytes = b"", backing: int = 0, vm: int = 0, alias: int = 0, ipa: int = 0, size: int = 1, offset: int = 0,
-         flags: int = 0) -> bytes:  # fmt: skip
-    return struct.pack("<4B4x8sQII", backing, flags, vm, alias, name, ipa, size, offset)
+         flags: int = 0, large: int = 0) -> bytes:  # fmt: skip
+    return struct.pack("<5B3x8sQII", backing, flags, vm, alias, large, name, ipa, size, offset)
 
 
 def test_names_are_legal_and_differ() -> None:
@@ -290,8 +290,15 @@ def test_slots_lie_apart() -> None:
     ]  # fmt: skip
 
 
+def test_a_large_slot_says_so_twice() -> None:
+    pages = 16384
+    sizes = [(pages, 0), (pages + 1, 0xA5), (pages + 1, 0), (pages + 2, 0xFF), (1 << 20, 0xA5), (0, 0xA5)]
+    program = slots("vm", *(slot(size=size, large=large, ipa=1 << 10) for size, large in sizes))
+    assert [each.size // KIB for each in program.slots] == [65536, 65540, 4096, 6144, 2048, 2048]
+
+
 def test_slots_that_fit_nowhere_are_left_out() -> None:
-    large = slot(size=2 * GIB // 4096)
+    large = slot(size=2 * GIB // 4096, large=0xA5)
     assert len(slots("vm ipa=32", *[large] * 8).slots) == 2
     assert len(slots("vm ipa=33", *[large] * 8).slots) == 4
     both = slots("vm ipa=32 vms=2", large, large, large, slot(b"x", vm=1)).slots
