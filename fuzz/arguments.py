@@ -42,6 +42,13 @@ Run programs on the reference and on candidates, and say what that shows.
 
 example: s2fuzz run findings/rfc-v1/*.s2 --candidate rfc-v1 --trace
 """
+_CONVERT: Final = """\
+Convert a program from text to the binary records of byte engines, or back.
+What does not begin like a text is binary, and every byte string is a program.
+Comments get lost, nothing else does.
+
+example: s2fuzz convert crash-0a1b2c -o crash.s2
+"""
 _FUZZ: Final = """\
 Judge random programs; report each finding once and keep the smallest program
 that shows it. Ctrl-C ends it early, with what was found so far
@@ -120,6 +127,18 @@ def parser() -> Parser:
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
 
     run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
+
+    convert = commands.add_parser(
+        "convert",
+        help="programs from text to binary records and back",
+        description=_CONVERT,
+        epilog=_EXIT_CODES,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    convert.add_argument("file", metavar="FILE", help="the program; - is standard input")
+    convert.add_argument("--to", choices=("text", "binary"), help="the form to write (the one that FILE has not)")
+    convert.add_argument("-o", "--output", default="-", metavar="OUT", help="where to (%(default)s: standard output)")
 
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
     _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)

@@ -32,7 +32,7 @@ def dispatch(arguments: Namespace) -> int:
     check_candidates()
     import candidate
 
-    from . import bench, build, commands
+    from . import bench, build, commands, convert
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -41,6 +41,7 @@ def dispatch(arguments: Namespace) -> int:
     command = {
         "list": commands.list_versions,
         "run": commands.run,
+        "convert": convert.command,
         "fuzz": commands.fuzz,
         "bench": commands.benchmark,
         "build": build.command,

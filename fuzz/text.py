@@ -268,14 +268,20 @@ def print_program(program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-def load(path: str | os.PathLike[str]) -> Program:
-    """The program in a file of at most `MAX_FILE_SIZE` bytes.
+def shown_name(path: str | os.PathLike[str]) -> str:
+    """A file's name as an error shows it: one that can be printed."""
+    return os.fspath(path).encode(errors="backslashreplace").decode()
 
-    :raises ProgramError: the file cannot be read, or `parse` refuses it
+
+def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
+    """What is in a file of at most `MAX_FILE_SIZE` bytes.
+
+    :param path: or an open file descriptor, which stays open
+    :param name: what an error names as the file
+    :raises ProgramError: the file is longer, or cannot be read
     """
-    name = os.fspath(path).encode(errors="backslashreplace").decode()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", closefd=not isinstance(path, int)) as file:
             data = file.read(MAX_FILE_SIZE + 1)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
@@ -283,4 +289,13 @@ def load(path: str | os.PathLike[str]) -> Program:
     if len(data) > MAX_FILE_SIZE:
         allowed = f"at most {show_bytes(MAX_FILE_SIZE)}"
         raise ProgramError(name, 0, f"the file is too long; allowed: {allowed}")
-    return parse(data, name)
+    return data
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """The program in a file of at most `MAX_FILE_SIZE` bytes.
+
+    :raises ProgramError: the file cannot be read, or `parse` refuses it
+    """
+    name = shown_name(path)
+    return parse(contents(path, name), name)
