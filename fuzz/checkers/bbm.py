@@ -73,7 +73,8 @@ class Bbm(GuestChecker):
         if not old & AF_BIT and kind(old, level, self.granule) != TABLE:
             # Not cached, unless the access flag was cleared only lately.
             key = (level, ipa)
-            held = self.tlb.leaves.get(key, 0) or self.tlb.aged.get(key, 0)
+            owed = self.tlb.leaves.get(key)
+            held = self.tlb.aged.get(key, 0) if owed is None else owed[0]
         what = self.change(level, held, new) if held else ""
         if what:
             self.report(
@@ -124,7 +125,7 @@ class Bbm(GuestChecker):
         if key in tlb.tables:
             self.compare(ipa, level, tlb.tables[key][0], new)
         if key in tlb.leaves:
-            self.compare(ipa, level, tlb.leaves[key], new)
+            self.compare(ipa, level, tlb.leaves[key][0], new)
         if kind(new, level, self.granule) == TABLE:
             page = (address_bits(new, self.granule) - BASE) >> self.granule.page_shift
             child = self.shadow.by_page.get(page)
@@ -133,11 +134,11 @@ class Bbm(GuestChecker):
             return
         # Nothing smaller may be held within a leaf, no larger leaf around it.
         end = ipa + (1 << self.shifts[level])
-        for (at, base), (table, _) in tlb.tables.items():
+        for (at, base), (table, _, _) in tlb.tables.items():
             if at > level and ipa <= base < end:
                 self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table, at, new)
                 return
-        for (at, base), leaf in tlb.leaves.items():
+        for (at, base), (leaf, _) in tlb.leaves.items():
             if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
                 what = f"{self.name_of(leaf, at)}->{self.name_of(new, level)}"
                 self.too_early(ipa, level, what, leaf, at, new)
