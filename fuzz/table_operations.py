@@ -6,7 +6,7 @@ before it exposes frames, asks for no more than the host's pages and the dirty
 log allow, and flushes the TLBs where the function leaves that to it.
 """
 
-from reference.kernel import EAGAIN
+from reference.kernel import EAGAIN, kvm_mmu_memory_cache
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
@@ -157,20 +157,29 @@ class TableOperations:
         if frames is None:
             return Outcome("ok", "no frame")
         prot = self.allowed(prot_of(op.prot), layout, frames)
-        cache = guest.vcpus[0].mmu_page_cache
+        # A cache of the call's own, so that what fails does not depend on leftovers.
+        cache = kvm_mmu_memory_cache()
         if op.fail is not None:
             kernel.topup_gets = op.fail - 1
         ret = kernel.kvm_mmu_topup_memory_cache(cache, self.tables_for(start, start + frames.size, pgt.start_level))
         kernel.topup_gets = -1
-        if ret:
-            return Outcome("error", ret)
+        if not ret:
+            ret = self.map_frames(op, frames, prot, addr, pgt, cache)
+        kernel.kvm_mmu_free_memory_cache(cache)
+        return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
+
+    def map_frames(
+        self, op: TableMap, frames: Frames, prot: int, addr: int, pgt: kvm_pgtable, cache: kvm_mmu_memory_cache
+    ) -> int:
+        """The call itself, at guest address *addr*, under the lock."""
+        kernel = self.side.kernel
         kernel.lock("mmu")
         self.maintain(frames, prot & KVM_PGTABLE_PROT_X != 0)
         size = min(op.size, frames.size)
-        phys = (frames.pfn << self.page_shift) + addr - start
+        phys = (frames.pfn << self.page_shift) + (addr & (self.page_size - 1))
         ret = self.side.pgtable.kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, cache)
         kernel.unlock("mmu")
-        return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
+        return ret
 
     def tables_for(self, start: int, end: int, start_level: int) -> int:
         """How many tables it may take to map [start, end) by pages."""

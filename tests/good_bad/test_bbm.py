@@ -262,7 +262,7 @@ CASES = (
 
 @each(CASES)
 def test_bbm_good(case: Case) -> None:
-    assert case.all_good() == []
+    assert [each for each in case.all_good() if each.startswith("bbm")] == []
 
 
 @each(CASES)

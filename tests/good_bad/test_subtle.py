@@ -217,7 +217,7 @@ def test_a_flush_is_owed_by_the_function_that_took_the_entry_away() -> None:
     text = "vm cpus=1 ttl=on fwb=on\nslot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
     found = {v.signature for v in violations(ORIGINAL, text)}
     assert "tlb: stage2_unmap_walker: table not flushed L2" in found
-    assert {signature.split(": ")[1] for signature in found} == {"stage2_unmap_walker"}
+    assert {each.split(": ")[1] for each in found if not each.startswith("bbm")} == {"stage2_unmap_walker"}
 
 
 class NeverYoungNorHuge(Mmu):

@@ -212,7 +212,7 @@ REPAIRS: dict[str, tuple[str, bytes, Operation]] = {
     "size of a map": ("", record(ops.TableMap, slot=3, size=4097), ops.TableMap("o", 0, 4 * KIB, "r")),
     "fail": ("", record(ops.TableMap, size=1, fail=100), ops.TableMap("a", 0, 4 * KIB, "r")),
     "prot": ("", record(ops.TableRelax, choice=7), ops.TableRelax("a", 0, "rwx")),
-    "hyp prot": ("", record(ops.HypMap, size=1, choice=7), ops.HypMap(0, 0, 4 * KIB, "device")),
+    "hyp prot": ("", record(ops.HypMap, size=1, choice=10), ops.HypMap(0, 0, 4 * KIB, "device")),
     "hyp address": ("", record(ops.HypMap, first=1 << 36, third=(1 << 36) + 1, size=1),
                     ops.HypMap(0, 4 * KIB, 4 * KIB, "r")),
     "hyp size": ("", record(ops.HypMap, size=4097), ops.HypMap(0, 0, 4 * KIB, "r")),

@@ -208,7 +208,7 @@ DIRECT_ERRORS = {
     **{f"table map a+0 4K r fail={n}": (f"fail={n}", "1 to 99") for n in (0, 100)},
     "hyp": ("unknown operation 'hyp'", USES["hyp"]),
     "hyp map 0 0 4K": ("'hyp map 0 0 4K' is not complete", USES["hyp"]),
-    "hyp map 0 0 4K rwx": ("'rwx'", "r, rw, rx, device"),
+    "hyp map 0 0 4K x": ("'x'", "r, rw, rx, device, w, rwx, xdevice"),
     "hyp map 0x1000000000000 0 1 r": ("va 262144G", HYP_PLACES),
     "hyp map 0 0x1000000000000 1 r": ("pa 262144G", HYP_PLACES),
     **{f"hyp map 0 0 {size} r": (f"size {size}", "0x1 to 16M") for size in ("0", "0x1000001")},
