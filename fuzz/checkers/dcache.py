@@ -8,7 +8,6 @@ clean; splitting, coalescing and replacing owe nothing. Device frames have no
 linear alias and are never cleaned.
 """
 
-from itertools import compress
 from typing import Final
 
 from reference.kvm_host import HCR_TVM
@@ -68,7 +67,7 @@ class Dcache(GuestChecker):
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         cacheable = new & MEMATTR
         places: list[int] = []
-        for index in compress(range(start, end), host_dirty[start:end]):
+        for index in host_dirty.indices(1, start, end):
             page = ipa + ((index - start) << shift)
             if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, MEMATTR, cacheable):
                 places.append(page)
@@ -108,7 +107,7 @@ class Dcache(GuestChecker):
         end = start + (1 << (self.shifts[level] - shift))
         if start < 0 or dirty.find(1, start, end) < 0:
             return
-        places = [ipa + ((i - start) << shift) for i in compress(range(start, end), dirty[start:end])]
+        places = [ipa + ((i - start) << shift) for i in dirty.indices(1, start, end)]
         self.report(
             what,
             level,

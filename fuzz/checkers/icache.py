@@ -7,10 +7,9 @@ side of the same fault was cleaned: what an instruction cache fetches in
 between is stale again.
 """
 
-from itertools import compress
-
 from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
 from reference.machine.memory import FIRST_PFN
+from reference.machine.spans import Spans
 
 from ..guest import Guest
 from ..operations import Operation
@@ -33,7 +32,7 @@ class Icache(GuestChecker):
         # Frames where that data was cleaned only afterwards.
         self.refetched: set[int] = set()
         # What was dirty when the operation's first invalidation came.
-        self.dirty_then: bytes = b""
+        self.dirty_then = Spans()
 
     def begin(self, op: Operation | None) -> None:
         self.early.clear()
@@ -52,7 +51,7 @@ class Icache(GuestChecker):
             self.refetched = {index for index in self.refetched if not start <= index < end}
         if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
             self.early.append((start, end))
-            self.dirty_then = bytes(self.guest.memory.host_dirty)
+            self.dirty_then = self.guest.memory.host_dirty.copy()
 
     def icache_all(self) -> None:
         self.icache(FIRST_PFN << self.granule.page_shift, self.guest.memory.frames << self.granule.page_shift)
@@ -64,7 +63,7 @@ class Icache(GuestChecker):
         for first, last in self.early:
             low, high = max(first, start), min(last, end)
             if low < high:
-                self.refetched.update(compress(range(low, high), self.dirty_then[low:high]))
+                self.refetched.update(self.dirty_then.indices(1, low, high))
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.guest.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
@@ -85,7 +84,7 @@ class Icache(GuestChecker):
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         stale: list[int] = []
-        for index in compress(range(start, end), stale_code[start:end]):
+        for index in stale_code.indices(1, start, end):
             page = ipa + ((index - start) << shift)
             if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, XN_BIT, 0):
                 stale.append(page)

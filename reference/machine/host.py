@@ -8,7 +8,7 @@ range that a huge page cannot give up) it does nothing.
 
 from .address_space import ABSENT, DEVICE, THP, WRITABLE, AddressSpace, Run
 from .memory import DEVICE as DEVICE_FRAME
-from .memory import FIRST_PFN, OWNED, Memory
+from .memory import FIRST_PFN, FREE, OWNED, Memory
 
 
 class Host(AddressSpace):
@@ -40,7 +40,7 @@ class Host(AddressSpace):
         self.memory.copy(old, new, pages)
         # The old frames stay with whoever shares them.
         start = old - FIRST_PFN
-        self.memory.owner[start : start + pages] = bytes(pages)
+        self.memory.owner.fill(start, start + pages, FREE)
 
     def frame_of(self, hva: int) -> int:
         """The frame behind *hva* now; -1 where there is none."""

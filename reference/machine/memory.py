@@ -6,8 +6,9 @@ newer in the data cache than at the point of coherency; cleaning makes the two
 alike. Instruction caches hold copies that only invalidation removes.
 """
 
-from array import array
 from typing import Final
+
+from .spans import Spans
 
 # Version of what the last owner left in memory.
 FOREIGN: Final = -1
@@ -37,12 +38,12 @@ class Memory:
     def __init__(self, page_shift: int) -> None:
         self.page_shift = page_shift
         self.frames = 0
-        self.cached = array("i")
-        self.poc = array("i")
-        self.dirty = bytearray()
-        self.host_dirty = bytearray()
-        self.stale_code = bytearray()
-        self.owner = bytearray()
+        self.cached = Spans()
+        self.poc = Spans()
+        self.dirty = Spans()
+        self.host_dirty = Spans()
+        self.stale_code = Spans()
+        self.owner = Spans()
         # Instruction caches: all CPUs see the same invalidations, so one will do.
         self.icache: dict[int, int] = {}
         # Frames where a store went past a dirty line: what is read next is
@@ -57,15 +58,13 @@ class Memory:
     def grow(self, pfn: int, pages: int, owner: int) -> None:
         """Hand out frames up to *pfn* + *pages*; those before *pfn* stay FREE."""
         end = pfn - FIRST_PFN + pages
-        more = end - self.frames
-        if more > 0:
-            self.cached.frombytes(bytes(4 * more))
-            self.poc.frombytes(b"\xff" * (4 * more))
+        if end > self.frames:
+            self.cached.grow(end, ZEROED)
+            self.poc.grow(end, FOREIGN)
             for states in (self.dirty, self.host_dirty, self.stale_code, self.owner):
-                states.extend(bytes(more))
+                states.grow(end, 0)
             self.frames = end
-        start = pfn - FIRST_PFN
-        self.owner[start:end] = bytes([owner]) * pages
+        self.owner.fill(pfn - FIRST_PFN, end, owner)
         if owner == OWNED:
             self.host_write(pfn, pages, ZEROED)
 
@@ -73,21 +72,19 @@ class Memory:
         """The host stores to *pages* frames through its data cache."""
         start = pfn - FIRST_PFN
         end = start + pages
-        ones = b"\x01" * pages
-        self.cached[start:end] = array("i", [version]) * pages
-        self.dirty[start:end] = ones
-        self.host_dirty[start:end] = ones
-        self.stale_code[start:end] = ones
+        self.cached.fill(start, end, version)
+        self.dirty.fill(start, end, 1)
+        self.host_dirty.fill(start, end, 1)
+        self.stale_code.fill(start, end, 1)
         if self.torn:
             self.torn.difference_update(range(pfn, pfn + pages))
 
     def copy(self, old: int, new: int, pages: int) -> None:
         """The host copies *pages* frames through its data cache."""
         source = old - FIRST_PFN
-        versions = self.cached[source : source + pages]
+        versions = self.cached.runs(source, source + pages)
         self.host_write(new, pages, ZEROED)
-        start = new - FIRST_PFN
-        self.cached[start : start + pages] = versions
+        self.cached.paste(new - FIRST_PFN, versions, source)
         if self.torn:
             self.torn.update([pfn - old + new for pfn in self.torn if old <= pfn < old + pages])
 
@@ -95,21 +92,21 @@ class Memory:
         """The frames go to another owner, who writes to them."""
         start = pfn - FIRST_PFN
         self.host_write(pfn, pages, FOREIGN)
-        self.owner[start : start + pages] = bytes(pages)
+        self.owner.fill(start, start + pages, FREE)
 
     def guest_write(self, pfn: int, version: int, cacheable: bool) -> None:
         """A guest store; one that is not cacheable goes past a dirty line."""
         index = pfn - FIRST_PFN
         if cacheable:
-            self.cached[index] = version
-            self.dirty[index] = 1
+            self.cached.fill(index, index + 1, version)
+            self.dirty.fill(index, index + 1, 1)
             self.torn.discard(pfn)
         else:
-            self.poc[index] = version
+            self.poc.fill(index, index + 1, version)
             if self.dirty[index]:
                 self.torn.add(pfn)
             else:
-                self.cached[index] = version
+                self.cached.fill(index, index + 1, version)
                 self.torn.discard(pfn)
 
     def guest_read(self, pfn: int, cacheable: bool) -> int:
@@ -144,18 +141,17 @@ class Memory:
         start = max((pa >> self.page_shift) - FIRST_PFN, 0)
         end = min(((pa + size - 1) >> self.page_shift) - FIRST_PFN + 1, self.frames)
         if start < end:
-            self.poc[start:end] = self.cached[start:end]
-            clean = bytes(end - start)
-            self.dirty[start:end] = clean
-            self.host_dirty[start:end] = clean
+            self.poc.paste(start, self.cached.runs(start, end), start)
+            self.dirty.fill(start, end, 0)
+            self.host_dirty.fill(start, end, 0)
 
     def write_back(self, pfn: int, pages: int) -> None:
         """Dirty lines reach memory without anybody asking: nothing that maintenance may rely on."""
         start = max(pfn - FIRST_PFN, 0)
         end = min(pfn - FIRST_PFN + pages, self.frames)
         if start < end:
-            self.poc[start:end] = self.cached[start:end]
-            self.dirty[start:end] = bytes(end - start)
+            self.poc.paste(start, self.cached.runs(start, end), start)
+            self.dirty.fill(start, end, 0)
 
     def invalidate_icache(self, pa: int, size: int) -> None:
         """Instruction cache invalidation by address."""
@@ -164,12 +160,12 @@ class Memory:
         start = max(first - FIRST_PFN, 0)
         end = min(last - FIRST_PFN + 1, self.frames)
         if start < end:
-            self.stale_code[start:end] = bytes(end - start)
+            self.stale_code.fill(start, end, 0)
         if self.icache:
             for pfn in [pfn for pfn in self.icache if first <= pfn <= last]:
                 del self.icache[pfn]
 
     def invalidate_icache_all(self) -> None:
         """Instruction cache invalidation of everything."""
-        self.stale_code = bytearray(self.frames)
+        self.stale_code.fill(0, self.frames, 0)
         self.icache.clear()

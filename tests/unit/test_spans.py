@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Spans are an array: whatever is done to both, they hold the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference.machine.spans import Spans
+
+SIZE = 24
+RANGE = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))
+
+
+def content(spans: Spans) -> list[int]:
+    return [spans[index] for index in range(spans.size)]
+
+
+@given(st.lists(st.tuples(RANGE, st.integers(0, 2))), RANGE, st.integers(0, SIZE))
+def test_as_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, int], place: int) -> None:
+    spans, array = Spans(), [7] * SIZE
+    spans.grow(SIZE, 7)
+    for (start, end), value in fills:
+        spans.fill(start, end, value)
+        array[start:end] = [value] * (end - start)
+        assert content(spans) == array
+        assert all(a != b for a, b in zip(spans.values, spans.values[1:], strict=False))
+    start, end = part
+    for value in (0, 1, 7):
+        here = [index for index in range(start, end) if array[index] == value]
+        assert spans.indices(value, start, end) == here
+        assert spans.find(value, start, end) == (here[0] if here else -1)
+    taken = spans.copy()
+    place = min(place, SIZE - max(end - start, 0))
+    spans.paste(place, spans.runs(start, end), start)
+    array[place : place + max(end - start, 0)] = array[start:end]
+    assert content(spans) == array
+    assert taken.size == SIZE
+
+
+def test_a_range_that_sticks_out() -> None:
+    spans = Spans()
+    assert spans.find(0, 0, 10) == -1
+    spans.grow(4, 1)
+    spans.grow(6, 2)
+    assert spans.indices(2, 0, 100) == [4, 5]
+    assert spans.find(1, -3, 100) == 0
+    assert spans.runs(6, 8) == []
+    for index in (-1, 6):
+        with pytest.raises(IndexError):
+            spans[index]
