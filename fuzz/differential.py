@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from candidate import Candidate
@@ -16,6 +17,7 @@ from .cost import Comparison, Cost
 from .executor import Executor
 from .known import known_bug
 from .operations import fail_of
+from .places import Places, Range
 from .program import Program
 
 REGRESSION: Final = "regression"
@@ -74,11 +76,12 @@ class Index:
     """
 
     def __init__(self, violations: list[Violation]) -> None:
-        self.places: dict[tuple[str, int], set[int]] = {}
+        ranges: dict[tuple[str, int], list[Range]] = {}
         self.events: set[tuple[str, int, str]] = set()
         for violation in violations:
-            self.places.setdefault((violation.checker, violation.at), set()).update(violation.places)
+            ranges.setdefault((violation.checker, violation.at), []).extend(violation.places.ranges)
             self.events.add((violation.checker, violation.at, violation.what))
+        self.places = {key: Places(found) for key, found in ranges.items()}
 
     def shares(self, violation: Violation) -> bool:
         """Whether this side broke the same rule too, for the same pages, at the same point.
@@ -87,7 +90,8 @@ class Index:
         ones. Where no pages are concerned it must be the same event.
         """
         if violation.places:
-            return violation.places <= self.places.get((violation.checker, violation.at), set())
+            there = self.places.get((violation.checker, violation.at))
+            return there is not None and violation.places.within(there)
         return (violation.checker, violation.at, violation.what) in self.events
 
 
@@ -102,14 +106,14 @@ def weighty(violations: list[Violation], others: Index) -> list[Violation]:
     """
     found: list[Violation] = []
     seen: set[str] = set()
-    spoiled: dict[str, set[int]] = {checker: set() for checker in CACHE_CHECKERS}
+    spoiled = {checker: Places() for checker in CACHE_CHECKERS}
     tainted = False
     for violation in violations:
         shared = others.shares(violation)
         pages = spoiled.get(violation.checker)
         if pages is not None:
-            follows = bool(violation.places) and violation.places <= pages
-            pages |= violation.places
+            follows = bool(violation.places) and violation.places.within(pages)
+            spoiled[violation.checker] = pages.joined(violation.places)
             if follows:
                 continue
         if violation.signature in seen or (shared and tainted):
@@ -123,20 +127,18 @@ def weighty(violations: list[Violation], others: Index) -> list[Violation]:
     return found
 
 
-def astray(violations: list[Violation], others: Index, at: int) -> bool:
-    """Whether a side alone had gone wrong by operation *at*, so that what it does not do there proves nothing."""
-    return any(violation.taints and violation.at <= at and not others.shares(violation) for violation in violations)
+def astray(violations: list[Violation], others: Index) -> float:
+    """The operation from which on a side alone had gone wrong, so that what it does not do proves nothing."""
+    return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
 
-def explains(violations: list[Violation], others: Index, at: int) -> bool:
-    """Whether what one side did wrong by operation *at* can be why the two differ there.
+def explains(violations: list[Violation], others: Index) -> float:
+    """The operation from which on what one side did wrong can be why the two differ.
 
     Caches that were not maintained can, on both sides; what harms nothing
     cannot, nor what both did alike.
     """
-    return astray(violations, others, at) or any(
-        violation.checker in CACHE_CHECKERS and violation.at <= at for violation in violations
-    )
+    return min([astray(violations, others), *[v.at for v in violations if v.checker in CACHE_CHECKERS]])
 
 
 def compare_tables(
@@ -237,23 +239,24 @@ class Differential:
         by_original, by_patched = Index(original), Index(patched)
         ours = weighty(original, by_patched)
         theirs = weighty(patched, by_original)
+        original_astray, patched_astray = astray(original, by_patched), astray(patched, by_original)
         for violation in theirs:
             common = by_original.shares(violation)
-            if not common and astray(original, by_patched, violation.at):
+            if not common and violation.at >= original_astray:
                 common = known_bug(violation.signature, self.reference.name) is not None
             verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
         told = Index(theirs)
         for violation in ours:
             if not by_patched.shares(violation):
-                if not astray(patched, by_original, violation.at):
+                if violation.at < patched_astray:
                     verdict.findings.append(self.finding(CURED, violation))
             elif not told.shares(violation):
                 verdict.findings.append(self.finding(COMMON, violation))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
+        explained = min(explains(original, by_patched), explains(patched, by_original))
         for difference in differences:
-            at = difference.at
-            if not explains(original, by_patched, at) and not explains(patched, by_original, at):
+            if difference.at < explained:
                 verdict.findings.append(difference)
         return verdict
 

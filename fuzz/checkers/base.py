@@ -10,6 +10,7 @@ from reference.mypyc import mypyc_attr
 
 from ..guest import Guest
 from ..operations import Operation
+from ..places import Places, pages
 from ..side import Side
 
 
@@ -84,7 +85,7 @@ class Violation:
         what: str,
         level: int,
         reason: str,
-        places: frozenset[int] = frozenset(),
+        places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
     ) -> None:
         self.checker = checker
@@ -92,7 +93,7 @@ class Violation:
         self.what = what
         self.level = level
         self.reason = reason
-        self.places = places
+        self.places = places if isinstance(places, Places) else pages(places)
         self.taints = taints
         # Index of the operation; -1 while the VM is set up. Filled in by the run.
         self.at = -1
@@ -125,14 +126,17 @@ class Checker(Observer):
         what: str,
         level: int,
         reason: str,
-        places: frozenset[int] = frozenset(),
+        places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
         function: str = "",
     ) -> None:
         """Note a violation.
 
+        :param places: addresses of the guest pages concerned; many as `Places`
         :param function: where; by default the walker callback or entry point that ran last
         """
+        if isinstance(places, frozenset):
+            places = pages(places, self.granule.page_size)
         function = function or self.kernel.walker or self.kernel.entry
         self.found.append(Violation(self.name, function, what, level, reason, places, taints))
 
@@ -177,12 +181,14 @@ class GuestChecker(Checker):
         what: str,
         level: int,
         reason: str,
-        places: frozenset[int] = frozenset(),
+        places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
         function: str = "",
     ) -> None:
         number = self.guest.number
         if number:
-            places = frozenset([place | number << VM_SHIFT for place in places])
+            if isinstance(places, frozenset):
+                places = pages(places, self.granule.page_size)
+            places = places.moved(number << VM_SHIFT)
             reason = f"VM {number}: {reason}"
         super().report(what, level, reason, places, taints, function)

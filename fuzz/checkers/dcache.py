@@ -16,6 +16,7 @@ from reference.machine.memory import DEVICE, FIRST_PFN
 
 from ..guest import Guest, walked_range
 from ..operations import GuestCache, GuestSetWay, Operation, TableFlush
+from ..places import Places, Range
 from .base import GuestChecker, Outcome
 from .shadow import Shadow
 
@@ -66,18 +67,20 @@ class Dcache(GuestChecker):
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         cacheable = new & MEMATTR
-        places: list[int] = []
-        for index in host_dirty.indices(1, start, end):
-            page = ipa + ((index - start) << shift)
-            if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, MEMATTR, cacheable):
-                places.append(page)
-        if places:
+        exposed: list[Range] = []
+        for first, last, dirty in host_dirty.runs(start, end):
+            if dirty:
+                page = ipa + ((first - start) << shift)
+                stop = ipa + ((last - start) << shift)
+                exposed += before.unmapped(page, stop, (first + FIRST_PFN) << shift, MEMATTR, cacheable)
+        if exposed:
+            places = Places(exposed, self.granule.page_size)
             self.report(
                 f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}{self.kernel.cause}, not cleaned",
                 level,
                 f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
-                f"that was never cleaned to memory, the first at {places[0]:#x}",
-                frozenset(places),
+                f"that was never cleaned to memory, the first at {exposed[0][0]:#x}",
+                places,
                 taints=False,
             )
 
@@ -107,12 +110,18 @@ class Dcache(GuestChecker):
         end = start + (1 << (self.shifts[level] - shift))
         if start < 0 or dirty.find(1, start, end) < 0:
             return
-        places = [ipa + ((i - start) << shift) for i in dirty.indices(1, start, end)]
+        ranges = [
+            (ipa + ((first - start) << shift), ipa + ((last - start) << shift))
+            for first, last, held in dirty.runs(start, end)
+            if held
+        ]
+        places = Places(ranges, self.granule.page_size)
         self.report(
             what,
             level,
-            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) still dirty, the first at {places[0]:#x}",
-            frozenset(places),
+            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) still dirty, "
+            f"the first at {ranges[0][0]:#x}",
+            places,
             taints=False,
         )
 

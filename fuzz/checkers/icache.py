@@ -13,8 +13,9 @@ from reference.machine.spans import Spans
 
 from ..guest import Guest
 from ..operations import Operation
+from ..places import Places, Range
 from .base import GuestChecker
-from .shadow import Shadow
+from .shadow import Exposed, Shadow
 
 
 class Icache(GuestChecker):
@@ -30,13 +31,14 @@ class Icache(GuestChecker):
         # cache only: index of the first, index behind the last.
         self.early: list[tuple[int, int]] = []
         # Frames where that data was cleaned only afterwards.
-        self.refetched: set[int] = set()
+        self.refetched = Spans()
         # What was dirty when the operation's first invalidation came.
         self.dirty_then = Spans()
 
     def begin(self, op: Operation | None) -> None:
         self.early.clear()
-        self.refetched.clear()
+        if self.refetched.size:
+            self.refetched = Spans()
 
     def range_of(self, pa: int, size: int) -> tuple[int, int]:
         """Frame indices that a physical range covers."""
@@ -47,8 +49,7 @@ class Icache(GuestChecker):
 
     def icache(self, pa: int, size: int) -> None:
         start, end = self.range_of(pa, size)
-        if self.refetched:
-            self.refetched = {index for index in self.refetched if not start <= index < end}
+        self.refetched.fill(start, min(end, self.refetched.size), 0)
         if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
             self.early.append((start, end))
             self.dirty_then = self.guest.memory.host_dirty.copy()
@@ -62,8 +63,10 @@ class Icache(GuestChecker):
         start, end = self.range_of(pa, size)
         for first, last in self.early:
             low, high = max(first, start), min(last, end)
-            if low < high:
-                self.refetched.update(self.dirty_then.indices(1, low, high))
+            for begin, stop, dirty in self.dirty_then.runs(low, high):
+                if dirty:
+                    self.refetched.grow(self.guest.memory.frames, 0)
+                    self.refetched.fill(begin, stop, 1)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.guest.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
@@ -75,40 +78,41 @@ class Icache(GuestChecker):
 
     def judge(self, ipa: int, level: int, new: int, start: int, end: int) -> None:
         """Frames *start* to *end* (indices) become executable from *ipa* on."""
-        shift = self.granule.page_shift
         stale_code = self.guest.memory.stale_code
-        if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched):
+        if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched.size):
             return
         if not self.guest.maps_backing(ipa, start + FIRST_PFN):
             # A leaf that is wrong is the translation checker's business.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
-        stale: list[int] = []
-        for index in stale_code.indices(1, start, end):
-            page = ipa + ((index - start) << shift)
-            if before.empty or not before.maps(page, (index + FIRST_PFN) << shift, XN_BIT, 0):
-                stale.append(page)
+        stale = self.newly(before, ipa, start, stale_code.runs(start, end))
         if stale:
             self.report(
                 "executable, not invalidated",
                 level,
                 f"{self.text(new, level)} at {ipa:#x}: {len(stale)} frame(s) written by the host since the last "
-                f"invalidation, the first at {stale[0]:#x}",
-                frozenset(stale),
+                f"invalidation, the first at {stale.ranges[0][0]:#x}",
+                stale,
                 taints=False,
             )
-        early = [
-            ipa + ((index - start) << shift)
-            for index in sorted(self.refetched)
-            if start <= index < end
-            and not before.maps(ipa + ((index - start) << shift), (index + FIRST_PFN) << shift, XN_BIT, 0)
-        ]
+        early = self.newly(before, ipa, start, self.refetched.runs(start, end))
         if early:
             self.report(
                 "invalidated before the data side was cleaned",
                 level,
                 f"{self.text(new, level)} at {ipa:#x}: {len(early)} frame(s) whose data reached memory only after "
-                f"the instruction cache was invalidated, the first at {early[0]:#x}",
-                frozenset(early),
+                f"the instruction cache was invalidated, the first at {early.ranges[0][0]:#x}",
+                early,
                 taints=False,
             )
+
+    def newly(self, before: Exposed, ipa: int, start: int, runs: list[tuple[int, int, int]]) -> Places:
+        """The pages from *ipa* on whose frames (runs of 1, from index *start* on) nothing made executable before."""
+        shift = self.granule.page_shift
+        found: list[Range] = []
+        for first, last, held in runs:
+            if held:
+                page = ipa + ((first - start) << shift)
+                stop = ipa + ((last - start) << shift)
+                found += before.unmapped(page, stop, (first + FIRST_PFN) << shift, XN_BIT, 0)
+        return Places(found, self.granule.page_size)

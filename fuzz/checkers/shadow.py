@@ -14,6 +14,7 @@ from reference.machine.walk import Regime
 
 from ..guest import Guest
 from ..operations import Operation
+from ..places import Range, without
 from .base import Checker, GuestChecker
 
 
@@ -93,6 +94,21 @@ class Exposed:
                 if entry & attributes == value:
                     return True
         return False
+
+    def unmapped(self, start: int, end: int, pa: int, attributes: int, value: int) -> list[Range]:
+        """The pages of [start, end) that were not mapped to the frames from *pa* on, as `maps` has it."""
+        if self.empty:
+            return [(start, end)]
+        known: list[Range] = []
+        for base, size, entry in self.blocks:
+            if entry & attributes == value and (entry & self.address_mask & -size) - base == pa - start:
+                known.append((max(start, base), min(end, base + size)))
+        known += [
+            (page, page + self.page_size)
+            for page in self.pages
+            if start <= page < end and self.maps(page, pa + page - start, attributes, value)
+        ]
+        return without(start, end, known)
 
 
 class Shadow(GuestChecker):

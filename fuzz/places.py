@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest pages that a violation concerns; neighbours are kept as one range, a block is as cheap as a page."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+Range = tuple[int, int]
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same numbers as ranges [start, end) that are sorted and neither meet nor touch."""
+    found: list[Range] = []
+    for start, end in sorted(ranges):
+        if start >= end:
+            continue
+        if found and start <= found[-1][1]:
+            last_start, last_end = found[-1]
+            found[-1] = (last_start, max(last_end, end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
+    """What is left of [start, end) when ranges are taken out of it, in order."""
+    left: list[Range] = []
+    for first, last in merged(taken):
+        if first > start:
+            left.append((start, min(first, end)))
+        start = max(start, last)
+        if start >= end:
+            return left
+    left.append((start, end))
+    return left
+
+
+class Places:
+    """A set of pages.
+
+    :param ranges: guest addresses [start, end) in bytes
+    :param page_size: what one page is; all ranges are made of whole pages
+    """
+
+    def __init__(self, ranges: Iterable[Range] = (), page_size: int = 1) -> None:
+        self.ranges = merged(ranges)
+        self.page_size = page_size
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __len__(self) -> int:
+        """Number of pages."""
+        return sum([end - start for start, end in self.ranges]) // self.page_size
+
+    def __iter__(self) -> Iterator[int]:
+        """The address of each page, in order."""
+        for start, end in self.ranges:
+            yield from range(start, end, self.page_size)
+
+    def within(self, other: Places) -> bool:
+        """Whether all pages of this are in *other*."""
+        theirs = other.ranges
+        for start, end in self.ranges:
+            at = bisect_right(theirs, (start, end)) - 1
+            # The range that begins where this does may be the longer one.
+            if at + 1 < len(theirs) and theirs[at + 1][0] == start:
+                at += 1
+            if at < 0 or not (theirs[at][0] <= start and end <= theirs[at][1]):
+                return False
+        return True
+
+    def moved(self, by: int) -> Places:
+        """The same pages, *by* bytes further on."""
+        return Places([(start + by, end + by) for start, end in self.ranges], self.page_size)
+
+    def joined(self, other: Places) -> Places:
+        """The pages of both."""
+        return Places(self.ranges + other.ranges, self.page_size)
+
+
+def pages(addresses: Iterable[int], page_size: int = 1) -> Places:
+    """Single pages, by the address of each."""
+    return Places([(address, address + page_size) for address in addresses], page_size)
