@@ -5,6 +5,7 @@ What the commands need is imported after `check_packages` only: a foreign
 package of the same name would fail in strange ways.
 """
 
+import gc
 import io
 import os
 import sys
@@ -17,6 +18,8 @@ from .distribution import BrokenCandidateError, ForeignPackageError, check_candi
 
 BAD_INPUT: Final = 2
 OUR_MISTAKE: Final = 3
+# Objects made and not freed between two collections.
+CYCLES: Final = 50_000
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 
@@ -46,12 +49,22 @@ def dispatch(arguments: Namespace) -> int:
         "bench": commands.benchmark,
         "build": build.command,
     }[arguments.command]
+    collect_rarely()
     try:
         return command(arguments)
     except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate) as error:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT
+
+
+def collect_rarely() -> None:
+    """Let the cycles of some tens of programs come together before Python looks for them.
+
+    By default it looks, many times a program, through tables that are all in use.
+    """
+    gc.freeze()
+    gc.set_threshold(CYCLES, 20, 20)
 
 
 def discard_output() -> None:
