@@ -86,6 +86,16 @@ VTCR_EL2_SL0_MASK: Final = 3 << VTCR_EL2_SL0_SHIFT
 NULL: Final = -1
 
 
+# The walker callbacks of this file, in the order of `Pgtable.kvm_pgtable_visitor_cb`.
+WALKERS: Final = {
+    "stage2_free_walker": 1,
+    "stage2_map_walker": 2,
+    "stage2_unmap_walker": 3,
+    "stage2_attr_walker": 4,
+    "stage2_flush_walker": 5,
+}
+
+
 class kvm_pgtable:
     """``struct kvm_pgtable``; *pgd* is NULL before init and after destroy."""
 
@@ -104,6 +114,8 @@ class kvm_pgtable_walker:
         self.cb = cb
         self.flags = flags
         self.arg = arg
+        # Which of `WALKERS` *cb* is; 0: another function.
+        self.number = 0
 
 
 class kvm_pgtable_walk_data:
@@ -268,6 +280,19 @@ class Pgtable:
 
     def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
         walker = data.walker
+        number = walker.number
+        # What follows is ``walker->cb(...)``. Compiled, a method called by its
+        # name is 20 times cheaper than one called through an object.
+        if number == 1:
+            return self.stage2_free_walker(addr, data.end, level, ptep, flag, walker.arg)
+        if number == 2:
+            return self.stage2_map_walker(addr, data.end, level, ptep, flag, walker.arg)
+        if number == 3:
+            return self.stage2_unmap_walker(addr, data.end, level, ptep, flag, walker.arg)
+        if number == 4:
+            return self.stage2_attr_walker(addr, data.end, level, ptep, flag, walker.arg)
+        if number == 5:
+            return self.stage2_flush_walker(addr, data.end, level, ptep, flag, walker.arg)
         return walker.cb(addr, data.end, level, ptep, flag, walker.arg)
 
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
@@ -351,7 +376,10 @@ class Pgtable:
         start = addr & -self.PAGE_SIZE
         walk_data = kvm_pgtable_walk_data(pgt, walker, start, (start + size + self.PAGE_SIZE - 1) & -self.PAGE_SIZE)
 
-        self.k.walker = walker.cb.__name__
+        name = walker.cb.__name__
+        self.k.walker = name
+        if name in WALKERS and walker.cb == getattr(self, name):
+            walker.number = WALKERS[name]
         return self._kvm_pgtable_walk(walk_data)
 
     def hyp_map_set_prot_attr(self, prot: int, data: hyp_map_data) -> int:
