@@ -114,7 +114,7 @@ class Bbm(GuestChecker):
         pages = 1 << (self.shifts[level] - self.granule.page_shift)
         if first < 0 or other < 0:
             return False
-        return memory.cached[first : first + pages] == memory.cached[other : other + pages]
+        return memory.cached.alike(first, other, pages)
 
     def judge(self, ipa: int, level: int, new: int) -> None:
         """An entry was made: no CPU may hold one that it must not meet."""

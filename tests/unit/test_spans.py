@@ -29,8 +29,10 @@ def test_as_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, in
         here = [index for index in range(start, end) if array[index] == value]
         assert spans.indices(value, start, end) == here
         assert spans.find(value, start, end) == (here[0] if here else -1)
+    length = max(end - start, 0)
+    assert spans.alike(start, place, length) == (array[start : start + length] == array[place : place + length])
     taken = spans.copy()
-    place = min(place, SIZE - max(end - start, 0))
+    place = min(place, SIZE - length)
     spans.paste(place, spans.runs(start, end), start)
     array[place : place + max(end - start, 0)] = array[start:end]
     assert content(spans) == array
