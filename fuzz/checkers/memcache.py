@@ -5,11 +5,15 @@ A top-up fills a cache to its capacity whenever it holds less than the minimum,
 so one that was not topped up, or too little, seldom runs dry. Each cache
 is therefore taken to hold just the minimum that its last top-up asked for, and
 nothing once the fault, or the call, that asked has returned.
+
+A block over pages that the host does not map huge is nothing that a fault
+would have made, but a direct call can: the permission fault that
+splits one is not judged.
 """
 
 from typing import Final
 
-from reference.machine.walk import Walk
+from reference.machine.walk import PERMISSION, Walk
 
 from ..operations import Operation
 from ..side import Side
@@ -33,6 +37,7 @@ class Memcache(Checker):
         self.left = 0
         self.asked = 0
         self.empty = False
+        self.splits_what_no_fault_made = False
 
     def begin(self, op: Operation | None) -> None:
         self.forget()
@@ -40,6 +45,14 @@ class Memcache(Checker):
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs: the fault before, if there was one, is over.
         self.forget()
+        self.splits_what_no_fault_made = walk.fault == PERMISSION and self.larger_than_host(cpu, ipa, walk.level)
+
+    def larger_than_host(self, cpu: int, ipa: int, level: int) -> bool:
+        """Whether a leaf at this level is larger than the host's page behind it."""
+        layout = self.side.guest_of(cpu).layout_of(ipa)
+        if layout is None or level == 3:
+            return False
+        return self.side.host.unit_at(layout.hva + ipa - layout.ipa)[1] < self.granule.level_size(level)
 
     def mc_free(self, objects: int) -> None:
         self.forget()
@@ -61,6 +74,8 @@ class Memcache(Checker):
         dry, self.empty = self.empty, False
         if self.left > 0:
             self.left -= 1
+            return
+        if self.splits_what_no_fault_made:
             return
         what = "allocation beyond the top-up" if self.asked else "allocation without a top-up"
         promised = f"{self.asked} objects were topped up for it" if self.asked else "nothing was topped up for it"
