@@ -157,7 +157,8 @@ class PageReference(GuestChecker):
         pa = address_bits(new, self.granule)
         size = self.granule.level_size(level)
         pfn = pa >> self.page_shift
-        if not self.side.kvm_host.pfn_valid(pfn):
+        # A leaf that is wrong, or stale, is the translation checker's business.
+        if not self.side.kvm_host.pfn_valid(pfn) or not self.guest.maps_backing(ipa, pfn):
             return
         if not ipa <= self.fault_ipa < ipa + size and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
             # What the fault breaks on its way, and maps again as it was.

@@ -8,7 +8,7 @@ from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from .case import ORIGINAL, Case, broken, each
+from .case import ORIGINAL, Case, broken, each, violations
 
 
 class Hosted(Mmu):
@@ -252,3 +252,11 @@ OWES_NOTHING = (
 @each(OWES_NOTHING)
 def test_what_owes_no_reference_and_no_mark(case: Case) -> None:
     assert case.all_good() == []
+
+
+def test_a_stale_leaf_is_told_of_as_that() -> None:
+    """B05 leaves a page mapped that has moved: the fault marks the frame that it looked up, and grants the old one."""
+    text = "vm cpus=1\nslot a size=4M backing=anon\ncpu0 write a+2M\nhost discard a+4K 2M\ncpu0 fetch a+2M\n"
+    found = {violation.checker for violation in violations(ORIGINAL, text)}
+    assert "isolation" in found
+    assert "page-reference" not in found
