@@ -110,6 +110,8 @@ class Checkers:
 
     def scan(self) -> None:
         """The full scan that cross-checks the incremental checkers."""
+        for shadow in self.shadows:
+            shadow.scan()
         for each in self.guests:
             each.translation.scan()
             each.refcount.scan()

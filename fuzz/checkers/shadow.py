@@ -221,6 +221,39 @@ class Shadow(GuestChecker):
                 elif what == TABLE:
                     self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
 
+    def scan(self) -> None:
+        """Read all live tables from memory: they must be what the stores made of them.
+
+        :raises AssertionError: they are not, a mistake of ours
+        """
+        for root in self.roots:
+            self.scan_table(root)
+
+    def scan_table(self, table: Table) -> None:
+        """One table, and those below."""
+        first = table.page * self.entries
+        leaves: dict[int, int] = {}
+        children: dict[int, int] = {}
+        reserved: set[int] = set()
+        non_zero = 0
+        for i, word in enumerate(self.kernel.words[first : first + self.entries]):
+            non_zero += word != 0
+            if word & 1:
+                what = kind(word, table.level, self.granule)
+                if what == LEAF:
+                    leaves[i] = word
+                elif what == TABLE:
+                    children[i] = (address_bits(word, self.granule) - BASE) >> self.granule.page_shift
+                else:
+                    reserved.add(i)
+        seen = {index: child.page for index, child in table.children.items()}
+        if leaves != table.leaves or children != seen or reserved != table.reserved or non_zero != table.non_zero:
+            raise AssertionError(
+                f"the shadow of table page {table.page} (level {table.level}) is not what memory holds"
+            )
+        for child in table.children.values():
+            self.scan_table(child)
+
     def set_live(self, table: Table, live: bool) -> None:
         """A subtree was cut off from the root, or joined to it."""
         table.live = live

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The incremental checkers and the full scan say the same, after every operation."""
+
+import pytest
+
+import candidate
+from fuzz.checkers import Violation
+from fuzz.executor import Executor
+from fuzz.generator import Generator
+
+PROGRAMS = 60
+
+
+def key(violation: Violation) -> tuple[str, str]:
+    """What a scan and an incremental check agree in: the checker and the rule."""
+    return violation.checker, violation.what
+
+
+# Rules about what an operation does, which a look at the tables afterwards cannot tell.
+DYNAMIC = ("still ", "change outside", "reserved encoding")
+
+
+def of_the_state(violation: Violation) -> bool:
+    """Whether a scan must see it too."""
+    return violation.checker in ("refcount", "translation") and not violation.what.startswith(DYNAMIC)
+
+
+def disagreements(name: str, seed: int, programs: int) -> list[str]:
+    """What only one of the two says: a scan what was never said before, the checkers what no scan sees."""
+    found: list[str] = []
+    generator = Generator(seed)
+    for _ in range(programs):
+        program = generator.next()
+        executor = Executor(candidate.get(name), program)
+        told = {key(violation) for violation in executor.create()}
+        for at in range(len(program.operations)):
+            if executor.dead:
+                break
+            _, violations = executor.step(at)
+            told |= {key(violation) for violation in violations}
+            executor.checkers.scan()
+            scanned = executor.checkers.take(at)
+            seen = {key(violation) for violation in scanned}
+            only_scan = [violation for violation in scanned if key(violation) not in told]
+            only_checkers = [each for each in violations if of_the_state(each) and key(each) not in seen]
+            for violation in only_scan + only_checkers:
+                found.append(f"program {generator.number}, operation {at}: {violation.signature}: {violation.reason}")
+    return found
+
+
+@pytest.mark.parametrize("name", ["original", "rfc-v1", "v5.14"])
+def test_agree(name: str) -> None:
+    assert disagreements(name, 3, PROGRAMS) == []
