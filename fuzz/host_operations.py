@@ -88,6 +88,9 @@ class HostOperations:
         guest = side.guests[layout.slot.vm]
         side.active = guest
         side.kernel.entry = "kvm_set_memory_region"
+        if layout.live == isinstance(op, SlotCreate):
+            # An earlier creation failed, as its program asked for.
+            return Outcome("ok", "no such slot")
         old = (layout.ipa, layout.flags, layout.live)
         if isinstance(op, SetLog):
             layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES

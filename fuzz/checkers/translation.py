@@ -173,13 +173,15 @@ class Translation(GuestChecker):
                         what = "still writable after write-protection"
                         reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                         self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
-        elif isinstance(op, TableUnmap | GuestReset | SlotDelete | SlotMove):
+        elif isinstance(op, TableUnmap | GuestReset | SlotDelete | SlotMove | SlotCreate):
             # A reset with FWB leaves the tables as they are.
             if isinstance(op, GuestReset) and self.guest.fwb:
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
-                    if isinstance(op, SlotMove) and self.guest.layout_of(ipa) is not None:
+                    # A slot that is new at a place is mapped there on faults only, but for device memory.
+                    layout = self.guest.layout_of(ipa)
+                    if isinstance(op, SlotMove | SlotCreate) and layout and layout.slot.backing == "device":
                         continue
                     what = "still mapped after unmapping"
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"

@@ -43,8 +43,8 @@ def disagreements(name: str, seed: int, programs: int) -> list[str]:
             seen = {key(violation) for violation in scanned}
             only_scan = [violation for violation in scanned if key(violation) not in told]
             only_checkers = [each for each in violations if of_the_state(each) and key(each) not in seen]
-            for violation in only_scan + only_checkers:
-                found.append(f"program {generator.number}, operation {at}: {violation.signature}: {violation.reason}")
+            where = f"program {generator.number}, operation {at}"
+            found += [f"{where}: {each.signature}: {each.reason}" for each in only_scan + only_checkers]
     return found
 
 
