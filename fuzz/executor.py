@@ -89,8 +89,10 @@ class Executor:
         self.checkers.destroying()
         self.side.kernel.entry = "kvm_free_stage2_pgd"
         self.side.kernel.walker = ""
-        self.guarded(self.side.destroy)
-        self.guarded(self.hyp.destroy)
+        for destroy in (self.side.destroy, self.hyp.destroy):
+            failure = self.guarded(destroy)
+            if isinstance(failure, Outcome):
+                self.checkers.failed(failure)
         if not self.dead:
             self.checkers.destroyed()
         return self.checkers.take(len(self.program.operations))

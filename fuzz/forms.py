@@ -13,7 +13,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
         Vm,
         (
             "vm [granule=SIZE] [ipa=COUNT] [cpus=COUNT] [vms=COUNT] [fwb=on|off] [dic=on|off] [ttl=on|off]"
-            " [range=on|off] [haf=on|off] [manual=off|on|set]"
+            " [range=on|off] [haf=on|off] [manual=off|on|set] [fail=COUNT]"
         ),
     ),
     (
@@ -23,9 +23,10 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
             " [offset=SIZE] [log=on|off] [ro=on|off] [vm=COUNT] [alias=SLOT]"
         ),
     ),
-    (ops.GuestAccess, "cpuN read|write|fetch SLOT+OFF [mmu=on|off] [fail=COUNT]"),
+    (ops.GuestAccess, "cpuN read|write|fetch|walk|clean SLOT+OFF [mmu=on|off] [fail=COUNT]"),
     (ops.GuestCache, "cpuN cache on|off"),
     (ops.GuestSetWay, "cpuN setway"),
+    (ops.GuestExternalAbort, "cpuN abort SLOT+OFF"),
     (ops.GuestMove, "cpuN move COUNT"),
     (ops.GuestReset, "cpuN reset"),
     (ops.Speculate, "cpuN speculate SLOT+OFF"),
@@ -36,6 +37,8 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (ops.HostSplit, "host split SLOT+OFF"),
     (ops.HostMigrate, "host migrate SLOT+OFF SIZE"),
     (ops.HostDiscard, "host discard SLOT+OFF SIZE"),
+    (ops.HostUnmap, "host unmap SLOT+OFF SIZE"),
+    (ops.HostPoison, "host poison SLOT+OFF"),
     (ops.HostShare, "host share SLOT+OFF SIZE"),
     (ops.HostMerge, "host merge SLOT+OFF"),
     (ops.HostAge, "host age SLOT+OFF SIZE [flush=on|off]"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
 from reference.kvm_main import KvmMain
 from reference.machine.address_space import Listener
@@ -126,6 +127,7 @@ class Guest:
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
         # While its tables are made: the root that is allocated is this VM's.
         self.creating = False
+        self.fail = 0 if number or vm.fail is None else vm.fail
 
     def create(self) -> int:
         """Make the root table.
@@ -133,7 +135,9 @@ class Guest:
         :returns: 0 or a negative errno
         """
         self.creating = True
-        ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
+        ret = self.failing() if self.fail else -ENOMEM
+        if ret == -ENOMEM:
+            ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
         self.creating = False
         if ret:
             return ret
@@ -142,6 +146,17 @@ class Guest:
         self.regime.start_level = pgt.start_level
         self.regime.root = pgt.pgd
         return 0
+
+    def failing(self) -> int:
+        """An attempt for which one of the three allocations fails."""
+        kernel = self.kernel
+        if self.fail == 2:
+            kernel.allocations_left = 0
+        else:
+            kernel.small_allocations_left = self.fail // 2
+        ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
+        kernel.allocations_left = kernel.small_allocations_left = -1
+        return ret
 
     def set_region(self, layout: SlotLayout) -> int:
         """KVM_SET_USER_MEMORY_REGION with what *layout* says; size 0 where it does not exist.
@@ -158,10 +173,22 @@ class Guest:
             self.last_ran[cpu] = vcpu
 
     def destroy(self) -> None:
-        """User space is gone: memory caches and tables are given back."""
+        """User space is gone: tables and memory caches are given back."""
+        self.side.mmu.kvm_arch_flush_shadow_all(self.kvm)
+        if not self.kernel.locks:
+            self.notify_late()
         for vcpu in self.vcpus:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
-        self.side.mmu.kvm_free_stage2_pgd(self.kvm)
+
+    def notify_late(self) -> None:
+        """Notifications that another CPU began before ``mmu_notifier_release()``: there is nothing left to do."""
+        for layout in self.layouts[:1]:
+            start, end = layout.hva, layout.hva + self.granule.page_size
+            self.main.invalidate_range_start(start, end, True)
+            self.main.change_pte(start, max(self.host.frame_of(start), 0))
+            self.main.invalidate_range_end()
+            self.main.clear_flush_young(start, end)
+            self.main.test_young(start)
 
     def layout_of(self, ipa: int) -> SlotLayout | None:
         """The slot that holds a guest address."""

@@ -8,14 +8,18 @@ from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
     FSC_PERM,
+    FSC_SEA,
     HCR_TVM,
+    ESR_ELx_CM,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
     ESR_ELx_EC_SHIFT,
     ESR_ELx_FSC_TYPE,
     ESR_ELx_IL,
     ESR_ELx_ISV,
+    ESR_ELx_S1PTW,
     ESR_ELx_WNR,
+    kvm_vcpu,
 )
 from reference.machine.descriptor import AF_BIT
 from reference.machine.walk import (
@@ -36,6 +40,7 @@ from .operations import (
     Evict,
     GuestAccess,
     GuestCache,
+    GuestExternalAbort,
     GuestMove,
     GuestReset,
     GuestSetWay,
@@ -48,7 +53,17 @@ from .side import Side
 # are common (a table, then a permission), a copy-on-write makes one more each.
 MAX_FAULTS: Final = 8
 
-ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH}
+# What an access asks of the leaf, and what the syndrome says of it beside the
+# fault: maintenance and walks by the MMU cannot be emulated (no ISV), and
+# maintenance always counts as a write.
+ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH, "walk": READ, "clean": READ}
+ISS: Final = {
+    "read": ESR_ELx_ISV,
+    "write": ESR_ELx_ISV | ESR_ELx_WNR,
+    "fetch": 0,
+    "walk": ESR_ELx_S1PTW,
+    "clean": ESR_ELx_CM | ESR_ELx_WNR,
+}
 CAUSE: Final = {
     FSC_FAULT: " after a translation fault",
     FSC_ACCESS: " after an access flag fault",
@@ -56,6 +71,7 @@ CAUSE: Final = {
 }
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 ENOMEM: Final = 12
+EFAULT: Final = 14
 
 
 class Exits(Observer):
@@ -115,7 +131,17 @@ class GuestOperations:
             self.reset(op)
         elif isinstance(op, Speculate | Evict):
             self.hardware(op)
+        elif isinstance(op, GuestExternalAbort):
+            return self.external_abort(op)
         return Outcome("ok")
+
+    def external_abort(self, op: GuestExternalAbort) -> Outcome:
+        """A load gets a synchronous external abort, not on a table walk."""
+        self.side.kernel.entry = "kvm_handle_guest_abort"
+        self.exits.status = ""
+        ipa = self.side.by_name[op.slot].ipa + op.offset
+        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa)
+        return Outcome("error", ret) if ret < 0 else Outcome(self.exits.status or "ok")
 
     def reset(self, op: GuestReset) -> None:
         """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
@@ -166,9 +192,13 @@ class GuestOperations:
             if walk.fault not in FSC or faults == MAX_FAULTS:
                 break
             self.exits.status = ""
-            ret = self.deliver(op.cpu, ipa, access, FSC[walk.fault] | walk.level)
+            ret = self.deliver(op, ipa, FSC[walk.fault] | walk.level)
             if self.exits.status:
                 return Outcome(self.exits.status, 0, faults + 1)
+            if self.vcpu(op.cpu).skipped_instruction:
+                return Outcome("ok", "skipped", faults + 1)
+            if ret == -EFAULT and self.unmapped(op):
+                return Outcome("efault", 0, faults + 1)
             if ret < 0:
                 # User space enters the guest again after the failure that the
                 # program asked for.
@@ -190,15 +220,29 @@ class GuestOperations:
         self.checkers.translated(cpu, access, ipa, walk)
         return walk
 
-    def deliver(self, cpu: int, ipa: int, access: int, fsc: int) -> int:
+    def vcpu(self, cpu: int) -> kvm_vcpu:
+        """A vCPU by its number through all VMs."""
+        return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
+
+    def unmapped(self, op: GuestAccess) -> bool:
+        """Whether user space has unmapped the place: then an error is deserved."""
+        layout = self.side.by_name[op.slot]
+        hva = layout.hva + op.offset
+        vma = self.side.host.find_vma(hva)
+        return vma is None or vma.start > hva
+
+    def deliver(self, op: GuestAccess, ipa: int, fsc: int) -> int:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""
-        vcpu = self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
-        ec = ESR_ELx_EC_IABT_LOW if access == FETCH else ESR_ELx_EC_DABT_LOW
-        iss = 0 if access == FETCH else ESR_ELx_ISV | (ESR_ELx_WNR if access == WRITE else 0)
-        vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss | fsc
+        ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
+        self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
+        return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa)
+
+    def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int) -> int:
+        """``kvm_handle_guest_abort()`` with these syndrome and addresses."""
+        vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss
         vcpu.fault_ipa = ipa
         vcpu.hfar = ipa
-        self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
+        vcpu.skipped_instruction = False
         return self.side.mmu.kvm_handle_guest_abort(vcpu)
 
     def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
@@ -207,6 +251,9 @@ class GuestOperations:
         if memory.index_of(pfn) < 0:
             return Outcome("ok", "no such frame", faults)
         cacheable = op.mmu or self.side.fwb
+        if op.kind == "clean":
+            memory.write_back(pfn, 1)
+            return Outcome("ok", 0, faults)
         if op.kind == "write":
             memory.guest_write(pfn, at + 1, cacheable)
             return Outcome("ok", 0, faults)

@@ -12,9 +12,11 @@ from .operations import (
     HostDiscard,
     HostMerge,
     HostMigrate,
+    HostPoison,
     HostShare,
     HostSplit,
     HostTestAge,
+    HostUnmap,
     HostWrite,
     HostWriteback,
     SetLog,
@@ -51,6 +53,10 @@ class HostOperations:
             host.migrate(start, start + op.size)
         elif isinstance(op, HostDiscard):
             host.discard(start, start + op.size)
+        elif isinstance(op, HostUnmap):
+            host.unmap(start, start + op.size)
+        elif isinstance(op, HostPoison):
+            host.fail_memory(start)
         elif isinstance(op, HostShare):
             host.share(start, start + op.size)
         elif isinstance(op, HostMerge):

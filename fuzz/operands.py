@@ -19,7 +19,7 @@ _PAGES: Final = (1 << PAGE_BITS) - 1
 _HYP_PAGES: Final = 64
 FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
 # The operations whose place is a byte, not a page.
-_BYTES: Final = (ops.GuestAccess, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
+_BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
 
 class RawOperation(NamedTuple):

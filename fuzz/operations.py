@@ -8,7 +8,7 @@ the written form, `fuzz.validate` says what is allowed.
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-AccessKind: TypeAlias = Literal["read", "write", "fetch"]
+AccessKind: TypeAlias = Literal["read", "write", "fetch", "walk", "clean"]
 Prot: TypeAlias = Literal["r", "rw", "rx", "rwx"]
 HypProt: TypeAlias = Literal["r", "rw", "rx", "device", "w", "rwx", "xdevice"]
 ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
@@ -33,6 +33,9 @@ class OnCpu:
 class GuestAccess(OnCpu):
     """vCPU *cpu* accesses one byte of a slot, its stage-1 MMU on or off.
 
+    *walk*: its MMU reads a stage-1 descriptor there; *clean*: it cleans the
+    data cache by that address.
+
     With *fail* (1 to 99) the refill of the memory cache during this access
     gets ``fail - 1`` pages and then fails.
     """
@@ -54,6 +57,14 @@ class GuestCache(OnCpu):
 @dataclass(frozen=True, slots=True)
 class GuestSetWay(OnCpu):
     """The guest cleans the data cache by set/way."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestExternalAbort(OnCpu):
+    """Memory answers an access to the place with a synchronous external abort."""
+
+    slot: str
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,16 @@ class HostMigrate(SlotRange):
 @dataclass(frozen=True, slots=True)
 class HostDiscard(SlotRange):
     """User space calls ``madvise(MADV_DONTNEED)`` on the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostUnmap(SlotRange):
+    """User space calls ``munmap()`` on the range; of hugetlb, on the pages that lie within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPoison(SlotPlace):
+    """``memory_failure()``: the frame of the page is broken; it is unmapped, and nobody may use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +312,7 @@ Operation: TypeAlias = (
     GuestAccess
     | GuestCache
     | GuestSetWay
+    | GuestExternalAbort
     | GuestMove
     | GuestReset
     | Speculate
@@ -301,6 +323,8 @@ Operation: TypeAlias = (
     | HostSplit
     | HostMigrate
     | HostDiscard
+    | HostUnmap
+    | HostPoison
     | HostShare
     | HostMerge
     | HostAge

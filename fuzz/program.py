@@ -72,6 +72,9 @@ class Vm:
         addresses; *haf*: set the access flag themselves
     :param manual: the dirty log is cleared by a call of its own (on), and all
         pages start dirty too (set)
+    :param fail: the allocation of that number fails when the first VM is made,
+        and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
+        ``last_vcpu_ran``
     """
 
     granule: int = 4 * KIB
@@ -84,6 +87,7 @@ class Vm:
     range: bool = False
     haf: bool = False
     manual: ManualLog = "off"
+    fail: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

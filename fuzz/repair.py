@@ -26,7 +26,7 @@ from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation
 from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
-from .validate import CPUS, IPA_BITS, MANUAL, MAX_SLOT_SIZE, MAX_SLOTS, SLOT_NAME, VMS, State, wanted_backings
+from .validate import CPUS, IPA_BITS, MANUAL, MAX_SLOT_SIZE, MAX_SLOTS, SLOT_NAME, VM_FAILS, VMS, State, wanted_backings
 
 # What is in a slot's record where it means to be larger than `large_size`.
 LARGE: Final = 0xA5
@@ -47,6 +47,7 @@ class RawVm(NamedTuple):
     flags: int
     manual: int
     slots: int
+    fail: int
 
 
 class RawSlot(NamedTuple):
@@ -77,6 +78,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         range=bool(flags & 8),
         haf=bool(flags & 16),
         manual=MANUAL[raw.manual % len(MANUAL)],
+        fail=raw.fail if raw.fail in VM_FAILS else None,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 

@@ -6,7 +6,7 @@ before it exposes frames, asks for no more than the host's pages and the dirty
 log allow, and flushes the TLBs where the function leaves that to it.
 """
 
-from reference.kernel import EAGAIN, kvm_mmu_memory_cache
+from reference.kernel import EAGAIN, EINVAL, kvm_mmu_memory_cache
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
@@ -115,7 +115,7 @@ class TableOperations:
             host.populate(start)
         first: Frames | None = None
         for hva, stop, run in host.pieces(start, end):
-            if run.flags & ABSENT:
+            if run.flags & ABSENT or (first is None and hva != start):
                 break
             pfn = host.pfn_in(run, hva)
             device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0
@@ -129,11 +129,11 @@ class TableOperations:
         return first
 
     def allowed(self, prot: int, layout: SlotLayout, frames: Frames) -> int:
-        """What of *prot* a caller may ask for."""
+        """What of *prot* a caller may ask for; code in device memory is for the callee to refuse."""
         if not frames.writable or layout.readonly or layout.flags & KVM_MEM_LOG_DIRTY_PAGES:
             prot &= ~KVM_PGTABLE_PROT_W
         if frames.device:
-            return (prot & ~KVM_PGTABLE_PROT_X) | KVM_PGTABLE_PROT_DEVICE
+            return prot | KVM_PGTABLE_PROT_DEVICE
         return prot
 
     def maintain(self, frames: Frames, executable: bool) -> None:
@@ -166,6 +166,8 @@ class TableOperations:
         if not ret:
             ret = self.map_frames(op, frames, prot, addr, pgt, cache)
         kernel.kvm_mmu_free_memory_cache(cache)
+        if ret == -EINVAL and frames.device and prot & KVM_PGTABLE_PROT_X:
+            return Outcome("ok", "refused")
         return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
 
     def map_frames(
@@ -198,6 +200,8 @@ class TableOperations:
         prot = KVM_PGTABLE_PROT_R
         if level >= 0 and entry & VALID_BIT and frames is not None and frames.size == size:
             prot = self.allowed(prot_of(op.prot), layout, frames) & ~KVM_PGTABLE_PROT_DEVICE
+            if frames.device:
+                prot &= ~KVM_PGTABLE_PROT_X
             if prot & KVM_PGTABLE_PROT_X:
                 self.maintain(frames, True)
         return self.side.pgtable.kvm_pgtable_stage2_relax_perms(pgt, ipa, prot)

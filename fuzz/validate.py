@@ -13,11 +13,13 @@ from .operations import (
     Evict,
     GetLog,
     GuestAccess,
+    GuestExternalAbort,
     GuestMove,
     HostCollapse,
     HostDiscard,
     HostMerge,
     HostMigrate,
+    HostPoison,
     HostShare,
     HostSplit,
     HostWrite,
@@ -44,6 +46,8 @@ CPUS: Final = range(1, 9)
 VMS: Final = range(1, 5)
 MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
 FAILS: Final = range(1, 100)
+# Allocations that make a VM.
+VM_FAILS: Final = range(1, 4)
 MANUAL: Final = ("off", "on", "set")
 MAX_SLOTS: Final = 8
 MAX_SLOT_SIZE: Final = 2 * GIB
@@ -62,7 +66,7 @@ _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, sl
 
 _PAGED: Final = ("anon", "thp")
 # Operations that need memory of the host's own, and those that hugetlb pages do not take.
-_ON_RAM: Final = (HostWrite, HostWriteback, HostMigrate, HostDiscard, SetLog, GetLog, ClearLog)
+_ON_RAM: Final = (HostWrite, HostWriteback, HostMigrate, HostDiscard, HostPoison, SetLog, GetLog, ClearLog)
 _ON_PAGED: Final = (HostCollapse, HostSplit, HostShare, HostMerge)
 
 
@@ -94,6 +98,8 @@ def check_vm(vm: Vm) -> None:
     _within("ipa=", vm.ipa, IPA_BITS, str)
     _within("cpus=", vm.cpus, CPUS, str)
     _within("vms=", vm.vms, VMS, str)
+    if vm.fail is not None:
+        _within("fail=", vm.fail, VM_FAILS, str)
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
 
 
@@ -164,7 +170,7 @@ class State:
             _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
             if isinstance(op, GuestMove):
                 _within("move ", op.to, range(vm.cpus), str)
-            if not isinstance(op, GuestAccess | Speculate | Evict):
+            if not isinstance(op, GuestAccess | GuestExternalAbort | Speculate | Evict):
                 return
         name = op.slot
         slot = self.slots.get(name)

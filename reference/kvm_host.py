@@ -223,13 +223,13 @@ class KvmHost:
     def hva_to_pfn(self, addr: int, write_fault: bool) -> tuple[int, bool]:
         mm = self.mm
         run = mm.run_at(addr)
+        if run is not None and run.flags & POISON:
+            return KVM_PFN_ERR_HWPOISON, False
         if run is None or run.flags & ABSENT:
             mm.populate(addr)
             run = mm.run_at(addr)
         if run is None or run.flags & ABSENT:
             return KVM_PFN_ERR_FAULT, False
-        if run.flags & POISON:
-            return KVM_PFN_ERR_HWPOISON, False
 
         if write_fault and not run.flags & WRITABLE:
             if run.flags & DEVICE:

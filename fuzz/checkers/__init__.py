@@ -68,11 +68,12 @@ class Checkers:
         pins = Pins(side)
         self.guests = [GuestCheckers(shadow, pins) for shadow in self.shadows]
         self.lifetime = Lifetime(side, self.shadows, [each.tlb for each in self.guests])
+        self.contract = Contract(side)
         # The order decides which of two violations at one event is the first.
         self.all: list[Checker] = [
             *self.shadows,
             Progress(side),
-            Contract(side),
+            self.contract,
             Locking(side),
             Memcache(side),
             pins,
@@ -122,6 +123,10 @@ class Checkers:
         self.lifetime.destroying = True
         for each in self.guests:
             each.table_lock.destroying = True
+
+    def failed(self, outcome: Outcome) -> None:
+        """The destruction crashed."""
+        self.contract.quiet(None, outcome)
 
     def destroyed(self) -> None:
         for checker in self.all:

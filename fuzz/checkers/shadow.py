@@ -142,6 +142,9 @@ class Shadow(GuestChecker):
         """The root: so many tables in a row."""
         if page < 0 or not self.guest.creating:
             return
+        # Not the first attempt: what the last one made is gone.
+        self.roots.clear()
+        self.by_page.clear()
         regime: Regime = self.guest.regime
         levels = self.guest.kvm.levels
         span = self.entries << self.shifts[4 - levels]

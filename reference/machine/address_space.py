@@ -12,6 +12,7 @@ from ..mypyc import mypyc_attr
 WRITABLE: Final = 1 << 0
 THP: Final = 1 << 1
 DEVICE: Final = 1 << 2
+# Broken memory: nobody may use it (with ABSENT: and its frame is gone).
 POISON: Final = 1 << 3
 ABSENT: Final = 1 << 4
 

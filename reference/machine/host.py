@@ -6,7 +6,7 @@ places; where the kernel would do nothing (a page that is huge already, a
 range that a huge page cannot give up) it does nothing.
 """
 
-from .address_space import ABSENT, DEVICE, THP, WRITABLE, AddressSpace, Run
+from .address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Run, Vma
 from .memory import DEVICE as DEVICE_FRAME
 from .memory import FIRST_PFN, FREE, OWNED, Memory
 
@@ -52,7 +52,7 @@ class Host(AddressSpace):
         run = self.run_at(hva)
         vma = self.find_vma(hva)
         size = self.page_size
-        if vma is not None and vma.huge_shift:
+        if vma is not None and vma.huge_shift and vma.start <= hva:
             size = 1 << vma.huge_shift
         elif run is not None and run.flags & THP:
             size = self.pmd_size
@@ -77,7 +77,7 @@ class Host(AddressSpace):
     def populate(self, hva: int) -> None:
         run = self.run_at(hva)
         vma = self.find_vma(hva)
-        if run is None or vma is None or not run.flags & ABSENT:
+        if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
             return
         size = self.page_size
         if vma.huge_shift:
@@ -154,6 +154,10 @@ class Host(AddressSpace):
             run = self.run_at(hva)
             assert run is not None
             stop = self.end_of(run, hva, end)
+            if run.flags & POISON:
+                # A signal for user space, which goes on behind it.
+                hva = stop
+                continue
             self.memory.host_write(self.pfn_in(run, hva), (stop - hva) >> self.page_shift, self.version)
             hva = stop
 
@@ -162,7 +166,9 @@ class Host(AddressSpace):
         start = hva & -self.pmd_size
         end = start + self.pmd_size
         pieces = self.pieces(start, end)
-        if not pieces or any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
+        if sum([stop - piece for piece, stop, _ in pieces]) != self.pmd_size:
+            return
+        if any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
             return
         if pieces[0][2].flags & THP and len(pieces) == 1:
             return
@@ -218,6 +224,43 @@ class Host(AddressSpace):
             self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
         self.listener.invalidate_range_end()
 
+    def unmap(self, start: int, end: int) -> None:
+        """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
+        vma = self.find_vma(start)
+        if vma is not None and vma.huge_shift:
+            size = 1 << vma.huge_shift
+            start, end = (start + size - 1) & -size, end & -size
+        if start >= end:
+            return
+        self.split_at_edges(start, end)
+        self.listener.invalidate_range_start(start, end, True)
+        self.release_frames(start, end)
+        runs: list[Run] = []
+        for run in self.runs:
+            stop = run.hva + (run.npages << self.page_shift)
+            for first, last in without(run.hva, stop, start, end):
+                runs.append(Run(first, (last - first) >> self.page_shift, self.pfn_in(run, first), run.flags))
+        self.runs = runs
+        vmas: list[Vma] = []
+        for vma in self.vmas:
+            for first, last in without(vma.start, vma.end, start, end):
+                pgoff = vma.pgoff + ((first - vma.start) >> self.page_shift)
+                vmas.append(Vma(first, last, vma.pfnmap, vma.huge_shift, pgoff))
+        self.vmas = vmas
+        self.listener.invalidate_range_end()
+
+    def fail_memory(self, hva: int) -> None:
+        """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole."""
+        self.split_huge(hva)
+        start, size = self.unit_at(hva)
+        run = self.run_at(start)
+        if run is None or run.flags & (ABSENT | DEVICE):
+            return
+        self.listener.invalidate_range_start(start, start + size, True)
+        self.memory.release(self.pfn_in(run, start), size >> self.page_shift)
+        self.replace(start, size, 0, POISON | ABSENT)
+        self.listener.invalidate_range_end()
+
     def write_back(self, start: int, end: int) -> None:
         """The data caches write back what they hold of a range."""
         for hva, stop, run in self.pieces(start, end):
@@ -248,3 +291,9 @@ class Host(AddressSpace):
             if not run.flags & (ABSENT | DEVICE):
                 self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~WRITABLE)
         self.listener.invalidate_range_end()
+
+
+def without(first: int, last: int, start: int, end: int) -> list[tuple[int, int]]:
+    """What is left of [first, last) when [start, end) is cut out."""
+    parts = [(first, min(last, start)), (max(first, end), last)]
+    return [(low, high) for low, high in parts if low < high]

@@ -41,18 +41,19 @@ VMS: Final = st.builds(
     range=FLAG,
     haf=FLAG,
     manual=st.sampled_from(("off", "on", "set")),
+    fail=st.none() | st.integers(1, 3),
 )
 
 NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge)
 NEEDS_RAM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.SetLog, ops.GetLog, ops.ClearLog),
-    *NEEDS_PAGED,
+    *(ops.HostPoison, *NEEDS_PAGED),
 )
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
 NEEDS_LOG: Final = (ops.GetLog, ops.ClearLog)
 RARE: Final = (ops.SlotCreate, ops.ClearLog)
 # What may be anywhere, not only at the start of a page.
-BYTES: Final = (ops.GuestAccess, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
+BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
 
 class Draft:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from reference.machine.address_space import ABSENT, THP, WRITABLE, Listener, Vma
+from reference.machine.address_space import ABSENT, POISON, THP, WRITABLE, Listener, Vma
 from reference.machine.host import Host
 from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, Memory
 
@@ -145,3 +145,71 @@ def test_runs_that_go_on_are_one() -> None:
     for page in range(4):
         f.host.break_cow(HVA + page * PAGE)
     assert len(f.host.runs) <= 3
+
+
+def test_unmap_leaves_neither_page_nor_area() -> None:
+    f = Fixture(THP)
+    last = f.frame(511)
+    behind = f.frame(514)
+    f.host.unmap(HVA + 511 * PAGE, HVA + 513 * PAGE)
+    assert f.log.calls == ["start 0..512", "end", "start 512..1024", "end", "start 511..513", "end"]
+    assert (f.frame(510), f.frame(511), f.frame(512), f.frame(514)) == (last - 1, -1, -1, behind)
+    assert f.host.memory.owner[last - FIRST_PFN] == FREE
+    assert [(vma.start, vma.end) for vma in f.host.vmas] == [
+        (HVA, HVA + 511 * PAGE),
+        (HVA + 513 * PAGE, HVA + 2 * BLOCK),
+    ]
+    f.log.calls.clear()
+    f.host.write(HVA + 510 * PAGE, HVA + 515 * PAGE)
+    f.host.collapse(HVA)
+    f.host.migrate(HVA + 511 * PAGE, HVA + 513 * PAGE)
+    f.host.populate(HVA + 511 * PAGE)
+    assert f.log.calls == []
+    assert f.frame(511) == -1
+
+
+def test_unmap_of_a_pfn_mapping_keeps_the_frames_behind_where_they_are() -> None:
+    f = Fixture(0)
+    f.host.vmas[0] = Vma(HVA, HVA + 2 * BLOCK, True, 0, 1000)
+    f.host.unmap(HVA + 4 * PAGE, HVA + 6 * PAGE)
+    assert [(vma.start, vma.pgoff) for vma in f.host.vmas] == [(HVA, 1000), (HVA + 6 * PAGE, 1006)]
+
+
+def test_unmap_takes_whole_hugetlb_pages_only() -> None:
+    f = Fixture(0, 21)
+    f.host.unmap(HVA + PAGE, HVA + BLOCK)
+    assert f.log.calls == []
+    f.host.unmap(HVA + PAGE, HVA + 2 * BLOCK)
+    assert f.log.calls == ["start 512..1024", "end"]
+    assert (f.frame(511) >= 0, f.frame(512)) == (True, -1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "huge_shift", "calls", "pages"),
+    [
+        (0, 0, ["start 5..6", "end"], range(5, 6)),
+        (THP, 0, ["start 0..512", "end", "start 5..6", "end"], range(5, 6)),
+        (0, 21, ["start 0..512", "end"], range(512)),
+    ],
+)
+def test_broken_memory_is_unmapped_and_nobody_gets_it_back(
+    flags: int, huge_shift: int, calls: list[str], pages: range
+) -> None:
+    f = Fixture(flags, huge_shift)
+    frame = f.frame(5)
+    f.host.fail_memory(HVA + 5 * PAGE)
+    assert f.log.calls == calls
+    assert [page for page in range(1024) if f.flags(page) & POISON] == list(pages)
+    assert f.host.memory.cached[frame - FIRST_PFN] == FOREIGN
+    f.log.calls.clear()
+    f.host.write(HVA + 4 * PAGE, HVA + 7 * PAGE)
+    f.host.fail_memory(HVA + 5 * PAGE)
+    f.host.collapse(HVA)
+    f.host.merge(HVA + 5 * PAGE)
+    f.host.populate(HVA + 5 * PAGE)
+    assert f.log.calls == []
+    assert f.flags(5) & POISON
+    f.host.discard(HVA, HVA + BLOCK)
+    f.host.populate(HVA + 5 * PAGE)
+    assert not f.flags(5) & (POISON | ABSENT)
+    assert f.frame(5) not in (frame, -1)

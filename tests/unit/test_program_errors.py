@@ -84,6 +84,7 @@ VM_ERRORS = {
     **{f"vms={count}": (f"vms={count}", "1 to 4") for count in (0, 5)},
     **{f"{flag}=yes": (f"{flag}='yes'", "on, off") for flag in ("fwb", "dic", "ttl", "range", "haf")},
     "manual=yes": ("manual='yes'", "off, on, set"),
+    **{f"fail={count}": (f"fail={count}", "1 to 3") for count in (0, 4)},
     "ram=1": ("unknown 'ram=1'", VM),
     "ttl=on ttl=on": ("second ttl=", "every option once"),
 }
@@ -293,7 +294,7 @@ def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
         (Program(vm, (replace(slot, backing=cast("model.Backing", "x")),)), 3, f"backing='x'; allowed: {RAM}, device"),
         (Program(vm, (slot,), (ops.GuestSetWay(1), access)), 5, f"{nowhere}: a+4K; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (replace(access, offset=-1),)), 4, f"{nowhere}: a+-0x1; allowed: 0 to 0xfff"),
-        (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch"),
+        (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch, walk, clean"),
         (Program(vm, (slot,), (ops.GuestReset(-1),)), 4, "cpu-1; allowed: cpu0 to cpu1"),
         (Program(vm, (slot,), (table,)), 4, "'w'; allowed: r, rw, rx, rwx"),
         (Program(vm, (slot,), (hyp,)), 4, f"va -0x1; allowed: {HYP_PLACES}"),

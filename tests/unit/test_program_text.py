@@ -20,7 +20,7 @@ from .test_program_errors import HEAD, SLOTS
 
 CANONICAL = """\
 s2fuzz 1
-vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set
+vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set fail=2
 slot a ipa=1G size=64M backing=thp log=on
 slot b2 ipa=0 size=1040K backing=thp offset=16K log=on ro=on vm=1 alias=a
 slot c ipa=16G size=32M backing=hugetlb32m
@@ -31,6 +31,9 @@ cpu2 fetch c+0 mmu=off fail=99
 cpu1 cache off
 cpu5 cache on
 cpu0 setway
+cpu0 walk a+16K
+cpu0 clean a+0x1 mmu=off
+cpu0 abort a+0x3ffffff
 cpu3 move 2
 cpu4 reset
 cpu0 speculate a+0x3ffffff
@@ -41,6 +44,8 @@ host collapse a+2M
 host split a+2M
 host migrate a+16K 32K
 host discard c+0 32M
+host unmap d+0 16K
+host poison b2+16K
 host share b2+1M 16K
 host merge a+48K
 host age d+0 16K
@@ -79,7 +84,7 @@ def test_canonical_text_names_every_operation_and_comes_back() -> None:
     program = parse(CANONICAL)
     assert print_program(program) == CANONICAL
     assert {type(operation) for operation in program.operations} == set(OPERATIONS)
-    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set")
+    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set", 2)
     assert program.slots[1] == Slot("b2", 0, MIB + 16 * KIB, "thp", 16 * KIB, True, True, 1, "a")
     by_line = dict(zip(CANONICAL.splitlines()[6:], program.operations, strict=True))
     for line, operation in {
