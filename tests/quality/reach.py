@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which lines of a version's modules no program reaches.
+
+    S2FUZZ_PURE=1 python -m tests.quality.reach [CANDIDATE ...]
+
+replays corpus/ and `PROGRAMS` generator programs on each version (the original
+by default) and prints, as JSON, the blocks of which nothing was executed: file,
+function, the line the block stands under, its lines. Needs the interpreted
+form, since compiled code has no lines to watch.
+"""
+
+import ast
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Final, NamedTuple
+
+import coverage
+
+ROOT: Final = Path(__file__).parent.parent.parent
+ORIGINAL_FILES: Final = (ROOT / "reference" / "pgtable.py", ROOT / "reference" / "mmu.py")
+# Of one seed, beside the corpus.
+PROGRAMS: Final = 100
+SEED: Final = 1
+
+
+class Block(NamedTuple):
+    """Lines that lie together and are not reached, with what tells where they are when line numbers change."""
+
+    file: str
+    function: str
+    under: str
+    lines: list[str]
+
+
+class Lines(ast.NodeVisitor):
+    """For each line of a source: its function, and the line that the block of its statement stands under."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source.split("\n")
+        self.names: list[str] = []
+        self.places: dict[int, tuple[str, str]] = {}
+        self.visit(ast.parse(source))
+
+    def text(self, number: int) -> str:
+        return self.source[number - 1].strip()
+
+    def generic_visit(self, node: ast.AST) -> None:
+        named = isinstance(node, ast.ClassDef | ast.FunctionDef)
+        if named:
+            self.names.append(node.name)  # type: ignore[attr-defined]
+        for body in ("body", "orelse", "handlers", "finalbody"):
+            statements = getattr(node, body, [])
+            if isinstance(statements, list):
+                for statement in statements:
+                    self.note(node, statement, body == "orelse")
+        super().generic_visit(node)
+        if named:
+            self.names.pop()
+
+    def note(self, parent: ast.AST, statement: ast.stmt, other: bool) -> None:
+        """A statement and the line above its block; that of an else is the condition, negated."""
+        header = self.text(getattr(parent, "lineno", 1))
+        under = f"else of {header}" if other and not isinstance(parent, ast.Module) else header
+        for number in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
+            self.places[number] = (".".join(self.names), under)
+
+
+def blocks(path: Path, missing: list[int]) -> list[Block]:
+    """The lines *missing* of a file, by block."""
+    lines = Lines(path.read_text())
+    found: list[Block] = []
+    for number in missing:
+        function, under = lines.places.get(number, ("", ""))
+        place = (path.relative_to(ROOT).as_posix(), function, under)
+        if not found or found[-1][:3] != place:
+            found.append(Block(*place, []))
+        found[-1].lines.append(lines.text(number))
+    return found
+
+
+def module_of(cls: type) -> Path:
+    """The file in which a class is defined."""
+    module: ModuleType = sys.modules[cls.__module__]
+    return Path(module.__file__ or "")
+
+
+def run(names: list[str]) -> list[Block]:
+    """Run the programs on the versions with these *names*; what was not reached."""
+    watch = coverage.Coverage(data_file=None, config_file=False, include=["reference/*", "candidate/*"])
+    watch.start()
+    # Only now, so that what runs at import is seen.
+    import candidate
+    from fuzz.executor import Executor
+    from fuzz.generator import Generator
+    from fuzz.program import Program
+    from fuzz.text import load
+
+    generator = Generator(SEED)
+    programs: list[Program] = [load(path) for path in sorted((ROOT / "corpus").rglob("*.s2"))]
+    programs += [generator.next() for _ in range(PROGRAMS)]
+    files: set[Path] = set()
+    for name in names:
+        version = candidate.get(name)
+        classes = (*version.pgtable.__mro__, *version.mmu.__mro__) if name != "original" else ()
+        files |= {module_of(cls) for cls in classes if cls.__module__.startswith("candidate.")}
+        for program in programs:
+            executor = Executor(version, program)
+            executor.create()
+            for at in range(len(program.operations)):
+                if executor.dead:
+                    break
+                executor.step(at)
+            executor.destroy()
+    watch.stop()
+    found: list[Block] = []
+    for path in (*ORIGINAL_FILES, *sorted(files)):
+        found += blocks(path, watch.analysis2(str(path))[3])
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps([block._asdict() for block in run(sys.argv[1:] or ["original"])], indent=1))
