@@ -10,6 +10,7 @@ from .operations import (
     Evict,
     GetLog,
     GuestCache,
+    GuestExternalAbort,
     GuestMove,
     GuestReset,
     GuestSetWay,
@@ -18,9 +19,11 @@ from .operations import (
     HostDiscard,
     HostMerge,
     HostMigrate,
+    HostPoison,
     HostShare,
     HostSplit,
     HostTestAge,
+    HostUnmap,
     HostWrite,
     HostWriteback,
     HypMap,
@@ -43,7 +46,7 @@ from .operations import (
 from .program import GIB, KIB, MIB, Slot
 
 MAP_PROTS: Final[tuple[Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
-HYP_MAP_PROTS: Final[tuple[HypProt, ...]] = ("r", "rw", "rw", "rx", "device")
+HYP_MAP_PROTS: Final[tuple[HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
 def host_write(draft: Draft, slot: Slot, offset: int) -> None:
@@ -74,6 +77,16 @@ def migrate(draft: Draft, slot: Slot, offset: int) -> None:
 
 def discard(draft: Draft, slot: Slot, offset: int) -> None:
     draft.add(HostDiscard(slot.name, *draft.range_at(slot, offset)))
+
+
+def unmap(draft: Draft, slot: Slot, offset: int) -> None:
+    # Nothing comes back: a large hole leaves little to happen behind it.
+    size = min(draft.page * draft.random.choice((1, 1, 3)), slot.size - offset)
+    draft.add(HostUnmap(slot.name, offset, size))
+
+
+def poison(draft: Draft, slot: Slot, offset: int) -> None:
+    draft.add(HostPoison(slot.name, offset))
 
 
 def share(draft: Draft, slot: Slot, offset: int) -> None:
@@ -126,6 +139,15 @@ def move_cpu(draft: Draft, slot: Slot, offset: int) -> None:
 
 def reset(draft: Draft, slot: Slot, offset: int) -> None:
     draft.add(GuestReset(draft.any_cpu()))
+
+
+def stage1(draft: Draft, slot: Slot, offset: int) -> None:
+    """What the guest's own MMU and its cache maintenance do."""
+    draft.access(slot, offset, "walk" if draft.chance(60) else "clean")
+
+
+def external_abort(draft: Draft, slot: Slot, offset: int) -> None:
+    draft.add(GuestExternalAbort(draft.cpu_of(slot), slot.name, offset))
 
 
 def speculate(draft: Draft, slot: Slot, offset: int) -> None:
@@ -200,6 +222,8 @@ DISTURBANCES: Final[tuple[Disturbance, ...]] = (
     collapse,
     split,
     migrate,
+    unmap,
+    poison,
     share,
     merge,
     test_age,
@@ -207,6 +231,8 @@ DISTURBANCES: Final[tuple[Disturbance, ...]] = (
     caches,
     move_cpu,
     reset,
+    stage1,
+    external_abort,
     speculate,
     evict,
     hyp_map,
