@@ -9,8 +9,11 @@ from reference import native
 
 # What the rest is found from.
 ROOTS: Final = ("fuzz/differential.py", "fuzz/generator.py")
-# Plain Python for good: what is imported before the choice, and what finds its data beside itself.
-PLAIN: Final = frozenset({"reference/mypyc.py", "reference/native.py", "fuzz/distribution.py", "fuzz/known.py"})
+# Plain Python for good: what is imported before the choice, what finds its data beside
+# itself, and what gives a class methods when it is there already.
+PLAIN: Final = frozenset(
+    {"reference/mypyc.py", "reference/native.py", "fuzz/distribution.py", "fuzz/known.py", "fuzz/cost.py"}
+)
 PACKAGES: Final = ("reference", "candidate", "fuzz")
 
 
