@@ -81,6 +81,11 @@ class Mmu:
     """
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
+        # mypyc runs this twice for a subclass that has none of its own, and what is
+        # set right here a second time would never be freed.
+        self.set_up(host, pgtable)
+
+    def set_up(self, host: KvmHost, pgtable: Pgtable) -> None:
         self.h = host
         self.k = host.k
         self.p = pgtable

@@ -173,6 +173,11 @@ class Pgtable:
     COUNTS_HYP: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel) -> None:
+        # mypyc runs this twice for a subclass that has none of its own, and what is
+        # set right here a second time would never be freed.
+        self.set_up(kernel)
+
+    def set_up(self, kernel: Kernel) -> None:
         self.k = kernel
         self.mem = kernel.words
         granule = kernel.granule

@@ -116,6 +116,12 @@ class Checker(Observer):
     name: ClassVar[str] = "checker"
 
     def __init__(self, side: Side) -> None:
+        # mypyc runs this twice for a subclass that has none of its own, and what is
+        # set right here a second time would never be freed.
+        self.set_up(side)
+
+    def set_up(self, side: Side) -> None:
+        """What every checker has."""
         self.side = side
         self.kernel = side.kernel
         self.granule = side.granule
@@ -173,6 +179,10 @@ class GuestChecker(Checker):
 
     def __init__(self, guest: Guest) -> None:
         super().__init__(guest.side)
+        self.set_up_guest(guest)
+
+    def set_up_guest(self, guest: Guest) -> None:
+        """What every checker of one VM has; apart for the reason that `Checker.set_up` is."""
         self.guest = guest
         self.vmid = guest.vmid
 

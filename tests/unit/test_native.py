@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The compiled form: chosen by the sources alone, and the same to the last bit."""
 
+import gc
 import json
 import os
 import shutil
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+import candidate
 from fuzz import build
 from fuzz.commands import say_form
+from fuzz.differential import Differential
 from fuzz.distribution import form
+from fuzz.generator import Generator
 from fuzz.group import PLAIN, sources
 from reference import native
 from reference.kernel import Kernel
@@ -246,6 +250,22 @@ def test_words_hold_64_bits(value: int) -> None:
     assert kernel.words[5] == value
     kernel.smp_store_release(6, wrap(value & (1 << 64) - 1))
     assert kernel.words[6] == value
+
+
+@pytest.mark.parametrize("name", candidate.names())
+def test_nothing_of_a_run_is_left(name: str) -> None:
+    """In both forms: compiled objects are easily kept alive by a reference that nobody sees."""
+
+    def kernels() -> int:
+        gc.collect()
+        return sum(isinstance(each, Kernel) for each in gc.get_objects())
+
+    before = kernels()
+    differential = Differential(candidate.get("original"), candidate.get(name))
+    generator = Generator(5)
+    for _ in range(5):
+        differential.run(generator.next())
+    assert kernels() == before
 
 
 DIGESTS = """
