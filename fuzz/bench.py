@@ -1,181 +1,140 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast programs are judged, where the time goes, and whether memory grows.
+"""How fast programs are judged, in both forms, where the time goes, and whether memory grows.
 
 The mix is fixed: generator programs of one seed, original against RFC v1,
 creation and destruction of both VMs included. So two versions of s2fuzz compare
-as long as the generator is the same.
+as long as the generator is the same. Each form has a process of its own; they
+take turns, so that what else the machine does hits both.
 """
 
-import cProfile
-import gc
+import json
 import os
 import platform
-import pstats
-import resource
+import subprocess
 import sys
-import time
-from pathlib import Path
+from contextlib import ExitStack
+from itertools import pairwise
+from types import TracebackType
 from typing import Any, Final
 
-import candidate
+from reference import native
 
-from .differential import Differential
-from .generator import Generator
+from .areas import sampled
+from .mix import CANDIDATE, PROFILED, SEED
 
 PROGRAMS: Final = 1200
-SEED: Final = 1
-CANDIDATE: Final = "rfc-v1"
-# The profiled run is this part of the whole: profiling takes its time.
-PROFILED: Final = 5
+TURNS: Final = 10
 
-# Where files belong that have no area of their own name; the longest match counts.
-_AREAS: Final = {
-    "reference/pgtable.py": "pgtable port",
-    "reference/mmu.py": "mmu port",
-    "reference/machine/": "machine",
-    "reference/": "kernel layer",
-    "candidate/": "candidate",
-    "fuzz/checkers/": "checker",
-    "fuzz/checkers/__init__.py": "checkers, passing on",
-    "fuzz/generator.py": "generator",
-    "fuzz/program.py": "generator",
-    "fuzz/differential.py": "differential",
-    "fuzz/": "executor",
-}
-_OTHER: Final = "other"
-
-# (file, line, function), as `pstats` has it.
-_Function = tuple[str, int, str]
+COMPILED: Final = "compiled"
+INTERPRETED: Final = "interpreted"
 
 
-class Mix:
-    """The programs of the benchmark, one after the other."""
+class Worker:
+    """A process that judges the mix in one form.
 
-    def __init__(self) -> None:
-        self.generator = Generator(SEED)
-        self.differential = Differential(candidate.get("original"), candidate.get(CANDIDATE))
-        self.operations = 0
+    :param form: COMPILED or INTERPRETED
+    :param programs: how many it has
+    """
 
-    def run(self, programs: int) -> None:
-        """Make and judge so many more."""
-        for _ in range(programs):
-            program = self.generator.next()
-            self.differential.run(program)
-            self.operations += len(program.operations)
+    def __init__(self, form: str, programs: int) -> None:
+        environment = {**os.environ, "S2FUZZ_PURE": str(int(form == INTERPRETED)), "PYTHONPATH": str(native.HOME)}
+        command = [sys.executable, "-m", "fuzz.mix", str(programs)]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, *words: object) -> Any:
+        """The answer to a command of `fuzz.mix`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(*words, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.communicate()
 
 
 def measure(programs: int = PROGRAMS) -> dict[str, Any]:
-    """Run the mix.
+    """Run the mix in the forms that there are.
 
     :param programs: how many, at least 1
-    :returns: ``mix``, ``programs``, ``operations``, ``seconds``, ``programs_per_second``,
-        ``operations_per_second``; ``memory_at_10_percent`` and ``memory_at_end``, see `memory`;
-        ``areas``: per cent of the time of a profiled run, by area; ``cores``, ``python``
+    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``cores``,
+        ``python``; ``forms``: of each ``seconds``, ``cpu_seconds``, ``operations_per_second``,
+        ``events_per_second`` (of CPU time both), ``memory_at_10_percent`` and ``memory_at_end`` (see
+        `fuzz.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be measured)
     """
-    mix = Mix()
-    tenth = max(programs // 10, 1)
-    start = time.perf_counter()
-    mix.run(tenth)
-    paused = time.perf_counter()
-    early = memory()
-    start += time.perf_counter() - paused
-    mix.run(programs - tenth)
-    seconds = time.perf_counter() - start
-    late = memory()
+    names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
+    turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(name, programs)) for name in names}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        early: dict[str, dict[str, int]] = {}
+        for first, end in pairwise(turns):
+            for name, worker in workers.items():
+                runs[name].append(worker.ask("run", first, end))
+                if name not in early:
+                    early[name] = worker.ask("memory")
+        late = {name: worker.ask("memory") for name, worker in workers.items()}
+        events = workers[names[0]].ask("events")
+        areas = {INTERPRETED: workers[INTERPRETED].ask("areas")}
+    if COMPILED in names:
+        areas[COMPILED] = sampled(max(programs // PROFILED, 1) if programs < PROGRAMS else programs)
+    operations = int(sum(run["operations"] for run in runs[names[0]]))
+    forms = {}
+    for name in names:
+        cpu = sum(run["cpu_seconds"] for run in runs[name])
+        forms[name] = {
+            "seconds": round(sum(run["seconds"] for run in runs[name]), 3),
+            "cpu_seconds": round(cpu, 3),
+            "operations_per_second": round(operations / cpu, 1),
+            "events_per_second": round(events / cpu, 1),
+            "memory_at_10_percent": early[name],
+            "memory_at_end": late[name],
+            "areas": areas[name],
+        }
     return {
         "mix": f"seed {SEED}, original against {CANDIDATE}",
         "programs": programs,
-        "operations": mix.operations,
-        "seconds": round(seconds, 3),
-        "programs_per_second": round(programs / seconds, 1),
-        "operations_per_second": round(mix.operations / seconds, 1),
-        "memory_at_10_percent": early,
-        "memory_at_end": late,
-        "areas": areas(max(programs // PROFILED, 1)),
+        "operations": operations,
+        "events": events,
+        "forms": forms,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
 
 
-def memory() -> dict[str, int]:
-    """``peak_kib``: the most that this process has had; ``objects`` of Python that are alive.
-
-    The peak follows the largest program so far. Objects that grow with the
-    number of programs are a leak.
-    """
-    gc.collect()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"peak_kib": peak // 1024 if sys.platform == "darwin" else peak, "objects": len(gc.get_objects())}
-
-
-def areas(programs: int) -> dict[str, float]:
-    """Per cent of the time by area, the largest first, from a profiled run of the mix."""
-    profile = cProfile.Profile()
-    mix = Mix()
-    profile.enable()
-    mix.run(programs)
-    profile.disable()
-    return shares(pstats.Stats(profile))
-
-
-def shares(stats: pstats.Stats) -> dict[str, float]:
-    """A profile's own times by area; what is not ours counts where it was called from."""
-    table: dict[_Function, tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
-    times: dict[str, float] = {}
-    for function, (_, _, own, _, callers) in table.items():
-        area = area_of(function[0])
-        if area:
-            times[area] = times.get(area, 0.0) + own
-            continue
-        for caller, (_, _, part, _) in callers.items():
-            where = calling_area(caller, table)
-            times[where] = times.get(where, 0.0) + part
-    total = sum(times.values()) or 1.0
-    ranked = sorted(times.items(), key=lambda item: (-item[1], item[0]))
-    return {area: round(100 * spent / total, 1) for area, spent in ranked}
-
-
-def area_of(file: str) -> str:
-    """The area of a source file; "" if it is not ours."""
-    home = Path(__file__).resolve().parent.parent
-    path = Path(file)
-    if not path.is_relative_to(home):
-        return ""
-    name = path.relative_to(home).as_posix()
-    prefix = max((each for each in _AREAS if name.startswith(each)), key=len, default="")
-    area = _AREAS.get(prefix, "")
-    return f"checker {path.stem}" if area == "checker" else area
-
-
-def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -> str:
-    """The area that called a function of the library most, directly or not."""
-    seen: set[_Function] = set()
-    while function not in seen:
-        area = area_of(function[0])
-        if area:
-            return area
-        seen.add(function)
-        callers = table[function][4] if function in table else {}
-        if not callers:
-            break
-        function = max(callers, key=lambda caller: (callers[caller][3], caller))
-    return _OTHER
-
-
 def text(result: dict[str, Any]) -> str:
     """The result of `measure` for people."""
-    early, late = result["memory_at_10_percent"], result["memory_at_end"]
-    machine = f"on one of {result['cores']} cores, Python {result['python']}"
-    judged = f"{result['programs']} programs, {result['operations']} operations ({result['mix']})"
-    largest = f"peak memory {late['peak_kib'] // 1024} MiB (that of the largest program)"
-    growth = f"{late['objects']} objects alive ({late['objects'] - early['objects']:+d})"
+    forms: dict[str, dict[str, Any]] = result["forms"]
+
+    def row(label: str, values: list[str]) -> str:
+        return label.ljust(40) + "".join(value.rjust(14) for value in values)
+
+    def memory(form: dict[str, Any]) -> str:
+        return f"{form['memory_at_end']['peak_kib'] // 1024}"
+
+    def growth(form: dict[str, Any]) -> str:
+        return f"{form['memory_at_end']['objects'] - form['memory_at_10_percent']['objects']:+d}"
+
+    each = list(forms.values())
     lines = [
-        f"{judged}, in {result['seconds']:.1f} s {machine}",
-        f"{result['programs_per_second']} programs/s, {result['operations_per_second']} operations/s",
-        f"after 10 % of the programs: peak memory {early['peak_kib'] // 1024} MiB, {early['objects']} objects alive",
-        f"at the end: {largest}, {growth}",
+        f"{result['programs']} programs, {result['operations']} operations, {result['events']} events,",
+        f"{result['mix']}, on one of {result['cores']} cores, Python {result['python']}",
         "",
-        "where the time goes (profiled run of the same mix):",
+        row("", list(forms)),
+        row("operations/s (CPU time)", [f"{form['operations_per_second']:.0f}" for form in each]),
+        row("events/s (CPU time)", [f"{form['events_per_second']:.0f}" for form in each]),
+        row("seconds of CPU time", [f"{form['cpu_seconds']:.2f}" for form in each]),
+        row("seconds", [f"{form['seconds']:.2f}" for form in each]),
+        row("peak memory in MiB", [memory(form) for form in each]),
+        row("more objects alive than after 10 %", [growth(form) for form in each]),
+        "",
+        "where the time goes, in per cent (compiled: sampled by perf; interpreted: cProfile, which slows calls down)",
     ]
-    lines += [f"{share:6.1f} %  {area}" for area, share in result["areas"].items()]
+    names = sorted({area for form in each for area in form["areas"]}, key=lambda name: -each[-1]["areas"].get(name, 0))
+    lines += [row(name, [f"{form['areas'].get(name, 0):.1f}" for form in each]) for name in names]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ import pytest
 
 import candidate
 from fuzz import cli
-from fuzz.bench import area_of
+from fuzz.areas import area_of, count
 from fuzz.differential import CLASSES, Differential
 from fuzz.distribution import form
 from fuzz.engine import Engine
@@ -304,21 +304,38 @@ def test_bench_json(call: Call) -> None:
     result = call("bench", "--programs", "2", "--json")
     assert result[0] == 0
     found = answer(result)
-    assert found.keys() == {
-        "s2fuzz", "form", "mix", "programs", "operations", "seconds", "programs_per_second", "operations_per_second",
-        "memory_at_10_percent", "memory_at_end", "areas", "cores", "python",
-    }  # fmt: skip
-    if form().startswith("interpreted"):
-        areas = {"pgtable port", "mmu port", "kernel layer", "machine", "checker tlb", "generator"}
-        assert areas <= found["areas"].keys()
-    assert sum(found["areas"].values()) == pytest.approx(100, abs=3)
+    assert found.keys() == {"s2fuzz", "form", "mix", "programs", "operations", "events", "forms", "cores", "python"}
+    assert found["forms"].keys() >= {"interpreted"}
+    for measured in found["forms"].values():
+        assert measured.keys() == {
+            "seconds", "cpu_seconds", "operations_per_second", "events_per_second",
+            "memory_at_10_percent", "memory_at_end", "areas",
+        }  # fmt: skip
+        assert measured["operations_per_second"] * found["events"] == pytest.approx(
+            measured["events_per_second"] * found["operations"], rel=0.01
+        )
+    areas = found["forms"]["interpreted"]["areas"]
+    assert {"pgtable port", "mmu port", "kernel layer", "machine", "checker tlb"} <= areas.keys()
+    assert sum(areas.values()) == pytest.approx(100, abs=3)
 
 
 def test_bench_text(call: Call) -> None:
     code, out, _ = call("bench", "--programs", "1")
     assert code == 0
-    assert "objects alive" in out
+    assert "operations/s (CPU time)" in out
     assert " cores, Python " in out
+
+
+def test_samples_count_where_the_innermost_compiled_function_is() -> None:
+    judging = "1 CPyDef_differential___Differential___run\n"
+    stacks = [
+        "1 PyLong_FromLong\n1 CPyDef_checkers___tlb___Tlb___quiet.part.0\n" + judging,
+        "1 CPyPy_pgtable___Pgtable_____kvm_pgtable_walk__\n" + judging,
+        "1 visit_decref\n1 gc_collect_main\n1 CPyDef_kernel_____mypyc__kvm_s2_mmu_setup\n" + judging,
+        "1 _PyEval_EvalFrameDefault\n",
+    ]
+    modules = ["reference.pgtable", "reference.machine.tlb", "fuzz.checkers.tlb", "fuzz.differential"]
+    assert count(stacks, modules) == {"checker tlb": 1, "pgtable port": 1, "interpreter": 1}
 
 
 @pytest.mark.parametrize("folder", ["reference", "reference/machine", "candidate", "fuzz", "fuzz/checkers"])
