@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All checkers of a side: made, told what happens, asked what they found."""
+
+from reference.machine.walk import Walk
+
+from ..operations import Operation
+from ..side import Side
+from .ageing import Ageing, AgeingResults
+from .base import Checker, GuestChecker, Outcome, Violation
+from .bbm import Bbm
+from .contract import Contract
+from .dcache import Dcache
+from .dirty_log import DirtyLog
+from .hyp import Hyp
+from .icache import Icache
+from .isolation import Isolation
+from .leak import Leak
+from .lifetime import Lifetime
+from .locking import Locking, TableLock
+from .memcache import Memcache
+from .page_reference import PageReference, Pins
+from .progress import Progress
+from .refcount import Refcount
+from .shadow import Shadow
+from .tlb import Tlb
+from .translation import Translation
+
+
+class GuestCheckers:
+    """The checkers of one VM, told of its live entries by *shadow*; frames are counted by *pins*."""
+
+    def __init__(self, shadow: Shadow, pins: Pins) -> None:
+        guest = shadow.guest
+        self.isolation = Isolation(guest)
+        self.tlb = Tlb(guest, shadow)
+        self.refcount = Refcount(guest, shadow)
+        self.translation = Translation(guest, shadow)
+        self.table_lock = TableLock(guest, shadow)
+        self.ageing = Ageing(guest, shadow, self.tlb)
+        self.rest: list[GuestChecker] = [
+            self.tlb,
+            Bbm(guest, shadow, self.tlb),
+            self.refcount,
+            Dcache(guest, shadow),
+            Icache(guest, shadow),
+            self.translation,
+            self.table_lock,
+            PageReference(guest, shadow, pins),
+            DirtyLog(guest, shadow),
+            self.ageing,
+        ]
+        for checker in self.rest:
+            if type(checker).changed is not Checker.changed:
+                shadow.listen(checker)
+
+
+class Checkers:
+    """All checkers of one side, attached to its kernel.
+
+    :param side: before `Side.create` is called
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.shadows = [Shadow(guest) for guest in side.guests]
+        pins = Pins(side)
+        self.guests = [GuestCheckers(shadow, pins) for shadow in self.shadows]
+        self.lifetime = Lifetime(side, self.shadows, [each.tlb for each in self.guests])
+        self.contract = Contract(side)
+        # The order decides which of two violations at one event is the first.
+        self.all: list[Checker] = [
+            *self.shadows,
+            Progress(side),
+            self.contract,
+            Locking(side),
+            Memcache(side),
+            pins,
+            *[each.isolation for each in self.guests],
+            self.lifetime,
+        ]
+        for each in self.guests:
+            self.all += each.rest
+        self.all.append(AgeingResults(side, [each.ageing for each in self.guests]))
+        self.hyp = Hyp(side)
+        self.all += [self.hyp, Leak(side)]
+        # One list for all, so that violations stay in the order they happened.
+        self.found: list[Violation] = []
+        for checker in self.all:
+            checker.found = self.found
+            side.kernel.observe(checker)
+        # Who is told what: those that listen.
+        self.on_begin = [c for c in self.all if type(c).begin is not Checker.begin]
+        self.on_quiet = [c for c in self.all if type(c).quiet is not Checker.quiet]
+        # Who is told what a vCPU does, by the number of its VM.
+        self.on_translated: list[list[Checker]] = []
+        for guest in side.guests:
+            told = [c for c in self.all if not isinstance(c, GuestChecker) or c.guest is guest]
+            self.on_translated.append([c for c in told if type(c).translated is not Checker.translated])
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        """Tell the checkers of a vCPU's VM what it did."""
+        for checker in self.on_translated[cpu // self.side.cpus]:
+            checker.translated(cpu, access, ipa, walk)
+
+    def begin(self, op: Operation | None) -> None:
+        for checker in self.on_begin:
+            checker.begin(op)
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        for checker in self.on_quiet:
+            checker.quiet(op, outcome)
+
+    def scan(self) -> None:
+        """The full scan that cross-checks the incremental checkers."""
+        for shadow in self.shadows:
+            shadow.scan()
+        for each in self.guests:
+            each.translation.scan()
+            each.refcount.scan()
+            each.tlb.scan()
+
+    def destroying(self) -> None:
+        """The tables are about to be destroyed."""
+        self.lifetime.destroying = True
+        for each in self.guests:
+            each.table_lock.destroying = True
+
+    def failed(self, outcome: Outcome) -> None:
+        """The destruction crashed."""
+        self.contract.quiet(None, outcome)
+
+    def destroyed(self) -> None:
+        for checker in self.all:
+            checker.destroyed()
+
+    def take(self, at: int) -> list[Violation]:
+        """The violations found since the last call, as of operation *at*."""
+        if not self.found:
+            return []
+        found = self.found[:]
+        self.found.clear()
+        for violation in found:
+            violation.at = at
+        return found
