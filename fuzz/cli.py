@@ -19,7 +19,7 @@ from .distribution import BrokenCandidateError, ForeignPackageError, check_candi
 BAD_INPUT: Final = 2
 OUR_MISTAKE: Final = 3
 # Objects made and not freed between two collections.
-CYCLES: Final = 50_000
+CYCLES: Final = 5_000
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 

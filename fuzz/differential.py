@@ -199,6 +199,9 @@ class Differential:
         verdict = self.judge(found[0], found[1], list(differences.values()))
         if costs is not None:
             verdict.costs = Comparison(costs[0].totals(), costs[1].totals(), not crashed)
+        # What is large goes now: the rest is in cycles, and waits for the collector.
+        for side in (left, right):
+            side.side.kernel.arena.words.clear()
         return verdict
 
     def compare(

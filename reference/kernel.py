@@ -312,10 +312,11 @@ class Kernel:
             o.lock(name)
 
     def unlock(self, name: str) -> None:
-        if name in self.locks:
-            self.locks.reverse()
-            self.locks.remove(name)
-            self.locks.reverse()
+        last = len(self.locks) - 1
+        while last >= 0 and self.locks[last] != name:
+            last -= 1
+        if last >= 0:
+            self.locks.pop(last)
         else:
             self.warn("lock-not-held")
         for o in self.on["unlock"]:

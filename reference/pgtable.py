@@ -187,6 +187,8 @@ class Pgtable:
         self.shifts = granule.shifts
         self.sizes = [1 << shift for shift in granule.shifts]
         self.KVM_PTE_ADDR_MASK = (1 << 48) - granule.page_size
+        # Name and number of the callbacks seen so far that are in `WALKERS`.
+        self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int]] = {}
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
 
     def kvm_granule_shift(self, level: int) -> int:
@@ -381,10 +383,14 @@ class Pgtable:
         start = addr & -self.PAGE_SIZE
         walk_data = kvm_pgtable_walk_data(pgt, walker, start, (start + size + self.PAGE_SIZE - 1) & -self.PAGE_SIZE)
 
-        name = walker.cb.__name__
-        self.k.walker = name
-        if name in WALKERS and walker.cb == getattr(self, name):
-            walker.number = WALKERS[name]
+        known = self.walkers.get(walker.cb)
+        if known is None:
+            name = walker.cb.__name__
+            known = (name, 0)
+            if name in WALKERS and walker.cb == getattr(self, name):
+                known = (name, WALKERS[name])
+                self.walkers[walker.cb] = known
+        self.k.walker, walker.number = known
         return self._kvm_pgtable_walk(walk_data)
 
     def hyp_map_set_prot_attr(self, prot: int, data: hyp_map_data) -> int:

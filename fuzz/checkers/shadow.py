@@ -213,7 +213,7 @@ class Shadow(GuestChecker):
         self.touched[page] = child
         first = page * self.entries
         words = self.kernel.words[first : first + self.entries]
-        if not any(words) or child.level > 3:
+        if words == self.kernel.arena.zeroed or child.level > 3:
             return
         for i, word in enumerate(words):
             child.non_zero += word != 0

@@ -43,18 +43,22 @@ class Arena:
         self.page_shift = granule.page_shift
         self.words: list[int] = []
         self.pages = 0
+        # A page as it is handed out, and as it is given back.
+        self.zeroed = [0] * self.entries
+        self.poisoned = [POISON] * self.entries
 
     def grow(self, pages: int) -> int:
         """Add zeroed *pages* in a row; the index of the first word."""
         first = len(self.words)
-        self.words.extend([0] * (self.entries * pages))
+        for _ in range(pages):
+            self.words.extend(self.zeroed)
         self.pages += pages
         return first
 
     def poison(self, page: int) -> None:
         """Fill a page, by its number, with a pattern no table holds."""
         start = page * self.entries
-        self.words[start : start + self.entries] = [POISON] * self.entries
+        self.words[start : start + self.entries] = self.poisoned
 
     def holds(self, pa: int) -> bool:
         """Whether physical address *pa* lies in a page handed out."""
