@@ -123,6 +123,11 @@ def logged_life(draft: Draft, slot: Slot) -> None:
     for _ in range(draft.random.randrange(1, 4)):
         for _ in range(draft.random.randrange(1, 3)):
             draft.access(slot, draft.page_in(slot, block), "write")
+        if draft.chance(30):
+            # The first page of a word of the log, written and aged.
+            first = block // (64 * draft.page) * (64 * draft.page)
+            draft.access(slot, first, "write")
+            do.age(draft, slot, first)
         do.get_log(draft, slot, block)
         if draft.chance(40):
             do.clear_log(draft, slot, block)

@@ -233,7 +233,9 @@ class Shadow(GuestChecker):
             self.scan_table(root)
 
     def scan_table(self, table: Table) -> None:
-        """One table, and those below."""
+        """One table, and those below; not one that was freed, or entered twice, in spite of its parent."""
+        if self.by_page.get(table.page) is not table:
+            return
         first = table.page * self.entries
         leaves: dict[int, int] = {}
         children: dict[int, int] = {}
