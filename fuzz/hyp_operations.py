@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The hypervisor's own tables (stage 1 of EL2): made at first use, mapped into, destroyed at the end."""
 
-from reference.kernel import EINVAL
+from reference.kernel import EINVAL, ENOMEM
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -49,7 +49,11 @@ class HypOperations:
                 return Outcome("ok", "in use")
         if op.fail is not None:
             side.kernel.allocations_left = op.fail - 1
-        ret = self.init() or self.call(op, start, end)
+        ret = self.init()
+        if ret == -ENOMEM and op.fail is not None:
+            side.kernel.allocations_left = -1
+            return Outcome("ok", "no root")
+        ret = ret or self.call(op, start, end)
         side.kernel.allocations_left = -1
         if ret == -EINVAL and op.prot in HYP_REFUSED:
             return Outcome("ok", "refused")

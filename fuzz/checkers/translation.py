@@ -109,6 +109,8 @@ class Translation(GuestChecker):
             return [walked_range(layout.ipa + op.offset, op.size, self.granule.page_size)]
         if isinstance(op, TablePlace):
             return [walked_range(layout.ipa + op.offset, 1, self.granule.page_size)]
+        if isinstance(op, SlotMove) and op.ipa == layout.ipa:
+            return []
         ranges = [(layout.ipa, layout.ipa + layout.size)]
         if isinstance(op, SlotMove | SlotCreate) and op.ipa is not None:
             ranges.append((op.ipa, op.ipa + layout.size))

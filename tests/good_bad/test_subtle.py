@@ -239,3 +239,16 @@ def test_one_difference_does_not_hide_another() -> None:
         "regression ageing: kvm_mmu_notifier_test_young: young page reported old L3",
     ]
     assert "block(2M)@" in next(finding.reason for finding in found.findings if finding.signature == "map")
+
+
+def test_a_slot_that_moves_to_where_it_is_keeps_its_pages() -> None:
+    text = "vm cpus=1\nslot a ipa=1G size=2M backing=anon\ncpu0 write a+4K\nslot a move 1G\n"
+    assert violations(ORIGINAL, text) == []
+
+
+def test_a_hyp_call_that_found_no_root_asks_for_nothing() -> None:
+    """The pages of the call that failed are mapped elsewhere later, and what must be refused need not be by then."""
+    text = "vm cpus=1\nslot a size=4K backing=anon\n"
+    for prot in ("rw", "w"):
+        calls = f"hyp map 1024G 4G 2M {prot} fail=1\nhyp map 1024G 8G 4K rw\n"
+        assert violations(ORIGINAL, text + calls) == []
