@@ -39,7 +39,7 @@ class Executor:
         self.side = Side(version, program)
         self.checkers = Checkers(self.side)
         self.guest = GuestOperations(self.side, self.checkers)
-        self.host = HostOperations(self.side)
+        self.host = HostOperations(self.side, self.checkers)
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)
         # Set where the kernel code crashed or ran away: nothing can run after it.

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the host does: user space, memory management, slots and their dirty logs."""
 
+from typing import Final
+
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
-from .checkers import Outcome
+from .checkers import Checkers, Outcome
 from .guest import SlotLayout
 from .operations import (
     ClearLog,
@@ -27,15 +29,19 @@ from .operations import (
 )
 from .side import Side
 
+ENOMEM: Final = 12
+
 
 class HostOperations:
     """Runs the operations of user space and of the host's memory management.
 
     :param side: what they run on
+    :param checkers: who judges what a failure leaves before it is tried again
     """
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, checkers: Checkers) -> None:
         self.side = side
+        self.checkers = checkers
 
     def run(self, op: SlotPlace, start: int) -> Outcome:
         """What happens to pages, from host address *start* on."""
@@ -89,7 +95,19 @@ class HostOperations:
         return Outcome("ok", young)
 
     def slot(self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout) -> Outcome:
-        """KVM_SET_USER_MEMORY_REGION; what *layout* says changes only where it succeeds."""
+        """KVM_SET_USER_MEMORY_REGION; user space tries again after the failure that the program asked for."""
+        fail = op.fail if isinstance(op, SlotCreate | SlotMove) else None
+        outcome = self.set_region(op, layout, fail)
+        if fail is None or outcome.value != -ENOMEM:
+            return outcome
+        self.checkers.quiet(op, outcome)
+        self.side.kernel.locks.clear()
+        return self.set_region(op, layout, None)
+
+    def set_region(
+        self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout, fail: int | None
+    ) -> Outcome:
+        """One call; what *layout* says changes only where it succeeds. *fail*: as in `SlotCreate`."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
@@ -111,8 +129,8 @@ class HostOperations:
             layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
         if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
             layout.collected = []
-        if isinstance(op, SlotCreate | SlotMove) and op.fail is not None:
-            side.kernel.topup_gets = op.fail - 1
+        if fail is not None:
+            side.kernel.topup_gets = fail - 1
         # What a slot that goes leaves behind must be clean.
         guest.notified.unmapping = isinstance(op, SlotDelete | SlotMove)
         ret = guest.set_region(layout)

@@ -241,6 +241,39 @@ def test_one_difference_does_not_hide_another() -> None:
     assert "block(2M)@" in next(finding.reason for finding in found.findings if finding.signature == "map")
 
 
+RETRIED = """vm cpus=1
+slot a size=16K backing=device
+slot b size=16K backing=anon
+slot a delete
+slot a create ipa=4G fail=1
+slot a move 1G fail=2
+slot b move 4G
+table map a+0 4K rw
+slot a delete
+"""
+
+
+def test_user_space_tries_again_where_the_program_made_a_slot_fail() -> None:
+    assert violations(ORIGINAL, RETRIED) == []
+
+
+class KeepsTheLock(Mmu):
+    """Wrong: a slot that cannot be made leaves the mmu lock held."""
+
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+        if ret:
+            self.k.lock("mmu")
+        return ret
+
+
+def test_what_a_failed_slot_leaves_is_judged_before_it_is_made_again() -> None:
+    text = "vm cpus=1\nslot a size=16K backing=device\nslot a delete\nslot a create fail=1\n"
+    assert violations(ORIGINAL, text) == []
+    found = [violation.signature for violation in violations(broken(mmu=KeepsTheLock), text)]
+    assert found == ["locking: kvm_set_memory_region: lock still held"]
+
+
 def test_a_slot_that_moves_to_where_it_is_keeps_its_pages() -> None:
     text = "vm cpus=1\nslot a ipa=1G size=2M backing=anon\ncpu0 write a+4K\nslot a move 1G\n"
     assert violations(ORIGINAL, text) == []
