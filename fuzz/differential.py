@@ -242,10 +242,12 @@ class Differential:
         by_original, by_patched = Index(original), Index(patched)
         ours = weighty(original, by_patched)
         theirs = weighty(patched, by_original)
+        # From then on the original is not put to what meets its known bugs here.
+        parted = min([difference.at for difference in differences if difference.signature == "map"], default=inf)
         original_astray, patched_astray = astray(original, by_patched), astray(patched, by_original)
         for violation in theirs:
             common = by_original.shares(violation)
-            if not common and violation.at >= original_astray:
+            if not common and (violation.at >= original_astray or violation.at > parted):
                 common = known_bug(violation.signature, self.reference.name) is not None
             verdict.findings.append(self.finding(COMMON if common else REGRESSION, violation))
         told = Index(theirs)

@@ -26,13 +26,18 @@ from .shadow import Shadow, Table
 from .tlb import Tlb
 
 
+def tables_of(table: Table) -> list[Table]:
+    """A table and all below it."""
+    return [table] + [below for child in table.children.values() for below in tables_of(child)]
+
+
 class Bbm(GuestChecker):
     """Judges each store that makes a live entry valid, when it happens.
 
     What a CPU may hold at that moment is what `Tlb` has owed flushes for:
     tables, and leaves with the access flag set, accessed or not. A table must
-    be stored with release, or a walk may find its page as it was before.
-    Barriers are not judged.
+    be stored with release, or after a barrier, or a walk may find its page as it
+    was before. Other barriers are not judged.
     """
 
     name = "bbm"
@@ -55,7 +60,7 @@ class Bbm(GuestChecker):
         if old & VALID_BIT:
             self.replaced(ipa, level, old, new)
             return
-        if not self.shadow.released and kind(new, level, self.granule) == TABLE:
+        if not self.shadow.released and kind(new, level, self.granule) == TABLE and self.unordered(ptep):
             self.report(
                 "table stored without release",
                 level,
@@ -66,6 +71,12 @@ class Bbm(GuestChecker):
             self.judge(ipa, level, new)
         elif self.cut:
             self.cut.clear()
+
+    def unordered(self, ptep: int) -> bool:
+        """Whether the table that this entry names, or one below it, was written since the last barrier."""
+        page, index = divmod(ptep, self.kernel.entries)
+        child = self.shadow.by_page[page].children.get(index)
+        return child is not None and any(table.page in self.shadow.unordered for table in tables_of(child))
 
     def replaced(self, ipa: int, level: int, old: int, new: int) -> None:
         """An entry was written over a valid one."""

@@ -99,6 +99,8 @@ class PageReference(GuestChecker):
         self.faulting = False
         self.fault_ipa = 0
         self.waiting: list[Mapped] = []
+        # (level, address) -> leaf that the fault itself broke: what it makes there of the same frame was mapped.
+        self.broken: dict[tuple[int, int], int] = {}
         self.dirty: set[int] = set()
         self.accessed: set[int] = set()
         # What, level, reason, guest address.
@@ -112,6 +114,7 @@ class PageReference(GuestChecker):
     def forget(self) -> None:
         """A fault may begin."""
         self.waiting.clear()
+        self.broken.clear()
         self.dirty.clear()
         self.accessed.clear()
 
@@ -149,11 +152,16 @@ class PageReference(GuestChecker):
         self.waiting = left
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not self.faulting or not new & VALID_BIT or kind(new, level, self.granule) != LEAF:
-            return
         # Within a fault, copy-on-write may call a notifier.
-        if self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
+        if not self.faulting or self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
             return
+        if not new & VALID_BIT:
+            if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
+                self.broken[(level, ipa)] = old
+            return
+        if kind(new, level, self.granule) != LEAF:
+            return
+        old = self.broken.get((level, ipa), old)
         pa = address_bits(new, self.granule)
         size = self.granule.level_size(level)
         pfn = pa >> self.page_shift

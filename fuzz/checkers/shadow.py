@@ -133,6 +133,8 @@ class Shadow(GuestChecker):
         self.by_hardware = False
         # Whether the store that listeners are told of was made with release.
         self.released = False
+        # Table pages written, while the hardware could not reach them, since the last barrier.
+        self.unordered: set[int] = set()
 
     def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
@@ -164,11 +166,30 @@ class Shadow(GuestChecker):
         self.store(ptep, old, new, False)
         self.by_hardware = False
 
+    def alloc(self, page: int) -> None:
+        self.unordered.add(page)
+
+    def dsb(self, domain: str) -> None:
+        self.unordered.clear()
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        # Each flush begins with a barrier for the walks of all CPUs.
+        self.unordered.clear()
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.unordered.clear()
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.unordered.clear()
+
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.entries)
         table = self.by_page.get(page)
         if table is None:
+            self.unordered.add(page)
             return
+        if not table.live:
+            self.unordered.add(page)
         level = table.level
         table.non_zero += (new != 0) - (old != 0)
         self.touched[page] = table

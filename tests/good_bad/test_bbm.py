@@ -136,6 +136,23 @@ class PlainTable(Pgtable):
         self.k.WRITE_ONCE(ptep, self.kvm_phys_to_pte(self.k.__pa__(childp)) | KVM_PTE_TYPE | KVM_PTE_VALID)
 
 
+class PlainTableAfterBarrier(PlainTable):
+    """Legal: a barrier orders what the table holds before the entry that names it."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.dsb("ishst")
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class TableWrittenAfterBarrier(PlainTable):
+    """The barrier comes before what the table holds is written."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.dsb("ishst")
+        self.k.WRITE_ONCE(childp, 0)
+        super().kvm_set_table_pte(ptep, childp)
+
+
 class TableOutAndIn(Pgtable):
     """Asking for the access flag takes the last table out and puts it back, its leaves moved by *xor*."""
 
@@ -256,6 +273,14 @@ CASES = (
         "bbm: stage2_map_walker: table stored without release L1",
         broken(PlainTable),
         PAGES + "cpu0 read a+0\n",
+        broken(PlainTableAfterBarrier),
+    ),
+    Case(
+        "a table written after the barrier",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(TableWrittenAfterBarrier),
+        PAGES + "cpu0 read a+0\n",
+        broken(PlainTableAfterBarrier),
     ),
 )
 

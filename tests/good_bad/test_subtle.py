@@ -17,6 +17,7 @@ from reference.pgtable import (
     Pgtable,
     kvm_pgtable,
     kvm_pgtable_walker,
+    stage2_attr_data,
     stage2_map_data,
 )
 
@@ -285,3 +286,59 @@ def test_a_hyp_call_that_found_no_root_asks_for_nothing() -> None:
     for prot in ("rw", "w"):
         calls = f"hyp map 1024G 4G 2M {prot} fail=1\nhyp map 1024G 8G 4K rw\n"
         assert violations(ORIGINAL, text + calls) == []
+class BreaksForAttributes(Pgtable):
+    """Legal: break, flush, make, for a change of permissions or the access flag too."""
+
+    def kvm_pgtable_walk(self, pgt: kvm_pgtable, addr: int, size: int, walker: kvm_pgtable_walker) -> int:
+        self.walked = pgt
+        return super().kvm_pgtable_walk(pgt, addr, size, walker)
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        pte = self.mem[ptep]
+        new = pte & ~arg.attr_clr | arg.attr_set
+        if self.kvm_pte_valid(pte) and new != pte:
+            self.kvm_set_invalid_pte(ptep)
+            self.k.__kvm_tlb_flush_vmid_ipa__(self.walked.mmu, addr, level)
+            arg.level, arg.pte = level, pte
+            self.k.smp_store_release(ptep, new)
+            return 0
+        return super().stage2_attr_walker(addr, end, level, ptep, flag, arg)
+
+
+@pytest.mark.parametrize("access", ["read", "fetch"])
+def test_a_leaf_that_a_fault_breaks_and_makes_again_needs_no_reference(access: str) -> None:
+    text = f"vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 write a+0\nhost age a+0 4K\ncpu0 {access} a+0\n"
+    assert violations(broken(BreaksForAttributes), text) == []
+
+
+class UnmapsBeforeDestruction(Mmu):
+    """Legal: what is mapped is unmapped before the tables are destroyed."""
+
+    def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:
+        if kvm.pgt is not None:
+            self.k.lock("mmu")
+            self.unmap_stage2_range(kvm, 0, kvm.phys_size)
+            self.k.unlock("mmu")
+        super().kvm_arch_flush_shadow_all(kvm)
+
+
+def test_the_destruction_may_change_all() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\ncpu0 read a+2M\n"
+    assert violations(broken(mmu=UnmapsBeforeDestruction), text) == []
+
+
+class NeverHuge(Mmu):
+    """Legal: a transparent huge page is mapped by its pages."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        return self.PAGE_SIZE, pfn, ipa
+
+
+def test_a_known_bug_that_the_original_is_not_put_to_is_no_regression() -> None:
+    """A2: only the first leaf of a huge page is aged. The original maps it by one."""
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\nhost age a+0 2M\n"
+    found = Differential(ORIGINAL, broken(mmu=NeverHuge)).run(parse("s2fuzz 1\n" + text)).findings
+    assert {finding.signature.partition(":")[0] for finding in found if finding.kind == "common"} == {"ageing"}
+    assert not [finding for finding in found if finding.kind == "regression"]
