@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no error that a correct caller would not get."""
+"""contract: no warning, no error that a correct caller would not get, no access refused that the slot allows."""
 
-from ..operations import Operation, fail_of
+from typing import Final
+
+from reference.machine.address_space import ABSENT, POISON
+
+from ..operations import GuestAccess, Operation, fail_of
 from .base import Checker, Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY
+
+# What a guest or user space gets where memory was meant.
+INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
 
 
 class Contract(Checker):
@@ -31,6 +38,22 @@ class Contract(Checker):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             self.report(what, -1, reason, function=entry)
+        elif outcome.status in INSTEAD and isinstance(op, GuestAccess) and not self.deserved(op, outcome.status):
+            what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
+            reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
+            self.report(what, -1, reason, taints=False, function=entry)
+
+    def deserved(self, op: GuestAccess, status: str) -> bool:
+        """Whether an access that did not complete is one for which there is no memory."""
+        layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)
+        if layout is None:
+            return status != "sigbus"
+        run = self.side.host.run_at(layout.hva + op.offset)
+        if run is None or run.flags & (ABSENT | POISON):
+            return True
+        if layout.slot.backing == "device" and op.kind in ("fetch", "walk"):
+            return status == "abort"
+        return layout.readonly and op.kind in ("write", "clean") and status == "io"
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Whether the program itself made an allocation fail."""

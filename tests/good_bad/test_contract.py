@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no error that a correct caller would not get."""
+"""contract: no warning, no error that a correct caller would not get, no access refused that the slot allows."""
+
+import pytest
 
 from reference.kernel import EINVAL
-from reference.kvm_host import kvm
+from reference.kvm_host import kvm, kvm_vcpu, kvm_vcpu_trap_is_iabt
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
 
-from .case import Case, broken, each
+from .case import ORIGINAL, Case, broken, each, violations
 from .switched import Split
 
 
@@ -21,6 +23,19 @@ class RefuseToSplit(Pgtable):
 class BadPointer(Mmu):
     def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
         return self.p.mem[1 << 60]
+
+
+class AbortsFetches(Mmu):
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        if not kvm_vcpu_trap_is_iabt(vcpu):
+            return super().kvm_handle_guest_abort(vcpu)
+        self.h.inject("pabt", vcpu.hfar)
+        return 1
+
+
+class EmulatesReads(Mmu):
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        return self.h.io_mem_abort(vcpu.fault_ipa)
 
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
@@ -40,6 +55,18 @@ CASES = (
         broken(mmu=BadPointer),
         PAGE,
     ),
+    Case(
+        "abort where there is memory",
+        "contract: kvm_handle_guest_abort: fetch of memory answered with an abort",
+        broken(mmu=AbortsFetches),
+        PAGE + "cpu0 fetch a+0\n",
+    ),
+    Case(
+        "I/O exit where there is memory",
+        "contract: kvm_handle_guest_abort: read of memory answered with an I/O exit",
+        broken(mmu=EmulatesReads),
+        PAGE,
+    ),
 )
 
 
@@ -51,3 +78,29 @@ def test_contract_good(case: Case) -> None:
 @each(CASES)
 def test_contract_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+REFUSED = """vm cpus=1 fwb=on
+slot a size=4K backing=anon ro=on
+slot d ipa=2G size=4K backing=device
+cpu0 read a+0
+cpu0 write a+0
+cpu0 fetch d+0
+cpu0 walk d+0
+slot a delete
+cpu0 read a+0
+cpu0 fetch a+0
+cpu0 walk a+0
+"""
+
+
+def test_what_slot_or_memory_type_forbids_may_be_refused() -> None:
+    assert violations(ORIGINAL, REFUSED) == []
+
+
+@pytest.mark.parametrize("first", ["walk a+0", "read a+0\nhost age a+0 4K\ncpu0 walk a+0"])
+def test_a_walk_that_reads_is_no_write(first: str) -> None:
+    found = violations(ORIGINAL, f"vm cpus=1\nslot a size=4K backing=anon ro=on\ncpu0 {first}\n")
+    assert [violation.signature for violation in found] == [
+        "contract: kvm_handle_guest_abort: walk of memory answered with an abort"
+    ]

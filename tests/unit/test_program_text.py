@@ -28,6 +28,7 @@ slot d ipa=4194352K size=16K backing=device offset=1008K
 cpu0 read a+16K mmu=off
 cpu4 write b2+0x1008 fail=3
 cpu2 fetch c+0 mmu=off fail=99
+cpu1 walk a+4K
 cpu1 cache off
 cpu5 cache on
 cpu0 setway
