@@ -4,6 +4,8 @@
 The frame is pinned by the look-up, stays so while the fault maps it, and is
 released exactly once on every path. Before that the host's page is marked:
 accessed if the fault mapped it or granted more, dirty if that made it writable.
+Whatever a fault marks is held meanwhile, by a reference or by the mmu lock, for
+which whoever frees the page has to wait.
 
 Device frames have no page to pin or mark. A notifier (``change_pte``) maps
 without a reference, for the host holds the page meanwhile; so do direct calls
@@ -136,9 +138,18 @@ class PageReference(GuestChecker):
 
     def set_dirty(self, pfn: int) -> None:
         self.dirty.add(pfn)
+        self.must_be_held(pfn, "dirty")
 
     def set_accessed(self, pfn: int) -> None:
         self.accessed.add(pfn)
+        self.must_be_held(pfn, "accessed")
+
+    def must_be_held(self, pfn: int, mark: str) -> None:
+        """A fault marks *pfn*: the page must not be freed meanwhile."""
+        # A fault looks up one page: a reference, whatever part of it it is on, is that page's.
+        if self.faulting and not self.pins.counts and "mmu" not in self.kernel.locks:
+            reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
+            self.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.fault_ipa))
 
     def release(self, pfn: int) -> None:
         if not self.waiting or pfn in self.pins.counts:

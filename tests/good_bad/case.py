@@ -16,6 +16,8 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 ORIGINAL: Final = candidate.get("original")
+# What the original shows at every access flag fault (bug R1).
+EVERYWHERE: Final = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Case:
         return found[0].signature if found else "none"
 
     def all_good(self) -> list[str]:
-        """Signatures of the violations of the good candidate."""
-        return [violation.signature for violation in violations(self.good, self.text)]
+        """Signatures of the violations of the good candidate, but for those of `EVERYWHERE`."""
+        found = [violation.signature for violation in violations(self.good, self.text)]
+        return found if self.good is not ORIGINAL else [signature for signature in found if signature != EVERYWHERE]
 
 
 def each(cases: Sequence[Case]) -> pytest.MarkDecorator:

@@ -70,6 +70,17 @@ class AccessedNextFrame(KvmHost):
         super().kvm_set_pfn_accessed(pfn + 1)
 
 
+class MarksUnderTheLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmu")
+        pgt = vcpu.kvm.pgt
+        assert pgt is not None
+        kpte = self.p.kvm_pgtable_stage2_mkyoung(pgt, fault_ipa)
+        if self.p.kvm_pte_valid(kpte):
+            self.h.kvm_set_pfn_accessed(self.p.kvm_pte_to_phys(kpte) >> self.PAGE_SHIFT)
+        self.k.unlock("mmu")
+
+
 class PinTwice(KvmHost):
     def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
         pfn, writable = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
@@ -187,6 +198,13 @@ CASES = (
         f"{RULE}mapped, not marked accessed after an access flag fault L3",
         with_host(NotAccessedAfterAgeing),
         AGED,
+    ),
+    Case(
+        "accessed, not held",
+        f"{RULE}marked accessed, not held after an access flag fault",
+        ORIGINAL,
+        AGED,
+        broken(mmu=MarksUnderTheLock),
     ),
     Case(
         "another page accessed",
