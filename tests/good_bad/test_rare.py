@@ -28,6 +28,7 @@ ANON = VM + "slot a size=64K backing=anon log=on\n"
         ("slot a delete\ncpu0 clean a+0", "ok skipped"),
         ("slot a delete\ncpu0 read a+0", "io 0"),
         ("slot a delete\nslot a create ro=on\ncpu0 clean a+0", "io 0"),
+        ("slot a delete\nslot a create ro=on\ncpu0 read a+0\ncpu0 walk a+0", "ok 0"),
         ("cpu0 abort a+0", "abort 0"),
         ("cpu0 write a+0\nhost poison a+0\ncpu0 read a+0", "sigbus 0"),
         ("host poison a+0\nhost discard a+0 4K\ncpu0 write a+0", "ok 0"),
