@@ -10,12 +10,11 @@ linear alias and are never cleaned.
 
 from typing import Final
 
-from reference.kvm_host import HCR_TVM
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
 from ..guest import Guest, walked_range
-from ..operations import GuestCache, GuestSetWay, Operation, TableFlush
+from ..operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from ..places import Places, Range
 from .base import GuestChecker, Outcome
 from .shadow import Shadow
@@ -35,6 +34,8 @@ class Dcache(GuestChecker):
         # Leaves unmapped under the lock that is held: (level, address, entry).
         self.unmapped: list[tuple[int, int, int]] = []
         self.owes_flush = False
+        # vCPUs whose cache controls do not trap.
+        self.untrapped: set[int] = set()
 
     def begin(self, op: Operation | None) -> None:
         self.unmapped.clear()
@@ -144,16 +145,20 @@ class Dcache(GuestChecker):
                 self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
 
     def flush_is_owed(self, op: Operation | None) -> bool:
-        """Whether the operation traps and must then leave all of the guest's memory clean.
+        """Whether the operation must trap and leave all of the guest's memory clean.
 
-        The first set/way operation traps; cache controls do while HCR_EL2.TVM is set.
+        Cache controls trap from a reset, or a set/way operation, until the caches
+        are on; a set/way operation counts while they do not.
         """
-        if not isinstance(op, GuestSetWay | GuestCache) or self.side.guest_of(op.cpu) is not self.guest:
+        if not isinstance(op, GuestSetWay | GuestCache | GuestReset) or self.side.guest_of(op.cpu) is not self.guest:
             return False
-        vcpu = self.guest.vcpus[op.cpu % self.side.cpus]
-        if isinstance(op, GuestSetWay):
-            return not vcpu.hcr & HCR_TVM
-        return vcpu.hcr & HCR_TVM != 0 and vcpu.cache_enabled != op.on
+        untrapped = op.cpu in self.untrapped
+        if isinstance(op, GuestCache):
+            if op.on:
+                self.untrapped.add(op.cpu)
+            return not untrapped and self.guest.vcpus[op.cpu % self.side.cpus].cache_enabled != op.on
+        self.untrapped.discard(op.cpu)
+        return isinstance(op, GuestSetWay) and untrapped
 
     def dcache(self, pa: int, size: int) -> None:
         start = (pa >> self.granule.page_shift) - FIRST_PFN

@@ -3,7 +3,7 @@
 
 import candidate
 from reference.kernel import EAGAIN
-from reference.kvm_host import kvm
+from reference.kvm_host import HCR_TVM, kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
 
@@ -31,6 +31,14 @@ class ChangeWithoutClean(Mmu):
 class FlushNothing(Pgtable):
     def stage2_flush_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         return 0
+
+
+class SetWayDoesNotTrap(Mmu):
+    """Flushes, and forgets to trap the cache controls from then on."""
+
+    def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
+        super().kvm_set_way_flush(vcpu)
+        vcpu.hcr &= ~HCR_TVM
 
 
 class CleanAnything(Pgtable):
@@ -98,6 +106,12 @@ CASES = (
         candidate.get("original"),
         "vm cpus=1\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
         candidate.get("v5.12.9"),
+    ),
+    Case(
+        "caches turned off after a set/way operation",
+        "dcache: kvm_toggle_cache: flushed, not cleaned L3",
+        broken(mmu=SetWayDoesNotTrap),
+        PAGE + "cpu0 cache on\ncpu0 setway\ncpu0 write a+0\ncpu0 cache off\n",
     ),
     Case(
         "device frame",
