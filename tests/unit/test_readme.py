@@ -2,6 +2,7 @@
 """What the README shows is what happens."""
 
 import re
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from candidate import Candidate
 from fuzz import cli
 from fuzz.differential import Differential
+from fuzz.forms import FORMS
 from fuzz.generator import Generator
+from fuzz.program import Vm, show_bytes
 from fuzz.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
@@ -39,6 +42,15 @@ def test_the_session(
     command = f"s2fuzz run {options}--candidate rfc-v1-3 corpus/regressions/{name}.s2"
     assert cli.main(command.split()[1:]) == code
     assert capsys.readouterr().out.strip() == transcript(command)
+
+
+def test_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    command = "run --trace --candidate rfc-v1-3 corpus/regressions/dcache-logging-route.s2"
+    assert cli.main(command.split()) == 1
+    excerpt = README.split("around the first difference:\n\n")[1].split("\n\n")[0]
+    lines = [line.strip() for line in capsys.readouterr().out.split("\n")]
+    assert position([line.strip() for line in excerpt.split("\n")], lines, 0) >= 0
 
 
 def plain(text: str) -> list[str]:
@@ -71,8 +83,37 @@ def test_the_fuzzing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_the_example_program_is_one() -> None:
-    text = README.split("## Programs\n")[1].split("\n`vm`")[0]
+    text = README.split("## Programs\n")[1].split("\n`vm` and")[0]
     assert parse("\n".join(line[4:] for line in text.split("\n"))).slots[0].name == "a"
+
+
+PROGRAMS = README.split("\n## Programs\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("usage", [usage for _, usage in FORMS[2:]])
+def test_every_operation_is_explained(usage: str) -> None:
+    assert re.search(rf"^    {re.escape(usage)}\n        \S", PROGRAMS, re.MULTILINE), usage
+
+
+def test_no_other_operation_is_explained() -> None:
+    text = PROGRAMS.split("\nOperations")[1]
+    assert re.findall(r"^    (\S.*)$", text, re.MULTILINE) == [usage for _, usage in FORMS[2:]]
+
+
+@pytest.mark.parametrize(("make", "usage"), FORMS[:2], ids=["vm", "slot"])
+def test_every_setting_is_explained_with_its_default(make: type, usage: str) -> None:
+    defaults = {field.name: field.default for field in fields(make)}
+    table = PROGRAMS.split("| setting |")[1 if make is Vm else 2]
+    rows = dict(re.findall(r"^\| `([a-z]+)=(\w*)` \|", table, re.MULTILINE))
+    assert list(rows) == re.findall(r"([a-z]+)=", usage)
+    for key, shown in rows.items():
+        default = defaults[key]
+        if isinstance(default, bool):
+            assert shown == ("on" if default else "off")
+        elif key == "granule" and isinstance(default, int):
+            assert shown == show_bytes(default)
+        elif default not in (MISSING, None, ""):
+            assert shown == str(default)
 
 
 def test_the_example_candidate_works() -> None:
