@@ -46,6 +46,7 @@ def test_the_session(
 
 def test_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "120")
     command = "run --trace --candidate rfc-v1-3 corpus/regressions/dcache-logging-route.s2"
     assert cli.main(command.split()) == 1
     excerpt = README.split("around the first difference:\n\n")[1].split("\n\n")[0]
