@@ -81,7 +81,9 @@ def build(force: bool = False) -> str:
         with locked():
             if not force and current():
                 return "the compiled build is up to date"
-            return compile_all(sources())
+            files = sources()
+            print(f"s2fuzz: compiling {len(files)} modules, which takes some minutes", file=sys.stderr, flush=True)
+            return compile_all(files)
     except OSError as error:
         raise BuildError(f"cannot compile: {error.filename}: {error.strerror}") from None
 

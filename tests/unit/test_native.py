@@ -187,14 +187,16 @@ def folders() -> list[str]:
     return sorted(path.name for path in native.FOLDER.iterdir() if path.is_dir())
 
 
-def test_nothing_is_built_twice(building: Path) -> None:
+def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.build() == "the compiled build is up to date"
     assert folders() == ["group-0"]
+    assert capsys.readouterr().err == ""
 
 
-def test_a_new_candidate_joins_the_group(building: Path) -> None:
+def test_a_new_candidate_joins_the_group(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (building / "candidate" / "my_patch.py").touch()
     assert "compiled" in build.build()
+    assert "takes some minutes" in capsys.readouterr().err
     manifest = json.loads(native.MANIFEST.read_text())
     assert "candidate/my_patch.py" in manifest["sources"]
     assert "candidate/my_patch.py" in (native.FOLDER / manifest["folder"] / "made").read_text()
