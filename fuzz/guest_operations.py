@@ -4,6 +4,7 @@
 from typing import Final
 
 from reference.events import Observer
+from reference.kernel import EFAULT, ENOMEM
 from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
@@ -70,8 +71,6 @@ CAUSE: Final = {
     FSC_PERM: " after a permission fault",
 }
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
-ENOMEM: Final = 12
-EFAULT: Final = 14
 
 
 class Exits(Observer):
