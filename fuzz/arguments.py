@@ -75,6 +75,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_USAGE, f"{self.prog}: {message} (--help shows what is allowed)\n")
 
 
+class Once(argparse.Action):
+    """An option that may be given once: the first of two would go unseen."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given twice; allowed: one name")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def seconds(text: str) -> float:
     """The value of ``--seconds``."""
     try:
@@ -121,11 +138,11 @@ def parser() -> Parser:
     command("list", "the versions of the kernel code there are", "List the reference and the candidates, with origin.")
 
     run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
-    run.add_argument("program", nargs="+", metavar="PROGRAM", help="a program as text, as `s2fuzz fuzz` writes them")
+    binary = "a program as text; `s2fuzz convert` makes one of a binary"
+    run.add_argument("program", nargs="+", metavar="PROGRAM", help=binary)
     _versions(run, "a candidate, or all of them (%(default)s)")
     run.set_defaults(candidate="all")
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
-
     run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
 
     convert = commands.add_parser(
@@ -159,5 +176,5 @@ def parser() -> Parser:
 
 def _versions(command: Parser, candidate: str, required: bool = False) -> None:
     reference = "what counts as the original (%(default)s)"
-    command.add_argument("--reference", default="original", metavar="NAME", help=reference)
-    command.add_argument("--candidate", required=required, metavar="NAME", help=candidate)
+    command.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    command.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)

@@ -147,6 +147,12 @@ def test_bad_usage(call: Call, usage: str) -> None:
     refused(call(*usage.split()), "--help shows what is allowed")
 
 
+@pytest.mark.parametrize("option", ["--candidate", "--reference"])
+def test_a_second_version_is_not_dropped(call: Call, option: str) -> None:
+    both = [option, "rfc-v1", option, "rfc-v2"]
+    refused(call("run", write(MISSING_CLEAN), *both), option, "given twice; allowed: one name")
+
+
 def test_version_names_the_form(call: Call) -> None:
     code, out, _ = call("--version")
     assert code == 0
