@@ -6,8 +6,7 @@ import math
 from typing import Final, NoReturn
 
 from .distribution import VERSION, form
-
-BAD_USAGE: Final = 2
+from .exit_codes import BAD_INPUT
 
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
@@ -72,7 +71,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_USAGE, f"{self.prog}: {message} (--help shows what is allowed)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help shows what is allowed)\n")
 
 
 class Once(argparse.Action):

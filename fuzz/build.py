@@ -27,6 +27,7 @@ from typing import Final
 from reference import native
 
 from .answers import head
+from .exit_codes import FINE
 from .group import sources
 
 LOCK: Final = native.FOLDER / "lock"
@@ -44,7 +45,7 @@ def command(arguments: argparse.Namespace) -> int:
         print(json.dumps({**head(), "message": done}, indent=2))
     else:
         print(done)
-    return 0
+    return FINE
 
 
 class BuildError(Exception):

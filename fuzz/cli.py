@@ -15,13 +15,10 @@ from typing import Final
 
 from .arguments import DEFAULT_SECONDS, parser
 from .distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from .exit_codes import BAD_INPUT, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
 
-BAD_INPUT: Final = 2
-OUR_MISTAKE: Final = 3
 # Objects made and not freed between two collections.
 CYCLES: Final = 5_000
-INTERRUPTED: Final = 130
-PIPE_CLOSED: Final = 141
 
 
 def dispatch(arguments: Namespace) -> int:

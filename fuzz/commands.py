@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The subcommands: from parsed arguments to output and exit code.
-
-Exit codes: `FINE` no regression and no divergence, `WORSE` some, `BAD_INPUT`
-bad usage or input, `OUR_MISTAKE` an exception in our own code, `INTERRUPTED`
-Ctrl-C, whatever had been found by then.
-"""
+"""The subcommands: from parsed arguments to output and exit code (`fuzz.exit_codes`)."""
 
 import argparse
 import json
@@ -20,16 +15,11 @@ from . import answers, bench, report
 from .differential import DIVERGENCE, REGRESSION
 from .distribution import form, remark
 from .engine import Engine, Summary
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
 from .findings import folder_name
 from .program import Program, ProgramError
 from .runs import Run, chosen, run_all
 from .text import load
-
-FINE: Final = 0
-WORSE: Final = 1
-BAD_INPUT: Final = 2
-OUR_MISTAKE: Final = 3
-INTERRUPTED: Final = 130
 
 _PROGRESS_EVERY: Final = 0.2
 

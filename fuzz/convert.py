@@ -7,7 +7,8 @@ import sys
 from typing import Final
 
 from .binary import decode, encode
-from .commands import FINE, BadInputError
+from .commands import BadInputError
+from .exit_codes import FINE
 from .program import ProgramError
 from .text import contents, parse, print_program, shown_name
 

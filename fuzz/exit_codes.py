@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The exit codes of the console script; ``s2fuzz --help`` tells them to people."""
+
+from typing import Final
+
+# No regression and no divergence; some.
+FINE: Final = 0
+WORSE: Final = 1
+# Usage or input that is refused.
+BAD_INPUT: Final = 2
+# An exception in our own code.
+OUR_MISTAKE: Final = 3
+# Ctrl-C, whatever had been found by then.
+INTERRUPTED: Final = 130
+# Whoever read the output has closed it.
+PIPE_CLOSED: Final = 141
