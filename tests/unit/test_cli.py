@@ -3,9 +3,6 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,22 +11,18 @@ import pytest
 
 import candidate
 from fuzz import cli
-from fuzz.areas import area_of, count
 from fuzz.differential import CLASSES, Differential
 from fuzz.distribution import form
 from fuzz.engine import Engine
 from fuzz.program import Program
 from fuzz.text import load
 
-ROOT = Path(__file__).parents[2]
-HEAD = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
-# The review's confirmed case: a table becomes a block, and nobody cleaned the block.
-MISSING_CLEAN = HEAD + "host write a+0 2M\ncpu0 read a+4K mmu=off\nlog a off\ncpu1 read a+20K mmu=off\n"
+from .console import HEAD, MISSING_CLEAN, Result, refused
+
 SIGNATURE = "dcache: stage2_map_walker: table->block "
 KNOWN_X1 = HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"
 
-# Arguments, exit code, stdout, stderr.
-Result = tuple[int, str, str]
+# Runs a command with these arguments.
 Call = Callable[..., Result]
 
 
@@ -55,17 +48,6 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
 def write(text: str | bytes, name: str = "p.s2") -> str:
     Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return name
-
-
-def refused(result: Result, *words: str) -> None:
-    """Exit 2, nothing on stdout, one line on stderr that has these words."""
-    code, out, err = result
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    assert "Traceback" not in err
-    for word in words:
-        assert word in err
 
 
 BAD_PROGRAMS = {
@@ -332,24 +314,6 @@ def test_bench_text(call: Call) -> None:
     assert " cores, Python " in out
 
 
-def test_samples_count_where_the_innermost_compiled_function_is() -> None:
-    judging = "1 CPyDef_differential___Differential___run\n"
-    stacks = [
-        "1 PyLong_FromLong\n1 CPyDef_checkers___tlb___Tlb___quiet.part.0\n" + judging,
-        "1 CPyPy_pgtable___Pgtable_____kvm_pgtable_walk__\n" + judging,
-        "1 visit_decref\n1 gc_collect_main\n1 CPyDef_kernel_____mypyc__kvm_s2_mmu_setup\n" + judging,
-        "1 _PyEval_EvalFrameDefault\n",
-    ]
-    modules = ["reference.pgtable", "reference.machine.tlb", "fuzz.checkers.tlb", "fuzz.differential"]
-    assert count(stacks, modules) == {"checker tlb": 1, "pgtable port": 1, "interpreter": 1}
-
-
-@pytest.mark.parametrize("folder", ["reference", "reference/machine", "candidate", "fuzz", "fuzz/checkers"])
-def test_every_source_file_has_an_area(folder: str) -> None:
-    assert all(area_of(str(path)) for path in (ROOT / folder).glob("*.py"))
-    assert area_of(os.__file__) == ""
-
-
 def broken(_: Differential, program: Program) -> None:
     raise KeyError("broken on purpose")
 
@@ -432,138 +396,3 @@ def test_run_interrupted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("run", write(MISSING_CLEAN)) == (130, "", "s2fuzz: interrupted\n")
 
 
-def process(*arguments: str, path: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own, with *path* first on Python's."""
-    environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "fuzz", *arguments]
-    return subprocess.run(command, env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)
-
-
-def test_as_a_module(tmp_path: Path) -> None:
-    assert process("list", cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
-
-
-def test_closed_pipe_is_silent(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        result = process("list", cwd=tmp_path, stdout=writer)
-    finally:
-        os.close(writer)
-    assert (result.returncode, result.stderr) == (141, "")
-
-
-def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command line in which ``$S`` is s2fuzz, its output buffered as usual."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "S": f"{sys.executable} -m fuzz", "PYTHONUNBUFFERED": ""}
-    return subprocess.run(["sh", "-c", command], env=environment, cwd=cwd, text=True, capture_output=True, check=False)
-
-
-@pytest.mark.parametrize("command", ["list", "--help", "run p.s2", "bench --programs 1"])
-def test_closed_stdout_is_one_line(tmp_path: Path, command: str) -> None:
-    (tmp_path / "p.s2").write_text(MISSING_CLEAN)
-    result = shell(f"$S {command} >&-", tmp_path)
-    refused((result.returncode, result.stdout, result.stderr), "cannot write the answer: stdout is closed")
-
-
-@pytest.mark.parametrize("command", ["list", "--help"])
-def test_full_stdout_is_one_line(tmp_path: Path, command: str) -> None:
-    result = shell(f"$S {command} >/dev/full", tmp_path)
-    refused((result.returncode, result.stdout, result.stderr), "cannot write the answer: No space left on device")
-
-
-def test_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
-    result = shell("$S run nowhere.s2 2>&-", tmp_path)
-    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
-
-
-@pytest.mark.parametrize("name", ["reference", "candidate"])
-def test_foreign_package(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "__init__.py").touch()
-    result = process("list", path=tmp_path, cwd=tmp_path, stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), f"package {name!r} is another one", str(tmp_path))
-
-
-BROKEN_CANDIDATES = {
-    "syntax": ("import os\n\ndef f(:\n", "candidate/my_patch.py:3: SyntaxError: "),
-    "import": ("from reference.pgtable import no_such_name\n", "candidate/my_patch.py:1: ImportError: "),
-    "no_module": ("\nimport no_such_module\n", "candidate/my_patch.py:2: ModuleNotFoundError: "),
-    "exception": ("x = 1\ny = {}[x]\n", "candidate/my_patch.py:2: KeyError: 1"),
-    "call": ("from candidate import get\n\nget('x')\n", "candidate/my_patch.py:3: UnknownCandidate: "),
-    "below": ("from fuzz.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
-    "not_utf8": ("x = '\xff'\n", "candidate/my_patch.py:1: SyntaxError: "),
-}
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the packages, which a test may spoil."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("reference", "candidate", "fuzz"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    return tmp_path
-
-
-@pytest.mark.parametrize("name", BROKEN_CANDIDATES)
-def test_a_candidate_that_cannot_be_imported(checkout: Path, name: str) -> None:
-    text, said = BROKEN_CANDIDATES[name]
-    (checkout / "candidate" / "my_patch.py").write_text(text, encoding="latin-1")
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write("\nfrom . import my_patch\n")
-    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), said)
-
-
-def test_a_candidate_that_is_not_there(checkout: Path) -> None:
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write("\nfrom . import my_patch\n")
-    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), "candidate/__init__.py:", "my_patch")
-
-
-def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> None:
-    with open(checkout / "reference" / "mmu.py", "a", encoding="utf-8") as file:
-        file.write("\ndef f(:\n")
-    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
-    assert result.returncode == 3
-    assert "a mistake of s2fuzz: SyntaxError" in result.stderr
-
-
-CRASHING = """\
-from reference.mmu import Mmu
-from reference.pgtable import Pgtable
-
-
-class MmuMine(Mmu):
-    def kvm_mmu_cache_min_pages(self, kvm):
-        return {"pages": 1}["paegs"]
-
-
-class PgtableMine(Pgtable):
-    def kvm_block_mapping_supported(self, addr, end, phys, level):
-        return self.kvm_pte_follow(None) != 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("pgtable", "mmu", "signature", "reason"),
-    [
-        ("Pgtable", "MmuMine", "KeyError in kvm_mmu_cache_min_pages", "KeyError: 'paegs', at candidate/mine.py:7"),
-        ("PgtableMine", "Mmu", "TypeError in kvm_pte_to_phys", "'NoneType' and 'int', at reference/pgtable.py:"),
-    ],
-)
-def test_a_crash_of_the_candidate_says_what_and_where(
-    checkout: Path, pgtable: str, mmu: str, signature: str, reason: str
-) -> None:
-    """In the reason: the signature tells neither message nor line."""
-    (checkout / "candidate" / "mine.py").write_text(CRASHING)
-    (checkout / "p.s2").write_text(MISSING_CLEAN)
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write(f"\nfrom .mine import *\n\nregister('mine', {pgtable}, {mmu}, 'a test')\n")
-    result = process("run", "--candidate", "mine", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
-    assert result.returncode == 1
-    lines = result.stdout.splitlines()
-    at = lines.index(f"regression  contract: kvm_handle_guest_abort: oops {signature}")
-    assert lines[at + 1].strip().startswith("the code crashed: ")
-    assert reason in lines[at + 1]

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The console script under test: a program, a process of its own, and what a refusal looks like."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+HEAD = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
+# The review's confirmed case: a table becomes a block, and nobody cleaned the block.
+MISSING_CLEAN = HEAD + "host write a+0 2M\ncpu0 read a+4K mmu=off\nlog a off\ncpu1 read a+20K mmu=off\n"
+
+# Exit code, stdout, stderr.
+Result = tuple[int, str, str]
+
+
+def refused(result: Result, *words: str) -> None:
+    """Exit 2, nothing on stdout, one line on stderr that has these words."""
+    code, out, err = result
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def process(*arguments: str, path: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with *path* first on Python's."""
+    environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "fuzz", *arguments]
+    return subprocess.run(command, env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)
