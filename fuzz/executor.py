@@ -119,13 +119,13 @@ class Executor:
         if isinstance(op, HypMap):
             return self.hyp.map(op)
         layout = self.side.by_name[op.slot]
-        if isinstance(op, TableRange | TablePlace):
+        if isinstance(op, (TableRange, TablePlace)):
             return self.table.run(op, layout)
         if isinstance(op, GetLog):
             return self.host.get_log(layout)
         if isinstance(op, ClearLog):
             return self.host.clear_log(op, layout)
-        if isinstance(op, SetLog | SlotDelete | SlotCreate | SlotMove):
+        if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
             return self.host.slot(op, layout)
         return self.host.run(op, layout.hva + op.offset)
 

@@ -128,7 +128,7 @@ class GuestOperations:
             guest.load(number, op.to)
         elif isinstance(op, GuestReset):
             self.reset(op)
-        elif isinstance(op, Speculate | Evict):
+        elif isinstance(op, (Speculate, Evict)):
             self.hardware(op)
         elif isinstance(op, GuestExternalAbort):
             return self.external_abort(op)

@@ -132,7 +132,7 @@ class HostOperations:
         if fail is not None:
             side.kernel.topup_gets = fail - 1
         # What a slot that goes leaves behind must be clean.
-        guest.notified.unmapping = isinstance(op, SlotDelete | SlotMove)
+        guest.notified.unmapping = isinstance(op, (SlotDelete, SlotMove))
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
         side.kernel.topup_gets = -1

@@ -349,7 +349,7 @@ Operation: TypeAlias = (
 
 def fail_of(op: Operation) -> int | None:
     """Which allocation of an operation fails, from 1; None: none is made to."""
-    return op.fail if isinstance(op, GuestAccess | SlotCreate | SlotMove | TableMap | HypMap) else None
+    return op.fail if isinstance(op, (GuestAccess, SlotCreate, SlotMove, TableMap, HypMap)) else None
 
 
 OPERATIONS: Final[tuple[type, ...]] = get_args(Operation)

@@ -170,7 +170,7 @@ class State:
             _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
             if isinstance(op, GuestMove):
                 _within("move ", op.to, range(vm.cpus), str)
-            if not isinstance(op, GuestAccess | GuestExternalAbort | Speculate | Evict):
+            if not isinstance(op, (GuestAccess, GuestExternalAbort, Speculate, Evict)):
                 return
         name = op.slot
         slot = self.slots.get(name)
@@ -187,9 +187,9 @@ class State:
             _check_fail(op.fail)
         elif isinstance(op, SlotPlace):
             self.check_pages(slot, op)
-        elif isinstance(op, TableRange | TablePlace):
+        elif isinstance(op, (TableRange, TablePlace)):
             self.check_table(slot, op)
-        elif isinstance(op, SetLog | GetLog | SlotDelete | SlotCreate | SlotMove):
+        elif isinstance(op, (SetLog, GetLog, SlotDelete, SlotCreate, SlotMove)):
             self.check_slot(slot, op)
 
     def check_byte(self, slot: Slot, offset: int) -> None:
@@ -216,7 +216,7 @@ class State:
         """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
         self.check_byte(slot, op.offset)
         _require(slot.name in self.live, f"slot {slot.name} is deleted here", f"after slot {slot.name} create")
-        if isinstance(op, TableMap | TableRelax):
+        if isinstance(op, (TableMap, TableRelax)):
             _require(op.prot in PROTS, f"{op.prot[:40]!a}", *PROTS)
         if isinstance(op, TableRange):
             # The page that holds the first byte counts from its start.

@@ -45,7 +45,7 @@ class Ageing(GuestChecker):
         self.cleared: list[tuple[int, int]] = []
 
     def begin(self, op: Operation | None) -> None:
-        self.active = isinstance(op, HostAge | HostTestAge | TableMkold | TableMkyoung | TableIsYoung)
+        self.active = isinstance(op, (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung))
         if not self.active:
             return
         self.disturbed = False
@@ -56,7 +56,7 @@ class Ageing(GuestChecker):
     def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """The guest addresses that *op* is about, one range for each host page and slot."""
         page = self.granule.page_size
-        if isinstance(op, HostAge | HostTestAge):
+        if isinstance(op, (HostAge, HostTestAge)):
             host = self.guest.host
             start = self.side.by_name[op.slot].hva + op.offset
             if isinstance(op, HostTestAge):
@@ -65,7 +65,7 @@ class Ageing(GuestChecker):
             for hva, size in host.pages_to_age(start, start + op.size):
                 found += self.guest.ipa_ranges(hva, hva + size)
             return found
-        if isinstance(op, TableMkold | TableMkyoung | TableIsYoung):
+        if isinstance(op, (TableMkold, TableMkyoung, TableIsYoung)):
             layout = self.side.by_name[op.slot]
             if layout.slot.vm == self.guest.number:
                 ipa = (layout.ipa + op.offset) & -page
@@ -112,10 +112,10 @@ class Ageing(GuestChecker):
                     self.complain("still old after mkyoung", [(level, start)], text)
         elif self.disturbed:
             return
-        elif isinstance(op, HostTestAge | TableIsYoung):
+        elif isinstance(op, (HostTestAge, TableIsYoung)):
             if self.cleared:
                 self.complain("cleared by a test", self.cleared, f"{pages_text(self.cleared)} lost the access flag")
-        elif isinstance(op, HostAge | TableMkold):
+        elif isinstance(op, (HostAge, TableMkold)):
             young, first = self.find_young()
             if young:
                 what = "still young after clearing" + ("" if first else BEHIND)
@@ -143,7 +143,7 @@ class AgeingResults(Checker):
         self.guests = guests
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        if not isinstance(op, HostAge | HostTestAge | TableMkold | TableIsYoung) or outcome.status != "ok":
+        if not isinstance(op, (HostAge, HostTestAge, TableMkold, TableIsYoung)) or outcome.status != "ok":
             return
         if any(guest.disturbed for guest in self.guests):
             return
