@@ -62,6 +62,8 @@ class Hyp(Checker):
         self.by_page: dict[int, HypTable] = {}
         self.root: HypTable | None = None
         self.calls: list[Call] = []
+        # Whether this operation stored to a table.
+        self.touched = False
         # Addresses of the leaves written by this operation.
         self.written: list[int] = []
         # Whether this very call has succeeded before.
@@ -89,6 +91,7 @@ class Hyp(Checker):
 
     def entry_written(self, table: HypTable, index: int, old: int, new: int) -> None:
         """An entry of a table changed: it may only become valid, and once."""
+        self.touched = True
         level = table.level
         va = table.base + (index << self.shifts[level])
         places = frozenset([va])
@@ -150,6 +153,7 @@ class Hyp(Checker):
             self.report("freed while in use", table.level, reason, frozenset([table.base]))
 
     def begin(self, op: Operation | None) -> None:
+        self.touched = False
         self.written.clear()
         self.repeated = isinstance(op, HypMap) and any(call.done and same_call(call.op, op) for call in self.calls)
 
