@@ -181,8 +181,8 @@ class KvmMain(Listener):
         elif new.dirty_bitmap is None:
             new.dirty_bitmap = [0] * ((new.npages + 63) >> 6)
             if self.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
-                for gfn in range(new.npages):
-                    new.dirty_bitmap[gfn >> 6] |= 1 << (gfn & 63)
+                for word in range(len(new.dirty_bitmap)):
+                    new.dirty_bitmap[word] = (1 << min(new.npages - (word << 6), 64)) - 1
 
         return self.kvm_set_memslot(old, new, change)
 

@@ -89,8 +89,7 @@ class AddressSpace:
 
     def run_at(self, hva: int) -> Run | None:
         """The newest run that backs *hva*."""
-        for i in range(len(self.runs) - 1, -1, -1):
-            run = self.runs[i]
+        for run in reversed(self.runs):
             if run.hva <= hva < run.hva + (run.npages << self.page_shift):
                 return run
         return None
@@ -114,8 +113,7 @@ class AddressSpace:
 
     def frame_has(self, pfn: int, flag: int) -> bool:
         """Whether frame *pfn* has a flag, by the newest run that holds it."""
-        for i in range(len(self.runs) - 1, -1, -1):
-            run = self.runs[i]
+        for run in reversed(self.runs):
             if run.pfn <= pfn < run.pfn + run.npages and not run.flags & (ABSENT | POISON):
                 return run.flags & flag != 0
         return False

@@ -102,7 +102,9 @@ class Host(AddressSpace):
     def end_of(self, run: Run, hva: int, limit: int) -> int:
         """Where *run* stops backing addresses from *hva* on: its end, or a newer run."""
         end = min(limit, run.hva + (run.npages << self.page_shift))
-        for newer in self.runs[self.runs.index(run) + 1 :]:
+        for newer in reversed(self.runs):
+            if newer is run:
+                break
             if hva < newer.hva < end:
                 end = newer.hva
         return end
