@@ -63,7 +63,7 @@ class DirtyLog(GuestChecker):
         if op is None:
             for layout in self.guest.layouts:
                 self.follow(layout)
-        elif isinstance(op, SetLog | GetLog | ClearLog | SlotDelete | SlotCreate | SlotMove):
+        elif isinstance(op, (SetLog, GetLog, ClearLog, SlotDelete, SlotCreate, SlotMove)):
             layout = self.side.by_name[op.slot]
             if layout.slot.vm != self.guest.number:
                 return
@@ -87,12 +87,16 @@ class DirtyLog(GuestChecker):
     def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
         """User space has got *bitmap*: what was written must be in it."""
         assert isinstance(bitmap, list)
-        reported = set(bits(bitmap, 0, len(bitmap)))
-        self.over_reported += len(reported) - sum(1 for page in pages if page in reported)
+        reported = 0
+        for word in bitmap:
+            reported += word.bit_count()
         lost: dict[tuple[int, bool], list[int]] = {}
         for page in sorted(pages):
-            if page not in reported:
+            if page >> 6 < len(bitmap) and bitmap[page >> 6] >> (page & 63) & 1:
+                reported -= 1
+            else:
                 lost.setdefault(pages[page], []).append(page)
+        self.over_reported += reported
         for (level, mapped), missing in sorted(lost.items()):
             self.report_lost(layout, level, mapped, missing)
             for page in missing:

@@ -7,6 +7,7 @@ Built from the store events alone, never by asking the code under test.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
@@ -16,6 +17,9 @@ from ..guest import Guest
 from ..operations import Operation
 from ..places import Range, without
 from .base import Checker, GuestChecker
+
+# Entries that are read at a time; divides the entries of a table.
+STRIDE: Final = 64
 
 
 class Table:
@@ -120,6 +124,7 @@ class Shadow(GuestChecker):
         super().__init__(guest)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
+        self.zeros = [0] * STRIDE
         self.by_page: dict[int, Table] = {}
         self.roots: list[Table] = []
         self.listeners: list[Checker] = []
@@ -232,18 +237,30 @@ class Shadow(GuestChecker):
         self.by_page[page] = child
         table.children[index] = child
         self.touched[page] = child
-        first = page * self.entries
-        words = self.kernel.words[first : first + self.entries]
-        if words == self.kernel.arena.zeroed or child.level > 3:
+        if child.level > 3:
             return
-        for i, word in enumerate(words):
-            child.non_zero += word != 0
+        for i, word in self.entries_of(page):
+            child.non_zero += 1
             if word & 1:
                 what = kind(word, child.level, self.granule)
                 if what == LEAF:
                     child.leaves[i] = word
                 elif what == TABLE:
                     self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
+
+    def entries_of(self, page: int) -> list[tuple[int, int]]:
+        """(index, entry) of what is not zero in the memory of a table page, in order."""
+        found: list[tuple[int, int]] = []
+        first = page * self.entries
+        words = self.kernel.words
+        for start in range(0, self.entries, STRIDE):
+            # Most are zero: Python compares them faster than we do one by one.
+            part = words[first + start : first + start + STRIDE]
+            if part != self.zeros:
+                for i, word in enumerate(part):
+                    if word:
+                        found.append((start + i, word))
+        return found
 
     def scan(self) -> None:
         """Read all live tables from memory: they must be what the stores made of them.
@@ -257,13 +274,12 @@ class Shadow(GuestChecker):
         """One table, and those below; not one that was freed, or entered twice, in spite of its parent."""
         if self.by_page.get(table.page) is not table:
             return
-        first = table.page * self.entries
         leaves: dict[int, int] = {}
         children: dict[int, int] = {}
         reserved: set[int] = set()
         non_zero = 0
-        for i, word in enumerate(self.kernel.words[first : first + self.entries]):
-            non_zero += word != 0
+        for i, word in self.entries_of(table.page):
+            non_zero += 1
             if word & 1:
                 what = kind(word, table.level, self.granule)
                 if what == LEAF:
@@ -329,7 +345,10 @@ class Shadow(GuestChecker):
             return
         indices: Sequence[int] = range(first, last + 1)
         if len(indices) > table.valid():
-            indices = sorted([i for i in (*table.leaves, *table.children) if first <= i <= last])
+            inside = [i for i in table.leaves if first <= i <= last]
+            inside += [i for i in table.children if first <= i <= last]
+            inside.sort()
+            indices = inside
         for index in indices:
             leaf = table.leaves.get(index)
             if leaf is not None:

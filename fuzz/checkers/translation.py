@@ -93,10 +93,10 @@ class Translation(GuestChecker):
             return [(0, 1 << self.guest.regime.ia_bits)]
         if isinstance(op, GuestReset):
             return self.resident() if self.side.guest_of(op.cpu) is self.guest else []
-        if isinstance(op, HypMap | GuestCache | GuestSetWay | GuestMove | Speculate | Evict):
+        if isinstance(op, (HypMap, GuestCache, GuestSetWay, GuestMove, Speculate, Evict)):
             return []
         layout = self.side.by_name[op.slot]
-        if isinstance(op, HostAge | HostTestAge):
+        if isinstance(op, (HostAge, HostTestAge)):
             size = op.size if isinstance(op, HostAge) else self.granule.page_size
             start, _ = self.guest.host.unit_at(layout.hva + op.offset)
             last, last_unit = self.guest.host.unit_at(layout.hva + op.offset + size - 1)
@@ -112,9 +112,9 @@ class Translation(GuestChecker):
         if isinstance(op, SlotMove) and op.ipa == layout.ipa:
             return []
         ranges = [(layout.ipa, layout.ipa + layout.size)]
-        if isinstance(op, SlotMove | SlotCreate) and op.ipa is not None:
+        if isinstance(op, (SlotMove, SlotCreate)) and op.ipa is not None:
             ranges.append((op.ipa, op.ipa + layout.size))
-        return ranges if isinstance(op, SetLog | GetLog | ClearLog | SlotDelete | SlotMove | SlotCreate) else []
+        return ranges if isinstance(op, (SetLog, GetLog, ClearLog, SlotDelete, SlotMove, SlotCreate)) else []
 
     def around(self, ipa: int) -> list[tuple[int, int]]:
         """What a fault at *ipa* may map: the host's page there, or the block."""
@@ -160,7 +160,7 @@ class Translation(GuestChecker):
                 self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        if isinstance(op, SetLog | GetLog | ClearLog):
+        if isinstance(op, (SetLog, GetLog, ClearLog)):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
         if outcome.status == "ok":
@@ -175,7 +175,7 @@ class Translation(GuestChecker):
                         what = "still writable after write-protection"
                         reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                         self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
-        elif isinstance(op, TableUnmap | GuestReset | SlotDelete | SlotMove | SlotCreate):
+        elif isinstance(op, (TableUnmap, GuestReset, SlotDelete, SlotMove, SlotCreate)):
             # A reset with FWB leaves the tables as they are.
             if isinstance(op, GuestReset) and self.guest.fwb:
                 return
@@ -183,7 +183,7 @@ class Translation(GuestChecker):
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     # A slot that is new at a place is mapped there on faults only, but for device memory.
                     layout = self.guest.layout_of(ipa)
-                    if isinstance(op, SlotMove | SlotCreate) and layout and layout.slot.backing == "device":
+                    if isinstance(op, (SlotMove, SlotCreate)) and layout and layout.slot.backing == "device":
                         continue
                     what = "still mapped after unmapping"
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
@@ -221,19 +221,17 @@ class Translation(GuestChecker):
         if layout is None or ipa + size > layout.ipa + layout.size:
             return "leaf outside of any slot", ipa
         hva = layout.hva + ipa - layout.ipa
+        host = self.guest.host
         done = hva
-        for start, stop, run in self.guest.host.pieces(hva, hva + size):
-            if start != done:
-                break
-            page = ipa + start - hva
-            if run.flags & ABSENT or self.guest.host.pfn_in(run, start) << self.granule.page_shift != pa + start - hva:
+        while done < hva + size:
+            page = ipa + done - hva
+            run = host.run_at(done)
+            if run is None or run.flags & ABSENT or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
                 return "wrong frame", page
             wrong = self.rights_of(entry, run)
             if wrong:
                 return wrong, page
-            done = stop
-        if done != hva + size:
-            return "wrong frame", ipa + done - hva
+            done = host.end_of(run, done, hva + size)
         if entry & WRITE_BIT:
             return self.write_of(layout, ipa, size)
         return "", 0
@@ -269,9 +267,15 @@ class Translation(GuestChecker):
         bitmap = slot.dirty_bitmap
         if bitmap is None:
             return -1
-        for page in range(gfn - slot.base_gfn, gfn - slot.base_gfn + pages):
-            if not bitmap[page >> 6] >> (page & 63) & 1:
-                return page + slot.base_gfn
+        page = gfn - slot.base_gfn
+        end = page + pages
+        while page < end:
+            # From this page on; what is above the word counts as clean.
+            clean = ~bitmap[page >> 6] >> (page & 63)
+            first = page + (clean & -clean).bit_length() - 1
+            page = min((page | 63) + 1, end)
+            if first < page:
+                return first + slot.base_gfn
         return -1
 
 
