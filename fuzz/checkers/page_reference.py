@@ -68,6 +68,10 @@ class Pins(Checker):
                 self.wrong("frame still pinned", f"references left on frames {frames}")
             self.told = dict(self.counts)
 
+    def held(self) -> bool:
+        """Whether there is a reference other than those that were left over."""
+        return any(count > self.told.get(pfn, 0) for pfn, count in self.counts.items())
+
     def wrong(self, what: str, reason: str) -> None:
         """Note a violation; it harms no table."""
         self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
@@ -147,7 +151,7 @@ class PageReference(GuestChecker):
     def must_be_held(self, pfn: int, mark: str) -> None:
         """A fault marks *pfn*: the page must not be freed meanwhile."""
         # A fault looks up one page: a reference, whatever part of it it is on, is that page's.
-        if self.faulting and not self.pins.counts and "mmu" not in self.kernel.locks:
+        if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
             self.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.fault_ipa))
 

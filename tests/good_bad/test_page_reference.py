@@ -8,7 +8,7 @@ from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from .case import ORIGINAL, Case, broken, each, violations
+from .case import EVERYWHERE, ORIGINAL, Case, broken, each, violations
 
 
 class Hosted(Mmu):
@@ -278,3 +278,8 @@ def test_a_stale_leaf_is_told_of_as_that() -> None:
     found = {violation.checker for violation in violations(ORIGINAL, text)}
     assert "isolation" in found
     assert "page-reference" not in found
+
+
+def test_a_reference_that_was_left_over_holds_nothing() -> None:
+    found = violations(with_host(KeepAfterPermissionFault), LOGGED + "host age a+0 4K\ncpu0 read a+0\n")
+    assert [violation.signature for violation in found] == [f"{RULE}frame still pinned{PERMISSION}", EVERYWHERE]
