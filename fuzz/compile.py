@@ -10,7 +10,6 @@ from typing import Final
 
 from reference.native import LIBRARY
 
-# -O3 takes longer to build and runs no faster.
 OPTIMISATION: Final = "2"
 
 
