@@ -154,6 +154,9 @@ class Translation(GuestChecker):
         )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        # First what the operation left: where that is a stale leaf, other rules follow from it.
+        if outcome.status == "ok":
+            self.judge_effect(op)
         for ipa in self.written:
             level, entry = self.shadow.lookup(ipa)
             if level >= 0:
@@ -163,9 +166,6 @@ class Translation(GuestChecker):
         if isinstance(op, (SetLog, GetLog, ClearLog)):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
-        if outcome.status == "ok":
-            self.judge_effect(op)
-
     def judge_effect(self, op: Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""
         if isinstance(op, TableWrprotect):

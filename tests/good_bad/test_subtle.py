@@ -343,3 +343,14 @@ def test_a_known_bug_that_the_original_is_not_put_to_is_no_regression() -> None:
     found = Differential(ORIGINAL, broken(mmu=NeverHuge)).run(parse("s2fuzz 1\n" + text)).findings
     assert {finding.signature.partition(":")[0] for finding in found if finding.kind == "common"} == {"ageing"}
     assert not [finding for finding in found if finding.kind == "regression"]
+
+
+def test_what_a_moved_slot_left_comes_before_what_follows_from_it() -> None:
+    """Write-protecting the slot at its new place touches the leaf that bug B05 left there."""
+    text = """vm granule=16K ipa=48 cpus=1
+slot a ipa=2162704K size=32784K backing=hugetlb32m offset=16M log=on
+cpu0 write a+32752K
+slot a move 2112M
+"""
+    first = violations(ORIGINAL, text)[0].signature
+    assert first == "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3"
