@@ -11,9 +11,9 @@ from typing import Final
 
 from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind
 
-from ..guest import Guest
-from ..operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold, TableMkyoung
-from ..side import Side
+from ..execution.guest import Guest
+from ..execution.side import Side
+from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold, TableMkyoung
 from .base import Checker, GuestChecker, Outcome
 from .shadow import Shadow
 from .tlb import Tlb

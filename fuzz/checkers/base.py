@@ -8,10 +8,10 @@ from reference.machine.descriptor import describe
 from reference.machine.walk import Walk
 from reference.mypyc import mypyc_attr
 
-from ..guest import Guest
-from ..operations import Operation
-from ..places import Places, pages
-from ..side import Side
+from ..execution.guest import Guest
+from ..execution.side import Side
+from ..language.operations import Operation
+from .places import Places, pages
 
 
 class Outcome:

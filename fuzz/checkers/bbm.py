@@ -20,7 +20,7 @@ from reference.machine.descriptor import (
     output_address,
 )
 
-from ..guest import Guest
+from ..execution.guest import Guest
 from .base import GuestChecker
 from .shadow import Shadow, Table
 from .tlb import Tlb

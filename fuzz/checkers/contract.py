@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.machine.address_space import ABSENT, POISON
 
-from ..operations import GuestAccess, Operation, fail_of
+from ..language.operations import GuestAccess, Operation, fail_of
 from .base import Checker, Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY

@@ -13,10 +13,10 @@ from typing import Final
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
-from ..guest import Guest, walked_range
-from ..operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
-from ..places import Places, Range
+from ..execution.guest import Guest, walked_range
+from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from .base import GuestChecker, Outcome
+from .places import Places, Range
 from .shadow import Shadow
 
 MEMATTR: Final = 0xF << 2

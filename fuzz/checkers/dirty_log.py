@@ -9,8 +9,8 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, WRITE, Walk
 
-from ..guest import Guest, SlotLayout
-from ..operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
+from ..execution.guest import Guest, SlotLayout
+from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
 from .base import GuestChecker, Outcome
 from .shadow import Shadow
 

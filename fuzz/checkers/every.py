@@ -3,8 +3,8 @@
 
 from reference.machine.walk import Walk
 
-from ..operations import Operation
-from ..side import Side
+from ..execution.side import Side
+from ..language.operations import Operation
 from .ageing import Ageing, AgeingResults
 from .base import Checker, GuestChecker, Outcome, Violation
 from .bbm import Bbm

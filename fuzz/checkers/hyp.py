@@ -18,10 +18,10 @@ from reference.machine.stage1 import (
     unknown_fields,
 )
 
-from ..guest import walked_range
-from ..operations import HYP_REFUSED, HypMap, Operation
-from ..side import Side
-from ..validate import HYP_BITS
+from ..execution.guest import walked_range
+from ..execution.side import Side
+from ..language.operations import HYP_REFUSED, HypMap, Operation
+from ..language.validate import HYP_BITS
 from .base import Checker, Outcome
 from .shadow import Table
 

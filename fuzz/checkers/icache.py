@@ -11,10 +11,10 @@ from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, 
 from reference.machine.memory import FIRST_PFN
 from reference.machine.spans import Spans
 
-from ..guest import Guest
-from ..operations import Operation
-from ..places import Places, Range
+from ..execution.guest import Guest
+from ..language.operations import Operation
 from .base import GuestChecker
+from .places import Places, Range
 from .shadow import Exposed, Shadow
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
 
-from ..side import Side
+from ..execution.side import Side
 from .base import Checker
 
 

@@ -5,7 +5,7 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
-from ..side import Side
+from ..execution.side import Side
 from .base import Checker
 from .shadow import Shadow
 from .tlb import Tlb

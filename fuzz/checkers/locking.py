@@ -10,9 +10,9 @@ from typing import Final
 
 from reference.machine.walk import Walk
 
-from ..guest import Guest
-from ..operations import Operation
-from ..side import Side
+from ..execution.guest import Guest
+from ..execution.side import Side
+from ..language.operations import Operation
 from .base import Checker, GuestChecker, Outcome
 from .shadow import Shadow
 

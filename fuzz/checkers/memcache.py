@@ -15,8 +15,8 @@ from typing import Final
 
 from reference.machine.walk import PERMISSION, Walk
 
-from ..operations import Operation
-from ..side import Side
+from ..execution.side import Side
+from ..language.operations import Operation
 from .base import Checker
 
 # The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.

@@ -15,9 +15,9 @@ and ioremap, whose callers are not this checker's business.
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import Walk
 
-from ..guest import Guest
-from ..operations import GuestAccess, Operation
-from ..side import Side
+from ..execution.guest import Guest
+from ..execution.side import Side
+from ..language.operations import GuestAccess, Operation
 from .base import Checker, GuestChecker, Outcome
 from .shadow import Shadow
 

@@ -3,8 +3,8 @@
 
 from typing import Final
 
-from ..operations import Operation
-from ..side import Side
+from ..execution.side import Side
+from ..language.operations import Operation
 from .base import Checker, Outcome
 
 # Steps of one operation (tables entered, stores, locks, look-ups): some, and

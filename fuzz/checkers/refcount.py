@@ -4,8 +4,8 @@
 Which entries count is the version's: the valid ones, or all that are not zero.
 """
 
-from ..guest import Guest
-from ..operations import Operation
+from ..execution.guest import Guest
+from ..language.operations import Operation
 from .base import GuestChecker, Outcome
 from .shadow import Shadow, Table
 

@@ -13,10 +13,10 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
 
-from ..guest import Guest
-from ..operations import Operation
-from ..places import Range, without
+from ..execution.guest import Guest
+from ..language.operations import Operation
 from .base import Checker, GuestChecker
+from .places import Range, without
 
 # Entries that are read at a time; divides the entries of a table.
 STRIDE: Final = 64

@@ -9,8 +9,8 @@ change that takes something away owes a flush, until one covers it.
 from reference.machine.descriptor import AF_BIT, READ_BIT, TABLE, VALID_BIT, WRITE_BIT, XN_BIT, kind
 from reference.machine.walk import NONE, Walk
 
-from ..guest import Guest
-from ..operations import Operation
+from ..execution.guest import Guest
+from ..language.operations import Operation
 from .base import GuestChecker, Outcome
 from .shadow import Shadow
 

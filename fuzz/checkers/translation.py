@@ -18,8 +18,8 @@ from reference.machine.descriptor import (
     memattr,
 )
 
-from ..guest import Guest, SlotLayout, Watcher, walked_range
-from ..operations import (
+from ..execution.guest import Guest, SlotLayout, Watcher, walked_range
+from ..language.operations import (
     ClearLog,
     Evict,
     GetLog,

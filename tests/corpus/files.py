@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 import candidate
-from fuzz.differential import CLASSES, Differential, Verdict
-from fuzz.program import Program
+from fuzz.judging.differential import CLASSES, Differential, Verdict
+from fuzz.language.program import Program
 
 CORPUS: Final = Path(__file__).parent.parent.parent / "corpus"
 SEEDS: Final = sorted((CORPUS / "seeds").glob("*.s2"))

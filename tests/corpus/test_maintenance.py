@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 import candidate
-from fuzz.executor import Executor
-from fuzz.text import load
+from fuzz.execution.executor import Executor
+from fuzz.language.text import load
 from reference.events import Observer
 
 from .files import CORPUS

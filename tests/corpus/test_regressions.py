@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.known import known_bugs
-from fuzz.text import load
+from fuzz.judging.known import known_bugs
+from fuzz.language.text import load
 
 from .files import CORPUS, REGRESSIONS, comments, expectations, verdict
 

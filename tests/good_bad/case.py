@@ -10,8 +10,8 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
-from fuzz.executor import Executor
-from fuzz.text import parse
+from fuzz.execution.executor import Executor
+from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

@@ -9,8 +9,8 @@ import pytest
 
 import candidate
 from fuzz.checkers.dirty_log import DirtyLog, bits, ranges
-from fuzz.executor import Executor
-from fuzz.text import parse
+from fuzz.execution.executor import Executor
+from fuzz.language.text import parse
 from reference.kvm_host import kvm, kvm_memory_slot
 from reference.mmu import Mmu
 

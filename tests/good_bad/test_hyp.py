@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pytest
 
 from candidate import Candidate
-from fuzz.differential import Differential
-from fuzz.text import parse
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 from reference.pgtable import (
     KVM_PGTABLE_PROT_R,
     KVM_PGTABLE_PROT_W,

@@ -3,9 +3,9 @@
 
 import pytest
 
-from fuzz.differential import Differential
-from fuzz.executor import Executor
-from fuzz.text import parse
+from fuzz.execution.executor import Executor
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 from reference.kernel import ENOMEM
 from reference.kvm_host import kvm, kvm_vcpu
 from reference.mmu import Mmu

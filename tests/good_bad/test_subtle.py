@@ -5,8 +5,8 @@ import pytest
 
 import candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
-from fuzz.differential import Differential
-from fuzz.text import parse
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu

@@ -3,8 +3,8 @@
 
 import pytest
 
-from fuzz.differential import Differential
-from fuzz.generator import Generator
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
 
 from .case import ORIGINAL
 from .switched import Coalesce, Map, Split, Switched, Unmap

@@ -92,10 +92,10 @@ def run(names: list[str]) -> list[Block]:
     watch.start()
     # Only now, so that what runs at import is seen.
     import candidate
-    from fuzz.executor import Executor
-    from fuzz.generator import Generator
-    from fuzz.program import Program
-    from fuzz.text import load
+    from fuzz.execution.executor import Executor
+    from fuzz.generation.generator import Generator
+    from fuzz.language.program import Program
+    from fuzz.language.text import load
 
     generator = Generator(SEED)
     programs: list[Program] = [load(path) for path in sorted((ROOT / "corpus").rglob("*.s2"))]

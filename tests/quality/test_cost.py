@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 
 import candidate
-from fuzz.cost import Comparison, Costs
-from fuzz.differential import Differential
-from fuzz.program import Program
-from fuzz.text import load, parse
+from fuzz.judging.cost import Comparison, Costs
+from fuzz.judging.differential import Differential
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse
 
 CORPUS: Final = Path(__file__).parent.parent.parent / "corpus"
 INSTALL_FIRST: Final = ("rfc-v1-3", "rfc-v1", "rfc-v1-fixed")

@@ -13,8 +13,8 @@ import pytest
 
 import candidate
 from candidate import Candidate
-from fuzz.differential import CLASSES, COMMON, CURED, REGRESSION, Differential, Finding
-from fuzz.generator import Generator
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import CLASSES, COMMON, CURED, REGRESSION, Differential, Finding
 
 from ..good_bad.case import broken
 from ..good_bad.switched import Coalesce, CoalesceFirst

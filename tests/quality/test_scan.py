@@ -5,8 +5,8 @@ import pytest
 
 import candidate
 from fuzz.checkers import Violation
-from fuzz.executor import Executor
-from fuzz.generator import Generator
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
 
 PROGRAMS = 60
 

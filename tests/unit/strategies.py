@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Hypothesis strategies: valid programs with every kind of operation.
 
-What is legal is written down here once more, apart from `fuzz.validate`: a rule
+What is legal is written down here once more, apart from `fuzz.language.validate`: a rule
 there that refuses too much shows.
 """
 
@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar, cast
 
 from hypothesis import strategies as st
 
-from fuzz import operations as ops
-from fuzz.operations import OPERATIONS, Operation
-from fuzz.program import GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
-from fuzz.validate import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
+from fuzz.language import operations as ops
+from fuzz.language.operations import OPERATIONS, Operation
+from fuzz.language.program import GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
+from fuzz.language.validate import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
 
 T = TypeVar("T")
 

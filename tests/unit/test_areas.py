@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from fuzz.areas import area_of, count
+from fuzz.benchmark.areas import area_of, count
 
 from .console import ROOT
 
@@ -18,11 +18,11 @@ def test_samples_count_where_the_innermost_compiled_function_is() -> None:
         "1 visit_decref\n1 gc_collect_main\n1 CPyDef_kernel_____mypyc__kvm_s2_mmu_setup\n" + judging,
         "1 _PyEval_EvalFrameDefault\n",
     ]
-    modules = ["reference.pgtable", "reference.machine.tlb", "fuzz.checkers.tlb", "fuzz.differential"]
+    modules = ["reference.pgtable", "reference.machine.tlb", "fuzz.checkers.tlb", "fuzz.judging.differential"]
     assert count(stacks, modules) == {"checker tlb": 1, "pgtable port": 1, "interpreter": 1}
 
 
-@pytest.mark.parametrize("folder", ["reference", "reference/machine", "candidate", "fuzz", "fuzz/checkers"])
+@pytest.mark.parametrize("folder", ["reference", "reference/machine", "fuzz", "fuzz/checkers", "fuzz/judging"])
 def test_every_source_file_has_an_area(folder: str) -> None:
     assert all(area_of(str(path)) for path in (ROOT / folder).glob("*.py"))
     assert area_of(os.__file__) == ""

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fuzz import operations as ops
-from fuzz.binary import RECORD_SIZE, decode, encode
-from fuzz.operations import OPERATIONS, Operation
-from fuzz.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program
-from fuzz.text import load, parse, print_program
-from fuzz.validate import MAX_OPERATIONS, validate
+from fuzz.language import operations as ops
+from fuzz.language.binary import RECORD_SIZE, decode, encode
+from fuzz.language.operations import OPERATIONS, Operation
+from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program
+from fuzz.language.text import load, parse, print_program
+from fuzz.language.validate import MAX_OPERATIONS, validate
 
 from .strategies import programs
 

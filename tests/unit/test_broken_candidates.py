@@ -15,7 +15,7 @@ BROKEN_CANDIDATES = {
     "no_module": ("\nimport no_such_module\n", "candidate/my_patch.py:2: ModuleNotFoundError: "),
     "exception": ("x = 1\ny = {}[x]\n", "candidate/my_patch.py:2: KeyError: 1"),
     "call": ("from candidate import get\n\nget('x')\n", "candidate/my_patch.py:3: UnknownCandidate: "),
-    "below": ("from fuzz.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
+    "below": ("from fuzz.language.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
     "not_utf8": ("x = '\xff'\n", "candidate/my_patch.py:1: SyntaxError: "),
 }
 

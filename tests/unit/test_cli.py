@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import candidate
-from fuzz import cli
-from fuzz.differential import CLASSES, Differential
+from fuzz.command_line import cli
 from fuzz.distribution import form
-from fuzz.engine import Engine
-from fuzz.program import Program
-from fuzz.text import load
+from fuzz.engines.session import Engine
+from fuzz.judging.differential import CLASSES, Differential
+from fuzz.language.program import Program
+from fuzz.language.text import load
 
 from .console import HEAD, MISSING_CLEAN, Result, refused
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import cli
-from fuzz.binary import decode, encode
-from fuzz.forms import FORMS
-from fuzz.text import MAX_FILE_SIZE, parse, print_program
+from fuzz.command_line import cli
+from fuzz.language.binary import decode, encode
+from fuzz.language.forms import FORMS
+from fuzz.language.text import MAX_FILE_SIZE, parse, print_program
 
 ROOT = Path(__file__).parents[2]
 TEXT = b"# why\n\ns2fuzz 1 # one\nvm cpus=2\nslot a size=4M backing=thp\ncpu0 read a+0x1000\n"

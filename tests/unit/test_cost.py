@@ -8,13 +8,13 @@ import pytest
 
 import candidate
 from candidate import Candidate
-from fuzz.cost import Comparison, Cost, Costs, Total
-from fuzz.differential import Differential
-from fuzz.executor import Executor
-from fuzz.generator import Generator
-from fuzz.program import Program
-from fuzz.report import COSTS, cost_lines
-from fuzz.text import parse
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.judging.cost import Comparison, Cost, Costs, Total
+from fuzz.judging.differential import Differential
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+from fuzz.reports.report import COSTS, cost_lines
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
 from reference.mmu import Mmu

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import candidate
-from fuzz.executor import Executor
-from fuzz.generator import Generator
-from fuzz.program import Program
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.program import Program
 from reference.events import EVENT_NAMES, Observer
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,10 +6,10 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Outcome, Violation
-from fuzz.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
-from fuzz.known import known_bug, known_bugs
-from fuzz.sidebyside import record
-from fuzz.text import parse
+from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
+from fuzz.judging.known import known_bug, known_bugs
+from fuzz.language.text import parse
+from fuzz.reports.sidebyside import record
 from reference.kvm_host import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.differential import CLASSES, Differential, Verdict
-from fuzz.engine import Engine, Summary
-from fuzz.findings import Found, file_name, folder_name, known_text, reproduce, write_atomically
-from fuzz.generator import Generator
-from fuzz.known import known_bugs
-from fuzz.program import Program
-from fuzz.text import load, parse, print_program
+from fuzz.engines.session import Engine, Summary
+from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce, write_atomically
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import CLASSES, Differential, Verdict
+from fuzz.judging.known import known_bugs
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse, print_program
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = candidate.get("original")

@@ -4,9 +4,9 @@
 import pytest
 
 import candidate
-from fuzz.executor import Executor
-from fuzz.text import parse
-from fuzz.trace import Trace
+from fuzz.execution.executor import Executor
+from fuzz.language.text import parse
+from fuzz.reports.trace import Trace
 
 PROGRAM = "s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 

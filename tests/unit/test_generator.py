@@ -7,12 +7,12 @@ import pytest
 
 import candidate
 from fuzz.checkers.base import GuestChecker
-from fuzz.executor import Executor
-from fuzz.generator import Generator
-from fuzz.operations import OPERATIONS, GuestAccess, SlotRange
-from fuzz.program import BACKINGS, GRANULES, Program
-from fuzz.text import parse, print_program
-from fuzz.validate import MANUAL, validate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.operations import OPERATIONS, GuestAccess, SlotRange
+from fuzz.language.program import BACKINGS, GRANULES, Program
+from fuzz.language.text import parse, print_program
+from fuzz.language.validate import MANUAL, validate
 from reference.machine.descriptor import KIND_NAMES, kind
 from reference.machine.walk import FAULT_NAMES, Walk
 

@@ -8,9 +8,9 @@ import pytest
 
 import candidate
 from fuzz.checkers.shadow import Shadow
-from fuzz.executor import Executor
-from fuzz.generator import Generator
-from fuzz.operations import (
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.operations import (
     OPERATIONS,
     GetLog,
     HypMap,

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz import build
-from fuzz.commands import say_form
-from fuzz.differential import Differential
+from fuzz.command_line.commands import say_form
+from fuzz.compilation import build
+from fuzz.compilation.group import PLAIN, sources
 from fuzz.distribution import form
-from fuzz.generator import Generator
-from fuzz.group import PLAIN, sources
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
 from reference import native
 from reference.kernel import Kernel
 from reference.machine.arena import POISON, wrap
@@ -96,7 +96,7 @@ def test_a_change_in_candidates_makes_them_plain(checkout: Path, change: str) ->
 
 
 def test_what_was_never_compiled_changes_nothing(checkout: Path) -> None:
-    for source in (*PLAIN, "candidate/__init__.py", "fuzz/cli.py", "reference/new.py"):
+    for source in (*PLAIN, "candidate/__init__.py", "fuzz/command_line/cli.py", "reference/new.py"):
         with open(checkout / source, "a") as file:
             file.write("\n")
     assert native.choose().remark == ""
@@ -131,7 +131,7 @@ def test_no_build(checkout: Path) -> None:
 
 
 def test_a_lost_module(checkout: Path) -> None:
-    next((native.FOLDER / "group-0" / "fuzz").glob("executor*")).unlink()
+    next((native.FOLDER / "group-0" / "fuzz" / "execution").glob("executor*")).unlink()
     assert native.choose() == native.Choice(remark=native.OUT_OF_DATE)
 
 
@@ -144,10 +144,10 @@ def test_a_library_that_does_not_load(checkout: Path) -> None:
 
 def test_the_group_holds_what_is_hot() -> None:
     group = set(sources())
-    assert {"reference/pgtable.py", "reference/mmu.py", "reference/kernel.py", "fuzz/executor.py"} <= group
+    assert {"reference/pgtable.py", "reference/mmu.py", "reference/kernel.py", "fuzz/execution/executor.py"} <= group
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "fuzz" / "checkers").glob("[a-z]*.py")} <= group
     assert native.candidate_sources() <= group
-    assert not group & {*PLAIN, "fuzz/cli.py", "fuzz/engine.py", "candidate/__init__.py"}
+    assert not group & {*PLAIN, "fuzz/command_line/cli.py", "fuzz/engines/session.py", "candidate/__init__.py"}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.places import Places, pages, without
+from fuzz.checkers.places import Places, pages, without
 
 PAGES = st.frozensets(st.integers(0, 12))
 SIZE = 4096

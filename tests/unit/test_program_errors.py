@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from fuzz import operations as ops
-from fuzz import program as model
-from fuzz.forms import FORMS
-from fuzz.program import BACKINGS, GIB, Program, ProgramError, Slot, Vm
-from fuzz.text import parse, print_program
-from fuzz.validate import validate
+from fuzz.language import operations as ops
+from fuzz.language import program as model
+from fuzz.language.forms import FORMS
+from fuzz.language.program import BACKINGS, GIB, Program, ProgramError, Slot, Vm
+from fuzz.language.text import parse, print_program
+from fuzz.language.validate import validate
 
 HEAD = "s2fuzz 1\nvm\n"
 SLOTS = """\

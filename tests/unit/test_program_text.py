@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from fuzz import operations as ops
-from fuzz.forms import FORMS
-from fuzz.operations import OPERATIONS
-from fuzz.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
-from fuzz.text import MAX_FILE_SIZE, load, parse, print_program
-from fuzz.validate import MANUAL, VMS, validate
+from fuzz.language import operations as ops
+from fuzz.language.forms import FORMS
+from fuzz.language.operations import OPERATIONS
+from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
+from fuzz.language.text import MAX_FILE_SIZE, load, parse, print_program
+from fuzz.language.validate import MANUAL, VMS, validate
 
 from .strategies import programs
 from .test_program_errors import HEAD, SLOTS

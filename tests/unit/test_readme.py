@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from candidate import Candidate
-from fuzz import cli
-from fuzz.differential import Differential
-from fuzz.forms import FORMS
-from fuzz.generator import Generator
-from fuzz.program import Vm, show_bytes
-from fuzz.text import parse
+from fuzz.command_line import cli
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.language.forms import FORMS
+from fuzz.language.program import Vm, show_bytes
+from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

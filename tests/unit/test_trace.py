@@ -4,13 +4,13 @@
 import pytest
 
 import candidate
-from fuzz.differential import DIVERGENCE, Differential, Finding
-from fuzz.executor import Executor
-from fuzz.generator import Generator
-from fuzz.program import Program
-from fuzz.sidebyside import Row, Section, align, of_interest, record, render
-from fuzz.text import parse
-from fuzz.trace import Line, Trace, errno_text
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import DIVERGENCE, Differential, Finding
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+from fuzz.reports.sidebyside import Row, Section, align, of_interest, record, render
+from fuzz.reports.trace import Line, Trace, errno_text
 from reference.events import EVENT_NAMES, Observer
 
 ORIGINAL = candidate.get("original")

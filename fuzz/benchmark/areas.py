@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the time goes, by area of the sources: from cProfile for plain Python, from perf for compiled code."""
+
+import os
+import pstats
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from reference import native
+
+# Where files belong that have no area of their own name; the longest match counts.
+_AREAS: Final = {
+    "reference/pgtable.py": "pgtable port",
+    "reference/mmu.py": "mmu port",
+    "reference/machine/": "machine",
+    "reference/": "kernel layer",
+    "candidate/": "candidate",
+    "fuzz/checkers/": "checker",
+    "fuzz/checkers/__init__.py": "checkers, passing on",
+    "fuzz/checkers/every.py": "checkers, passing on",
+    "fuzz/checkers/places.py": "differential",
+    "fuzz/generation/": "generator",
+    "fuzz/language/program.py": "generator",
+    "fuzz/judging/": "differential",
+    "fuzz/": "executor",
+}
+OTHER: Final = "other"
+# What is not compiled, called from nothing of ours that is: registries, collections.
+INTERPRETER: Final = "interpreter"
+
+# (file, line, function), as `pstats` has it.
+_Function = tuple[str, int, str]
+
+# A frame of compiled code: its name begins with the shortest name of the module that is unique.
+_FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
+# Only what judging does counts, not Python's start.
+_JUDGING: Final = "CPyDef_differential___Differential___run"
+_HERTZ: Final = 999
+
+
+def area_of(file: str) -> str:
+    """The area of a source file; "" if it is not ours."""
+    path = Path(file)
+    if not path.is_relative_to(native.HOME):
+        return ""
+    name = path.relative_to(native.HOME).as_posix()
+    prefix = max((each for each in _AREAS if name.startswith(each)), key=len, default="")
+    area = _AREAS.get(prefix, "")
+    return f"checker {path.stem}" if area == "checker" else area
+
+
+def ranked(times: dict[str, float]) -> dict[str, float]:
+    """Per cent by area, the largest first."""
+    total = sum(times.values()) or 1.0
+    return {area: round(100 * times[area] / total, 1) for area in sorted(times, key=lambda area: (-times[area], area))}
+
+
+def shares(stats: pstats.Stats) -> dict[str, float]:
+    """A profile's own times by area; what is not ours counts where it was called from."""
+    table: dict[_Function, tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
+    times: dict[str, float] = {}
+    for function, (_, _, own, _, callers) in table.items():
+        area = area_of(function[0])
+        if area:
+            times[area] = times.get(area, 0.0) + own
+            continue
+        for caller, (_, _, part, _) in callers.items():
+            where = calling_area(caller, table)
+            times[where] = times.get(where, 0.0) + part
+    return ranked(times)
+
+
+def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -> str:
+    """The area that called a function of the library most, directly or not."""
+    seen: set[_Function] = set()
+    while function not in seen:
+        area = area_of(function[0])
+        if area:
+            return area
+        seen.add(function)
+        callers = table[function][4] if function in table else {}
+        if not callers:
+            break
+        function = max(callers, key=lambda caller: (callers[caller][3], caller))
+    return OTHER
+
+
+def sampled(programs: int) -> dict[str, float]:
+    """As `shares`, of the compiled form: a process of its own under perf; {} where perf cannot be had."""
+    perf = shutil.which("perf")
+    if perf is None:
+        return {}
+    command = [sys.executable, "-m", "fuzz.benchmark.mix", str(programs), "all"]
+    environment = {**os.environ, "PYTHONPATH": str(native.HOME)}
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/perf.data"
+        record = [perf, "record", "-q", "-o", data, "-F", str(_HERTZ), "--call-graph", "dwarf,8192", "--", *command]
+        script = [perf, "script", "-i", data, "-F", "ip,sym"]
+        try:
+            subprocess.run(record, env=environment, capture_output=True, check=True)
+            said = subprocess.run(script, capture_output=True, text=True, errors="replace", check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            return {}
+    return ranked(count(said.split("\n\n"), list(native.choose().files)))
+
+
+def count(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
+    """Samples by area: each counts where the innermost compiled function is.
+
+    :param stacks: frames a line, the innermost first, as ``perf script`` prints them
+    :param modules: names of the compiled modules
+    """
+    sources = {
+        "___".join(parts[start:]): f"{native.HOME}/{module.replace('.', '/')}.py"
+        for module in modules
+        for parts in [module.split(".")]
+        for start in range(len(parts))
+    }
+    times: dict[str, float] = {}
+    for stack in stacks:
+        if _JUDGING not in stack:
+            continue
+        area = INTERPRETER
+        if "gc_collect_main" not in stack:
+            found = _FRAME.search(stack)
+            parts = found.group(1).split("___") if found else []
+            names = ["___".join(parts[:length]) for length in range(len(parts), 0, -1)]
+            area = next((area_of(sources[name]) for name in names if name in sources), OTHER)
+        times[area] = times.get(area, 0.0) + 1
+    return times

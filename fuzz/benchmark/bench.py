@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How fast programs are judged, in both forms, where the time goes, and whether memory grows.
+
+The mix is fixed: generator programs of one seed, original against RFC v1,
+creation and destruction of both VMs included. So two versions of s2fuzz compare
+as long as the generator is the same. Each form has a process of its own; they
+take turns, so that what else the machine does hits both.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from contextlib import ExitStack
+from itertools import pairwise
+from types import TracebackType
+from typing import Any, Final
+
+from reference import native
+
+from .areas import sampled
+from .mix import CANDIDATE, PROFILED, SEED
+
+PROGRAMS: Final = 1200
+TURNS: Final = 10
+
+COMPILED: Final = "compiled"
+INTERPRETED: Final = "interpreted"
+
+
+class Worker:
+    """A process that judges the mix in one form.
+
+    :param form: COMPILED or INTERPRETED
+    :param programs: how many it has
+    """
+
+    def __init__(self, form: str, programs: int) -> None:
+        environment = {**os.environ, "S2FUZZ_PURE": str(int(form == INTERPRETED)), "PYTHONPATH": str(native.HOME)}
+        command = [sys.executable, "-m", "fuzz.benchmark.mix", str(programs)]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, *words: object) -> Any:
+        """The answer to a command of `fuzz.benchmark.mix`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(*words, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def measure(programs: int = PROGRAMS) -> dict[str, Any]:
+    """Run the mix in the forms that there are.
+
+    :param programs: how many, at least 1
+    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``cores``,
+        ``python``; ``forms``: of each ``seconds``, ``cpu_seconds``, ``operations_per_second``,
+        ``events_per_second`` (of CPU time both), ``memory_at_10_percent`` and ``memory_at_end`` (see
+        `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be measured)
+    """
+    names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
+    turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(name, programs)) for name in names}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        early: dict[str, dict[str, int]] = {}
+        for first, end in pairwise(turns):
+            for name, worker in workers.items():
+                runs[name].append(worker.ask("run", first, end))
+                if name not in early:
+                    early[name] = worker.ask("memory")
+        late = {name: worker.ask("memory") for name, worker in workers.items()}
+        events = workers[names[0]].ask("events")
+        areas = {INTERPRETED: workers[INTERPRETED].ask("areas")}
+    if COMPILED in names:
+        areas[COMPILED] = sampled(max(programs // PROFILED, 1) if programs < PROGRAMS else programs)
+    operations = int(sum(run["operations"] for run in runs[names[0]]))
+    forms = {}
+    for name in names:
+        cpu = sum(run["cpu_seconds"] for run in runs[name])
+        forms[name] = {
+            "seconds": round(sum(run["seconds"] for run in runs[name]), 3),
+            "cpu_seconds": round(cpu, 3),
+            "operations_per_second": round(operations / cpu, 1),
+            "events_per_second": round(events / cpu, 1),
+            "memory_at_10_percent": early[name],
+            "memory_at_end": late[name],
+            "areas": areas[name],
+        }
+    return {
+        "mix": f"seed {SEED}, original against {CANDIDATE}",
+        "programs": programs,
+        "operations": operations,
+        "events": events,
+        "forms": forms,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    """The result of `measure` for people."""
+    forms: dict[str, dict[str, Any]] = result["forms"]
+
+    def row(label: str, values: list[str]) -> str:
+        return label.ljust(40) + "".join(value.rjust(14) for value in values)
+
+    def memory(form: dict[str, Any]) -> str:
+        return f"{form['memory_at_end']['peak_kib'] // 1024}"
+
+    def growth(form: dict[str, Any]) -> str:
+        return f"{form['memory_at_end']['objects'] - form['memory_at_10_percent']['objects']:+d}"
+
+    each = list(forms.values())
+    lines = [
+        f"{result['programs']} programs, {result['operations']} operations, {result['events']} events,",
+        f"{result['mix']}, on one of {result['cores']} cores, Python {result['python']}",
+        "",
+        row("", list(forms)),
+        row("operations/s (CPU time)", [f"{form['operations_per_second']:.0f}" for form in each]),
+        row("events/s (CPU time)", [f"{form['events_per_second']:.0f}" for form in each]),
+        row("seconds of CPU time", [f"{form['cpu_seconds']:.2f}" for form in each]),
+        row("seconds", [f"{form['seconds']:.2f}" for form in each]),
+        row("peak memory in MiB", [memory(form) for form in each]),
+        row("more objects alive than after 10 %", [growth(form) for form in each]),
+        "",
+        "where the time goes, in per cent (compiled: sampled by perf; interpreted: cProfile, which slows calls down)",
+    ]
+    names = sorted({area for form in each for area in form["areas"]}, key=lambda name: -each[-1]["areas"].get(name, 0))
+    lines += [row(name, [f"{form['areas'].get(name, 0):.1f}" for form in each]) for name in names]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The programs of the benchmark, and the process that judges them in one form.
+
+``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
+standard input with one line of JSON: `Mix.run`, `Mix.events`, `memory`, `Mix.areas`.
+``python -m fuzz.benchmark.mix PROGRAMS all`` judges all programs and says nothing.
+"""
+
+import cProfile
+import gc
+import json
+import os
+import pstats
+import resource
+import signal
+import sys
+import time
+from typing import Any, Final
+
+import candidate
+from reference.events import EVENT_NAMES, Observer
+
+from ..command_line.cli import collect_rarely
+from ..execution.executor import Executor
+from ..generation.generator import Generator
+from ..judging.differential import Differential
+from .areas import shares
+
+SEED: Final = 1
+CANDIDATE: Final = "rfc-v1"
+# The profiled run is this part of the whole: profiling takes its time.
+PROFILED: Final = 5
+
+
+class Count(Observer):
+    """Counts the events of a kernel layer, each once."""
+
+    events = 0
+
+
+def _count(self: Count, *_: object) -> None:
+    self.events += 1
+
+
+for _name in EVENT_NAMES:
+    setattr(Count, _name, _count)
+
+
+class Mix:
+    """Programs of one seed, original against RFC v1.
+
+    :param programs: how many
+    """
+
+    def __init__(self, programs: int) -> None:
+        self.reference, self.candidate = candidate.get("original"), candidate.get(CANDIDATE)
+        self.differential = Differential(self.reference, self.candidate)
+        start = time.process_time()
+        generator = Generator(SEED)
+        self.programs = [generator.next() for _ in range(programs)]
+        self.generating = time.process_time() - start
+
+    def run(self, first: int, end: int) -> dict[str, float]:
+        """Judge programs *first* to *end*: ``seconds``, ``cpu_seconds``, ``operations``."""
+        start, cpu = time.perf_counter(), time.process_time()
+        for program in self.programs[first:end]:
+            self.differential.run(program)
+        return {
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": time.process_time() - cpu,
+            "operations": sum(len(program.operations) for program in self.programs[first:end]),
+        }
+
+    def events(self) -> int:
+        """Events of both sides, creation and destruction included, while judging all programs."""
+        return sum(self.events_of(program) for program in self.programs)
+
+    def events_of(self, program: Any) -> int:
+        sides = [Executor(version, program) for version in (self.reference, self.candidate)]
+        counts = [Count() for _ in sides]
+        for side, count in zip(sides, counts, strict=True):
+            side.side.kernel.observe(count)
+            side.create()
+        for at in range(len(program.operations)):
+            if any(side.dead for side in sides):
+                break
+            for side in sides:
+                side.step(at)
+        for side in sides:
+            side.destroy()
+        return sum(count.events for count in counts)
+
+    def areas(self) -> dict[str, float]:
+        """Per cent of the time by area, from a profiled run; of plain Python only."""
+        profile = cProfile.Profile()
+        profile.enable()
+        self.run(0, max(len(self.programs) // PROFILED, 1))
+        profile.disable()
+        return shares(pstats.Stats(profile))
+
+
+def memory() -> dict[str, int]:
+    """``peak_kib``: the most that this process has had; ``objects`` of Python that are alive.
+
+    The peak follows the largest program so far. Objects that grow with the
+    number of programs are a leak.
+    """
+    gc.collect()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_kib": peak // 1024 if sys.platform == "darwin" else peak, "objects": len(gc.get_objects())}
+
+
+def serve(mix: Mix) -> None:
+    """Answer until standard input ends."""
+    commands = {"run": mix.run, "events": mix.events, "memory": memory, "areas": mix.areas}
+    for line in sys.stdin:
+        name, *arguments = line.split()
+        answer = commands[name](*map(int, arguments))  # type: ignore[operator]
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    # Whoever started this ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _mix = Mix(int(sys.argv[1]))
+    collect_rarely()
+    if sys.argv[2:] == ["all"]:
+        _mix.run(0, len(_mix.programs))
+        # Without the collections at exit, which are no part of judging.
+        os._exit(0)
+    serve(_mix)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The arguments of the command line, with their help."""
+
+import argparse
+import math
+from typing import Final, NoReturn
+
+from ..distribution import VERSION, form
+from .exit_codes import BAD_INPUT
+
+MAX_SECONDS: Final = 366 * 24 * 3600
+MAX_PROGRAMS: Final = 1_000_000_000
+MAX_SEED: Final = (1 << 64) - 1
+DEFAULT_SECONDS: Final = 30
+
+_ABOUT: Final = """\
+Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of
+guest accesses, host memory management and dirty logging go to a port of the
+original kernel code and to a patched version (a candidate); checkers say what
+the patch breaks, what it cures, and what was wrong all along.
+"""
+_CLASSES: Final = """\
+classes of findings:
+  regression  only the candidate breaks a rule
+  divergence  guest or host can tell the two apart, no rule says which is wrong
+  common      the reference breaks the rule too
+  cured       only the reference breaks it
+
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  no regression and no divergence
+    1  some: the candidate is worse, or differs for no known reason
+    2  bad usage or input; one line on stderr says what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  130  interrupted by Ctrl-C, whatever was found before; that is printed
+  141  whoever read the output has closed it
+"""
+_RUN: Final = """\
+Run programs on the reference and on candidates, and say what that shows.
+
+example: s2fuzz run findings/rfc-v1/*.s2 --candidate rfc-v1 --trace
+"""
+_CONVERT: Final = """\
+Convert a program from text to the binary records of byte engines, or back.
+What does not begin like a text is binary, and every byte string is a program.
+Comments get lost, nothing else does.
+
+example: s2fuzz convert crash-0a1b2c -o crash.s2
+"""
+_FUZZ: Final = """\
+Judge random programs; report each finding once and keep the smallest program
+that shows it. Ctrl-C ends it early, with what was found so far
+(exit code 130).
+
+example: s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1
+"""
+_BENCH: Final = """\
+Judge a fixed mix of programs: how many a second, where the time goes, whether
+memory grows.
+"""
+_BUILD: Final = """\
+Compile the ports, the machine and the checkers with mypyc into build/native/.
+From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
+environment asks for plain Python. Needs a C compiler, Python's headers and
+mypy (pip install 's2fuzz[build]'). Results are the same in both forms.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help shows what is allowed)\n")
+
+
+class Once(argparse.Action):
+    """An option that may be given once: the first of two would go unseen."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given twice; allowed: one name")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+def seconds(text: str) -> float:
+    """The value of ``--seconds``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: more than 0, at most {MAX_SECONDS} (366 days)")
+    return value
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole decimal number within bounds."""
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not digits or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: a whole number from {least} to {most}")
+    return int(text)
+
+
+def programs(text: str) -> int:
+    """The value of ``--programs``."""
+    return whole(text, 1, MAX_PROGRAMS)
+
+
+def seed(text: str) -> int:
+    """The value of ``--seed``."""
+    return whole(text, 0, MAX_SEED)
+
+
+def parser() -> Parser:
+    """All arguments of all commands."""
+    layout = argparse.RawDescriptionHelpFormatter
+    top = Parser("s2fuzz", description=_ABOUT, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"s2fuzz {VERSION} ({form()})")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, brief: str, description: str, epilog: str = _EXIT_CODES) -> Parser:
+        made: Parser = commands.add_parser(
+            name, help=brief, description=description, epilog=epilog, formatter_class=layout, allow_abbrev=False
+        )
+        keys = "answer with one JSON object; keys: fuzz/reports/answers.py"
+        made.add_argument("--json", action="store_true", help=keys)
+        return made
+
+    command("list", "the versions of the kernel code there are", "List the reference and the candidates, with origin.")
+
+    run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
+    binary = "a program as text; `s2fuzz convert` makes one of a binary"
+    run.add_argument("program", nargs="+", metavar="PROGRAM", help=binary)
+    _versions(run, "a candidate, or all of them (%(default)s)")
+    run.set_defaults(candidate="all")
+    run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
+    run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
+
+    convert = commands.add_parser(
+        "convert",
+        help="programs from text to binary records and back",
+        description=_CONVERT,
+        epilog=_EXIT_CODES,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    convert.add_argument("file", metavar="FILE", help="the program; - is standard input")
+    convert.add_argument("--to", choices=("text", "binary"), help="the form to write (the one that FILE has not)")
+    convert.add_argument("-o", "--output", default="-", metavar="OUT", help="where to (%(default)s: standard output)")
+
+    fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
+    _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
+    limit = fuzz.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
+    limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
+    fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
+    out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
+    fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
+
+    bench = command("bench", "measure speed and memory", _BENCH)
+    bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
+
+    build = command("build", "compile what is hot, for speed", _BUILD)
+    build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
+    return top
+
+
+def _versions(command: Parser, candidate: str, required: bool = False) -> None:
+    reference = "what counts as the original (%(default)s)"
+    command.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    command.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The console script: runs a command and turns every error into one line.
+
+What the commands need is imported after `check_packages` only: a foreign
+package of the same name would fail in strange ways.
+"""
+
+import gc
+import io
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Final
+
+from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from .arguments import DEFAULT_SECONDS, parser
+from .exit_codes import BAD_INPUT, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
+
+# Objects made and not freed between two collections.
+CYCLES: Final = 5_000
+
+
+def dispatch(arguments: Namespace) -> int:
+    """Run the command.
+
+    :returns: the exit code
+    :raises ForeignPackageError: a package of ours is another's
+    :raises BrokenCandidateError: a candidate cannot be imported
+    """
+    check_packages()
+    check_candidates()
+    import candidate
+
+    from ..benchmark import bench
+    from ..compilation import build
+    from . import commands, convert
+
+    if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
+        arguments.seconds = DEFAULT_SECONDS
+    if arguments.command == "bench" and arguments.programs is None:
+        arguments.programs = bench.PROGRAMS
+    command = {
+        "list": commands.list_versions,
+        "run": commands.run,
+        "convert": convert.command,
+        "fuzz": commands.fuzz,
+        "bench": commands.benchmark,
+        "build": build.command,
+    }[arguments.command]
+    collect_rarely()
+    try:
+        return command(arguments)
+    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate) as error:
+        for line in str(error).splitlines():
+            commands.complain(line)
+        return BAD_INPUT
+
+
+def collect_rarely() -> None:
+    """Let the cycles of some tens of programs come together before Python looks for them.
+
+    By default it looks, many times a program, through tables that are all in use.
+    """
+    gc.freeze()
+    gc.set_threshold(CYCLES, 20, 20)
+
+
+def discard_output() -> None:
+    """Let Python's last flush at exit go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parse(argv: Sequence[str] | None) -> Namespace:
+    """The arguments.
+
+    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
+    :raises OSError: their text cannot be written
+    """
+    try:
+        return parser().parse_args(argv)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, check, run.
+
+    :param argv: arguments; by default those of the process
+    :returns: the exit code
+    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
+    """
+    if sys.stderr is None:
+        # print() would write what is meant for it to stdout.
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        print("s2fuzz: cannot write the answer: stdout is closed", file=sys.stderr)
+        return BAD_INPUT
+    try:
+        code = dispatch(parse(argv))
+        sys.stdout.flush()
+    except (ForeignPackageError, BrokenCandidateError) as error:
+        print(f"s2fuzz: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        # Whoever read has enough.
+        discard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        # Where files are read and written, errors are handled: this is stdout.
+        discard_output()
+        print(f"s2fuzz: cannot write the answer: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("s2fuzz: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if debugging():
+            raise
+        wrong = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"s2fuzz: a mistake of s2fuzz: {wrong} (S2FUZZ_DEBUG=1 shows where)", file=sys.stderr)
+        return OUR_MISTAKE
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

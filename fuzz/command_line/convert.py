@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz convert``: programs from text to binary and back."""
+
+import argparse
+import re
+import sys
+from typing import Final
+
+from ..language.binary import decode, encode
+from ..language.program import ProgramError
+from ..language.text import contents, parse, print_program, shown_name
+from .commands import BadInputError
+from .exit_codes import FINE
+
+STANDARD: Final = "-"
+# Empty lines and comments, then the header.
+_TEXT: Final = re.compile(rb"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t\r]*+s2fuzz\b")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz convert``
+
+    What does not begin like a text is a binary: any bytes are one. Only where
+    a binary is asked for, a text is what they must be.
+
+    :raises BadInputError: the file cannot be read, is no valid text, or *output* cannot be written
+    """
+    file = arguments.file
+    name = "<stdin>" if file == STANDARD else shown_name(file)
+    try:
+        data = contents(0 if file == STANDARD else file, name)
+        text = arguments.to == "binary" or _TEXT.match(data) is not None
+        program = parse(data, name) if text else decode(data)
+    except ProgramError as error:
+        raise BadInputError(str(error)) from None
+    to_text = arguments.to == "text" or not (arguments.to or text)
+    answer = print_program(program).encode() if to_text else encode(program)
+    if arguments.output == STANDARD:
+        sys.stdout.buffer.write(answer)
+        return FINE
+    try:
+        with open(arguments.output, "wb") as out:
+            out.write(answer)
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(f"-o {arguments.output}: {wrong}; allowed: a file that can be written") from None
+    return FINE

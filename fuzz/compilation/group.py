@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which modules are compiled: what judging a program imports, and all of candidate/."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+from reference import native
+
+# What the rest is found from.
+ROOTS: Final = ("fuzz/judging/differential.py", "fuzz/generation/generator.py")
+# Plain Python for good: what is imported before the choice, what finds its data beside
+# itself, and what gives a class methods when it is there already.
+PLAIN: Final = frozenset(
+    {
+        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py"),
+        *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
+    }
+)
+PACKAGES: Final = ("reference", "candidate", "fuzz")
+
+
+def sources() -> list[str]:
+    """Sources of the group as paths below the checkout, sorted.
+
+    Packages (``__init__.py``) stay interpreted: they are small, and hold registries.
+    """
+    found: set[str] = set()
+    left = [*ROOTS, *sorted(native.candidate_sources())]
+    while left:
+        source = left.pop()
+        if source not in found:
+            found.add(source)
+            left += imported(source)
+    return sorted(source for source in found if not source.endswith("__init__.py") and source not in PLAIN)
+
+
+def imported(source: str) -> list[str]:
+    """The sources of ours that a module imports."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse((native.HOME / source).read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [file for alias in node.names for file in files_of(alias.name)]
+        elif isinstance(node, ast.ImportFrom):
+            package = source.split("/")[: -node.level] if node.level else []
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            found += files_of(module)
+            found += [file for alias in node.names for file in files_of(f"{module}.{alias.name}")]
+    return found
+
+
+def files_of(module: str) -> list[str]:
+    """The source of a module, if it is ours: a file, or the ``__init__.py`` of a package."""
+    path = Path(*module.split("."))
+    if path.parts[0] not in PACKAGES:
+        return []
+    choices = (path.with_suffix(".py"), path / "__init__.py")
+    return [choice.as_posix() for choice in choices if (native.HOME / choice).is_file()]

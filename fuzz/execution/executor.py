@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the operations of a program on one side, under the checkers."""
+
+from collections.abc import Callable
+
+from candidate import Candidate
+
+from ..checkers import Checkers, Outcome, Runaway, Violation
+from ..language.operations import (
+    ClearLog,
+    GetLog,
+    HypMap,
+    OnCpu,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    TablePlace,
+    TableRange,
+)
+from ..language.program import Program
+from .guest_operations import GuestOperations
+from .host_operations import HostOperations
+from .hyp_operations import HypOperations
+from .side import Side
+from .table_operations import TableOperations
+
+
+class Executor:
+    """One side of a program: create, step through the operations, destroy.
+
+    :param version: the code under test
+    :param program: a valid program
+    """
+
+    def __init__(self, version: Candidate, program: Program) -> None:
+        self.program = program
+        self.side = Side(version, program)
+        self.checkers = Checkers(self.side)
+        self.guest = GuestOperations(self.side, self.checkers)
+        self.host = HostOperations(self.side, self.checkers)
+        self.table = TableOperations(self.side, self.checkers)
+        self.hyp = HypOperations(self.side)
+        # Set where the kernel code crashed or ran away: nothing can run after it.
+        self.dead = False
+        self.at = -1
+
+    def create(self) -> list[Violation]:
+        """Set the VM up; the violations of that."""
+        self.side.kernel.entry = "kvm_init_stage2_mmu"
+        self.side.host.version = 1
+        self.checkers.begin(None)
+        outcome = Outcome("error", 0)
+        ret = self.guarded(self.side.create)
+        if isinstance(ret, Outcome):
+            outcome = ret
+        else:
+            outcome = Outcome("error", ret) if ret else Outcome("ok")
+        self.checkers.quiet(None, outcome)
+        # Without a VM there is nothing to run operations on.
+        self.dead = self.dead or outcome.status != "ok"
+        return self.checkers.take(-1)
+
+    def step(self, at: int) -> tuple[Outcome, list[Violation]]:
+        """Run operation number *at*; what was seen, and what was violated."""
+        op = self.program.operations[at]
+        self.at = at
+        side = self.side
+        side.kernel.walker = ""
+        side.kernel.cause = ""
+        for guest in side.guests:
+            guest.notified.forget()
+        # Each operation writes a version of its own.
+        side.host.version = at + 1
+        self.checkers.begin(op)
+        result = self.guarded(lambda: self.run(op))
+        outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
+        self.checkers.quiet(op, outcome)
+        if side.kernel.locks:
+            side.kernel.locks.clear()
+        return outcome, self.checkers.take(at)
+
+    def destroy(self) -> list[Violation]:
+        """Cross-check everything, then tear the VM down."""
+        if self.dead:
+            return []
+        self.checkers.scan()
+        self.checkers.destroying()
+        self.side.kernel.entry = "kvm_free_stage2_pgd"
+        self.side.kernel.walker = ""
+        for destroy in (self.side.destroy, self.hyp.destroy):
+            failure = self.guarded(destroy)
+            if isinstance(failure, Outcome):
+                self.checkers.failed(failure)
+        if not self.dead:
+            self.checkers.destroyed()
+        return self.checkers.take(len(self.program.operations))
+
+    def guarded(self, call: Callable[[], Outcome | int | None]) -> Outcome | int | None:
+        """Call into the kernel code; a crash there is an outcome, not the end of us."""
+        try:
+            return call()
+        except Runaway:
+            self.dead = True
+            return Outcome("stuck")
+        except Exception as error:
+            place = kernel_place(error)
+            if not place:
+                raise
+            self.dead = True
+            detail = " ".join(f"{type(error).__name__}: {error}, at {place}".split())
+            return Outcome("oops", f"{type(error).__name__} in {innermost(error)}", detail=detail)
+
+    def run(self, op: Operation) -> Outcome:
+        """One operation, by its kind."""
+        if isinstance(op, OnCpu):
+            return self.guest.run(op, self.at)
+        if isinstance(op, HypMap):
+            return self.hyp.map(op)
+        layout = self.side.by_name[op.slot]
+        if isinstance(op, (TableRange, TablePlace)):
+            return self.table.run(op, layout)
+        if isinstance(op, GetLog):
+            return self.host.get_log(layout)
+        if isinstance(op, ClearLog):
+            return self.host.clear_log(op, layout)
+        if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
+            return self.host.slot(op, layout)
+        return self.host.run(op, layout.hva + op.offset)
+
+
+def innermost(error: BaseException) -> str:
+    """The function in which an exception was raised."""
+    trace = error.__traceback__
+    name = "?"
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_name
+        trace = trace.tb_next
+    return name
+
+
+def kernel_place(error: BaseException) -> str:
+    """``file:line`` of the innermost reference/ or candidate/ code that an exception passed; "": no crash of it.
+
+    What one of our observers raises while kernel code runs is our mistake.
+    """
+    trace = error.__traceback__
+    place = module = ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module in ("reference.pgtable", "reference.mmu") or module.startswith("candidate."):
+            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return "" if module.startswith("fuzz.") else place

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What vCPUs do: accesses with their faults, cache controls, moves, resets."""
+
+from typing import Final
+
+from reference.events import Observer
+from reference.kernel import EFAULT, ENOMEM
+from reference.kvm_host import (
+    FSC_ACCESS,
+    FSC_FAULT,
+    FSC_PERM,
+    FSC_SEA,
+    HCR_TVM,
+    ESR_ELx_CM,
+    ESR_ELx_EC_DABT_LOW,
+    ESR_ELx_EC_IABT_LOW,
+    ESR_ELx_EC_SHIFT,
+    ESR_ELx_FSC_TYPE,
+    ESR_ELx_IL,
+    ESR_ELx_ISV,
+    ESR_ELx_S1PTW,
+    ESR_ELx_WNR,
+    kvm_vcpu,
+)
+from reference.machine.descriptor import AF_BIT
+from reference.machine.walk import (
+    ACCESS_FLAG,
+    FETCH,
+    NONE,
+    PERMISSION,
+    READ,
+    SPECULATE,
+    TRANSLATION,
+    WRITE,
+    Walk,
+    permits,
+)
+
+from ..checkers import Checkers, Outcome
+from ..language.operations import (
+    Evict,
+    GuestAccess,
+    GuestCache,
+    GuestExternalAbort,
+    GuestMove,
+    GuestReset,
+    GuestSetWay,
+    OnCpu,
+    Speculate,
+)
+from .side import Side
+
+# Faults after which an access that nobody disturbs must have completed. Two
+# are common (a table, then a permission), a copy-on-write makes one more each.
+MAX_FAULTS: Final = 8
+
+# What an access asks of the leaf, and what the syndrome says of it beside the
+# fault: maintenance and walks by the MMU cannot be emulated (no ISV), and
+# maintenance always counts as a write.
+ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH, "walk": READ, "clean": READ}
+ISS: Final = {
+    "read": ESR_ELx_ISV,
+    "write": ESR_ELx_ISV | ESR_ELx_WNR,
+    "fetch": 0,
+    "walk": ESR_ELx_S1PTW,
+    "clean": ESR_ELx_CM | ESR_ELx_WNR,
+}
+CAUSE: Final = {
+    FSC_FAULT: " after a translation fault",
+    FSC_ACCESS: " after an access flag fault",
+    FSC_PERM: " after a permission fault",
+}
+FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
+
+
+class Exits(Observer):
+    """What a fault handler did besides mapping: emulation, injection, a signal."""
+
+    def __init__(self) -> None:
+        self.status = ""
+
+    def inject(self, what: str, address: int) -> None:
+        self.status = "abort"
+
+    def io(self, ipa: int) -> None:
+        self.status = "io"
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        self.status = "sigbus"
+
+
+class GuestOperations:
+    """Runs the operations of vCPUs.
+
+    :param side: what they run on
+    :param checkers: who is told of each translation
+    """
+
+    def __init__(self, side: Side, checkers: Checkers) -> None:
+        self.side = side
+        self.checkers = checkers
+        self.exits = Exits()
+        side.kernel.observe(self.exits)
+
+    def run(self, op: OnCpu, at: int) -> Outcome:
+        """One operation; *at* is its index in the program."""
+        side = self.side
+        guest = side.guest_of(op.cpu)
+        side.active = guest
+        number = op.cpu % side.cpus
+        vcpu = guest.vcpus[number]
+        guest.load(number, side.cpu_of[op.cpu])
+        if isinstance(op, GuestAccess):
+            return self.access(op, at)
+        if isinstance(op, GuestCache):
+            side.kernel.entry = "kvm_toggle_cache"
+            was = vcpu.cache_enabled
+            vcpu.cache_enabled = op.on
+            # Writes to the cache controls reach the hypervisor only while they are trapped.
+            if vcpu.hcr & HCR_TVM:
+                side.mmu.kvm_toggle_cache(vcpu, was)
+        elif isinstance(op, GuestSetWay):
+            side.kernel.entry = "kvm_set_way_flush"
+            side.mmu.kvm_set_way_flush(vcpu)
+        elif isinstance(op, GuestMove):
+            side.kernel.entry = "kvm_arch_vcpu_load"
+            side.cpu_of[op.cpu] = op.to
+            guest.load(number, op.to)
+        elif isinstance(op, GuestReset):
+            self.reset(op)
+        elif isinstance(op, (Speculate, Evict)):
+            self.hardware(op)
+        elif isinstance(op, GuestExternalAbort):
+            return self.external_abort(op)
+        return Outcome("ok")
+
+    def external_abort(self, op: GuestExternalAbort) -> Outcome:
+        """A load gets a synchronous external abort, not on a table walk."""
+        self.side.kernel.entry = "kvm_handle_guest_abort"
+        self.exits.status = ""
+        ipa = self.side.by_name[op.slot].ipa + op.offset
+        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa)
+        return Outcome("error", ret) if ret < 0 else Outcome(self.exits.status or "ok")
+
+    def reset(self, op: GuestReset) -> None:
+        """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
+        side = self.side
+        guest = side.guest_of(op.cpu)
+        side.kernel.entry = "kvm_arch_vcpu_ioctl_vcpu_init"
+        if side.fwb:
+            side.kernel.__flush_icache_all__()
+        else:
+            guest.notified.unmapping = True
+            side.mmu.stage2_unmap_vm(guest.kvm)
+            guest.notified.unmapping = False
+        vcpu = guest.vcpus[op.cpu % side.cpus]
+        vcpu.cache_enabled = False
+        vcpu.hcr = 0 if guest.fwb else HCR_TVM
+
+    def hardware(self, op: Speculate | Evict) -> None:
+        """What a CPU does of its own accord."""
+        side = self.side
+        guest = side.guest_of(op.cpu)
+        ipa = side.by_name[op.slot].ipa + op.offset
+        cpu = side.cpu_of[op.cpu]
+        if isinstance(op, Evict):
+            side.computer.evict(cpu, guest.vmid, ipa)
+            return
+        walk = side.computer.speculate(cpu, guest.vmid, guest.regime, ipa)
+        self.checkers.translated(op.cpu, SPECULATE, ipa, walk)
+
+    def access(self, op: GuestAccess, at: int) -> Outcome:
+        """A guest access: faults are handled until it completes or leaves the guest."""
+        side = self.side
+        ipa = side.by_name[op.slot].ipa + op.offset
+        access = ACCESS[op.kind]
+        side.kernel.entry = "kvm_handle_guest_abort"
+        if op.fail is not None:
+            side.kernel.topup_gets = op.fail - 1
+        outcome = self.faults(op, at, ipa, access)
+        side.kernel.topup_gets = -1
+        return outcome
+
+    def faults(self, op: GuestAccess, at: int, ipa: int, access: int) -> Outcome:
+        """Faults until the access is done, or for ever."""
+        side = self.side
+        for faults in range(MAX_FAULTS + 1):
+            walk = self.translate(op.cpu, ipa, access)
+            if walk.fault == NONE:
+                return self.data(op, at, walk.pa >> side.granule.page_shift, faults)
+            if walk.fault not in FSC or faults == MAX_FAULTS:
+                break
+            self.exits.status = ""
+            ret = self.deliver(op, ipa, FSC[walk.fault] | walk.level)
+            if self.exits.status:
+                return Outcome(self.exits.status, 0, faults + 1)
+            if self.vcpu(op.cpu).skipped_instruction:
+                return Outcome("ok", "skipped", faults + 1)
+            if ret == -EFAULT and self.unmapped(op):
+                return Outcome("efault", 0, faults + 1)
+            if ret < 0:
+                # User space enters the guest again after the failure that the
+                # program asked for.
+                if op.fail is None or side.kernel.topup_gets >= 0 or ret != -ENOMEM:
+                    return Outcome("error", ret, faults + 1)
+                self.checkers.quiet(op, Outcome("error", ret))
+                side.kernel.locks.clear()
+        return Outcome("stuck", 0, MAX_FAULTS)
+
+    def translate(self, cpu: int, ipa: int, access: int) -> Walk:
+        """What the CPU of a vCPU makes of an access; it may set the access flag itself."""
+        side = self.side
+        guest = side.guest_of(cpu)
+        where = side.cpu_of[cpu]
+        walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
+        if side.haf and walk.fault == ACCESS_FLAG and permits(walk.entry, access):
+            side.kernel.hardware_sets_af(walk.ptep, AF_BIT)
+            walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
+        self.checkers.translated(cpu, access, ipa, walk)
+        return walk
+
+    def vcpu(self, cpu: int) -> kvm_vcpu:
+        """A vCPU by its number through all VMs."""
+        return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
+
+    def unmapped(self, op: GuestAccess) -> bool:
+        """Whether user space has unmapped the place: then an error is deserved."""
+        layout = self.side.by_name[op.slot]
+        hva = layout.hva + op.offset
+        vma = self.side.host.find_vma(hva)
+        return vma is None or vma.start > hva
+
+    def deliver(self, op: GuestAccess, ipa: int, fsc: int) -> int:
+        """Take an abort to the hypervisor, with the syndrome the CPU would report."""
+        ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
+        self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
+        return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa)
+
+    def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int) -> int:
+        """``kvm_handle_guest_abort()`` with these syndrome and addresses."""
+        vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss
+        vcpu.fault_ipa = ipa
+        vcpu.hfar = ipa
+        vcpu.skipped_instruction = False
+        return self.side.mmu.kvm_handle_guest_abort(vcpu)
+
+    def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
+        """What the access does to the frame; the version read."""
+        memory = self.side.memory
+        if memory.index_of(pfn) < 0:
+            return Outcome("ok", "no such frame", faults)
+        cacheable = op.mmu or self.side.fwb
+        if op.kind == "clean":
+            memory.write_back(pfn, 1)
+            return Outcome("ok", 0, faults)
+        if op.kind == "write":
+            memory.guest_write(pfn, at + 1, cacheable)
+            return Outcome("ok", 0, faults)
+        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch")
+        if op.kind == "fetch":
+            return Outcome("ok", memory.guest_fetch(pfn, cacheable), faults, predictable)
+        return Outcome("ok", memory.guest_read(pfn, cacheable), faults, predictable)

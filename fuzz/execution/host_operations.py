@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the host does: user space, memory management, slots and their dirty logs."""
+
+from typing import Final
+
+from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+
+from ..checkers import Checkers, Outcome
+from ..language.operations import (
+    ClearLog,
+    HostAge,
+    HostCollapse,
+    HostDiscard,
+    HostMerge,
+    HostMigrate,
+    HostPoison,
+    HostShare,
+    HostSplit,
+    HostTestAge,
+    HostUnmap,
+    HostWrite,
+    HostWriteback,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    SlotPlace,
+)
+from .guest import SlotLayout
+from .side import Side
+
+ENOMEM: Final = 12
+
+
+class HostOperations:
+    """Runs the operations of user space and of the host's memory management.
+
+    :param side: what they run on
+    :param checkers: who judges what a failure leaves before it is tried again
+    """
+
+    def __init__(self, side: Side, checkers: Checkers) -> None:
+        self.side = side
+        self.checkers = checkers
+
+    def run(self, op: SlotPlace, start: int) -> Outcome:
+        """What happens to pages, from host address *start* on."""
+        host = self.side.host
+        self.side.kernel.entry = "kvm_mmu_notifier_invalidate_range_start"
+        if isinstance(op, HostWrite):
+            host.write(start, start + op.size)
+        elif isinstance(op, HostWriteback):
+            host.write_back(start, start + op.size)
+        elif isinstance(op, HostCollapse):
+            host.collapse(start)
+        elif isinstance(op, HostSplit):
+            host.split_huge(start)
+        elif isinstance(op, HostMigrate):
+            host.migrate(start, start + op.size)
+        elif isinstance(op, HostDiscard):
+            host.discard(start, start + op.size)
+        elif isinstance(op, HostUnmap):
+            host.unmap(start, start + op.size)
+        elif isinstance(op, HostPoison):
+            host.fail_memory(start)
+        elif isinstance(op, HostShare):
+            host.share(start, start + op.size)
+        elif isinstance(op, HostMerge):
+            host.merge(start)
+        elif isinstance(op, HostAge):
+            return self.age(start, start + op.size, op.flush)
+        elif isinstance(op, HostTestAge):
+            return self.test_age(start)
+        return Outcome("ok")
+
+    def test_age(self, start: int) -> Outcome:
+        """``page_idle`` looks: every VM is asked until one says young."""
+        self.side.kernel.entry = "kvm_mmu_notifier_test_young"
+        young = 0
+        for guest in self.side.guests:
+            self.side.active = guest
+            young |= guest.main.test_young(start)
+        return Outcome("ok", young)
+
+    def age(self, start: int, end: int, flush: bool) -> Outcome:
+        """The host ages each of its pages, huge or not, as ``page_referenced()`` does."""
+        host = self.side.host
+        self.side.kernel.entry = "kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young"
+        young = 0
+        for hva, size in host.pages_to_age(start, end):
+            for guest in self.side.guests:
+                self.side.active = guest
+                clear = guest.main.clear_flush_young if flush else guest.main.clear_young
+                young |= clear(hva, hva + size)
+        return Outcome("ok", young)
+
+    def slot(self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout) -> Outcome:
+        """KVM_SET_USER_MEMORY_REGION; user space tries again after the failure that the program asked for."""
+        fail = op.fail if isinstance(op, SlotCreate | SlotMove) else None
+        outcome = self.set_region(op, layout, fail)
+        if fail is None or outcome.value != -ENOMEM:
+            return outcome
+        self.checkers.quiet(op, outcome)
+        self.side.kernel.locks.clear()
+        return self.set_region(op, layout, None)
+
+    def set_region(
+        self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout, fail: int | None
+    ) -> Outcome:
+        """One call; what *layout* says changes only where it succeeds. *fail*: as in `SlotCreate`."""
+        side = self.side
+        guest = side.guests[layout.slot.vm]
+        side.active = guest
+        side.kernel.entry = "kvm_set_memory_region"
+        if layout.live == isinstance(op, SlotCreate):
+            # An earlier creation failed, as its program asked for.
+            return Outcome("ok", "no such slot")
+        old = (layout.ipa, layout.flags, layout.live)
+        if isinstance(op, SetLog):
+            layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
+            layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0
+        elif isinstance(op, SlotDelete):
+            layout.live = False
+        elif isinstance(op, SlotMove):
+            layout.ipa = op.ipa
+        else:
+            layout.live = True
+            layout.ipa = layout.ipa if op.ipa is None else op.ipa
+            layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
+        if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
+            layout.collected = []
+        if fail is not None:
+            side.kernel.topup_gets = fail - 1
+        # What a slot that goes leaves behind must be clean.
+        guest.notified.unmapping = isinstance(op, (SlotDelete, SlotMove))
+        ret = guest.set_region(layout)
+        guest.notified.unmapping = False
+        side.kernel.topup_gets = -1
+        if not ret:
+            return Outcome("ok")
+        layout.ipa, layout.flags, layout.live = old
+        return Outcome("error", ret)
+
+    def get_log(self, layout: SlotLayout) -> Outcome:
+        """KVM_GET_DIRTY_LOG; user space keeps the bitmap."""
+        guest = self.side.guests[layout.slot.vm]
+        self.side.active = guest
+        self.side.kernel.entry = "kvm_vm_ioctl_get_dirty_log"
+        ret, bitmap = guest.main.kvm_get_dirty_log_protect(layout.id)
+        if ret:
+            return Outcome("error", ret)
+        layout.collected = bitmap
+        return Outcome("ok", bitmap[:])
+
+    def clear_log(self, op: ClearLog, layout: SlotLayout) -> Outcome:
+        """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""
+        guest = self.side.guests[layout.slot.vm]
+        self.side.active = guest
+        self.side.kernel.entry = "kvm_vm_ioctl_clear_dirty_log"
+        shift = self.side.granule.page_shift
+        first, pages = op.offset >> shift, op.size >> shift
+        words = (pages + 63) >> 6
+        bitmap = layout.collected[first >> 6 : (first >> 6) + words]
+        bitmap += [0] * (words - len(bitmap))
+        ret = guest.main.kvm_clear_dirty_log_protect(layout.id, first, pages, bitmap)
+        for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
+            layout.collected[word] = 0
+        return Outcome("error", ret) if ret else Outcome("ok")

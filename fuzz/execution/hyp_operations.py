@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The hypervisor's own tables (stage 1 of EL2): made at first use, mapped into, destroyed at the end."""
+
+from reference.kernel import EINVAL, ENOMEM
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_DEVICE,
+    KVM_PGTABLE_PROT_R,
+    KVM_PGTABLE_PROT_W,
+    KVM_PGTABLE_PROT_X,
+    kvm_pgtable,
+)
+
+from ..checkers import Outcome
+from ..language.operations import HYP_REFUSED, HypMap
+from ..language.validate import HYP_BITS
+from .guest import walked_range
+from .side import Side
+
+PROT: dict[str, int] = {
+    "r": KVM_PGTABLE_PROT_R,
+    "rw": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W,
+    "rx": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_X,
+    "device": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W | KVM_PGTABLE_PROT_DEVICE,
+    "w": KVM_PGTABLE_PROT_W,
+    "rwx": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_W | KVM_PGTABLE_PROT_X,
+    "xdevice": KVM_PGTABLE_PROT_R | KVM_PGTABLE_PROT_X | KVM_PGTABLE_PROT_DEVICE,
+}
+
+
+class HypOperations:
+    """Runs `HypMap` as a caller that maps nothing twice, but for the very same call.
+
+    :param side: what it runs on
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.pgt: kvm_pgtable | None = None
+        # [start, end) of what was mapped, and the call that did.
+        self.mapped: list[tuple[int, int, HypMap]] = []
+
+    def map(self, op: HypMap) -> Outcome:
+        """One call, under the lock of the caller (``kvm_hyp_pgd_mutex``)."""
+        side = self.side
+        start, end = walked_range(op.va, op.size, side.granule.page_size)
+        for first, last, earlier in self.mapped:
+            same = (op.va, op.pa, op.size, op.prot) == (earlier.va, earlier.pa, earlier.size, earlier.prot)
+            if first < end and start < last and not same:
+                return Outcome("ok", "in use")
+        if op.fail is not None:
+            side.kernel.allocations_left = op.fail - 1
+        ret = self.init()
+        if ret == -ENOMEM and op.fail is not None:
+            side.kernel.allocations_left = -1
+            return Outcome("ok", "no root")
+        ret = ret or self.call(op, start, end)
+        side.kernel.allocations_left = -1
+        if ret == -EINVAL and op.prot in HYP_REFUSED:
+            return Outcome("ok", "refused")
+        return Outcome("error", ret) if ret else Outcome("ok")
+
+    def init(self) -> int:
+        """Make the root, if there is none; 0 or a negative errno."""
+        if self.pgt is not None:
+            return 0
+        pgt = kvm_pgtable()
+        self.side.kernel.entry = "kvm_pgtable_hyp_init"
+        ret = self.side.pgtable.kvm_pgtable_hyp_init(pgt, HYP_BITS)
+        if not ret:
+            self.pgt = pgt
+        return ret
+
+    def call(self, op: HypMap, start: int, end: int) -> int:
+        """``kvm_pgtable_hyp_map()``; what it may have mapped of [start, end) is in use from here on."""
+        assert self.pgt is not None
+        self.side.kernel.entry = "kvm_pgtable_hyp_map"
+        ret = self.side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])
+        if ret != -EINVAL:
+            self.mapped.append((start, end, op))
+        return ret
+
+    def destroy(self) -> None:
+        """``kvm_pgtable_hyp_destroy()``, if there is anything."""
+        if self.pgt is not None:
+            self.side.kernel.entry = "kvm_pgtable_hyp_destroy"
+            self.side.pgtable.kvm_pgtable_hyp_destroy(self.pgt)

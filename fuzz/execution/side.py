@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One version of the kernel code on one machine: what a program runs on."""
+
+from typing import Final
+
+from candidate import Candidate
+from reference.kernel import (
+    ARM64_HAS_CACHE_DIC,
+    ARM64_HAS_STAGE2_FWB,
+    ARM64_HAS_TLB_RANGE,
+    ARM64_HAS_ARMv8_4_TTL,
+    Kernel,
+)
+from reference.kvm_host import KvmHost
+from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, Run, Vma
+from reference.machine.computer import Computer
+from reference.machine.granule import Granule
+from reference.machine.host import Host
+
+from ..language.program import HUGE_SHIFT, Program, Slot, Vm
+from .guest import Guest, SlotLayout
+
+# Host addresses: each slot has 4G of its own, so that no area touches another.
+HVA_BASE: Final = 0x7F00_0000_0000
+HVA_STEP: Final = 1 << 32
+
+
+def capabilities(vm: Vm) -> int:
+    """The ARM64_HAS_... bits of a machine."""
+    return (
+        (ARM64_HAS_STAGE2_FWB if vm.fwb else 0)
+        | (ARM64_HAS_CACHE_DIC if vm.dic else 0)
+        | (ARM64_HAS_ARMv8_4_TTL if vm.ttl else 0)
+        | (ARM64_HAS_TLB_RANGE if vm.range else 0)
+    )
+
+
+class Side(Listener):
+    """The machine, the host, the kernel and its VMs for one run of a program.
+
+    It listens to the host's address space and tells every VM in turn.
+
+    :param version: the code under test
+    :param program: its settings and slots; the operations are run by `fuzz.execution.executor`
+    """
+
+    def __init__(self, version: Candidate, program: Program) -> None:
+        vm = program.vm
+        granule = Granule(vm.granule.bit_length() - 1)
+        self.granule = granule
+        self.version = version
+        self.computer = Computer(granule, vm.cpus, vm.vms)
+        self.memory = self.computer.memory
+        self.kernel = Kernel(granule, self.computer, capabilities(vm))
+        self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
+        self.kvm_host = KvmHost(self.kernel, self.host)
+        self.pgtable = version.pgtable(self.kernel)
+        self.mmu = version.mmu(self.kvm_host, self.pgtable)
+        self.host.listener = self
+        self.cpus = vm.cpus
+        self.haf = vm.haf
+        self.fwb = vm.fwb
+        self.ttl = vm.ttl
+        self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
+        # The VM that kernel code runs for: for reports.
+        self.active = self.guests[0]
+        # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
+        self.cpu_of = list(range(vm.cpus)) * vm.vms
+        self.layouts: list[SlotLayout] = []
+        self.by_name: dict[str, SlotLayout] = {}
+        for slot in program.slots:
+            self.lay_out(slot)
+
+    def lay_out(self, slot: Slot) -> None:
+        """Choose the host address of a slot."""
+        number = len(self.layouts)
+        base = self.by_name[slot.alias].hva if slot.alias else HVA_BASE + number * HVA_STEP
+        layout = SlotLayout(slot, number, base + slot.offset)
+        self.layouts.append(layout)
+        self.by_name[slot.name] = layout
+        self.guests[slot.vm].layouts.append(layout)
+
+    def guest_of(self, cpu: int) -> Guest:
+        """The VM of a vCPU, by its number through all VMs."""
+        return self.guests[cpu // self.cpus]
+
+    def create(self) -> int:
+        """Make the VMs, the host areas and the slots.
+
+        :returns: 0 or a negative errno
+        """
+        for guest in self.guests:
+            self.active = guest
+            ret = guest.create()
+            if ret:
+                return ret
+        for layout in self.layouts:
+            if not layout.slot.alias:
+                self.back(layout)
+            self.active = self.guests[layout.slot.vm]
+            ret = self.active.set_region(layout)
+            if ret:
+                return ret
+        return 0
+
+    def back(self, layout: SlotLayout) -> None:
+        """The host area of a slot, populated, as its backing says."""
+        backing = layout.slot.backing
+        shift = HUGE_SHIFT.get(backing, self.granule.page_shift)
+        if backing in ("thp", "anon"):
+            shift = self.granule.level_shift(2)
+        start = layout.hva & -(1 << shift)
+        end = (layout.hva + layout.size + (1 << shift) - 1) & -(1 << shift)
+        pages = (end - start) >> self.granule.page_shift
+        if backing == "device":
+            pfn = self.host.new_device_frames(pages, 1)
+            self.host.runs.append(Run(start, pages, pfn, WRITABLE | DEVICE))
+            self.host.vmas.append(Vma(start, end, True, 0, pfn))
+            return
+        align = 1 << (shift - self.granule.page_shift)
+        pfn = self.host.new_frames(pages, 1 if backing == "anon" else align)
+        self.host.runs.append(Run(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
+        self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0))
+
+    def destroy(self) -> None:
+        """User space is gone, and all VMs with it."""
+        for guest in self.guests:
+            self.active = guest
+            guest.destroy()
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        for guest in self.guests:
+            self.active = guest
+            guest.notified.invalidate_range_start(start, end, blockable)
+
+    def invalidate_range_end(self) -> None:
+        for guest in self.guests:
+            self.active = guest
+            guest.notified.invalidate_range_end()
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        for guest in self.guests:
+            self.active = guest
+            guest.notified.change_pte(hva, pfn)
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        for o in self.kernel.on["cow"]:
+            o.cow(hva, pages, pfn)
+
+    def host_update(self) -> None:
+        for o in self.kernel.on["host_update"]:
+            o.host_update()

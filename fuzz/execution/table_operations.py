@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Direct calls of pgtable.c on a VM's tables, each as a careful caller makes it.
+
+The caller holds the mmu lock, fills the memory cache before, maintains caches
+before it exposes frames, asks for no more than the host's pages and the dirty
+log allow, and flushes the TLBs where the function leaves that to it.
+"""
+
+from reference.kernel import EAGAIN, EINVAL, kvm_mmu_memory_cache
+from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
+from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
+from reference.machine.descriptor import AF_BIT, VALID_BIT
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_DEVICE,
+    KVM_PGTABLE_PROT_R,
+    KVM_PGTABLE_PROT_W,
+    KVM_PGTABLE_PROT_X,
+    kvm_pgtable,
+)
+
+from ..checkers import Checkers, Outcome
+from ..language.operations import (
+    TableFlush,
+    TableIsYoung,
+    TableMap,
+    TableMkold,
+    TableMkyoung,
+    TablePlace,
+    TableRange,
+    TableRelax,
+    TableUnmap,
+    TableWrprotect,
+)
+from .guest import Guest, SlotLayout, walked_range
+from .side import Side
+
+
+def prot_of(text: str) -> int:
+    """KVM_PGTABLE_PROT_... bits of ``r``, ``rw``, ``rx`` or ``rwx``."""
+    return KVM_PGTABLE_PROT_R | (KVM_PGTABLE_PROT_W if "w" in text else 0) | (KVM_PGTABLE_PROT_X if "x" in text else 0)
+
+
+class Frames:
+    """Frames in a row behind a range of host addresses: the first, how many bytes, and what they are."""
+
+    def __init__(self, pfn: int, size: int, device: bool, writable: bool) -> None:
+        self.pfn = pfn
+        self.size = size
+        self.device = device
+        self.writable = writable
+
+
+class TableOperations:
+    """Runs direct calls.
+
+    :param side: what they run on
+    :param checkers: know which leaf is where
+    """
+
+    def __init__(self, side: Side, checkers: Checkers) -> None:
+        self.side = side
+        self.checkers = checkers
+        self.page_size = side.granule.page_size
+        self.page_shift = side.granule.page_shift
+
+    def run(self, op: TableRange | TablePlace, layout: SlotLayout) -> Outcome:
+        """One call."""
+        side = self.side
+        guest = side.guests[layout.slot.vm]
+        side.active = guest
+        pgt = guest.kvm.pgt
+        assert pgt is not None
+        name = {TableIsYoung: "is_young", TableRelax: "relax_perms"}.get(type(op), type(op).__name__[5:].lower())
+        side.kernel.entry = f"kvm_pgtable_stage2_{name}"
+        ipa = layout.ipa + op.offset
+        if isinstance(op, TableMap):
+            return self.map(op, layout, guest, pgt)
+        side.kernel.lock("mmu")
+        outcome = self.locked(op, layout, guest, pgt, ipa)
+        side.kernel.unlock("mmu")
+        if isinstance(op, TableWrprotect):
+            side.kernel.__kvm_tlb_flush_vmid__(guest.kvm.mmu)
+        return outcome
+
+    def locked(
+        self, op: TableRange | TablePlace, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int
+    ) -> Outcome:
+        """The calls that need no memory, under the lock."""
+        pgtable = self.side.pgtable
+        ret = 0
+        if isinstance(op, TableUnmap):
+            guest.notified.unmapping = True
+            ret = pgtable.kvm_pgtable_stage2_unmap(pgt, ipa, op.size)
+            guest.notified.unmapping = False
+        elif isinstance(op, TableWrprotect):
+            ret = pgtable.kvm_pgtable_stage2_wrprotect(pgt, ipa, op.size)
+        elif isinstance(op, TableFlush):
+            ret = pgtable.kvm_pgtable_stage2_flush(pgt, ipa, op.size)
+        elif isinstance(op, TableRelax):
+            ret = self.relax(op, layout, guest, pgt, ipa)
+        elif isinstance(op, TableMkyoung):
+            pgtable.kvm_pgtable_stage2_mkyoung(pgt, ipa)
+        elif isinstance(op, TableMkold):
+            pte = pgtable.kvm_pgtable_stage2_mkold(pgt, ipa)
+            return Outcome("ok", int(pte & VALID_BIT != 0 and pte & AF_BIT != 0))
+        elif isinstance(op, TableIsYoung):
+            return Outcome("ok", int(pgtable.kvm_pgtable_stage2_is_young(pgt, ipa)))
+        return Outcome("error", ret) if ret else Outcome("ok")
+
+    def frames(self, start: int, end: int) -> Frames | None:
+        """The frames in a row from host address *start*, at most to *end*; None: there are none."""
+        host = self.side.host
+        run = host.run_at(start)
+        if run is not None and run.flags & ABSENT:
+            host.populate(start)
+        first: Frames | None = None
+        for hva, stop, run in host.pieces(start, end):
+            if run.flags & ABSENT or (first is None and hva != start):
+                break
+            pfn = host.pfn_in(run, hva)
+            device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0
+            if first is None:
+                first = Frames(pfn, stop - hva, device, writable)
+            elif pfn == first.pfn + (first.size >> self.page_shift) and hva == start + first.size:
+                first.size += stop - hva
+                first.writable = first.writable and writable
+            else:
+                break
+        return first
+
+    def allowed(self, prot: int, layout: SlotLayout, frames: Frames) -> int:
+        """What of *prot* a caller may ask for; code in device memory is for the callee to refuse."""
+        if not frames.writable or layout.readonly or layout.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            prot &= ~KVM_PGTABLE_PROT_W
+        if frames.device:
+            return prot | KVM_PGTABLE_PROT_DEVICE
+        return prot
+
+    def maintain(self, frames: Frames, executable: bool) -> None:
+        """Data side, then instruction side, of frames about to be exposed."""
+        kernel = self.side.kernel
+        if frames.device:
+            return
+        va = kernel.__va__(frames.pfn << self.page_shift)
+        if not self.side.fwb:
+            kernel.__flush_dcache_area__(va, frames.size)
+        if executable:
+            kernel.invalidate_icache_range(va, frames.size)
+
+    def map(self, op: TableMap, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable) -> Outcome:
+        """Map the host's frames, as far as they lie in a row."""
+        kernel = self.side.kernel
+        addr = layout.ipa + op.offset
+        start, end = walked_range(addr, op.size, self.page_size)
+        hva = layout.hva + start - layout.ipa
+        frames = self.frames(hva, hva + end - start)
+        if frames is None:
+            return Outcome("ok", "no frame")
+        prot = self.allowed(prot_of(op.prot), layout, frames)
+        # A cache of the call's own, so that what fails does not depend on leftovers.
+        cache = kvm_mmu_memory_cache()
+        if op.fail is not None:
+            kernel.topup_gets = op.fail - 1
+        ret = kernel.kvm_mmu_topup_memory_cache(cache, self.tables_for(start, start + frames.size, pgt.start_level))
+        kernel.topup_gets = -1
+        if not ret:
+            ret = self.map_frames(op, frames, prot, addr, pgt, cache)
+        kernel.kvm_mmu_free_memory_cache(cache)
+        if ret == -EINVAL and frames.device and prot & KVM_PGTABLE_PROT_X:
+            return Outcome("ok", "refused")
+        return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
+
+    def map_frames(
+        self, op: TableMap, frames: Frames, prot: int, addr: int, pgt: kvm_pgtable, cache: kvm_mmu_memory_cache
+    ) -> int:
+        """The call itself, at guest address *addr*, under the lock."""
+        kernel = self.side.kernel
+        kernel.lock("mmu")
+        self.maintain(frames, prot & KVM_PGTABLE_PROT_X != 0)
+        size = min(op.size, frames.size)
+        phys = (frames.pfn << self.page_shift) + (addr & (self.page_size - 1))
+        ret = self.side.pgtable.kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, cache)
+        kernel.unlock("mmu")
+        return ret
+
+    def tables_for(self, start: int, end: int, start_level: int) -> int:
+        """How many tables it may take to map [start, end) by pages."""
+        tables = 0
+        for level in range(start_level, 3):
+            shift = self.side.granule.level_shift(level)
+            tables += ((end - 1) >> shift) - (start >> shift) + 1
+        return tables
+
+    def relax(self, op: TableRelax, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> int:
+        """Relax the leaf at *ipa*: all that it maps must allow what is asked for."""
+        level, entry = self.checkers.shadows[guest.number].lookup(ipa)
+        size = self.side.granule.level_size(level) if level >= 0 else self.page_size
+        hva = layout.hva + (ipa & -size) - layout.ipa
+        frames = self.frames(hva, hva + size)
+        prot = KVM_PGTABLE_PROT_R
+        if level >= 0 and entry & VALID_BIT and frames is not None and frames.size == size:
+            prot = self.allowed(prot_of(op.prot), layout, frames) & ~KVM_PGTABLE_PROT_DEVICE
+            if frames.device:
+                prot &= ~KVM_PGTABLE_PROT_X
+            if prot & KVM_PGTABLE_PROT_X:
+                self.maintain(frames, True)
+        return self.side.pgtable.kvm_pgtable_stage2_relax_perms(pgt, ipa, prot)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Findings of a session: each once, with the smallest program that shows it, as a file."""
+
+import hashlib
+import os
+import re
+import shlex
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from candidate import names
+
+from ..judging.differential import CLASSES, COMMON, CURED
+from ..distribution import home_folder
+from ..judging.known import known_bug
+from ..language.program import Program
+from ..language.text import headings
+from ..language.text import print_program
+
+MAX_SLUG: Final = 80
+# Beside the classes of `fuzz.judging.differential`: an exception in our own code.
+CRASH: Final = "crash"
+_ORDER: Final = (*CLASSES, CRASH)
+
+
+@dataclass(slots=True)
+class Found:
+    """A finding, and the smallest program seen that shows it.
+
+    :param kind: regression, divergence, common, cured, or crash
+    :param signature: together with the kind what tells it from others
+    :param reason: one line for people, of that program
+    :param program: the smallest: fewest operations, then shortest text
+    :param number: which program of the seed that is, from 1; 0: one that its file had already
+    :param at: index of the operation in it, as in `fuzz.judging.differential.Finding`
+    :param count: programs that showed it
+    :param path: its file, once written
+    """
+
+    kind: str
+    signature: str
+    reason: str
+    program: Program
+    number: int
+    at: int
+    count: int = 1
+    path: Path | None = None
+
+    def size(self) -> tuple[int, int]:
+        """What the smallest program is smallest by; only fewer operations beat one that its file had already."""
+        return len(self.program.operations), len(print_program(self.program)) if self.number else 0
+
+    def where(self) -> str:
+        """The operation of the program at which it shows; "" for a crash."""
+        return "" if self.kind == CRASH else headings(self.program)[self.at + 1]
+
+
+def in_order(findings: Iterable[Found]) -> list[Found]:
+    """Sorted by weight of the class, then by signature."""
+    return sorted(findings, key=lambda found: (_ORDER.index(found.kind), found.signature))
+
+
+def folder_name(candidate: str, reference: str) -> str:
+    """Where the findings of a candidate are kept, so that those of several do not mix."""
+    against = "" if reference == names()[0] else f"-against-{reference}"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".")
+
+
+def file_name(kind: str, signature: str) -> str:
+    """``<kind>-<slug>-<digest>.s2``: the same for the same finding, always.
+
+    The digest keeps signatures apart whose readable parts are alike.
+    """
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", signature).strip("-")[:MAX_SLUG].rstrip("-")
+    digest = hashlib.sha256(signature.encode()).hexdigest()[:6]
+    return f"{kind}-{slug}-{digest}.s2"
+
+
+def called(reference: str) -> str:
+    """What a text calls the version that counts as the original."""
+    return "the original" if reference == names()[0] else reference
+
+
+def known_text(kind: str, signature: str, reference: str) -> str:
+    """What is known of a signature, seen against the version *reference*; "" if nothing is."""
+    bug = known_bug(signature)
+    if bug is None:
+        return ""
+    if kind not in (COMMON, CURED):
+        who = "which" if reference == names()[0] else reference
+        return f"same signature as known bug {bug.id} of the original, {who} did not show it here"
+    link = f" (fixed upstream: {bug.link})" if bug.link else ""
+    return f"known bug {bug.id} of the original: {bug.reason}{link}"
+
+
+def reproduce(reference: str, candidate: str, path: Path) -> str:
+    """The command that shows a finding again, for a shell in the checkout.
+
+    :param path: of its file; if that lies in the checkout, the command has it relative
+    """
+    file, home = path.resolve(), home_folder()
+    name = str(file.relative_to(home) if file.is_relative_to(home) else file)
+    command = [".venv/bin/s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
+    return f"{shlex.join(command)}  # in the checkout of s2fuzz, after `make venv`"
+
+
+def file_text(found: Found, reference: str, candidate: str, seed: int, path: Path) -> str:
+    """The program, under comments that say what it shows and how to see it.
+
+    :param path: of the file, for the command in it
+    """
+    about = {
+        "kind": found.kind,
+        "signature": found.signature,
+        "reason": found.reason,
+        "at": found.where(),
+        "known": known_text(found.kind, found.signature, reference),
+        "reference": reference,
+        "candidate": candidate,
+        "seed": f"{seed}, program {found.number}",
+        "reproduce": reproduce(reference, candidate, path),
+    }
+    comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
+    return "\n".join(comments) + "\n" + print_program(found.program)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is there as a whole or not at all; replaces an older one.
+
+    :raises OSError: it cannot be written
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def crash_signature(error: BaseException) -> str:
+    """The exception's type and the function that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).stem}.{frames[-1].name}" if frames else "?"
+    return f"{type(error).__name__} in {where}"
+
+
+def crash_reason(error: BaseException) -> str:
+    """One line: type, message, and the line of code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return " ".join(f"{type(error).__name__}: {error}{where}".split())

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a program cost one side: measured beside the verdict, never part of it.
+
+The *invalid window* is the time in which a live entry that was valid, and will
+be again before the mmu lock is released, is not: break-before-make. Other
+vCPUs that touch what it maps take faults meanwhile that nothing else called for.
+"""
+
+from dataclasses import dataclass, field, fields
+
+from reference.events import EVENT_NAMES, Observer
+from reference.machine.descriptor import VALID_BIT
+from reference.machine.walk import ACCESS_FLAG, PERMISSION, TRANSLATION, Walk
+
+from ..checkers import Checker
+from ..execution.executor import Executor
+
+
+@dataclass(slots=True)
+class Costs:
+    """Totals of one side.
+
+    *events*: calls of `reference.events.Observer`, of whatever kind.
+    *entries_visited*: by the software walker, *tables_walked*: that it entered.
+    *flushes_ipa*: by address and without a level, as far as the CPU takes hints;
+    *flushes_ipa_hint*: with one; *flushes_range*: by range. *bytes_cleaned*: data cache to the point of
+    coherency; *bytes_invalidated*: instruction cache, by address;
+    *icache_flushes*: all of it. *table_pages*: allocated, root included.
+    *faults_...*: taken by guest accesses. *pages_logged*: marked dirty.
+    *windows*: entries broken and made again under one mmu lock; *window_events*:
+    events between the two stores, all windows together, and *longest_window* in
+    one; *window_entries* and *longest_window_entries*: likewise entries visited,
+    in tables whose walk ended inside; *window_cleaned*: of *bytes_cleaned*.
+    """
+
+    events: int = 0
+    tables_walked: int = 0
+    entries_visited: int = 0
+    stores: int = 0
+    table_pages: int = 0
+    flushes_ipa: int = 0
+    flushes_ipa_hint: int = 0
+    flushes_range: int = 0
+    flushes_vmid: int = 0
+    bytes_cleaned: int = 0
+    bytes_invalidated: int = 0
+    icache_flushes: int = 0
+    faults_translation: int = 0
+    faults_access_flag: int = 0
+    faults_permission: int = 0
+    pages_logged: int = 0
+    windows: int = 0
+    window_events: int = 0
+    longest_window: int = 0
+    window_entries: int = 0
+    longest_window_entries: int = 0
+    window_cleaned: int = 0
+
+    def add(self, other: "Costs") -> None:
+        """Make these the totals of both."""
+        for each in fields(self):
+            name = each.name
+            mine, more = getattr(self, name), getattr(other, name)
+            setattr(self, name, max(mine, more) if name.startswith("longest_") else mine + more)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Both sides' costs of the same programs.
+
+    :param complete: both sides ran to their end; otherwise it is what they
+        did until one of them crashed or ran away
+    """
+
+    reference: Costs
+    candidate: Costs
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class Total:
+    """Both sides' costs of several programs.
+
+    *programs*: so many; those that a side did not finish are left out, since
+    the two did not do the same
+    """
+
+    programs: int = 0
+    reference: Costs = field(default_factory=Costs)
+    candidate: Costs = field(default_factory=Costs)
+
+    def add(self, costs: Comparison | None) -> None:
+        """Take in one more program."""
+        if costs is not None and costs.complete:
+            self.programs += 1
+            self.reference.add(costs.reference)
+            self.candidate.add(costs.candidate)
+
+
+class Cost(Checker):
+    """Measures one side; judges nothing.
+
+    :param executor: of the side, before anything has run on it
+    """
+
+    name = "cost"
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor.side)
+        self.costs = Costs()
+        self.events = 0
+        # Entries broken under the lock: index -> (events, entries visited, bytes cleaned) by then.
+        self.broken: dict[int, tuple[int, int, int]] = {}
+        self.kernel.observe(self)
+        for shadow in executor.checkers.shadows:
+            shadow.listen(self)
+        for told in executor.checkers.on_translated:
+            told.append(self)
+
+    def totals(self) -> Costs:
+        """The costs so far."""
+        self.costs.events = self.events
+        self.costs.entries_visited = self.kernel.visited
+        return self.costs
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not new & VALID_BIT:
+            if old & VALID_BIT:
+                self.broken[ptep] = self.events, self.kernel.visited, self.costs.bytes_cleaned
+            return
+        opened = self.broken.pop(ptep, None)
+        if opened is None:
+            return
+        costs = self.costs
+        # Neither of the two stores counts.
+        events = self.events - opened[0] - 1
+        entries = self.kernel.visited - opened[1]
+        costs.windows += 1
+        costs.window_events += events
+        costs.longest_window = max(costs.longest_window, events)
+        costs.window_entries += entries
+        costs.longest_window_entries = max(costs.longest_window_entries, entries)
+        costs.window_cleaned += costs.bytes_cleaned - opened[2]
+
+    def lock(self, name: str) -> None:
+        self.events += 1
+        # What is still invalid when the lock changes hands was unmapped.
+        if name == "mmu":
+            self.broken.clear()
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.events += 1
+        self.costs.tables_walked += 1
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.events += 1
+        self.costs.stores += 1
+
+    def alloc(self, page: int) -> None:
+        self.events += 1
+        if page >= 0:
+            self.costs.table_pages += 1
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        self.events += 1
+        if page >= 0:
+            self.costs.table_pages += pages
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.events += 1
+        if level & 3 and self.side.ttl:
+            self.costs.flushes_ipa_hint += 1
+        else:
+            self.costs.flushes_ipa += 1
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.events += 1
+        self.costs.flushes_range += 1
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.events += 1
+        self.costs.flushes_vmid += 1
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.events += 1
+        self.costs.bytes_cleaned += size
+
+    def icache(self, pa: int, size: int) -> None:
+        self.events += 1
+        self.costs.bytes_invalidated += size
+
+    def icache_all(self) -> None:
+        self.events += 1
+        self.costs.icache_flushes += 1
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.events += 1
+        if logged:
+            self.costs.pages_logged += 1
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.fault == TRANSLATION:
+            self.costs.faults_translation += 1
+        elif walk.fault == PERMISSION:
+            self.costs.faults_permission += 1
+        elif walk.fault == ACCESS_FLAG:
+            self.costs.faults_access_flag += 1
+
+
+def _other(self: Cost, *_: object) -> None:
+    self.events += 1
+
+
+# All others only count, those that are added some day too.
+for _name in EVENT_NAMES:
+    if getattr(Cost, _name) is getattr(Observer, _name):
+        setattr(Cost, _name, _other)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A program: the settings of the machine and its VMs, their slots, and what then happens.
+
+Addresses, sizes and offsets are in bytes. `fuzz.language.operations` has the
+operations, `fuzz.language.validate` the rules, `fuzz.language.text` the written form.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from .operations import Operation
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+Backing: TypeAlias = Literal[
+    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device"
+]
+ManualLog: TypeAlias = Literal["off", "on", "set"]
+BACKINGS: Final[tuple[str, ...]] = get_args(Backing)
+
+# log2 of the sizes of hugetlb pages.
+HUGE_SHIFT: Final = {"hugetlb64k": 16, "hugetlb2m": 21, "hugetlb32m": 25, "hugetlb512m": 29, "hugetlb1g": 30}
+# The hugetlb pages that a host with this page size has: a block of level 2 or
+# 1, or as many entries in a row as the contiguous bit covers.
+HUGE_PAGES: Final[dict[int, tuple[Backing, ...]]] = {
+    4 * KIB: ("hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g"),
+    16 * KIB: ("hugetlb2m", "hugetlb32m", "hugetlb1g"),
+    64 * KIB: ("hugetlb2m", "hugetlb512m"),
+}
+GRANULES: Final = tuple(HUGE_PAGES)
+
+
+def backings(granule: int) -> tuple[Backing, ...]:
+    """What a slot may be backed by on a host with this page size."""
+    return "anon", "thp", *HUGE_PAGES[granule], "device"
+
+
+class ProgramError(ValueError):
+    """A program that is not valid, and where.
+
+    :param file: name of the file; in angle brackets what is no file
+    :param line: from 1, or 0 for the file as a whole
+    :param message: what is wrong, and what is allowed
+    """
+
+    def __init__(self, file: str, line: int, message: str) -> None:
+        super().__init__(file, line, message)
+        self.file, self.line, self.message = file, line, message
+
+    def __str__(self) -> str:
+        line = f":{self.line}" if self.line else ""
+        return f"{self.file}{line}: {self.message}"
+
+
+def refusal(wrong: str, allowed: str) -> ProgramError:
+    """The error of one statement; whoever knows its file and line adds them."""
+    return ProgramError("", 0, f"{wrong}; allowed: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """The machine, and what all VMs of the program have alike.
+
+    :param granule: page size
+    :param ipa: bits of a guest address
+    :param cpus: CPUs, and vCPUs of each VM
+    :param fwb: CPUs force write-back; *dic*: need no instruction cache
+        maintenance; *ttl*: take level hints; *range*: flush ranges of
+        addresses; *haf*: set the access flag themselves
+    :param manual: the dirty log is cleared by a call of its own (on), and all
+        pages start dirty too (set)
+    :param fail: the allocation of that number fails when the first VM is made,
+        and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
+        ``last_vcpu_ran``
+    """
+
+    granule: int = 4 * KIB
+    ipa: int = 40
+    cpus: int = 2
+    vms: int = 1
+    fwb: bool = False
+    dic: bool = False
+    ttl: bool = False
+    range: bool = False
+    haf: bool = False
+    manual: ManualLog = "off"
+    fail: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A memory slot of VM number *vm*.
+
+    Its host address lies *offset* behind a 1G boundary; with *alias*, behind
+    the start of that slot, whose host memory it shares.
+    """
+
+    name: str
+    ipa: int
+    size: int
+    backing: Backing
+    offset: int = 0
+    log: bool = False
+    ro: bool = False
+    vm: int = 0
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole program; `fuzz.language.validate.validate` says whether it is a legal one."""
+
+    vm: Vm
+    slots: tuple[Slot, ...]
+    operations: tuple[Operation, ...] = ()
+
+
+def next_ipa(slots: Iterable[Slot]) -> int:
+    """The default guest address of a slot that follows *slots*, in bytes."""
+    end = max((slot.ipa + slot.size for slot in slots), default=GIB)
+    return -(-end // GIB) * GIB
+
+
+def show_bytes(value: int) -> str:
+    """The canonical text of a number of bytes: ``0``, ``4K``, ``0x1008``."""
+    for unit, suffix in (GIB, "G"), (MIB, "M"), (KIB, "K"):
+        if value % unit == 0 and value:
+            return f"{value // unit}{suffix}"
+    return f"{value:#x}" if value else "0"

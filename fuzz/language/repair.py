@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From any numbers to a valid program: each statement becomes the nearest legal one.
+
+What is legal already stays as it is. `fuzz.language.validate.State` is the judge:
+nothing here decides what is legal, it only proposes, the nearest first.
+
+* A choice counts modulo the number of choices.
+* A place in a slot counts modulo its size, a size modulo what is left of it;
+  both go down to the step that the operation needs.
+* What bytes mean by chance should not take minutes: sizes of slots and of
+  hypervisor mappings that are none become small ones, and a large slot (some
+  take many seconds) must say so in a second place, as one mutation rarely does.
+* A slot whose place is taken lies at the nearest end of another; where none is
+  free, it is left out.
+* An operation goes to the next slot whose backing it can have; what its state
+  does not allow becomes what leads there: a deleted slot is made again, logging
+  is turned on. The last resort is an access by the guest, always legal.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final, NamedTuple
+
+from . import operations as ops
+from .operands import FIELDS, Operands, RawOperation
+from .operations import OPERATIONS, Operation
+from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
+from .validate import CPUS, IPA_BITS, MANUAL, MAX_SLOT_SIZE, MAX_SLOTS, SLOT_NAME, VM_FAILS, VMS, State, wanted_backings
+
+# What is in a slot's record where it means to be larger than `large_size`.
+LARGE: Final = 0xA5
+
+
+def large_size(page: int) -> int:
+    """The size in bytes beyond which a slot is a large one, with pages of so many bytes."""
+    return min(16384 * page, 512 * MIB)
+
+
+class RawVm(NamedTuple):
+    """The machine in numbers; see `fuzz.language.binary`."""
+
+    granule: int
+    ipa: int
+    cpus: int
+    vms: int
+    flags: int
+    manual: int
+    slots: int
+    fail: int
+
+
+class RawSlot(NamedTuple):
+    """A slot in numbers: *ipa*, *size* and *offset* in pages."""
+
+    backing: int
+    flags: int
+    vm: int
+    alias: int
+    large: int
+    name: bytes
+    ipa: int
+    size: int
+    offset: int
+
+
+def repair_vm(raw: RawVm) -> tuple[Vm, int]:
+    """The machine that *raw* means, and how many slots are to follow."""
+    flags = raw.flags
+    vm = Vm(
+        GRANULES[raw.granule % len(GRANULES)],
+        IPA_BITS[raw.ipa % len(IPA_BITS)],
+        CPUS[raw.cpus % len(CPUS)],
+        VMS[raw.vms % len(VMS)],
+        fwb=bool(flags & 1),
+        dic=bool(flags & 2),
+        ttl=bool(flags & 4),
+        range=bool(flags & 8),
+        haf=bool(flags & 16),
+        manual=MANUAL[raw.manual % len(MANUAL)],
+        fail=raw.fail if raw.fail in VM_FAILS else None,
+    )
+    return vm, raw.slots % MAX_SLOTS + 1
+
+
+class Repair:
+    """Takes the statements of a program one by one.
+
+    :param vm: the machine
+    """
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+        self.state = State(vm)
+        self.operands = Operands(vm)
+        self.slots: list[Slot] = []
+
+    def slot(self, raw: RawSlot) -> None:
+        """One more slot, unless there is no place for it."""
+        page = self.vm.granule
+        allowed = backings(page)
+        backing = BACKINGS[raw.backing % len(BACKINGS)]
+        if backing not in allowed:
+            backing = allowed[raw.backing % len(allowed)]
+        alias, most = "", MAX_SLOT_SIZE
+        if 0 < raw.alias <= len(self.slots):
+            other = self.slots[raw.alias - 1]
+            if other.alias:
+                other = self.state.slots[other.alias]
+            alias, backing, most = other.name, other.backing, other.size
+        size, large = raw.size * page, large_size(page)
+        if not page <= size <= most or (size > large and raw.large != LARGE):
+            size = min((raw.size % 4 + 1) * page * page // 8, large, most)
+        offset = raw.offset * page
+        if offset >= GIB or (alias and offset > most - size):
+            offset = 0
+        flags, vm = raw.flags, raw.vm % self.vm.vms
+        log = bool(flags & 1) and backing != "device"
+        slot = Slot(self.name(raw.name), 0, size, backing, offset, log, bool(flags & 2), vm, alias)
+        for ipa in self.places(slot, raw.ipa * page):
+            try:
+                slot = replace(slot, ipa=ipa)
+                self.state.declare(slot)
+            except ProgramError:
+                continue
+            self.slots.append(slot)
+            return
+
+    def name(self, raw: bytes) -> str:
+        """A name that no slot has yet: *raw* up to the first 0, or else s0, s1 ..."""
+        name = raw.split(b"\0")[0].decode("latin-1")
+        if SLOT_NAME.fullmatch(name) and name not in self.state.slots:
+            return name
+        return next(name for name in map("s{}".format, count()) if name not in self.state.slots)
+
+    def places(self, slot: Slot, ipa: int) -> Iterator[int]:
+        """Guest addresses where a slot may fit: *ipa*, then behind other slots of the VM, the nearest first."""
+        limit = 1 << self.vm.ipa
+        if ipa + slot.size > limit:
+            # Apart from each other, and aligned: such slots can have blocks.
+            ipa = ipa // self.vm.granule % (limit // GIB - 1) * GIB
+        yield ipa
+        state = self.state
+        ends = [
+            state.ipa[each.name] + each.size for each in self.slots if each.name in state.live and each.vm == slot.vm
+        ]
+        yield from sorted({0, *ends}, key=lambda end: (abs(end - ipa), end))
+
+    def operation(self, raw: RawOperation) -> Operation:
+        """The operation that *raw* means, or the nearest that is legal now."""
+        for operation in self.attempts(raw):
+            try:
+                self.state.check(operation)
+            except ProgramError:
+                continue
+            return operation
+        raise AssertionError("a guest access is always legal")
+
+    def attempts(self, raw: RawOperation) -> Iterator[Operation]:
+        """What *raw* means, then what comes near."""
+        make = OPERATIONS[raw.kind % len(OPERATIONS)]
+        at = raw.slot % len(self.slots)
+        slot = self.slots[at]
+        if "slot" in FIELDS[make]:
+            wanted = wanted_backings(make, self.vm.granule)
+            slots = [each for each in (*self.slots[at:], *self.slots[:at]) if each.backing in wanted]
+            if slots:
+                slot = slots[0]
+                yield from self.on_slot(make, raw, slot)
+        else:
+            yield self.operands.build(make, raw, slot)
+        yield self.operands.build(ops.GuestAccess, raw, slot)
+
+    def on_slot(self, make: type[Any], raw: RawOperation, slot: Slot) -> Iterator[Operation]:
+        """An operation on a slot, then those that lead to a state in which it is legal."""
+        name = slot.name
+        operation = self.operands.build(make, raw, slot)
+        yield operation
+        if make is ops.SlotCreate and name in self.state.live:
+            yield ops.SlotDelete(name)
+        elif name not in self.state.live and make is not ops.SlotCreate:
+            operation = self.operands.build(ops.SlotCreate, raw._replace(flags=raw.flags & 3), slot)
+            yield operation
+        elif make is ops.GetLog or make is ops.ClearLog:
+            yield ops.GetLog(name)
+            yield ops.SetLog(name, True)
+        if isinstance(operation, ops.SlotCreate | ops.SlotMove):
+            near = self.state.ipa[name] if operation.ipa is None else operation.ipa
+            for ipa in self.places(slot, near):
+                yield replace(operation, ipa=ipa)

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The written form of a program, version 1: one statement a line.
+
+`FORMS` is the grammar: parser, printer and error messages all follow it. `#`
+starts a comment that goes to the end of the line. Numbers of bytes are
+decimal with an optional K, M or G, or hexadecimal after 0x.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Final, NamedTuple
+
+from .forms import FORMS
+from .operations import Operation
+from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
+from .validate import MAX_OPERATIONS, MAX_SLOTS, MAX_VCPUS, check_vm, validate
+
+VERSIONS: Final = ("1",)
+_HEADER: Final = f"s2fuzz {VERSIONS[-1]}"
+MAX_FILE_SIZE: Final = MIB
+MAX_NUMBER: Final = 1 << 52
+
+# The first words of operations; those whose second word is a slot have their verb behind it.
+_HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
+    word: word for word in ("host", "log", "slot", "table", "hyp")
+}
+_VERB_LAST: Final = ("log", "slot")
+_UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
+_BYTES: Final = re.compile(r"([0-9]+)([KMG]?)|0x([0-9a-fA-F]+)")
+_COUNT: Final = re.compile(r"([0-9]+)()()")
+_ODD: Final = re.compile(r"[^\t -~]")
+_MAX_WORDS: Final = 14  # more than any statement has
+
+
+class _Kind(NamedTuple):
+    """How a word stands for *width* values."""
+
+    read: Callable[[str], tuple[Any, ...]]
+    show: Callable[..., str]
+    width: int = 1
+
+
+def _number(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[int]]:
+    def read(word: str) -> tuple[int]:
+        match = pattern.fullmatch(word)
+        if match is None:
+            raise refusal(f"{word[:40]!a} is no number", allowed)
+        decimal, unit, hexadecimal = match.groups()
+        digits = (decimal or hexadecimal).lstrip("0") or "0"
+        if len(digits) <= len(str(MAX_NUMBER)):
+            value = int(digits, 16 if hexadecimal else 10) * _UNITS[unit or ""]
+            if value <= MAX_NUMBER:
+                return (value,)
+        raise refusal(f"{word[:40]!a} is too large", f"at most {MAX_NUMBER:#x}")
+
+    return read
+
+
+def _choice(words: str) -> _Kind:
+    flag = words == "on|off"
+    values = {word: word == "on" if flag else word for word in words.split("|")}
+    shown = {value: word for word, value in values.items()}
+
+    def read(word: str) -> tuple[object]:
+        if word not in values:
+            raise refusal(f"{word[:40]!a}", ", ".join(values))
+        return (values[word],)
+
+    return _Kind(read, shown.__getitem__)
+
+
+def _read_place(word: str) -> tuple[str, int]:
+    slot, plus, offset = word.partition("+")
+    if not plus:
+        raise refusal(f"{word[:40]!a} is no place", "SLOT+OFF, for example a+4K")
+    return slot, *_read_bytes(offset)
+
+
+def _read_name(word: str) -> tuple[str]:
+    if not word:
+        raise refusal("'' is no name", "the name of a slot")
+    return (word,)
+
+
+_read_bytes = _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal")
+_SIZE: Final = _Kind(_read_bytes, show_bytes)
+_NAME: Final = _Kind(_read_name, str)
+_KINDS: Final = {
+    "cpuN": _Kind(lambda word: (int(word[3:]),), "cpu{}".format),
+    "NAME": _NAME,
+    "SLOT": _NAME,
+    "SLOT+OFF": _Kind(_read_place, lambda slot, offset: f"{slot}+{show_bytes(offset)}", 2),
+    **dict.fromkeys(("SIZE", "ADDRESS", "OFF", "VA", "PA"), _SIZE),
+    "COUNT": _Kind(_number(_COUNT, "decimal"), "{:d}".format),
+}
+
+
+def _kind(word: str) -> _Kind:
+    if word in _KINDS:
+        return _KINDS[word]
+    return _choice(word) if "|" in word else _Kind(lambda _: (), lambda: word, 0)
+
+
+class _Form:
+    """One kind of statement, between words and an object of class *make*."""
+
+    def __init__(self, make: type[Any], usage: str) -> None:
+        words = usage.split()
+        self.make, self.usage = make, usage
+        self.words = [_kind(word) for word in words if "=" not in word]
+        pairs = [word.strip("[]").partition("=") for word in words if "=" in word]
+        self.options = {key: _kind(value) for key, _, value in pairs}
+        self.required = [key for key, _, _ in pairs if f"[{key}=" not in usage]
+        self.fields = {field.name: field.default for field in fields(make)}
+        defaults = ((key, self.fields[key]) for key in self.options)
+        self.defaults = {key: None if value is MISSING else value for key, value in defaults}
+
+    def read(self, words: Sequence[str]) -> list[Any]:
+        """The values of the fields; None for an option without a default."""
+        count = len(self.words)
+        if len(words) < count:
+            raise refusal(f"{' '.join(words)[:40]!a} is not complete", self.usage)
+        values: list[Any] = []
+        for kind, word in zip(self.words, words, strict=False):
+            values += kind.read(word)
+        given: dict[str, Any] = {}
+        for word in words[count:]:
+            key, equals, value = word.partition("=")
+            if not equals or key not in self.options:
+                raise refusal(f"unknown {word[:40]!a}", self.usage)
+            if key in given:
+                raise refusal(f"second {key}=", "every option once")
+            try:
+                (given[key],) = self.options[key].read(value)
+            except ProgramError as error:
+                raise ProgramError("", 0, f"{key}={error.message}") from None
+        for key in self.required:
+            if key not in given:
+                raise refusal(f"{key}= is missing", self.usage)
+        values += (self.defaults | given).values()
+        return values
+
+    def show(self, statement: object) -> str:
+        """The canonical line of an object of the class: options that have their default are left out."""
+        values = [getattr(statement, name) for name in self.fields]
+        words = []
+        for kind in self.words:
+            words.append(kind.show(*values[: kind.width]))
+            del values[: kind.width]
+        for (key, kind), value in zip(self.options.items(), values, strict=True):
+            if value != self.defaults[key]:
+                words.append(f"{key}={kind.show(value)}")
+        return " ".join(words)
+
+
+_STATEMENTS: Final = {make: _Form(make, usage) for make, usage in FORMS}
+_VM: Final = _STATEMENTS[Vm]
+_SLOT: Final = _STATEMENTS[Slot]
+# The operations by their first word and the one that tells them apart.
+_OPERATIONS: Final = {
+    (words[0], verb): form
+    for form in list(_STATEMENTS.values())[2:]
+    for words in [form.usage.split()]
+    for verb in words[2 if words[0] in _VERB_LAST else 1].split("|")
+}
+# What makes an operation of a line that begins like a slot statement.
+_SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
+
+
+def _operation(words: Sequence[str]) -> Operation:
+    head = _HEADS.get(words[0])
+    if head is None:
+        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp"
+        raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
+    verb = "".join(words[2:3] if head in _VERB_LAST else words[1:2])
+    form = _OPERATIONS.get((head, verb))
+    if form is None:
+        usages = dict.fromkeys(f.usage for (h, _), f in _OPERATIONS.items() if h == head)
+        raise refusal(f"unknown operation {' '.join(words)[:40]!a}", ", ".join(usages))
+    operation: Operation = form.make(*form.read(words))
+    return operation
+
+
+class _Parser:
+    """The statements so far, and the number of the line of each."""
+
+    def __init__(self) -> None:
+        self.vm = Vm()
+        self.slots: list[Slot] = []
+        self.operations: list[Operation] = []
+        self.lines: list[int] = []
+
+    def read(self, text: str) -> None:
+        """Read *text*; a `ProgramError` has its line and no file."""
+        number = 1
+        try:
+            for number, line in enumerate(text.split("\n"), 1):
+                statement = line.partition("#")[0].rstrip("\r")
+                if odd := _ODD.search(statement):
+                    raise refusal(f"character {odd[0]!a}", "printable ASCII, tabs, comments")
+                if words := statement.split(None, _MAX_WORDS):
+                    self._statement(words)
+                    self.lines.append(number)
+                if len(self.slots) > MAX_SLOTS or len(self.operations) > MAX_OPERATIONS:
+                    return
+            if len(self.lines) < 2:
+                number = max(self.lines, default=1)
+                raise refusal("the text ends here", _VM.usage if self.lines else _HEADER)
+        except ProgramError as error:
+            raise ProgramError("", number, error.message) from None
+
+    def _statement(self, words: Sequence[str]) -> None:
+        head = words[0]
+        if not self.lines:
+            if head != "s2fuzz":
+                raise refusal(f"{head[:40]!a} comes first", _HEADER)
+            if len(words) != 2 or words[1] not in VERSIONS:
+                version = " ".join(words[1:])
+                raise refusal(f"unknown version {version[:40]!a}", ", ".join(VERSIONS))
+        elif len(self.lines) == 1:
+            if head != "vm":
+                raise refusal(f"{head[:40]!a} in place of vm", _VM.usage)
+            self.vm = Vm(*_VM.read(words))
+            check_vm(self.vm)
+        elif head in ("s2fuzz", "vm"):
+            raise refusal(f"second {head}", "exactly one")
+        elif head != "slot" or words[2:3] in _SLOT_VERBS:
+            self.operations.append(_operation(words))
+        elif self.operations:
+            raise refusal("slot behind an operation", "slots right after vm")
+        else:
+            name, ipa, *rest = _SLOT.read(words)
+            self.slots.append(Slot(name, next_ipa(self.slots) if ipa is None else ipa, *rest))
+
+
+def parse(text: str | bytes, name: str = "<text>") -> Program:
+    """The program that *text* (bytes: in UTF-8) stands for.
+
+    :param name: what an error names as the file
+    :raises ProgramError: the first line that is wrong; nothing else is raised
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            wrong = f"byte {text[error.start]:#04x} at offset {error.start} is not UTF-8"
+            raise ProgramError(name, 0, f"{wrong}; allowed: UTF-8 text") from None
+    parser = _Parser()
+    failure = None
+    try:
+        parser.read(text)
+    except ProgramError as error:
+        failure = ProgramError(name, error.line, error.message)
+    program = Program(parser.vm, tuple(parser.slots), tuple(parser.operations))
+    if failure is None or parser.slots:
+        validate(program, name, parser.lines[1:])
+    if failure is not None:
+        raise failure
+    return program
+
+
+def print_program(program: Program) -> str:
+    """The canonical text of a valid program: `parse` gives the same again."""
+    statements = (program.vm, *program.slots, *program.operations)
+    lines = [_HEADER, *(_STATEMENTS[type(each)].show(each) for each in statements)]
+    return "\n".join(lines) + "\n"
+
+
+def shown_name(path: str | os.PathLike[str]) -> str:
+    """A file's name as an error shows it: one that can be printed."""
+    return os.fspath(path).encode(errors="backslashreplace").decode()
+
+
+def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
+    """What is in a file of at most `MAX_FILE_SIZE` bytes.
+
+    :param path: or an open file descriptor, which stays open
+    :param name: what an error names as the file
+    :raises ProgramError: the file is longer, or cannot be read
+    """
+    try:
+        with open(path, "rb", closefd=not isinstance(path, int)) as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise ProgramError(name, 0, f"{wrong}; allowed: a file that can be read") from None
+    if len(data) > MAX_FILE_SIZE:
+        allowed = f"at most {show_bytes(MAX_FILE_SIZE)}"
+        raise ProgramError(name, 0, f"the file is too long; allowed: {allowed}")
+    return data
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """The program in a file of at most `MAX_FILE_SIZE` bytes.
+
+    :raises ProgramError: the file cannot be read, or `parse` refuses it
+    """
+    name = shown_name(path)
+    return parse(contents(path, name), name)
+
+
+def headings(program: Program) -> list[str]:
+    """What to call creation, each operation (counted from 1), and destruction."""
+    texts = print_program(program).splitlines()[2 + len(program.slots) :]
+    operations = [f"operation {number}: {text}" for number, text in enumerate(texts, 1)]
+    return ["creation of the VM", *operations, "destruction of the VM"]

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the commands say to people; `fuzz.reports.answers` has the same for machines."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Final
+
+import candidate
+
+from ..engines.session import Summary
+from ..findings.found import Found, called, known_text
+from ..judging.cost import Comparison, Total
+from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
+from ..language.program import show_bytes
+from ..language.text import headings
+from .answers import per_second
+from .runs import CLEAN, ERROR, Run
+
+MEANINGS: Final = {
+    REGRESSION: "only the candidate is wrong",
+    DIVERGENCE: "the two differ, and no rule says which one is wrong",
+    COMMON: "{reference} is wrong too",
+    CURED: "only {reference} is wrong",
+}
+# The fields of `fuzz.judging.cost.Costs`, as they are called here.
+COSTS: Final = {
+    "events": "events",
+    "tables_walked": "tables walked",
+    "entries_visited": "table entries visited",
+    "stores": "stores to entries",
+    "table_pages": "table pages allocated",
+    "flushes_ipa": "flushes by IPA, no hint",
+    "flushes_ipa_hint": "flushes by IPA, with hint",
+    "flushes_range": "flushes by range",
+    "flushes_vmid": "flushes by VMID",
+    "bytes_cleaned": "D-cache cleaned",
+    "bytes_invalidated": "I-cache invalidated",
+    "icache_flushes": "I-cache invalidated whole",
+    "faults_translation": "translation faults",
+    "faults_access_flag": "access flag faults",
+    "faults_permission": "permission faults",
+    "pages_logged": "pages marked dirty",
+    "windows": "entries broken and made",
+    "window_events": "  events while invalid",
+    "longest_window": "    the most for one",
+    "window_entries": "  entries visited then",
+    "longest_window_entries": "    the most for one",
+    "window_cleaned": "  D-cache cleaned then",
+}
+_INDENT: Final = " " * 12
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 program``, ``2 programs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def legend(kinds: Iterable[str], reference: str) -> str:
+    """What those of the four classes mean that occur, against the version *reference*."""
+    there = set(kinds)
+    name = called(reference)
+    return "; ".join(f"{kind}: {MEANINGS[kind].format(reference=name)}" for kind in CLASSES if kind in there)
+
+
+def list_text() -> str:
+    """One line a version."""
+    names = candidate.names()
+    width = max(map(len, names))
+    lines = ["reference (default; --reference takes any version below too)"]
+    for name in names:
+        lines.append(f"  {name:<{width}}  {candidate.get(name).origin}")
+        if name == names[0]:
+            lines += ["", "candidates"]
+    return "\n".join(lines)
+
+
+def run_text(run: Run, cost: bool = False) -> str:
+    """The verdict on one program and candidate; with *cost*, what each side cost."""
+    lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
+    if run.word == CLEAN:
+        lines[0] += ", no rule is broken and the two do not differ"
+    if run.word == ERROR:
+        lines.append(f"  a mistake of s2fuzz, not of the candidate: {run.error}")
+    names = headings(run.program)
+    for finding in run.findings():
+        lines.append(f"{finding.kind:<10}  {finding.signature}")
+        lines.append(f"{_INDENT}{finding.reason}")
+        lines.append(f"{_INDENT}at {names[finding.at + 1]}")
+        if known := known_text(finding.kind, finding.signature, run.reference):
+            lines.append(f"{_INDENT}{known}")
+    consequences = len(run.verdict.consequences) if run.verdict else 0
+    if consequences:
+        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
+    costs = run.verdict.costs if run.verdict else None
+    if cost and costs is not None:
+        until = "" if costs.complete else ", until a side crashed or ran away"
+        lines += ["", *cost_lines("cost" + until, costs, (run.reference, run.candidate))]
+    if run.trace is not None:
+        lines += ["", run.trace.rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) -> Iterator[str]:
+    """A table: both sides and the difference; what neither has is left out."""
+    left, right = asdict(costs.reference), asdict(costs.candidate)
+    rows = [(title, *names, "difference")]
+    for field, label in COSTS.items():
+        one, other = left[field], right[field]
+        if one or other:
+            show = show_bytes if field.startswith("bytes_") or field.endswith("_cleaned") else str
+            change = other - one
+            sign = "+" if change > 0 else "-"
+            rows.append((label, show(one), show(other), sign + show(abs(change)) if change else "="))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield f"{row[0]:<{widths[0]}}  {cells}"
+
+
+def run_summary(runs: list[Run]) -> str:
+    """How many verdicts of which class."""
+    words = Counter(run.word for run in runs)
+    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR) if words[word]]
+    meaning = legend(words, runs[0].reference)
+    return f"{plural(len(runs), 'verdict')}: {', '.join(counts)}" + (f"\n({meaning})" if meaning else "")
+
+
+def fuzz_text(summary: Summary) -> str:
+    """A session: rates, then each finding once."""
+    judged = f"{plural(summary.programs, 'program')} and {plural(summary.operations, 'operation')} judged"
+    ended = ", interrupted" if summary.interrupted else ""
+    rates = [per_second(count, summary.seconds) for count in (summary.programs, summary.operations)]
+    lines = [f"{summary.candidate} against {summary.reference}, seed {summary.seed}:"]
+    lines[0] += f" {judged} in {summary.seconds:.1f} s{ended}"
+    lines += [f"{rates[0]} programs/s, {rates[1]} operations/s", ""]
+    for found in summary.findings:
+        lines += found_lines(found, summary)
+    if not summary.programs:
+        lines.append("nothing was judged: interrupted before the first verdict")
+    elif not summary.findings:
+        where = ", in the programs that could be judged" if summary.crashes else ""
+        where += f", in {plural(summary.programs, 'program')} before the interruption" if summary.interrupted else ""
+        lines.append(f"nothing found: no rule was broken and the two did not differ{where}")
+    else:
+        counts = Counter(found.kind for found in summary.findings)
+        each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
+        lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
+    if summary.costs.programs:
+        title = f"cost of {summary.costs.programs} of {plural(summary.programs, 'program')}"
+        lines += ["", *cost_lines(title, summary.costs, (summary.reference, summary.candidate))]
+    if summary.crashes:
+        lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
+        for found in summary.crashes:
+            lines += found_lines(found, summary)
+    return "\n".join(lines) + "\n"
+
+
+def found_lines(found: Found, summary: Summary) -> Iterator[str]:
+    """A finding: class, signature, reason, where it is kept."""
+    yield f"{found.kind:<10}  {found.signature}"
+    yield f"{_INDENT}{found.reason}"
+    kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
+    times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
+    yield f"{_INDENT}{times}: {kept}"
+    if known := known_text(found.kind, found.signature, summary.reference):
+        yield f"{_INDENT}{known}"
+
+
+def progress_text(summary: Summary) -> str:
+    """The session so far, in less than 80 columns."""
+    return (
+        f"{summary.seconds:6.0f} s  {summary.programs} programs  "
+        f"{per_second(summary.operations, summary.seconds)} operations/s  {plural(len(summary.findings), 'finding')}"
+    )

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Both sides' events of a program side by side, around what matters."""
+
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from textwrap import wrap
+from typing import Final
+
+from candidate import Candidate
+
+from ..execution.executor import Executor
+from ..judging.differential import DIVERGENCE, Finding
+from ..language.program import Program
+from ..language.text import headings
+from .trace import Line, Trace
+
+CONTEXT: Final = 12
+NARROWEST: Final = 80
+WIDEST: Final = 160
+# Columns where nobody says how many there are: in a file, in a pipe.
+UNKNOWN: Final = 120
+# Where more events than this differ in one operation, they are paired in order:
+# finding the best pairs takes quadratic time.
+MAX_MATCHED: Final = 6000
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the output: an event of either side, or of both.
+
+    *same*: both did it. *violation*: its signature, or "".
+    """
+
+    left: Line | None
+    right: Line | None
+    same: bool
+
+    @property
+    def violation(self) -> str:
+        line = self.left or self.right
+        return line.violation if line is not None else ""
+
+
+@dataclass(slots=True)
+class Section:
+    """An operation: its index as in `Finding.at`, its heading, its rows."""
+
+    at: int
+    heading: str
+    rows: list[Row] = field(default_factory=list)
+
+
+def record(program: Program, reference: Candidate, candidate: Candidate) -> list[Section]:
+    """Run a valid program on both versions as `fuzz.judging.differential` does.
+
+    :returns: creation, each operation, destruction
+    """
+    sides = [Executor(reference, program), Executor(candidate, program)]
+    traces = [Trace(side) for side in sides]
+    last = len(program.operations)
+    sections: list[Section] = []
+    for at, heading in enumerate(headings(program), -1):
+        if 0 <= at < last and any(side.dead for side in sides):
+            continue
+        columns: list[list[Line]] = []
+        for side, trace in zip(sides, traces, strict=True):
+            outcome = None
+            if at < 0:
+                violations = side.create()
+            elif at < last:
+                outcome, violations = side.step(at)
+            else:
+                violations = side.destroy()
+            columns.append(trace.take(violations, outcome))
+        sections.append(Section(at, heading, align(*columns)))
+    return sections
+
+
+def align(left: list[Line], right: list[Line]) -> list[Row]:
+    """Pair the events that both sides did, in order."""
+    start = 0
+    end = min(len(left), len(right))
+    while start < end and left[start].key == right[start].key:
+        start += 1
+    rows = [Row(a, b, True) for a, b in zip(left[:start], right[:start], strict=True)]
+    a, b = [line.key for line in left[start:]], [line.key for line in right[start:]]
+    if len(a) + len(b) > MAX_MATCHED:
+        blocks = [("replace", 0, len(a), 0, len(b))]
+    else:
+        blocks = list(SequenceMatcher(None, a, b, autojunk=False).get_opcodes())
+    for what, i, i_end, j, j_end in blocks:
+        # Pairs of different events would read as one that changed: they get rows of their own.
+        if what == "equal":
+            pairs = zip(left[start + i : start + i_end], right[start + j : start + j_end], strict=True)
+            rows += [Row(one, other, True) for one, other in pairs]
+        else:
+            rows += [Row(line, None, False) for line in left[start + i : start + i_end]]
+            rows += [Row(None, line, False) for line in right[start + j : start + j_end]]
+    return rows
+
+
+def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple[int, set[int]]:
+    """(first row in which the events differ or -1, rows to show with their context)."""
+    first = -1
+    chosen: set[int] = set()
+    violated = {finding.signature for finding in findings}
+    diverged = {finding.at for finding in findings if finding.kind == DIVERGENCE}
+    number = 0
+    for section in sections:
+        for row in section.rows:
+            if row.violation in violated:
+                violated.remove(row.violation)
+                chosen.add(number)
+            elif not row.same and not row.violation and (first < 0 or section.at in diverged):
+                diverged.discard(section.at)
+                first = number if first < 0 else first
+                chosen.add(number)
+            number += 1
+    return first, chosen
+
+
+def count_text(rows: list[Row]) -> str:
+    """So many events, and whether the sides did the same."""
+    differ = sum(not row.same for row in rows)
+    alike = f"{differ} of them on one side only" if differ else "alike"
+    return f"{len(rows)} event{'' if len(rows) == 1 else 's'}, {alike}" if rows else "no events"
+
+
+def table_lines(row: Row, width: int) -> Iterator[str]:
+    """A row as text, each side wrapped to *width* columns."""
+    if row.same and row.left is not None and row.violation:
+        # On both sides: one line across reads better than the same twice.
+        yield from (f"= {line}" for line in wrap(row.left.text, 2 * width, subsequent_indent="     "))
+        return
+    cells = [wrap(line.text, width, subsequent_indent="    ") if line else [] for line in (row.left, row.right)]
+    mark = " " if row.same else "<" if row.right is None else ">"
+    for i in range(max(map(len, cells))):
+        one, other = (cell[i] if i < len(cell) else "" for cell in cells)
+        yield f"  {one:<{width}} {mark} {other}".rstrip()
+
+
+def render(
+    sections: list[Section],
+    names: tuple[str, str],
+    findings: Collection[Finding] = (),
+    context: int = CONTEXT,
+    width: int | None = None,
+) -> str:
+    """The text: every operation, and the events around what matters.
+
+    That is the first event that only one side did, and where each finding
+    shows. What is left out is counted.
+
+    :param sections: from `record`
+    :param names: of the left and the right side
+    :param findings: of the verdict on the program
+    :param context: rows before and behind
+    :param width: columns; by default those of the terminal
+    """
+    columns = width or shutil.get_terminal_size((UNKNOWN, 24)).columns
+    cell = (max(NARROWEST, min(columns, WIDEST)) - 5) // 2
+    first, chosen = of_interest(sections, findings)
+    shown = {i for at in chosen for i in range(max(at - context, 0), at + context + 1)}
+    left, right = names
+    lines = [f"  {left:<{cell}}   {right}".rstrip(), f"  {'-' * cell}   {'-' * cell}"]
+    number = 0
+    for section in sections:
+        numbers = range(number, number + len(section.rows))
+        number = numbers.stop
+        if not any(i in shown for i in numbers):
+            lines.append(f"{section.heading}  [{count_text(section.rows)}]")
+            continue
+        lines.append(section.heading)
+        skipped: list[Row] = []
+        for i, row in zip(numbers, section.rows, strict=True):
+            if i not in shown:
+                skipped.append(row)
+                continue
+            if skipped:
+                lines.append(f"  ... {count_text(skipped)}")
+                skipped = []
+            if i == first:
+                lines.append("  >>> here the two sides differ first (<: only left, >: only right)")
+            lines += table_lines(row, cell)
+        if skipped:
+            lines.append(f"  ... {count_text(skipped)}")
+    if first < 0:
+        lines.append("Both sides did the same, event for event.")
+    return "\n".join(lines) + "\n"

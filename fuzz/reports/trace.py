@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every event of one side as a line for people, entries decoded.
+
+`fuzz.reports.sidebyside` puts the lines of two sides next to each other.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
+from reference.machine.descriptor import VALID_BIT, describe, size_text
+from reference.machine.stage1 import describe_stage1
+from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
+
+from ..checkers import Checker, Outcome, Violation
+from ..checkers.hyp import HypTable
+from ..checkers.shadow import Table
+from ..execution.executor import Executor
+from ..execution.side import Side
+from ..language.program import show_bytes
+
+# Which table page it is depends on what was allocated before: no difference in itself.
+_IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
+_ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event.
+
+    :param text: what is shown
+    :param key: what two sides are compared by: the text without the numbers of table pages
+    :param violation: its signature where the line is a violation, or ""
+    """
+
+    text: str
+    key: str
+    violation: str = ""
+
+
+def errno_text(ret: int) -> str:
+    """A return value of kernel code: ``0``, ``-EAGAIN``, ``-71``."""
+    return f"-{_ERRNO[-ret]}" if -ret in _ERRNO else str(ret)
+
+
+class Trace(Checker):
+    """Notes what one side does; judges nothing.
+
+    :param executor: of the side, before anything has run on it. Its checkers
+        see each event first, so that a violation stands behind the event that
+        showed it.
+    """
+
+    name = "trace"
+
+    def __init__(self, executor: Executor) -> None:
+        side: Side = executor.side
+        super().__init__(side)
+        self.checkers = executor.checkers
+        self.shown = 0
+        # Tables by page as last seen: the shadow forgets one when it is freed,
+        # and page numbers are not used twice.
+        self.tables: dict[int, Table] = {}
+        self.lines: list[Line] = []
+        side.kernel.observe(self)
+        for told in self.checkers.on_translated:
+            told.append(self)
+
+    def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
+        """The lines since the last call.
+
+        :param violations: all those of the operation; those that no event showed come last
+        :param outcome: what the operation gave; None at creation and destruction
+        """
+        if outcome is not None:
+            value = errno_text(outcome.value) if isinstance(outcome.value, int) else outcome.value_text()
+            faults = f", faults: {outcome.faults}" if outcome.faults else ""
+            unsure = "" if outcome.predictable else " (unpredictable)"
+            text = f"result: {outcome.status} {value}{unsure}{faults}"
+            self.lines.append(Line(text, text))
+        for violation in violations[self.shown :]:
+            self.show(violation)
+        lines = self.lines
+        self.lines, self.shown = [], 0
+        return lines
+
+    def add(self, text: str) -> None:
+        """Note an event, and the violations that checkers found in it."""
+        self.lines.append(Line(text, _IDENTITY.sub("table", text)))
+        found = self.checkers.found
+        while self.shown < len(found):
+            self.show(found[self.shown])
+            self.shown += 1
+
+    def show(self, violation: Violation) -> None:
+        signature = violation.signature
+        self.lines.append(Line(f"!! {signature}: {violation.reason}", f"!! {signature}", signature))
+
+    def place(self, ipa: int) -> str:
+        """A guest address, and what the program calls it."""
+        layout = self.side.active.layout_of(ipa)
+        return f"{ipa:#x}" if layout is None else f"{ipa:#x}={layout.slot.name}+{show_bytes(ipa - layout.ipa)}"
+
+    def host_place(self, hva: int) -> str:
+        """A host address, by the slot that lies there."""
+        for layout in self.side.layouts:
+            if layout.hva <= hva < layout.hva + layout.size:
+                return f"host {layout.slot.name}+{show_bytes(hva - layout.hva)}"
+        return f"host {hva:#x}"
+
+    def known_table(self, page: int) -> Table | None:
+        table = self.tables.get(page)
+        for shadow in self.checkers.shadows:
+            table = shadow.by_page.get(page) or table
+        table = self.checkers.hyp.by_page.get(page) or table
+        if table is not None:
+            self.tables[page] = table
+        return table
+
+    def page_text(self, page: int) -> str:
+        """A table page, by its place in the tree."""
+        table = self.known_table(page)
+        if table is None:
+            return f"table page {page}"
+        hyp = "hyp, " if isinstance(table, HypTable) else ""
+        return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
+
+    def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
+        """A descriptor; of one that was made invalid, what it was."""
+        show = describe_stage1 if hyp else describe
+        if entry and not entry & VALID_BIT:
+            return f"invalid, was {show(entry | VALID_BIT, level, self.granule)}"
+        return show(entry, level, self.granule)
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        result = "ok" if walk.fault == NONE else f"{FAULT_NAMES[walk.fault]} fault"
+        entry = self.entry_text(walk.entry, walk.level)
+        self.add(f"cpu{cpu} {ACCESS_NAMES[access]} {self.place(ipa)}: {result} at L{walk.level}, {entry}")
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.add(f"walk into {self.page_text(table // self.granule.entries)}")
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        table = self.known_table(ptep // self.granule.entries)
+        how = ", release" if release else ""
+        where = self.entry_place(ptep)
+        if table is None:
+            self.add(f"{where}: {old:#x} -> {new:#x}{how}")
+            return
+        level = table.level
+        hyp = isinstance(table, HypTable)
+        self.add(f"{where}: {self.entry_text(old, level, hyp)} -> {self.entry_text(new, level, hyp)}{how}")
+
+    def entry_place(self, ptep: int) -> str:
+        """An entry, by level and address; by page where the table is not known."""
+        page, index = divmod(ptep, self.granule.entries)
+        table = self.known_table(page)
+        if table is None:
+            return f"table page {page} entry {index}"
+        address = table.base + index * self.granule.level_size(table.level)
+        if isinstance(table, HypTable):
+            return f"L{table.level} hyp {address:#x}"
+        return f"L{table.level} {self.place(address)}"
+
+    def get(self, page: int, count: int) -> None:
+        self.add(f"get_page: {count}, {self.page_text(page)}")
+
+    def put(self, page: int, count: int) -> None:
+        self.add(f"put_page: {count}{' (freed)' if count == 0 else ''}, {self.page_text(page)}")
+
+    def free(self, page: int, count: int) -> None:
+        self.add(f"free_page: {count}{' (freed)' if count == 0 else ''}, {self.page_text(page)}")
+
+    def free_exact(self, page: int, count: int) -> None:
+        self.add(f"free_pages_exact: {count}, {self.page_text(page)}")
+
+    def alloc(self, page: int) -> None:
+        self.add(f"get_zeroed_page: table page {page}" if page >= 0 else "get_zeroed_page: none")
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        self.add(f"alloc_pages_exact: {pages} from table page {page}" if page >= 0 else "alloc_pages_exact: none")
+
+    def page_count(self, page: int, count: int) -> None:
+        self.add(f"page_count: {count}, {self.page_text(page)}")
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.add(f"TLB flush of VMID {vmid}")
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.add(f"TLB flush of {size_text(size)} at {self.place(ipa)}")
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        self.add(f"flush of the context of VMID {vmid} on CPU {cpu}")
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: the hardware sets the access flag")
+
+    def dsb(self, domain: str) -> None:
+        self.add(f"dsb {domain}")
+
+    def isb(self) -> None:
+        self.add("isb")
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.add(f"D-cache clean {size_text(size)} at {pa:#x}")
+
+    def icache(self, pa: int, size: int) -> None:
+        self.add(f"I-cache invalidate {size_text(size)} at {pa:#x}")
+
+    def icache_all(self) -> None:
+        self.add("I-cache invalidate all")
+
+    def warn(self, label: str) -> None:
+        self.add(f"WARN {label}")
+
+    def lock(self, name: str) -> None:
+        self.add(f"lock {name}")
+
+    def unlock(self, name: str) -> None:
+        self.add(f"unlock {name}")
+
+    def resched(self) -> None:
+        self.add("cond_resched_lock")
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        under = " under mmu lock" if locked else ""
+        self.add(f"topup of the memory cache to {minimum}{under}: {had} -> {has}, {errno_text(ret)}")
+
+    def mc_pop(self, left: int) -> None:
+        self.add(f"memory cache: one taken, {left} left")
+
+    def mc_free(self, objects: int) -> None:
+        self.add(f"memory cache: {objects} given back")
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        self.add(f"find_vma {self.host_place(hva)}: " + ("none" if start == -1 else f"{start:#x} to {end:#x}"))
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        frame = f"frame {pfn:#x}" if pfn >= 0 else f"error {pfn:#x}"
+        asked, got = " for write" if write else "", ", writable" if writable else ""
+        self.add(f"gfn_to_pfn {self.place(gfn << self.granule.page_shift)}{asked}: {frame}{got}")
+
+    def pin(self, pfn: int) -> None:
+        self.add(f"pin frame {pfn:#x}")
+
+    def get_pfn(self, pfn: int) -> None:
+        self.add(f"kvm_get_pfn {pfn:#x}")
+
+    def release(self, pfn: int) -> None:
+        self.add(f"kvm_release_pfn_clean {pfn:#x}")
+
+    def set_accessed(self, pfn: int) -> None:
+        self.add(f"kvm_set_pfn_accessed {pfn:#x}")
+
+    def set_dirty(self, pfn: int) -> None:
+        self.add(f"kvm_set_pfn_dirty {pfn:#x}")
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        self.add(f"frame {pfn:#x} is {'' if yes else 'not '}in a transparent huge page")
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.add(f"mark_page_dirty {self.place(gfn << self.granule.page_shift)}{', logged' if logged else ''}")
+
+    def rmb(self) -> None:
+        self.add("smp_rmb (notifier sequence sampled)")
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        what = "retry" if result else "go on"
+        self.add(f"mmu_notifier_retry: {what} (sequence {sampled}, now {now}, {in_progress} in progress)")
+
+    def seq(self, sequence: int, in_progress: int) -> None:
+        self.add(f"notifier: sequence {sequence}, {in_progress} in progress")
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        self.add(f"copy-on-write {self.host_place(hva)}: {pages} page(s) now at frame {pfn:#x}")
+
+    def host_update(self) -> None:
+        self.add("host page tables updated")
+
+    def inject(self, what: str, address: int) -> None:
+        self.add(f"inject {what} at {address:#x}")
+
+    def io(self, ipa: int) -> None:
+        self.add(f"io_mem_abort {self.place(ipa)}")
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        self.add(f"SIGBUS {self.host_place(hva)}")
+
+    def sea(self, ipa: int) -> None:
+        self.add(f"synchronous external abort {self.place(ipa)}")
+
+    def kvm_err(self) -> None:
+        self.add("kvm_err")
+
+    def kzalloc(self, ok: bool) -> None:
+        self.add(f"kzalloc: {'ok' if ok else 'none'}")
+
+    def kfree(self) -> None:
+        self.add("kfree")
+
+    def percpu(self, ok: bool) -> None:
+        self.add(f"alloc_percpu: {'ok' if ok else 'none'}")
+
+    def percpu_free(self) -> None:
+        self.add("free_percpu")
