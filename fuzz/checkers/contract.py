@@ -3,6 +3,7 @@
 
 from typing import Final
 
+from reference.kernel import ENOMEM
 from reference.machine.address_space import ABSENT, POISON
 
 from ..language.operations import GuestAccess, Operation, fail_of
@@ -57,4 +58,4 @@ class Contract(Checker):
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Whether the program itself made an allocation fail."""
-        return op is not None and fail_of(op) is not None and outcome.value == -12
+        return op is not None and fail_of(op) is not None and outcome.value == -ENOMEM

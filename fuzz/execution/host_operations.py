@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the host does: user space, memory management, slots and their dirty logs."""
 
-from typing import Final
-
+from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
 from ..checkers import Checkers, Outcome
@@ -28,8 +27,6 @@ from ..language.operations import (
 )
 from .guest import SlotLayout
 from .side import Side
-
-ENOMEM: Final = 12
 
 
 class HostOperations:

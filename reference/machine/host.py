@@ -209,14 +209,19 @@ class Host(AddressSpace):
             self.replace(first, size, new, run.flags)
             self.listener.invalidate_range_end()
 
+    def whole_pages(self, start: int, end: int) -> tuple[int, int]:
+        """The part of a range that may go: of hugetlb the pages that lie in it as a whole."""
+        vma = self.find_vma(start)
+        if vma is None or not vma.huge_shift:
+            return start, end
+        size = 1 << vma.huge_shift
+        return (start + size - 1) & -size, end & -size
+
     def discard(self, start: int, end: int) -> None:
         """madvise(MADV_DONTNEED), or a hole punched into hugetlbfs (whole pages only)."""
-        vma = self.find_vma(start)
-        if vma is None:
+        if self.find_vma(start) is None:
             return
-        if vma.huge_shift:
-            size = 1 << vma.huge_shift
-            start, end = (start + size - 1) & -size, end & -size
+        start, end = self.whole_pages(start, end)
         if start >= end:
             return
         self.split_at_edges(start, end)
@@ -228,10 +233,7 @@ class Host(AddressSpace):
 
     def unmap(self, start: int, end: int) -> None:
         """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
-        vma = self.find_vma(start)
-        if vma is not None and vma.huge_shift:
-            size = 1 << vma.huge_shift
-            start, end = (start + size - 1) & -size, end & -size
+        start, end = self.whole_pages(start, end)
         if start >= end:
             return
         self.split_at_edges(start, end)
