@@ -20,9 +20,9 @@ from typing import Any, Final
 import candidate
 from reference.events import EVENT_NAMES, Observer
 
-from ..command_line.cli import collect_rarely
 from ..execution.executor import Executor
 from ..generation.generator import Generator
+from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
 from .areas import shares
 

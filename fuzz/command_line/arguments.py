@@ -8,6 +8,8 @@ from typing import Final, NoReturn
 from ..distribution import VERSION, form
 from .exit_codes import BAD_INPUT
 
+ENGINES: Final = ("random",)
+
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
 MAX_SEED: Final = (1 << 64) - 1
@@ -159,6 +161,7 @@ def parser() -> Parser:
 
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
     _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
+    fuzz.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what makes the programs (%(default)s)")
     limit = fuzz.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
     limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")

@@ -5,20 +5,15 @@ What the commands need is imported after `check_packages` only: a foreign
 package of the same name would fail in strange ways.
 """
 
-import gc
 import io
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Final
 
 from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
 from .arguments import DEFAULT_SECONDS, parser
 from .exit_codes import BAD_INPUT, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
-
-# Objects made and not freed between two collections.
-CYCLES: Final = 5_000
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -34,7 +29,8 @@ def dispatch(arguments: Namespace) -> int:
 
     from ..benchmark import bench
     from ..compilation import build
-    from . import commands, convert
+    from ..judging.collection import collect_rarely
+    from . import commands, convert, fuzz
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -44,7 +40,7 @@ def dispatch(arguments: Namespace) -> int:
         "list": commands.list_versions,
         "run": commands.run,
         "convert": convert.command,
-        "fuzz": commands.fuzz,
+        "fuzz": fuzz.command,
         "bench": commands.benchmark,
         "build": build.command,
     }[arguments.command]
@@ -55,15 +51,6 @@ def dispatch(arguments: Namespace) -> int:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT
-
-
-def collect_rarely() -> None:
-    """Let the cycles of some tens of programs come together before Python looks for them.
-
-    By default it looks, many times a program, through tables that are all in use.
-    """
-    gc.freeze()
-    gc.set_threshold(CYCLES, 20, 20)
 
 
 def discard_output() -> None:

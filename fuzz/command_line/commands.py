@@ -4,25 +4,18 @@
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import candidate
 
 from ..benchmark import bench
 from ..distribution import form, remark
-from ..engines.session import Engine, Summary
-from ..findings.found import folder_name
 from ..judging.differential import DIVERGENCE, REGRESSION
 from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
 from ..reports.runs import Run, chosen, run_all
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
-
-_PROGRESS_EVERY: Final = 0.2
+from .exit_codes import FINE, OUR_MISTAKE, WORSE
 
 
 class BadInputError(Exception):
@@ -97,70 +90,6 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
     if wrong:
         raise BadInputError("\n".join(wrong))
     return programs
-
-
-def fuzz(arguments: argparse.Namespace) -> int:
-    """``s2fuzz fuzz``
-
-    :raises BadInputError: the output directory cannot be used
-    :raises candidate.UnknownCandidate: no version of this name
-    """
-    reference = candidate.get(arguments.reference)
-    patched = candidate.get(arguments.candidate)
-    out = make_out(arguments.out, folder_name(patched.name, reference.name))
-    say_form(arguments)
-    engine = Engine(reference, patched, arguments.seed, out)
-    watched = sys.stderr.isatty() and not arguments.json
-    summary = engine.run(arguments.seconds, arguments.programs, progress() if watched else None)
-    if watched:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    if arguments.json:
-        dump(answers.fuzz_answer(summary))
-    else:
-        print(report.fuzz_text(summary), end="")
-    if summary.trouble:
-        complain(f"{summary.trouble}; not all programs could be written")
-    for found in summary.crashes:
-        complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
-    if summary.interrupted:
-        return INTERRUPTED
-    if summary.crashes:
-        return OUR_MISTAKE
-    if summary.trouble:
-        return BAD_INPUT
-    return WORSE if summary.failed else FINE
-
-
-def progress() -> Callable[[Summary], None]:
-    """Shows the session so far on stderr, in one line, not too often."""
-    last = 0.0
-
-    def show(summary: Summary) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _PROGRESS_EVERY:
-            last = now
-            print(f"\r\x1b[K{report.progress_text(summary)}", end="", file=sys.stderr, flush=True)
-
-    return show
-
-
-def make_out(name: str, folder: str) -> Path:
-    """The output directory; it is seen now, not after an hour, that files can be written.
-
-    :param folder: in it, for this candidate
-    :raises BadInputError: they cannot
-    """
-    out = Path(name) / folder
-    probe = out / ".s2fuzz-probe"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except (OSError, ValueError) as error:
-        wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
-    return out
 
 
 def benchmark(arguments: argparse.Namespace) -> int:

@@ -58,6 +58,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     consequences: list[tuple[str, Violation]] = field(default_factory=list)
     costs: Comparison | None = None
+    features: tuple[int, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -175,10 +176,13 @@ class Differential:
     :param measure: whether verdicts have `Verdict.costs`; may be changed between runs
     """
 
-    def __init__(self, reference: Candidate, candidate: Candidate, measure: bool = False) -> None:
+    def __init__(
+        self, reference: Candidate, candidate: Candidate, measure: bool = False, features: bool = False
+    ) -> None:
         self.reference = reference
         self.candidate = candidate
         self.measure = measure
+        self.features = features
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""

@@ -34,7 +34,7 @@ from typing import Any
 import candidate
 
 from ..distribution import VERSION, form
-from ..engines.session import Summary
+from ..engines.summary import Summary
 from ..findings.found import Found
 from ..judging.known import known_bug
 from ..language.text import headings, print_program

@@ -8,7 +8,7 @@ from typing import Final
 
 import candidate
 
-from ..engines.session import Summary
+from ..engines.summary import Summary
 from ..findings.found import Found, called, known_text
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION

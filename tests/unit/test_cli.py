@@ -4,6 +4,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 import candidate
 from fuzz.command_line import cli
 from fuzz.distribution import form
-from fuzz.engines.session import Engine
+from fuzz.engines import unit as units
+from fuzz.engines.drivers import run_here
+from fuzz.engines.supervisor import Watch
+from fuzz.engines.unit import Message, Unit
 from fuzz.judging.differential import CLASSES, Differential
 from fuzz.language.program import Program
 from fuzz.language.text import load
@@ -318,8 +322,24 @@ def broken(_: Differential, program: Program) -> None:
     raise KeyError("broken on purpose")
 
 
+def in_this_process(unit: Unit, watch: Watch) -> units.Result:
+    """As `fuzz.engines.supervisor.run_unit`, where a test can reach into it."""
+    result = units.Result(unit)
+
+    def tell(message: Message) -> None:
+        result.take(message)
+        watch(result)
+
+    try:
+        run_here(unit, tell)
+    except KeyboardInterrupt:
+        result.interrupted = True
+    return result
+
+
 def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
+    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", in_this_process)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
     assert code == 3
     assert "Mistakes of s2fuzz" in out
@@ -358,10 +378,10 @@ def test_a_full_disk_keeps_the_findings_in_the_answer(call: Call, monkeypatch: p
 
 
 def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: Engine) -> None:
-        raise KeyboardInterrupt
+    def interrupted(unit: Unit, watch: Watch) -> units.Result:
+        return units.Result(unit, interrupted=True)
 
-    monkeypatch.setattr(Engine, "one", interrupt)
+    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--seconds", "60")
     assert (code, err) == (130, f"s2fuzz: {form()}\n")
     assert "0 programs and 0 operations judged" in out
@@ -372,14 +392,13 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("name", "said"), [("rfc-v1", "finding"), ("original", "nothing found")])
 def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
     """The summary comes first; the exit code is the same, whatever was found."""
-    one = Engine.one
 
-    def interrupt(engine: Engine) -> None:
-        if engine.summary.programs == 3:
-            raise KeyboardInterrupt
-        one(engine)
+    def interrupted(unit: Unit, watch: Watch) -> units.Result:
+        result = in_this_process(replace(unit, programs=3, seconds=None), watch)
+        result.interrupted = True
+        return result
 
-    monkeypatch.setattr(Engine, "one", interrupt)
+    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "2")
     assert (code, err) == (130, f"s2fuzz: {form()}\n")
     assert "3 programs and " in out

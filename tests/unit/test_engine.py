@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.engines.session import Engine, Summary
+from fuzz.engines.drivers import run_here
+from fuzz.engines.summary import Keeper, Summary
+from fuzz.engines.unit import FoundRecord, Message, Result, State, Unit
 from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce, write_atomically
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import CLASSES, Differential, Verdict
@@ -26,7 +28,17 @@ EMPTY = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\n")
 
 
 def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) -> Summary:
-    return Engine(ORIGINAL, RFC_V1, seed, out).run(programs=programs)
+    """A session of the random engine, in this process."""
+    unit = Unit("random", "original", "rfc-v1", seed, programs)
+    summary = Summary("original", "rfc-v1", seed)
+    result, keeper = Result(unit), Keeper(summary, out)
+
+    def tell(message: Message) -> None:
+        result.take(message)
+        keeper.watch(result)
+
+    run_here(unit, tell)
+    return summary
 
 
 def comparable(summary: Summary) -> list[tuple[str, str, str, int, int, str]]:
@@ -183,37 +195,12 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_told_after_each_program() -> None:
-    seen: list[int] = []
-    Engine(ORIGINAL, RFC_V1, 1).run(programs=3, progress=lambda summary: seen.append(summary.programs))
-    assert seen == [1, 2, 3]
-
-
 def test_time_ends_it() -> None:
-    summary = Engine(ORIGINAL, RFC_V1, 1).run(seconds=1e-9)
-    assert summary.programs == 1
-
-
-def test_interrupt_keeps_what_was_found(tmp_path: Path) -> None:
-    def interrupt(summary: Summary) -> None:
-        if summary.programs == 4:
-            raise KeyboardInterrupt
-
-    summary = Engine(ORIGINAL, RFC_V1, 1, tmp_path).run(seconds=3600, progress=interrupt)
-    assert summary.interrupted
-    assert summary.programs == 4
-    assert comparable(summary) == comparable(session(programs=4))
-    assert all(found.path and found.path.exists() for found in summary.findings)
-
-
-def test_interrupt_within_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: Differential, program: Program) -> Verdict:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Differential, "run", interrupt)
-    summary = session()
-    assert summary.interrupted
-    assert summary.programs == 0
+    told: list[Message] = []
+    run_here(Unit("random", "original", "rfc-v1", 1, seconds=1e-9), told.append)
+    assert isinstance(told[-1], State)
+    assert told[-1].programs == 0
+    assert told[-1].ended
 
 
 def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,8 +255,8 @@ def test_a_folder_for_each_candidate() -> None:
 
 
 def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
-    engine = Engine(ORIGINAL, RFC_V1, 1, tmp_path)
-    engine.note(Found("regression", "a: b: c", "two\nlines", EMPTY, 1, 0))
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path)
+    keeper.take("key", FoundRecord("regression", "a: b: c", "two\nlines", 0, 1, print_program(EMPTY)))
     (path,) = tmp_path.iterdir()
     assert load(path) == EMPTY
 

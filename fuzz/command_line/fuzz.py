@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz fuzz``: one engine, for a while."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import candidate
+
+from ..engines.summary import Keeper, Summary
+from ..engines.supervisor import run_unit
+from ..engines.unit import Result, Unit
+from ..findings.found import folder_name
+from ..reports import answers, report
+from .commands import BadInputError, complain, dump, say_form
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
+
+_PROGRESS_EVERY: Final = 0.2
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz fuzz``
+
+    :raises BadInputError: the output directory cannot be used
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    reference = candidate.get(arguments.reference).name
+    patched = candidate.get(arguments.candidate).name
+    out = make_out(arguments.out, folder_name(patched, reference))
+    say_form(arguments)
+    unit = Unit(arguments.engine, reference, patched, arguments.seed, arguments.programs, arguments.seconds)
+    summary = Summary(reference, patched, arguments.seed, arguments.engine)
+    keeper = Keeper(summary, out)
+    progress = Progress(summary, sys.stderr.isatty() and not arguments.json)
+
+    def watch(result: Result) -> None:
+        keeper.watch(result)
+        progress.show()
+
+    result = run_unit(unit, watch)
+    keeper.watch(result)
+    progress.clear()
+    return told(summary, result, arguments.json)
+
+
+def told(summary: Summary, result: Result, as_json: bool) -> int:
+    """Print what a session did.
+
+    :returns: the exit code
+    """
+    if as_json:
+        dump(answers.fuzz_answer(summary))
+    else:
+        print(report.fuzz_text(summary), end="")
+    for accident in result.accidents:
+        complain(f"{accident}, which did not come again; the session went on")
+    if summary.trouble:
+        complain(f"{summary.trouble}; not all programs could be written")
+    for found in summary.crashes:
+        complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
+    if summary.interrupted:
+        return INTERRUPTED
+    if summary.crashes:
+        return OUR_MISTAKE
+    if summary.trouble:
+        return BAD_INPUT
+    return WORSE if summary.failed else FINE
+
+
+class Progress:
+    """Shows the session so far on stderr, in one line, not too often.
+
+    :param shown: whether at all
+    """
+
+    def __init__(self, summary: Summary, shown: bool) -> None:
+        self.summary = summary
+        self.shown = shown
+        self.last = 0.0
+
+    def show(self) -> None:
+        now = time.monotonic()
+        if self.shown and now - self.last >= _PROGRESS_EVERY:
+            self.last = now
+            print(f"\r\x1b[K{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line to others."""
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def make_out(name: str, folder: str) -> Path:
+    """The output directory; it is seen now, not after an hour, that files can be written.
+
+    :param folder: in it, for this candidate
+    :raises BadInputError: they cannot
+    """
+    out = Path(name) / folder
+    probe = out / ".s2fuzz-probe"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
+    return out

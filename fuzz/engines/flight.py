@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The program in flight, where it outlives the process that judges it.
+
+Layout of the memory, little endian: u64 number of the program, u64 length of
+its binary form (0: none is in flight), the binary form (`fuzz.language.binary`).
+"""
+
+import mmap
+import os
+import struct
+from typing import Final
+
+from ..language.binary import decode, encode
+from ..language.program import Program
+from ..language.text import print_program
+
+SIZE: Final = 1 << 20
+_HEAD: Final = struct.Struct("<QQ")
+
+
+def make() -> int:
+    """Memory for one program: a file descriptor to be passed to the process that judges."""
+    fd = os.memfd_create("s2fuzz-flight")
+    os.ftruncate(fd, SIZE)
+    return fd
+
+
+class SharedFlight:
+    """Both ends of it.
+
+    :param fd: from `make`
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.memory = mmap.mmap(fd, SIZE)
+
+    def depart(self, number: int, program: Program) -> None:
+        """Keep a program until `arrive`."""
+        data = encode(program)
+        self.arrive()
+        self.memory[_HEAD.size : _HEAD.size + len(data)] = data
+        _HEAD.pack_into(self.memory, 0, number, len(data))
+
+    def arrive(self) -> None:
+        """It is not in flight any more; its number stays."""
+        struct.pack_into("<Q", self.memory, 8, 0)
+
+    def number(self) -> int:
+        """Of the last program that departed; 0 if none has."""
+        return int(_HEAD.unpack_from(self.memory)[0])
+
+    def text(self) -> str:
+        """The program in flight; "" if none is."""
+        _, length = _HEAD.unpack_from(self.memory)
+        return print_program(decode(self.memory[_HEAD.size : _HEAD.size + length])) if length else ""
+
+    def close(self) -> None:
+        self.memory.close()

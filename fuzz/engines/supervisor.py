@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Engines as supervised child processes: whatever a child dies of, nothing that it found is lost."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from ..distribution import home_folder
+from ..findings.found import CRASH
+from .flight import SharedFlight, make
+from .unit import FoundRecord, Result, Unit, from_line
+
+# Seconds that one program may take.
+PATIENCE: Final = 180.0
+# Seconds between two looks at a silent child.
+_LOOK_EVERY: Final = 0.5
+# Deaths in a row, without a program judged between them, after which a unit is given up.
+_MAX_DEATHS: Final = 3
+
+Watch = Callable[[Result], None]
+
+
+class EngineError(Exception):
+    """Children of a unit die before they judge anything; one line that says how."""
+
+
+class Child:
+    """A process that does a unit.
+
+    :param unit: what it does
+    :param result: takes what it tells
+    """
+
+    def __init__(self, unit: Unit, result: Result) -> None:
+        self.result = result
+        self.rest = b""
+        memory = make()
+        self.pipe, pipe = os.pipe()
+        self.flight = SharedFlight(memory)
+        command = [sys.executable, "-m", "fuzz.engines.child", str(os.getpid()), str(pipe), str(memory)]
+        paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                # A process group of its own: Ctrl-C is the parent's to handle.
+                start_new_session=True,
+                pass_fds=(pipe, memory),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+        finally:
+            os.close(pipe)
+            os.close(memory)
+        assert self.process.stdin is not None
+        # If it is dead, its exit code says more.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(unit.to_json().encode() + b"\n")
+            self.process.stdin.close()
+
+    def read(self, seconds: float) -> bool | None:
+        """Take what the child tells within so many seconds.
+
+        :returns: whether there was anything; None: it has closed its end
+        """
+        if not select.select([self.pipe], [], [], seconds)[0]:
+            return False
+        data = os.read(self.pipe, 1 << 20)
+        if not data:
+            return None
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self.result.take(from_line(line))
+        return True
+
+    def drain(self) -> None:
+        """Take what is left of a child that was killed."""
+        while self.read(0):
+            pass
+
+    def kill(self) -> None:
+        """End it, and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        os.close(self.pipe)
+        self.flight.close()
+
+
+def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE) -> Result:
+    """Do a unit in child processes: in one, unless that dies or hangs.
+
+    A program of which a child dies is judged once more by the next one; if that
+    dies too, it is a finding of class crash, and the rest of the unit goes on.
+
+    :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
+    :param patience: seconds that one program may take
+    :raises EngineError: children die before they judge anything
+    """
+    result = Result(unit)
+    rest = unit
+    idle = 0
+    while True:
+        child = Child(rest, result)
+        try:
+            death = follow(child, patience, watch)
+        except KeyboardInterrupt:
+            child.kill()
+            child.drain()
+            result.interrupted = True
+            return result
+        finally:
+            number, text = child.flight.number(), child.flight.text()
+            child.close()
+        if not death:
+            return result
+        idle = 0 if number else idle + 1
+        if idle == _MAX_DEATHS:
+            raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
+        again = text if text and text != rest.again else ""
+        if text and not again:
+            reason = f"the process that judged it {death}, twice"
+            result.take(FoundRecord(CRASH, f"process {death}", reason, -1, number, text))
+        else:
+            result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
+        result.next_child()
+        rest = remaining(unit, result, number, again)
+
+
+def follow(child: Child, patience: float, watch: Watch | None) -> str:
+    """Take what a child tells until it ends.
+
+    :returns: what it died of, as text; "" if its work is done
+    """
+    seen = -1
+    since = time.monotonic()
+    while True:
+        more = child.read(_LOOK_EVERY)
+        if more is None:
+            code = child.process.wait()
+            if child.result.state.ended:
+                return ""
+            return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if watch is not None:
+            watch(child.result)
+        now = time.monotonic()
+        number = child.flight.number()
+        if more or number != seen:
+            seen, since = number, now
+        elif now - since > patience:
+            child.kill()
+            child.drain()
+            return f"did not get on for {patience:g} s"
+
+
+def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
+    """What is left of a unit after the death of a child.
+
+    :param number: of the last program that it began
+    :param again: a program to be judged once more; "" for none
+    """
+    first = max(unit.first, number + 1)
+    left = None if unit.programs is None else unit.programs - (first - unit.first) + bool(again)
+    return replace(
+        unit,
+        # Other programs than before; those of the random engine are told apart by their numbers.
+        seed=unit.seed if unit.engine == "random" else unit.seed + first,
+        first=first,
+        programs=left,
+        seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),
+        again=again,
+    )
