@@ -18,6 +18,7 @@ from ..execution.executor import Executor
 from ..language.operations import fail_of
 from ..language.program import Program
 from .cost import Comparison, Cost
+from .features import Features
 from .known import known_bug
 
 REGRESSION: Final = "regression"
@@ -52,7 +53,9 @@ class Verdict:
     """The findings of one program, and what followed from them.
 
     *consequences*: violations after the first of a side, without weight;
-    *costs*: of both sides, None where they were not measured
+    *costs*: of both sides, None where they were not measured;
+    *features*: what is new about the program is told by (`fuzz.judging.features`),
+    sorted; () where they were not asked for
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -174,6 +177,7 @@ class Differential:
     :param reference: the version that counts as the original
     :param candidate: the version under test
     :param measure: whether verdicts have `Verdict.costs`; may be changed between runs
+    :param features: whether they have `Verdict.features`; likewise
     """
 
     def __init__(
@@ -189,23 +193,32 @@ class Differential:
         left = Executor(self.reference, program)
         right = Executor(self.candidate, program)
         costs = (Cost(left), Cost(right)) if self.measure else None
+        features = Features(left, right) if self.features else None
         found = (left.create(), right.create())
         differences: dict[str, Finding] = {}
         self.compare(left, right, -1, None, differences)
+        if features is not None:
+            features.compare(None, None, found)
         for at in range(len(program.operations)):
             if left.dead or right.dead:
                 break
-            a, more = left.step(at)
-            found[0].extend(more)
-            b, more = right.step(at)
-            found[1].extend(more)
+            a, ours = left.step(at)
+            found[0].extend(ours)
+            b, theirs = right.step(at)
+            found[1].extend(theirs)
             self.compare(left, right, at, (a, b), differences)
+            if features is not None:
+                features.compare(program.operations[at], (a, b), (ours, theirs))
         crashed = left.dead or right.dead
-        found[0].extend(left.destroy())
-        found[1].extend(right.destroy())
+        ours, theirs = left.destroy(), right.destroy()
+        found[0].extend(ours)
+        found[1].extend(theirs)
         verdict = self.judge(found[0], found[1], list(differences.values()))
         if costs is not None:
             verdict.costs = Comparison(costs[0].totals(), costs[1].totals(), not crashed)
+        if features is not None:
+            features.compare(None, None, (ours, theirs))
+            verdict.features = features.total()
         # What is large goes now: the rest is in cycles, and waits for the collector.
         for side in (left, right):
             side.side.kernel.arena.words.clear()

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is remarkable about what one side did: facts, of which there are only so many.
+
+A fact is a tuple of names, levels and bucketed counts, never of addresses: what
+happened, for what (the entry point, or the fault that it handles), in which walker.
+`fuzz.judging.features` puts the facts of two sides together.
+"""
+
+from typing import Final, TypeAlias
+
+from reference.machine.descriptor import (
+    AF_BIT,
+    KIND_NAMES,
+    LEAF,
+    READ_BIT,
+    TYPE_BIT,
+    VALID_BIT,
+    WRITE_BIT,
+    XN_BIT,
+    is_cacheable,
+    kind,
+)
+from reference.machine.granule import Granule
+from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
+
+from ..checkers import Checker, Outcome
+from ..checkers.shadow import Shadow, Table
+from ..execution.executor import Executor
+from ..execution.guest import SlotLayout
+from ..language.operations import (
+    Evict,
+    GuestAccess,
+    GuestCache,
+    GuestExternalAbort,
+    HostAge,
+    HypMap,
+    OnCpu,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotPlace,
+    SlotRange,
+    Speculate,
+    TableMap,
+    TablePlace,
+    TableRange,
+    TableRelax,
+)
+
+Fact: TypeAlias = tuple[str | int, ...]
+
+# First words of the facts that hold entries, as `told` leaves them.
+ENTRY: Final = "entry"
+HYP_ENTRY: Final = "hyp entry"
+ACCESS: Final = "access"
+MEETS: Final = "meets"
+MEETS_LAST: Final = "meets at its end"
+
+# What of an entry is told apart: valid, type, memory type, rights, access flag.
+_TOLD: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | AF_BIT | XN_BIT
+# Likewise of an entry that an operation meets: less, for there are many kinds of operations.
+_MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
+# Stands for an entry that is neither valid nor 0: what break-before-make leaves.
+_BROKEN: Final = 2
+# In which levels there are blocks is no matter here.
+_GRANULE: Final = Granule(12)
+
+# Operations that have a place.
+_PLACED: Final = (GuestAccess, GuestExternalAbort, Speculate, Evict, SlotPlace, TableRange, TablePlace)
+# What an operation is counted by, for comparing the two sides.
+COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
+
+
+def bucket(count: int, most: int) -> int:
+    """0, 1, 2 for 2-3, 3 for 4-7 ... and *most* for all that is more."""
+    return min(count.bit_length(), most)
+
+
+def told(entry: int) -> int:
+    """What facts have of an entry."""
+    return entry & _TOLD if entry & VALID_BIT else _BROKEN if entry else 0
+
+
+def label(entry: int, level: int) -> str:
+    """What `told` left of an entry, for people."""
+    if entry & VALID_BIT and kind(entry, level, _GRANULE) == LEAF:
+        rights = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-")
+        rights += "-" if entry & XN_BIT else "x"
+        return f"{rights}{'' if is_cacheable(entry) else ' uncached'}{'' if entry & AF_BIT else ' old'}"
+    return _other(entry, level)
+
+
+def _other(entry: int, level: int) -> str:
+    """As `label`, where it does not matter what a leaf grants."""
+    if not entry & VALID_BIT:
+        return "broken" if entry else "empty"
+    return KIND_NAMES[kind(entry, level, _GRANULE)]
+
+
+def _change(old: int, new: int, level: int, moved: int) -> str:
+    """What became of an entry; *moved*: it has another address."""
+    if _other(old, level) != "leaf" or _other(new, level) != "leaf":
+        return f"{label(old, level)} -> {label(new, level)}"
+    found = [
+        sign + name
+        for sign, bits in (("+", new & ~old), ("-", old & ~new))
+        for name, bit in (("r", READ_BIT), ("w", WRITE_BIT), ("xn", XN_BIT), ("af", AF_BIT))
+        if bits & bit
+    ]
+    if is_cacheable(old) != is_cacheable(new):
+        found.append("cached" if is_cacheable(new) else "uncached")
+    if moved:
+        found.append("moved")
+    return f"leaf -> leaf {' '.join(found)}"
+
+
+def text_of(fact: Fact) -> str:
+    """A fact for people. What differs in nothing that it tells is the same."""
+    what = fact[0]
+    if what in (ENTRY, HYP_ENTRY):
+        _, context, walker, *numbers = fact
+        level, old, new, moved = map(int, numbers)
+        if what == HYP_ENTRY:
+            return f"{what}: {context}: {walker}: {_other(old, level)} -> {_other(new, level)} L{level}"
+        return f"{what}: {context}: {walker}: {_change(old, new, level, moved)} L{level}"
+    if what in (ACCESS, MEETS, MEETS_LAST):
+        _, first, second, *numbers = fact
+        level, entry = map(int, numbers)
+        if what == ACCESS:
+            return f"{what}: {first}: {second}: {label(entry, level)} L{level}"
+        text = _other(entry, level)
+        if text == "leaf":
+            text += f"{' writable' if entry & WRITE_BIT else ''}{'' if entry & AF_BIT else ' old'}"
+        return f"{what}: {first}: {text} L{level}"
+    return ": ".join([str(part) for part in fact if part != ""])
+
+
+class Facts(Checker):
+    """Collects the facts of one side; judges nothing.
+
+    :param executor: of the side, before anything has run on it
+
+    *seen*: the facts so far; the other counts are of this operation
+    """
+
+    name = "facts"
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor.side)
+        checkers = executor.checkers
+        self.shadows = checkers.shadows
+        self.hyp = checkers.hyp
+        self.entries = self.granule.entries
+        self.shifts = self.granule.shifts
+        self.words = self.kernel.words
+        self.address_mask = (1 << 48) - self.granule.page_size
+        self.seen: set[Fact] = set()
+        # For what an entry was written last, by its index.
+        self.writers: dict[int, str] = {}
+        self.in_hyp = False
+        self.stores = 0
+        self.references = 0
+        self.tables = 0
+        self.flushes = 0
+        self.cleaned = 0
+        self.faults = 0
+        self.kernel.observe(self)
+        for shadow in self.shadows:
+            shadow.listen(self)
+        for each in checkers.on_translated:
+            each.append(self)
+        checkers.on_begin.append(self)
+        checkers.on_quiet.append(self)
+
+    def counts(self) -> tuple[int, ...]:
+        """The counts of this operation, as `COUNTERS` has them."""
+        return self.stores, self.references, self.tables, self.flushes, self.cleaned, self.faults
+
+    # Entries and tables.
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        before = old & _TOLD if old & VALID_BIT else _BROKEN if old else 0
+        after = new & _TOLD if new & VALID_BIT else _BROKEN if new else 0
+        moved = (old ^ new) & self.address_mask != 0
+        kernel = self.kernel
+        context = kernel.cause or kernel.entry
+        self.seen.add((ENTRY, context, kernel.walker, level, before, after, moved))
+        earlier = self.writers.get(ptep)
+        if earlier is not None:
+            self.seen.add(("entry written before", earlier, context, kernel.walker, level))
+        self.writers[ptep] = context
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.stores += 1
+        if self.in_hyp:
+            table = self.hyp.by_page.get(ptep // self.entries)
+            level = 4 if table is None else table.level
+            self.seen.add((HYP_ENTRY, self.kernel.entry, self.kernel.walker, level, told(old), told(new), 0))
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.note("hardware sets the access flag", "")
+
+    def reference(self, what: str, page: int, count: int) -> None:
+        """The count of a table page changed."""
+        self.references += 1
+        level = -1
+        for shadow in self.shadows:
+            table = shadow.by_page.get(page) or shadow.touched.get(page)
+            if table is not None:
+                level = table.level
+                break
+        # A full table is worth telling from one with many entries.
+        size = count if count < 3 else 4 if count > self.entries else 3
+        kernel = self.kernel
+        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, level, size))
+
+    def get(self, page: int, count: int) -> None:
+        self.reference("get_page", page, count)
+
+    def put(self, page: int, count: int) -> None:
+        self.reference("put_page", page, count)
+
+    def free(self, page: int, count: int) -> None:
+        self.reference("free_page", page, count)
+
+    def alloc(self, page: int) -> None:
+        self.tables += 1
+        self.note("alloc", "" if page >= 0 else "fails")
+
+    # Flushes, locks, and what else the kernel layer tells of.
+
+    def note(self, what: str, detail: str | int) -> None:
+        """A fact of where the kernel is."""
+        kernel = self.kernel
+        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, detail))
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.flushes += 1
+        self.note("flush by IPA", level)
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.flushes += 1
+        self.note("flush by VMID", "")
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.flushes += 1
+        self.note("flush by range", self.extent(size))
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.cleaned += size >> self.shifts[3]
+        self.note("clean", self.extent(size))
+
+    def icache(self, pa: int, size: int) -> None:
+        self.note("invalidate icache", self.extent(size))
+
+    def icache_all(self) -> None:
+        self.note("invalidate icache", "all")
+
+    def extent(self, size: int) -> str:
+        """A number of bytes, against a page and a block."""
+        if size <= 1 << self.shifts[3]:
+            return "page"
+        block = 1 << self.shifts[2]
+        return "pages" if size < block else "block" if size == block else "more"
+
+    def lock(self, name: str) -> None:
+        self.note("lock", "+".join(self.kernel.locks))
+
+    def unlock(self, name: str) -> None:
+        self.note(f"unlock {name}", "+".join(self.kernel.locks))
+
+    def resched(self) -> None:
+        self.note("resched", "")
+
+    def warn(self, label: str) -> None:
+        self.note("warn", label)
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.note("topup", "enough" if has == had else "fails" if ret else "filled")
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.note("gfn_to_pfn", f"{'fails' if pfn < 0 else 'writable' if writable else 'readable'} write={write:d}")
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        self.note("huge page" if yes else "no huge page", "")
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.note("marked dirty" if logged else "not logged", "")
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        self.note("retry" if result else "no retry", "")
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        self.note("copy on write", self.extent(pages << self.shifts[3]))
+
+    def inject(self, what: str, address: int) -> None:
+        self.note("inject", what)
+
+    def io(self, ipa: int) -> None:
+        self.note("io", "")
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        self.note("sigbus", "")
+
+    # Accesses, and what operations meet.
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.fault != NONE:
+            self.faults += 1
+        self.seen.add((ACCESS, ACCESS_NAMES[access], FAULT_NAMES[walk.fault], walk.level, told(walk.entry)))
+
+    def begin(self, op: Operation | None) -> None:
+        self.stores = self.references = self.tables = self.flushes = self.cleaned = self.faults = 0
+        self.in_hyp = isinstance(op, HypMap)
+        if op is None:
+            return
+        name = type(op).__name__
+        self.seen.add(("operation", name, variant_of(op)))
+        if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
+            return
+        self.meet(name, op, self.side.by_name[op.slot])
+
+    def meet(self, name: str, op: Operation, layout: SlotLayout) -> None:
+        """The slot, and the entries, that an operation meets."""
+        seen = self.seen
+        slot = layout.slot
+        backing = "hugetlb" if slot.backing.startswith("hugetlb") else slot.backing
+        seen.add(("backing", name, backing, "alias" if slot.alias else ""))
+        seen.add(("slot flags", name, layout.flags if layout.live else "deleted"))
+        if not isinstance(op, _PLACED):
+            return
+        start = layout.ipa + op.offset
+        shadow = self.shadows[slot.vm]
+        self.met(MEETS, name, shadow, start)
+        if isinstance(op, (SlotRange, TableRange)):
+            end = start + op.size
+            self.met(MEETS_LAST, name, shadow, end - 1)
+            seen.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
+
+    def edge(self, address: int) -> str:
+        """What an address is a multiple of."""
+        if address & ((1 << self.shifts[3]) - 1):
+            return "byte"
+        return "page" if address & ((1 << self.shifts[2]) - 1) else "block"
+
+    def met(self, what: str, name: str, shadow: Shadow, ipa: int) -> None:
+        """Note the entry that the hardware would find for an address."""
+        for root in shadow.roots:
+            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
+                table = root
+                index = (ipa - table.base) >> self.shifts[table.level]
+                child = table.children.get(index)
+                while child is not None and child.level <= 3:
+                    table = child
+                    index = (ipa - table.base) >> self.shifts[table.level]
+                    child = table.children.get(index)
+                entry = told(self.words[table.page * self.entries + index])
+                self.seen.add((what, name, "", table.level, entry & _MET))
+                return
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        for shadow in self.shadows:
+            if shadow.touched:
+                self.shape(shadow)
+
+    def shape(self, shadow: Shadow) -> None:
+        """The shape of a VM's tables: how many of each level, with how many leaves."""
+        tables = [0, 0, 0, 0]
+        leaves = [0, 0, 0, 0]
+        for table in shadow.by_page.values():
+            level = table.level
+            if table.live and level <= 3:
+                tables[level] += 1
+                leaves[level] += len(table.leaves)
+        fact: list[str | int] = ["tree"]
+        for level in range(4):
+            fact += [bucket(tables[level], 3), bucket(leaves[level], 5)]
+        self.seen.add(tuple(fact))
+        for table in shadow.touched.values():
+            if table.live:
+                self.seen.add(("table", table.level, self.fill(table), bucket(len(table.children), 2)))
+
+    def fill(self, table: Table) -> str:
+        """How many leaves a table has."""
+        leaves = len(table.leaves)
+        return "full" if leaves == self.entries else str(leaves) if leaves < 2 else "some"
+
+
+def variant_of(op: Operation) -> str:
+    """What a kind of operation has variants by."""
+    if isinstance(op, GuestAccess):
+        return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
+    if isinstance(op, (TableMap, TableRelax, HypMap)):
+        return op.prot
+    if isinstance(op, (GuestCache, SetLog)):
+        return "on" if op.on else "off"
+    if isinstance(op, HostAge):
+        return "flush" if op.flush else "no flush"
+    if isinstance(op, SlotCreate):
+        return f"log={op.log:d} ro={op.ro:d}"
+    return ""
