@@ -26,23 +26,38 @@ class Draft:
 
     :param random_: where the choices come from
     :param granule: page size; 0: any
+    :param begun: a valid program that goes on; its page size counts
     """
 
-    def __init__(self, random_: random.Random, granule: int = 0) -> None:
+    def __init__(self, random_: random.Random, granule: int = 0, begun: Program | None = None) -> None:
         self.random = random_
+        if begun is not None:
+            granule = begun.vm.granule
         self.page = granule or random_.choice(GRANULES)
         # Entries of a table, pages of a block.
         self.entries = self.page // 8
         self.block = self.page * self.entries
         # Pages of a block that are touched more often than the others.
         self.hot = (0, 1, 2, 5, 8, self.entries // 2 - 1, self.entries - 2, self.entries - 1)
-        self.vm = self.draw_vm()
+        self.vm = self.draw_vm() if begun is None else begun.vm
         self.state = State(self.vm)
         self.slots: list[Slot] = []
-        for _ in range(random_.choice((1, 1, 1, 2, 2, 3)) + (self.vm.vms > 1)):
-            self.add_slot()
         self.operations: list[Operation] = []
+        if begun is None:
+            for _ in range(random_.choice((1, 1, 1, 2, 2, 3)) + (self.vm.vms > 1)):
+                self.add_slot()
+        else:
+            self.go_on(begun)
         self.last = (self.slots[0], 0)
+
+    def go_on(self, begun: Program) -> None:
+        """Take over the slots and operations of a valid program."""
+        for slot in begun.slots:
+            self.state.declare(slot)
+            self.slots.append(slot)
+        for operation in begun.operations:
+            self.state.check(operation)
+            self.operations.append(operation)
 
     def chance(self, percent: int) -> bool:
         return self.random.randrange(100) < percent
