@@ -88,6 +88,7 @@ class Executor:
         self.checkers.scan()
         self.checkers.destroying()
         self.side.kernel.entry = "kvm_free_stage2_pgd"
+        self.side.kernel.cause = ""
         self.side.kernel.walker = ""
         for destroy in (self.side.destroy, self.hyp.destroy):
             failure = self.guarded(destroy)

@@ -119,10 +119,11 @@ def text_of(fact: Fact) -> str:
     what = fact[0]
     if what in (ENTRY, HYP_ENTRY):
         _, context, walker, *numbers = fact
+        where = f"{context}: {walker}".strip()
         level, old, new, moved = map(int, numbers)
         if what == HYP_ENTRY:
-            return f"{what}: {context}: {walker}: {_other(old, level)} -> {_other(new, level)} L{level}"
-        return f"{what}: {context}: {walker}: {_change(old, new, level, moved)} L{level}"
+            return f"{what}: {where}: {_other(old, level)} -> {_other(new, level)} L{level}"
+        return f"{what}: {where}: {_change(old, new, level, moved)} L{level}"
     if what in (ACCESS, MEETS, MEETS_LAST):
         _, first, second, *numbers = fact
         level, entry = map(int, numbers)
@@ -132,7 +133,7 @@ def text_of(fact: Fact) -> str:
         if text == "leaf":
             text += f"{' writable' if entry & WRITE_BIT else ''}{'' if entry & AF_BIT else ' old'}"
         return f"{what}: {first}: {text} L{level}"
-    return ": ".join([str(part) for part in fact if part != ""])
+    return ": ".join([str(part).strip() for part in fact if part != ""])
 
 
 class Facts(Checker):
