@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which modules are compiled: what judging a program imports, and all of candidate/."""
+"""Which modules are compiled: what making and judging programs imports, and all of candidate/."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,11 @@ from typing import Final
 from reference import native
 
 # What the rest is found from.
-ROOTS: Final = ("fuzz/judging/differential.py", "fuzz/generation/generator.py")
+ROOTS: Final = (
+    "fuzz/judging/differential.py",
+    "fuzz/generation/generator.py",
+    "fuzz/generation/mutations.py",
+)
 # Plain Python for good: what is imported before the choice, what finds its data beside
 # itself, and what gives a class methods when it is there already.
 PLAIN: Final = frozenset(

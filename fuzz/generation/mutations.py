@@ -20,6 +20,11 @@ from .sketch import Sketch
 
 # So many operations a result has at most.
 LIMIT: Final = 200
+# How many changes at a time: one looks closer, many find more that is new.
+_CHANGES: Final = (1, 1, 2, 2, 3, 4, 6, 8, 12)
+# What is longer is shortened most of the time: what comes late in a program often only
+# follows from what went wrong before, and counts for nothing.
+_LONG: Final = 20
 # How often another change is tried where one changed nothing.
 _TRIES: Final = 8
 
@@ -161,11 +166,9 @@ def change_kind(sketch: Sketch) -> None:
     make: Any = sketch.other(OPERATIONS, type(old))
     values: dict[str, Any] = {}
     for name in FIELDS[make]:
-        if name in FIELDS[type(old)] and name not in ("prot", "kind"):
-            values[name] = getattr(old, name)
-        else:
-            values[name] = value(sketch, make, name, None)
-    sketch.operations[at] = make(**values)
+        kept = getattr(old, name, None) if name not in ("prot", "kind") else None
+        values[name] = value(sketch, make, name, None) if kept is None else kept
+    sketch.put(at, make(**values))
 
 
 def value(sketch: Sketch, make: type, name: str, old: Any) -> Any:
@@ -213,7 +216,8 @@ def other_operations(sketch: Sketch, donor: Program) -> list[Operation]:
 
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     *(insert, change_page, change_page, change_operand) * 3,
-    *(insert_motif, delete, duplicate, swap, change_kind, repeat_elsewhere, same_place, change_size) * 2,
+    *(insert_motif,) * 4,
+    *(delete, duplicate, swap, change_kind, repeat_elsewhere, same_place, change_size) * 2,
     move,
     change_slot,
     settings.change_vm,
@@ -232,16 +236,34 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
     :param limit: so many operations the result has at most
     """
     result = program
-    changes = 1
-    while changes < 5 and random.randrange(2):
-        changes += 1
+    if len(program.operations) > _LONG and random.randrange(4):
+        result = shortened(program, random)
+    for _ in range(random.choice(_CHANGES)):
+        result = changed(result, random, limit)
+    return result if result != program else changed(program, random, limit)
+
+
+def shortened(program: Program, random: Random) -> Program:
+    """A program of about half as many operations: some in a row, or each with a chance of its own."""
+    sketch = Sketch(program, random)
+    operations = sketch.operations
+    half = len(operations) // 2
+    if random.randrange(2):
+        start = random.randrange(half + 1)
+        sketch.operations = operations[start : start + half]
+    else:
+        sketch.operations = [operation for operation in operations if random.randrange(2)]
+    return sketch.program(len(operations))
+
+
+def changed(program: Program, random: Random, limit: int) -> Program:
+    """Another program by a single change, as far as one can be found."""
+    result = program
     for _ in range(_TRIES):
-        sketch = Sketch(result, random)
+        sketch = Sketch(program, random)
         random.choice(MUTATIONS)(sketch)
-        changed = sketch.program(limit)
-        changes -= changed != result
-        result = changed
-        if changes <= 0 and result != program:
+        result = sketch.program(limit)
+        if result != program:
             break
     return result
 

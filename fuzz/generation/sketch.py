@@ -4,16 +4,19 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..language.binary import decode, encode
 from ..language.operands import FIELDS
-from ..language.operations import OnCpu, Operation
+from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation
 from ..language.program import Program, Slot
 from ..language.validate import MAX_SLOTS
 from .draft import Draft
 
 T = TypeVar("T")
+
+# What is written or moved page by page has no more than so many pages, where it is changed.
+_PAGE_BY_PAGE: Final = 512
 
 
 class Sketch:
@@ -90,7 +93,13 @@ class Sketch:
     def change(self, at: int, **values: Any) -> None:
         """Give the fields of an operation other values."""
         operation: Any = self.operations[at]
-        self.operations[at] = replace(operation, **values)
+        self.put(at, replace(operation, **values))
+
+    def put(self, at: int, operation: Operation) -> None:
+        """Another operation in the place of one; not for many pages what hosts do page by page."""
+        if isinstance(operation, HostWrite | HostMigrate):
+            operation = replace(operation, size=min(operation.size, _PAGE_BY_PAGE * self.page))
+        self.operations[at] = operation
 
     def slot_of(self, operation: Operation) -> Slot | None:
         """The slot that an operation names."""

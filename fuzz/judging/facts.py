@@ -140,14 +140,17 @@ class Facts(Checker):
     """Collects the facts of one side; judges nothing.
 
     :param executor: of the side, before anything has run on it
+    :param program: takes the facts of the program itself, which are the same on both
+        sides; None: they are not wanted
 
-    *seen*: the facts so far; the other counts are of this operation
+    *seen*: the facts so far; the counts are of this operation
     """
 
     name = "facts"
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, program: set[Fact] | None = None) -> None:
         super().__init__(executor.side)
+        self.program = program
         checkers = executor.checkers
         self.shadows = checkers.shadows
         self.hyp = checkers.hyp
@@ -158,6 +161,12 @@ class Facts(Checker):
         self.seen: set[Fact] = set()
         # For what an entry was written last, by its index.
         self.writers: dict[int, str] = {}
+        # What was noted last of an entry and of a count, and where: walkers do the same to
+        # many in a row.
+        self.before = self.after = self.level = self.page = 0
+        self.moved = False
+        self.earlier: str | None = None
+        self.where = self.walker = self.counted = self.counting = self.counted_for = ""
         self.in_hyp = False
         self.stores = 0
         self.references = 0
@@ -184,12 +193,25 @@ class Facts(Checker):
         after = new & _TOLD if new & VALID_BIT else _BROKEN if new else 0
         moved = (old ^ new) & self.address_mask != 0
         kernel = self.kernel
+        walker = kernel.walker
         context = kernel.cause or kernel.entry
-        self.seen.add((ENTRY, context, kernel.walker, level, before, after, moved))
         earlier = self.writers.get(ptep)
-        if earlier is not None:
-            self.seen.add(("entry written before", earlier, context, kernel.walker, level))
         self.writers[ptep] = context
+        if (
+            before == self.before
+            and after == self.after
+            and level == self.level
+            and moved == self.moved
+            and context == self.where
+            and walker == self.walker
+            and earlier == self.earlier
+        ):
+            return
+        self.before, self.after, self.level, self.moved = before, after, level, moved
+        self.earlier, self.where, self.walker = earlier, context, walker
+        self.seen.add((ENTRY, context, walker, level, before, after, moved))
+        if earlier is not None:
+            self.seen.add(("entry written before", earlier, context, walker, level))
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         self.stores += 1
@@ -204,16 +226,21 @@ class Facts(Checker):
     def reference(self, what: str, page: int, count: int) -> None:
         """The count of a table page changed."""
         self.references += 1
+        # A full table is worth telling from one with many entries.
+        size = count if count < 3 else 4 if count > self.entries else 3
+        walker = self.kernel.walker
+        context = self.kernel.cause or self.kernel.entry
+        if size == 3:
+            if page == self.page and what == self.counted and walker == self.counting and context == self.counted_for:
+                return
+            self.page, self.counted, self.counting, self.counted_for = page, what, walker, context
         level = -1
         for shadow in self.shadows:
             table = shadow.by_page.get(page) or shadow.touched.get(page)
             if table is not None:
                 level = table.level
                 break
-        # A full table is worth telling from one with many entries.
-        size = count if count < 3 else 4 if count > self.entries else 3
-        kernel = self.kernel
-        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, level, size))
+        self.seen.add((what, context, walker, level, size))
 
     def get(self, page: int, count: int) -> None:
         self.reference("get_page", page, count)
@@ -265,10 +292,15 @@ class Facts(Checker):
         return "pages" if size < block else "block" if size == block else "more"
 
     def lock(self, name: str) -> None:
-        self.note("lock", "+".join(self.kernel.locks))
+        self.held("lock", name)
 
     def unlock(self, name: str) -> None:
-        self.note(f"unlock {name}", "+".join(self.kernel.locks))
+        self.held("unlock", name)
+
+    def held(self, what: str, name: str) -> None:
+        """A lock was taken or released, and so many are held then."""
+        kernel = self.kernel
+        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, name, len(kernel.locks)))
 
     def resched(self) -> None:
         self.note("resched", "")
@@ -316,18 +348,20 @@ class Facts(Checker):
         if op is None:
             return
         name = type(op).__name__
-        self.seen.add(("operation", name, variant_of(op)))
+        if self.program is not None:
+            self.program.add(("operation", name, variant_of(op)))
         if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
             return
         self.meet(name, op, self.side.by_name[op.slot])
 
     def meet(self, name: str, op: Operation, layout: SlotLayout) -> None:
         """The slot, and the entries, that an operation meets."""
-        seen = self.seen
         slot = layout.slot
-        backing = "hugetlb" if slot.backing.startswith("hugetlb") else slot.backing
-        seen.add(("backing", name, backing, "alias" if slot.alias else ""))
-        seen.add(("slot flags", name, layout.flags if layout.live else "deleted"))
+        program = self.program
+        if program is not None:
+            backing = "hugetlb" if slot.backing.startswith("hugetlb") else slot.backing
+            program.add(("backing", name, backing, "alias" if slot.alias else ""))
+            program.add(("slot flags", name, layout.flags if layout.live else "deleted"))
         if not isinstance(op, _PLACED):
             return
         start = layout.ipa + op.offset
@@ -336,7 +370,8 @@ class Facts(Checker):
         if isinstance(op, (SlotRange, TableRange)):
             end = start + op.size
             self.met(MEETS_LAST, name, shadow, end - 1)
-            seen.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
+            if program is not None:
+                program.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
 
     def edge(self, address: int) -> str:
         """What an address is a multiple of."""

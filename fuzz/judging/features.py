@@ -57,9 +57,10 @@ class Features:
     """
 
     def __init__(self, left: Executor, right: Executor) -> None:
-        self.left = Facts(left)
-        self.right = Facts(right)
+        # What is not of one side: what the program does, and how the two compare.
         self.pairs: set[Fact] = set()
+        self.left = Facts(left, self.pairs)
+        self.right = Facts(right)
 
     def compare(
         self,

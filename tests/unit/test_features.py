@@ -22,7 +22,7 @@ REGRESSIONS = ROOT / "corpus" / "regressions"
 # What facts begin with: each must be seen somewhere.
 WHATS = (
     *("entry", "entry written before", "hyp entry", "get_page", "put_page", "free_page", "alloc", "tree", "table"),
-    *("flush by IPA", "flush by VMID", "clean", "invalidate icache", "lock", "unlock mmu", "resched", "topup"),
+    *("flush by IPA", "flush by VMID", "clean", "invalidate icache", "lock", "unlock", "resched", "topup"),
     *("gfn_to_pfn", "huge page", "no huge page", "marked dirty", "not logged", "no retry", "retry", "copy on write"),
     *("inject", "io", "access", "operation", "backing", "slot flags", "meets", "meets at its end", "edges"),
     *("results", "difference", "first violations", "violation"),
