@@ -17,8 +17,8 @@ from ..judging.differential import CLASSES, COMMON, CURED
 from ..distribution import home_folder
 from ..judging.known import known_bug
 from ..language.program import Program
-from ..language.text import headings
-from ..language.text import print_program
+from ..language.text import headings, print_program
+from .severity import severity, weight
 
 MAX_SLUG: Final = 80
 # Beside the classes of `fuzz.judging.differential`: an exception in our own code.
@@ -59,8 +59,13 @@ class Found:
 
 
 def in_order(findings: Iterable[Found]) -> list[Found]:
-    """Sorted by weight of the class, then by signature."""
-    return sorted(findings, key=lambda found: (_ORDER.index(found.kind), found.signature))
+    """Sorted by weight of the class, then by severity, then by signature."""
+    return sorted(findings, key=lambda found: rank(found.kind, found.signature))
+
+
+def rank(kind: str, signature: str) -> tuple[int, tuple[int, int], str]:
+    """What findings are sorted by, the weightiest first."""
+    return _ORDER.index(kind), weight(signature), signature
 
 
 def folder_name(candidate: str, reference: str) -> str:
@@ -115,6 +120,7 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, path: Pat
     about = {
         "kind": found.kind,
         "signature": found.signature,
+        "severity": "" if found.kind == CRASH else severity(found.signature).text,
         "reason": found.reason,
         "at": found.where(),
         "known": known_text(found.kind, found.signature, reference),
@@ -123,8 +129,25 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, path: Pat
         "seed": f"{seed}, program {found.number}",
         "reproduce": reproduce(reference, candidate, path),
     }
+    return commented(about, found.program)
+
+
+def commented(about: dict[str, str], program: Program) -> str:
+    """A program under a comment line for each thing to say about it, empty ones left out."""
     comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
-    return "\n".join(comments) + "\n" + print_program(found.program)
+    return "\n".join(comments) + "\n" + print_program(program)
+
+
+def comments_of(text: str) -> dict[str, str]:
+    """What `commented` put on top of a program, as far as it is there: key -> value."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        key, colon, value = line.removeprefix("#").partition(":")
+        if colon:
+            found.setdefault(key.strip(), value.strip())
+    return found
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import candidate
 from candidate import Candidate
 
 from ..distribution import debugging
-from ..findings.found import crash_reason
+from ..findings.found import crash_reason, rank
 from ..judging.differential import CLASSES, Differential, Finding, Verdict
 from ..language.program import Program
 from .sidebyside import record, render
@@ -48,7 +48,7 @@ class Run:
     def findings(self) -> list[Finding]:
         """The findings, the weightiest first."""
         found = self.verdict.findings if self.verdict else []
-        return sorted(found, key=lambda finding: (CLASSES.index(finding.kind), finding.at, finding.signature))
+        return sorted(found, key=lambda finding: (*rank(finding.kind, finding.signature), finding.at))
 
 
 def chosen(name: str, reference: Candidate) -> list[Candidate]:

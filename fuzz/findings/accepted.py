@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Findings that a user knows of and lives with: a TOML file of patterns, and what they matched.
+
+Not to be confused with `fuzz.judging.known`, the bugs of the original.
+
+An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`),
+``reason``, and ``link`` where there is one.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..judging.differential import CLASSES
+from ..language.program import MIB
+from ..language.text import shown_name
+from .patterns import matches
+
+# What is taken from the current directory where no file is named.
+DEFAULT_FILE: Final = "known-findings.toml"
+MAX_FILE_SIZE: Final = MIB
+_KEYS: Final = ("pattern", "reason", "link")
+_ALLOWED: Final = "[[finding]] entries with pattern, reason and link (may be left out)"
+_LINE: Final = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
+
+
+class AcceptedError(ValueError):
+    """The file cannot be used; one line: which file and entry, what is wrong, what is allowed."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the file.
+
+    :param number: its place in the file, from 1
+    :param count: distinct findings that matched it first
+    """
+
+    number: int
+    pattern: str
+    reason: str
+    link: str = ""
+    count: int = 0
+
+    @property
+    def text(self) -> str:
+        """Why such findings are accepted."""
+        return f"{self.reason} ({self.link})" if self.link else self.reason
+
+
+class Accepted:
+    """The entries of a file, each with a count of the findings that it matched.
+
+    :param file: its name for people; "" where there is none
+    """
+
+    def __init__(self, file: str = "", entries: tuple[Entry, ...] = ()) -> None:
+        self.file = file
+        self.entries = entries
+        self.seen: dict[tuple[str, str], Entry | None] = {}
+
+    def match(self, kind: str, signature: str) -> Entry | None:
+        """The first entry that accepts a finding, or None; counted once for each finding.
+
+        A crash of our own code is no finding and never accepted.
+        """
+        key = (kind, signature)
+        if key not in self.seen:
+            fits = (each for each in self.entries if kind in CLASSES and matches(each.pattern, kind, signature))
+            entry = self.seen[key] = next(fits, None)
+            if entry is not None:
+                entry.count += 1
+        return self.seen[key]
+
+    def stale(self) -> list[Entry]:
+        """The entries that matched nothing so far."""
+        return [entry for entry in self.entries if not entry.count]
+
+
+def load_accepted(name: str | None) -> Accepted:
+    """The entries of a file; without a *name*, those of `DEFAULT_FILE` in the current directory, if it is there.
+
+    :raises AcceptedError: the file cannot be read, or has something that is not allowed
+    """
+    if name is None:
+        if not Path(DEFAULT_FILE).exists():
+            return Accepted()
+        name = DEFAULT_FILE
+    path, name = name, shown_name(name)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+        if len(data) > MAX_FILE_SIZE:
+            raise AcceptedError(f"{name}: the file is too long; allowed: at most 1M")
+        content = tomllib.loads(data.decode())
+    except UnicodeDecodeError:
+        raise AcceptedError(f"{name}: not UTF-8; allowed: TOML, {_ALLOWED}") from None
+    except tomllib.TOMLDecodeError as error:
+        place = _LINE.search(str(error))
+        where = f"{name}:{place[1]}" if place else name
+        raise AcceptedError(f"{where}: no TOML: {_LINE.sub('', str(error))}; allowed: {_ALLOWED}") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, AcceptedError):
+            raise
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise AcceptedError(f"{name}: {wrong}; allowed: a file that can be read") from None
+    return Accepted(name, _entries(name, content))
+
+
+def _entries(name: str, content: dict[str, Any]) -> tuple[Entry, ...]:
+    for key in content:
+        if key != "finding":
+            raise AcceptedError(f"{name}: unknown {key[:40]!a}; allowed: {_ALLOWED}")
+    tables = content.get("finding", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise AcceptedError(f"{name}: finding is no list of tables; allowed: {_ALLOWED}")
+    entries: list[Entry] = []
+    for number, table in enumerate(tables, 1):
+        where = f"{name}: entry {number}"
+        for key, value in table.items():
+            if key not in _KEYS:
+                raise AcceptedError(f"{where}: unknown key {key[:40]!a}; allowed: {', '.join(_KEYS)}")
+            if not isinstance(value, str) or not value.strip() or not value.isprintable():
+                raise AcceptedError(f"{where}: {key} is no text; allowed: one line of text in quotes")
+        for key in _KEYS[:2]:
+            if key not in table:
+                raise AcceptedError(f"{where}: {key} is missing; allowed: {_ALLOWED}")
+        earlier = [each.number for each in entries if each.pattern == table["pattern"]]
+        if earlier:
+            raise AcceptedError(f"{where}: same pattern as entry {earlier[0]}; allowed: every pattern once")
+        entries.append(Entry(number, **table))
+    return tuple(entries)

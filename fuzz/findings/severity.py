@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How bad a finding is: what it does to guest and host, the worst first.
+
+The order is by what a maintainer would be woken for. Within a level the rule
+further up weighs more; a signature that no rule has is as bad as a broken contract.
+"""
+
+from enum import IntEnum
+from functools import cache
+from typing import Final
+
+from .patterns import matches
+
+
+class Severity(IntEnum):
+    """Levels, the worst first."""
+
+    ISOLATION = 0
+    LIFETIME = 1
+    CORRUPTION = 2
+    STALE = 3
+    ACCOUNTING = 4
+    HANG = 5
+    CONTRACT = 6
+    DIFFERENCE = 7
+
+    @property
+    def text(self) -> str:
+        """One word and what it says."""
+        return f"{self.name.lower()}, {MEANINGS[self]}"
+
+
+MEANINGS: Final = {
+    Severity.ISOLATION: "a guest reaches what is not its own, or the tables let it",
+    Severity.LIFETIME: "a table or page is used after it was freed, or will be",
+    Severity.CORRUPTION: "guest or user space see wrong data, or lose writes",
+    Severity.STALE: "a CPU may go by a translation that is gone, or by two at once",
+    Severity.ACCOUNTING: "counts or pins are wrong, memory is lost",
+    Severity.HANG: "the kernel crashes, or something does not come to an end",
+    Severity.CONTRACT: "a rule between caller and callee is broken; a warning, an error, a hint that is wrong",
+    Severity.DIFFERENCE: "nothing that is known to be wrong",
+}
+
+# Patterns of signatures; the first that fits counts.
+RULES: Final[tuple[tuple[str, Severity], ...]] = (
+    ("isolation:*", Severity.ISOLATION),
+    # The hypervisor's own tables: what is wrong there is wrong for every guest and the host.
+    ("hyp: *: table entered twice*", Severity.LIFETIME),
+    ("hyp: *: freed while in use*", Severity.LIFETIME),
+    ("hyp: *: not a hyp table*", Severity.LIFETIME),
+    ("hyp: *: too few references*", Severity.LIFETIME),
+    ("hyp: *: too many references*", Severity.ACCOUNTING),
+    ("hyp: *: not mapped*", Severity.CONTRACT),
+    ("hyp: *: access flag clear*", Severity.CONTRACT),
+    ("hyp:*", Severity.ISOLATION),
+    # What the guest could reach; isolation tells of it once it does.
+    ("translation: *: wrong frame*", Severity.ISOLATION),
+    ("translation: *: output address not aligned*", Severity.ISOLATION),
+    ("translation: *: still mapped after invalidation*", Severity.ISOLATION),
+    ("translation: *: leaf outside of any slot*", Severity.ISOLATION),
+    ("translation: *: writable, the host's page is not*", Severity.ISOLATION),
+    ("translation: *: writable in a read-only slot*", Severity.ISOLATION),
+    ("translation: *: device frame*", Severity.ISOLATION),
+    ("lifetime:*", Severity.LIFETIME),
+    # The next put frees a table, or a frame, that is in use.
+    ("refcount: *: too few references*", Severity.LIFETIME),
+    ("page-reference: *: released more often than pinned*", Severity.LIFETIME),
+    ("page-reference: *: mapped, not pinned*", Severity.LIFETIME),
+    ("page-reference: *, not held*", Severity.LIFETIME),
+    ("dirty-log:*", Severity.CORRUPTION),
+    ("translation: *: writable and not in the dirty log*", Severity.CORRUPTION),
+    ("page-reference: *: mapped writable, not marked dirty*", Severity.CORRUPTION),
+    ("dcache: *: device frame cleaned*", Severity.CONTRACT),
+    ("dcache:*", Severity.CORRUPTION),
+    ("icache:*", Severity.CORRUPTION),
+    ("translation:*", Severity.CORRUPTION),
+    ("tlb:*", Severity.STALE),
+    ("bbm:*", Severity.STALE),
+    ("leak:*", Severity.ACCOUNTING),
+    ("refcount:*", Severity.ACCOUNTING),
+    ("page-reference: *: frame still pinned*", Severity.ACCOUNTING),
+    ("contract: *: oops*", Severity.HANG),
+    ("progress:*", Severity.HANG),
+    # Sleeps under a spinlock, locks left held or taken twice.
+    ("locking:*", Severity.HANG),
+    ("contract:*", Severity.CONTRACT),
+    ("memcache:*", Severity.CONTRACT),
+    ("page-reference:*", Severity.CONTRACT),
+    ("ageing:*", Severity.CONTRACT),
+    ("map", Severity.DIFFERENCE),
+    ("result:*", Severity.DIFFERENCE),
+)
+
+
+def severity(signature: str) -> Severity:
+    """How bad what a signature says is, whoever does it."""
+    return _rule(signature)[0]
+
+
+def weight(signature: str) -> tuple[int, int]:
+    """What findings of one class are sorted by: level, then place of the rule."""
+    return _rule(signature)
+
+
+@cache
+def _rule(signature: str) -> tuple[Severity, int]:
+    for place, (pattern, level) in enumerate(RULES):
+        if matches(pattern, "", signature):
+            return level, place
+    return Severity.CONTRACT, len(RULES)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Findings on their way into files: each once, replayed first, with a few programs that show it.
+
+A folder has for each finding
+
+* ``<file_name>``: the smallest program that shows it;
+* ``alternatives/``: up to `KEPT` - 1 larger ones of another structure: the
+  same bug on another route, which may tell more, or survive a change of the candidate;
+* ``unreplayed/``: a program that was said to show it and did not in a fresh process.
+
+Files are named after finding and structure, so a name keeps its meaning.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from ..language.program import Program, ProgramError
+from ..language.text import load, print_program
+from .found import Found, file_name, file_text, in_order, reproduce, write_atomically
+from .replay import Key, Replayer, Shown
+
+# Programs of a finding, the smallest included.
+KEPT: Final = 3
+# Programs of a finding that are replayed in vain before the rest is only counted; a hang takes its time.
+TRIES: Final = 3
+ALTERNATIVES: Final = "alternatives"
+UNREPLAYED: Final = "unreplayed"
+
+
+def structure(program: Program) -> str:
+    """A digest of what kinds of operations a program has, in their order, and on which machine."""
+    kinds = [type(operation).__name__ for operation in program.operations]
+    return hashlib.sha256(repr((program.vm, kinds)).encode()).hexdigest()[:8]
+
+
+class Store:
+    """The findings of one candidate, in memory and in a folder.
+
+    A context manager: it ends the processes that replayed.
+
+    :param folder: an existing directory; None: nothing is written
+    :param reference: name of the version that counts as the original
+    :param candidate: name of the version under test
+    :param replayer: by default one of its own
+    """
+
+    def __init__(
+        self, folder: Path | None, reference: str, candidate: str, replayer: Replayer | None = None
+    ) -> None:
+        self.folder = folder
+        self.reference = reference
+        self.candidate = candidate
+        self.replayer = replayer or Replayer()
+        # Of each finding the programs kept, the smallest first; the first one has the count.
+        self.kept: dict[Key, list[Found]] = {}
+        # What did not replay, and how many programs of it were tried.
+        self.lost: dict[Key, Found] = {}
+        self.tries: dict[Key, int] = {}
+        # Why files could not be written, the last reason; "" if they could.
+        self.trouble = ""
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process that replays; one more offer starts another."""
+        self.replayer.close()
+
+    def findings(self) -> list[Found]:
+        """Each finding with its smallest program, the weightiest first; crashes come last."""
+        return in_order(programs[0] for programs in self.kept.values())
+
+    def alternatives(self, kind: str, signature: str) -> list[Found]:
+        """Larger programs that show the same, the smallest first."""
+        return self.kept.get((kind, signature), [])[1:]
+
+    def unreplayed(self) -> list[Found]:
+        """What no program showed again in a fresh process, with what `Found.reason` says of that."""
+        return in_order(self.lost.values())
+
+    def offer(self, found: Found, seed: int) -> Found | None:
+        """Count a finding, keep its program if it is worth it and shows the finding again.
+
+        :param found: taken over; `Found.count` are the programs that it stands for
+        :param seed: for the file's comments
+        :returns: the finding with its smallest program; None: none has been seen to show it again
+        """
+        key = (found.kind, found.signature)
+        programs = self.kept.get(key)
+        if programs is None:
+            programs = [] if key in self.lost else self._earlier(found)
+        count = found.count + (programs[0].count if programs else 0)
+        if key in self.lost:
+            count += self.lost[key].count
+            self.lost[key].count = count
+            self.tries[key] += 1
+        if self.tries.get(key, 0) < TRIES and self._wanted(found, programs):
+            shown = self._shown(found.program)
+            if any((each.kind, each.signature) == key for each in shown):
+                programs = self._add(found, programs, seed)
+            elif not programs:
+                self._set_aside(found, shown, seed, count)
+        if not programs:
+            return None
+        for each in programs:
+            each.count = 0
+        programs[0].count = count
+        self.kept[key] = programs
+        return programs[0]
+
+    def _wanted(self, found: Found, programs: list[Found]) -> bool:
+        """Whether a program belongs to those that are kept, if it shows what it is said to."""
+        if len(programs) == KEPT and found.size() >= programs[-1].size():
+            return False
+        alike = structure(found.program)
+        return all(found.size() < each.size() for each in programs if structure(each.program) == alike)
+
+    def _shown(self, program: Program) -> list[Shown]:
+        """What a fresh process shows."""
+        return self.replayer.shows(print_program(program), self.reference, self.candidate)
+
+    def _add(self, found: Found, programs: list[Found], seed: int) -> list[Found]:
+        """*programs* with one more, and the files made so; what is smallest is never without a file meanwhile."""
+        alike = structure(found.program)
+        rest = [each for each in programs if structure(each.program) != alike]
+        after = sorted([*rest, found], key=Found.size)[:KEPT]
+        for each in after:
+            # The one that has the name of the smallest gives it away last.
+            if each is not after[0]:
+                self._write(each, self._place(each, smallest=False), seed)
+        self._write(after[0], self._place(after[0], smallest=True), seed)
+        wanted = {each.path for each in after}
+        for path in self._alternatives_of(found):
+            if path not in wanted:
+                self._remove(path)
+        self.tries.pop((found.kind, found.signature), None)
+        lost = self.lost.pop((found.kind, found.signature), None)
+        if lost is not None and lost.path is not None:
+            self._remove(lost.path)
+        return after
+
+    def _place(self, found: Found, smallest: bool) -> Path | None:
+        """The file of a program."""
+        if self.folder is None:
+            return None
+        name = file_name(found.kind, found.signature)
+        if smallest:
+            return self.folder / name
+        stem = name.removesuffix(".s2")
+        return self.folder / ALTERNATIVES / f"{stem}-{structure(found.program)}.s2"
+
+    def _alternatives_of(self, found: Found) -> list[Path]:
+        if self.folder is None:
+            return []
+        stem = file_name(found.kind, found.signature).removesuffix(".s2")
+        return sorted((self.folder / ALTERNATIVES).glob(f"{stem}-????????.s2"))
+
+    def _earlier(self, found: Found) -> list[Found]:
+        """The programs that an earlier session kept, as far as they still show the finding."""
+        if self.folder is None:
+            return []
+        programs: list[Found] = []
+        for path in (self.folder / file_name(found.kind, found.signature), *self._alternatives_of(found)):
+            try:
+                program = load(path)
+            except ProgramError:
+                continue
+            alike = structure(program)
+            if any(structure(each.program) == alike for each in programs):
+                continue
+            for each in self._shown(program):
+                if (each.kind, each.signature) == (found.kind, found.signature):
+                    programs.append(Found(*each[:3], program, 0, each.at, 0, path))
+                    break
+        return sorted(programs, key=Found.size)[:KEPT]
+
+    def _set_aside(self, found: Found, shown: list[Shown], seed: int, count: int) -> None:
+        """Keep what does not replay apart, the first program of each finding."""
+        key = (found.kind, found.signature)
+        if key in self.lost:
+            return
+        self.tries[key] = 1
+        found.count = count
+        said = ", ".join(f"{each.kind} {each.signature}" for each in shown) or "nothing"
+        found.reason = f"{found.reason} (a fresh process showed: {said})"
+        self.lost[key] = found
+        if self.folder is not None:
+            self._write(found, self.folder / UNREPLAYED / file_name(*key), seed)
+
+    def _write(self, found: Found, path: Path | None, seed: int) -> None:
+        """Have the program of a finding in this file, if there is a place for it."""
+        if path is None or found.path == path:
+            return
+        before = found.path
+        try:
+            path.parent.mkdir(exist_ok=True)
+            if before is not None:
+                # It may come from another seed, or have been edited.
+                commands = [reproduce(self.reference, self.candidate, each) for each in (before, path)]
+                text = before.read_text(encoding="utf-8").replace(*commands)
+            else:
+                text = file_text(found, self.reference, self.candidate, seed, path)
+            write_atomically(path, text)
+            found.path = path
+        except OSError as error:
+            self.trouble = f"{path}: {error.strerror or error}"
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self.trouble = f"{path}: {error.strerror or error}"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The legal rest of a program that lost something: what contradicts the rest goes too."""
+
+from dataclasses import replace
+
+from ..language.operations import Operation
+from ..language.program import Program, ProgramError
+from ..language.validate import State, check_vm
+
+
+def legal(program: Program) -> Program | None:
+    """The program without the operations that are not legal where they stand; None: vm or slots are not.
+
+    Where a slot was deleted or its log turned off, what then needs it goes too, and so on.
+    """
+    state = State(program.vm)
+    try:
+        check_vm(program.vm)
+        for slot in program.slots:
+            state.declare(slot)
+    except ProgramError:
+        return None
+    if not program.slots:
+        return None
+    kept: list[Operation] = []
+    for operation in program.operations:
+        try:
+            state.check(operation)
+        except ProgramError:
+            continue
+        kept.append(operation)
+    return program if len(kept) == len(program.operations) else replace(program, operations=tuple(kept))
+
+
+def slots_used(program: Program) -> set[str]:
+    """The names of the slots that operations name, and of those whose memory these share."""
+    names = {name for name in (slot_of(operation) for operation in program.operations) if name}
+    return names | {slot.alias for slot in program.slots if slot.name in names and slot.alias}
+
+
+def slot_of(operation: Operation) -> str:
+    """The slot that an operation names; "" if it names none."""
+    name = getattr(operation, "slot", "")
+    assert isinstance(name, str)
+    return name
+
+

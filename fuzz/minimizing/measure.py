@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which of two programs is the simpler one."""
+
+from dataclasses import fields
+from typing import Final, TypeAlias
+
+from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap, Operation
+from ..language.program import BACKINGS, GRANULES, Program, Slot, Vm, next_ipa
+from ..language.validate import MANUAL
+
+Measure: TypeAlias = tuple[int, ...]
+
+NAMES: Final = "abcdefgh"
+_PLACES: Final = ("offset", "size", "va", "pa")
+_DEFAULT: Final = Vm()
+
+
+def measure(program: Program) -> Measure:
+    """Numbers from 0 on: the smaller tuple is the simpler program; equal ones are the same but for their names.
+
+    First come fewer operations and slots, then simpler settings, then lower
+    operands. There is no endless descent: numbers and their count are bounded from below.
+    """
+    found = [len(program.operations), len(program.slots), *_of_vm(program.vm)]
+    for number, slot in enumerate(program.slots):
+        found += _of_slot(program, number, slot)
+    numbers = {slot.name: number for number, slot in enumerate(program.slots)}
+    for operation in program.operations:
+        found += _of_operation(operation, program.vm.granule, numbers)
+    return tuple(found)
+
+
+def _of_vm(vm: Vm) -> list[int]:
+    flags = [vm.fwb, vm.dic, vm.ttl, vm.range, vm.haf]
+    others = [MANUAL.index(vm.manual), vm.fail or 0, abs(vm.ipa - _DEFAULT.ipa)]
+    return [vm.vms, vm.cpus, GRANULES.index(vm.granule), sum(flags), *others]
+
+
+def _of_slot(program: Program, number: int, slot: Slot) -> list[int]:
+    moved = slot.ipa != next_ipa(program.slots[:number])
+    flags = slot.log + slot.ro + bool(slot.alias)
+    place = [slot.offset, moved, slot.ipa if moved else 0]
+    return [flags, BACKINGS.index(slot.backing), slot.vm, slot.size, *place, slot.name != NAMES[number]]
+
+
+def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -> list[int]:
+    found: list[int] = []
+    for field in fields(operation):
+        name, value = field.name, getattr(operation, field.name)
+        if name == "slot":
+            found.append(numbers[value])
+        elif name in _PLACES:
+            found += [value % granule != 0, value]
+        elif name == "kind":
+            found.append(ACCESS_KINDS.index(value))
+        elif name == "prot":
+            found.append((HYP_PROTS if isinstance(operation, HypMap) else PROTS).index(value))
+        elif name in ("mmu", "flush"):
+            found.append(not value)
+        elif value is None:
+            found.append(0)
+        elif name != "on":
+            # Of what may be left out any value is more than none.
+            found.append(value + 1 if field.default is None else int(value))
+    return found

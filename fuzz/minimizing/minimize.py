@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The smallest program that shows a finding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from candidate import Candidate
+
+from ..findings.found import CRASH
+from ..findings.replay import Key
+from ..language.program import Program
+from . import deletion, operands, settings
+from .trial import Judge, Progress, Spent, Trial, judge_here
+
+SECONDS: Final = 60.0
+# What is done, in this order, until nothing changes any more.
+_PASSES: Final[tuple[tuple[str, Callable[[Trial], None]], ...]] = (
+    ("deleting operations", deletion.operations),
+    ("deleting slots", deletion.slots),
+    ("simplifying the machine", settings.machine),
+    ("simplifying slots", settings.memory),
+    ("simplifying operands", operands.operands),
+)
+
+
+class NotShownError(ValueError):
+    """The program does not show the finding that it should keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minimized:
+    """What came of it.
+
+    :param program: the best
+    :param runs: programs judged
+    :param seconds: taken
+    :param finished: nothing more can be done; else time or runs were spent, or it was interrupted
+    :param interrupted: by Ctrl-C
+    """
+
+    program: Program
+    runs: int
+    seconds: float
+    finished: bool
+    interrupted: bool
+
+
+def minimized(
+    program: Program,
+    key: Key,
+    judge: Judge,
+    seconds: float | None = SECONDS,
+    runs: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Minimized:
+    """Shrink a program; Ctrl-C ends it early with the best so far.
+
+    :param program: a valid one
+    :param key: kind and signature of the finding that it must keep
+    :param judge: what a program shows
+    :param seconds: at most so long, to the end of the run of then; None: no limit
+    :param runs: at most so many programs are judged; None: no limit
+    :param progress: called before each run
+    :raises NotShownError: the program does not show the finding
+    """
+    trial = Trial(program, key, judge, seconds, runs, progress)
+    finished = interrupted = False
+    try:
+        trial.doing = "judging the program"
+        shown = trial.run(program)
+        if shown is None:
+            raise NotShownError(f"the program does not show {key[0]} {key[1]}")
+        trial.cut(shown)
+        before = None
+        while before != trial.best:
+            before = trial.best
+            for trial.doing, simplify in _PASSES:
+                simplify(trial)
+        finished = True
+    except Spent:
+        pass
+    except KeyboardInterrupt:
+        interrupted = True
+    return Minimized(trial.best, trial.runs, trial.elapsed(), finished, interrupted)
+
+
+def minimize(
+    program: Program,
+    reference: Candidate,
+    candidate: Candidate,
+    key: Key,
+    seconds: float | None = SECONDS,
+    progress: Callable[[Progress], None] | None = None,
+) -> Program:
+    """The smallest program found in so many seconds that shows a finding, judged in this process.
+
+    :raises NotShownError: the program does not show the finding
+    """
+    return minimized(program, key, judge_here(reference, candidate), seconds, None, progress).program
+
+
+def needs_process(key: Key) -> bool:
+    """Whether a finding may end or hang the process that judges it."""
+    return key[0] == CRASH

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A plainer machine and plainer slots: fewer VMs and CPUs, 4K pages, defaults, less memory."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from ..language.operations import Operation
+from ..language.program import BACKINGS, GIB, GRANULES, Program, Slot, Vm, backings, next_ipa
+from ..language.validate import MAX_SLOT_SIZE
+from .legal import slot_of
+from .trial import Trial
+
+# Of a machine, what is on or off.
+_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
+# What operations have in bytes.
+_PLACES: Final = ("offset", "size", "va", "pa", "ipa")
+
+
+def machine(trial: Trial) -> None:
+    """Settings of the machine, all at once and then one by one."""
+    plain = Vm(granule=trial.best.vm.granule, cpus=1)
+    if not trial.attempt(on(trial.best, plain)):
+        for vms in range(1, trial.best.vm.vms):
+            fewer = on(trial.best, replace(trial.best.vm, vms=vms))
+            if trial.attempt(fewer) or trial.attempt(replace(fewer, slots=in_a_row(fewer.slots))):
+                break
+        for cpus in range(1, trial.best.vm.cpus):
+            if trial.attempt(on(trial.best, replace(trial.best.vm, cpus=cpus))):
+                break
+        for name in _FLAGS:
+            if getattr(trial.best.vm, name):
+                trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **{name: False})))
+        for change in ({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}, {"ipa": plain.ipa}):
+            changes: dict[str, Any] = change
+            trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **changes)))
+    page = trial.best.vm.granule
+    for granule in GRANULES[: GRANULES.index(page)]:
+        # With as many bytes, as many pages, as many blocks.
+        for times, by in (1, 1), (granule, page), (granule * granule, page * page):
+            if trial.attempt(scaled(trial.best, granule, times, by)):
+                return
+
+
+def on(program: Program, vm: Vm) -> Program:
+    """The program on a machine with no more VMs and CPUs: who is on one that is gone moves to the last left."""
+    old = program.vm
+
+    def moved(operation: Operation) -> Operation:
+        changed: Any = operation
+        if hasattr(changed, "cpu"):
+            number = min(changed.cpu // old.cpus, vm.vms - 1)
+            changed = replace(changed, cpu=number * vm.cpus + min(changed.cpu % old.cpus, vm.cpus - 1))
+        if hasattr(changed, "to"):
+            changed = replace(changed, to=min(changed.to, vm.cpus - 1))
+        same: Operation = changed
+        return same
+
+    slots = tuple(replace(slot, vm=min(slot.vm, vm.vms - 1)) for slot in program.slots)
+    return Program(vm, slots, tuple(map(moved, program.operations)))
+
+
+def in_a_row(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """The slots at their default addresses."""
+    placed: list[Slot] = []
+    for slot in slots:
+        placed.append(replace(slot, ipa=next_ipa(placed)))
+    return tuple(placed)
+
+
+def scaled(program: Program, granule: int, times: int, by: int) -> Program:
+    """The program with other pages, and all bytes *times* / *by* so many."""
+
+    def scale(value: int) -> int:
+        return value * times // by
+
+    allowed = backings(granule)
+    slots: list[Slot] = []
+    for slot in program.slots:
+        backing = slot.backing if slot.backing in allowed else "hugetlb2m"
+        size = min(max(scale(slot.size) // granule * granule, granule), MAX_SLOT_SIZE)
+        offset = scale(slot.offset) // granule * granule % GIB
+        slots.append(replace(slot, size=size, offset=offset, backing=backing))
+    operations: list[Any] = []
+    for operation in program.operations:
+        each: Any = operation
+        changes = {name: scale(getattr(each, name)) for name in _PLACES if getattr(each, name, None) is not None}
+        if changes.get("size") == 0:
+            changes["size"] = 1
+        operations.append(replace(each, **changes))
+    return Program(replace(program.vm, granule=granule), in_a_row(tuple(slots)), tuple(operations))
+
+
+def memory(trial: Trial) -> None:
+    """Settings of the slots, and what they hold: blocks in a row, no more than is needed."""
+    # Host and guest addresses go together where blocks need them to.
+    aligned = in_a_row(tuple(replace(slot, offset=0) for slot in trial.best.slots))
+    if not trial.attempt(replace(trial.best, slots=aligned)):
+        trial.attempt(replace(trial.best, slots=in_a_row(trial.best.slots)))
+    for number in range(len(trial.best.slots)):
+        for change in ({"log": False}, {"ro": False}, {"offset": 0}, {"alias": "", "offset": 0}, {"alias": ""}):
+            _change(trial, number, **change)
+        page = trial.best.vm.granule
+        _change(trial, number, offset=trial.best.slots[number].offset % block_of(page))
+        rank = BACKINGS.index(trial.best.slots[number].backing)
+        for backing in BACKINGS[:rank]:
+            if _change(trial, number, backing=backing):
+                break
+        name = trial.best.slots[number].name
+        for unit in GIB, block_of(page):
+            trial.attempt(gathered(trial.best, name, unit))
+        for size in sizes(trial.best, number):
+            if trial.attempt(shrunk(trial.best, number, size)):
+                break
+    trial.attempt(replace(trial.best, slots=in_a_row(trial.best.slots)))
+
+
+def _change(trial: Trial, number: int, **changes: Any) -> bool:
+    slots = list(trial.best.slots)
+    slots[number] = replace(slots[number], **changes)
+    return trial.attempt(replace(trial.best, slots=tuple(slots)))
+
+
+def block_of(page: int) -> int:
+    """The size of a block of level 2, in bytes."""
+    return page * page // 8
+
+
+def gathered(program: Program, name: str, unit: int) -> Program:
+    """The program with the blocks of *unit* bytes that operations name at the start of their slot, in their order."""
+    places = [each for each in program.operations if slot_of(each) == name and hasattr(each, "offset")]
+    starts: set[int] = set()
+    for each in places:
+        starts.add(getattr(each, "offset") // unit)
+    ranks = {start: rank for rank, start in enumerate(sorted(starts))}
+
+    def moved(operation: Operation) -> Operation:
+        changed: Any = operation
+        if slot_of(operation) == name and hasattr(changed, "offset"):
+            changed = replace(changed, offset=ranks[changed.offset // unit] * unit + changed.offset % unit)
+        same: Operation = changed
+        return same
+
+    return replace(program, operations=tuple(map(moved, program.operations)))
+
+
+def sizes(program: Program, number: int) -> list[int]:
+    """Sizes that a slot might do with, from one page on: powers of two, and up to where operations reach."""
+    slot, page = program.slots[number], program.vm.granule
+    found: set[int] = set()
+    size = page
+    while size < slot.size:
+        found.add(size)
+        size *= 2
+    for each in program.operations:
+        if slot_of(each) == slot.name and hasattr(each, "offset"):
+            end = getattr(each, "offset") + getattr(each, "size", 1)
+            found |= {-(-end // unit) * unit for unit in (page, block_of(page))}
+    return sorted(size for size in found if size < slot.size)
+
+
+def shrunk(program: Program, number: int, size: int) -> Program:
+    """The program with a smaller slot; what would reach behind its end ends there."""
+    slots = list(program.slots)
+    slot = slots[number] = replace(slots[number], size=size)
+    operations: list[Any] = []
+    for operation in program.operations:
+        each: Any = operation
+        if slot_of(operation) == slot.name and hasattr(each, "size") and each.offset < size:
+            each = replace(each, size=min(each.size, size - each.offset))
+        operations.append(each)
+    return Program(program.vm, tuple(slots), tuple(operations))

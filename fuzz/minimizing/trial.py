@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The best program so far, and attempts at a better one."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from candidate import Candidate
+
+from ..findings.found import CRASH, crash_reason, crash_signature
+from ..findings.replay import Key, Shown
+from ..judging.differential import Differential
+from ..language.operations import Operation
+from ..language.program import Program
+from ..language.text import print_program
+from .legal import legal
+from .measure import measure
+
+Judge: TypeAlias = Callable[[Program], list[Shown]]
+
+
+class Spent(Exception):
+    """The time or the number of runs is spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is.
+
+    :param seconds: since the start
+    :param runs: programs judged
+    :param doing: what is tried now
+    :param program: the best so far
+    """
+
+    seconds: float
+    runs: int
+    doing: str
+    program: Program
+
+
+def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
+    """Judges programs in this process; an exception in our own code is what they show, too."""
+    differential = Differential(reference, candidate)
+
+    def judge(program: Program) -> list[Shown]:
+        try:
+            verdict = differential.run(program)
+        except Exception as error:
+            return [Shown(CRASH, crash_signature(error), crash_reason(error), -1)]
+        return [Shown(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+
+    return judge
+
+
+class Trial:
+    """Programs that must show one finding, each simpler than the last.
+
+    :param program: shows it
+    :param key: its kind and signature
+    :param judge: what a program shows
+    :param seconds: after so many attempts raise `Spent`; None: never
+    :param runs: likewise, after so many runs
+    :param progress: called before each run
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        key: Key,
+        judge: Judge,
+        seconds: float | None = None,
+        runs: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.best = program
+        self.key = key
+        self.judge = judge
+        self.seconds, self.most, self.progress = seconds, runs, progress
+        self.start = time.monotonic()
+        self.runs = 0
+        self.doing = ""
+        self.size = measure(program)
+        self.tried: set[str] = set()
+
+    def attempt(self, program: Program | None) -> bool:
+        """Whether a program, or its legal rest, is simpler than the best and shows the finding; then it is the best.
+
+        :raises Spent: it was not judged
+        """
+        program = None if program is None else legal(program)
+        if program is None or measure(program) >= self.size:
+            return False
+        text = print_program(program)
+        if text in self.tried:
+            return False
+        self.tried.add(text)
+        shown = self.run(program)
+        if shown is None:
+            return False
+        self.best, self.size = program, measure(program)
+        self.cut(shown)
+        return True
+
+    def operations(self, operations: Sequence[Operation]) -> Sequence[Operation] | None:
+        """For `ddmin`: what is left of these operations if they show the finding, else None."""
+        if self.attempt(replace(self.best, operations=tuple(operations))):
+            return self.best.operations
+        return None
+
+    def run(self, program: Program) -> Shown | None:
+        """The finding as the program shows it."""
+        if self.seconds is not None and self.elapsed() >= self.seconds:
+            raise Spent
+        if self.most is not None and self.runs >= self.most:
+            raise Spent
+        if self.progress is not None:
+            self.progress(Progress(self.elapsed(), self.runs, self.doing, self.best))
+        self.runs += 1
+        return next((each for each in self.judge(program) if (each.kind, each.signature) == self.key), None)
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    def cut(self, shown: Shown) -> None:
+        """Try without what comes after the finding."""
+        if 0 <= shown.at < len(self.best.operations) - 1:
+            self.attempt(replace(self.best, operations=self.best.operations[: shown.at + 1]))
