@@ -10,6 +10,8 @@ from .exit_codes import BAD_INPUT
 
 ENGINES: Final = ("random",)
 
+# As `fuzz.findings.accepted` has it, which must not be imported yet.
+DEFAULT_FILE: Final = "known-findings.toml"
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
 MAX_SEED: Final = (1 << 64) - 1
@@ -56,6 +58,19 @@ that shows it. Ctrl-C ends it early, with what was found so far
 (exit code 130).
 
 example: s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1
+"""
+_MINIMIZE: Final = """\
+Shrink a program that shows a finding to the smallest one found that shows the
+same: class and signature stay. Fewer operations first, then fewer slots, then
+plain settings and low operands. Ctrl-C leaves the best so far (exit code 130).
+
+example: s2fuzz minimize findings/rfc-v1/x.s2 -o x.s2
+"""
+_PROMOTE: Final = """\
+Minimise a program, see what it shows of every version in fresh processes, and
+put it with that into corpus/regressions/, where pytest runs it from then on.
+
+example: s2fuzz promote findings/rfc-v1/x.s2 --name block-not-cleaned
 """
 _BENCH: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
@@ -145,6 +160,7 @@ def parser() -> Parser:
     _versions(run, "a candidate, or all of them (%(default)s)")
     run.set_defaults(candidate="all")
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
+    _known(run)
     run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
 
     convert = commands.add_parser(
@@ -168,6 +184,18 @@ def parser() -> Parser:
     fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
     fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
+    _known(fuzz)
+
+    minimize = command("minimize", "the smallest program that shows a finding", _MINIMIZE)
+    minimize.add_argument("program", metavar="PROGRAM", help=binary)
+    _of_finding(minimize)
+    minimize.add_argument("-o", "--output", metavar="OUT", help="where to (PROGRAM with .min before its ending)")
+
+    promote = command("promote", "make a finding a regression test", _PROMOTE)
+    promote.add_argument("program", metavar="FINDING", help=binary)
+    _of_finding(promote)
+    promote.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
+    promote.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
 
     bench = command("bench", "measure speed and memory", _BENCH)
     bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
@@ -175,6 +203,21 @@ def parser() -> Parser:
     build = command("build", "compile what is hot, for speed", _BUILD)
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
     return top
+
+
+def _known(command: Parser) -> None:
+    known = "findings that you know of, as TOML: reported as accepted, and not counted for the exit code"
+    command.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
+
+
+def _of_finding(command: Parser) -> None:
+    """What tells which finding of a program is meant, and how long it may be minimised."""
+    said = "what its comments say"
+    command.add_argument("--reference", action=Once, metavar="NAME", help=f"what counts as the original ({said})")
+    command.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
+    signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
+    command.add_argument("--signature", action=Once, metavar="S", help=signature)
+    command.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
 
 
 def _versions(command: Parser, candidate: str, required: bool = False) -> None:

@@ -30,7 +30,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..benchmark import bench
     from ..compilation import build
     from ..judging.collection import collect_rarely
-    from . import commands, convert, fuzz
+    from . import commands, convert, fuzz, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -41,6 +41,8 @@ def dispatch(arguments: Namespace) -> int:
         "run": commands.run,
         "convert": convert.command,
         "fuzz": fuzz.command,
+        "minimize": minimize.command,
+        "promote": promote.command,
         "bench": commands.benchmark,
         "build": build.command,
     }[arguments.command]

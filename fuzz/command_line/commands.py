@@ -10,7 +10,7 @@ import candidate
 
 from ..benchmark import bench
 from ..distribution import form, remark
-from ..judging.differential import DIVERGENCE, REGRESSION
+from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
@@ -51,28 +51,42 @@ def list_versions(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """``s2fuzz run``
 
-    :raises BadInputError: a program that cannot be read
+    :raises BadInputError: a program or the known findings cannot be read
     :raises candidate.UnknownCandidate: no version of this name
     """
     reference = candidate.get(arguments.reference)
     candidates = chosen(arguments.candidate, reference)
     runs: list[Run] = []
     programs = read_programs(arguments.program)
+    accepted = known_findings(arguments)
     say_form(arguments)
     for each in run_all(programs, reference, candidates, arguments.trace):
         runs.append(each)
         if not arguments.json:
-            print(report.run_text(each, arguments.cost))
+            print(report.run_text(each, arguments.cost, accepted))
     if arguments.json:
-        dump(answers.run_answer(runs))
+        dump(answers.run_answer(runs, accepted))
     elif len(runs) > 1:
         print(report.run_summary(runs))
+        if accepted.entries:
+            print(report.accepted_text(accepted), end="")
     for each in runs:
         if each.error:
             complain(f"{each.file} on {each.candidate}: a mistake of s2fuzz: {each.error}")
     if any(each.error for each in runs):
         return OUR_MISTAKE
-    return WORSE if any(each.word in (REGRESSION, DIVERGENCE) for each in runs) else FINE
+    return WORSE if any(each.worse(accepted) for each in runs) else FINE
+
+
+def known_findings(arguments: argparse.Namespace) -> Accepted:
+    """What ``--known`` names, or the file of the current directory.
+
+    :raises BadInputError: it cannot be used
+    """
+    try:
+        return load_accepted(arguments.known)
+    except AcceptedError as error:
+        raise BadInputError(str(error)) from None
 
 
 def read_programs(files: list[str]) -> list[tuple[str, Program]]:

@@ -12,9 +12,9 @@ import candidate
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
-from ..findings.found import folder_name
+from ..findings.found import CRASH, folder_name
 from ..reports import answers, report
-from .commands import BadInputError, complain, dump, say_form
+from .commands import BadInputError, complain, dump, known_findings, say_form
 from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
 
 _PROGRESS_EVERY: Final = 0.2
@@ -23,24 +23,25 @@ _PROGRESS_EVERY: Final = 0.2
 def command(arguments: argparse.Namespace) -> int:
     """``s2fuzz fuzz``
 
-    :raises BadInputError: the output directory cannot be used
+    :raises BadInputError: the output directory or the known findings cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
     out = make_out(arguments.out, folder_name(patched, reference))
+    accepted = known_findings(arguments)
     say_form(arguments)
     unit = Unit(arguments.engine, reference, patched, arguments.seed, arguments.programs, arguments.seconds)
-    summary = Summary(reference, patched, arguments.seed, arguments.engine)
-    keeper = Keeper(summary, out)
+    summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
     progress = Progress(summary, sys.stderr.isatty() and not arguments.json)
+    with Keeper(summary, out) as keeper:
 
-    def watch(result: Result) -> None:
+        def watch(result: Result) -> None:
+            keeper.watch(result)
+            progress.show()
+
+        result = run_unit(unit, watch)
         keeper.watch(result)
-        progress.show()
-
-    result = run_unit(unit, watch)
-    keeper.watch(result)
     progress.clear()
     return told(summary, result, arguments.json)
 
@@ -60,9 +61,12 @@ def told(summary: Summary, result: Result, as_json: bool) -> int:
         complain(f"{summary.trouble}; not all programs could be written")
     for found in summary.crashes:
         complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
+    for found in summary.unreplayed:
+        place = found.path or f"program {found.number} of this seed"
+        complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
     if summary.interrupted:
         return INTERRUPTED
-    if summary.crashes:
+    if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
         return OUR_MISTAKE
     if summary.trouble:
         return BAD_INPUT

@@ -4,22 +4,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import candidate
-
-from ..findings.found import (
-    CRASH,
-    Found,
-    crash_reason,
-    crash_signature,
-    file_name,
-    file_text,
-    in_order,
-    write_atomically,
-)
+from ..findings.accepted import Accepted
+from ..findings.found import CRASH, Found
+from ..findings.replay import Replayer
+from ..findings.store import Store
 from ..judging.cost import Total
-from ..judging.differential import DIVERGENCE, REGRESSION, Differential
-from ..language.program import ProgramError
-from ..language.text import load, parse
+from ..judging.differential import DIVERGENCE, REGRESSION
+from ..language.text import parse
 from .unit import FoundRecord, Result
 
 
@@ -31,11 +22,13 @@ class Summary:
     :param candidate: name of the version under test
     :param engine: what made the programs
     :param programs: so many were judged, with so many operations, in so many seconds
-    :param findings: in order of weight (`fuzz.judging.differential.CLASSES`), then of signature
+    :param findings: in the order of `fuzz.findings.found.in_order`
     :param crashes: exceptions in our own code, and programs of which a process died or hung
+    :param unreplayed: what was seen once and not again in a fresh process, crashes too
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program together
     :param interrupted: Ctrl-C ended it
     :param trouble: why files could not be written; "" if they could
+    :param accepted: findings that the user knows of
     """
 
     reference: str
@@ -47,87 +40,66 @@ class Summary:
     seconds: float = 0.0
     findings: list[Found] = field(default_factory=list)
     crashes: list[Found] = field(default_factory=list)
+    unreplayed: list[Found] = field(default_factory=list)
     costs: Total = field(default_factory=Total)
     interrupted: bool = False
     trouble: str = ""
+    accepted: Accepted = field(default_factory=Accepted)
 
     @property
     def failed(self) -> bool:
-        """Whether the candidate is worse, or differs for no known reason."""
-        return any(found.kind in (REGRESSION, DIVERGENCE) for found in self.findings)
+        """Whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        worse = [found for found in self.findings if found.kind in (REGRESSION, DIVERGENCE)]
+        return any(self.accepted.match(found.kind, found.signature) is None for found in worse)
 
 
 class Keeper:
-    """Keeps the findings of a session as they come.
+    """Keeps the findings of a session as they come, once they replay.
 
     :param summary: of the session; kept up to date
     :param out: where the programs of this candidate are kept, an existing directory; None: nowhere
+    :param replayer: replays them; by default one of its own, which `close` ends
     """
 
-    def __init__(self, summary: Summary, out: Path | None = None) -> None:
+    def __init__(self, summary: Summary, out: Path | None = None, replayer: Replayer | None = None) -> None:
         self.summary = summary
-        self.out = out
-        self.found: dict[str, Found] = {}
+        self.store = Store(out, summary.reference, summary.candidate, replayer)
         self.records: dict[str, FoundRecord] = {}
+
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what replayed."""
+        self.store.close()
 
     def watch(self, result: Result) -> None:
         """Take in a unit's result so far."""
         for key, record in result.found.items():
             if self.records.get(key) is not record:
-                self.records[key] = record
                 self.take(key, record)
-            self.found[key].count = record.count
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs
         summary.interrupted = result.interrupted
-        ordered = in_order(self.found.values())
-        summary.findings = [each for each in ordered if each.kind != CRASH]
-        summary.crashes = [each for each in ordered if each.kind == CRASH]
+        self.tell()
 
     def take(self, key: str, record: FoundRecord) -> None:
-        """Note a finding with a smaller program than before; keep its program if it is the smallest there is."""
-        program = parse(record.text)
-        found = Found(record.kind, record.signature, record.reason, program, record.number, record.at)
-        known = self.found.get(key) or self.earlier(found)
-        if known is not None and known.size() <= found.size():
-            self.found[key] = known
-            return
-        self.found[key] = found
-        found.path = known.path if known else None
-        self.save(found)
+        """Note a finding with a smaller program than before."""
+        found = Found(record.kind, record.signature, record.reason, parse(record.text), record.number, record.at)
+        self.store.offer(found, self.summary.seed)
+        self.records[key] = record
 
-    def earlier(self, found: Found) -> Found | None:
-        """The same finding as its file has it from an earlier session, if that is as small and still shows it."""
-        if self.out is None:
-            return None
-        path = self.out / file_name(found.kind, found.signature)
-        try:
-            program = load(path)
-        except ProgramError:
-            return None
-        if len(program.operations) > len(found.program.operations):
-            return None
-        differential = Differential(candidate.get(self.summary.reference), candidate.get(self.summary.candidate))
-        shown: list[tuple[str, str, str, int]] = []
-        try:
-            verdict = differential.run(program)
-            shown = [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
-        except Exception as error:
-            shown = [(CRASH, crash_signature(error), crash_reason(error), -1)]
-        for kind, signature, reason, at in shown:
-            if (kind, signature) == (found.kind, found.signature):
-                return Found(kind, signature, reason, program, 0, at, 0, path)
-        return None
-
-    def save(self, found: Found) -> None:
-        """Write the program of a finding, if there is a place for it."""
-        if self.out is None:
-            return
-        path = self.out / file_name(found.kind, found.signature)
+    def tell(self) -> None:
+        """Bring the findings of the summary up to date."""
+        found, unreplayed = self.store.findings(), self.store.unreplayed()
+        for each in (*found, *unreplayed):
+            each.count = self.records[f"{each.kind} {each.signature}"].count
         summary = self.summary
-        try:
-            write_atomically(path, file_text(found, summary.reference, summary.candidate, summary.seed, path))
-            found.path = path
-        except OSError as error:
-            summary.trouble = f"{path}: {error.strerror or error}"
+        summary.findings = [each for each in found if each.kind != CRASH]
+        summary.crashes = [each for each in found if each.kind == CRASH]
+        summary.unreplayed = unreplayed
+        summary.trouble = self.store.trouble

@@ -129,7 +129,8 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
         again = text if text and text != rest.again else ""
         if text and not again:
             reason = f"the process that judged it {death}, twice"
-            result.take(FoundRecord(CRASH, f"process {death}", reason, -1, number, text))
+            # Without the seconds: another process has other patience.
+            result.take(FoundRecord(CRASH, f"process {death.partition(' for ')[0]}", reason, -1, number, text))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()

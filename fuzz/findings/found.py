@@ -117,7 +117,14 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, path: Pat
 
     :param path: of the file, for the command in it
     """
-    about = {
+    about = file_comments(found, reference, candidate, path)
+    about["seed"] = f"{seed}, program {found.number}"
+    return commented(about, found.program)
+
+
+def file_comments(found: Found, reference: str, candidate: str, path: Path) -> dict[str, str]:
+    """What there is to say about a finding whose file is *path*: key -> value."""
+    return {
         "kind": found.kind,
         "signature": found.signature,
         "severity": "" if found.kind == CRASH else severity(found.signature).text,
@@ -126,10 +133,9 @@ def file_text(found: Found, reference: str, candidate: str, seed: int, path: Pat
         "known": known_text(found.kind, found.signature, reference),
         "reference": reference,
         "candidate": candidate,
-        "seed": f"{seed}, program {found.number}",
+        "seed": "",
         "reproduce": reproduce(reference, candidate, path),
     }
-    return commented(about, found.program)
 
 
 def commented(about: dict[str, str], program: Program) -> str:

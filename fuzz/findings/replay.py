@@ -21,7 +21,8 @@ Key: TypeAlias = tuple[str, str]
 SECONDS: Final = 60.0
 # What a server may take beyond that before it counts as lost.
 _GRACE: Final = 30.0
-HUNG: Final = "process hung"
+# Signatures of `CRASH`, as `fuzz.engines.supervisor` has them too.
+HUNG: Final = "process did not get on"
 
 
 class Shown(NamedTuple):
@@ -39,7 +40,7 @@ def died_signature(number: int) -> str:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return f"process died of {name}"
+    return f"process was killed by {name}"
 
 
 class Replayer:
@@ -91,9 +92,10 @@ class Replayer:
             if found["signal"] == signal.SIGALRM:
                 return [Shown(CRASH, HUNG, f"no verdict within {self.seconds:g} s", -1)]
             text = died_signature(found["signal"])
-            return [Shown(CRASH, text, f"the {text} while it judged the program", -1)]
+            return [Shown(CRASH, text, f"the {text} as it judged the program", -1)]
         if "exit" in found:
-            return [Shown(CRASH, "process ended", f"the process ended with {found['exit']} and no verdict", -1)]
+            text = f"process ended with exit code {found['exit']}"
+            return [Shown(CRASH, text, f"the {text} and no verdict", -1)]
         return [Shown(*each) for each in found["shown"]]
 
     def keys(self, program: str, reference: str, candidate: str) -> set[Key]:

@@ -56,7 +56,7 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     # What the guest could reach; isolation tells of it once it does.
     ("translation: *: wrong frame*", Severity.ISOLATION),
     ("translation: *: output address not aligned*", Severity.ISOLATION),
-    ("translation: *: still mapped after invalidation*", Severity.ISOLATION),
+    ("translation: *: still mapped after*", Severity.ISOLATION),
     ("translation: *: leaf outside of any slot*", Severity.ISOLATION),
     ("translation: *: writable, the host's page is not*", Severity.ISOLATION),
     ("translation: *: writable in a read-only slot*", Severity.ISOLATION),

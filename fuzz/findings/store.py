@@ -45,9 +45,7 @@ class Store:
     :param replayer: by default one of its own
     """
 
-    def __init__(
-        self, folder: Path | None, reference: str, candidate: str, replayer: Replayer | None = None
-    ) -> None:
+    def __init__(self, folder: Path | None, reference: str, candidate: str, replayer: Replayer | None = None) -> None:
         self.folder = folder
         self.reference = reference
         self.candidate = candidate
@@ -200,8 +198,8 @@ class Store:
             path.parent.mkdir(exist_ok=True)
             if before is not None:
                 # It may come from another seed, or have been edited.
-                commands = [reproduce(self.reference, self.candidate, each) for each in (before, path)]
-                text = before.read_text(encoding="utf-8").replace(*commands)
+                old, new = (reproduce(self.reference, self.candidate, each) for each in (before, path))
+                text = before.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
             else:
                 text = file_text(found, self.reference, self.candidate, seed, path)
             write_atomically(path, text)

@@ -63,7 +63,7 @@ def slots(trial: Trial) -> None:
 
 
 def without(program: Program, names: set[str]) -> Program | None:
-    """The program without some slots, the operations on them and the slots that share their memory; None: none is left."""
+    """The program without some slots, what is done to them, and those that share their memory; None: none is left."""
     gone = names | {slot.name for slot in program.slots if slot.alias in names}
     rest = tuple(slot for slot in program.slots if slot.name not in gone)
     kept = tuple(each for each in program.operations if slot_of(each) not in gone)
@@ -74,8 +74,9 @@ def renamed(program: Program, names: dict[str, str], slots_too: bool = False) ->
     """The program with operations on other slots; with *slots_too* it is the slots that are called otherwise."""
     operations: list[Any] = []
     for each in program.operations:
+        operation: Any = each
         name = slot_of(each)
-        operations.append(replace(each, slot=names[name]) if name in names else each)  # type: ignore[call-arg]
+        operations.append(replace(operation, slot=names[name]) if name in names else each)
     slots: tuple[Slot, ...] = program.slots
     if slots_too:
         slots = tuple(

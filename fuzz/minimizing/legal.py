@@ -43,5 +43,3 @@ def slot_of(operation: Operation) -> str:
     name = getattr(operation, "slot", "")
     assert isinstance(name, str)
     return name
-
-

@@ -29,16 +29,19 @@ def machine(trial: Trial) -> None:
                 break
         for name in _FLAGS:
             if getattr(trial.best.vm, name):
-                trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **{name: False})))
+                _change_vm(trial, **{name: False})
         for change in ({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}, {"ipa": plain.ipa}):
-            changes: dict[str, Any] = change
-            trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **changes)))
+            _change_vm(trial, **change)
     page = trial.best.vm.granule
     for granule in GRANULES[: GRANULES.index(page)]:
         # With as many bytes, as many pages, as many blocks.
         for times, by in (1, 1), (granule, page), (granule * granule, page * page):
             if trial.attempt(scaled(trial.best, granule, times, by)):
                 return
+
+
+def _change_vm(trial: Trial, **changes: Any) -> bool:
+    return trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **changes)))
 
 
 def on(program: Program, vm: Vm) -> Program:
@@ -130,7 +133,7 @@ def gathered(program: Program, name: str, unit: int) -> Program:
     places = [each for each in program.operations if slot_of(each) == name and hasattr(each, "offset")]
     starts: set[int] = set()
     for each in places:
-        starts.add(getattr(each, "offset") // unit)
+        starts.add(each.offset // unit)
     ranks = {start: rank for rank, start in enumerate(sorted(starts))}
 
     def moved(operation: Operation) -> Operation:
@@ -153,7 +156,7 @@ def sizes(program: Program, number: int) -> list[int]:
         size *= 2
     for each in program.operations:
         if slot_of(each) == slot.name and hasattr(each, "offset"):
-            end = getattr(each, "offset") + getattr(each, "size", 1)
+            end = each.offset + getattr(each, "size", 1)
             found |= {-(-end // unit) * unit for unit in (page, block_of(page))}
     return sorted(size for size in found if size < slot.size)
 

@@ -8,24 +8,34 @@ Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 ``run``: ``results``, one for each program and candidate: ``program``,
 ``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
 ``error``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
-the operation, -1 at creation, ``operation``: its text, ``known``), ``consequences``
+the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
+`fuzz.findings.severity`, ``known``, ``accepted``), ``consequences``
 (``side``, ``signature``, ``reason``, ``at``), ``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
-sides ran to the end; or null), ``error`` and ``trace`` (text or null).
+sides ran to the end; or null), ``error`` and ``trace`` (text or null);
+``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
+``link``, ``matches`` (distinct findings that it accepted).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
 ``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``);
-``findings`` and ``crashes``: of each ``class``, ``signature``, ``reason``,
-``count`` (programs that showed it), ``known``, and of the smallest of those
-``program`` (its number, from 1, or null: its file had it already), ``operations``, ``operation`` (where it shows, or
-null), ``file`` (or null), ``text``;
-``trouble`` (why files were not written, or null).
+``findings``, ``crashes`` and ``unreplayed``: of each ``class``, ``signature``, ``reason``,
+``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``accepted``,
+and of the smallest of those ``program`` (its number, from 1, or null: its file had it
+already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or null), ``text``;
+``trouble`` (why files were not written, or null); ``known_findings`` as in ``run``.
+
+``minimize``: ``program``, ``reference``, ``candidate``, ``class``, ``signature``,
+``operations`` and ``slots`` (before and after), ``runs``, ``seconds``, ``finished``
+(nothing more can be done), ``interrupted``, ``file`` (or null) and ``text``.
+
+``promote``: ``file``, ``text``.
 
 ``build``: ``message``, one line on what was done.
 
 ``known`` is null or the known bug of the original that has this signature:
-``id``, ``reason``, ``link``.
+``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
+``pattern``, ``reason``, ``link``.
 """
 
 from dataclasses import asdict
@@ -35,7 +45,9 @@ import candidate
 
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
-from ..findings.found import Found
+from ..findings.accepted import Accepted
+from ..findings.found import CRASH, Found
+from ..findings.severity import severity
 from ..judging.known import known_bug
 from ..language.text import headings, print_program
 from .runs import Run
@@ -60,9 +72,9 @@ def list_answer() -> Json:
     return {**head(), "default_reference": names[0], "versions": versions}
 
 
-def run_answer(runs: list[Run]) -> Json:
+def run_answer(runs: list[Run], accepted: Accepted) -> Json:
     """The verdicts."""
-    return {**head(), "results": [_run(run) for run in runs]}
+    return {**head(), "results": [_run(run, accepted) for run in runs], "known_findings": _entries(accepted)}
 
 
 def fuzz_answer(summary: Summary) -> Json:
@@ -79,13 +91,15 @@ def fuzz_answer(summary: Summary) -> Json:
         "operations_per_second": per_second(summary.operations, summary.seconds),
         "interrupted": summary.interrupted,
         "costs": asdict(summary.costs),
-        "findings": [_found(found) for found in summary.findings],
-        "crashes": [_found(found) for found in summary.crashes],
+        "findings": [_found(found, summary.accepted) for found in summary.findings],
+        "crashes": [_found(found, summary.accepted) for found in summary.crashes],
+        "unreplayed": [_found(found, summary.accepted) for found in summary.unreplayed],
+        "known_findings": _entries(summary.accepted),
         "trouble": summary.trouble or None,
     }
 
 
-def _run(run: Run) -> Json:
+def _run(run: Run, accepted: Accepted) -> Json:
     names = headings(run.program)
     findings = [
         {
@@ -94,7 +108,9 @@ def _run(run: Run) -> Json:
             "reason": finding.reason,
             "at": finding.at,
             "operation": names[finding.at + 1],
+            "severity": severity(finding.signature).name.lower(),
             "known": _known(finding.signature),
+            "accepted": _accepted(accepted, finding.kind, finding.signature),
         }
         for finding in run.findings()
     ]
@@ -115,19 +131,33 @@ def _run(run: Run) -> Json:
     }
 
 
-def _found(found: Found) -> Json:
+def _found(found: Found, accepted: Accepted) -> Json:
     return {
         "class": found.kind,
         "signature": found.signature,
         "reason": found.reason,
         "count": found.count,
+        "severity": None if found.kind == CRASH else severity(found.signature).name.lower(),
         "known": _known(found.signature),
+        "accepted": _accepted(accepted, found.kind, found.signature),
         "program": found.number or None,
         "operations": len(found.program.operations),
         "operation": found.where() or None,
         "file": str(found.path) if found.path else None,
         "text": print_program(found.program),
     }
+
+
+def _entries(accepted: Accepted) -> list[Json]:
+    return [
+        {"pattern": each.pattern, "reason": each.reason, "link": each.link, "matches": each.count}
+        for each in accepted.entries
+    ]
+
+
+def _accepted(accepted: Accepted, kind: str, signature: str) -> Json | None:
+    entry = accepted.match(kind, signature)
+    return {"pattern": entry.pattern, "reason": entry.reason, "link": entry.link} if entry else None
 
 
 def _known(signature: str) -> Json | None:

@@ -9,6 +9,7 @@ from typing import Final
 import candidate
 
 from ..engines.summary import Summary
+from ..findings.accepted import Accepted
 from ..findings.found import Found, called, known_text
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
@@ -75,7 +76,7 @@ def list_text() -> str:
     return "\n".join(lines)
 
 
-def run_text(run: Run, cost: bool = False) -> str:
+def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> str:
     """The verdict on one program and candidate; with *cost*, what each side cost."""
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
@@ -89,6 +90,7 @@ def run_text(run: Run, cost: bool = False) -> str:
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
         if known := known_text(finding.kind, finding.signature, run.reference):
             lines.append(f"{_INDENT}{known}")
+        lines += accepted_lines(accepted, finding.kind, finding.signature)
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
         lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
@@ -98,6 +100,22 @@ def run_text(run: Run, cost: bool = False) -> str:
         lines += ["", *cost_lines("cost" + until, costs, (run.reference, run.candidate))]
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def accepted_lines(accepted: Accepted | None, kind: str, signature: str) -> Iterator[str]:
+    """What the user's file of known findings says of one, if anything."""
+    entry = accepted.match(kind, signature) if accepted else None
+    if accepted and entry:
+        yield f"{_INDENT}accepted by {accepted.file}, entry {entry.number}: {entry.text}"
+
+
+def accepted_text(accepted: Accepted) -> str:
+    """How often the entries of the file matched; one that never did may be stale."""
+    counts = [entry.count for entry in accepted.entries]
+    lines = [f"{accepted.file}: {plural(sum(counts), 'finding')} accepted by {sum(map(bool, counts))} of"]
+    lines[0] += f" {len(counts)} entr{'y' if len(counts) == 1 else 'ies'}"
+    lines += [f"  entry {entry.number} matched nothing: {entry.pattern}" for entry in accepted.stale()]
     return "\n".join(lines) + "\n"
 
 
@@ -146,6 +164,8 @@ def fuzz_text(summary: Summary) -> str:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
+    if summary.accepted.entries:
+        lines += ["", accepted_text(summary.accepted).rstrip("\n")]
     if summary.costs.programs:
         title = f"cost of {summary.costs.programs} of {plural(summary.programs, 'program')}"
         lines += ["", *cost_lines(title, summary.costs, (summary.reference, summary.candidate))]
@@ -165,6 +185,7 @@ def found_lines(found: Found, summary: Summary) -> Iterator[str]:
     yield f"{_INDENT}{times}: {kept}"
     if known := known_text(found.kind, found.signature, summary.reference):
         yield f"{_INDENT}{known}"
+    yield from accepted_lines(summary.accepted, found.kind, found.signature)
 
 
 def progress_text(summary: Summary) -> str:

@@ -10,8 +10,9 @@ import candidate
 from candidate import Candidate
 
 from ..distribution import debugging
+from ..findings.accepted import Accepted
 from ..findings.found import crash_reason, rank
-from ..judging.differential import CLASSES, Differential, Finding, Verdict
+from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Differential, Finding, Verdict
 from ..language.program import Program
 from .sidebyside import record, render
 
@@ -44,6 +45,11 @@ class Run:
             return ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
         return next((kind for kind in CLASSES if kind in kinds), CLEAN)
+
+    def worse(self, accepted: Accepted) -> bool:
+        """Whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        worse = [finding for finding in self.findings() if finding.kind in (REGRESSION, DIVERGENCE)]
+        return any(accepted.match(finding.kind, finding.signature) is None for finding in worse)
 
     def findings(self) -> list[Finding]:
         """The findings, the weightiest first."""

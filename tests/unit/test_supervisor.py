@@ -93,7 +93,7 @@ def test_a_killed_child_loses_no_program() -> None:
     ("body", "signature"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "process was killed by SIGSEGV"),
-        ("time.sleep(1000)", "process did not get on for 3 s"),
+        ("time.sleep(1000)", "process did not get on"),
         ("os._exit(7)", "process ended with exit code 7"),
     ],
 )

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The finding that a command works on: of a program, by what its comments and the options say."""
+
+import argparse
+from dataclasses import dataclass
+
+import candidate
+
+from ..findings.found import comments_of, rank
+from ..findings.patterns import matches
+from ..findings.replay import Key, Replayer, Shown
+from ..language.program import Program, ProgramError
+from ..language.text import contents, parse, print_program, shown_name
+from .commands import BadInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A program and the one finding of it that is meant.
+
+    :param file: name of the program
+    :param shown: the finding, as a fresh process shows it
+    :param comments: what its file says: see `fuzz.findings.found.comments_of`
+    """
+
+    file: str
+    program: Program
+    reference: str
+    candidate: str
+    shown: Shown
+    comments: dict[str, str]
+
+    @property
+    def key(self) -> Key:
+        return self.shown.kind, self.shown.signature
+
+
+def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
+    """The finding that the arguments mean; the program is replayed for it.
+
+    :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    file = shown_name(arguments.program)
+    try:
+        data = contents(arguments.program, file)
+        program = parse(data, file)
+    except ProgramError as error:
+        raise BadInputError(str(error)) from None
+    comments = comments_of(data.decode())
+    patched = arguments.candidate or comments.get("candidate", "")
+    if not patched:
+        raise BadInputError(f"{file}: no comment names its candidate; allowed: --candidate NAME")
+    reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
+    patched = candidate.get(patched).name
+    # Each finding once, the weightiest first.
+    shown = sorted(
+        replayer.shows(print_program(program), reference, patched), key=lambda each: rank(each.kind, each.signature)
+    )
+    if not shown:
+        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; allowed: a program with a finding")
+    return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)
+
+
+def _meant(file: str, shown: list[Shown], pattern: str | None, comments: dict[str, str]) -> Shown:
+    """One of the findings, which are sorted by weight."""
+    if pattern is not None:
+        fits = [each for each in shown if matches(pattern, each.kind, each.signature)]
+        if not fits:
+            there = dict.fromkeys(f"{each.kind} {each.signature}" for each in shown)
+            raise BadInputError(f"{file}: no finding is --signature {pattern[:200]!a}; there are: {'; '.join(there)}")
+        return fits[0]
+    own = [each for each in shown if (each.kind, each.signature) == (comments.get("kind"), comments.get("signature"))]
+    return own[0] if own else shown[0]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz minimize``: the smallest program that shows a finding."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import candidate
+
+from ..findings.found import CRASH, Found, commented, file_comments, write_atomically
+from ..findings.replay import Replayer, Shown
+from ..language.program import Program
+from ..language.text import print_program
+from ..minimizing.minimize import Minimized, minimized
+from ..minimizing.trial import Judge, Progress, judge_here
+from ..reports import answers
+from ..reports.report import plural
+from .commands import BadInputError, complain, dump, say_form
+from .exit_codes import FINE, INTERRUPTED
+from .finding import Chosen, choose
+
+STANDARD: Final = "-"
+_EVERY: Final = 0.2
+# Lines that nobody rewrites are few.
+_PLAIN_EVERY: Final = 10.0
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz minimize``
+
+    :raises BadInputError: the program cannot be read or shows nothing, *output* cannot be written
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    with Replayer() as replayer:
+        chosen = choose(arguments, replayer)
+        say_form(arguments)
+        place = _place(arguments, chosen)
+        result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
+    text = file_text_of(chosen, result, shown, place)
+    if place is not None:
+        try:
+            write_atomically(place, text)
+        except OSError as error:
+            wrong = error.strerror or error
+            raise BadInputError(f"-o {place}: {wrong}; allowed: a file that can be written") from None
+    if arguments.json:
+        dump(_answer(chosen, result, place, text))
+    elif place is None:
+        print(text, end="")
+    else:
+        print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{_sizes(chosen.program, result)}: {place}")
+    return INTERRUPTED if result.interrupted else FINE
+
+
+def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> tuple[Minimized, Shown]:
+    """Minimise, with progress on stderr unless *quiet*, and replay the result in a fresh process.
+
+    :returns: the result, and the finding as it shows it; the program as it was where the smaller one does not replay
+    """
+    versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
+    show = None if quiet else Shower(chosen.program)
+    result = minimized(
+        chosen.program, chosen.key, judge_of(chosen, replayer) or judge_here(*versions), seconds, progress=show
+    )
+    if show is not None:
+        show.clear()
+    for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
+        if (each.kind, each.signature) == chosen.key:
+            return result, each
+    complain(f"{chosen.file}: the smaller program does not replay in a fresh process; nothing is left out")
+    return Minimized(chosen.program, result.runs, result.seconds, False, result.interrupted), chosen.shown
+
+
+def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
+    """A judge in other processes, where a finding may end or hang that which judges it; None: it cannot."""
+    if chosen.shown.kind != CRASH:
+        return None
+    return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)
+
+
+def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, place: Path | None) -> str:
+    """The program with its comments."""
+    found = Found(shown.kind, shown.signature, shown.reason, result.program, 0, shown.at)
+    about = file_comments(found, chosen.reference, chosen.candidate, place or Path(chosen.file))
+    if "seed" in chosen.comments:
+        about["seed"] = chosen.comments["seed"]
+    about["minimized"] = _sizes(chosen.program, result)
+    return commented(about, result.program)
+
+
+def _place(arguments: argparse.Namespace, chosen: Chosen) -> Path | None:
+    """Where to write, seen to be a place for a file; None: standard output.
+
+    :raises BadInputError: it is none
+    """
+    if arguments.output == STANDARD:
+        return None
+    path = Path(arguments.program)
+    place = path.with_name(f"{path.stem}.min{path.suffix}") if arguments.output is None else Path(arguments.output)
+    if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
+        raise BadInputError(f"-o {place}: no place for a file; allowed: a file in a directory that can be written")
+    return place
+
+
+def _sizes(before: Program, result: Minimized) -> str:
+    after = result.program
+    sizes = f"{plural(len(before.operations), 'operation')} to {len(after.operations)}"
+    sizes += f", {plural(len(before.slots), 'slot')} to {len(after.slots)}"
+    ended = "" if result.finished else ", interrupted" if result.interrupted else ", not to the end"
+    return f"{sizes}, {plural(result.runs, 'run')} in {result.seconds:.1f} s{ended}"
+
+
+def _answer(chosen: Chosen, result: Minimized, place: Path | None, text: str) -> answers.Json:
+    return {
+        **answers.head(),
+        "program": chosen.file,
+        "reference": chosen.reference,
+        "candidate": chosen.candidate,
+        "class": chosen.shown.kind,
+        "signature": chosen.shown.signature,
+        "operations": [len(chosen.program.operations), len(result.program.operations)],
+        "slots": [len(chosen.program.slots), len(result.program.slots)],
+        "runs": result.runs,
+        "seconds": round(result.seconds, 3),
+        "finished": result.finished,
+        "interrupted": result.interrupted,
+        "file": str(place) if place else None,
+        "text": text,
+    }
+
+
+class Shower:
+    """Shows progress on stderr: a line that is rewritten on a terminal, else now and then one.
+
+    :param program: as it was
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.terminal = sys.stderr.isatty()
+        self.last = time.monotonic() - (_EVERY if self.terminal else 0)
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self.last < (_EVERY if self.terminal else _PLAIN_EVERY):
+            return
+        self.last = now
+        best = progress.program
+        sizes = f"{len(self.program.operations)} -> {plural(len(best.operations), 'operation')}"
+        sizes += f", {plural(len(best.slots), 'slot')}, {plural(progress.runs, 'run')}"
+        text = f"{progress.seconds:5.0f} s  {sizes}, {progress.doing}"
+        before, after = ("\r\x1b[K", "") if self.terminal else ("s2fuzz:", "\n")
+        print(before + text, end=after, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line to others."""
+        if self.terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
