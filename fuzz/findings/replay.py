@@ -105,14 +105,14 @@ class Replayer:
     def close(self) -> None:
         """End the server, if there is one; the next program gets another."""
         server, self.server = self.server, None
-        if server is None:
-            return
-        server.kill()
-        # Popen.__exit__ closes the pipes and waits.
-        with server:
-            pass
+        if server is not None:
+            server.kill()
+            # Popen.__exit__ closes the pipes and waits.
+            with server:
+                pass
         if self.complaints is not None:
             self.complaints.close()
+            self.complaints = None
 
     def _ask(self, request: bytes, anew: bool = False) -> bytes:
         """A line of the server, with *anew* of another one; empty if it is gone, or does not answer."""

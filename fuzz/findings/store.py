@@ -91,15 +91,17 @@ class Store:
         programs = self.kept.get(key)
         if programs is None:
             programs = [] if key in self.lost else self._earlier(found)
+            self._settle(programs, seed)
         count = found.count + (programs[0].count if programs else 0)
         if key in self.lost:
             count += self.lost[key].count
             self.lost[key].count = count
             self.tries[key] += 1
-        if self.tries.get(key, 0) < TRIES and self._wanted(found, programs):
+        if self.tries.get(key, 0) <= TRIES and self._wanted(found, programs):
             shown = self._shown(found.program)
             if any((each.kind, each.signature) == key for each in shown):
-                programs = self._add(found, programs, seed)
+                programs = self._add(found, programs)
+                self._settle(programs, seed)
             elif not programs:
                 self._set_aside(found, shown, seed, count)
         if not programs:
@@ -121,25 +123,27 @@ class Store:
         """What a fresh process shows."""
         return self.replayer.shows(print_program(program), self.reference, self.candidate)
 
-    def _add(self, found: Found, programs: list[Found], seed: int) -> list[Found]:
-        """*programs* with one more, and the files made so; what is smallest is never without a file meanwhile."""
+    def _add(self, found: Found, programs: list[Found]) -> list[Found]:
+        """The programs to keep now that there is one more."""
         alike = structure(found.program)
         rest = [each for each in programs if structure(each.program) != alike]
-        after = sorted([*rest, found], key=Found.size)[:KEPT]
-        for each in after:
-            # The one that has the name of the smallest gives it away last.
-            if each is not after[0]:
-                self._write(each, self._place(each, smallest=False), seed)
-        self._write(after[0], self._place(after[0], smallest=True), seed)
-        wanted = {each.path for each in after}
-        for path in self._alternatives_of(found):
-            if path not in wanted:
-                self._remove(path)
-        self.tries.pop((found.kind, found.signature), None)
-        lost = self.lost.pop((found.kind, found.signature), None)
+        key = (found.kind, found.signature)
+        self.tries.pop(key, None)
+        lost = self.lost.pop(key, None)
         if lost is not None and lost.path is not None:
             self._remove(lost.path)
-        return after
+        return sorted([*rest, found], key=Found.size)[:KEPT]
+
+    def _settle(self, programs: list[Found], seed: int) -> None:
+        """Make the files so; what was the smallest has another one before it loses its own."""
+        for each in programs[1:]:
+            self._write(each, self._place(each, smallest=False), seed)
+        for each in programs[:1]:
+            self._write(each, self._place(each, smallest=True), seed)
+            wanted = {kept.path for kept in programs}
+            for path in self._alternatives_of(each):
+                if path not in wanted:
+                    self._remove(path)
 
     def _place(self, found: Found, smallest: bool) -> Path | None:
         """The file of a program."""
@@ -195,7 +199,8 @@ class Store:
             return
         before = found.path
         try:
-            path.parent.mkdir(exist_ok=True)
+            if path.parent != self.folder:
+                path.parent.mkdir(exist_ok=True)
             if before is not None:
                 # It may come from another seed, or have been edited.
                 old, new = (reproduce(self.reference, self.candidate, each) for each in (before, path))

@@ -22,6 +22,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import load
 
 from .console import HEAD, MISSING_CLEAN, Result, refused
+from .replaying import Here
 
 SIGNATURE = "dcache: stage2_map_walker: table->block "
 KNOWN_X1 = HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"
@@ -145,7 +146,7 @@ def test_version_names_the_form(call: Call) -> None:
     assert form() in out
 
 
-@pytest.mark.parametrize("command", ["", "list", "run", "convert", "fuzz", "bench", "build"])
+@pytest.mark.parametrize("command", ["", "list", "run", "convert", "fuzz", "minimize", "promote", "bench", "build"])
 def test_help(call: Call, command: str) -> None:
     code, out, _ = call(*command.split(), "--help")
     assert code == 0
@@ -213,7 +214,7 @@ def test_run_json(call: Call) -> None:
     result = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1", "--json", "--trace")
     assert result[0] == 1
     found = answer(result)
-    assert found.keys() == {"s2fuzz", "form", "results"}
+    assert found.keys() == {"s2fuzz", "form", "results", "known_findings"}
     (run,) = found["results"]
     assert run.keys() == {
         "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace"
@@ -226,7 +227,8 @@ def test_run_json(call: Call) -> None:
     assert run["costs"]["candidate"]["bytes_cleaned"] == 4096
     assert "differ first" in run["trace"]
     finding = next(each for each in run["findings"] if each["signature"].startswith(SIGNATURE))
-    assert finding.keys() == {"class", "signature", "reason", "at", "operation", "known"}
+    assert finding.keys() == {"class", "signature", "reason", "at", "operation", "severity", "known", "accepted"}
+    assert (finding["severity"], finding["accepted"]) == ("corruption", None)
     assert (finding["class"], finding["at"]) == ("regression", 3)
     assert finding["operation"] == "operation 4: cpu1 read a+20K mmu=off"
 
@@ -260,15 +262,17 @@ def test_fuzz_json(call: Call) -> None:
     assert found.keys() == {
         "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds",
         "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
+        "unreplayed", "known_findings",
     }  # fmt: skip
     assert (found["programs"], found["seed"], found["interrupted"], found["trouble"]) == (8, 3, False, None)
-    assert found["crashes"] == []
+    assert found["crashes"] == found["unreplayed"] == found["known_findings"] == []
     assert found["costs"].keys() == {"programs", "reference", "candidate"}
     assert found["costs"]["programs"] == 2
     assert found["costs"]["reference"]["events"] > 0
     for finding in found["findings"]:
         assert finding.keys() == {
-            "class", "signature", "reason", "count", "known", "program", "operations", "operation", "file", "text"
+            "class", "signature", "reason", "count", "severity", "known", "accepted", "program", "operations",
+            "operation", "file", "text",
         }  # fmt: skip
         assert Path(finding["file"]).read_text().endswith(finding["text"])
     classes = [CLASSES.index(finding["class"]) for finding in found["findings"]]
@@ -282,7 +286,7 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     assert " operations/s\n" in out
     assert "\ncost of 2 of 8 programs " in out
     assert [path.name for path in Path("kept").iterdir()] == ["rfc-v1"]
-    files = sorted(str(path) for path in Path("kept").glob("*/*"))
+    files = sorted(str(path) for path in Path("kept").glob("*/*.s2"))
     assert files
     assert all(out.count(name) == 1 for name in files)
 
@@ -340,11 +344,12 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
 def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
     monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", in_this_process)
+    monkeypatch.setattr("fuzz.findings.store.Replayer", Here)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
     assert code == 3
     assert "Mistakes of s2fuzz" in out
     assert "Traceback" not in err
-    (path,) = Path("kept", "rfc-v1").iterdir()
+    (path,) = Path("kept", "rfc-v1").glob("*.s2")
     assert path.name.startswith("crash-KeyError")
     assert str(path) in err
     assert load(path).operations
@@ -374,7 +379,7 @@ def test_a_full_disk_keeps_the_findings_in_the_answer(call: Call, monkeypatch: p
     assert code == 2
     assert "regression  locking:" in out
     assert "No space left on device" in err
-    assert list(Path("kept", "rfc-v1").iterdir()) == []
+    assert list(Path("kept", "rfc-v1").glob("**/*.s2")) == []
 
 
 def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

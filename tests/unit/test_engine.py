@@ -2,6 +2,7 @@
 """The random engine: repeatable, each finding once with its smallest program, nothing lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,11 +15,16 @@ from fuzz.engines.drivers import run_here
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import FoundRecord, Message, Result, State, Unit
 from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce, write_atomically
+from fuzz.findings.replay import Shown
+from fuzz.findings.severity import weight
+from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import CLASSES, Differential, Verdict
 from fuzz.judging.known import known_bugs
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
+
+from .replaying import Here, Scripted
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = candidate.get("original")
@@ -31,7 +37,7 @@ def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) ->
     """A session of the random engine, in this process."""
     unit = Unit("random", "original", "rfc-v1", seed, programs)
     summary = Summary("original", "rfc-v1", seed)
-    result, keeper = Result(unit), Keeper(summary, out)
+    result, keeper = Result(unit), Keeper(summary, out, Here())
 
     def tell(message: Message) -> None:
         result.take(message)
@@ -60,7 +66,7 @@ def test_another_seed_other_programs(kept: Summary) -> None:
 
 
 def test_findings_are_distinct_and_in_order_of_weight(kept: Summary) -> None:
-    keys = [(CLASSES.index(found.kind), found.signature) for found in kept.findings]
+    keys = [(CLASSES.index(found.kind), weight(found.signature), found.signature) for found in kept.findings]
     assert keys == sorted(set(keys))
     assert kept.failed
 
@@ -138,10 +144,10 @@ def rewritten(found: Found, operations: int) -> Program:
 
 def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
     first = session(out=tmp_path, programs=40)
-    texts = {path: path.read_text() for path in tmp_path.iterdir()}
+    texts = {path: path.read_text() for path in tmp_path.glob("**/*.s2")}
     again = session(seed=1, out=tmp_path, programs=5)
     assert again.findings
-    assert {path: path.read_text() for path in tmp_path.iterdir()} == texts
+    assert {path: path.read_text() for path in tmp_path.glob("**/*.s2")} == texts
     smallest = {(found.kind, found.signature): found.program for found in first.findings}
     for found in again.findings:
         assert found.program == smallest[found.kind, found.signature]
@@ -154,6 +160,7 @@ def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
 def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> None:
     for found in session(out=tmp_path).findings:
         rewritten(found, 1)
+    shutil.rmtree(tmp_path / ALTERNATIVES)
     for found in session(out=tmp_path).findings:
         assert found.path is not None
         assert load(found.path) == found.program
@@ -175,6 +182,7 @@ def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
     for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
         assert found.path is not None
         found.path.write_text(text)
+    shutil.rmtree(tmp_path / ALTERNATIVES)
     for found in session(out=tmp_path).findings[:2]:
         assert found.path is not None
         assert load(found.path) == found.program
@@ -184,7 +192,7 @@ def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
 def test_no_other_files_are_left(kept: Summary) -> None:
     assert kept.findings[0].path is not None
     files = {path.name for path in kept.findings[0].path.parent.iterdir()}
-    assert files == {found.path.name for found in kept.findings if found.path}
+    assert files == {found.path.name for found in kept.findings if found.path} | {ALTERNATIVES}
 
 
 def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,9 +236,11 @@ def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Generator, "next", fail)
     summary = session(out=tmp_path, programs=2)
-    (crash,) = summary.crashes
-    assert (crash.count, crash.number) == (2, 1)
+    # No program shows it again.
+    (crash,) = summary.unreplayed
+    assert (crash.kind, crash.count, crash.number) == ("crash", 2, 1)
     assert crash.path is not None
+    assert crash.path.parent.name == UNREPLAYED
     assert "# seed: 1, program 1" in crash.path.read_text()
 
 
@@ -255,7 +265,8 @@ def test_a_folder_for_each_candidate() -> None:
 
 
 def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
-    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path)
+    shown = Shown("regression", "a: b: c", "two\nlines", 0)
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Scripted({print_program(EMPTY): [shown]}))
     keeper.take("key", FoundRecord("regression", "a: b: c", "two\nlines", 0, 1, print_program(EMPTY)))
     (path,) = tmp_path.iterdir()
     assert load(path) == EMPTY

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A replayer that judges in this process, where a test can reach into it."""
+
+import candidate
+from fuzz.findings.replay import Replayer, Shown
+from fuzz.language.text import parse
+from fuzz.minimizing.trial import judge_here
+
+
+class Here(Replayer):
+    """Starts no process; keeps the texts that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def shows(self, program: str, reference: str, candidate_name: str) -> list[Shown]:
+        self.asked.append(program)
+        return judge_here(candidate.get(reference), candidate.get(candidate_name))(parse(program))
+
+
+class Scripted(Here):
+    """Says what a test wants it to.
+
+    :param answers: program text -> what it shows; others show nothing
+    """
+
+    def __init__(self, answers: dict[str, list[Shown]]) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def shows(self, program: str, reference: str, candidate_name: str) -> list[Shown]:
+        self.asked.append(program)
+        return self.answers.get(program, [])

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The order of findings: every checker has its place, isolation and lifetime come first."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fuzz import checkers
+from fuzz.findings.found import CRASH, Found, comments_of, file_text, in_order
+from fuzz.findings.severity import MEANINGS, RULES, Severity, severity, weight
+from fuzz.language.text import parse
+
+PROGRAM = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
+SOURCES = sorted(Path(checkers.__file__).parent.glob("*.py"))
+CHECKERS = sorted({name for path in SOURCES for name in re.findall(r'^    name = "([a-z-]+)"', path.read_text(), re.M)})
+
+
+def found(kind: str, signature: str) -> Found:
+    return Found(kind, signature, "", PROGRAM, 1, 0)
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_every_checker_has_a_rule(name: str) -> None:
+    assert weight(f"{name}: f: what nobody has thought of L3")[1] < len(RULES)
+
+
+def test_every_level_is_used_and_explained() -> None:
+    assert {level for _, level in RULES} == set(Severity) == set(MEANINGS)
+
+
+@pytest.mark.parametrize(
+    ("signature", "level"),
+    [
+        ("isolation: f: access to a frame not owned, through the TLB L3", Severity.ISOLATION),
+        ("translation: stage2_unmap_walker: still mapped after invalidation L3", Severity.ISOLATION),
+        ("translation: f: writable and not in the dirty log L3", Severity.CORRUPTION),
+        ("translation: f: change outside the range L2", Severity.CORRUPTION),
+        ("lifetime: stage2_unmap_walker: freed before the flush", Severity.LIFETIME),
+        ("refcount: f: too few references L2", Severity.LIFETIME),
+        ("refcount: f: too many references L2", Severity.ACCOUNTING),
+        ("dcache: f: table->block after a translation fault, not cleaned L2", Severity.CORRUPTION),
+        ("dcache: f: device frame cleaned", Severity.CONTRACT),
+        ("page-reference: f: marked accessed, not held after an access flag fault", Severity.LIFETIME),
+        ("page-reference: f: frame still pinned after a translation fault", Severity.ACCOUNTING),
+        ("page-reference: f: mapped, not marked accessed L3", Severity.CONTRACT),
+        ("hyp: f: freed while in use L3", Severity.LIFETIME),
+        ("hyp: f: wrong write permission L3", Severity.ISOLATION),
+        ("contract: f: oops KeyError in g", Severity.HANG),
+        ("contract: f: WARN", Severity.CONTRACT),
+        ("map", Severity.DIFFERENCE),
+        ("result: GuestAccess", Severity.DIFFERENCE),
+    ],
+)
+def test_levels(signature: str, level: Severity) -> None:
+    assert severity(signature) == level
+
+
+def test_class_comes_first_then_severity_then_signature() -> None:
+    wanted = [
+        found("regression", "isolation: f: a L3"),
+        found("regression", "lifetime: f: a"),
+        found("regression", "icache: f: a L2"),
+        found("regression", "icache: f: a L3"),
+        found("regression", "tlb: f: stale leaf L3"),
+        found("regression", "leak: f: a"),
+        found("regression", "progress: f: a"),
+        found("regression", "ageing: f: a"),
+        found("divergence", "map"),
+        found("common", "isolation: f: a L3"),
+        found("cured", "isolation: f: a L3"),
+        found(CRASH, "KeyError in f"),
+    ]
+    assert in_order(wanted[::-1]) == wanted
+
+
+def test_a_file_says_how_bad_it_is(tmp_path: Path) -> None:
+    text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", 1, tmp_path / "x.s2")
+    assert comments_of(text)["severity"] == f"accounting, {MEANINGS[Severity.ACCOUNTING]}"
+    assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", 1, tmp_path / "x.s2"))
+
+
+def test_comments_come_back() -> None:
+    text = "# kind: common\n# reason: a: b # c\n#no colon\n\n# at: too late\n"
+    assert comments_of(text) == {"kind": "common", "reason": "a: b # c"}
