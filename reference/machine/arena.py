@@ -10,7 +10,7 @@ from typing import Final
 
 from .granule import Granule
 
-# Physical address of word 0: above every frame that a guest or the host owns.
+# Where the kernel's tables lie: above every frame that a guest or the host owns.
 BASE: Final = 1 << 46
 
 _SIGN: Final = 1 << 63
@@ -36,9 +36,11 @@ class Arena:
     """Pages of 64-bit words; pages are handed out in order and never twice.
 
     :param granule: page size
+    :param base: physical address of word 0
     """
 
-    def __init__(self, granule: Granule) -> None:
+    def __init__(self, granule: Granule, base: int = BASE) -> None:
+        self.base = base
         self.entries = granule.entries
         self.page_shift = granule.page_shift
         self.words: list[int] = []
@@ -62,4 +64,4 @@ class Arena:
 
     def holds(self, pa: int) -> bool:
         """Whether physical address *pa* lies in a page handed out."""
-        return BASE <= pa < BASE + (len(self.words) << 3)
+        return 0 <= pa - self.base < len(self.words) << 3

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """CPUs with TLBs in front of one memory."""
 
-from .arena import BASE
-from .descriptor import address_bits
 from .granule import Granule
 from .hardware import Hardware
 from .memory import Memory
@@ -33,7 +31,7 @@ class Computer(Hardware):
         level, entry = tlb.leaf(ipa)
         if level >= 0:
             size = self.granule.level_size(level)
-            pa = address_bits(entry, self.granule) & -size | ipa & (size - 1) & -self.granule.page_size
+            pa = regime.address(entry) & -size | ipa & (size - 1) & -self.granule.page_size
             return Walk(NONE if permits(entry, access) else PERMISSION, level, -1, entry, pa)
         if ipa >> regime.ia_bits:
             return Walk(TRANSLATION, 0, -1, 0, 0)
@@ -41,7 +39,7 @@ class Computer(Hardware):
         if level >= 0:
             level += 1
             index = ipa >> self.granule.level_shift(level) & (self.granule.entries - 1)
-            ptep = ((address_bits(entry, self.granule) - BASE) >> 3) + index
+            ptep = ((regime.address(entry) - self.arena.base) >> 3) + index
         else:
             level = regime.start_level
             ptep = regime.root + (ipa >> self.granule.level_shift(level))

@@ -26,7 +26,10 @@ TYPE_BIT: Final = 1 << 1
 READ_BIT: Final = 1 << 6
 WRITE_BIT: Final = 1 << 7
 AF_BIT: Final = 1 << 10
+# XN[54:53], of which KVM sets the upper one alone: never execute.
 XN_BIT: Final = 1 << 54
+XN_LOW_BIT: Final = 1 << 53
+XN_FIELD: Final = XN_BIT | XN_LOW_BIT
 
 MEMATTR_NAMES: Final = {
     0x0: "device-nGnRnE",

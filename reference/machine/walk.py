@@ -7,8 +7,8 @@ address size, access flag, permission.
 
 from typing import Final
 
-from .arena import BASE, Arena
-from .descriptor import AF_BIT, LEAF, READ_BIT, TABLE, WRITE_BIT, XN_BIT, address_bits, kind
+from .arena import Arena
+from .descriptor import AF_BIT, LEAF, READ_BIT, RESERVED, TABLE, WRITE_BIT, XN_FIELD, XN_LOW_BIT, kind
 from .granule import Granule
 
 NONE: Final = 0
@@ -28,7 +28,10 @@ FETCH: Final = 2
 # A walk ahead of any access.
 SPECULATE: Final = 3
 
-ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk")
+# A fetch by the guest's user space; FETCH is one by its kernel.
+FETCH_EL0: Final = 4
+
+ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk", "fetch at EL0")
 
 
 class Regime:
@@ -38,15 +41,28 @@ class Regime:
     :param ia_bits: size of the guest's address space, 64 - T0SZ
     :param start_level: level of the first look-up
     :param root: index of the first word of the (concatenated) root in the arena
-    :param pa_bits: output address size
+    :param pa_bits: output address size, which is also what the CPU implements. 52 is FEAT_LPA, for
+        64K pages alone: bits 15:12 of a descriptor are bits 51:48 of its address (else they are ignored), and
+        there are blocks of 4T at level 1
+    :raises ValueError: more than 48 bits with another granule (FEAT_LPA2 is not modelled)
     """
 
     def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 48) -> None:
+        if pa_bits > 48 and granule.page_shift != 16:
+            raise ValueError(f"{pa_bits} bits of output address: only 64K pages have more than 48")
         self.granule = granule
         self.ia_bits = ia_bits
         self.start_level = start_level
         self.root = root
         self.pa_bits = pa_bits
+        self.address_mask = (1 << 48) - granule.page_size
+
+    def address(self, entry: int) -> int:
+        """Address field of a table or page descriptor, in bytes."""
+        pa = entry & self.address_mask
+        if self.pa_bits > 48:
+            pa |= (entry >> 12 & 0xF) << 48
+        return pa
 
 
 class Walk:
@@ -67,17 +83,22 @@ class Walk:
 
 
 def permits(entry: int, access: int) -> bool:
-    """Whether a leaf's S2AP and XN allow READ, WRITE or FETCH."""
+    """Whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
+
+    XN[54:53] is FEAT_XNX's, which every CPU has since Armv8.2 (Arm ARM D8.4): 0b00
+    execute, 0b01 at EL0 alone, 0b10 never, 0b11 at EL1 alone.
+    """
     if access == READ:
         return entry & READ_BIT != 0
     if access == WRITE:
         return entry & WRITE_BIT != 0
-    return entry & XN_BIT == 0
+    xn = entry & XN_FIELD
+    return xn == 0 or xn == (XN_LOW_BIT if access == FETCH_EL0 else XN_FIELD)
 
 
 def check_leaf(entry: int, level: int, access: int, regime: Regime) -> int:
     """The fault that a leaf gives, in order of precedence, or NONE."""
-    if address_bits(entry, regime.granule) >> regime.pa_bits:
+    if regime.address(entry) >> regime.pa_bits:
         return ADDRESS_SIZE
     if not entry & AF_BIT:
         return ACCESS_FLAG
@@ -90,6 +111,8 @@ def walk(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
     """Walk from the root."""
     if ipa >> regime.ia_bits:
         return Walk(TRANSLATION, 0, -1, 0, 0)
+    if (arena.base + (regime.root << 3)) >> regime.pa_bits:
+        return Walk(ADDRESS_SIZE, 0, -1, 0, 0)
     index = ipa >> regime.granule.level_shift(regime.start_level)
     return walk_from(arena, regime, ipa, access, regime.start_level, regime.root + index)
 
@@ -103,7 +126,7 @@ def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, p
         entry = arena.words[ptep]
         what = kind(entry, level, granule)
         if what == TABLE:
-            pa = address_bits(entry, granule)
+            pa = regime.address(entry)
             result.tables.append((level, ptep, entry))
             if pa >> regime.pa_bits:
                 result.fault = ADDRESS_SIZE
@@ -112,14 +135,14 @@ def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, p
             if not arena.holds(pa):
                 result.fault = LOST
                 break
-            ptep = ((pa - BASE) >> 3) + (ipa >> granule.level_shift(level) & mask)
+            ptep = ((pa - arena.base) >> 3) + (ipa >> granule.level_shift(level) & mask)
             continue
-        if what != LEAF:
+        if what != LEAF and not (what == RESERVED and level == 1 and regime.pa_bits > 48):
             result.fault = TRANSLATION
         else:
             result.fault = check_leaf(entry, level, access, regime)
             size = granule.level_size(level)
-            result.pa = address_bits(entry, granule) & -size | ipa & (size - 1) & -granule.page_size
+            result.pa = regime.address(entry) & -size | ipa & (size - 1) & -granule.page_size
         break
     result.level = level
     result.ptep = ptep

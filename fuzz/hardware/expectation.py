@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What QEMU should answer, by our walk; and answers in words.
+
+A read or write is answered with PAR_EL1 (Arm ARM D19.2): without a fault ATTR 63:56,
+address 51:12, SH 8:7; with one bit 0, fault status 6:1, S (at stage 2) 9, RES1 11. A fetch is
+answered with 0, or the syndrome of the abort (ESR_ELx).
+"""
+
+from typing import Final
+
+from reference.machine.attributes import memory_type, shareability
+from reference.machine.walk import (
+    ACCESS_FLAG,
+    ADDRESS_SIZE,
+    FAULT_NAMES,
+    LOST,
+    NONE,
+    PERMISSION,
+    TRANSLATION,
+    Walk,
+)
+
+from .setting import Setting
+from .tables import ASK_FETCH, split
+
+# Fault status codes at level 0 (Arm ARM D19.2, ISS encoding for an exception from a Data Abort).
+STATUS: Final = {ADDRESS_SIZE: 0x00, TRANSLATION: 0x04, ACCESS_FLAG: 0x08, PERMISSION: 0x0C, LOST: 0x14}
+_FAULTS: Final = {status: fault for fault, status in STATUS.items()}
+PAR_FAULT: Final = 1 << 0 | 1 << 9 | 1 << 11
+PAR_ADDRESS: Final = (1 << 52) - (1 << 12)
+PAR_ATTR_SHIFT: Final = 56
+PAR_SH_SHIFT: Final = 7
+# ESR_ELx: exception class 31:26, IL 25.
+IABT_LOWER: Final = 0x20 << 26 | 1 << 25
+# An external abort on the walk of AT: data abort at the same level, CM and WnR.
+DABT_AT: Final = 0x25 << 26 | 1 << 25 | 1 << 8 | 1 << 6
+
+# By the fault, then by its level.
+AT_FAULT: Final = {
+    fault: tuple((DABT_AT | status + level) if fault == LOST else PAR_FAULT | (status + level) << 1 for level in range(4))
+    for fault, status in STATUS.items()
+}
+FETCH_FAULT: Final = {
+    fault: tuple(IABT_LOWER | status + level for level in range(4)) for fault, status in STATUS.items()
+}
+FETCHED: Final = 0
+
+
+class Expectation:
+    """Answers under one setting.
+
+    :param setting: how translation is set up
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.offset_mask = setting.granule.page_size - (1 << 12)
+        self.fwb = setting.fwb
+        self.stage1 = setting.stage1
+        # By what of an entry matters: MemAttr and SH.
+        self.attributes: dict[int, int] = {}
+
+    def answer(self, walk: Walk, asked: int) -> int:
+        """What QEMU should answer to a question that our walk answers with *walk*."""
+        ask, ipa = split(asked)
+        if ask >= ASK_FETCH:
+            return FETCHED if walk.fault == NONE else FETCH_FAULT[walk.fault][walk.level]
+        if walk.fault != NONE:
+            return AT_FAULT[walk.fault][walk.level]
+        # PAR_EL1 has pages of 4K whatever the granule.
+        return walk.pa | ipa & self.offset_mask | self.attributes_of(walk.entry)
+
+    def attributes_of(self, entry: int) -> int:
+        """ATTR and SH of PAR_EL1."""
+        key = entry & 0x33C
+        found = self.attributes.get(key)
+        if found is None:
+            combined = memory_type(entry, self.fwb, self.stage1)
+            found = combined << PAR_ATTR_SHIFT | shareability(entry, combined, self.stage1) << PAR_SH_SHIFT
+            self.attributes[key] = found
+        return found
+
+
+def in_words(asked: int, answer: int) -> str:
+    """An answer, for people."""
+    ask, _ = split(asked)
+    if ask >= ASK_FETCH:
+        if answer == FETCHED:
+            return "fetched"
+        status, known = answer & 0x3F, answer & ~0x3F == IABT_LOWER
+    elif answer & 1 and answer & ~0x7E == PAR_FAULT:
+        status, known = answer >> 1 & 0x3F, True
+    elif answer & ~0x3F == DABT_AT:
+        status, known = answer & 0x3F, True
+    elif answer & 1:
+        return f"PAR_EL1 {answer:#x}"
+    else:
+        return f"{answer & PAR_ADDRESS:#x}, ATTR {answer >> PAR_ATTR_SHIFT:#04x}, SH {answer >> PAR_SH_SHIFT & 3}"
+    fault = _FAULTS.get(status & ~3)
+    if not known or fault is None:
+        return f"syndrome {answer:#x}"
+    name = "no memory to read a table from" if fault == LOST else f"{FAULT_NAMES[fault]} fault"
+    return f"{name}, level {status & 3}"

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random tables, and questions that are worth asking of them.
+
+A tree is grown from the root, a few entries a table, and asked about where its
+branches end: at leaves of any kind, at what is invalid or reserved, at tables
+whose address is out of range or holds no memory, at tables entered a second time.
+"""
+
+import random
+from typing import Final
+
+from reference.machine.arena import wrap
+from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT
+from reference.machine.granule import MAX_LEVELS
+
+from .setting import Setting, all_shapes, output_sizes
+from .tables import ADDRESS_BITS, ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, address_of, question
+
+# Of one guest, beside the root.
+MAX_TABLES: Final = 9
+_LOW_48: Final = (1 << 48) - 1
+_MEMATTR: Final = 0xF << 2
+_SHAREABILITY: Final = 3 << 8
+# MemAttr encodings that are not reserved, without and with FWB.
+_MEMATTRS: Final = (
+    tuple(attr << 2 for attr in range(16) if attr < 4 or attr & 3),
+    tuple(attr << 2 for attr in (0, 1, 2, 3, 5, 6, 7)),
+)
+_SHAREABILITIES: Final = (0 << 8, 2 << 8, 3 << 8)
+# From here on there is nothing in QEMU's machine.
+_FREE: Final = 1 << 31
+# Instructions are aligned.
+_FETCH_MASK: Final = -4
+
+# What an entry can be.
+TABLE: Final = 0
+LEAF: Final = 1
+WRONG_TYPE: Final = 2
+INVALID: Final = 3
+FAR_TABLE: Final = 4
+NO_TABLE: Final = 5
+SHARED_TABLE: Final = 6
+ANYTHING: Final = 7
+_KINDS: Final = (
+    *(TABLE for _ in range(8)),
+    *(LEAF for _ in range(10)),
+    *(WRONG_TYPE, WRONG_TYPE, INVALID, INVALID, FAR_TABLE, NO_TABLE, SHARED_TABLE, ANYTHING),
+)
+_LAST_KINDS: Final = (*(LEAF for _ in range(10)), WRONG_TYPE, INVALID, ANYTHING)
+
+
+class Generator:
+    """A stream of tables.
+
+    :param seed: same seed, same tables
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.shapes = all_shapes()
+
+    def setting(self) -> Setting:
+        """How one guest's translation is set up."""
+        rng = self.random
+        shift, start, ia_bits = rng.choice(self.shapes)
+        pa_bits = rng.choice(output_sizes(shift, start, ia_bits))
+        bits = rng.getrandbits(3)
+        return Setting(shift, ia_bits, start, pa_bits, bits & 4 != 0, bits & 3 != 0)
+
+    def make(self, memory: Memory) -> Tables:
+        """One guest's tables, stored, with questions.
+
+        :raises Full: there is no room; nothing has been stored
+        """
+        setting = self.setting()
+        return Tree(self.random, setting, memory).tables
+
+
+class Tree:
+    """The making of one guest's tables."""
+
+    def __init__(self, rng: random.Random, setting: Setting, memory: Memory) -> None:
+        self.random = rng
+        self.setting = setting
+        self.memory = memory
+        self.granule = setting.granule
+        # The address field of an entry.
+        self.field = _LOW_48 & -self.granule.page_size
+        self.memattrs = _MEMATTRS[setting.fwb]
+        root = memory.take(setting.root_pages, setting.page_shift)
+        self.tables = Tables(setting, root, setting.vtcr())
+        # First words of tables, which other entries may point to as well.
+        self.made = [root]
+        self.questions: dict[int, None] = {}
+        # Tables yet to be filled: level, first word, guest address, log2 of the entries.
+        left = [(setting.start_level, root, 0, setting.root_bits)]
+        while left:
+            level, first, base, bits = left.pop()
+            left += self.fill(level, first, base, bits)
+        self.ask_elsewhere()
+        self.tables.questions = list(self.questions)
+        memory.load(self.tables.entries)
+        if setting.pa_bits < 48 and not rng.getrandbits(6):
+            # The root's own address out of range.
+            self.tables.root |= 1 << rng.randrange(setting.pa_bits, 48) >> 3
+
+    def fill(self, level: int, first: int, base: int, bits: int) -> list[tuple[int, int, int, int]]:
+        """Give a table some entries; the tables below it that are still empty."""
+        rng = self.random
+        shift = self.granule.level_shift(level)
+        last = (1 << bits) - 1
+        below: list[tuple[int, int, int, int]] = []
+        entries = self.tables.entries
+        for _ in range(2 + rng.getrandbits(2)):
+            # The ends matter more than the middle, and so do neighbours of what is there.
+            pick = rng.getrandbits(3)
+            index = rng.getrandbits(bits) if pick > 1 else last * pick
+            if first + index in entries:
+                continue
+            what = rng.choice(_KINDS if level < MAX_LEVELS - 1 else _LAST_KINDS)
+            if what == TABLE:
+                table = self.take()
+                if table >= 0:
+                    entries[first + index] = wrap(self.pointer(address_of(table)))
+                    below.append((level + 1, table, base + (index << shift), self.granule.page_shift - 3))
+                    continue
+                what = LEAF
+            entries[first + index] = wrap(self.word(what, level))
+            self.ask(base + (index << shift), shift)
+        return below
+
+    def take(self) -> int:
+        """A new table, by its first word; -1: no more of them."""
+        if len(self.made) > MAX_TABLES:
+            return -1
+        try:
+            table = self.memory.take(1, self.setting.page_shift)
+        except Full:
+            return -1
+        self.made.append(table)
+        return table
+
+    def word(self, what: int, level: int) -> int:
+        """An entry that is no new table, unsigned."""
+        rng = self.random
+        if what == NO_TABLE:
+            bits = min(self.setting.pa_bits, 48)
+            return self.pointer(rng.randrange(_FREE, 1 << bits))
+        if what == SHARED_TABLE:
+            return self.pointer(address_of(rng.choice(self.made)))
+        if what == FAR_TABLE:
+            return self.pointer(self.far(address_of(self.made[0])))
+        if what == ANYTHING:
+            # A table by chance would be anywhere, QEMU's own memory included.
+            return self.leaf(level) & ~VALID_BIT if level < MAX_LEVELS - 1 else self.leaf(level) ^ rng.getrandbits(2)
+        word = self.leaf(level)
+        if what == WRONG_TYPE:
+            return word & ~TYPE_BIT if level == MAX_LEVELS - 1 or rng.getrandbits(1) else word & ~VALID_BIT | TYPE_BIT
+        return word & ~VALID_BIT if what == INVALID else word
+
+    def leaf(self, level: int) -> int:
+        """A page or block with any attributes, and anything in the bits that say nothing."""
+        rng = self.random
+        word = rng.getrandbits(64)
+        pa_bits = self.setting.pa_bits
+        address = word & self.field
+        if pa_bits < 48:
+            address &= (1 << pa_bits) - 1
+        if address < _FREE:
+            # Not in QEMU's memory: in a table entered a second time it may be a table's.
+            address |= _FREE
+        if word >> 60 == 0:
+            address = self.far(address)
+        word = word & ~(self.field | TYPE_BIT) | address | VALID_BIT
+        if word >> 56 & 7:
+            word |= AF_BIT
+        return self.attributes(word | TYPE_BIT if level == MAX_LEVELS - 1 else word)
+
+    def attributes(self, word: int) -> int:
+        """*word* with attributes that are not reserved, in case it is taken for a leaf."""
+        rng = self.random
+        return word & ~(_MEMATTR | _SHAREABILITY) | rng.choice(self.memattrs) | rng.choice(_SHAREABILITIES)
+
+    def far(self, address: int) -> int:
+        """An address that is out of range, where there are such."""
+        pa_bits = self.setting.pa_bits
+        return address | 1 << self.random.randrange(pa_bits, 48) if pa_bits < 48 else address
+
+    def pointer(self, address: int) -> int:
+        """A table descriptor, with anything in the bits that say nothing."""
+        noise = self.random.getrandbits(64) & ~self.field
+        if self.setting.pa_bits > 48:
+            # Bits 51:48 of the address.
+            noise &= ~(0xF << 12)
+        return self.attributes(noise | address & self.field | TYPE_BIT | VALID_BIT)
+
+    def ask(self, base: int, shift: int) -> None:
+        """Ask about an entry: somewhere in it, and at one of its ends."""
+        rng = self.random
+        questions = self.questions
+        inside = base + rng.getrandbits(shift)
+        end = base + (-rng.getrandbits(1) & (1 << shift) - 1)
+        for ipa in (inside, end):
+            questions[question(ASK_READ, ipa)] = None
+            questions[question(ASK_WRITE, ipa)] = None
+        pick = rng.getrandbits(2)
+        if not pick & 1:
+            questions[question(ASK_FETCH if pick else ASK_FETCH_EL0, inside & _FETCH_MASK)] = None
+
+    def ask_elsewhere(self) -> None:
+        """Ask about addresses that were not built for: anywhere, and outside of the address space."""
+        rng = self.random
+        bits = self.setting.ia_bits
+        for ipa in (rng.getrandbits(bits), 1 << bits, rng.getrandbits(bits) | 1 << rng.randrange(bits, ADDRESS_BITS)):
+            self.questions[question(rng.getrandbits(1), ipa)] = None
+        ipa = rng.getrandbits(ADDRESS_BITS) & _FETCH_MASK
+        self.questions[question(ASK_FETCH, ipa)] = None

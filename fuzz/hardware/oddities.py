@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where an answer of QEMU may differ from our walk, and why: in exactly this way, and in no other.
+
+Found with version 7.2; `tests/hardware/test_oddities.py` shows that each is still so.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from reference.machine.attributes import memory_type
+from reference.machine.descriptor import RESERVED, kind, memattr
+from reference.machine.walk import NONE, TRANSLATION, Walk, check_leaf
+
+from .expectation import PAR_ADDRESS, PAR_ATTR_SHIFT, PAR_SH_SHIFT, Expectation
+from .tables import ACCESSES, ASK_FETCH, Tables, split
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """One way to differ.
+
+    :param name: a few words
+    :param reason: why our walk is not changed to do the same
+    """
+
+    name: str
+    reason: str
+
+
+BLOCK_LEVEL: Final = Oddity(
+    "a block at any level",
+    "QEMU 7.2 does not ask whether a level has blocks. There are none at level 0 of 4K pages and level 1 of 16K pages "
+    "without FEAT_LPA2, and none at level 1 of 64K pages without FEAT_LPA (52-bit addresses): the encoding is "
+    "reserved, a translation fault (Arm ARM D8.3). With 64K pages its CPU max does have FEAT_LPA, whatever VTCR_EL2.PS "
+    "says; our walk takes a CPU with the addresses that PS says.",
+)
+FORCED_DEVICE: Final = Oddity(
+    "Device twice, with FWB",
+    "Where both stages say Device, FWB or not, the one that allows less counts (Arm ARM D8.6). QEMU 7.2 takes stage 2's "
+    "with FWB.",
+)
+FORCED_SHAREABILITY: Final = Oddity(
+    "shareability of forced Write-Back",
+    "Device memory of stage 1 counts as outer shareable when the two stages are combined, also where FWB makes "
+    "Write-Back of it (Arm ARM D8.6). QEMU 7.2 then reports stage 2's shareability alone.",
+)
+RESERVED_TYPE: Final = Oddity(
+    "a reserved memory type",
+    "A MemAttr encoding that the architecture reserves may be any type: only the address is compared. None is "
+    "generated, tables of programs may hold some.",
+)
+ALL: Final = (BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE)
+
+
+def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Oddity, ...]:
+    """The oddities by which *answer* is what QEMU says to a question that our walk answers with *walk*.
+
+    :returns: none where it is a difference
+    """
+    setting = tables.setting
+    ask, _ = split(asked)
+    expectation = Expectation(setting)
+    found: tuple[Oddity, ...] = ()
+    if reserved_block(tables, walk):
+        walk = as_block(tables, walk, asked)
+        found = (BLOCK_LEVEL,)
+        if expectation.answer(walk, asked) == answer:
+            return found
+    if ask >= ASK_FETCH or walk.fault != NONE:
+        return ()
+    address = walk.pa | asked & expectation.offset_mask
+    attr = memattr(walk.entry)
+    if memory_type(walk.entry, setting.fwb, setting.stage1) < 0:
+        return (*found, RESERVED_TYPE) if answer & PAR_ADDRESS == address and not answer & 1 else ()
+    if not setting.fwb or setting.cached:
+        return ()
+    if attr < 4:
+        odd = answer_with(address, attr << 2, 2)
+        return (*found, FORCED_DEVICE) if answer == odd else ()
+    if attr == 6:
+        odd = answer_with(address, 0xFF, walk.entry >> 8 & 3)
+        return (*found, FORCED_SHAREABILITY) if answer == odd else ()
+    return ()
+
+
+def answer_with(address: int, attr: int, shareability: int) -> int:
+    """The answer of a read or write that succeeds with this type."""
+    return address | attr << PAR_ATTR_SHIFT | shareability << PAR_SH_SHIFT
+
+
+def reserved_block(tables: Tables, walk: Walk) -> bool:
+    """Whether our walk ended at what would be a block if its level had blocks."""
+    granule = tables.setting.granule
+    return walk.fault == TRANSLATION and walk.ptep >= 0 and walk.level < 3 and (
+        kind(walk.entry, walk.level, granule) == RESERVED
+    )
+
+
+def as_block(tables: Tables, walk: Walk, asked: int) -> Walk:
+    """The walk, if the entry at which it ended were a block."""
+    ask, ipa = split(asked)
+    granule = tables.setting.granule
+    regime = tables.regime
+    size = granule.level_size(walk.level)
+    fault = check_leaf(walk.entry, walk.level, ACCESSES[ask], regime)
+    pa = regime.address(walk.entry) & -size | ipa & (size - 1) & -granule.page_size
+    return Walk(fault, walk.level, walk.ptep, walk.entry, pa)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A QEMU kept alive to be asked for translations.
+
+Its memory is ours as well: a file without a name (memfd), so that nothing is left over
+however we end. It ends with us: the kernel kills it with the thread that
+started it, and its standard input ends.
+"""
+
+import contextlib
+import ctypes
+import mmap
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+from array import array
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from . import assemble, layout
+
+PROGRAM: Final = "qemu-system-aarch64"
+# Names another one, say one that was built.
+VARIABLE: Final = "S2FUZZ_QEMU"
+ALLOWED: Final = f"an executable {PROGRAM} on PATH (Debian: qemu-system-arm), or named by {VARIABLE}"
+# Seconds for an answer; a batch takes a fraction of one.
+PATIENCE: Final = 20.0
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class QemuError(Exception):
+    """QEMU is missing, died or does not answer; one line that says what was wrong and what is allowed."""
+
+
+def find() -> str:
+    """The QEMU to run.
+
+    :raises QemuError: there is none
+    """
+    wanted = os.environ.get(VARIABLE) or PROGRAM
+    found = shutil.which(wanted)
+    if found is None:
+        raise QemuError(f"QEMU: {wanted} is not there; allowed: {ALLOWED}")
+    return found
+
+
+def version(program: str) -> str:
+    """What ``--version`` says first, such as ``QEMU emulator version 7.2.22``; "" if nothing."""
+    try:
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.partition("\n")[0]
+
+
+def die_with_parent() -> Callable[[], None]:
+    """For a child between fork and exec: it is killed when the thread that forked it ends."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def call() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return call
+
+
+class Qemu:
+    """A QEMU that answers batches of questions; a context manager.
+
+    *tables*: its table memory as signed 64-bit words, index 0 at `layout.TABLES`.
+
+    :param patience: seconds for one answer
+    :raises QemuError: there is none, or it does not come up
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.program = find()
+        self.patience = patience
+        self.busy = False
+        memory = os.memfd_create("s2fuzz")
+        self.errors = tempfile.TemporaryFile()
+        try:
+            os.ftruncate(memory, layout.RAM_SIZE)
+            self.memory = mmap.mmap(memory, layout.RAM_SIZE)
+            self.words = memoryview(self.memory).cast("Q")
+            self.tables = memoryview(self.memory)[layout.TABLES - layout.RAM :].cast("q")
+            code = assemble.stored()
+            start = layout.CODE - layout.RAM
+            self.memory[start : start + len(code)] = code
+            self.process = self.start(memory)
+        finally:
+            os.close(memory)
+        try:
+            self.wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def start(self, memory: int) -> subprocess.Popen[bytes]:
+        """Run QEMU on the memory file *memory*.
+
+        :raises QemuError: it cannot be executed
+        """
+        # max: 52-bit physical addresses, all granules, FEAT_XNX, FEAT_S2FWB. What
+        # else it has costs time and changes no translation.
+        command = [
+            *(self.program, "-machine", "virt,virtualization=on,gic-version=2,highmem=off,memory-backend=ram"),
+            *("-accel", "tcg,thread=single", "-cpu", "max,pauth=off,sve=off,sme=off", "-smp", "1"),
+            *("-m", f"{layout.RAM_SIZE >> 20}M"),
+            *("-object", f"memory-backend-file,id=ram,size={layout.RAM_SIZE},mem-path=/proc/self/fd/{memory},share=on"),
+            *("-device", f"loader,addr={layout.CODE:#x},cpu-num=0"),
+            *("-semihosting-config", "enable=on,target=native"),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "none", "-monitor", "none"),
+        ]
+        try:
+            return subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                pass_fds=(memory,),
+                preexec_fn=die_with_parent(),
+            )
+        except OSError as error:
+            raise QemuError(f"QEMU: {self.program}: {error.strerror}; allowed: {ALLOWED}") from None
+
+    def index(self, address: int) -> int:
+        """Index in `words` of a physical address."""
+        return (address - layout.RAM) >> 3
+
+    def put(self, address: int, words: list[int]) -> None:
+        """Store 64-bit words, unsigned, at a physical address in a row."""
+        start = address - layout.RAM
+        self.memory[start : start + 8 * len(words)] = array("Q", words).tobytes()
+
+    def begin(self, jobs: list[tuple[int, int, int, int]], questions: list[int]) -> None:
+        """Let it work on a batch; `answers` waits for the end.
+
+        :param jobs: VTCR_EL2, VTTBR_EL2, HCR_EL2 and number of questions of each
+        :param questions: of all jobs, in order; the address, and what is asked from `layout.ASK_SHIFT` on
+        :raises QemuError: it has died
+        """
+        assert not self.busy
+        assert len(jobs) <= layout.MAX_JOBS
+        assert len(questions) <= layout.MAX_QUESTIONS
+        self.put(layout.MAILBOX, [len(jobs), layout.JOBS, layout.QUESTIONS, layout.ANSWERS])
+        self.put(layout.JOBS, [word for job in jobs for word in job])
+        self.put(layout.QUESTIONS, questions)
+        self.asked = len(questions)
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(b"g")
+        except OSError:
+            raise self.dead() from None
+        self.busy = True
+
+    def answers(self) -> list[int]:
+        """Wait until the batch is done; one answer for each question.
+
+        :raises QemuError: it died or takes too long
+        """
+        self.wait()
+        self.busy = False
+        start = self.index(layout.ANSWERS)
+        return self.words[start : start + self.asked].tolist()
+
+    def wait(self) -> None:
+        """Wait for the byte that says it is done.
+
+        :raises QemuError: it died or takes too long
+        """
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], self.patience)[0]:
+            self.kill()
+            raise QemuError(
+                f"QEMU: {self.program} does not answer within {self.patience:g} s and was killed; "
+                f"allowed: one that runs arm64 code at some speed, as version 7.2 does"
+            )
+        if not self.process.stdout.read(1):
+            raise self.dead()
+
+    def dead(self) -> QemuError:
+        """What to say of a QEMU that has ended, or has closed its output."""
+        try:
+            code = self.process.wait(self.patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self.process.returncode
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        self.errors.seek(0)
+        said = self.errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
+        text = f"QEMU: {self.program} ended {how}{': ' + said if said else ''}"
+        return QemuError(f"{text}; allowed: one that runs the machine virt with the CPU max, as version 7.2 does")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Let it end, or make it; its memory goes."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        if self.busy:
+            self.kill()
+        else:
+            try:
+                self.process.wait(self.patience)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.errors.close()
+        self.tables.release()
+        self.words.release()
+        self.memory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a guest's translation is set up: what VTCR_EL2 and HCR_EL2 say."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from reference.machine.attributes import DEVICE_nGnRnE, NORMAL_WB
+from reference.machine.granule import Granule
+
+# VTCR_EL2 (Arm ARM D19.2): T0SZ 5:0, SL0 7:6, IRGN0 9:8, ORGN0 11:10, SH0 13:12, TG0 15:14, PS 18:16.
+SL0_SHIFT: Final = 6
+WRITE_BACK_TABLES: Final = 1 << 8 | 1 << 10 | 3 << 12
+TG0: Final = {12: 0 << 14, 14: 2 << 14, 16: 1 << 14}
+PS_SHIFT: Final = 16
+PS: Final = {32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5, 52: 6}
+RES1: Final = 1 << 31
+
+# HCR_EL2.
+HCR_VM: Final = 1 << 0
+HCR_DC: Final = 1 << 12
+HCR_RW: Final = 1 << 31
+HCR_FWB: Final = 1 << 46
+
+GRANULES: Final = {shift: Granule(shift) for shift in (12, 14, 16)}
+# Levels of the first look-up, and sizes of the address space (T0SZ from 39 down to 16).
+START_LEVELS: Final = {12: (0, 1, 2), 14: (1, 2, 3), 16: (1, 2, 3)}
+MIN_IA_BITS: Final = 25
+MAX_IA_BITS: Final = 48
+# Up to 16 root tables may be concatenated.
+CONCATENATED_BITS: Final = 4
+# Output address size from which on a first look-up at the lowest of these levels is allowed (Arm ARM D8.2, SL0).
+LOWEST_START_PA_BITS: Final = {12: 44, 14: 42, 16: 44}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One set-up.
+
+    :param page_shift: log2 of the page size
+    :param ia_bits: size of the guest's address space
+    :param start_level: level of the first look-up
+    :param pa_bits: output address size: 32, 36, 40, 42, 44, 48, or with 64K pages 52
+    :param fwb: whether stage 2 overrides the memory types of stage 1
+    :param cached: whether stage 1, which is off, says Normal Write-Back (HCR_EL2.DC), or Device
+    """
+
+    page_shift: int
+    ia_bits: int
+    start_level: int
+    pa_bits: int
+    fwb: bool
+    cached: bool
+
+    @property
+    def granule(self) -> Granule:
+        return GRANULES[self.page_shift]
+
+    @property
+    def root_bits(self) -> int:
+        """log2 of the entries of all root tables together."""
+        return self.ia_bits - self.granule.level_shift(self.start_level)
+
+    @property
+    def root_pages(self) -> int:
+        """How many root tables are concatenated."""
+        return max(1 << self.root_bits, self.granule.entries) // self.granule.entries
+
+    @property
+    def stage1(self) -> int:
+        """The memory type of stage 1, as in `reference.machine.attributes`."""
+        return NORMAL_WB if self.cached else DEVICE_nGnRnE
+
+    def vtcr(self) -> int:
+        """VTCR_EL2."""
+        base = 2 if self.page_shift == 12 else 3
+        return (
+            RES1
+            | PS[self.pa_bits] << PS_SHIFT
+            | TG0[self.page_shift]
+            | WRITE_BACK_TABLES
+            | base - self.start_level << SL0_SHIFT
+            | 64 - self.ia_bits
+        )
+
+    def hcr(self) -> int:
+        """HCR_EL2."""
+        return HCR_VM | HCR_RW | (HCR_FWB if self.fwb else 0) | (HCR_DC if self.cached else 0)
+
+
+def output_sizes(page_shift: int, start_level: int, ia_bits: int) -> list[int]:
+    """Output address sizes that there can be.
+
+    One below that of the input is CONSTRAINED UNPREDICTABLE (QEMU chooses to fault); KVM never asks for it.
+    """
+    least = LOWEST_START_PA_BITS[page_shift] if start_level == START_LEVELS[page_shift][0] else 0
+    return [bits for bits in PS if bits >= max(ia_bits, least) and (bits <= 48 or page_shift == 16)]
+
+
+def fault_of(setting: Setting) -> str:
+    """What is not allowed of these values, with what is; "" if they can be."""
+    if setting.page_shift not in GRANULES:
+        return "granule; allowed: 4K, 16K, 64K"
+    levels = START_LEVELS[setting.page_shift]
+    if setting.start_level not in levels:
+        return f"start={setting.start_level}; allowed: {', '.join(map(str, levels))}"
+    shift = setting.granule.level_shift(setting.start_level)
+    least = max(shift + 1, MIN_IA_BITS)
+    most = min(shift + setting.page_shift - 3 + CONCATENATED_BITS, MAX_IA_BITS)
+    if not least <= setting.ia_bits <= most:
+        return f"ia={setting.ia_bits}; allowed: {least} to {most}, with start={setting.start_level}"
+    sizes = output_sizes(setting.page_shift, setting.start_level, setting.ia_bits)
+    if setting.pa_bits not in sizes:
+        return f"pa={setting.pa_bits}; allowed: {', '.join(map(str, sizes))}"
+    return ""
+
+
+def all_shapes() -> list[tuple[int, int, int]]:
+    """Every (page shift, start level, address bits) that there can be."""
+    return [
+        (shift, start, bits)
+        for shift, starts in START_LEVELS.items()
+        for start in starts
+        for bits in range(MIN_IA_BITS, MAX_IA_BITS + 1)
+        if not fault_of(Setting(shift, bits, start, 48, False, True))
+    ]

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Translation tables that QEMU and our walk both read, and what is asked of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from reference.machine.arena import Arena
+from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, Regime, Walk, walk
+
+from . import layout
+from .qemu import Qemu
+from .setting import GRANULES, Setting
+
+# What is asked, by the number that payload.s has for it.
+ACCESSES: Final = (READ, WRITE, FETCH, FETCH_EL0)
+ASK_NAMES: Final = ("read", "write", "fetch", "fetch-el0")
+ASK_READ: Final = 0
+ASK_WRITE: Final = 1
+ASK_FETCH: Final = 2
+ASK_FETCH_EL0: Final = 3
+
+ADDRESS_MASK: Final = (1 << layout.ASK_SHIFT) - 1
+# Above it stage 1 refuses addresses before stage 2 sees them, and below lies the vector that payload.s uses.
+ADDRESS_BITS: Final = 51
+
+
+def question(ask: int, ipa: int) -> int:
+    """One question as payload.s reads it."""
+    return ask << layout.ASK_SHIFT | ipa
+
+
+def split(asked: int) -> tuple[int, int]:
+    """What is asked, and the guest address."""
+    return asked >> layout.ASK_SHIFT, asked & ADDRESS_MASK
+
+
+@dataclass(slots=True)
+class Tables:
+    """The tables of one guest.
+
+    :param setting: how translation is set up
+    :param root: index of the first root entry in the table memory
+    :param vtcr: VTCR_EL2
+    :param entries: index -> word, signed, of those that are not zero
+    :param questions: what is asked, in order
+    :param source: where our walk reads, if not in the table memory: the arena and the regime
+    """
+
+    setting: Setting
+    root: int
+    vtcr: int
+    entries: dict[int, int] = field(default_factory=dict)
+    questions: list[int] = field(default_factory=list)
+    source: tuple[Arena, Regime] | None = None
+
+    @property
+    def regime(self) -> Regime:
+        """What our walk is told."""
+        setting = self.setting
+        return Regime(setting.granule, setting.ia_bits, setting.start_level, self.root, setting.pa_bits)
+
+    def job(self) -> tuple[int, int, int, int]:
+        """What QEMU is told."""
+        return self.vtcr, layout.TABLES + (self.root << 3), self.setting.hcr(), len(self.questions)
+
+
+class Full(Exception):
+    """There is no room for more tables."""
+
+
+class Memory:
+    """The table memory: an arena for our walk, and the same words in QEMU.
+
+    :param qemu: whose memory it is
+    """
+
+    def __init__(self, qemu: Qemu) -> None:
+        self.words = [0] * (layout.TABLES_SIZE >> 3)
+        self.arenas: dict[int, Arena] = {}
+        for shift, granule in GRANULES.items():
+            arena = Arena(granule, layout.TABLES)
+            arena.words = self.words
+            arena.pages = layout.TABLES_SIZE >> shift
+            self.arenas[shift] = arena
+        self.shared = qemu.tables
+        self.next = 0
+
+    def take(self, pages: int, page_shift: int) -> int:
+        """Zeroed pages in a row, a power of two of them, aligned to all of them; the index of the first word.
+
+        :raises Full: there are not so many left
+        """
+        size = pages << page_shift >> 3
+        first = (self.next + size - 1) & -size
+        if first + size > len(self.words):
+            raise Full
+        self.next = first + size
+        return first
+
+    def load(self, entries: dict[int, int]) -> None:
+        """Store words by their index."""
+        words, shared = self.words, self.shared
+        for index, word in entries.items():
+            words[index] = shared[index] = word
+
+    def clear(self, used: Iterable[Tables]) -> None:
+        """Zero what these hold; all pages can be taken again."""
+        words, shared = self.words, self.shared
+        for tables in used:
+            for index in tables.entries:
+                words[index] = shared[index] = 0
+        self.next = 0
+
+    def walks(self, tables: Tables) -> list[Walk]:
+        """Our walk for each question."""
+        arena, regime = tables.source or (self.arenas[tables.setting.page_shift], tables.regime)
+        return [
+            walk(arena, regime, asked & ADDRESS_MASK, ACCESSES[asked >> layout.ASK_SHIFT])
+            for asked in tables.questions
+        ]
+
+
+def word_index(address: int) -> int:
+    """Index in the table memory of a physical address in it."""
+    return (address - layout.TABLES) >> 3
+
+
+def address_of(index: int) -> int:
+    """Physical address of a word of the table memory."""
+    return layout.TABLES + (index << 3)
+
+
