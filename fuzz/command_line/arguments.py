@@ -14,6 +14,7 @@ ENGINES: Final = ("random",)
 DEFAULT_FILE: Final = "known-findings.toml"
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
+MAX_TRANSLATIONS: Final = 1_000_000_000_000
 MAX_SEED: Final = (1 << 64) - 1
 DEFAULT_SECONDS: Final = 30
 
@@ -82,6 +83,24 @@ From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
 environment asks for plain Python. Needs a C compiler, Python's headers and
 mypy (pip install 's2fuzz[build]'). Results are the same in both forms.
 """
+_HARDWARE: Final = """\
+Ask QEMU, whose stage-2 walk is another's work, about random and adversarial
+tables and about those that the programs of corpus/ make: each read, write and
+fetch must come out as in our machine. What does not is shown with the way
+through the tables, and saved as a file that asks it again. Needs
+qemu-system-aarch64 (Debian: qemu-system-arm); S2FUZZ_QEMU names another.
+
+examples: s2fuzz hardware check --seconds 60 --seed 2
+          s2fuzz hardware check findings/hardware/*.tables
+"""
+_HARDWARE_CODES: Final = """\
+exit codes:
+    0  no difference
+    1  some
+    2  bad usage or input, or QEMU is missing, dies or does not answer
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  130  interrupted by Ctrl-C, whatever was found before; that is printed
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -132,6 +151,11 @@ def programs(text: str) -> int:
     return whole(text, 1, MAX_PROGRAMS)
 
 
+def translations(text: str) -> int:
+    """The value of ``--translations``."""
+    return whole(text, 1, MAX_TRANSLATIONS)
+
+
 def seed(text: str) -> int:
     """The value of ``--seed``."""
     return whole(text, 0, MAX_SEED)
@@ -162,6 +186,8 @@ def parser() -> Parser:
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
     _known(run)
     run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
+
+    run.add_argument("--qemu", action="store_true", help="ask QEMU too about the tables, at each quiet point")
 
     convert = commands.add_parser(
         "convert",
@@ -196,6 +222,26 @@ def parser() -> Parser:
     _of_finding(promote)
     promote.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
     promote.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
+
+    hardware = commands.add_parser(
+        "hardware", help="the machine that programs run on", description=_HARDWARE, formatter_class=layout
+    )
+    checks = hardware.add_subparsers(dest="action", required=True, metavar="check")
+    check = checks.add_parser(
+        "check",
+        help="compare our stage-2 walk with QEMU's",
+        description=_HARDWARE,
+        epilog=_HARDWARE_CODES,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    check.add_argument("file", nargs="*", metavar="FILE", help="ask only what these say, as saved in DIR")
+    limit = check.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, metavar="N", help="random tables for so long")
+    limit.add_argument("--translations", type=translations, metavar="N", help="so many of random tables (a million)")
+    check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same tables (%(default)s)")
+    check.add_argument("--out", default="findings", metavar="DIR", help="differences go to DIR/hardware (%(default)s)")
+    check.add_argument("--json", action="store_true", help="answer with one JSON object; keys: fuzz/hardware/report.py")
 
     bench = command("bench", "measure speed and memory", _BENCH)
     bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")

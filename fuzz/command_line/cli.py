@@ -29,6 +29,9 @@ def dispatch(arguments: Namespace) -> int:
 
     from ..benchmark import bench
     from ..compilation import build
+    from ..hardware import command as hardware
+    from ..hardware.qemu import QemuError
+    from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
     from . import commands, convert, fuzz, minimize, promote
 
@@ -43,13 +46,14 @@ def dispatch(arguments: Namespace) -> int:
         "fuzz": fuzz.command,
         "minimize": minimize.command,
         "promote": promote.command,
+        "hardware": hardware.check,
         "bench": commands.benchmark,
         "build": build.command,
     }[arguments.command]
     collect_rarely()
     try:
         return command(arguments)
-    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate) as error:
+    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate, QemuError, TablesError) as error:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT

@@ -11,6 +11,7 @@ import candidate
 from ..benchmark import bench
 from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
+from ..hardware.programs import ask_about
 from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """``s2fuzz run``
 
     :raises BadInputError: a program or the known findings cannot be read
+    :raises QemuError: with ``--qemu``: it is missing, died or does not answer
     :raises candidate.UnknownCandidate: no version of this name
     """
     reference = candidate.get(arguments.reference)
@@ -60,22 +62,26 @@ def run(arguments: argparse.Namespace) -> int:
     programs = read_programs(arguments.program)
     accepted = known_findings(arguments)
     say_form(arguments)
+    asked = ask_about(programs, [reference, *candidates]) if arguments.qemu else None
     for each in run_all(programs, reference, candidates, arguments.trace):
         runs.append(each)
         if not arguments.json:
             print(report.run_text(each, arguments.cost, accepted))
     if arguments.json:
-        dump(answers.run_answer(runs, accepted))
+        dump({**answers.run_answer(runs, accepted), **({"qemu": asked.answer()} if asked else {})})
     elif len(runs) > 1:
         print(report.run_summary(runs))
         if accepted.entries:
             print(report.accepted_text(accepted), end="")
+    if asked and not arguments.json:
+        print(asked.text(), end="")
     for each in runs:
         if each.error:
             complain(f"{each.file} on {each.candidate}: a mistake of s2fuzz: {each.error}")
     if any(each.error for each in runs):
         return OUR_MISTAKE
-    return WORSE if any(each.worse(accepted) for each in runs) else FINE
+    worse = any(each.worse(accepted) for each in runs)
+    return WORSE if worse or (asked and asked.differences.kinds) else FINE
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:

@@ -14,7 +14,18 @@ from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT
 from reference.machine.granule import MAX_LEVELS
 
 from .setting import Setting, all_shapes, output_sizes
-from .tables import ADDRESS_BITS, ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, address_of, question
+from .tables import (
+    ADDRESS_BITS,
+    ASK_FETCH,
+    ASK_FETCH_EL0,
+    ASK_READ,
+    ASK_WRITE,
+    Full,
+    Memory,
+    Tables,
+    address_of,
+    question,
+)
 
 # Of one guest, beside the root.
 MAX_TABLES: Final = 9

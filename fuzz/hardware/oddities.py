@@ -36,13 +36,13 @@ BLOCK_LEVEL: Final = Oddity(
 )
 FORCED_DEVICE: Final = Oddity(
     "Device twice, with FWB",
-    "Where both stages say Device, FWB or not, the one that allows less counts (Arm ARM D8.6). QEMU 7.2 takes stage 2's "
-    "with FWB.",
+    "Where both stages say Device the one that allows less counts, with FWB as without (Arm ARM, pseudocode "
+    "S2CombineS1Device() in AArch64.S2ApplyFWBMemAttrs()). QEMU 7.2 takes stage 2's with FWB.",
 )
 FORCED_SHAREABILITY: Final = Oddity(
     "shareability of forced Write-Back",
     "Device memory of stage 1 counts as outer shareable when the two stages are combined, also where FWB makes "
-    "Write-Back of it (Arm ARM D8.6). QEMU 7.2 then reports stage 2's shareability alone.",
+    "Write-Back of it (S2CombineS1Shareability(), likewise). QEMU 7.2 then reports stage 2's shareability alone.",
 )
 RESERVED_TYPE: Final = Oddity(
     "a reserved memory type",

@@ -84,7 +84,7 @@ class Qemu:
         self.patience = patience
         self.busy = False
         memory = os.memfd_create("s2fuzz")
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as QEMU is)
         try:
             os.ftruncate(memory, layout.RAM_SIZE)
             self.memory = mmap.mmap(memory, layout.RAM_SIZE)
@@ -126,6 +126,8 @@ class Qemu:
                 stdout=subprocess.PIPE,
                 stderr=self.errors,
                 pass_fds=(memory,),
+                # Ctrl-C is for us; and with us it ends.
+                process_group=0,
                 preexec_fn=die_with_parent(),
             )
         except OSError as error:

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from reference.machine.attributes import DEVICE_nGnRnE, NORMAL_WB
+from reference.machine.attributes import NORMAL_WB, DEVICE_nGnRnE
 from reference.machine.granule import Granule
 
 # VTCR_EL2 (Arm ARM D19.2): T0SZ 5:0, SL0 7:6, IRGN0 9:8, ORGN0 11:10, SH0 13:12, TG0 15:14, PS 18:16.

@@ -14,7 +14,8 @@ the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``error`` and ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
-``link``, ``matches`` (distinct findings that it accepted).
+``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
+``qemu`` (`fuzz.hardware.report`).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;

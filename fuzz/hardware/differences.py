@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Differences collected: of each kind the first one, as text and as a file that replays."""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .expectation import in_words
+from .session import Difference, Session
+from .tables import ASK_NAMES, split
+from .text import path, print_tables, show
+
+
+@dataclass(slots=True)
+class Kind:
+    """Differences that are alike but for addresses.
+
+    :param first: the first one seen
+    :param where: what it was found with, for people
+    :param count: how many there were
+    :param file: where the first one was saved; "" if nowhere
+    """
+
+    first: Difference
+    where: str
+    count: int = 1
+    file: str = ""
+
+    def text(self) -> str:
+        """For people: the first one, then how many there were and its file."""
+        head, *rest = show(self.first)
+        lines = [f"difference in {self.where}: {head}", *rest]
+        more = f"    {self.count} like this" if self.count > 1 else ""
+        if self.file:
+            more += f"{', this one is' if more else '    it is'} in {self.file}"
+        return "\n".join([*lines, *([more] if more else [])])
+
+
+class Collection:
+    """All kinds of differences.
+
+    :param folder: where to save the first of each; None: nowhere
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.kinds: dict[tuple[str, ...], Kind] = {}
+        # Why a file could not be written; "" if all were.
+        self.trouble = ""
+
+    def add(self, difference: Difference, where: str) -> None:
+        """Count it, and keep it if it is the first of its kind."""
+        key = kind_of(difference)
+        kind = self.kinds.get(key)
+        if kind is None:
+            self.kinds[key] = Kind(difference, where)
+        else:
+            kind.count += 1
+
+    def save(self, session: Session) -> None:
+        """Write the files, each as small as still shows it.
+
+        :raises QemuError: it died or does not answer
+        """
+        for key, kind in self.kinds.items():
+            small = reduced(session, kind.first)
+            comments = [line.strip() for line in show(small)]
+            text = print_tables(small.tables, [small.asked], comments)
+            if self.folder is None:
+                continue
+            file = self.folder / file_name(key)
+            try:
+                file.write_text(text)
+            except OSError as error:
+                self.trouble = f"{file}: {error.strerror}"
+            else:
+                kind.file = str(file)
+
+
+def verdict(asked: int, answer: int) -> str:
+    """An answer without its addresses."""
+    text = in_words(asked, answer)
+    return re.sub(r"^0x[0-9a-f]+, ", "translated, ", text)
+
+
+def kind_of(difference: Difference) -> tuple[str, ...]:
+    """What tells kinds apart."""
+    ask, _ = split(difference.asked)
+    setting = difference.tables.setting
+    expected, answer = verdict(difference.asked, difference.expected), verdict(difference.asked, difference.answer)
+    return ASK_NAMES[ask], f"{1 << setting.page_shift >> 10}K", expected, answer
+
+
+def file_name(key: tuple[str, ...]) -> str:
+    """The same for the same kind, always."""
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(key)).strip("-")[:80].rstrip("-")
+    return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}.tables"
+
+
+def reduced(session: Session, difference: Difference) -> Difference:
+    """The same difference with only what lies on the way; as it is where that does not show it.
+
+    :raises QemuError: it died or does not answer
+    """
+    _, ipa = split(difference.asked)
+    whole = replace(difference.tables, source=None, questions=[difference.asked])
+    way = replace(whole, entries={index: word for _, index, word in path(whole, ipa) if word})
+    for tables in (way, whole):
+        session.memory.load(tables.entries)
+        found = session.ask([tables])
+        session.memory.clear([tables])
+        if found and kind_of(found[0]) == kind_of(difference):
+            return found[0]
+    return difference

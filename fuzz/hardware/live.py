@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tables of programs: copied as they stand to where QEMU can read them.
+
+QEMU has no memory where the tables of a side lie, so they are packed, and the
+pointers in them changed to match. Our walk reads the original.
+"""
+
+from typing import Final
+
+from candidate import Candidate
+from reference.machine.arena import wrap
+from reference.machine.descriptor import TABLE, kind
+
+from ..execution.executor import Executor
+from ..execution.guest import Guest
+from ..language.program import Program
+from . import layout
+from .qemu import QemuError
+from .session import Difference, Session
+from .setting import Setting
+from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, question
+
+PA_BITS: Final = 48
+PS_FIELD: Final = 7 << 16
+_LOW_48: Final = (1 << 48) - 1
+# QEMU has memory or devices below; a table pointer that leads there leads nowhere on our side.
+_FREE: Final = 1 << 31
+
+
+class Copy:
+    """The making of a copy of one VM's tables.
+
+    :param guest: the VM, with tables
+    :param memory: where to
+    :raises Full: there is no room
+    """
+
+    def __init__(self, guest: Guest, memory: Memory) -> None:
+        granule = guest.granule
+        regime = guest.regime
+        setting = Setting(granule.page_shift, regime.ia_bits, regime.start_level, PA_BITS, guest.fwb, True)
+        self.setting = setting
+        self.memory = memory
+        self.regime = regime
+        self.arena = guest.side.computer.arena
+        self.granule = granule
+        # Table of the original, by its first word -> of the copy.
+        self.copies: dict[int, int] = {}
+        self.asked: dict[int, None] = {}
+        root = memory.take(setting.root_pages, granule.page_shift)
+        # PS is not composed by the port: it follows from the machine.
+        vtcr = guest.kvm.vtcr & ~PS_FIELD | setting.vtcr() & PS_FIELD
+        self.tables = Tables(setting, root, vtcr, source=(self.arena, regime))
+        left = [(regime.start_level, regime.root, root, 0, 1 << setting.root_bits)]
+        while left:
+            left += self.copy(*left.pop())
+        self.ask(0, setting.ia_bits)
+        self.asked[question(ASK_READ, 1 << setting.ia_bits)] = None
+        self.tables.questions = list(self.asked)
+
+    def copy(self, level: int, old: int, new: int, base: int, count: int) -> list[tuple[int, int, int, int, int]]:
+        """Copy one table; the tables that it points to."""
+        below: list[tuple[int, int, int, int, int]] = []
+        granule, entries = self.granule, self.tables.entries
+        shift = granule.level_shift(level)
+        before = -1
+        for index, word in enumerate(self.arena.words[old : old + count]):
+            if not word:
+                if before == index - 1 >= 0:
+                    # Just behind what is mapped.
+                    self.ask(base + (index << shift), shift)
+                continue
+            before = index
+            if kind(word, level, granule) != TABLE:
+                entries[new + index] = word
+                self.ask(base + (index << shift), shift)
+                continue
+            pa = self.regime.address(word)
+            if not self.arena.holds(pa):
+                entries[new + index] = word if pa >= _FREE else wrap(word | 1 << PA_BITS - 1)
+                self.ask(base + (index << shift), shift)
+                continue
+            table = (pa - self.arena.base) >> 3
+            if table not in self.copies:
+                self.copies[table] = self.memory.take(1, granule.page_shift)
+                below.append((level + 1, table, self.copies[table], base + (index << shift), granule.entries))
+            else:
+                self.ask(base + (index << shift), shift)
+            address = layout.TABLES + (self.copies[table] << 3)
+            entries[new + index] = wrap(word & ~(_LOW_48 & -granule.page_size) | address)
+        return below
+
+    def ask(self, base: int, shift: int) -> None:
+        """All kinds of access at the start of an entry, and a read at its end."""
+        for ask in (ASK_READ, ASK_WRITE, ASK_FETCH, ASK_FETCH_EL0):
+            self.asked[question(ask, base)] = None
+        self.asked[question(ASK_READ, base + (1 << shift) - 1)] = None
+
+
+class Follower:
+    """Asks QEMU about the tables of one side whenever they have changed.
+
+    :param session: whom to ask
+    :param executor: the side
+    """
+
+    def __init__(self, session: Session, executor: Executor) -> None:
+        self.session = session
+        self.executor = executor
+        self.last: list[dict[int, int]] = [{} for _ in executor.side.guests]
+
+    def look(self) -> list[Difference]:
+        """Ask about each VM whose tables are other than the last time.
+
+        :raises QemuError: it died or does not answer, or the tables are more than it can hold
+        """
+        found: list[Difference] = []
+        for number, guest in enumerate(self.executor.side.guests):
+            if guest.regime.root < 0 or guest.kvm.pgt is None:
+                continue
+            memory = self.session.memory
+            try:
+                tables = Copy(guest, memory).tables
+            except Full:
+                raise QemuError(
+                    f"QEMU: VM {number} has too many tables; allowed: {layout.TABLES_SIZE >> 20}M of them"
+                ) from None
+            if tables.entries != self.last[number]:
+                self.last[number] = tables.entries
+                memory.load(tables.entries)
+                found += self.session.ask([tables])
+                memory.clear([tables])
+            memory.next = 0
+        return found
+
+
+def follow(session: Session, version: Candidate, program: Program) -> list[tuple[int, Difference]]:
+    """Run a program on one version and ask QEMU about its tables at each quiet point.
+
+    :returns: the operation (-1: creation) and the difference
+    :raises QemuError: it died or does not answer, or the tables are more than it can hold
+    """
+    executor = Executor(version, program)
+    follower = Follower(session, executor)
+    executor.create()
+    found = [(-1, difference) for difference in follower.look()]
+    for at in range(len(program.operations)):
+        if executor.dead:
+            break
+        executor.step(at)
+        found += [(at, difference) for difference in follower.look()]
+    executor.destroy()
+    executor.side.kernel.arena.words.clear()
+    return found

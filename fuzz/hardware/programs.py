@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU asked about the tables that programs make."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import candidate
+from candidate import Candidate
+
+from ..distribution import home_folder
+from ..language.program import Program
+from ..language.text import load
+from .differences import Collection
+from .live import follow
+from .qemu import Qemu, version
+from .report import Report
+from .session import Session
+
+
+def ask_programs(
+    session: Session,
+    programs: Sequence[tuple[str, Program]],
+    versions: Iterable[Candidate],
+    differences: Collection,
+) -> None:
+    """Run each program on each version; ask at each quiet point, about each VM whose tables changed.
+
+    :param programs: names and valid programs
+    :param differences: where to what differs
+    :raises QemuError: it died or does not answer
+    """
+    for name, program in programs:
+        for each in versions:
+            for at, difference in follow(session, each, program):
+                differences.add(difference, f"{name} on {each.name}, operation {at}")
+
+
+def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candidate]) -> Report:
+    """As `ask_programs`, with a QEMU for it; each version once.
+
+    :raises QemuError: it is missing, died or does not answer
+    """
+    start = time.monotonic()
+    differences = Collection()
+    with Qemu() as qemu:
+        session = Session(qemu)
+        ask_programs(session, programs, {each.name: each for each in versions}.values(), differences)
+        return Report(version(qemu.program), session, differences, time.monotonic() - start)
+
+
+def corpus() -> list[tuple[str, Program]]:
+    """The programs of corpus/; none where it is not beside us."""
+    home = home_folder()
+    files = sorted((home / "corpus").glob("*/*.s2"))
+    return [(str(file.relative_to(home)), load(str(file))) for file in files]
+
+
+def original() -> Candidate:
+    """What the programs of the corpus run on."""
+    return candidate.get(candidate.names()[0])

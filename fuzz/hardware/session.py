@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Asks QEMU and our walk the same, and keeps what differs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from reference.machine.walk import Walk
+
+from .expectation import Expectation
+from .generator import Generator
+from .oddities import Oddity, explain
+from .qemu import Qemu
+from .tables import Full, Memory, Tables
+
+# Questions that QEMU gets at a time; our own walks of them are done meanwhile.
+BATCH: Final = 16384
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A question that QEMU answers otherwise.
+
+    :param tables: what was asked about, as it was
+    :param asked: the question
+    :param walk: our walk
+    :param expected: what QEMU would answer if it were right about our walk
+    :param answer: what it does
+    """
+
+    tables: Tables
+    asked: int
+    walk: Walk
+    expected: int
+    answer: int
+
+
+class Session:
+    """A QEMU, the table memory, and what has been asked so far.
+
+    *asked*: questions; *guests*: tables that they were about; *oddities*: how many answers were left out for each
+
+    :param qemu: running
+    """
+
+    def __init__(self, qemu: Qemu) -> None:
+        self.qemu = qemu
+        self.memory = Memory(qemu)
+        self.asked = 0
+        self.guests = 0
+        self.oddities: Counter[Oddity] = Counter()
+
+    def ask(self, batch: list[Tables]) -> list[Difference]:
+        """Ask all questions of these, which are in the table memory.
+
+        :raises QemuError: it died or does not answer
+        """
+        self.qemu.begin([tables.job() for tables in batch], [asked for tables in batch for asked in tables.questions])
+        walks: list[Walk] = []
+        expected: list[int] = []
+        for tables in batch:
+            found = self.memory.walks(tables)
+            answer = Expectation(tables.setting).answer
+            expected += map(answer, found, tables.questions)
+            walks += found
+        answers = self.qemu.answers()
+        self.asked += len(answers)
+        self.guests += len(batch)
+        return [] if answers == expected else self.differences(batch, walks, expected, answers)
+
+    def differences(
+        self, batch: list[Tables], walks: list[Walk], expected: list[int], answers: list[int]
+    ) -> list[Difference]:
+        """The answers that no oddity explains."""
+        found: list[Difference] = []
+        at = 0
+        for tables in batch:
+            for asked in tables.questions:
+                if answers[at] != expected[at]:
+                    odd = explain(tables, walks[at], asked, answers[at])
+                    self.oddities.update(odd)
+                    if not odd:
+                        found.append(Difference(tables, asked, walks[at], expected[at], answers[at]))
+                at += 1
+        return found
+
+    def rounds(self, generator: Generator, more: Callable[[], bool]) -> Iterator[list[Difference]]:
+        """Ask about random tables, batch by batch, as long as *more* says so; what differs in each.
+
+        :raises QemuError: it died or does not answer
+        """
+        while more():
+            batch: list[Tables] = []
+            questions = 0
+            while questions < BATCH:
+                try:
+                    tables = generator.make(self.memory)
+                except Full:
+                    break
+                batch.append(tables)
+                questions += len(tables.questions)
+            yield self.ask(batch)
+            self.memory.clear(batch)
