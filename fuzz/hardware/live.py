@@ -107,7 +107,8 @@ class Follower:
     def __init__(self, session: Session, executor: Executor) -> None:
         self.session = session
         self.executor = executor
-        self.last: list[dict[int, int]] = [{} for _ in executor.side.guests]
+        # The entries that were asked about last, of each VM.
+        self.last: list[dict[int, int] | None] = [None for _ in executor.side.guests]
 
     def look(self) -> list[Difference]:
         """Ask about each VM whose tables are other than the last time.

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from array import array
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
@@ -83,24 +84,25 @@ class Qemu:
         self.program = find()
         self.patience = patience
         self.busy = False
-        memory = os.memfd_create("s2fuzz")
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as QEMU is)
-        try:
-            os.ftruncate(memory, layout.RAM_SIZE)
-            self.memory = mmap.mmap(memory, layout.RAM_SIZE)
-            self.words = memoryview(self.memory).cast("Q")
-            self.tables = memoryview(self.memory)[layout.TABLES - layout.RAM :].cast("q")
-            code = assemble.stored()
-            start = layout.CODE - layout.RAM
-            self.memory[start : start + len(code)] = code
-            self.process = self.start(memory)
-        finally:
-            os.close(memory)
-        try:
+        with ExitStack() as stack:
+            # Open as long as QEMU is; all of it goes if it does not come up.
+            self.errors = stack.enter_context(tempfile.TemporaryFile())
+            file = os.memfd_create("s2fuzz")
+            try:
+                os.ftruncate(file, layout.RAM_SIZE)
+                self.memory = stack.enter_context(mmap.mmap(file, layout.RAM_SIZE))
+                code = assemble.stored()
+                start = layout.CODE - layout.RAM
+                self.memory[start : start + len(code)] = code
+                self.process = self.start(file)
+            finally:
+                os.close(file)
+            stack.callback(self.end)
             self.wait()
-        except BaseException:
-            self.kill()
-            raise
+            whole = stack.enter_context(memoryview(self.memory))
+            self.words = stack.enter_context(whole.cast("Q"))
+            self.tables = stack.enter_context(whole.cast("q")[(layout.TABLES - layout.RAM) >> 3 :])
+            self.open = stack.pop_all()
 
     def start(self, memory: int) -> subprocess.Popen[bytes]:
         """Run QEMU on the memory file *memory*.
@@ -170,6 +172,10 @@ class Qemu:
         """
         self.wait()
         self.busy = False
+        return self.last_answers()
+
+    def last_answers(self) -> list[int]:
+        """The answers of the last batch once more."""
         start = self.index(layout.ANSWERS)
         return self.words[start : start + self.asked].tolist()
 
@@ -208,6 +214,10 @@ class Qemu:
 
     def close(self) -> None:
         """Let it end, or make it; its memory goes."""
+        self.open.close()
+
+    def end(self) -> None:
+        """Close its input, at which it ends if nothing is wrong; else kill it."""
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -219,10 +229,6 @@ class Qemu:
                 self.process.wait(self.patience)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self.errors.close()
-        self.tables.release()
-        self.words.release()
-        self.memory.close()
 
     def __enter__(self) -> Self:
         return self

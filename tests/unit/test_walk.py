@@ -5,6 +5,7 @@ import pytest
 
 from reference.machine import walk
 from reference.machine.arena import BASE, POISON, Arena, unwrap, wrap
+from reference.machine.computer import Computer
 from reference.machine.descriptor import AF_BIT, READ_BIT, WRITE_BIT, XN_BIT, describe
 from reference.machine.granule import Granule
 from reference.machine.walk import Regime
@@ -112,6 +113,98 @@ def test_a_table_that_is_no_table_memory_is_lost() -> None:
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.root] = 0x80000000 | 3
     assert tables.walk(0).fault == walk.LOST
+
+
+@pytest.mark.parametrize(
+    ("xn", "allowed"),
+    [(0, {walk.FETCH, walk.FETCH_EL0}), (1, {walk.FETCH_EL0}), (2, set()), (3, {walk.FETCH})],
+)
+def test_execute_never_of_kernel_and_user_space(xn: int, allowed: set[int]) -> None:
+    """FEAT_XNX: two bits, so that one of the two alone may execute."""
+    tables = Tables(40, 1, 2)
+    tables.arena.words[tables.tables[3]] = 0x80000000 | RW | xn << 53 | 3
+    for access in (walk.FETCH, walk.FETCH_EL0):
+        assert tables.walk(0, access).fault == (walk.NONE if access in allowed else walk.PERMISSION)
+    assert tables.walk(0, walk.READ).fault == walk.NONE
+
+
+def wide(pa_bits: int, entry: int, level: int) -> walk.Walk:
+    """Address 0 read through one entry at *level* of tables with 64K pages."""
+    granule = Granule(16)
+    arena = Arena(granule)
+    regime = Regime(granule, 48, 1, arena.grow(1), pa_bits)
+    ptep = regime.root
+    for _ in range(1, level):
+        table = arena.grow(1)
+        arena.words[ptep] = BASE + (table << 3) | 3
+        ptep = table
+    arena.words[ptep] = entry
+    return walk.walk(arena, regime, 0, walk.READ)
+
+
+def test_upper_address_bits_of_64k_pages_are_some_with_52_bits_alone() -> None:
+    entry = 0x80000000 | 0xA << 12 | RW | 3
+    result = wide(52, entry, 3)
+    assert (result.fault, result.pa) == (walk.NONE, 0xA << 48 | 0x80000000)
+    result = wide(48, entry, 3)
+    assert (result.fault, result.pa) == (walk.NONE, 0x80000000)
+
+
+def test_upper_address_bits_of_a_table_of_64k_pages() -> None:
+    """They lead to no table memory, or do not count."""
+    granule = Granule(16)
+    for pa_bits, fault in ((52, walk.LOST), (48, walk.NONE)):
+        arena = Arena(granule)
+        regime = Regime(granule, 42, 2, arena.grow(1), pa_bits)
+        arena.words[regime.root] = BASE + (arena.grow(1) << 3) | 1 << 12 | 3
+        arena.words[granule.entries] = 0x80000000 | RW | 3
+        assert walk.walk(arena, regime, 0, walk.READ).fault == fault
+
+
+def test_upper_address_bits_stay_ignored_in_the_tlb() -> None:
+    computer = Computer(Granule(16), 1)
+    arena = computer.arena
+    regime = Regime(Granule(16), 29, 3, arena.grow(1))
+    arena.words[regime.root] = 0x80000000 | 0xA << 12 | RW | 3
+    assert [computer.translate(0, 1, regime, 0, walk.READ).pa for _ in range(2)] == [0x80000000] * 2
+
+
+@pytest.mark.parametrize(("pa_bits", "fault"), [(52, walk.NONE), (48, walk.TRANSLATION)])
+def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
+    result = wide(pa_bits, 1 << 44 | RW | 1, 1)
+    assert (result.fault, result.level) == (fault, 1)
+    if fault == walk.NONE:
+        assert result.pa == 1 << 44
+
+
+@pytest.mark.parametrize("page_shift", [12, 14])
+def test_more_than_48_bits_of_output_address_are_for_64k_pages(page_shift: int) -> None:
+    with pytest.raises(ValueError, match="52 bits of output address: only 64K pages have more than 48"):
+        Regime(Granule(page_shift), 40, 2, 0, 52)
+
+
+def test_a_root_out_of_range_is_an_address_size_fault_at_level_0() -> None:
+    arena = Arena(GRANULE, 1 << 36)
+    regime = Regime(GRANULE, 30, 2, arena.grow(1), 36)
+    arena.words[regime.root] = 0x80000000 | RW | 1
+    result = walk.walk(arena, regime, 0, walk.READ)
+    assert (result.fault, result.level) == (walk.ADDRESS_SIZE, 0)
+    regime.pa_bits = 40
+    assert walk.walk(arena, regime, 0, walk.READ).fault == walk.NONE
+
+
+def test_an_arena_may_lie_anywhere() -> None:
+    base = 0x47000000
+    arena = Arena(GRANULE, base)
+    regime = Regime(GRANULE, 30, 2, arena.grow(1), 32)
+    table = arena.grow(1)
+    arena.words[regime.root] = base + (table << 3) | 3
+    arena.words[table] = 0x80000000 | RW | 3
+    result = walk.walk(arena, regime, 0x123, walk.READ)
+    assert (result.fault, result.pa) == (walk.NONE, 0x80000000)
+    assert arena.holds(base + 0x1FFF)
+    assert not arena.holds(base + 0x2000)
+    assert not arena.holds(base - 1)
 
 
 @pytest.mark.parametrize("value", [0, 1, (1 << 63) - 1, 1 << 63, (1 << 63) + 1, (1 << 64) - 1])

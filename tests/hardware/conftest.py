@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A QEMU for the tests that need one."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from fuzz.hardware.qemu import PROGRAM, Qemu
+from fuzz.hardware.session import Session
+
+
+@pytest.fixture(scope="session")
+def installed() -> str:
+    """The path of QEMU; a test that asks for it is skipped where there is none."""
+    found = shutil.which(PROGRAM)
+    if found is None:
+        pytest.skip(f"no {PROGRAM} on PATH (Debian: apt-get install --no-install-recommends qemu-system-arm)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def session(installed: str) -> Iterator[Session]:
+    """A QEMU that runs, with nothing asked yet."""
+    with Qemu() as qemu:
+        yield Session(qemu)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tables of programs, asked of QEMU as they stand."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.command_line import cli
+from fuzz.execution.executor import Executor
+from fuzz.hardware import tables as table_memory
+from fuzz.hardware.differences import Collection
+from fuzz.hardware.live import Copy, Follower, follow
+from fuzz.hardware.programs import ask_programs, corpus, original
+from fuzz.hardware.session import Session
+from fuzz.hardware.tables import ASK_READ, question
+from fuzz.hardware.text import parse, print_tables
+from fuzz.language.text import parse as parse_program
+from reference.machine import walk as walks
+from reference.machine.arena import BASE, Arena
+from reference.machine.walk import Regime, Walk
+
+from ..unit.console import MISSING_CLEAN
+
+real_walk = walks.walk
+
+
+def test_the_corpus_translates_alike(session: Session) -> None:
+    before = session.asked
+    differences = Collection()
+    programs = corpus()
+    assert len(programs) > 80
+    ask_programs(session, programs, [original()], differences)
+    assert [kind.text() for kind in differences.kinds.values()] == []
+    assert session.asked - before > 30_000
+
+
+def executor(text: str = MISSING_CLEAN) -> Executor:
+    """A side on which a program has run to its end."""
+    program = parse_program(text)
+    made = Executor(original(), program)
+    made.create()
+    for at in range(len(program.operations)):
+        made.step(at)
+    return made
+
+
+def test_a_copy_reads_as_the_original(session: Session) -> None:
+    guest = executor().side.guests[0]
+    copy = Copy(guest, session.memory)
+    session.memory.load(copy.tables.entries)
+    arena = session.memory.arenas[12]
+    for asked in copy.tables.questions:
+        ask, ipa = table_memory.split(asked)
+        access = table_memory.ACCESSES[ask]
+        there = real_walk(guest.side.computer.arena, guest.regime, ipa, access)
+        here = real_walk(arena, copy.tables.regime, ipa, access)
+        assert (there.fault, there.level, there.pa) == (here.fault, here.level, here.pa)
+    assert {walks.NONE, walks.TRANSLATION} <= {
+        real_walk(arena, copy.tables.regime, ipa, walks.READ).fault for ipa in (0, 1 << 30, 1 << 40)
+    }
+    session.memory.clear([copy.tables])
+
+
+def test_only_what_changed_is_asked_again(session: Session) -> None:
+    follower = Follower(session, executor())
+    assert follower.look() == []
+    before = session.asked
+    assert follower.look() == []
+    assert session.asked == before
+    guest = follower.executor.side.guests[0]
+    follower.executor.side.computer.arena.words[guest.regime.root + 1] = 0
+    assert follower.look() == []
+    assert session.asked > before
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [(1 << 44, "lost"), (0x4020_0000, "lost"), (0x4800_0000, "lost")],
+    ids=["nowhere", "QEMU's memory", "above it"],
+)
+def test_a_pointer_to_no_table(session: Session, address: int, fault: str) -> None:
+    """Wherever it leads in QEMU, on our side there is no table."""
+    side = executor()
+    guest = side.side.guests[0]
+    side.side.computer.arena.words[guest.regime.root + 5] = address | 3
+    result = real_walk(side.side.computer.arena, guest.regime, 5 << 30, walks.READ)
+    assert walks.FAULT_NAMES[result.fault] == fault
+    assert Follower(session, side).look() == []
+
+
+def test_a_table_that_points_to_itself(session: Session) -> None:
+    side = executor()
+    guest = side.side.guests[0]
+    root = guest.regime.root
+    side.side.computer.arena.words[root + 5] = BASE + (root << 3) | 0x7C7
+    assert Follower(session, side).look() == []
+
+
+def test_a_difference_is_told_of_with_its_operation(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
+        result = real_walk(arena, regime, ipa, access)
+        if result.fault == walks.NONE and result.level == 2:
+            result.pa ^= 1 << 21
+        return result
+
+    monkeypatch.setattr(table_memory, "walk", blind)
+    found = follow(session, original(), parse_program(MISSING_CLEAN))
+    # The block appears with the last operation.
+    assert {at for at, _ in found} == {3}
+    difference = found[0][1]
+    assert difference.tables.source is not None
+    again = parse(print_tables(difference.tables, [difference.asked], []), "x")
+    session.memory.load(again.entries)
+    assert len(session.ask([again])) == 1
+    session.memory.clear([again])
+
+
+def test_run_asks_about_both_sides(
+    installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.s2"
+    file.write_text(MISSING_CLEAN)
+    command = ["run", "--qemu", "--candidate", "rfc-v1-3", str(file)]
+    assert cli.main(command) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "no difference"
+    assert "translations of 6 sets of tables in" in out[-2]
+    # Nothing wrong with the version: clean, unless the tables are walked otherwise.
+    command[3] = "rfc-v1-fixed"
+    assert cli.main(command) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(table_memory, "walk", lambda *_: Walk(walks.TRANSLATION, 3, -1, 0, 0))
+    assert cli.main(command) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"difference in {file} on original, operation -1: read of") for line in out)
+    assert out[-1].endswith(" kinds")
+
+
+def test_question_of_the_end_of_the_address_space(session: Session) -> None:
+    """Just outside is asked too."""
+    copy = Copy(executor().side.guests[0], session.memory)
+    session.memory.clear([copy.tables])
+    assert question(ASK_READ, 1 << 40) in copy.tables.questions
+
+
+def test_versions_differ_in_nothing_that_qemu_sees(session: Session) -> None:
+    for name in candidate.names():
+        assert follow(session, candidate.get(name), parse_program(MISSING_CLEAN)) == []
