@@ -16,12 +16,13 @@ TEST := $(VENV)/.stamp-test
 BUILD := $(VENV)/.stamp-build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build compiled fuzz test check bench clean
+.PHONY: help venv build compiled fuzz test check hardware bench clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
 	@echo "make test    run all tests"
 	@echo "make check   ruff and mypy --strict"
+	@echo "make hardware  ask QEMU whether the machine translates as it does"
 	@echo "make bench   measure speed and memory"
 	@echo "make build   compile what is hot, for speed (fuzz and bench try it too)"
 	@echo "make venv    only install, into $(VENV)"
@@ -64,11 +65,14 @@ fuzz: compiled
 # Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
 test: $(TEST) compiled
 	S2FUZZ_PURE=1 $(BIN)/python -m pytest
-	$(BIN)/python -m pytest tests/golden tests/good_bad tests/corpus tests/unit/test_native.py
+	$(BIN)/python -m pytest tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/test_native.py
 
 check: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+
+hardware: compiled
+	$(BIN)/s2fuzz hardware check --out $(OUT)
 
 bench: compiled
 	$(BIN)/s2fuzz bench

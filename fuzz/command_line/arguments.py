@@ -224,7 +224,12 @@ def parser() -> Parser:
     promote.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
 
     hardware = commands.add_parser(
-        "hardware", help="the machine that programs run on", description=_HARDWARE, formatter_class=layout
+        "hardware",
+        help="check the machine that programs run on",
+        description=_HARDWARE,
+        epilog=_HARDWARE_CODES,
+        formatter_class=layout,
+        allow_abbrev=False,
     )
     checks = hardware.add_subparsers(dest="action", required=True, metavar="check")
     check = checks.add_parser(

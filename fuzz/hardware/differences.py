@@ -78,18 +78,18 @@ class Collection:
                 kind.file = str(file)
 
 
-def verdict(asked: int, answer: int) -> str:
-    """An answer without its addresses."""
-    text = in_words(asked, answer)
-    return re.sub(r"^0x[0-9a-f]+, ", "translated, ", text)
-
-
 def kind_of(difference: Difference) -> tuple[str, ...]:
-    """What tells kinds apart."""
+    """What tells kinds apart: no address, and a memory type only where nothing else differs."""
     ask, _ = split(difference.asked)
-    setting = difference.tables.setting
-    expected, answer = verdict(difference.asked, difference.expected), verdict(difference.asked, difference.answer)
-    return ASK_NAMES[ask], f"{1 << setting.page_shift >> 10}K", expected, answer
+    page = f"{1 << difference.tables.setting.page_shift >> 10}K"
+    ours = in_words(difference.asked, difference.expected)
+    theirs = in_words(difference.asked, difference.answer)
+    (place, _, our_type), (other_place, _, their_type) = ours.partition(", ATTR"), theirs.partition(", ATTR")
+    if our_type and their_type:
+        if place != other_place:
+            return ASK_NAMES[ask], page, "translated", "to another address"
+        return ASK_NAMES[ask], page, f"ATTR{our_type}", f"ATTR{their_type}"
+    return ASK_NAMES[ask], page, "translated" if our_type else ours, "translated" if their_type else theirs
 
 
 def file_name(key: tuple[str, ...]) -> str:

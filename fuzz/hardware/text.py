@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from reference.machine.arena import unwrap, wrap
-from reference.machine.descriptor import INVALID, TABLE, describe, kind
+from reference.machine.descriptor import INVALID, LEAF, TABLE, XN_BIT, XN_LOW_BIT, describe, kind
 
 from . import layout
 from .expectation import in_words
@@ -32,6 +32,8 @@ SIZES: Final = {"4K": 12, "16K": 14, "64K": 16}
 _SIZE_NAMES: Final = {shift: name for name, shift in SIZES.items()}
 _KEYS: Final = ("granule", "ia", "start", "pa", "fwb", "stage1", "root", "vtcr")
 _MAX_FILE: Final = 16 << 20
+# Bits 51:48 of the address in a descriptor of 64K pages.
+_UPPER_ADDRESS: Final = 0xF << 12
 
 
 class TablesError(Exception):
@@ -240,5 +242,11 @@ def fault_level(asked: int, answer: int) -> int:
 
 def decoded(word: int, level: int, setting: Setting) -> str:
     """An entry in words, and as it is."""
-    text = describe(word, level, setting.granule)
-    return text if kind(word, level, setting.granule) == INVALID else f"{text} [{unwrap(word):#x}]"
+    granule = setting.granule
+    # Where they are no address bits they would be taken for some.
+    meant = word & ~_UPPER_ADDRESS if setting.page_shift == 16 and setting.pa_bits <= 48 else word
+    text = describe(meant, level, granule)
+    what = kind(word, level, granule)
+    if what == LEAF and word & XN_LOW_BIT:
+        text += f", execute at EL{1 if word & XN_BIT else 0} alone"
+    return text if what == INVALID else f"{text} [{unwrap(word):#x}]"

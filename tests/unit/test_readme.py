@@ -2,6 +2,7 @@
 """What the README shows is what happens."""
 
 import re
+import shutil
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from candidate import Candidate
 from fuzz.command_line import cli
 from fuzz.generation.generator import Generator
+from fuzz.hardware.qemu import PROGRAM
 from fuzz.judging.differential import Differential
 from fuzz.language.forms import FORMS
 from fuzz.language.program import Vm, show_bytes
@@ -81,6 +83,22 @@ def test_the_fuzzing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         end = at + len(part)
     assert position(parts[0], lines, 0) == 0
     assert end == len(lines)
+
+
+def test_the_check_against_qemu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same lines, whatever the version of QEMU, the clock, and how many programs there are by now."""
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"no {PROGRAM} on PATH (Debian: qemu-system-arm)")
+    monkeypatch.chdir(tmp_path)
+    command = "s2fuzz hardware check --translations 100000"
+    assert cli.main(command.split()[1:]) == 0
+    shown, out = (
+        re.sub(r"[\d.]+", "#", re.sub(r"version .*?: ", "version #: ", text.strip()))
+        for text in (transcript(command), capsys.readouterr().out)
+    )
+    assert out == shown
 
 
 def test_the_example_program_is_one() -> None:
