@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ..command_line.commands import complain, dump, make_out, say_form
+from ..command_line.commands import complain, dump, say_form
 from ..command_line.exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
+from ..command_line.fuzz import make_out
 from ..reports import answers
 from .differences import Collection
 from .generator import Generator

@@ -18,7 +18,7 @@ from . import layout
 from .qemu import QemuError
 from .session import Difference, Session
 from .setting import Setting
-from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, question
+from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, address_of, question
 
 PA_BITS: Final = 48
 PS_FIELD: Final = 7 << 16
@@ -44,8 +44,9 @@ class Copy:
         self.regime = regime
         self.arena = guest.side.computer.arena
         self.granule = granule
-        # Table of the original, by its first word -> of the copy.
-        self.copies: dict[int, int] = {}
+        # Level and first word of a table of the original -> first word of its copy. One that is entered
+        # at two levels has two: what points to a table at one is a page at another.
+        self.copies: dict[tuple[int, int], int] = {}
         self.asked: dict[int, None] = {}
         root = memory.take(setting.root_pages, granule.page_shift)
         # PS is not composed by the port: it follows from the machine.
@@ -81,13 +82,13 @@ class Copy:
                 self.ask(base + (index << shift), shift)
                 continue
             table = (pa - self.arena.base) >> 3
-            if table not in self.copies:
-                self.copies[table] = self.memory.take(1, granule.page_shift)
-                below.append((level + 1, table, self.copies[table], base + (index << shift), granule.entries))
+            key = (level + 1, table)
+            if key not in self.copies:
+                self.copies[key] = self.memory.take(1, granule.page_shift)
+                below.append((level + 1, table, self.copies[key], base + (index << shift), granule.entries))
             else:
                 self.ask(base + (index << shift), shift)
-            address = layout.TABLES + (self.copies[table] << 3)
-            entries[new + index] = wrap(word & ~(_LOW_48 & -granule.page_size) | address)
+            entries[new + index] = wrap(word & ~(_LOW_48 & -granule.page_size) | address_of(self.copies[key]))
         return below
 
     def ask(self, base: int, shift: int) -> None:

@@ -7,20 +7,19 @@ started it, and its standard input ends.
 """
 
 import contextlib
-import ctypes
 import mmap
 import os
 import select
 import shutil
-import signal
 import subprocess
 import tempfile
 from array import array
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
+from ..engines.child import die_with_parent
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"
@@ -29,8 +28,6 @@ VARIABLE: Final = "S2FUZZ_QEMU"
 ALLOWED: Final = f"an executable {PROGRAM} on PATH (Debian: qemu-system-arm), or named by {VARIABLE}"
 # Seconds for an answer; a batch takes a fraction of one.
 PATIENCE: Final = 20.0
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class QemuError(Exception):
@@ -56,19 +53,6 @@ def version(program: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout.partition("\n")[0]
-
-
-def die_with_parent() -> Callable[[], None]:
-    """For a child between fork and exec: it is killed when the thread that forked it ends."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def call() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return call
 
 
 class Qemu:
@@ -130,7 +114,7 @@ class Qemu:
                 pass_fds=(memory,),
                 # Ctrl-C is for us; and with us it ends.
                 process_group=0,
-                preexec_fn=die_with_parent(),
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         except OSError as error:
             raise QemuError(f"QEMU: {self.program}: {error.strerror}; allowed: {ALLOWED}") from None

@@ -18,11 +18,14 @@ from fuzz.hardware.text import parse, print_tables
 from fuzz.language.text import parse as parse_program
 from reference.machine import walk as walks
 from reference.machine.arena import BASE, Arena
+from reference.machine.descriptor import AF_BIT, READ_BIT, WRITE_BIT
 from reference.machine.walk import Regime, Walk
 
 from ..unit.console import MISSING_CLEAN
 
 real_walk = walks.walk
+
+RW = 0xF << 2 | READ_BIT | WRITE_BIT | 3 << 8 | AF_BIT
 
 
 def test_the_corpus_translates_alike(session: Session) -> None:
@@ -90,11 +93,19 @@ def test_a_pointer_to_no_table(session: Session, address: int, fault: str) -> No
 
 
 def test_a_table_that_points_to_itself(session: Session) -> None:
+    """It is entered at every level; at the last one its pointers are pages."""
     side = executor()
     guest = side.side.guests[0]
     root = guest.regime.root
-    side.side.computer.arena.words[root + 5] = BASE + (root << 3) | 0x7C7
-    assert Follower(session, side).look() == []
+    arena = side.side.computer.arena
+    arena.words[root + 5] = BASE + (root << 3) | RW | 3
+    ipa = 5 << 30 | 5 << 21 | 5 << 12
+    result = real_walk(arena, guest.regime, ipa, walks.READ)
+    assert (result.fault, result.level, result.pa) == (walks.NONE, 3, BASE + (root << 3))
+    follower = Follower(session, side)
+    assert question(ASK_READ, ipa) in Copy(guest, session.memory).tables.questions
+    session.memory.next = 0
+    assert follower.look() == []
 
 
 def test_a_difference_is_told_of_with_its_operation(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
