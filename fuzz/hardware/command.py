@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ..command_line.commands import complain, dump, say_form
+from ..command_line.commands import BadInputError, complain, dump, say_form
 from ..command_line.exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
 from ..command_line.fuzz import make_out
 from ..reports import answers
@@ -27,8 +27,10 @@ def check(arguments: argparse.Namespace) -> int:
 
     :raises QemuError: it is missing, died or does not answer
     :raises TablesError: a file is refused
-    :raises BadInputError: the output directory cannot be used
+    :raises BadInputError: the output directory cannot be used, or there are files and a limit
     """
+    if arguments.file and (arguments.seconds is not None or arguments.translations is not None):
+        raise BadInputError("hardware check: FILE and a limit given; allowed: FILE, or --seconds or --translations")
     files = [load(name) for name in arguments.file]
     start = time.monotonic()
     interrupted = False

@@ -5,6 +5,7 @@ QEMU has no memory where the tables of a side lie, so they are packed, and the
 pointers in them changed to match. Our walk reads the original.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from candidate import Candidate
@@ -16,7 +17,7 @@ from ..execution.guest import Guest
 from ..language.program import Program
 from . import layout
 from .qemu import QemuError
-from .session import Difference, Session
+from .session import BATCH, Difference, Session
 from .setting import Setting
 from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, address_of, question
 
@@ -130,7 +131,10 @@ class Follower:
             if tables.entries != self.last[number]:
                 self.last[number] = tables.entries
                 memory.load(tables.entries)
-                found += self.session.ask([tables])
+                guests = self.session.guests
+                for start in range(0, len(tables.questions), BATCH):
+                    found += self.session.ask([replace(tables, questions=tables.questions[start : start + BATCH])])
+                self.session.guests = guests + 1
                 memory.clear([tables])
             memory.next = 0
         return found

@@ -10,7 +10,9 @@
 
 ``stage1`` is what stage 1, which is off, says: ``wb`` or ``device``. ``vtcr=``
 may give VTCR_EL2 itself to QEMU. Then each word that is not zero, by its physical
-address, and what is asked: ``read``, ``write``, ``fetch`` or ``fetch-el0``.
+address, and what is asked: ``read``, ``write``, ``fetch`` or ``fetch-el0``. A
+pointer to a table goes to one of these, or to 0x80000000 and above, where there is
+none: below, QEMU has memory and devices that our walk knows nothing of.
 """
 
 import re

@@ -8,6 +8,7 @@ import pytest
 import candidate
 from fuzz.command_line import cli
 from fuzz.execution.executor import Executor
+from fuzz.hardware import live
 from fuzz.hardware import tables as table_memory
 from fuzz.hardware.differences import Collection
 from fuzz.hardware.live import Copy, Follower, follow
@@ -146,6 +147,17 @@ def test_run_asks_about_both_sides(
     out = capsys.readouterr().out.splitlines()
     assert any(line.startswith(f"difference in {file} on original, operation -1: read of") for line in out)
     assert out[-1].endswith(" kinds")
+
+
+def test_many_questions_are_asked_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "BATCH", 7)
+    guests, asked = session.guests, session.asked
+    follower = Follower(session, executor())
+    assert follower.look() == []
+    assert session.guests == guests + 1
+    questions = Copy(follower.executor.side.guests[0], session.memory).tables.questions
+    session.memory.next = 0
+    assert session.asked - asked == len(questions) > 7
 
 
 def test_question_of_the_end_of_the_address_space(session: Session) -> None:
