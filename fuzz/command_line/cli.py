@@ -29,11 +29,10 @@ def dispatch(arguments: Namespace) -> int:
 
     from ..benchmark import bench
     from ..compilation import build
-    from ..hardware import command as hardware
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import commands, convert, fuzz, minimize, promote
+    from . import commands, convert, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS

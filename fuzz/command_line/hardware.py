@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ..command_line.commands import BadInputError, complain, dump, say_form
-from ..command_line.exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
-from ..command_line.fuzz import make_out
+from ..hardware.differences import Collection
+from ..hardware.generator import Generator
+from ..hardware.programs import ask_programs, corpus, original
+from ..hardware.qemu import Qemu, version
+from ..hardware.report import Report
+from ..hardware.session import Session
+from ..hardware.text import TablesFile, load
 from ..reports import answers
-from .differences import Collection
-from .generator import Generator
-from .programs import ask_programs, corpus, original
-from .qemu import Qemu, version
-from .report import Report
-from .session import Session
-from .text import TablesFile, load
+from .commands import BadInputError, complain, dump, say_form
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
+from .fuzz import make_out
 
 DEFAULT_TRANSLATIONS: Final = 1_000_000
 
