@@ -2,19 +2,17 @@
 """``s2fuzz convert``: programs from text to binary and back."""
 
 import argparse
-import re
 import sys
 from typing import Final
 
 from ..language.binary import decode, encode
+from ..language.either import is_text
 from ..language.program import ProgramError
 from ..language.text import contents, parse, print_program, shown_name
 from .commands import BadInputError
 from .exit_codes import FINE
 
 STANDARD: Final = "-"
-# Empty lines and comments, then the header.
-_TEXT: Final = re.compile(rb"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t\r]*+s2fuzz\b")
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -29,7 +27,7 @@ def command(arguments: argparse.Namespace) -> int:
     name = "<stdin>" if file == STANDARD else shown_name(file)
     try:
         data = contents(0 if file == STANDARD else file, name)
-        text = arguments.to == "binary" or _TEXT.match(data) is not None
+        text = arguments.to == "binary" or is_text(data)
         program = parse(data, name) if text else decode(data)
     except ProgramError as error:
         raise BadInputError(str(error)) from None

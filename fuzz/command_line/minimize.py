@@ -10,7 +10,8 @@ from typing import Final
 
 import candidate
 
-from ..findings.found import CRASH, Found, commented, file_comments, write_atomically
+from ..files import write_atomically
+from ..findings.found import CRASH, Found, commented, file_comments
 from ..findings.replay import Replayer, Shown
 from ..language.program import Program
 from ..language.text import print_program

@@ -2,7 +2,6 @@
 """Findings of a session: each once, with the smallest program that shows it, as a file."""
 
 import hashlib
-import os
 import re
 import shlex
 import traceback
@@ -154,22 +153,6 @@ def comments_of(text: str) -> dict[str, str]:
         if colon:
             found.setdefault(key.strip(), value.strip())
     return found
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all; replaces an older one.
-
-    :raises OSError: it cannot be written
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def crash_signature(error: BaseException) -> str:

@@ -15,9 +15,10 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from ..files import write_atomically
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
-from .found import Found, file_name, file_text, in_order, reproduce, write_atomically
+from .found import Found, file_name, file_text, in_order, reproduce
 from .replay import Key, Replayer, Shown
 
 # Programs of a finding, the smallest included.

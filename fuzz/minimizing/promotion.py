@@ -11,7 +11,8 @@ from typing import Final
 
 import candidate
 
-from ..findings.found import CRASH, write_atomically
+from ..files import write_atomically
+from ..findings.found import CRASH
 from ..findings.replay import Replayer
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program

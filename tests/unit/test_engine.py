@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The random engine: repeatable, each finding once with its smallest program, nothing lost."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import candidate
 from fuzz.engines.drivers import run_here
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import FoundRecord, Message, Result, State, Unit
-from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce, write_atomically
+from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce
 from fuzz.findings.replay import Shown
 from fuzz.findings.severity import weight
 from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
@@ -279,17 +278,3 @@ def test_known_bug_is_explained_only_where_the_original_shows_it() -> None:
     assert "of the original, which did not show it here" in known_text("regression", signature, "original")
     assert "of the original, v5.12.9 did not show it here" in known_text("regression", signature, "v5.12.9")
     assert known_text("common", "dcache: nowhere: nothing", "original") == ""
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.s2"
-    write_atomically(path, "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("no")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
