@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A small set of programs that has all features of a larger one."""
+
+from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
+
+# Fewer is better: what programs of a set are told apart by where they are as good otherwise.
+Size = tuple[int, int, str]
+
+
+def covering(features: Mapping[str, Sequence[int]], sizes: Mapping[str, Size]) -> set[str]:
+    """Few programs, small ones, that have every feature which any has; each has one that no other has.
+
+    Greedy: that with most features that are still missing, of equal ones the smallest. Then those go
+    that the later ones have made superfluous, and each gives way to a smaller one that can stand for it.
+    The answer depends on nothing but the arguments, and on itself the function changes nothing.
+
+    :param features: of each program
+    :param sizes: of each program, no two alike
+    """
+    masks = as_masks(features)
+    order = sorted(masks, key=sizes.__getitem__)
+    chosen = without_superfluous(greedy(masks, sizes), masks, sizes)
+    replace_larger(chosen, masks, order)
+    return set(without_superfluous(chosen, masks, sizes))
+
+
+def as_masks(features: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Each program's features as the bits of a number: sets of hashes would take fifty times the memory."""
+    bits: dict[int, int] = {}
+    masks: dict[str, int] = {}
+    for name, found in features.items():
+        data = bytearray(len(bits) // 8 + len(found) // 8 + 2)
+        for feature in found:
+            bit = bits.setdefault(feature, len(bits))
+            data[bit >> 3] |= 1 << (bit & 7)
+        masks[name] = int.from_bytes(data, "little")
+    return masks
+
+
+def greedy(masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
+    """Programs that together have all bits, each with the most that those before it have not."""
+    chosen: list[str] = []
+    covered = 0
+    # What a program would add only ever shrinks: one that still adds as much as it did is the best.
+    heap = [(-mask.bit_count(), sizes[name], name) for name, mask in masks.items() if mask]
+    heapify(heap)
+    while heap:
+        gain, size, name = heappop(heap)
+        now = -(masks[name] & ~covered).bit_count()
+        if now == gain:
+            chosen.append(name)
+            covered |= masks[name]
+        elif now:
+            heappush(heap, (now, size, name))
+    return chosen
+
+
+def shared(chosen: Sequence[str], masks: Mapping[str, int]) -> int:
+    """The bits that at least two have."""
+    seen = twice = 0
+    for name in chosen:
+        twice |= seen & masks[name]
+        seen |= masks[name]
+    return twice
+
+
+def without_superfluous(chosen: Sequence[str], masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
+    """Those left when each of which others have all bits has gone, the largest first."""
+    left = list(chosen)
+    twice = shared(left, masks)
+    for name in sorted(chosen, key=sizes.__getitem__, reverse=True):
+        if not masks[name] & ~twice:
+            left.remove(name)
+            twice = shared(left, masks)
+    return left
+
+
+def replace_larger(chosen: list[str], masks: Mapping[str, int], order: Sequence[str]) -> None:
+    """Put the smallest program that can stand for it in the place of each.
+
+    :param order: all programs, the smallest first
+    """
+    for at in reversed(range(len(chosen))):
+        name = chosen[at]
+        alone = masks[name] & ~shared(chosen, masks)
+        chosen[at] = next(other for other in order if not alone & ~masks[other])

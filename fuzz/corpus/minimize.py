@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A corpus minimised: what is left has the same features, and no program is superfluous."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ..language.text import print_program
+from .covering import Size, covering
+from .folder import Corpus, CorpusError, failure
+from .observations import Observations
+from .observing import Observed, observe
+
+LOCK: Final = ".minimize.lock"
+# Seconds of work that a killed run may lose.
+_SAVE_EVERY: Final = 1.0
+
+
+@dataclass(slots=True)
+class Minimized:
+    """What a minimisation did.
+
+    :param before: programs that were there, with so many operations; *after*: that are left
+    :param observed: programs that this run has run; of the others, what they show was known
+    :param features: distinct ones, before and after
+    :param kept: digests, sorted
+    :param removed: digests, sorted; with a dry run, what would be removed
+    :param troubled: programs whose features cannot be observed, which are kept
+    """
+
+    before: int = 0
+    after: int = 0
+    operations_before: int = 0
+    operations_after: int = 0
+    observed: int = 0
+    features: int = 0
+    kept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    troubled: list[Observed] = field(default_factory=list)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time decides what is superfluous in a corpus.
+
+    :raises CorpusError: another one does so, or the folder cannot be written
+    """
+    path = folder / LOCK
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise failure(path, error) from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CorpusError(f"{folder}: another process minimises it; allowed: one at a time") from None
+        except OSError as error:
+            raise failure(path, error) from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def observe_all(
+    observations: Observations, texts: dict[str, str], workers: int, tell: Callable[[int, int], None]
+) -> tuple[dict[str, Observed], int]:
+    """What each program shows, from the cache or by running it; what is new is saved as it comes.
+
+    :param texts: of programs, by digest
+    :param tell: called with how many are known and how many there are
+    :returns: that, and how many were run
+    :raises CorpusError: it cannot be saved
+    :raises fuzz.corpus.observing.ObservingError: no process can observe anything
+    """
+    known = observations.known(texts)
+    missing = [(digest, text) for digest, text in texts.items() if digest not in known]
+    saved = time.monotonic()
+    reference, candidate, _ = observations.key.split(" ")
+    try:
+        for observed in observe(missing, reference, candidate, workers):
+            known[observed.digest] = observed
+            observations.note(observed)
+            tell(len(known), len(texts))
+            if time.monotonic() - saved >= _SAVE_EVERY:
+                observations.save()
+                saved = time.monotonic()
+    finally:
+        observations.save()
+    return known, len(missing)
+
+
+def minimize(
+    corpus: Corpus,
+    reference: str,
+    candidate: str,
+    workers: int,
+    dry_run: bool = False,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+    remark: Callable[[str], None] = lambda line: None,
+) -> Minimized:
+    """Remove programs whose features others have, the largest first.
+
+    Killed at any point and started again, it goes on, and ends with the same
+    programs. Those that are added meanwhile stay.
+
+    :param reference: name of the version that counts as the original; *candidate*: of the other
+    :param workers: processes
+    :param dry_run: remove nothing
+    :param tell: called with how many programs are known and how many there are
+    :param remark: called with what people should know
+    :raises CorpusError: the folder cannot be written, or another process minimises it
+    :raises fuzz.corpus.observing.ObservingError: no process can observe anything
+    """
+    if dry_run:
+        return decide(corpus, reference, candidate, workers, True, tell, remark)
+    with alone(corpus.folder):
+        corpus.sweep()
+        return decide(corpus, reference, candidate, workers, False, tell, remark)
+
+
+def decide(
+    corpus: Corpus,
+    reference: str,
+    candidate: str,
+    workers: int,
+    dry_run: bool,
+    tell: Callable[[int, int], None],
+    remark: Callable[[str], None],
+) -> Minimized:
+    """`minimize`, with nobody else at it."""
+    observations = opened(corpus, reference, candidate, dry_run)
+    try:
+        if observations.remark:
+            remark(observations.remark)
+        if not dry_run and (left := observations.superfluous()):
+            remark(f"an earlier run had decided on {len(left)} superfluous programs; removes the rest of them")
+            remove(corpus, observations, left)
+        texts: dict[str, str] = {}
+        sizes: dict[str, Size] = {}
+        for digest, program in corpus.programs():
+            texts[digest] = print_program(program)
+            sizes[digest] = len(program.operations), len(texts[digest]), digest
+        known, run = observe_all(observations, texts, workers, tell)
+        features = {digest: each.features for digest, each in known.items() if each.features is not None}
+        done = Minimized(before=len(texts), observed=run)
+        done.troubled = [known[digest] for digest in texts if known[digest].features is None]
+        done.features = len({feature for found in features.values() for feature in found})
+        kept = covering(features, sizes).union(each.digest for each in done.troubled)
+        done.kept = sorted(kept)
+        done.removed = [digest for digest in texts if digest not in kept]
+        done.after = len(done.kept)
+        done.operations_before = sum(operations for operations, _, _ in sizes.values())
+        done.operations_after = sum(sizes[digest][0] for digest in kept)
+        if not dry_run:
+            observations.decide(done.removed)
+            remove(corpus, observations, done.removed)
+        return done
+    finally:
+        observations.close()
+
+
+def opened(corpus: Corpus, reference: str, candidate: str, dry_run: bool) -> Observations:
+    """The cache; a dry run of a corpus that cannot be written does without.
+
+    :raises CorpusError: it cannot be written
+    """
+    try:
+        return Observations(corpus.folder, reference, candidate)
+    except CorpusError:
+        if not dry_run:
+            raise
+        return Observations(None, reference, candidate)
+
+
+def remove(corpus: Corpus, observations: Observations, digests: list[str]) -> None:
+    """Remove what was decided on."""
+    for digest in digests:
+        corpus.remove(digest)
+    observations.forget(digests)
+    observations.decide([])

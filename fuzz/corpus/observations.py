@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the programs of a corpus were seen to show, kept in a SQLite file beside them.
+
+A cache: it may be deleted at any time. What it says holds for one pair of versions
+and one state of the sources only, which are part of every key.
+"""
+
+import hashlib
+import os
+import sqlite3
+import struct
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..distribution import home_folder
+from .folder import CorpusError
+from .observing import Observed
+
+FILE: Final = ".observed.sqlite3"
+# What decides on the features of a program, below the checkout.
+SOURCES: Final = ("reference", "candidate", "fuzz/language", "fuzz/checkers", "fuzz/execution", "fuzz/judging")
+_LAYOUT: Final = 1
+_TABLES: Final = f"""
+CREATE TABLE IF NOT EXISTS observed (
+    key TEXT, digest TEXT, features BLOB, trouble TEXT, PRIMARY KEY (key, digest)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS superfluous (key TEXT, digest TEXT, PRIMARY KEY (key, digest)) WITHOUT ROWID;
+PRAGMA user_version = {_LAYOUT};
+"""
+# Seconds to wait for another process that writes.
+_PATIENCE: Final = 60.0
+
+
+def sources_digest() -> str:
+    """What tells one state of the sources that features come from, from another."""
+    home = home_folder()
+    whole = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted([*(home / folder).rglob("*.py"), *(home / folder).rglob("*.toml")]):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            whole.update(f"{path.relative_to(home).as_posix()} {content}\n".encode())
+    return whole.hexdigest()
+
+
+def pack(features: Iterable[int]) -> bytes:
+    """Features as bytes: 32 bits each, little endian."""
+    values = list(features)
+    return struct.pack(f"<{len(values)}I", *values)
+
+
+def unpack(data: bytes) -> tuple[int, ...]:
+    """Exact inverse of `pack`."""
+    return struct.unpack(f"<{len(data) // 4}I", data)
+
+
+class Observations:
+    """The file, for one pair of versions and the sources as they are.
+
+    :param folder: of the corpus; None: kept in memory only
+    :raises CorpusError: the file cannot be made or written
+    """
+
+    def __init__(self, folder: Path | None, reference: str, candidate: str) -> None:
+        self.key = f"{reference} {candidate} {sources_digest()}"
+        self.path = folder / FILE if folder else None
+        # One line where the file was of no use.
+        self.remark = ""
+        self._unsaved: list[tuple[str, str, bytes | None, str]] = []
+        try:
+            self.database = self._open()
+        except sqlite3.OperationalError as error:
+            raise self._failure(error) from None
+        except sqlite3.DatabaseError as error:
+            self.remark = self._discard(error)
+            try:
+                self.database = self._open()
+            except sqlite3.Error as again:
+                raise self._failure(again) from None
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path or ":memory:", timeout=_PATIENCE)
+        try:
+            (layout,) = database.execute("PRAGMA user_version").fetchone()
+            if layout not in (0, _LAYOUT):
+                raise sqlite3.DatabaseError(f"unknown layout {layout}")
+            database.executescript(_TABLES)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _failure(self, error: sqlite3.Error) -> CorpusError:
+        return CorpusError(f"{self.path}: {error}; allowed: a folder that can be written, with room in it")
+
+    def _discard(self, error: sqlite3.Error) -> str:
+        """Move a file that is no database of ours out of the way."""
+        assert self.path is not None
+        broken = self.path.with_name(f"{FILE}.broken")
+        with suppress(OSError):
+            os.replace(self.path, broken)
+        return f"{self.path}: {error}; moved to {broken.name}, programs are observed anew"
+
+    def known(self, digests: Collection[str]) -> dict[str, Observed]:
+        """What is known of these programs.
+
+        :raises CorpusError: the file cannot be read
+        """
+        wanted = set(digests)
+        query = "SELECT digest, features, trouble FROM observed WHERE key = ?"
+        try:
+            rows = self.database.execute(query, (self.key,)).fetchall()
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+        return {
+            digest: Observed(digest, None if features is None else unpack(features), trouble)
+            for digest, features, trouble in rows
+            if digest in wanted
+        }
+
+    def note(self, observed: Observed) -> None:
+        """Remember it, from the next `save` on."""
+        if observed.lasting:
+            features = None if observed.features is None else pack(observed.features)
+            self._unsaved.append((self.key, observed.digest, features, observed.trouble))
+
+    def save(self) -> None:
+        """Write what was noted.
+
+        :raises CorpusError: it cannot be written
+        """
+        self._write("INSERT OR REPLACE INTO observed VALUES (?, ?, ?, ?)", self._unsaved)
+        self._unsaved = []
+
+    def superfluous(self) -> list[str]:
+        """What a run that was killed had decided to remove; nothing if the sources have changed since."""
+        query = "SELECT digest FROM superfluous WHERE key = ? ORDER BY digest"
+        return [digest for (digest,) in self.database.execute(query, (self.key,))]
+
+    def decide(self, digests: Collection[str]) -> None:
+        """Remember what is to be removed; nothing: all of it has been.
+
+        :raises CorpusError: it cannot be written
+        """
+        rows = [(self.key, digest) for digest in digests]
+        self._write("INSERT INTO superfluous VALUES (?, ?)", rows, "DELETE FROM superfluous")
+
+    def forget(self, digests: Collection[str]) -> None:
+        """Forget programs that were removed, and what other states of the sources showed.
+
+        :raises CorpusError: it cannot be written
+        """
+        versions = self.key.rpartition(" ")[0] + " *"
+        self._write("DELETE FROM observed WHERE key GLOB ? AND key <> ?", [(versions, self.key)])
+        self._write("DELETE FROM observed WHERE digest = ?", [(digest,) for digest in digests])
+
+    def _write(self, statement: str, rows: Sequence[tuple[str | bytes | None, ...]], before: str = "") -> None:
+        try:
+            with self.database:
+                if before:
+                    self.database.execute(before)
+                self.database.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+
+    def close(self) -> None:
+        self.database.close()
