@@ -10,12 +10,12 @@ import os
 import sqlite3
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..distribution import home_folder
-from .folder import CorpusError
+from .folder import Corpus, CorpusError
 from .observing import Observed
 
 FILE: Final = ".observed.sqlite3"
@@ -42,6 +42,38 @@ def sources_digest() -> str:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             whole.update(f"{path.relative_to(home).as_posix()} {content}\n".encode())
     return whole.hexdigest()
+
+
+class Seen(NamedTuple):
+    """What is known of the features of a corpus, by the sources as they are.
+
+    :param versions: the reference and the candidate
+    :param programs: whose features are known
+    :param features: distinct ones
+    """
+
+    versions: str
+    programs: int
+    features: int
+
+
+def seen_features(corpus: Corpus) -> list[Seen]:
+    """What earlier observations say, for each pair of versions; nothing where there is no file that can be read."""
+    path = corpus.folder / FILE
+    if not path.is_file():
+        return []
+    there = set(corpus.digests())
+    sources = sources_digest()
+    found: dict[str, list[tuple[int, ...]]] = {}
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            for key, digest, features in database.execute("SELECT key, digest, features FROM observed ORDER BY key"):
+                versions, _, of = key.rpartition(" ")
+                if of == sources and digest in there and features is not None:
+                    found.setdefault(versions, []).append(unpack(features))
+    except sqlite3.Error:
+        return []
+    return [Seen(versions, len(each), len(set().union(*each))) for versions, each in found.items()]
 
 
 def pack(features: Iterable[int]) -> bytes:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -93,7 +93,8 @@ class Worker:
                 self.job = None
                 digest, features, trouble = json.loads(line)
                 return Observed(digest, None if features is None else tuple(features), trouble)
-            self.ready = True
+            # The clock of its program starts now.
+            self.ready, self.since = True, time.monotonic()
         return None
 
     def death(self) -> str:
@@ -113,7 +114,7 @@ class Worker:
 
 def observe(
     jobs: Sequence[tuple[str, str]], reference: str, candidate: str, workers: int, patience: float = PATIENCE
-) -> Iterator[Observed]:
+) -> Generator[Observed, None, None]:
     """The features of each program, in the order in which they come.
 
     A process may die or hang: its program is tried once more, by another one.
@@ -148,8 +149,8 @@ def observe(
                     else:
                         if observed is not None:
                             yield observed
-                elif time.monotonic() - worker.since > patience:
-                    how = f"did not get on for {patience:g} s"
+                elif time.monotonic() - worker.since > (patience if worker.ready else PATIENCE):
+                    how = f"did not get on for {time.monotonic() - worker.since:.0f} s"
                 if not how:
                     continue
                 running.remove(worker)

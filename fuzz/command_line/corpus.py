@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz corpus``: programs kept, each once."""
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import candidate
+
+from ..corpus import Bad, Corpus, CorpusError
+from ..corpus.folder import digest_of, is_corpus
+from ..corpus.gathering import binaries, gather, of_corpus
+from ..corpus.minimize import minimize
+from ..corpus.observations import seen_features
+from ..corpus.observing import ObservingError
+from ..corpus.statistics import as_text, statistics
+from ..files import write_atomically
+from ..language.binary import encode
+from ..language.program import Program
+from ..language.text import print_program, shown_name
+from ..reports import answers
+from .commands import BadInputError, complain, dump, say_form
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
+
+_DIGEST = re.compile(r"[0-9a-f]{4,64}")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz corpus``
+
+    :raises BadInputError: what is no corpus, or cannot be written
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    action: Callable[[argparse.Namespace], int] = {
+        "add": take_in,
+        "merge": take_in,
+        "import": take_in,
+        "show": show,
+        "export": export,
+        "minimize": minimize_command,
+    }[arguments.action]
+    try:
+        return action(arguments)
+    except CorpusError as error:
+        raise BadInputError(str(error)) from None
+
+
+def answer(arguments: argparse.Namespace, words: str, **values: Any) -> None:
+    """Say it in words or as JSON."""
+    if arguments.json:
+        dump({**answers.head(), **values})
+    else:
+        print(words)
+
+
+def sources(arguments: argparse.Namespace, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """The programs to be taken in.
+
+    :raises CorpusError: a folder that is none, or not of the kind asked for
+    """
+    for name in arguments.source:
+        if arguments.action == "add":
+            yield from gather(name, tell)
+        elif arguments.action == "import":
+            yield from binaries(name, tell)
+        elif "\0" in name or not is_corpus(Path(name)):
+            allowed = "a corpus (`s2fuzz corpus add` takes other folders)"
+            raise CorpusError(f"{shown_name(name)}: no corpus; allowed: {allowed}")
+        else:
+            yield from of_corpus(Path(name), tell)
+
+
+def take_in(arguments: argparse.Namespace) -> int:
+    """``s2fuzz corpus add | merge | import``"""
+    corpus = Corpus(arguments.corpus)
+    refused: list[str] = []
+
+    def tell(bad: Bad) -> None:
+        refused.append(f"{bad.path}: {bad.reason}")
+        complain(refused[-1])
+
+    added: list[str] = []
+    there = 0
+    for _, program in sources(arguments, tell):
+        new = digest_of(print_program(program)) not in corpus
+        digest = corpus.add(program)
+        if new:
+            added.append(digest)
+        there += not new
+    text = f"{arguments.corpus}: {len(added)} added, {there} there already"
+    if refused:
+        text += f", {len(refused)} refused"
+    answer(arguments, text, corpus=arguments.corpus, added=added, there=there, refused=refused)
+    return BAD_INPUT if refused and arguments.action == "add" else FINE
+
+
+def told_aside(corpus: Corpus) -> list[str]:
+    """A line on stderr for each file that was met and is no program."""
+    lines = [str(bad) for bad in corpus.aside]
+    for line in lines:
+        complain(line)
+    return lines
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """``s2fuzz corpus show``"""
+    what = arguments.what
+    if what and _DIGEST.fullmatch(what) and not Path(what).is_dir():
+        return show_program(arguments, Corpus(arguments.corpus, change=False), what)
+    folder = what or arguments.corpus
+    corpus = Corpus(folder, change=False)
+    found = statistics(program for _, program in corpus.programs())
+    seen = seen_features(corpus)
+    bad = [str(each) for each in corpus.aside]
+    answer(
+        arguments,
+        as_text(folder, found, seen, bad),
+        corpus=folder,
+        programs=len(found.lengths),
+        operations={"all": found.operations, "median": found.middle, "most": found.longest},
+        bytes=found.size,
+        kinds={kind: {"operations": count, "programs": within} for kind, (count, within) in found.kinds.items()},
+        absent=found.absent(),
+        settings={name: dict(sorted(values.items())) for name, values in found.settings.items()},
+        features=[each._asdict() for each in seen],
+        bad=bad,
+    )
+    return FINE
+
+
+def show_program(arguments: argparse.Namespace, corpus: Corpus, prefix: str) -> int:
+    """One program, as text that can be run."""
+    matches = [digest for digest in corpus.digests() if digest.startswith(prefix)]
+    if len(matches) != 1:
+        wrong = f"{len(matches)} programs begin with {prefix}" if matches else f"no program begins with {prefix}"
+        raise BadInputError(f"{arguments.corpus}: {wrong}; allowed: a digest, or the first digits of a single one")
+    try:
+        program = corpus.get(matches[0])
+    except KeyError:
+        raise BadInputError(f"{corpus.aside[0]}; allowed: a program") from None
+    text = print_program(program)
+    path = str(corpus.path(matches[0]))
+    head = f"# {path}\n# {len(program.operations)} operations\n"
+    answer(arguments, head + text.rstrip("\n"), digest=matches[0], file=path, text=text)
+    return FINE
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """``s2fuzz corpus export``"""
+    corpus = Corpus(arguments.corpus, change=False)
+    target = Path(arguments.target)
+    written = there = 0
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for _, program in corpus.programs():
+            data = encode(program)
+            # As libFuzzer names the files of its corpus.
+            path = target / hashlib.sha1(data, usedforsecurity=False).hexdigest()
+            if path.exists():
+                there += 1
+            else:
+                write_atomically(path, data)
+                written += 1
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        allowed = "a directory that can be made and written, with room in it"
+        raise BadInputError(f"{shown_name(target)}: {wrong}; allowed: {allowed}") from None
+    bad = told_aside(corpus)
+    text = f"{arguments.target}: {written} written, {there} there already"
+    answer(arguments, text, corpus=arguments.corpus, target=arguments.target, written=written, there=there, bad=bad)
+    return FINE
+
+
+def minimize_command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz corpus minimize``
+
+    :raises BadInputError: it cannot be done here
+    """
+    reference = candidate.get(arguments.reference).name
+    patched = candidate.get(arguments.candidate).name
+    corpus = Corpus(arguments.corpus, change=not arguments.dry_run)
+    say_form(arguments)
+    shown = sys.stderr.isatty() and not arguments.json
+    progress = [0, 0]
+
+    def tell(done: int, total: int) -> None:
+        progress[:] = done, total
+        if shown:
+            print(f"\r\x1b[K{done} of {total} programs observed", end="", file=sys.stderr, flush=True)
+
+    try:
+        done = minimize(corpus, reference, patched, arguments.workers, arguments.dry_run, tell, complain)
+    except ObservingError as error:
+        complain(str(error))
+        return OUR_MISTAKE
+    except KeyboardInterrupt:
+        complain(f"interrupted, {progress[0]} of {progress[1]} programs observed; the same command goes on from there")
+        return INTERRUPTED
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        bad = told_aside(corpus)
+    for each in done.troubled:
+        complain(f"{corpus.path(each.digest)}: kept, its features cannot be observed: {each.trouble}")
+    verb = "would be removed" if arguments.dry_run else "removed"
+    text = (
+        f"{arguments.corpus}: {len(done.removed)} of {done.before} programs {verb}, {done.after} left, "
+        f"with {done.operations_after} of {done.operations_before} operations and all {done.features} features"
+    )
+    answer(
+        arguments,
+        text,
+        corpus=arguments.corpus,
+        reference=reference,
+        candidate=patched,
+        dry_run=arguments.dry_run,
+        programs={"before": done.before, "after": done.after},
+        operations={"before": done.operations_before, "after": done.operations_after},
+        observed=done.observed,
+        features=done.features,
+        removed=done.removed,
+        troubled={each.digest: each.trouble for each in done.troubled},
+        bad=bad,
+    )
+    return FINE

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs from wherever they are: files of either form, folders of texts, corpora; only read."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from ..language.either import read
+from ..language.program import Program, ProgramError
+from ..language.text import contents, load, shown_name
+from .folder import SUFFIX, Bad, Corpus, CorpusError, is_corpus
+
+STANDARD: Final = "-"
+
+
+def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """The programs that are meant by a name, each with its own name, sorted.
+
+    :param name: a file with a program as text or binary, `STANDARD` for standard input, a corpus,
+        or another folder: of that, the texts in it and below, named ``*.s2``
+    :param tell: called with each file that should be a program and is none
+    :raises CorpusError: there is no such file or folder, or the corpus is of a newer version
+    """
+    path = Path(name)
+    if name == STANDARD:
+        yield from one(name, "<stdin>", tell)
+    elif "\0" not in name and path.is_dir():
+        yield from of_corpus(path, tell) if is_corpus(path) else of_folder(path, tell)
+    else:
+        yield from one(name, shown_name(name), tell)
+
+
+def one(file: str, shown: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """A file of either form."""
+    try:
+        program = read(contents(0 if file == STANDARD else file, shown), shown)
+    except ProgramError as error:
+        tell(bad(error, shown))
+    else:
+        yield shown, program
+
+
+def of_corpus(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """The programs of a corpus, which is not changed."""
+    corpus = Corpus(folder, change=False)
+    for digest, program in corpus.programs():
+        yield str(corpus.path(digest)), program
+    for each in corpus.aside:
+        tell(each)
+
+
+def of_folder(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """The texts in a folder and below."""
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        if not path.is_file():
+            continue
+        try:
+            yield shown_name(path), load(path)
+        except ProgramError as error:
+            tell(bad(error, shown_name(path)))
+
+
+def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+    """The programs of a directory of libFuzzer: every file in it and below is one.
+
+    :raises CorpusError: there is no such directory
+    """
+    path = Path(folder)
+    if "\0" in folder or not path.is_dir():
+        allowed = "one of libFuzzer's, with a program in each file"
+        raise CorpusError(f"{shown_name(folder)}: no directory; allowed: {allowed}")
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            yield from one(str(file), shown_name(file), tell)
+
+
+def bad(error: ProgramError, shown: str) -> Bad:
+    """A file that is refused."""
+    line = f":{error.line}" if error.line else ""
+    return Bad(f"{shown}{line}", error.message)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is in a corpus: sizes, kinds of operations, settings."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from statistics import median
+
+from ..language.forms import FORMS
+from ..language.program import Program, Vm, show_bytes
+from ..language.text import print_program
+from .observations import Seen
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Of some programs.
+
+    :param lengths: operations of each program, in their order
+    :param size: bytes of all texts
+    :param kinds: kind of operation -> how many there are, and in how many programs
+    :param settings: setting -> value -> in how many programs
+    """
+
+    lengths: list[int] = field(default_factory=list)
+    size: int = 0
+    kinds: dict[str, tuple[int, int]] = field(default_factory=dict)
+    settings: dict[str, Counter[str]] = field(default_factory=dict)
+
+    @property
+    def operations(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def middle(self) -> float:
+        """The median number of operations."""
+        return median(self.lengths) if self.lengths else 0
+
+    @property
+    def longest(self) -> int:
+        return max(self.lengths, default=0)
+
+    def absent(self) -> list[str]:
+        """Kinds of operations that no program has."""
+        return [kind for kind in every_kind() if kind not in self.kinds]
+
+
+def kind_of(line: str) -> str:
+    """What an operation is called, by its canonical line: ``cpu read``, ``log get``."""
+    words = line.split()
+    head = "cpu" if words[0].startswith("cpu") else words[0]
+    return f"{head} {words[2 if head in ('log', 'slot') else 1]}"
+
+
+def every_kind() -> list[str]:
+    """All kinds of operations, in the order of the grammar."""
+    found: list[str] = []
+    for _, usage in FORMS[2:]:
+        head, verbs = kind_of(usage).split()
+        found += [f"{head} {verb}" for verb in verbs.split("|")]
+    return found
+
+
+def settings_of(program: Program) -> Iterable[tuple[str, str]]:
+    """The settings of the machine with their values, and the number of slots and what backs them."""
+    for each in fields(Vm):
+        value = getattr(program.vm, each.name)
+        if isinstance(value, bool):
+            yield each.name, "on" if value else "off"
+        elif value is not None:
+            yield each.name, show_bytes(value) if each.name == "granule" else str(value)
+    yield "slots", str(len(program.slots))
+    for backing in sorted({slot.backing for slot in program.slots}):
+        yield "backing", backing
+
+
+def statistics(programs: Iterable[Program]) -> Statistics:
+    """What is in these programs."""
+    found = Statistics()
+    total: Counter[str] = Counter()
+    within: Counter[str] = Counter()
+    for program in programs:
+        text = print_program(program)
+        found.lengths.append(len(program.operations))
+        found.size += len(text)
+        kinds = [kind_of(line) for line in text.splitlines()[2 + len(program.slots) :]]
+        total.update(kinds)
+        within.update(set(kinds))
+        for name, value in settings_of(program):
+            found.settings.setdefault(name, Counter())[value] += 1
+    found.kinds = {kind: (total[kind], within[kind]) for kind in every_kind() if total[kind]}
+    return found
+
+
+def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) -> str:
+    """What people are told.
+
+    :param folder: name of the corpus
+    :param seen: what is known of its features
+    :param bad: a line for each file that is no program
+    """
+    size = show_bytes(-(-found.size // 1024) * 1024)
+    lines = [
+        f"{folder}: {len(found.lengths)} programs, {found.operations} operations, {size} of text",
+        f"operations of a program: {found.middle:g} in the middle, {found.longest} at most",
+    ]
+    lines += [f"features of {each.versions}: {each.features}, of {each.programs} programs" for each in seen]
+    if not seen:
+        lines.append("features: not known yet (`s2fuzz corpus minimize --dry-run` observes them)")
+    if found.kinds:
+        lines += ["", f"{'operation':<16}{'count':>10}{'programs':>10}"]
+        lines += [f"{kind:<16}{count:>10}{within:>10}" for kind, (count, within) in found.kinds.items()]
+        if absent := found.absent():
+            lines.append(f"in no program: {', '.join(absent)}")
+        lines.append("")
+        width = max(map(len, found.settings))
+        for name, values in found.settings.items():
+            shown = ", ".join(f"{value} {count}" for value, count in values.most_common())
+            lines.append(f"{name:<{width}}  {shown}")
+    if bad:
+        lines += ["", "no programs:", *bad]
+    return "\n".join(lines)
