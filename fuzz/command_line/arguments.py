@@ -164,7 +164,7 @@ def seed(text: str) -> int:
 def parser() -> Parser:
     """All arguments of all commands."""
     # They use what stands above.
-    from . import corpus_arguments
+    from . import corpus_arguments, cover_arguments
 
     layout = argparse.RawDescriptionHelpFormatter
     top = Parser("s2fuzz", description=_ABOUT, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False)
@@ -257,6 +257,7 @@ def parser() -> Parser:
     build = command("build", "compile what is hot, for speed", _BUILD)
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
     corpus_arguments.add(commands)
+    cover_arguments.add(commands)
     return top
 
 

@@ -32,7 +32,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import commands, convert, corpus, fuzz, hardware, minimize, promote
+    from . import commands, convert, corpus, cover, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -49,6 +49,7 @@ def dispatch(arguments: Namespace) -> int:
         "bench": commands.benchmark,
         "build": build.command,
         "corpus": corpus.command,
+        "cover": cover.command,
     }[arguments.command]
     collect_rarely()
     try:

@@ -13,7 +13,6 @@ import ast
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Final, NamedTuple
 
 import coverage
@@ -80,19 +79,13 @@ def blocks(path: Path, missing: list[int]) -> list[Block]:
     return found
 
 
-def module_of(cls: type) -> Path:
-    """The file in which a class is defined."""
-    module: ModuleType = sys.modules[cls.__module__]
-    return Path(module.__file__ or "")
-
-
 def run(names: list[str]) -> list[Block]:
     """Run the programs on the versions with these *names*; what was not reached."""
     watch = coverage.Coverage(data_file=None, config_file=False, include=["reference/*", "candidate/*"])
     watch.start()
     # Only now, so that what runs at import is seen.
     import candidate
-    from fuzz.execution.executor import Executor
+    from fuzz.coverage.replay import candidate_files, replay
     from fuzz.generation.generator import Generator
     from fuzz.language.program import Program
     from fuzz.language.text import load
@@ -100,22 +93,13 @@ def run(names: list[str]) -> list[Block]:
     generator = Generator(SEED)
     programs: list[Program] = [load(path) for path in sorted((ROOT / "corpus").rglob("*.s2"))]
     programs += [generator.next() for _ in range(PROGRAMS)]
-    files: set[Path] = set()
-    for name in names:
-        version = candidate.get(name)
-        classes = (*version.pgtable.__mro__, *version.mmu.__mro__) if name != "original" else ()
-        files |= {module_of(cls) for cls in classes if cls.__module__.startswith("candidate.")}
+    versions = [candidate.get(name) for name in names]
+    for version in versions:
         for program in programs:
-            executor = Executor(version, program)
-            executor.create()
-            for at in range(len(program.operations)):
-                if executor.dead:
-                    break
-                executor.step(at)
-            executor.destroy()
+            replay(version, program)
     watch.stop()
     found: list[Block] = []
-    for path in (*ORIGINAL_FILES, *sorted(files)):
+    for path in (*ORIGINAL_FILES, *candidate_files(versions)):
         found += blocks(path, watch.analysis2(str(path))[3])
     return found
 

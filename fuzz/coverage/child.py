@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A process that replays programs: ``python -m fuzz.coverage.child PARENT DATA VERSION...``.
+
+PARENT is the parent's process number, DATA the file for what coverage.py sees. Each
+line on standard input is a JSON list of a program's name, which becomes the context of
+all that it runs, and its text. On standard output: a JSON object with the modules of
+candidate/ that the versions are made of, and what went wrong, by program. Needs the
+interpreted form, for compiled code has no lines to watch.
+"""
+
+import json
+import sys
+
+import coverage
+
+from ..distribution import home_folder
+from ..engines.child import die_with_parent
+
+
+def main(arguments: list[str]) -> int:
+    """Replay until standard input ends.
+
+    :returns: the exit code
+    """
+    die_with_parent(int(arguments[0]))
+    home = home_folder()
+    watch = coverage.Coverage(
+        data_file=arguments[1],
+        config_file=False,
+        branch=True,
+        include=[f"{home}/reference/*", f"{home}/candidate/*"],
+    )
+    watch.start()
+    # Only now, so that what runs at import is seen.
+    import candidate
+
+    from ..findings.found import crash_reason
+    from ..language.text import parse
+    from .replay import candidate_files, replay
+
+    versions = [candidate.get(name) for name in arguments[2:]]
+    troubled: dict[str, str] = {}
+    for line in sys.stdin:
+        name, text = json.loads(line)
+        watch.switch_context(name)
+        try:
+            for version in versions:
+                replay(version, parse(text))
+        except Exception as error:
+            troubled[name] = crash_reason(error)
+    watch.stop()
+    watch.save()
+    print(json.dumps({"files": [str(path) for path in candidate_files(versions)], "troubled": troubled}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

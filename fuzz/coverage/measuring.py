@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a set of programs reaches, line by line and branch by branch, and through which program."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import coverage
+from coverage import CoverageData
+
+from ..distribution import home_folder
+from ..language.program import Program
+from ..language.text import print_program
+
+# They choose the form in which everything else runs: no part of what is tested.
+_NOT_TESTED: Final = ("native.py", "mypyc.py", "__init__.py")
+# Programs that a line of the HTML report names for each way through it.
+NAMED: Final = 3
+
+
+class MeasuringError(Exception):
+    """A process that replays programs failed; one line."""
+
+
+class LineError(Exception):
+    """No such line; one line that says what is allowed."""
+
+
+@dataclass(slots=True)
+class Reached:
+    """Programs that reach a line.
+
+    :param line: where its statement begins
+    :param programs: their names, the smallest first
+    :param at_import: it runs when its module is imported, whatever the program
+    """
+
+    file: str
+    line: int
+    programs: list[str]
+    at_import: bool
+
+
+class Measured:
+    """What programs reach.
+
+    :param data: what coverage.py saw; contexts are names of programs
+    :param programs: names, the smallest first
+    :param files: of the report
+    :param troubled: programs on which our own code failed, and how
+    """
+
+    def __init__(self, data: CoverageData, programs: list[str], files: list[str], troubled: dict[str, str]) -> None:
+        self.data = data
+        self.programs = programs
+        self.files = files
+        self.troubled = troubled
+
+    def _reporter(self) -> coverage.Coverage:
+        reporter = coverage.Coverage(data_file=self.data.data_filename(), config_file=False, branch=True)
+        reporter.load()
+        return reporter
+
+    def text(self, out: TextIO) -> None:
+        """Print a table: of each file the lines and branches, and what is missing."""
+        self._reporter().report(morfs=self.files, show_missing=True, file=out)
+
+    def json(self) -> dict[str, Any]:
+        """The same as an object: of each file a summary, lines and branches that are missing; and the totals."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "report.json"
+            self._reporter().json_report(morfs=self.files, outfile=str(out))
+            report = json.loads(out.read_bytes())
+        keys = ("summary", "missing_lines", "missing_branches")
+        files = {shown(name): {key: each[key] for key in keys} for name, each in report["files"].items()}
+        return {"files": files, "totals": report["totals"]}
+
+    def html(self, folder: str) -> None:
+        """Write a page for each file, on which each line names small programs that reach it.
+
+        :raises OSError: it cannot be written
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            few = self.with_few_contexts(Path(scratch) / "few")
+            reporter = coverage.Coverage(data_file=few.data_filename(), config_file=False, branch=True)
+            reporter.load()
+            reporter.html_report(morfs=self.files, directory=folder, show_contexts=True, title="s2fuzz cover")
+
+    def with_few_contexts(self, path: Path) -> CoverageData:
+        """The same with the `NAMED` smallest programs for each way through a line; all of them would fill gigabytes."""
+        few = CoverageData(basename=str(path))
+        named: Counter[tuple[str, tuple[int, int]]] = Counter()
+        for context in ("", *self.programs):
+            self.data.set_query_context(context)
+            few.set_context(context)
+            arcs: dict[str, list[tuple[int, int]]] = {}
+            for file in self.files:
+                arcs[file] = [arc for arc in self.data.arcs(file) or () if named[file, arc] < NAMED]
+                named.update((file, arc) for arc in arcs[file])
+            few.add_arcs(arcs)
+        self.data.set_query_contexts(None)
+        few.write()
+        return few
+
+    def reaching(self, place: str) -> Reached:
+        """The programs that reach a line.
+
+        :param place: as ``reference/pgtable.py:123``, below the checkout or the current directory
+        :raises LineError: there is no code, or that file is none of the report
+        """
+        name, _, number = place.rpartition(":")
+        if not name or not (number.isascii() and number.isdigit()):
+            raise LineError(f"{place!a}; allowed: a file and a line, for example reference/pgtable.py:123")
+        paths = [str((base / name).resolve()) for base in (home_folder(), Path.cwd())]
+        file = next((path for path in paths if path in self.files), "")
+        if not file:
+            raise LineError(f"{name}: not replayed; allowed: {', '.join(shown(each) for each in self.files)}")
+        statements = self._reporter().analysis2(file)[1]
+        first, last = statement_at(Path(file).read_text(), int(number), statements)
+        if not first:
+            near = min(statements, key=lambda line: abs(line - int(number)), default=0)
+            raise LineError(f"{shown(file)}:{number}: no statement; allowed: a line with one, the next is {near}")
+        by_line = self.data.contexts_by_lineno(file)
+        contexts = {context for line in range(first, last + 1) for context in by_line.get(line, ())}
+        return Reached(shown(file), first, [each for each in self.programs if each in contexts], "" in contexts)
+
+
+def shown(file: str) -> str:
+    """A file's name as it is below the checkout."""
+    path = Path(file).resolve()
+    return path.relative_to(home_folder()).as_posix() if path.is_relative_to(home_folder()) else file
+
+
+def statement_at(source: str, line: int, statements: Sequence[int]) -> tuple[int, int]:
+    """The first and last line of the statement on a line, of one with a block only the first; zeros for none."""
+    if line in statements:
+        return line, line
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            first, last = node.lineno, node.end_lineno or node.lineno
+            if first <= line <= last and first in statements:
+                return first, last
+    return 0, 0
+
+
+@contextmanager
+def measured(programs: Sequence[tuple[str, Program]], versions: Sequence[str], workers: int) -> Iterator[Measured]:
+    """Replay programs on some versions, each in turn, in processes that run plain Python.
+
+    :param programs: names and programs
+    :param versions: names of the versions
+    :raises MeasuringError: a process failed
+    """
+    order = sorted(programs, key=lambda each: (len(each[1].operations), len(print_program(each[1])), each[0]))
+    with tempfile.TemporaryDirectory(prefix="s2fuzz-cover-") as name:
+        folder = Path(name)
+        data = CoverageData(basename=str(folder / "all"))
+        troubled: dict[str, str] = {}
+        files = {str(path) for path in reference_files()}
+        for number, answer in enumerate(run(order, versions, min(workers, len(order)), folder)):
+            files.update(answer["files"])
+            troubled.update(answer["troubled"])
+            part = CoverageData(basename=str(folder / str(number)))
+            part.read()
+            data.update(part)
+        data.write()
+        yield Measured(data, [each for each, _ in order], sorted(files), troubled)
+
+
+def reference_files() -> list[Path]:
+    """The kernel code and the machine."""
+    folder = home_folder() / "reference"
+    return [path for path in folder.rglob("*.py") if path.name not in _NOT_TESTED]
+
+
+def run(
+    programs: Sequence[tuple[str, Program]], versions: Sequence[str], workers: int, folder: Path
+) -> Iterable[dict[str, Any]]:
+    """Have each of some processes replay its share.
+
+    :param folder: where they write what coverage.py saw, each in the file with its number
+    :returns: what each has answered
+    :raises MeasuringError: one failed
+    """
+    environment = {**os.environ, "S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}
+    paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    with ExitStack() as stack:
+        running: list[subprocess.Popen[str]] = []
+        for number in range(workers):
+            jobs = folder / f"{number}.jobs"
+            share = programs[number::workers]
+            jobs.write_text("".join(json.dumps([name, print_program(program)]) + "\n" for name, program in share))
+            command = [sys.executable, "-m", "fuzz.coverage.child", str(os.getpid()), str(folder / str(number))]
+            process = subprocess.Popen(
+                [*command, *versions],
+                stdin=stack.enter_context(open(jobs)),
+                stdout=subprocess.PIPE,
+                # A process group of its own: Ctrl-C is the parent's to handle.
+                start_new_session=True,
+                text=True,
+                env=environment,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            running.append(process)
+        answers: list[dict[str, Any]] = []
+        for process in running:
+            out, _ = process.communicate()
+            if process.returncode:
+                raise MeasuringError(f"a process that replays programs ended with exit code {process.returncode}")
+            answers.append(json.loads(out))
+        return answers
