@@ -52,7 +52,8 @@ def command(arguments: argparse.Namespace) -> int:
             elif arguments.json:
                 dump({**answers.head(), "versions": versions, "programs": len(programs), **found.json()})
             else:
-                print(f"{len(programs)} programs on {' and '.join(versions)}:")
+                count = "1 program" if len(programs) == 1 else f"{len(programs)} programs"
+                print(f"{count} on {' and '.join(versions)}:")
                 found.text(sys.stdout)
                 if arguments.html:
                     print(f"pages: {arguments.html}/index.html")

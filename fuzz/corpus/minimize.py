@@ -80,6 +80,7 @@ def observe_all(
     """
     known = observations.known(texts)
     missing = [(digest, text) for digest, text in texts.items() if digest not in known]
+    tell(len(known), len(texts))
     saved = time.monotonic()
     reference, candidate, _ = observations.key.split(" ")
     try:

@@ -39,15 +39,19 @@ def main(arguments: list[str]) -> int:
     from .replay import candidate_files, replay
 
     versions = [candidate.get(name) for name in arguments[2:]]
+    # The first program runs twice: what a process keeps from then on is met both absent and
+    # there, however many programs and processes there are.
+    again = versions
     troubled: dict[str, str] = {}
     for line in sys.stdin:
         name, text = json.loads(line)
         watch.switch_context(name)
         try:
-            for version in versions:
+            for version in again + versions:
                 replay(version, parse(text))
         except Exception as error:
             troubled[name] = crash_reason(error)
+        again = []
     watch.stop()
     watch.save()
     print(json.dumps({"files": [str(path) for path in candidate_files(versions)], "troubled": troubled}))

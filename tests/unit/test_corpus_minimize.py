@@ -271,8 +271,11 @@ def test_a_mistake_of_ours_is_told_for_its_program_alone() -> None:
 
 
 def test_a_program_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The process never gets its program.
-    monkeypatch.setattr(observing.Worker, "give", lambda worker, job: (setattr(worker, "job", job)))
+    def give(worker: observing.Worker, job: tuple[str, str]) -> None:
+        """The process never gets its program."""
+        worker.job, worker.since = job, time.monotonic()
+
+    monkeypatch.setattr(observing.Worker, "give", give)
     (found,) = observe([("a", HEAD)], *VERSIONS, workers=1, patience=0.0)
     assert found.features is None
     assert not found.lasting
