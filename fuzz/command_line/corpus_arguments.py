@@ -77,7 +77,8 @@ def add(commands: "Commands") -> None:
         )
         where = "the corpus (%(default)s)"
         made.add_argument("--corpus", action=Once, default=DEFAULT, metavar="DIR", help=where)
-        made.add_argument("--json", action="store_true", help="answer with one JSON object")
+        keys = "answer with one JSON object; keys: fuzz/reports/answers.py"
+        made.add_argument("--json", action="store_true", help=keys)
         return made
 
     for name, (brief, description, source) in _ACTIONS.items():

@@ -46,4 +46,4 @@ def add(commands: "Commands") -> None:
     cover.add_argument("--line", metavar="FILE:LINE", help="only say which programs reach this line")
     cover.add_argument("--html", metavar="DIR", help="write pages too")
     add_workers(cover)
-    cover.add_argument("--json", action="store_true", help="answer with one JSON object")
+    cover.add_argument("--json", action="store_true", help="answer with one JSON object; keys: fuzz/reports/answers.py")

@@ -185,7 +185,8 @@ class Observations:
         """
         versions = self.key.rpartition(" ")[0] + " *"
         self._write("DELETE FROM observed WHERE key GLOB ? AND key <> ?", [(versions, self.key)])
-        self._write("DELETE FROM observed WHERE digest = ?", [(digest,) for digest in digests])
+        rows = [(self.key, digest) for digest in digests]
+        self._write("DELETE FROM observed WHERE key = ? AND digest = ?", rows)
 
     def _write(self, statement: str, rows: Sequence[tuple[str | bytes | None, ...]], before: str = "") -> None:
         try:

@@ -34,6 +34,21 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 
 ``build``: ``message``, one line on what was done.
 
+``corpus``: of ``add``, ``merge`` and ``import``: ``corpus``, ``added`` (digests),
+``there`` (how many were), ``refused`` (a line each). Of ``show``: ``corpus``,
+``programs``, ``operations`` (``all``, ``median``, ``most``), ``bytes``, ``kinds``
+(of each ``operations`` and ``programs``), ``absent``, ``settings`` (of each value
+the programs), ``features`` (``versions``, ``programs``, ``features``), ``bad``; of
+one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target``,
+``written``, ``there``, ``bad``. Of ``minimize``: ``corpus``, ``reference``,
+``candidate``, ``dry_run``, ``programs`` and ``operations`` (``before``, ``after``),
+``observed`` (programs that were run), ``features``, ``removed`` (digests),
+``troubled`` (digest -> why it could not be observed, and is kept), ``bad``.
+
+``cover``: ``versions``, ``programs``, ``files`` (of each ``summary``,
+``missing_lines``, ``missing_branches``, as coverage.py has them), ``totals``; with
+``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first).
+
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
 ``pattern``, ``reason``, ``link``.

@@ -56,6 +56,14 @@ def test_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert position([line.strip() for line in excerpt.split("\n")], lines, 0) >= 0
 
 
+def test_the_line_that_programs_reach(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    line = (ROOT / "reference/pgtable.py").read_text().splitlines().index(" " * 16 + "return -EAGAIN") + 1
+    command = f"s2fuzz cover corpus/seeds --line reference/pgtable.py:{line}"
+    assert cli.main(command.split()[1:]) == 0
+    assert capsys.readouterr().out.strip() == transcript(command)
+
+
 def plain(text: str) -> list[str]:
     """The lines, without what the clock says."""
     text = re.sub(r"in [\d.]+ s$", "in # s", text.strip(), flags=re.MULTILINE)
