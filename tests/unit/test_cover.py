@@ -6,16 +6,16 @@ import importlib.util
 import json
 import os
 import re
-import shlex
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fuzz.command_line import cli, cover
 from fuzz.coverage import measuring
-from fuzz.coverage.measuring import statement_at
+from fuzz.coverage.measuring import LineError, Measured, Reached, statement_at
 from fuzz.language.text import load
 
 from .console import ROOT, Result, refused
@@ -41,6 +41,14 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def few() -> Iterator[Measured]:
+    """What three programs reach."""
+    programs = [(name, load(ROOT / name)) for name in (PLAIN, HYP, BLOCK)]
+    with measuring.measured(programs, ["original"], 2) as found:
+        yield found
 
 
 def line_of(file: str, text: str) -> int:
@@ -88,22 +96,33 @@ def test_more_programs_reach_more_and_processes_do_not_matter(call: Call) -> Non
     assert (both["files"], both["totals"]) == (again["files"], again["totals"])
 
 
-def test_a_line_leads_to_the_programs_that_reach_it(call: Call) -> None:
+def test_a_line_leads_to_the_programs_that_reach_it(few: Measured, call: Call) -> None:
     line = first_statement("reference/pgtable.py", "kvm_pgtable_hyp_map")
     place = f"reference/pgtable.py:{line}"
-    code, out, err = call(PLAIN, HYP, BLOCK, "--line", place)
+    code, out, err = call(PLAIN, HYP, "--line", place)
     assert (code, err) == (0, "")
     assert out == f"{place}: 1 program reaches it:\ns2fuzz run {HYP}\n"
-    assert json.loads(call(PLAIN, HYP, "--line", place, "--json")[1])["programs"] == [HYP]
-    assert call(PLAIN, BLOCK, "--line", place)[1] == f"{place}: no program reaches it\n"
-    place = f"reference/mmu.py:{first_statement('reference/mmu.py', 'user_mem_abort')}"
-    programs = [f"corpus/seeds/{path.name}" for path in sorted(SEEDS.glob("[im]*.s2"))]
-    head, *commands = call(*programs, "--line", place)[1].splitlines()
-    assert re.search(r": [1-9]\d* programs reach it; the 5 smallest:$", head)
-    files = [shlex.split(command)[-1] for command in commands]
-    sizes = [len((ROOT / name).read_text().split("\nslot ")[-1].splitlines()) - 1 for name in files]
-    assert len(files) == 5
-    assert sizes == sorted(sizes)
+    assert few.reaching(place).programs == [HYP]
+    abort = few.reaching(f"reference/mmu.py:{first_statement('reference/mmu.py', 'user_mem_abort')}")
+    sizes = [len(load(ROOT / name).operations) for name in abort.programs]
+    assert (sorted(abort.programs), sizes, abort.at_import) == (sorted([PLAIN, BLOCK]), sorted(sizes), False)
+    head = few.reaching(f"reference/pgtable.py:{line_of('reference/pgtable.py', 'def kvm_pgtable_hyp_map(')}")
+    assert (head.programs, head.at_import) == ([], True)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6])
+def test_of_many_programs_the_smallest_are_shown(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    class Some:
+        def reaching(self, place: str) -> Reached:
+            return Reached("a.py", 3, [f"p {number}.s2" for number in range(count)], at_import=False)
+
+    arguments = Namespace(line="a.py:3", json=False, reference="v5.14", candidate="rfc-v1")
+    cover.tell_line(cast(Measured, Some()), arguments)
+    head, *commands = capsys.readouterr().out.splitlines()
+    reach = {0: "no program reaches it", 1: "1 program reaches it:", 5: "5 programs reach it:"}
+    assert head == "a.py:3: " + reach.get(count, "6 programs reach it; the 5 smallest:")
+    shown = [f"s2fuzz run --reference v5.14 --candidate rfc-v1 'p {number}.s2'" for number in range(min(count, 5))]
+    assert commands == shown
 
 
 def test_a_candidate_is_replayed_beside_the_original(call: Call) -> None:
@@ -163,8 +182,13 @@ def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int,
         ("candidate/rfc_v1.py:9", "candidate/rfc_v1.py: not replayed; allowed: reference/events.py, "),
     ],
 )
-def test_a_line_that_is_none_is_refused(place: str, words: str, call: Call) -> None:
-    refused(call(PLAIN, "--line", place), f"--line {words}")
+def test_a_line_that_is_none_is_refused(place: str, words: str, few: Measured) -> None:
+    with pytest.raises(LineError, match=f"^{re.escape(words)}"):
+        few.reaching(place)
+
+
+def test_its_refusal_is_a_line(call: Call) -> None:
+    refused(call(PLAIN, "--line", "x.py:1"), "--line x.py: not replayed; allowed: ")
 
 
 def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
