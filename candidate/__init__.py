@@ -3,11 +3,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from . import rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
+from . import bugs, rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class UnknownCandidate(ValueError):
 
 
 _REGISTRY: dict[str, Candidate] = {}
+# Apart, so that nothing which goes through all versions meets them.
+_BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
 
 def register(name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str) -> Candidate:
@@ -36,25 +39,26 @@ def register(name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str) -> 
 
     :raises ValueError: if the name is taken
     """
-    if name in _REGISTRY:
+    if name in _REGISTRY or name in _BUGS:
         raise ValueError(f"there already is a candidate {name!r}")
     _REGISTRY[name] = Candidate(name, pgtable, mmu, origin)
     return _REGISTRY[name]
 
 
 def get(name: str) -> Candidate:
-    """The version called *name*.
+    """The version called *name*, or the planted bug.
 
     :raises UnknownCandidate: if there is none
     """
-    found = _REGISTRY.get(name)
+    found = _REGISTRY.get(name) or _BUGS.get(name)
     if found is None:
-        raise UnknownCandidate(f"no candidate {name!r}; there are: {', '.join(_REGISTRY)}")
+        there = _BUGS if name.startswith("bug-") else _REGISTRY
+        raise UnknownCandidate(f"no candidate {name!r}; there are: {', '.join(there)}")
     return found
 
 
 def names() -> list[str]:
-    """All names, the original first, in the order of registration."""
+    """All names, the original first, in the order of registration; without the planted bugs (`candidate.bugs`)."""
     return list(_REGISTRY)
 
 

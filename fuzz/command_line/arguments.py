@@ -179,7 +179,9 @@ def parser() -> Parser:
         made.add_argument("--json", action="store_true", help=keys)
         return made
 
-    command("list", "the versions of the kernel code there are", "List the reference and the candidates, with origin.")
+    listing = "List the reference and the candidates, with origin."
+    versions = command("list", "the versions of the kernel code there are", listing)
+    versions.add_argument("--bugs", action="store_true", help="the planted bugs that engines are measured by, instead")
 
     run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
     binary = "a program as text; `s2fuzz convert` makes one of a binary"

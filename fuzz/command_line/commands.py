@@ -43,9 +43,9 @@ def dump(answer: dict[str, Any]) -> None:
 def list_versions(arguments: argparse.Namespace) -> int:
     """``s2fuzz list``"""
     if arguments.json:
-        dump(answers.list_answer())
+        dump(answers.bugs_answer() if arguments.bugs else answers.list_answer())
     else:
-        print(report.list_text())
+        print(report.bugs_text() if arguments.bugs else report.list_text())
     return FINE
 
 

@@ -3,7 +3,8 @@
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
-``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``.
+``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: of
+each ``name``, ``origin``, ``reference`` (to be run against), ``signature`` (of the regression that is its own).
 
 ``run``: ``results``, one for each program and candidate: ``program``,
 ``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
@@ -58,6 +59,7 @@ from dataclasses import asdict
 from typing import Any
 
 import candidate
+from candidate.bugs import BUGS
 
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
@@ -86,6 +88,14 @@ def list_answer() -> Json:
     names = candidate.names()
     versions = [{"name": name, "origin": candidate.get(name).origin} for name in names]
     return {**head(), "default_reference": names[0], "versions": versions}
+
+
+def bugs_answer() -> Json:
+    """All planted bugs."""
+    bugs = [
+        {"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS
+    ]
+    return {**head(), "bugs": bugs}
 
 
 def run_answer(runs: list[Run], accepted: Accepted) -> Json:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 import candidate
+from candidate.bugs import BUGS
 
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
@@ -73,6 +74,15 @@ def list_text() -> str:
         lines.append(f"  {name:<{width}}  {candidate.get(name).origin}")
         if name == names[0]:
             lines += ["", "candidates"]
+    return "\n".join(lines)
+
+
+def bugs_text() -> str:
+    """Two lines a planted bug."""
+    width = max(len(bug.name) for bug in BUGS)
+    lines = ["planted bugs (each to be run against the version that it is planted in)"]
+    for bug in BUGS:
+        lines += [f"  {bug.name:<{width}}  {bug.origin}", f"  {'':<{width}}  --reference {bug.base}: {bug.signature}"]
     return "\n".join(lines)
 
 

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A block may stick out of its slot by a page: the end of the slot counts as its last page."""
+
+from reference.kvm_host import kvm_memory_slot
+from reference.mypyc import mypyc_attr
+
+from ..v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableHugeEnd(PgtableV5_14):
+    """pgtable.c is the base's."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuHugeEnd(MmuV5_14):
+    def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
+        if map_size == self.PAGE_SIZE:
+            return True
+
+        size = memslot.npages * self.PAGE_SIZE
+
+        gpa_start = memslot.base_gfn << self.PAGE_SHIFT
+
+        uaddr_start = memslot.userspace_addr
+        uaddr_end = uaddr_start + size
+
+        if gpa_start & (map_size - 1) != uaddr_start & (map_size - 1):
+            return False
+
+        start = hva & -map_size
+        # Wrong: uaddr_end lies behind the last page already.
+        return start >= uaddr_start and start + map_size <= uaddr_end + self.PAGE_SIZE

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Hyp tables do not tolerate the very same mapping a second time."""
+
+from reference.mmu import Mmu
+from reference.mypyc import mypyc_attr
+from reference.pgtable import Pgtable, hyp_map_data
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableHypAgain(Pgtable):
+    def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
+        old = self.mem[ptep]
+        granule = self.kvm_granule_size(level)
+        phys = data.phys
+
+        if not self.kvm_block_mapping_supported(addr, end, phys, level):
+            return False
+
+        new = self.kvm_init_valid_leaf_pte(phys, data.attr, level)
+        # Wrong: an entry that says the same already is none to warn of.
+        if not self.k.WARN_ON(self.kvm_pte_valid(old), "hyp_map_walker_try_leaf"):
+            self.k.smp_store_release(ptep, new)
+
+        data.phys += granule
+        return True
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuHypAgain(Mmu):
+    """mmu.c is the base's."""

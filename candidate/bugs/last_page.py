@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""No slot may hold the last page of the guest's address space: the check of mmu.c blob 77cb2d28f2a4 (v5.12-rc2)."""
+
+from reference.kernel import EFAULT
+from reference.kvm_host import kvm, kvm_memory_slot
+from reference.mmu import KVM_MR_DELETE, Mmu
+from reference.mypyc import mypyc_attr
+from reference.pgtable import Pgtable
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableLastPage(Pgtable):
+    """pgtable.c is the base's."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuLastPage(Mmu):
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        # Wrong: a slot that ends where the address space does lies within it.
+        if change != KVM_MR_DELETE and memslot.base_gfn + memslot.npages >= kvm.phys_size >> self.PAGE_SHIFT:
+            return -EFAULT
+
+        return super().kvm_arch_prepare_memory_region(kvm, memslot, change)

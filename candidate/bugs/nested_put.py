@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A table two levels above pages becomes a block: the tables between lose a put_page().
+
+What the review of RFC v1 suspected of the table that becomes the block, true of
+those below it. It takes a 1G block.
+"""
+
+from reference.mypyc import mypyc_attr
+from reference.pgtable import NULL, stage2_map_data
+
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableNestedPut(PgtableRfcV1Fixed):
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+
+        if data.anchor != ptep:
+            # Wrong: the table that ptep lies in keeps the reference for it.
+            self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+        else:
+            self.k.free_page(data.follow)
+            data.anchor = NULL
+
+        return 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuNestedPut(MmuRfcV1Fixed):
+    """mmu.c is the base's."""

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""When a vCPU is reset, the unmapping of a slot ends at the first hole in the host's memory behind it."""
+
+from reference.kvm_host import kvm, kvm_memory_slot
+from reference.mypyc import mypyc_attr
+
+from ..v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableResetHole(PgtableV5_14):
+    """pgtable.c is the base's."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuResetHole(MmuV5_14):
+    def stage2_unmap_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        hva = memslot.userspace_addr
+        addr = memslot.base_gfn << self.PAGE_SHIFT
+        reg_end = hva + self.PAGE_SIZE * memslot.npages
+
+        while hva < reg_end:
+            vma = self.h.find_vma(hva)
+
+            # Wrong: an area that begins behind a hole belongs to the slot too.
+            if vma is None or vma.start > hva:
+                break
+
+            vm_end = min(reg_end, vma.end)
+
+            if not vma.pfnmap:
+                self.unmap_stage2_range(kvm, addr + (hva - memslot.userspace_addr), vm_end - hva)
+            hva = vm_end
