@@ -32,7 +32,7 @@ class Bug(NamedTuple):
 
 
 # In the order of depth: programs that the random engine needs.
-BUGS: Final = (
+BUGS: Final[tuple[Bug, ...]] = (
     Bug(
         "bug-walk-align",
         walk_align.PgtableWalkAlign,

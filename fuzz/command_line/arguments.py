@@ -15,6 +15,7 @@ DEFAULT_FILE: Final = "known-findings.toml"
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
 MAX_TRANSLATIONS: Final = 1_000_000_000_000
+MAX_TRIALS: Final = 1000
 MAX_SEED: Final = (1 << 64) - 1
 DEFAULT_SECONDS: Final = 30
 
@@ -75,7 +76,11 @@ example: s2fuzz promote findings/rfc-v1/x.s2 --name block-not-cleaned
 """
 _BENCH: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
-memory grows.
+memory grows. With --find: how soon engines find planted bugs, each against the
+version that the bug is planted in, with two peers: Hypothesis and atheris
+without any guidance of ours.
+
+example: s2fuzz bench --find --bug bug-nested-put --seeds 3 --cap 60
 """
 _BUILD: Final = """\
 Compile the ports, the machine and the checkers with mypyc into build/native/.
@@ -154,6 +159,11 @@ def programs(text: str) -> int:
 def translations(text: str) -> int:
     """The value of ``--translations``."""
     return whole(text, 1, MAX_TRANSLATIONS)
+
+
+def trials(text: str) -> int:
+    """The value of ``--seeds`` and ``--workers``."""
+    return whole(text, 1, MAX_TRIALS)
 
 
 def seed(text: str) -> int:
@@ -255,6 +265,7 @@ def parser() -> Parser:
 
     bench = command("bench", "measure speed and memory", _BENCH)
     bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
+    _finding(bench)
 
     build = command("build", "compile what is hot, for speed", _BUILD)
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
@@ -276,6 +287,18 @@ def _of_finding(command: Parser) -> None:
     signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
     command.add_argument("--signature", action=Once, metavar="S", help=signature)
     command.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
+
+
+def _finding(bench: Parser) -> None:
+    """What ``--find`` takes."""
+    find = "instead: how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
+    bench.add_argument("--find", action="store_true", help=find)
+    bench.add_argument("--full", action="store_true", help="all bugs, 300 s each time: takes hours")
+    bench.add_argument("--seeds", type=trials, metavar="N", help="so many trials of each engine with each bug (5)")
+    bench.add_argument("--cap", type=seconds, metavar="N", help="seconds that a trial may take (5)")
+    bench.add_argument("--workers", type=trials, metavar="N", help="trials at a time (one for each core)")
+    bench.add_argument("--bug", action="append", metavar="NAME", help="only this one; may be given again")
+    bench.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
 
 
 def _versions(command: Parser, candidate: str, required: bool = False) -> None:

@@ -27,17 +27,14 @@ def dispatch(arguments: Namespace) -> int:
     check_candidates()
     import candidate
 
-    from ..benchmark import bench
     from ..compilation import build
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import commands, convert, corpus, cover, fuzz, hardware, minimize, promote
+    from . import benchmark, commands, convert, corpus, cover, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
-    if arguments.command == "bench" and arguments.programs is None:
-        arguments.programs = bench.PROGRAMS
     command = {
         "list": commands.list_versions,
         "run": commands.run,
@@ -46,7 +43,7 @@ def dispatch(arguments: Namespace) -> int:
         "minimize": minimize.command,
         "promote": promote.command,
         "hardware": hardware.check,
-        "bench": commands.benchmark,
+        "bench": benchmark.command,
         "build": build.command,
         "corpus": corpus.command,
         "cover": cover.command,

@@ -8,7 +8,6 @@ from typing import Any
 
 import candidate
 
-from ..benchmark import bench
 from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
@@ -110,14 +109,3 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
     if wrong:
         raise BadInputError("\n".join(wrong))
     return programs
-
-
-def benchmark(arguments: argparse.Namespace) -> int:
-    """``s2fuzz bench``"""
-    say_form(arguments)
-    result = bench.measure(arguments.programs)
-    if arguments.json:
-        dump({**answers.head(), **result})
-    else:
-        print(bench.text(result), end="")
-    return FINE

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from . import random_programs
+from . import peers, random_programs
 from .session import Session
 from .unit import Message, Unit
 
@@ -15,6 +15,8 @@ def driver(engine: str) -> Callable[[Session], None]:
     """
     if engine == "random":
         return random_programs.drive
+    if engine in peers.PEERS:
+        return peers.driver(engine)
     raise ValueError(f"no engine {engine!r}")
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from ..distribution import home_folder
 from ..findings.found import CRASH
 from .flight import SharedFlight, make
+from .peers import environment
 from .unit import FoundRecord, Result, Unit, from_line
 
 # Seconds that one program may take.
@@ -53,7 +54,7 @@ class Child:
                 # A process group of its own: Ctrl-C is the parent's to handle.
                 start_new_session=True,
                 pass_fds=(pipe, memory),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment(unit.engine)},
             )
         finally:
             os.close(pipe)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz bench``: how fast programs are judged; ``--find``: how soon engines find planted bugs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Final
+
+from candidate.bugs import BUGS
+
+from ..benchmark import bench, finding
+from ..engines.peers import PEERS
+from ..engines.supervisor import EngineError
+from ..reports.answers import head
+from . import arguments as allowed
+from .commands import BadInputError, complain, dump, say_form
+from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
+
+# What means nothing without --find.
+OPTIONS: Final = ("full", "seeds", "cap", "workers", "bug", "engine")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz bench``
+
+    :raises BadInputError: options that do not go together, or what `find` refuses
+    """
+    for name in OPTIONS:
+        if getattr(arguments, name) and not arguments.find:
+            raise BadInputError(f"bench --{name} without --find; allowed: both, or neither")
+    if arguments.find and arguments.programs is not None:
+        raise BadInputError("bench --programs with --find; allowed: one of them")
+    return find(arguments) if arguments.find else speed(arguments)
+
+
+def speed(arguments: argparse.Namespace) -> int:
+    """``s2fuzz bench`` as it is."""
+    say_form(arguments)
+    result = bench.measure(arguments.programs or bench.PROGRAMS)
+    if arguments.json:
+        dump({**head(), **result})
+    else:
+        print(bench.text(result), end="")
+    return FINE
+
+
+def find(arguments: argparse.Namespace) -> int:
+    """``s2fuzz bench --find``
+
+    :raises BadInputError: no bug, or no engine, of this name
+    """
+    by_name = {bug.name: bug for bug in BUGS}
+    there = (*allowed.ENGINES, *PEERS)
+    wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
+    bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
+    engines = chosen("engine", arguments.engine or there, there)
+    seeds = arguments.seeds or finding.SEEDS
+    cap = arguments.cap or (finding.FULL_CAP if arguments.full else finding.CAP)
+    workers = arguments.workers or os.cpu_count() or 1
+    say_form(arguments)
+    try:
+        found = finding.measure(bugs, engines, seeds, cap, workers, None if arguments.json else progress)
+    except EngineError as error:
+        complain(str(error))
+        return OUR_MISTAKE
+    if arguments.json:
+        dump({**head(), **asdict(found)})
+    else:
+        print(finding.text(found), end="")
+    return INTERRUPTED if found.interrupted else FINE
+
+
+def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str]:
+    """The names that were given, each once, in their usual order.
+
+    :raises BadInputError: one is none
+    """
+    names = set(wanted)
+    for name in sorted(names):
+        if name not in there:
+            raise BadInputError(f"bench --{what} {name}: no such {what}; allowed: {', '.join(there)}")
+    return [name for name in there if name in names]
+
+
+def progress(trial: finding.Trial, left: int) -> None:
+    """One line on stderr for each trial."""
+    how = "found" if trial.found else "not found"
+    after = f"after {trial.programs} programs, {trial.seconds:.1f} s"
+    print(f"{trial.bug}, {trial.engine}, seed {trial.seed}: {how} {after}; {left} to go", file=sys.stderr, flush=True)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A peer to measure engines by: atheris as it comes, its bytes decoded to programs.
+
+libFuzzer's own mutations of byte strings, beginning with none, led by the lines
+of the kernel code that are reached and nothing else. Compiled code has none.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+from ..language.binary import decode
+from .session import Session
+
+# The versions of the kernel code; the rest is what they run on.
+INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
+_OPTIONS: Final = (
+    # A program is longer than what lengths that grow by and by come to.
+    "-len_control=0",
+    "-rss_limit_mb=0",
+    "-exact_artifact_path=/dev/null",
+)
+
+
+def functions(module: ModuleType) -> Iterator[FunctionType]:
+    """The functions that a module defines, those of its classes included."""
+    found: list[Any] = list(vars(module).values())
+    found += [each for value in found if isinstance(value, type) for each in vars(value).values()]
+    for value in found:
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            yield value
+
+
+def instrument() -> int:
+    """Have the kernel code tell libFuzzer where it goes.
+
+    :returns: how many functions it has
+    """
+    import atheris
+
+    names = [name for name in sorted(sys.modules) if f"{name}.".startswith(tuple(f"{each}." for each in INSTRUMENTED))]
+    every = {id(function): function for name in names for function in functions(sys.modules[name])}
+    for function in every.values():
+        function.__code__ = atheris.patch_code(function.__code__, trace_dataflow=False)
+    return len(every)
+
+
+def drive(session: Session) -> None:
+    """Judge what libFuzzer makes, until the unit's budget is spent; then this process ends.
+
+    :raises RuntimeError: there are no lines to be led by
+    """
+    import atheris
+
+    if not instrument():
+        raise RuntimeError("compiled code has no lines to be led by; allowed: S2FUZZ_PURE=1")
+
+    def target(data: bytes) -> None:
+        session.judge(decode(data))
+        end()
+
+    def end() -> None:
+        # libFuzzer does not return.
+        if session.over():
+            session.finish()
+            os._exit(0)
+
+    end()
+    # libFuzzer tells of itself there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    # It takes 0 for "choose one".
+    own = session.unit.seed % ((1 << 32) - 1) + 1
+    atheris.Setup(["s2fuzz", f"-seed={own}", *_OPTIONS], target)
+    atheris.Fuzz()

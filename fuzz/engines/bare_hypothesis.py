@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A peer to measure engines by: a Hypothesis state machine that knows nothing of what it drives.
+
+Each rule adds an operation of plain integers, as a record of `fuzz.language.binary`
+has them; `fuzz.language.repair` makes programs of them. The settings are
+Hypothesis' own, but for what would end a run.
+"""
+
+import os
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from ..language.operands import RawOperation
+from ..language.operations import Operation
+from ..language.program import Program
+from ..language.repair import RawSlot, RawVm, Repair, repair_vm
+from ..language.validate import MAX_OPERATIONS
+from .session import Session
+
+# Programs from one seed: what Hypothesis keeps of them grows.
+ROUND: Final = 1000
+
+BYTE: Final = st.integers(0, 0xFF)
+WORD: Final = st.integers(0, 0xFFFF_FFFF)
+LONG: Final = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
+VMS: Final = st.tuples(*[BYTE] * 8)
+SLOTS: Final = st.tuples(*[BYTE] * 5, st.binary(max_size=8), LONG, WORD, WORD)
+OPERATIONS: Final = st.tuples(*[BYTE] * 6, *[LONG] * 3)
+
+
+class Over(BaseException):
+    """The session's budget is spent; no `Exception`, which would be a failure to Hypothesis."""
+
+
+def machine(session: Session) -> type[RuleBasedStateMachine]:
+    """The state machine whose programs this session judges."""
+
+    class Bare(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.repair: Repair | None = None
+            self.operations: list[Operation] = []
+
+        @initialize(vm=VMS, slots=st.lists(SLOTS, min_size=1, max_size=8))
+        def start(self, vm: tuple[Any, ...], slots: list[tuple[Any, ...]]) -> None:
+            self.repair = Repair(repair_vm(RawVm(*vm))[0])
+            for slot in slots:
+                self.repair.slot(RawSlot(*slot))
+
+        @rule(numbers=OPERATIONS)
+        def operation(self, numbers: tuple[Any, ...]) -> None:
+            if self.repair is not None and len(self.operations) < MAX_OPERATIONS:
+                self.operations.append(self.repair.operation(RawOperation(*numbers)))
+
+        def teardown(self) -> None:
+            if self.repair is not None:
+                session.judge(Program(self.repair.vm, tuple(self.repair.slots), tuple(self.operations)))
+            if session.over():
+                raise Over
+
+    return Bare
+
+
+def drive(session: Session) -> None:
+    """Judge what Hypothesis draws from the unit's seed until its budget is spent."""
+    # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
+    chosen = settings(
+        max_examples=ROUND,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    number = session.unit.seed << 32
+    try:
+        while not session.over():
+            run_state_machine_as_test(seed(number)(machine(session)), settings=chosen)
+            number += 1
+    except Over:
+        pass

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How soon engines find planted bugs: trials, what is made of them, and the peers."""
+
+import json
+import os
+from concurrent.futures import CancelledError
+from pathlib import Path
+from threading import Event
+from typing import Any, Final
+
+import pytest
+
+from candidate.bugs import BUGS
+from fuzz.benchmark import finding
+from fuzz.benchmark.finding import Benchmark, Rank, Row, Trial
+from fuzz.command_line import cli
+from fuzz.engines import peers
+from fuzz.engines.drivers import run_here
+from fuzz.engines.session import Session
+from fuzz.engines.supervisor import EngineError, run_unit
+from fuzz.engines.unit import Result, Unit
+from fuzz.language.program import Program
+
+# Of those that show soon the one whose base is judged fastest.
+SHALLOW: Final = BUGS[1]
+# Far more than anything here takes, wherever it runs.
+PLENTY: Final = 500.0
+needs_atheris = pytest.mark.skipif(finding.missing("atheris"), reason="atheris is not installed")
+
+
+def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> Trial:
+    return Trial("b", engine, seed, found, seconds, programs, 10 * programs, 0)
+
+
+def test_a_row_has_median_and_worst() -> None:
+    trials = [trial(1, True, 3.0, 30), trial(2, True, 1.0, 90), trial(3, True, 2.0, 60)]
+    assert finding.row(trials) == Row("b", "e", 3, 3, 2.0, 3.0, 60, 90)
+
+
+def test_what_is_not_found_is_worse_than_anything() -> None:
+    trials = [trial(1, True, 3.0, 30), trial(2, False, 9.0, 500), trial(3, True, 2.0, 60)]
+    assert finding.row(trials) == Row("b", "e", 3, 2, 3.0, None, 60, None)
+    assert finding.row([*trials[:2], trial(3, False, 9.0, 400)]) == Row("b", "e", 3, 1, None, None, None, None)
+
+
+def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
+    trials = {
+        "slow": [trial(1, True, 8.0, 9, "slow"), trial(2, True, 2.0, 9, "slow")],
+        "lame": [trial(1, False, 7.0, 9, "lame"), trial(2, True, 4.0, 9, "lame")],
+        "fast": [trial(1, True, 1.0, 9, "fast"), trial(2, False, 7.0, 9, "fast")],
+    }
+    ranks = finding.ranked([finding.rank(each, cap=9.0) for each in trials.values()])
+    assert ranks == [Rank("slow", 2, 2, 4.0), Rank("fast", 2, 1, 3.0), Rank("lame", 2, 1, 6.0)]
+
+
+def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
+    rows = [Row("b", "x", 5, 5, 1.25, 3.0, 20, 41), Row("b", "y", 5, 3, 2.0, None, 7.5, None)]
+    ranks = [Rank("x", 5, 5, 1.5), Rank("y", 5, 3, 4.0)]
+    text = finding.text(Benchmark(5, 9.0, 1, 2, "3.11", ["z"], False, [], rows, ranks))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["x", "5/5", "1.2", "3.0", "20", "41"] in lines
+    assert ["y", "3/5", "2.0", ">9", "8", "-"] in lines
+    assert lines[-2:] == [["x", "5/5", "1.5"], ["y", "3/5", "4.0"]]
+    assert "not run, for its package is not installed: z\n" in text
+
+
+def running() -> list[str]:
+    """Processes that this one has started and that still are."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [number for path in children for number in path.read_text().split()]
+
+
+def here(unit: Unit) -> Result:
+    result = Result(unit)
+    run_here(unit, result.take)
+    return result
+
+
+def test_a_trial_ends_with_the_program_that_shows_the_bug() -> None:
+    seen: list[tuple[Trial, int]] = []
+    found = finding.measure([SHALLOW], ["random"], 1, PLENTY, 1, lambda trial, left: seen.append((trial, left)))
+    (one,) = found.trials
+    assert seen == [(one, 0)]
+    assert (one.bug, one.engine, one.seed, one.found, one.accidents) == (SHALLOW.name, "random", 1, True, 0)
+    before = here(Unit("random", SHALLOW.base, SHALLOW.name, 1, programs=one.programs - 1))
+    assert f"regression {SHALLOW.signature}" not in before.found
+    assert found.rows[0].found == 1
+    assert found.ranks[0].found == 1
+    assert running() == []
+
+
+def test_a_trial_ends_with_its_time() -> None:
+    (one,) = finding.measure([BUGS[-1]], ["random"], 1, 0.001, 1).trials
+    assert not one.found
+
+
+def test_ctrl_c_ends_all_with_what_is_complete() -> None:
+    def interrupt(trial: Trial, left: int) -> None:
+        raise KeyboardInterrupt
+
+    found = finding.measure([SHALLOW, BUGS[-1]], ["random"], 1, PLENTY, 2, interrupt)
+    assert found.interrupted
+    assert [each.bug for each in found.trials] == [SHALLOW.name]
+    assert running() == []
+
+
+def test_an_engine_that_does_not_run_is_an_error() -> None:
+    with pytest.raises(EngineError, match="engine no-such"):
+        finding.measure([SHALLOW], ["no-such"], 1, PLENTY, 1)
+    assert running() == []
+
+
+def test_an_engine_without_its_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "find_spec", lambda name: None)
+    found = finding.measure([SHALLOW], ["atheris", "hypothesis", *peers.PEERS], 2, PLENTY, 1)
+    assert found.missing == ["atheris", "hypothesis", *peers.PEERS]
+    assert found.trials == []
+
+
+class Judged:
+    """The programs that a session judged, from then on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.programs: list[Program] = []
+        judge = Session.judge
+
+        def note(session: Session, program: Program) -> object:
+            self.programs.append(program)
+            return judge(session, program)
+
+        monkeypatch.setattr(Session, "judge", note)
+
+    def of(self, seed: int) -> list[Program]:
+        """Those of a unit of two programs."""
+        self.programs.clear()
+        here(Unit(peers.BARE_HYPOTHESIS, SHALLOW.base, SHALLOW.name, seed, programs=2))
+        return self.programs[:]
+
+
+def test_bare_hypothesis_draws_programs_from_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = Judged(monkeypatch)
+    first = judged.of(1)
+    assert len(first) == 2
+    assert any(len(program.operations) > 1 for program in first)
+    assert judged.of(1) == first
+    assert judged.of(2) != first
+
+
+@needs_atheris
+def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
+    result = run_unit(Unit(peers.BARE_ATHERIS, SHALLOW.base, SHALLOW.name, 1, programs=3))
+    assert result.state.programs == 3
+    assert result.accidents == []
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ("--seeds 2", "bench --seeds without --find"),
+        ("--full", "bench --full without --find"),
+        ("--find --programs 3", "bench --programs with --find"),
+        ("--find --bug bug-none", "bench --bug bug-none: no such bug; allowed: bug-walk-align, "),
+        ("--find --engine none", "bench --engine none: no such engine; allowed: random, "),
+        ("--find --cap 0", "--cap: '0'; allowed: more than 0"),
+        ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),
+    ],
+)
+def test_what_is_refused(options: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: Any = cli.main(["bench", *options.split()])
+    except SystemExit as end:
+        code = end.code
+    shown = capsys.readouterr()
+    assert code == 2
+    assert shown.out == ""
+    assert wrong in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_the_command_answers_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+    options = f"--find --json --engine random --bug {SHALLOW.name} --seeds 1 --cap {PLENTY}"
+    assert cli.main(["bench", *options.split()]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["trials"][0]["found"]
+    assert answer["rows"][0]["engine"] == "random"
+    assert (answer["seeds"], answer["cap"], answer["interrupted"]) == (1, PLENTY, False)
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    options = f"--find --engine random --bug {SHALLOW.name} --seeds 2 --cap 0.001 --workers 1"
+    assert cli.main(["bench", *options.split()]) == 0
+    shown = capsys.readouterr()
+    assert f"\n{SHALLOW.name}\n  random                0/2            >0.001   >0.001" in shown.out
+    assert f"{SHALLOW.name}, random, seed 2: not found after 1 programs, " in shown.err
+
+
+def test_a_trial_that_is_called_off_counts_for_nothing() -> None:
+    stop = Event()
+    stop.set()
+    with pytest.raises(CancelledError):
+        finding.attempt(BUGS[-1], "random", 1, PLENTY, stop)
