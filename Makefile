@@ -30,7 +30,8 @@ help:
 
 $(BASE): setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable .
+	$(PIP) install --editable '.[atheris]' || \
+	{ echo "This goes on without the package atheris, and without the engine of that name."; $(PIP) install --editable .; }
 	@touch $@
 
 $(TEST): $(BASE)

@@ -9,6 +9,7 @@ from typing import Final
 
 import candidate
 
+from ..engines.drivers import missing
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
@@ -23,9 +24,12 @@ _PROGRESS_EVERY: Final = 0.2
 def command(arguments: argparse.Namespace) -> int:
     """``s2fuzz fuzz``
 
-    :raises BadInputError: the output directory or the known findings cannot be used
+    :raises BadInputError: the engine cannot run here, or the output directory or the known findings cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
+    lacking = missing(arguments.engine)
+    if lacking:
+        raise BadInputError(f"--engine {lacking}")
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
     out = make_out(arguments.out, folder_name(patched, reference))

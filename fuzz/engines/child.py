@@ -7,10 +7,13 @@ line of JSON on standard input. Ends when its parent does, whatever that died of
 """
 
 import ctypes
+import json
 import os
 import signal
 import sys
 from typing import Final
+
+from .guidance import instrumented
 
 # prctl(2)
 _PR_SET_PDEATHSIG: Final = 1
@@ -33,15 +36,15 @@ def work(line: str, pipe: int, memory: int) -> None:
     :param pipe: where messages go
     :param memory: for the program in flight
     """
-    # Some engines have a say in how everything else is imported.
-    from .unit import Message, Unit, to_line
+    # An engine may have a say in how everything else is imported.
+    with instrumented(json.loads(line)["engine"]):
+        from ..judging.collection import collect_rarely
+        from .drivers import driver
+        from .flight import SharedFlight
+        from .session import Session
+        from .unit import Message, Unit, to_line
 
     unit = Unit.from_json(line)
-
-    from ..judging.collection import collect_rarely
-    from .drivers import driver
-    from .flight import SharedFlight
-    from .session import Session
 
     collect_rarely()
 

@@ -3,9 +3,14 @@
 
 from collections.abc import Callable
 
-from . import peers, random_programs
+from . import guidance, peers, random_programs
 from .session import Session
 from .unit import Message, Unit
+
+
+def missing(engine: str) -> str:
+    """Why an engine cannot run here: one line that says what to install; "" if it can."""
+    return guidance.missing() if engine == guidance.ENGINE else ""
 
 
 def driver(engine: str) -> Callable[[Session], None]:
@@ -17,11 +22,18 @@ def driver(engine: str) -> Callable[[Session], None]:
         return random_programs.drive
     if engine in peers.PEERS:
         return peers.driver(engine)
+    if engine == guidance.ENGINE:
+        # What it takes is not needed for others.
+        from . import atheris_records
+
+        return atheris_records.drive
     raise ValueError(f"no engine {engine!r}")
 
 
 def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
     """Do a unit in this process, unsupervised: `fuzz.engines.supervisor.run_unit` is what others should call.
+
+    The atheris engine ends the process.
 
     :raises candidate.UnknownCandidate: no version of one of the unit's names
     """

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How libFuzzer is run: within this process, silent, without files, and leaving all watching to the supervisor.
+
+https://llvm.org/docs/LibFuzzer.html#options
+"""
+
+import os
+import random
+import sys
+from typing import Final
+
+_NEVER: Final = 1_000_000_000
+_SIGNALS: Final = ("abrt", "bus", "fpe", "ill", "int", "segv", "term", "trap", "usr1", "usr2", "xfsz")
+_OPTIONS: Final = (
+    # One mutation of what it chose; ours are stacked by ourselves.
+    "-mutate_depth=1",
+    # No growing of lengths by and by: shorter programs do not say less.
+    "-len_control=0",
+    # Comparisons of the Python code are not those of bytes of the input.
+    "-use_cmp=0",
+    # 0 would not turn them off: atheris sets a timer of its own.
+    f"-timeout={_NEVER}",
+    f"-report_slow_units={_NEVER}",
+    "-rss_limit_mb=0",
+    "-malloc_limit_mb=0",
+    "-detect_leaks=0",
+    "-reload=0",
+    "-print_funcs=0",
+    "-exact_artifact_path=/dev/null",
+    *(f"-handle_{name}=0" for name in _SIGNALS),
+)
+
+
+def arguments(seed: int, longest: int) -> list[str]:
+    """A command line of libFuzzer, which begins with an empty corpus.
+
+    :param seed: of a unit, from 0
+    :param longest: input in bytes
+    """
+    # libFuzzer takes 0 for "choose one".
+    own = random.Random(seed).randrange(1, 1 << 31)
+    return ["s2fuzz", f"-seed={own}", f"-max_len={longest}", *_OPTIONS]
+
+
+def silence() -> None:
+    """Let what native code writes to stdout and stderr go nowhere; Python's own stderr stays."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
