@@ -20,6 +20,7 @@ from ..generation.generator import Generator
 from ..generation.mutations import crossover, mutate
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.program import Program, ProgramError
+from ..language.repair import large_size
 from ..language.text import load
 from ..language.validate import MAX_SLOTS
 from .guidance import Counters
@@ -125,10 +126,11 @@ class Fuzzing:
         """What a change makes of the program of an input."""
         program = decode(data)
         try:
-            return encode(change(program))
+            changed = change(program)
         except Exception as error:
             self.session.failed(error, program)
             return data
+        return encode(self.fresh() if slow(changed) else changed)
 
     def fresh(self) -> Program:
         """A program of the generator."""
@@ -137,6 +139,12 @@ class Fuzzing:
         except Exception as error:
             self.session.failed(error, NOTHING)
             return NOTHING
+
+
+def slow(program: Program) -> bool:
+    """Whether a program has device memory that takes seconds to map: all of it is, when the slot is made."""
+    most = large_size(program.vm.granule)
+    return any(slot.backing == "device" and slot.size > most for slot in program.slots)
 
 
 def shipped_seeds() -> list[Program]:
