@@ -115,7 +115,6 @@ def test_the_server_ends_with_its_input() -> None:
         server.stdin = None
 
 
-
 def test_closing_leaves_no_process() -> None:
     made = Replayer()
     made.keys(MISSING_CLEAN, "original", "rfc-v1")
