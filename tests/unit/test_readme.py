@@ -10,6 +10,8 @@ import pytest
 
 from candidate import Candidate
 from fuzz.command_line import cli
+from fuzz.findings.accepted import load_accepted
+from fuzz.findings.patterns import matches
 from fuzz.generation.generator import Generator
 from fuzz.hardware.qemu import PROGRAM
 from fuzz.judging.differential import Differential
@@ -158,3 +160,13 @@ def test_the_example_candidate_works() -> None:
     generator = Generator(1)
     for _ in range(40):
         assert not Differential(original, patched).run(generator.next()).failed
+
+
+def test_the_known_findings_are_a_valid_file(tmp_path: Path) -> None:
+    match = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert match is not None
+    path = tmp_path / "known-findings.toml"
+    path.write_text(match.group(1))
+    (entry,) = load_accepted(str(path)).entries
+    signature = "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lock"
+    assert matches(entry.pattern, "regression", signature)
