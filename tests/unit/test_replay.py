@@ -83,12 +83,12 @@ def test_the_end_of_the_process_is_told(deed: str, monkeypatch: pytest.MonkeyPat
     def dies(_: Differential, program: Program) -> Verdict:
         if deed == "left":
             os._exit(7)
-        os.kill(os.getpid(), signal.SIGSEGV)
+        os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("alive")
 
     monkeypatch.setattr(Differential, "run", dies)
     answer = replay_server.answer(REQUEST)
-    assert answer == ({"exit": 7} if deed == "left" else {"signal": signal.SIGSEGV})
+    assert answer == ({"exit": 7} if deed == "left" else {"signal": signal.SIGKILL})
 
 
 def test_programs_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
