@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from ..engines.child import die_with_parent
+from ..orphans import die_with_parent
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ import sys
 import coverage
 
 from ..distribution import home_folder
-from ..engines.child import die_with_parent
+from ..orphans import die_with_parent
 
 
 def main(arguments: list[str]) -> int:

@@ -6,27 +6,12 @@ PARENT is the parent's process number, PIPE the descriptor that messages go to
 line of JSON on standard input. Ends when its parent does, whatever that died of.
 """
 
-import ctypes
 import json
 import os
-import signal
 import sys
-from typing import Final
 
+from ..orphans import die_with_parent
 from .guidance import instrumented
-
-# prctl(2)
-_PR_SET_PDEATHSIG: Final = 1
-
-
-def die_with_parent(parent: int) -> None:
-    """Be killed when the thread that started this process ends.
-
-    :param parent: the process expected to be this one's parent
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def work(line: str, pipe: int, memory: int) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Final, NamedTuple, TypeAlias
 
@@ -107,8 +108,8 @@ class Replayer:
         server, self.server = self.server, None
         if server is not None:
             server.kill()
-            # Popen.__exit__ closes the pipes and waits.
-            with server:
+            # Popen.__exit__ closes the pipes, of which one may have what nobody read, and waits.
+            with suppress(BrokenPipeError), server:
                 pass
         if self.complaints is not None:
             self.complaints.close()

@@ -7,28 +7,18 @@ stdout; `fuzz.findings.replay` is the other end. It ends when stdin does, and
 with its parent.
 """
 
-import ctypes
 import json
 import os
 import signal
 import sys
-from typing import Any, Final
+from typing import Any
 
 import candidate
 
 from ..judging.differential import Differential
 from ..language.text import parse
+from ..orphans import die_with_parent
 from .found import CRASH, crash_reason, crash_signature
-
-_PR_SET_PDEATHSIG: Final = 1
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when *parent*, which started it, is gone; only Linux can."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def judge(request: dict[str, Any]) -> list[tuple[str, str, str, int]]:

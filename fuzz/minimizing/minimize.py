@@ -7,7 +7,6 @@ from typing import Final
 
 from candidate import Candidate
 
-from ..findings.found import CRASH
 from ..findings.replay import Key
 from ..language.program import Program
 from . import deletion, operands, settings
@@ -98,8 +97,3 @@ def minimize(
     :raises NotShownError: the program does not show the finding
     """
     return minimized(program, key, judge_here(reference, candidate), seconds, None, progress).program
-
-
-def needs_process(key: Key) -> bool:
-    """Whether a finding may end or hang the process that judges it."""
-    return key[0] == CRASH
