@@ -226,6 +226,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     settings.add_slot,
     settings.drop_slot,
 )
+# Those that need a valid sketch.
+_DRAFTING: Final = (insert, insert_motif)
 
 
 def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
@@ -236,36 +238,33 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
     :param limit: so many operations the result has at most
     """
     result = program
-    if len(program.operations) > _LONG and random.randrange(4):
-        result = shortened(program, random)
-    for _ in range(random.choice(_CHANGES)):
-        result = changed(result, random, limit)
-    return result if result != program else changed(program, random, limit)
-
-
-def shortened(program: Program, random: Random) -> Program:
-    """A program of about half as many operations: some in a row, or each with a chance of its own."""
-    sketch = Sketch(program, random)
-    operations = sketch.operations
-    half = len(operations) // 2
-    if random.randrange(2):
-        start = random.randrange(half + 1)
-        sketch.operations = operations[start : start + half]
-    else:
-        sketch.operations = [operation for operation in operations if random.randrange(2)]
-    return sketch.program(len(operations))
-
-
-def changed(program: Program, random: Random, limit: int) -> Program:
-    """Another program by a single change, as far as one can be found."""
-    result = program
-    for _ in range(_TRIES):
+    for _try in range(_TRIES):
         sketch = Sketch(program, random)
-        random.choice(MUTATIONS)(sketch)
+        valid = True
+        if len(program.operations) > _LONG and random.randrange(4):
+            shorten(sketch)
+            valid = False
+        for _ in range(random.choice(_CHANGES)):
+            mutation = random.choice(MUTATIONS)
+            if mutation in _DRAFTING and not valid:
+                sketch = Sketch(sketch.program(limit), random)
+            mutation(sketch)
+            valid = False
         result = sketch.program(limit)
         if result != program:
             break
     return result
+
+
+def shorten(sketch: Sketch) -> None:
+    """Leave about half of the operations: some in a row, or each with a chance of its own."""
+    operations = sketch.operations
+    half = len(operations) // 2
+    if sketch.chance(50):
+        start = sketch.random.randrange(half + 1)
+        sketch.operations = operations[start : start + half]
+    else:
+        sketch.operations = [operation for operation in operations if sketch.chance(50)]
 
 
 def crossover(a: Program, b: Program, random: Random, limit: int = LIMIT) -> Program:

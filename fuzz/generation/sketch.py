@@ -6,10 +6,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeVar
 
-from ..language.binary import decode, encode
+from ..language.binary import raw_operation, raw_slot
 from ..language.operands import FIELDS
 from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation
-from ..language.program import Program, Slot
+from ..language.program import Program, ProgramError, Slot
+from ..language.repair import Repair
 from ..language.validate import MAX_SLOTS
 from .draft import Draft
 
@@ -41,15 +42,27 @@ class Sketch:
         if excess > 0:
             start = self.random.randrange(limit + 1)
             del self.operations[start : start + excess]
-        names = {slot.name for slot in self.slots}
-        for at, operation in enumerate(self.operations):
-            name = getattr(operation, "slot", None)
-            if name is not None and name not in names:
-                self.change(at, slot=self.slots[0].name)
-        for at, slot in enumerate(self.slots):
-            if slot.alias and slot.alias not in names:
-                self.slots[at] = replace(slot, alias="", offset=0)
-        return decode(encode(Program(self.vm, tuple(self.slots), tuple(self.operations))))
+        page = self.vm.granule
+        repair = Repair(self.vm)
+        index = {slot.name: at for at, slot in enumerate(self.slots)}
+        for slot in self.slots:
+            if slot.alias and slot.alias not in index:
+                slot = replace(slot, alias="", offset=0)
+            try:
+                repair.state.declare(slot)
+                repair.slots.append(slot)
+            except ProgramError:
+                repair.slot(raw_slot(slot, index, page))
+        operations: list[Operation] = []
+        for operation in self.operations:
+            try:
+                repair.state.check(operation)
+            except ProgramError:
+                # What a slot that is gone was for is for the first that is left.
+                index.setdefault(getattr(operation, "slot", ""), 0)
+                operation = repair.operation(raw_operation(operation, index, page))
+            operations.append(operation)
+        return Program(self.vm, tuple(repair.slots), tuple(operations))
 
     # Choices.
 
@@ -154,7 +167,7 @@ class Sketch:
     def draft(self, at: int) -> Draft:
         """A draft that goes on after the first *at* operations, near where this program is at work.
 
-        Only for a sketch that has not been changed yet, and so is valid.
+        The sketch must be valid.
         """
         draft = Draft(self.random, 0, Program(self.vm, tuple(self.slots), tuple(self.operations[:at])))
         near = self.pick_with("offset")

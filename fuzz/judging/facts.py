@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is remarkable about what one side did: facts, of which there are only so many.
+"""What is remarkable about what one side did, as facts, of which there are only so many.
 
-A fact is a tuple of names, levels and bucketed counts, never of addresses: what
-happened, for what (the entry point, or the fault that it handles), in which walker.
-`fuzz.judging.features` puts the facts of two sides together.
+A fact says what happened, for what (the entry point, or the fault that it handles), in
+which walker. `fuzz.judging.features` puts the facts of two sides together.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
-from reference.machine.descriptor import (
-    AF_BIT,
-    KIND_NAMES,
-    LEAF,
-    READ_BIT,
-    TYPE_BIT,
-    VALID_BIT,
-    WRITE_BIT,
-    XN_BIT,
-    is_cacheable,
-    kind,
-)
-from reference.machine.granule import Granule
+from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers import Checker, Outcome
@@ -46,94 +33,14 @@ from ..language.operations import (
     TableRange,
     TableRelax,
 )
+from .fact import ACCESS, BROKEN, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, TOLD, Fact, bucket, told
 
-Fact: TypeAlias = tuple[str | int, ...]
-
-# First words of the facts that hold entries, as `told` leaves them.
-ENTRY: Final = "entry"
-HYP_ENTRY: Final = "hyp entry"
-ACCESS: Final = "access"
-MEETS: Final = "meets"
-MEETS_LAST: Final = "meets at its end"
-
-# What of an entry is told apart: valid, type, memory type, rights, access flag.
-_TOLD: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | AF_BIT | XN_BIT
 # Likewise of an entry that an operation meets: less, for there are many kinds of operations.
 _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
-# Stands for an entry that is neither valid nor 0: what break-before-make leaves.
-_BROKEN: Final = 2
-# In which levels there are blocks is no matter here.
-_GRANULE: Final = Granule(12)
-
 # Operations that have a place.
 _PLACED: Final = (GuestAccess, GuestExternalAbort, Speculate, Evict, SlotPlace, TableRange, TablePlace)
 # What an operation is counted by, for comparing the two sides.
 COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
-
-
-def bucket(count: int, most: int) -> int:
-    """0, 1, 2 for 2-3, 3 for 4-7 ... and *most* for all that is more."""
-    return min(count.bit_length(), most)
-
-
-def told(entry: int) -> int:
-    """What facts have of an entry."""
-    return entry & _TOLD if entry & VALID_BIT else _BROKEN if entry else 0
-
-
-def label(entry: int, level: int) -> str:
-    """What `told` left of an entry, for people."""
-    if entry & VALID_BIT and kind(entry, level, _GRANULE) == LEAF:
-        rights = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-")
-        rights += "-" if entry & XN_BIT else "x"
-        return f"{rights}{'' if is_cacheable(entry) else ' uncached'}{'' if entry & AF_BIT else ' old'}"
-    return _other(entry, level)
-
-
-def _other(entry: int, level: int) -> str:
-    """As `label`, where it does not matter what a leaf grants."""
-    if not entry & VALID_BIT:
-        return "broken" if entry else "empty"
-    return KIND_NAMES[kind(entry, level, _GRANULE)]
-
-
-def _change(old: int, new: int, level: int, moved: int) -> str:
-    """What became of an entry; *moved*: it has another address."""
-    if _other(old, level) != "leaf" or _other(new, level) != "leaf":
-        return f"{label(old, level)} -> {label(new, level)}"
-    found = [
-        sign + name
-        for sign, bits in (("+", new & ~old), ("-", old & ~new))
-        for name, bit in (("r", READ_BIT), ("w", WRITE_BIT), ("xn", XN_BIT), ("af", AF_BIT))
-        if bits & bit
-    ]
-    if is_cacheable(old) != is_cacheable(new):
-        found.append("cached" if is_cacheable(new) else "uncached")
-    if moved:
-        found.append("moved")
-    return f"leaf -> leaf {' '.join(found)}"
-
-
-def text_of(fact: Fact) -> str:
-    """A fact for people. What differs in nothing that it tells is the same."""
-    what = fact[0]
-    if what in (ENTRY, HYP_ENTRY):
-        _, context, walker, *numbers = fact
-        where = f"{context}: {walker}".strip()
-        level, old, new, moved = map(int, numbers)
-        if what == HYP_ENTRY:
-            return f"{what}: {where}: {_other(old, level)} -> {_other(new, level)} L{level}"
-        return f"{what}: {where}: {_change(old, new, level, moved)} L{level}"
-    if what in (ACCESS, MEETS, MEETS_LAST):
-        _, first, second, *numbers = fact
-        level, entry = map(int, numbers)
-        if what == ACCESS:
-            return f"{what}: {first}: {second}: {label(entry, level)} L{level}"
-        text = _other(entry, level)
-        if text == "leaf":
-            text += f"{' writable' if entry & WRITE_BIT else ''}{'' if entry & AF_BIT else ' old'}"
-        return f"{what}: {first}: {text} L{level}"
-    return ": ".join([str(part).strip() for part in fact if part != ""])
 
 
 class Facts(Checker):
@@ -189,8 +96,8 @@ class Facts(Checker):
     # Entries and tables.
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        before = old & _TOLD if old & VALID_BIT else _BROKEN if old else 0
-        after = new & _TOLD if new & VALID_BIT else _BROKEN if new else 0
+        before = old & TOLD if old & VALID_BIT else BROKEN if old else 0
+        after = new & TOLD if new & VALID_BIT else BROKEN if new else 0
         moved = (old ^ new) & self.address_mask != 0
         kernel = self.kernel
         walker = kernel.walker
@@ -227,7 +134,7 @@ class Facts(Checker):
         """The count of a table page changed."""
         self.references += 1
         # A full table is worth telling from one with many entries.
-        size = count if count < 3 else 4 if count > self.entries else 3
+        size = max(count, -1) if count < 3 else 4 if count > self.entries else 3
         walker = self.kernel.walker
         context = self.kernel.cause or self.kernel.entry
         if size == 3:

@@ -13,7 +13,8 @@ from zlib import crc32
 from ..checkers import Outcome, Violation
 from ..execution.executor import Executor
 from ..language.operations import Operation
-from .facts import COUNTERS, Fact, Facts, bucket, text_of
+from .fact import Fact, bucket, text_of
+from .facts import COUNTERS, Facts
 
 # What makes other features of the facts that only one side showed.
 _ONLY: Final = ((crc32(b"original only"), "original only"), (crc32(b"candidate only"), "candidate only"))
@@ -93,11 +94,16 @@ class Features:
             self.right.seen.update([("violation", violation.signature) for violation in theirs])
 
     def total(self) -> tuple[int, ...]:
-        """The features so far, sorted, each once."""
+        """The features of the run, which is over: sorted, each once."""
         left, right = hashed(self.left.seen), hashed(self.right.seen)
         found = hashed(self.pairs) | (left & right)
         found.update([value ^ _ONLY[0][0] for value in left - right])
         found.update([value ^ _ONLY[1][0] for value in right - left])
+        # The sides are in cycles, and wait for the collector: what is large goes now.
+        self.left.seen.clear()
+        self.left.writers.clear()
+        self.right.seen.clear()
+        self.right.writers.clear()
         return tuple(sorted(found))
 
 

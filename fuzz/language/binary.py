@@ -75,8 +75,8 @@ def encode(program: Program) -> bytes:
     vm, page = program.vm, program.vm.granule
     index = {slot.name: at for at, slot in enumerate(program.slots)}
     records = [_encode_vm(vm, len(program.slots))]
-    records += [_encode_slot(slot, index, page) for slot in program.slots]
-    records += [_encode_operation(operation, index, page) for operation in program.operations]
+    records += [_SLOT.pack(*raw_slot(slot, index, page)) for slot in program.slots]
+    records += [_OPERATION.pack(*raw_operation(operation, index, page)) for operation in program.operations]
     return b"".join(records)
 
 
@@ -86,14 +86,20 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
     return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0)
 
 
-def _encode_slot(slot: Slot, index: dict[str, int], page: int) -> bytes:
+def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:
+    """A slot in numbers.
+
+    :param index: of each slot, by its name
+    :param page: page size in bytes
+    """
     alias = index[slot.alias] + 1 if slot.alias else 0
     choices = BACKINGS.index(slot.backing), slot.log | slot.ro << 1, slot.vm, alias
     large = LARGE if slot.size > large_size(page) else 0
-    return _SLOT.pack(*choices, large, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
+    return RawSlot(*choices, large, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
 
 
-def _encode_operation(operation: Operation, index: dict[str, int], page: int) -> bytes:
+def raw_operation(operation: Operation, index: dict[str, int], page: int) -> RawOperation:
+    """An operation in numbers; the parameters are those of `raw_slot`."""
     cpu = slot = choice = flags = fail = 0
     numbers = [0, 0, 0]
     for name in FIELDS[type(operation)]:
@@ -118,4 +124,4 @@ def _encode_operation(operation: Operation, index: dict[str, int], page: int) ->
             flags |= (name == "ipa") << 2
             at = 1 if name == "size" else 2 if name == "pa" else 0
             numbers[at] = value // page | value % page << PAGE_BITS
-    return _OPERATION.pack(_KIND[type(operation)], cpu, slot, choice, flags, fail, *numbers)
+    return RawOperation(_KIND[type(operation)], cpu, slot, choice, flags, fail, *numbers)
