@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 from ..distribution import VERSION, form
 from .exit_codes import BAD_INPUT
 
-ENGINES: Final = ("random", "atheris")
+ENGINES: Final = ("random", "atheris", "hypothesis")
 
 # As `fuzz.findings.accepted` has it, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"

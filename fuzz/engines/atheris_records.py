@@ -25,8 +25,7 @@ from ..language.text import load
 from ..language.validate import MAX_SLOTS
 from .guidance import Counters
 from .libfuzzer import arguments, silence
-from .random_programs import NOTHING
-from .session import Session
+from .session import NOTHING, Session
 
 # Operations of a program that is made of others: time is better spent on several short ones.
 OPERATIONS: Final = int(os.environ.get("X_OPS", "100"))

@@ -2,14 +2,20 @@
 """Which module drives an engine."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Final
 
 from . import guidance, peers, random_programs
 from .session import Session
 from .unit import Message, Unit
 
+HYPOTHESIS: Final = "hypothesis"
+
 
 def missing(engine: str) -> str:
     """Why an engine cannot run here: one line that says what to install; "" if it can."""
+    if engine == HYPOTHESIS and find_spec("hypothesis") is None:
+        return "hypothesis: no such package; allowed: pip install 's2fuzz[hypothesis]', or another engine"
     return guidance.missing() if engine == guidance.ENGINE else ""
 
 
@@ -27,6 +33,10 @@ def driver(engine: str) -> Callable[[Session], None]:
         from . import atheris_records
 
         return atheris_records.drive
+    if engine == HYPOTHESIS:
+        from . import hypothesis_programs
+
+        return hypothesis_programs.drive
     raise ValueError(f"no engine {engine!r}")
 
 

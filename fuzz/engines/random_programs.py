@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The random engine: one program of the generator after the other. What others are measured by."""
 
-from typing import Final
-
 from ..generation.generator import Generator
-from ..language.text import parse
 from .session import Session
-
-# What stands for a program where none could be made.
-NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
 
 def drive(session: Session) -> None:
@@ -21,9 +15,6 @@ def drive(session: Session) -> None:
         try:
             program = generator.next()
         except Exception as error:
-            session.number += 1
-            session.state.programs += 1
-            session.failed(error, NOTHING)
-            session.progress()
+            session.lost(error)
             continue
         session.judge(program)

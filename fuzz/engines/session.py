@@ -19,6 +19,8 @@ from .unit import FoundRecord, Fresh, Message, State, Unit
 MEASURED: Final = 4
 # Seconds between two states.
 STATE_EVERY: Final = 0.2
+# What stands for a program where none could be made.
+NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
 
 class Flight(Protocol):
@@ -103,6 +105,13 @@ class Session:
         if debugging():
             traceback.print_exception(error)
         self.note(CRASH, crash_signature(error), crash_reason(error), -1, program)
+
+    def lost(self, error: Exception) -> None:
+        """Count a program that could not be made, and note why."""
+        self.number += 1
+        self.state.programs += 1
+        self.failed(error, NOTHING)
+        self.progress()
 
     def take(self, verdict: Verdict, program: Program) -> None:
         """Note what a verdict says, each signature once a program."""

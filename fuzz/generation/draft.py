@@ -4,6 +4,8 @@
 import random
 from typing import Final
 
+from reference.mypyc import mypyc_attr
+
 from ..language.operations import AccessKind, GuestAccess, Operation
 from ..language.program import GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backing, Program, ProgramError, Slot, Vm
 from ..language.validate import MAX_SLOT_SIZE, State
@@ -21,6 +23,7 @@ KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch
 NAMES: Final = "abcd"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Draft:
     """Keeps track of what an operation may refer to; what would not be legal is left out.
 

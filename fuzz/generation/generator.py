@@ -28,11 +28,16 @@ class Generator:
         """The next program of this seed."""
         draft = Draft(random.Random(self.seed << 32 | self.number), self.granule)
         self.number += 1
-        for _ in range(draft.random.choice((1, 1, 2, 2, 3))):
-            noise(draft, draft.random.randrange(4))
-            draft.random.choice(MOTIFS)(draft, draft.pick_slot())
-        noise(draft, draft.random.randrange(1, 8))
+        compose(draft)
         return draft.program()
+
+
+def compose(draft: Draft) -> None:
+    """A few motifs, and noise around them."""
+    for _ in range(draft.random.choice((1, 1, 2, 2, 3))):
+        noise(draft, draft.random.randrange(4))
+        draft.random.choice(MOTIFS)(draft, draft.pick_slot())
+    noise(draft, draft.random.randrange(1, 8))
 
 
 def noise(draft: Draft, count: int) -> None:

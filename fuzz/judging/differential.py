@@ -15,7 +15,7 @@ from ..checkers import Checkers, Outcome, Violation
 from ..checkers.places import Places, Range
 from ..checkers.shadow import Table
 from ..execution.executor import Executor
-from ..language.operations import fail_of
+from ..language.operations import Operation, fail_of
 from ..language.program import Program
 from .cost import Comparison, Cost
 from .features import Features
@@ -190,39 +190,10 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
-        left = Executor(self.reference, program)
-        right = Executor(self.candidate, program)
-        costs = (Cost(left), Cost(right)) if self.measure else None
-        features = Features(left, right) if self.features else None
-        found = (left.create(), right.create())
-        differences: dict[str, Finding] = {}
-        self.compare(left, right, -1, None, differences)
-        if features is not None:
-            features.compare(None, None, found)
+        run = Run(self, program)
         for at in range(len(program.operations)):
-            if left.dead or right.dead:
-                break
-            a, ours = left.step(at)
-            found[0].extend(ours)
-            b, theirs = right.step(at)
-            found[1].extend(theirs)
-            self.compare(left, right, at, (a, b), differences)
-            if features is not None:
-                features.compare(program.operations[at], (a, b), (ours, theirs))
-        crashed = left.dead or right.dead
-        ours, theirs = left.destroy(), right.destroy()
-        found[0].extend(ours)
-        found[1].extend(theirs)
-        verdict = self.judge(found[0], found[1], list(differences.values()))
-        if costs is not None:
-            verdict.costs = Comparison(costs[0].totals(), costs[1].totals(), not crashed)
-        if features is not None:
-            features.compare(None, None, (ours, theirs))
-            verdict.features = features.total()
-        # What is large goes now: the rest is in cycles, and waits for the collector.
-        for side in (left, right):
-            side.side.kernel.arena.words.clear()
-        return verdict
+            run.step(at)
+        return run.end()
 
     def compare(
         self,
@@ -295,3 +266,71 @@ class Differential:
 
     def finding(self, kind: str, violation: Violation) -> Finding:
         return Finding(kind, violation.signature, violation.reason, violation.at)
+
+
+class Run:
+    """Both sides of a program, stepped together.
+
+    :param differential: says what is compared
+    :param program: a valid one; it may grow while it runs
+    """
+
+    def __init__(self, differential: Differential, program: Program) -> None:
+        self.differential = differential
+        self.left = Executor(differential.reference, program)
+        self.right = Executor(differential.candidate, program)
+        self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
+        self.features = Features(self.left, self.right) if differential.features else None
+        self.differences: dict[str, Finding] = {}
+        self.found = (self.left.create(), self.right.create())
+        differential.compare(self.left, self.right, -1, None, self.differences)
+        if self.features is not None:
+            self.features.compare(None, None, self.found)
+
+    @property
+    def program(self) -> Program:
+        return self.left.program
+
+    @property
+    def dead(self) -> bool:
+        """Whether the kernel code of a side crashed or ran away: nothing can run after it."""
+        return self.left.dead or self.right.dead
+
+    def step(self, at: int) -> None:
+        """Run operation number *at* on both sides, unless one is dead."""
+        if self.dead:
+            return
+        a, ours = self.left.step(at)
+        b, theirs = self.right.step(at)
+        self.found[0].extend(ours)
+        self.found[1].extend(theirs)
+        self.differential.compare(self.left, self.right, at, (a, b), self.differences)
+        if self.features is not None:
+            self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
+
+    def add(self, operation: Operation) -> None:
+        """Let the program go on with an operation, legal where it now ends, and run that."""
+        program = self.program
+        self.left.program = self.right.program = Program(program.vm, program.slots, (*program.operations, operation))
+        self.step(len(program.operations))
+
+    def verdict(self) -> Verdict:
+        """What was seen so far, without costs and features."""
+        return self.differential.judge(self.found[0], self.found[1], list(self.differences.values()))
+
+    def end(self) -> Verdict:
+        """Destroy both sides; the whole verdict."""
+        crashed = self.dead
+        ours, theirs = self.left.destroy(), self.right.destroy()
+        self.found[0].extend(ours)
+        self.found[1].extend(theirs)
+        verdict = self.verdict()
+        if self.costs is not None:
+            verdict.costs = Comparison(self.costs[0].totals(), self.costs[1].totals(), not crashed)
+        if self.features is not None:
+            self.features.compare(None, None, (ours, theirs))
+            verdict.features = self.features.total()
+        # What is large goes now: the rest is in cycles, and waits for the collector.
+        for side in (self.left, self.right):
+            side.side.kernel.arena.words.clear()
+        return verdict

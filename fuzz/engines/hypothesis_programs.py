@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The Hypothesis engine: draws programs, and shrinks those that show something worse.
+
+Each round is a search (``hypothesis.find``) for a program with a regression or divergence
+that no round before had; what it finds, it shrinks, while the session takes notes. A round
+has an end also where nothing is found, for Hypothesis remembers all that it drew.
+"""
+
+import os
+import random
+from itertools import count
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, Verbosity, find, settings
+from hypothesis.errors import NoSuchExample
+
+from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION
+from ..language.program import Program
+from ..properties.strategies import programs
+from .session import Session
+
+# Examples of a round.
+_ROUND: Final = 500
+# Programs that may be spent on shrinking from the start; then it may take a third of all.
+_ADVANCE: Final = 100
+# The least that is worth to begin with, and the most for one finding.
+_LEAST: Final = 50
+_MOST: Final = 400
+
+
+class _EnoughError(BaseException):
+    """Ends a round: Hypothesis lets it pass."""
+
+
+class Search:
+    """Looks for what is worse, one kind of it after the other.
+
+    :param session: judges
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        # Findings that were shrunk, as far as there was time for it.
+        self.done: set[str] = set()
+        # The finding that is being shrunk, and how many programs that may take yet.
+        self.wanted = ""
+        self.left = 0
+        # Programs judged to find something, and to shrink it.
+        self.drawn = 0
+        self.spent = 0
+        self.judged: dict[Program, list[str]] = {}
+        # What later rounds start from.
+        self.corpus = list(session.corpus)
+
+    def round(self, number: int) -> None:
+        """Draw programs until one shows something worse, and shrink that; or until there were enough."""
+        self.wanted = ""
+        self.judged.clear()
+        chosen = settings(
+            max_examples=_ROUND,
+            phases=(Phase.generate, Phase.shrink),
+            database=None,
+            deadline=None,
+            derandomize=False,
+            print_blob=False,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        )
+        source = random.Random(self.session.unit.seed << 32 | number)
+        try:
+            find(programs(corpus=tuple(self.corpus)), self.shows, settings=chosen, random=source)
+        except (NoSuchExample, _EnoughError):
+            pass
+        except Exception as error:
+            self.session.lost(error)
+        if self.wanted:
+            self.done.add(self.wanted)
+
+    def shows(self, program: Program) -> bool:
+        """Whether a program shows what is being shrunk, or else anything that is to be.
+
+        :raises _EnoughError: the budget is spent
+        """
+        if self.session.over():
+            raise _EnoughError
+        keys = self.judged.get(program)
+        if keys is None:
+            keys = self.judged[program] = self.judge(program)
+        if not self.wanted:
+            fresh = [key for key in keys if key not in self.done]
+            credit = _ADVANCE + self.drawn // 2 - self.spent
+            # Who looks for one finding does not want others small.
+            if fresh and credit >= _LEAST and not self.session.unit.until:
+                self.wanted = fresh[0]
+                self.left = min(credit, _MOST)
+        return self.wanted in keys
+
+    def judge(self, program: Program) -> list[str]:
+        """What is worse in a program, the heaviest first.
+
+        :raises _EnoughError: shrinking has taken long enough
+        """
+        if self.wanted:
+            if not self.left:
+                raise _EnoughError
+            self.left -= 1
+            self.spent += 1
+        else:
+            self.drawn += 1
+        features = len(self.session.features)
+        verdict = self.session.judge(program)
+        if verdict is None:
+            return []
+        if len(self.session.features) > features and not self.wanted:
+            self.corpus.append(program)
+        worse = [finding for finding in verdict.findings if finding.kind in (REGRESSION, DIVERGENCE)]
+        worse.sort(key=lambda finding: CLASSES.index(finding.kind))
+        return [f"{finding.kind} {finding.signature}" for finding in worse]
+
+
+def drive(session: Session) -> None:
+    """Judge programs of the unit's seed until its budget is spent."""
+    # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
+    search = Search(session)
+    for number in count():
+        if session.over():
+            return
+        search.round(number)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The generator's choices, made by Hypothesis: it can then repeat, vary and shrink them."""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+from hypothesis import strategies as st
+
+from ..generation.draft import Draft
+from ..language.operations import Operation
+from ..language.program import Program
+
+T = TypeVar("T")
+
+# Where Hypothesis draws numbers from: up here it draws evenly, and comes across none of the
+# constants that it collects from the modules that happen to be loaded.
+_BASE: Final = 0x5EED_0BAD_CAFE_0001
+# One in so many operations is left out, so that the shrinker knows how.
+_KEPT: Final = 64
+
+# What `Choices` choose by; drawn from directly, for a strategy for each number takes four times as long.
+SOURCES: Final = st.randoms(use_true_random=False, note_method_calls=False)
+
+
+class Choices(random.Random):
+    """Even choices, which shrink to the first of what there is.
+
+    :param source: an example of `SOURCES`
+    """
+
+    def __init__(self, source: random.Random) -> None:
+        super().__init__(0)
+        self.source = source
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        numbers = range(start) if stop is None else range(start, stop, step)
+        return numbers[self.source.randrange(_BASE, _BASE + len(numbers)) - _BASE]
+
+    def random(self) -> float:
+        return self.randrange(1 << 53) / (1 << 53)
+
+    def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
+        return seq[self.randrange(len(seq))]
+
+    def sample(self, population: Sequence[T], k: int, *, counts: Iterable[int] | None = None) -> list[T]:
+        left = list(population)
+        return [left.pop(self.randrange(len(left))) for _ in range(k)]
+
+
+class ChosenDraft(Draft):
+    """A draft that shrinks well: to nothing unusual, and to fewer operations.
+
+    :param source: an example of `SOURCES`
+    :param granule: page size in bytes; 0: any
+    :param begun: a valid program that goes on
+    """
+
+    def __init__(self, source: random.Random, granule: int = 0, begun: Program | None = None) -> None:
+        super().__init__(Choices(source), granule, begun)
+
+    def go_on(self, begun: Program) -> None:
+        for slot in begun.slots:
+            self.state.declare(slot)
+            self.slots.append(slot)
+        self.add(*begun.operations)
+
+    def chance(self, percent: int) -> bool:
+        return self.random.randrange(100) >= 100 - percent
+
+    def add(self, *operations: Operation) -> None:
+        for operation in operations:
+            if self.random.randrange(_KEPT):
+                super().add(operation)

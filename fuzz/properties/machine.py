@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A state machine for pytest: Hypothesis steps two versions side by side, one operation after the other.
+
+::
+
+    from fuzz.properties.machine import SideBySide
+
+    class MyPatch(SideBySide):
+        candidate = "my-patch"
+
+    TestMyPatch = MyPatch.TestCase
+
+A failure says what is worse, and shows the program, as small as Hypothesis could make it, in the
+form that ``s2fuzz run`` takes.
+"""
+
+import random
+from fnmatch import fnmatchcase
+from typing import ClassVar, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from candidate import Candidate, get
+
+from ..generation import disturbances as do
+from ..generation.disturbances import Disturbance
+from ..generation.motifs import MOTIFS, Motif
+from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Run, Verdict
+from ..language.operations import Operation
+from ..language.text import print_program
+from .choices import SOURCES, ChosenDraft
+
+HOST: Final = (do.host_write, do.write_back, do.discard, do.unmap, do.poison)
+HUGE_PAGES: Final = (do.collapse, do.split, do.migrate, do.share, do.merge)
+AGEING: Final = (do.age, do.test_age)
+LOGGING: Final = (do.toggle_log, do.get_log, do.clear_log)
+TABLES: Final = (do.table_map, do.table_range, do.table_place, do.hyp_map)
+SLOTS: Final = (do.slot_change,)
+CPUS: Final = (do.caches, do.move_cpu, do.reset, do.speculate, do.evict, do.stage1, do.external_abort)
+
+
+class WorseError(AssertionError):
+    """The candidate is worse than the reference, or differs for no known reason."""
+
+
+class SteppedDraft(ChosenDraft):
+    """A draft whose operations run as soon as they are there.
+
+    :param differential: runs them
+    """
+
+    def __init__(self, source: random.Random, differential: Differential) -> None:
+        super().__init__(source)
+        self.run = Run(differential, self.program())
+
+    def add(self, *operations: Operation) -> None:
+        for operation in operations:
+            before = len(self.operations)
+            super().add(operation)
+            for made in self.operations[before:]:
+                self.run.add(made)
+
+
+def version(named: str | Candidate) -> Candidate:
+    """The version itself, where only its name is given.
+
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    return get(named) if isinstance(named, str) else named
+
+
+class SideBySide(RuleBasedStateMachine):
+    """Operations on two versions that must not differ for the worse.
+
+    To be derived, with *candidate* set; the rest has defaults.
+
+    *candidate*: the version under test, or its name, as ``s2fuzz list`` has it;
+    *reference*: what counts as the original, likewise;
+    *accepted*: findings that are no failure: ``kind signature``, with * and ? as in file names
+    """
+
+    candidate: ClassVar[str | Candidate]
+    reference: ClassVar[str | Candidate] = "original"
+    accepted: ClassVar[tuple[str, ...]] = ()
+
+    draft: SteppedDraft
+    failed = False
+
+    @initialize(source=SOURCES)
+    def create(self, source: random.Random) -> None:
+        """The machine, its VMs and their slots."""
+        self.draft = SteppedDraft(source, Differential(version(self.reference), version(self.candidate)))
+
+    @rule()
+    def access(self) -> None:
+        """A vCPU accesses a place, most often near the last one."""
+        self.draft.access(*self.draft.place())
+
+    @rule(change=st.sampled_from(HOST))
+    def host(self, change: Disturbance) -> None:
+        """User space or the host changes pages behind a slot."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(HUGE_PAGES))
+    def huge_pages(self, change: Disturbance) -> None:
+        """The host makes, splits, moves, or shares pages."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(AGEING))
+    def ageing(self, change: Disturbance) -> None:
+        """The host asks which pages are in use."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(LOGGING))
+    def logging(self, change: Disturbance) -> None:
+        """Dirty logging."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(SLOTS))
+    def slots(self, change: Disturbance) -> None:
+        """A slot is deleted, made again, or moved."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(TABLES))
+    def tables(self, change: Disturbance) -> None:
+        """Direct calls of pgtable.c."""
+        self.near(change)
+
+    @rule(change=st.sampled_from(CPUS))
+    def cpus(self, change: Disturbance) -> None:
+        """What a vCPU does without accessing a byte, or what happens to it."""
+        self.near(change)
+
+    @rule(motif=st.sampled_from(MOTIFS))
+    def motif(self, motif: Motif) -> None:
+        """A few operations that lead the tables into a state worth having."""
+        motif(self.draft, self.draft.pick_slot())
+
+    def near(self, change: Disturbance) -> None:
+        """An operation at a place, most often near the last one."""
+        change(self.draft, *self.draft.place())
+
+    @invariant()
+    def no_worse(self) -> None:
+        """No regression and no divergence so far.
+
+        :raises WorseError: there is one
+        """
+        self.judge(self.draft.run.verdict())
+
+    def teardown(self) -> None:
+        """Destroy both sides; what is left over counts as well.
+
+        :raises WorseError: there is a regression or divergence, and was none before
+        """
+        if hasattr(self, "draft"):
+            verdict = self.draft.run.end()
+            if not self.failed:
+                self.judge(verdict)
+
+    def judge(self, verdict: Verdict) -> None:
+        """Fail if a verdict does.
+
+        :raises WorseError: it has a regression or divergence
+        """
+        worse = [
+            finding
+            for finding in verdict.findings
+            if finding.kind in (REGRESSION, DIVERGENCE)
+            and not any(fnmatchcase(f"{finding.kind} {finding.signature}", pattern) for pattern in self.accepted)
+        ]
+        if worse:
+            self.failed = True
+            told = "\n".join(f"{finding.kind} {finding.signature}\n    {finding.reason}" for finding in worse)
+            differential = self.draft.run.differential
+            names = f"--reference {differential.reference.name} --candidate {differential.candidate.name}"
+            program = print_program(self.draft.run.program)
+            raise WorseError(f"{told}\n# s2fuzz run {names} PROGRAM\n{program}")

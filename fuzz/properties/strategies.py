@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Strategies for whole programs."""
+
+import random
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from ..generation.generator import compose
+from ..generation.mutations import crossover, mutate
+from ..language.program import Program
+from .choices import SOURCES, Choices, ChosenDraft
+
+
+def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrategy[Program]:
+    """Valid programs that reach what matters, as `fuzz.generation.generator` makes them.
+
+    They shrink to few operations, the first pages, small settings.
+
+    :param granule: page size of new programs in bytes; 0: all sizes, 4K most often
+    :param corpus: valid programs; then half are changed ones of these
+    """
+
+    def make(source: random.Random) -> Program:
+        choices = Choices(source)
+        if corpus and choices.randrange(2):
+            # The later ones oftener: what was new about them is rarer.
+            late = max(choices.randrange(len(corpus)), choices.randrange(len(corpus)))
+            return changed(source, corpus[late], choices.choice(corpus))
+        draft = ChosenDraft(source, granule)
+        compose(draft)
+        return draft.program()
+
+    return SOURCES.map(make)
+
+
+def changed(source: random.Random, program: Program, other: Program) -> Program:
+    """A program of a corpus with some changes, down to fewer of its operations."""
+    choices = Choices(source)
+    result = ChosenDraft(source, begun=program).program()
+    # Not at all, for the shrinker; else once or a few times.
+    style = choices.randrange(32)
+    if style >= 28:
+        result = crossover(result, other, choices)
+    elif style:
+        for _ in range(1 + style % 3):
+            result = mutate(result, choices)
+    return result
