@@ -95,15 +95,20 @@ class Features:
 
     def total(self) -> tuple[int, ...]:
         """The features of the run, which is over: sorted, each once."""
-        left, right = hashed(self.left.seen), hashed(self.right.seen)
-        found = hashed(self.pairs) | (left & right)
-        found.update([value ^ _ONLY[0][0] for value in left - right])
-        found.update([value ^ _ONLY[1][0] for value in right - left])
+        left, right = self.left.seen, self.right.seen
+        found = hashed(left & right)
+        ours, theirs = hashed(left - right), hashed(right - left)
+        # Facts that differ may read alike.
+        found |= ours & theirs
+        ours -= found
+        theirs -= found
+        found |= hashed(self.pairs)
+        found.update([value ^ _ONLY[0][0] for value in ours])
+        found.update([value ^ _ONLY[1][0] for value in theirs])
         # The sides are in cycles, and wait for the collector: what is large goes now.
-        self.left.seen.clear()
-        self.left.writers.clear()
-        self.right.seen.clear()
-        self.right.writers.clear()
+        for side in (self.left, self.right):
+            side.seen.clear()
+            side.writers.clear()
         return tuple(sorted(found))
 
 
