@@ -106,6 +106,7 @@ exit codes:
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   130  interrupted by Ctrl-C, whatever was found before; that is printed
 """
+_KEYS: Final = "answer with one JSON object; keys: fuzz/reports/answers.py"
 
 
 class Parser(argparse.ArgumentParser):
@@ -174,18 +175,17 @@ def seed(text: str) -> int:
 def parser() -> Parser:
     """All arguments of all commands."""
     # They use what stands above.
-    from . import corpus_arguments, cover_arguments
+    from . import campaign_arguments, corpus_arguments, cover_arguments
 
     layout = argparse.RawDescriptionHelpFormatter
     top = Parser("s2fuzz", description=_ABOUT, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"s2fuzz {VERSION} ({form()})")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, brief: str, description: str, epilog: str = _EXIT_CODES) -> Parser:
+    def command(name: str, brief: str, description: str, epilog: str = _EXIT_CODES, keys: str = _KEYS) -> Parser:
         made: Parser = commands.add_parser(
             name, help=brief, description=description, epilog=epilog, formatter_class=layout, allow_abbrev=False
         )
-        keys = "answer with one JSON object; keys: fuzz/reports/answers.py"
         made.add_argument("--json", action="store_true", help=keys)
         return made
 
@@ -196,10 +196,10 @@ def parser() -> Parser:
     run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
     binary = "a program as text; `s2fuzz convert` makes one of a binary"
     run.add_argument("program", nargs="+", metavar="PROGRAM", help=binary)
-    _versions(run, "a candidate, or all of them (%(default)s)")
+    add_versions(run, "a candidate, or all of them (%(default)s)")
     run.set_defaults(candidate="all")
     run.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
-    _known(run)
+    add_known(run)
     run.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
 
     run.add_argument("--qemu", action="store_true", help="ask QEMU too about the tables, at each quiet point")
@@ -217,7 +217,7 @@ def parser() -> Parser:
     convert.add_argument("-o", "--output", default="-", metavar="OUT", help="where to (%(default)s: standard output)")
 
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
-    _versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
+    add_versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
     fuzz.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what makes the programs (%(default)s)")
     limit = fuzz.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
@@ -225,7 +225,9 @@ def parser() -> Parser:
     fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
     fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
-    _known(fuzz)
+    add_known(fuzz)
+
+    campaign_arguments.add(command, _CLASSES + _EXIT_CODES)
 
     minimize = command("minimize", "the smallest program that shows a finding", _MINIMIZE)
     minimize.add_argument("program", metavar="PROGRAM", help=binary)
@@ -274,7 +276,8 @@ def parser() -> Parser:
     return top
 
 
-def _known(command: Parser) -> None:
+def add_known(command: Parser) -> None:
+    """Add ``--known``."""
     known = "findings that you know of, as TOML: reported as accepted, and not counted for the exit code"
     command.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
 
@@ -301,7 +304,11 @@ def _finding(bench: Parser) -> None:
     bench.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
 
 
-def _versions(command: Parser, candidate: str, required: bool = False) -> None:
+def add_versions(command: Parser, candidate: str, required: bool = False) -> None:
+    """Add ``--reference`` and ``--candidate``.
+
+    :param candidate: help for the latter
+    """
     reference = "what counts as the original (%(default)s)"
     command.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     command.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)

@@ -31,7 +31,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, commands, convert, corpus, cover, fuzz, hardware, minimize, promote
+    from . import benchmark, campaign, commands, convert, corpus, cover, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -40,6 +40,8 @@ def dispatch(arguments: Namespace) -> int:
         "run": commands.run,
         "convert": convert.command,
         "fuzz": fuzz.command,
+        "campaign": campaign.command,
+        "status": campaign.status,
         "minimize": minimize.command,
         "promote": promote.command,
         "hardware": hardware.check,

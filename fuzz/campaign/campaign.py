@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A campaign from its directory: begun the first time, resumed from then on."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..corpus import Corpus, CorpusError
+from ..distribution import home_folder
+from ..findings.accepted import Accepted
+from ..language.program import ProgramError
+from ..language.text import load
+from . import database, log
+from .coordinator import Coordinator, Screen
+from .database import CampaignError, connect, failure
+from .log import Log
+from .overview import Overview, read
+from .settings import Settings, settle
+
+CORPUS = "corpus"
+FINDINGS = "findings"
+_OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
+
+
+def run(folder: Path, settings: Settings, accepted: Accepted, screen: Screen) -> tuple[str, Overview]:
+    """Run a campaign until its time is over or somebody stops it.
+
+    :returns: why it ended (`fuzz.campaign.coordinator`), and what it has by then
+    :raises CampaignError: the directory is another's, cannot be written, or is in use
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    with opened(folder, settings) as (db, lines, corpus, seed):
+        why = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen).run()
+        return why, read(db, folder)
+
+
+@contextmanager
+def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connection, Log, Corpus, int]]:
+    """The parts of a campaign, ours alone meanwhile."""
+    make(folder)
+    lines = Log(folder)
+    try:
+        db = connect(folder)
+        try:
+            seed = settle(db, str(folder), settings)
+            corpus = corpus_of(folder, lines)
+            sweep(folder / FINDINGS)
+            yield db, lines, corpus, seed
+        except sqlite3.Error as error:
+            raise failure(folder / database.NAME, error) from None
+        except CorpusError as error:
+            raise CampaignError(str(error)) from None
+        finally:
+            with suppress(sqlite3.Error):
+                db.close()
+    finally:
+        lines.close()
+
+
+def make(folder: Path) -> None:
+    """Have the directory, and see that it is no other's.
+
+    :raises CampaignError: it holds something else, or cannot be made
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / database.NAME).exists():
+            others = sorted(name for name in os.listdir(folder) if name not in _OURS and not name.startswith("."))
+            if others:
+                wrong = f"holds other things ({others[0]!a}) and no campaign"
+                raise CampaignError(f"{folder}: {wrong}; allowed: a campaign's, a new or an empty directory")
+        (folder / FINDINGS).mkdir(exist_ok=True)
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise CampaignError(f"{folder}: {wrong}; allowed: a directory that can be made and written") from None
+
+
+def corpus_of(folder: Path, lines: Log) -> Corpus:
+    """The corpus; a new one begins with the seeds of the checkout.
+
+    :raises CorpusError: it cannot be made
+    """
+    path = folder / CORPUS
+    new = not path.exists()
+    corpus = Corpus(path)
+    corpus.sweep()
+    if new:
+        for seed in sorted((home_folder() / "corpus" / "seeds").glob("*.s2")):
+            try:
+                corpus.add(load(seed))
+            except ProgramError as error:
+                lines.say(f"corpus: {error}; left out")
+    return corpus
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a killed session left half-written."""
+    for path in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()
