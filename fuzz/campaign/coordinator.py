@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 from ..corpus import Corpus, CorpusError
+from ..engines.supervisor import EngineError
 from ..engines.unit import Unit
 from ..findings.accepted import Accepted
 from .code import code_of
@@ -44,7 +45,9 @@ _LAST_REPLAYS: Final = 60.0
 # Failures in a row.
 _MAX_ATTEMPTS: Final = 3
 _MAX_ENGINE_FAILURES: Final = 4
-_MAX_LOSSES: Final = 20
+_MAX_LOSSES: Final = 10
+# Seconds, times the losses in a row.
+_LOSS_DELAY: Final = 0.1
 
 INTERRUPTED: Final = "interrupted"
 TIME_OVER: Final = "its time is over"
@@ -303,20 +306,13 @@ class Coordinator:
         """A unit came to nothing."""
         if self.stopping.is_set():
             return
-        why = self.pool.lost(error)
+        why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
-            self.losses += 1
-            self.log.say(f"unit {number}: {why}; it is repeated")
-            self.again.append(number)
-            if self.losses >= _MAX_LOSSES:
-                raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that live")
+            self.take_loss(number, why)
             return
-        if isinstance(error, OSError):
-            # Too many processes, say: that may pass.
-            self.stopping.wait(1.0)
         self.attempts[number] += 1
         self.failures[unit.engine] += 1
-        text = str(error) if isinstance(error, OSError) or type(error).__name__ == "EngineError" else repr(error)
+        text = str(error) if isinstance(error, EngineError) else repr(error)
         for_good = self.attempts[number] >= _MAX_ATTEMPTS
         self.records.fail_unit(number, text, for_good)
         self.log.say(f"unit {number}: {text}; it is {'given up' if for_good else 'repeated'}")
@@ -328,6 +324,16 @@ class Coordinator:
             self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
             if not self.planner.engines:
                 raise CampaignError(f"{self.folder}: {text}; allowed: an engine that works")
+
+    def take_loss(self, number: int, why: str) -> None:
+        """A unit came to nothing, and not by its fault."""
+        self.losses += 1
+        self.log.say(f"unit {number}: {why}; it is repeated")
+        self.again.append(number)
+        if self.losses >= _MAX_LOSSES:
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that can work")
+        # Too many processes, say: that may pass.
+        self.stopping.wait(self.losses * _LOSS_DELAY)
 
     def take_replayed(self, replayed: Replayed) -> None:
         """A program was replayed."""
