@@ -268,6 +268,8 @@ def parser() -> Parser:
     bench = command("bench", "measure speed and memory", _BENCH)
     bench.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
     _finding(bench)
+    scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
+    bench.add_argument("--campaign", action="store_true", help=scaling)
 
     build = command("build", "compile what is hot, for speed", _BUILD)
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")

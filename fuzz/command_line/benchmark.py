@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: how fast programs are judged; ``--find``: how soon engines find planted bugs."""
+"""``s2fuzz bench``: how fast programs are judged; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from typing import Final
 
 from candidate.bugs import BUGS
 
-from ..benchmark import bench, finding
+from ..benchmark import bench, finding, scaling
 from ..engines.peers import PEERS
 from ..engines.supervisor import EngineError
 from ..reports.answers import head
@@ -32,6 +32,10 @@ def command(arguments: argparse.Namespace) -> int:
             raise BadInputError(f"bench --{name} without --find; allowed: both, or neither")
     if arguments.find and arguments.programs is not None:
         raise BadInputError("bench --programs with --find; allowed: one of them")
+    if arguments.campaign:
+        if arguments.find or arguments.programs is not None:
+            raise BadInputError("bench --campaign with --find or --programs; allowed: one of them")
+        return campaign(arguments)
     return find(arguments) if arguments.find else speed(arguments)
 
 
@@ -43,6 +47,23 @@ def speed(arguments: argparse.Namespace) -> int:
         dump({**head(), **result})
     else:
         print(bench.text(result), end="")
+    return FINE
+
+
+def campaign(arguments: argparse.Namespace) -> int:
+    """``s2fuzz bench --campaign``
+
+    :raises BadInputError: no campaign can be run here
+    """
+    say_form(arguments)
+    try:
+        result = scaling.measure()
+    except scaling.ScalingError as error:
+        raise BadInputError(str(error)) from None
+    if arguments.json:
+        dump({**head(), **result})
+    else:
+        print(scaling.text(result), end="")
     return FINE
 
 
