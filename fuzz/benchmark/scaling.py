@@ -121,6 +121,7 @@ def text(result: dict[str, Any]) -> str:
 
     rates: dict[str, dict[str, float]] = result["workers"]
     memory = result["memory"]
+    both = f"engines {mib(memory['engine'])}, coordinator {mib(memory['coordinator'])}"
     lines = [
         f"a campaign on {result['candidate']}, sessions of {result['seconds']:g} s, {result['cores']} cores, screen on",
         "",
@@ -129,7 +130,6 @@ def text(result: dict[str, Any]) -> str:
         row("operations/s", [f"{each['operations_per_second']:.1f}" for each in rates.values()]),
         f"the larger number judges {result['times']} times as much",
         "",
-        f"memory in MiB, session after session: engines {mib(memory['engine'])};"
-        f" coordinator {mib(memory['coordinator'])}",
+        f"memory in MiB, one session after the other: {both}",
     ]
     return "\n".join(lines) + "\n"

@@ -13,11 +13,12 @@ from ..findings.accepted import Accepted
 from ..language.program import ProgramError
 from ..language.text import load
 from . import database, log
-from .coordinator import Coordinator, Screen
+from .coordinator import Coordinator
 from .database import CampaignError, connect, failure
 from .log import Log
 from .overview import Overview, read
 from .settings import Settings, settle
+from .upkeep import Screen
 
 CORPUS = "corpus"
 FINDINGS = "findings"
@@ -27,7 +28,7 @@ _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 def run(folder: Path, settings: Settings, accepted: Accepted, screen: Screen) -> tuple[str, Overview]:
     """Run a campaign until its time is over or somebody stops it.
 
-    :returns: why it ended (`fuzz.campaign.coordinator`), and what it has by then
+    :returns: why it ended (`fuzz.campaign.stopping`), and what it has by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """

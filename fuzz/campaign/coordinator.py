@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Keeps a pool busy and writes down what comes of it, until it is told to stop."""
 
-import signal
 import sqlite3
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import FrameType
-from typing import Final, Protocol
+from typing import Final
 
 from ..corpus import Corpus, CorpusError
 from ..engines.supervisor import EngineError
@@ -22,21 +18,16 @@ from ..findings.accepted import Accepted
 from .code import code_of
 from .database import NAME, CampaignError, failure
 from .filing import Filer
+from .findings import FILED, Replayed
 from .log import Log
-from .overview import Overview, read
 from .plan import Planner
 from .pool import Cluster, Local, Pool
-from .records import FILED, Records, Replayed
+from .records import Records
 from .settings import Settings
+from .stopping import INTERRUPTED, Stopping
+from .upkeep import Screen, Upkeep
 from .work import Notice, Outcome, Stop
 
-# Seconds.
-_BEAT_EVERY: Final = 2.0
-_SHOW_EVERY: Final = 1.0
-STATISTICS_EVERY: Final = 20.0
-_SCAN_EVERY: Final = 3600.0
-# At a time, of what would keep the rest waiting.
-_SCAN_SLICE: Final = 0.05
 # Ctrl-C is over within two seconds: units get so long to say what they have, replays so long to end.
 _UNITS_PATIENCE: Final = 1.0
 _REPLAY_PATIENCE: Final = 0.3
@@ -48,24 +39,6 @@ _MAX_ENGINE_FAILURES: Final = 4
 _MAX_LOSSES: Final = 10
 # Seconds, times the losses in a row.
 _LOSS_DELAY: Final = 0.1
-
-INTERRUPTED: Final = "interrupted"
-TIME_OVER: Final = "its time is over"
-
-
-class Screen(Protocol):
-    """Where people see how it goes."""
-
-    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """Show it.
-
-        :param news: messages since the last time
-        :param last: the last few messages, with the time of day
-        """
-
-    def close(self) -> None:
-        """Leave the terminal to others."""
-
 
 Event = tuple[int, "Future[Outcome]"] | Replayed
 
@@ -97,11 +70,7 @@ class Coordinator:
         self.settings = settings
         self.screen = screen
         self.events: SimpleQueue[Event] = SimpleQueue()
-        self.stopping = threading.Event()
-        # Why it ended.
-        self.why = ""
-        self.notices: dict[str, Notice] = {}
-        self.workers: dict[str, tuple[int, int]] = {}
+        self.stopping = Stopping(settings.seconds)
         self.flying: dict[int, Unit] = {}
         self.attempts: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
@@ -113,17 +82,12 @@ class Coordinator:
         code = code_of(settings.reference, settings.candidate)
         self.records = Records(db, corpus, settings, code, accepted)
         self.say_code()
+        self.upkeep = Upkeep(folder, self.records, log, screen)
         self.pool: Pool
         if settings.scheduler:
             self.pool = Cluster(settings.scheduler, settings.workers)
         else:
             self.pool = Local(settings.workers, self.note)
-        self.corpus = corpus
-        self.scan: Iterator[tuple[str, object]] | None = None
-        self.met: set[str] = set()
-        self.newest = 0
-        self.due = dict.fromkeys(("beat", "show", "statistics"), 0.0)
-        self.next_scan = 0.0
 
     def say_code(self) -> None:
         """Tell where the code has changed since the last session."""
@@ -140,8 +104,8 @@ class Coordinator:
 
         :raises Stop: the unit is to end
         """
-        self.notices[notice.worker] = notice
-        if self.stopping.is_set():
+        self.upkeep.notices[notice.worker] = notice
+        if self.stopping.event.is_set():
             raise Stop
 
     def run(self) -> str:
@@ -152,36 +116,36 @@ class Coordinator:
         """
         filer: Filer | None = None
         try:
-            with self.signals():
+            with self.stopping.signals():
                 self.records.begin(self.pool.slots())
                 self.say_begin()
                 filer = Filer(
                     self.folder / "findings", self.settings.reference, self.settings.candidate, self.events.put
                 )
                 self.filer = filer
-                for pending in self.records.waiting():
+                for pending in self.records.findings.waiting():
                     filer.ask(pending)
-                # So that the first units have something to start from; what the files hold is looked at later.
-                self.records.take_corpus(set(self.corpus.digests()), self.records.newest_program())
-                while not self.over():
+                self.upkeep.list_corpus()
+                while not self.stopping.over():
                     self.fill()
                     self.take(0.1)
-                    self.tick()
+                    self.upkeep.tick(self.flying)
                 self.wind_down()
-                self.records.end(self.why)
-                self.log.say(f"ended: {self.why}")
+                self.records.end(self.stopping.why)
+                self.log.say(f"ended: {self.stopping.why}")
         except (OSError, sqlite3.Error) as error:
             path = self.folder / NAME if isinstance(error, sqlite3.Error) else Path(error.filename or self.log.path)
             raise self.cannot_go_on(failure(path, error)) from None
         except (CampaignError, CorpusError) as error:
             raise self.cannot_go_on(error) from None
         finally:
-            self.stopping.set()
-            self.screen.close()
+            self.stopping.event.set()
+            with suppress(OSError):
+                self.screen.close()
             self.pool.close()
             if filer is not None:
                 filer.close(_REPLAY_PATIENCE)
-        return self.why
+        return self.stopping.why
 
     def cannot_go_on(self, error: Exception) -> CampaignError:
         """Note why, if that can be done."""
@@ -198,31 +162,6 @@ class Coordinator:
         what = f"{settings.candidate} against {settings.reference}, engines {' '.join(settings.engines)}, {where}"
         self.log.say(f"session {self.records.session}: {what}{rest}")
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Ctrl-C and the like end it in order; a second one at once."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self.why == INTERRUPTED:
-                raise KeyboardInterrupt
-            self.why = INTERRUPTED
-            self.stopping.set()
-
-        handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, stop) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def over(self) -> bool:
-        """Whether it is to end."""
-        seconds = self.settings.seconds
-        if not self.why and seconds is not None and time.monotonic() - self.records.start >= seconds:
-            self.why = TIME_OVER
-        return bool(self.why)
-
     def fill(self) -> None:
         """Give every worker something to do."""
         slots = self.pool.slots()
@@ -232,7 +171,7 @@ class Coordinator:
         while len(self.flying) < slots:
             number = self.again.pop(0) if self.again else self.planner.plan()
             unit = self.planner.unit(number)
-            self.report_aside()
+            self.upkeep.report_aside()
             self.records.begin_unit(number)
             self.flying[number] = unit
             self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
@@ -265,12 +204,12 @@ class Coordinator:
         unit = self.flying.pop(number)
         try:
             outcome = future.result()
-        except (Exception, CancelledError) as error:
+        except Exception as error:
             self.take_failure(number, unit, error)
             return
         self.losses = 0
         self.failures[unit.engine] = 0
-        self.notices.pop(outcome.worker, None)
+        self.upkeep.notices.pop(outcome.worker, None)
         if outcome.code is None:
             self.log.say(f"unit {number}: the code has changed meanwhile; it is repeated")
             self.again.append(number)
@@ -282,8 +221,7 @@ class Coordinator:
         pending = self.records.finish(unit, outcome, outcome.code)
         if pending is None:
             return
-        units, programs = self.workers.get(outcome.worker, (0, 0))
-        self.workers[outcome.worker] = units + 1, programs + outcome.state.programs
+        self.upkeep.unit_done(outcome.worker, outcome.state.programs)
         for line in outcome.accidents:
             self.log.say(f"unit {number}: {line}, which did not come again")
         for each in pending:
@@ -304,7 +242,7 @@ class Coordinator:
 
     def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
         """A unit came to nothing."""
-        if self.stopping.is_set():
+        if self.stopping.why:
             return
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
@@ -333,7 +271,7 @@ class Coordinator:
         if self.losses >= _MAX_LOSSES:
             raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that can work")
         # Too many processes, say: that may pass.
-        self.stopping.wait(self.losses * _LOSS_DELAY)
+        self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
     def take_replayed(self, replayed: Replayed) -> None:
         """A program was replayed."""
@@ -341,71 +279,25 @@ class Coordinator:
         pending = replayed.pending
         if replayed.trouble:
             raise CampaignError(f"{replayed.trouble}; allowed: a directory that can be written, with room in it")
-        if not self.records.file(replayed):
+        if not self.records.findings.file(replayed):
             return
         if replayed.state == FILED:
-            accepted = self.records.accepted_text(pending.kind, pending.signature)
+            accepted = self.records.findings.accepted_text(pending.kind, pending.signature)
             known = f" (accepted: {accepted})" if accepted else ""
             self.log.say(f"found: {pending.kind} {pending.signature}{known}: {replayed.file}")
         else:
             self.log.say(f"did not replay: {pending.kind} {pending.signature}: {replayed.reason}")
 
-    def tick(self) -> None:
-        """What is due from time to time."""
-        now = time.monotonic()
-        self.scan_corpus(now)
-        if self.is_due("beat", now, _BEAT_EVERY):
-            flying = {
-                name: (self.flying[notice.number].engine, notice)
-                for name, notice in list(self.notices.items())
-                if notice.number in self.flying
-            }
-            for name in flying:
-                self.workers.setdefault(name, (0, 0))
-            self.records.show(self.workers, flying)
-        if self.is_due("statistics", now, STATISTICS_EVERY):
-            at = [notice for notice in list(self.notices.values()) if notice.number in self.flying]
-            self.records.add_statistics(sum(each.programs for each in at), sum(each.operations for each in at))
-        if self.is_due("show", now, _SHOW_EVERY):
-            self.screen.show(read(self.db, self.folder), self.log.take(), list(self.log.last))
-
-    def is_due(self, what: str, now: float, every: float) -> bool:
-        if now < self.due[what]:
-            return False
-        self.due[what] = now + every
-        return True
-
-    def scan_corpus(self, now: float) -> None:
-        """Look at the files of the corpus, a few at a time: others may have put some there, or spoiled some."""
-        if self.scan is None:
-            if now < self.next_scan:
-                return
-            self.newest = self.records.newest_program()
-            self.scan, self.met = self.corpus.programs(), set()
-        end = now + _SCAN_SLICE
-        for digest, _ in self.scan:
-            self.met.add(digest)
-            if time.monotonic() >= end:
-                return
-        self.scan, self.next_scan = None, now + _SCAN_EVERY
-        self.records.take_corpus(self.met, self.newest)
-        self.report_aside()
-
-    def report_aside(self) -> None:
-        """Tell of files in the corpus that are no programs of it."""
-        for line in self.records.told_of():
-            self.log.say(f"corpus: {line}")
-
     def wind_down(self) -> None:
         """Take in what the units in flight have so far, and what is replayed by then."""
-        self.stopping.set()
+        self.stopping.event.set()
+        interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_PATIENCE
         while self.flying and (left := deadline - time.monotonic()) > 0:
             self.take(left)
-        last = _REPLAY_PATIENCE if self.why == INTERRUPTED else _LAST_REPLAYS
-        deadline = time.monotonic() + last
+        deadline = time.monotonic() + (_REPLAY_PATIENCE if interrupted else _LAST_REPLAYS)
         while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
-            self.take(min(left, _SHOW_EVERY))
-            if self.why != INTERRUPTED:
-                self.tick()
+            self.take(min(left, 0.1))
+            if not interrupted:
+                self.upkeep.tick(self.flying)
         self.records.add_statistics(0, 0)

@@ -10,7 +10,7 @@ from ..findings.found import Found
 from ..findings.store import Store
 from ..language.program import ProgramError
 from ..language.text import parse
-from .records import FILED, UNREPLAYED, Pending, Replayed
+from .findings import FILED, UNREPLAYED, Pending, Replayed
 
 
 class Filer:

@@ -10,8 +10,8 @@ from typing import Any, Final, TextIO
 from ..distribution import VERSION
 from ..findings.found import CRASH, known_text
 from ..reports.report import legend, plural
+from .findings import PENDING
 from .overview import FindingRow, Overview
-from .records import PENDING
 
 # Seconds between two lines.
 EVERY: Final = 10.0
@@ -84,7 +84,7 @@ class Lines:
         self.next = time.monotonic() + EVERY
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.coordinator.Screen`."""
+        """See `fuzz.campaign.upkeep.Screen`."""
         for line in news:
             print(line, file=self.out)
         now = time.monotonic()
@@ -101,7 +101,7 @@ class Silence:
     """Shows nothing."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.coordinator.Screen`."""
+        """See `fuzz.campaign.upkeep.Screen`."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -117,7 +117,7 @@ def finding_lines(found: FindingRow, overview: Overview) -> list[str]:
     lines = [
         f"{found.kind:<10}  {found.signature}",
         f"{_INDENT}{found.reason}",
-        f"{_INDENT}{plural(found.count, 'program')}, {first}{smallest}{where}",
+        f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
     ]
     if known := known_text(found.kind, found.signature, overview.reference):
         lines.append(f"{_INDENT}{known}")
@@ -144,7 +144,7 @@ def summary(overview: Overview) -> str:
     if curve := sparkline(o.curve, 40):
         lines.append(f"features over time  {curve}")
     if o.by_engine:
-        heads = f"{'units':>8}{'programs':>12}{'programs/s':>12}{'new features':>14}{'findings':>10}"
+        heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}"
         lines += ["", f"{'engine':<12}{heads}"]
         for each in o.by_engine:
             first = sum(found.engine == each.engine for found in o.shown)

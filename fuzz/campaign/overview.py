@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..findings.found import CRASH, rank
 from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION
 from .database import snapshot
-from .records import UNREPLAYED
+from .findings import UNREPLAYED
 
 # Rates of "now" are over so many seconds.
 _RECENT: Final = 60.0

@@ -63,7 +63,8 @@ def workers(overview: Overview) -> Table:
     for name in ("unit", "engine", "programs", "per second", "memory", "units done", "programs done"):
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
     for each in overview.workers:
-        state = str(each.unit) if each.unit else "idle"
+        # A cluster does not tell what it is at.
+        state = str(each.unit) if each.unit else "" if overview.scheduler else "idle"
         done = str(each.units_done), str(each.programs_done)
         speed = rate(each.programs, each.seconds)
         table.add_row(each.name, state, each.engine, str(each.programs), speed, size(each.kib), *done)
@@ -83,7 +84,7 @@ class RichScreen:
         self.started = False
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.coordinator.Screen`."""
+        """See `fuzz.campaign.upkeep.Screen`."""
         if not self.started:
             self.started = True
             self.live.start()

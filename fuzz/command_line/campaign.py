@@ -8,11 +8,12 @@ from pathlib import Path
 
 import candidate
 
-from ..campaign import coordinator, lines
+from ..campaign import lines, stopping
 from ..campaign.campaign import run
 from ..campaign.database import NAME, CampaignError, connect_to_read, failure
 from ..campaign.overview import Overview, read
 from ..campaign.settings import Settings
+from ..campaign.upkeep import Screen
 from .arguments import ENGINES
 from .commands import BadInputError, complain, dump, known_findings, say_form
 from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
@@ -43,10 +44,10 @@ def command(arguments: argparse.Namespace) -> int:
     tell(overview, arguments.json)
     for entry in accepted.stale():
         complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
-    return INTERRUPTED if why == coordinator.INTERRUPTED else code_of(overview)
+    return INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
 
 
-def screen(quiet: bool) -> coordinator.Screen:
+def screen(quiet: bool) -> Screen:
     """Where people see how it goes: on stderr, as a terminal can show it."""
     if quiet:
         return lines.Silence()

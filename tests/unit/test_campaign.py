@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,15 +20,17 @@ from fuzz.campaign import coordinator as coordinators
 from fuzz.campaign import database, work
 from fuzz.campaign.campaign import opened, run
 from fuzz.campaign.code import Code, code_of
-from fuzz.campaign.coordinator import INTERRUPTED, TIME_OVER, Screen
 from fuzz.campaign.database import NAME, CampaignError, connect_to_read
 from fuzz.campaign.filing import Filer
+from fuzz.campaign.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.lines import Lines, Silence, duration, progress_line, sparkline, state_of, summary
 from fuzz.campaign.overview import Overview, read
 from fuzz.campaign.plan import Planner, unit_seed
-from fuzz.campaign.records import FILED, UNREPLAYED, Pending, Records, Replayed
+from fuzz.campaign.records import Records
 from fuzz.campaign.screen import RichScreen
 from fuzz.campaign.settings import Settings
+from fuzz.campaign.stopping import INTERRUPTED, TIME_OVER
+from fuzz.campaign.upkeep import Screen
 from fuzz.campaign.work import Outcome, Stop, do_unit
 from fuzz.command_line import cli
 from fuzz.engines.drivers import run_here
@@ -154,7 +157,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert outcome.code is not None
     assert outcome.fresh
     pending = books.finish(unit, outcome, outcome.code)
-    assert pending == books.waiting()
+    assert pending == books.findings.waiting()
     assert {(each.kind, each.signature) for each in pending} == {(each.kind, each.signature) for each in outcome.found}
     before = rows(books)
     assert books.finish(unit, outcome, outcome.code) is None
@@ -195,9 +198,9 @@ def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
 def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
     books, planner = records
     texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
-    digests = [books.corpus.add(text) for text in texts]
+    digests = [books.programs.corpus.add(text) for text in texts]
     assert len(set(digests)) == 200
-    books.take_corpus(set(digests), 0)
+    books.programs.take(set(digests), 0, 0.0)
     rare = books.db.execute("SELECT id FROM programs WHERE digest = ?", (digests[0],)).fetchone()[0]
     books.db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (7, ?, 0, 1)", (rare,))
     unit = planner.unit(planner.plan())
@@ -216,7 +219,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         key = ("regression", signature, 1, "why", 3, 7, 5)
         books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
         waiting.append(Pending(number, *key, MISSING_CLEAN))
-    assert books.waiting() == waiting
+    assert books.findings.waiting() == waiting
     findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
@@ -226,8 +229,8 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
     assert [each.state for each in told] == [FILED, UNREPLAYED]
     assert (tmp_path / "campaign" / told[0].file).is_file()
     assert len(list(findings.glob("*.s2"))) == 1
-    assert [books.file(each) for each in told] == [True, True]
-    assert not books.waiting()
+    assert [books.findings.file(each) for each in told] == [True, True]
+    assert not books.findings.waiting()
     overview = read(books.db, "x")
     assert [found.signature for found in overview.shown] == [missing]
     assert len(overview.unreplayed) == 1
@@ -451,3 +454,25 @@ def test_the_lines(done: tuple[Path, Overview]) -> None:
     assert [duration(seconds) for seconds in (3, 172800 + 7200)] == ["3 s", "2 d 2 h"]
     assert sparkline([(0.0, 0), (5.0, 4), (10.0, 8)], 4) == "▁▄▄█"
     assert sparkline([], 4) == ""
+
+
+def shape(line: str) -> str:
+    """A line without what differs from one campaign to the next."""
+    line = re.sub(r"\d+:\d\d (min|h)|\d+ s\b", "TIME", line)
+    line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
+    line = re.sub(r" *\d[\d.]*", " #", line)
+    return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
+
+
+def test_the_readme_shows_what_is_said(done: tuple[Path, Overview]) -> None:
+    """Line for line, but for numbers, and for classes that a longer campaign adds."""
+    command = "$ .venv/bin/s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours"
+    text = (ROOT / "README.md").read_text().split(command)[1].split("\n\n`DIR`")[0].split("\n", 1)[1]
+    shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
+    said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))
+    lines = [shape(line) for line in said.split("\n")]
+    last = len(shown) - 2
+    for line in shown[:last]:
+        assert line in lines, line
+    assert shown[last].startswith("# findings: # regression, # common")
+    assert shown[last + 1].startswith("(regression: only the candidate is wrong; common:")
