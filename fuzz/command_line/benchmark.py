@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: how fast programs are judged; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring."""
+"""``s2fuzz bench``: speed; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring."""
 
 import argparse
 import os
