@@ -30,7 +30,7 @@ from .work import Notice, Outcome, Stop
 
 # Ctrl-C is over within two seconds: units get so long to say what they have, replays so long to end.
 _UNITS_PATIENCE: Final = 1.0
-_REPLAY_PATIENCE: Final = 0.3
+_REPLAY_PATIENCE: Final = 0.2
 # For the replays that are left when the time is over.
 _LAST_REPLAYS: Final = 60.0
 # Failures in a row.

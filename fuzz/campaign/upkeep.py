@@ -18,7 +18,9 @@ _BEAT_EVERY: Final = 2.0
 _SHOW_EVERY: Final = 1.0
 _SHOW_SHARE: Final = 50
 _FORGET_AFTER: Final = 600.0
-_STATISTICS_EVERY: Final = 20.0
+# Points of the curves: as many as can be told apart while it is young, one a minute from then on.
+_STATISTICS_EVERY: Final = (3.0, 60.0)
+_POINTS: Final = 100
 _SCAN_EVERY: Final = 3600.0
 # So long at a time, for the rest waits meanwhile.
 _SCAN_SLICE: Final = 0.05
@@ -68,7 +70,8 @@ class Upkeep:
         at = [notice for notice in list(self.notices.values()) if notice.number in flying]
         if self.is_due("beat", now, _BEAT_EVERY):
             self.beat(now, {notice.worker: (flying[notice.number].engine, notice) for notice in at})
-        if self.is_due("statistics", now, _STATISTICS_EVERY):
+        least, most = _STATISTICS_EVERY
+        if self.is_due("statistics", now, min(max(self.records.elapsed / _POINTS, least), most)):
             self.records.add_statistics(sum(each.programs for each in at), sum(each.operations for each in at))
         if self.is_due("show", now, _SHOW_EVERY):
             self.show(now)

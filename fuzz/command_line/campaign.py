@@ -14,6 +14,7 @@ from ..campaign.database import NAME, CampaignError, connect_to_read, failure
 from ..campaign.overview import Overview, read
 from ..campaign.settings import Settings
 from ..campaign.upkeep import Screen
+from ..engines.drivers import missing
 from .arguments import ENGINES
 from .commands import BadInputError, complain, dump, known_findings, say_form
 from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
@@ -22,7 +23,7 @@ from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
 def command(arguments: argparse.Namespace) -> int:
     """``s2fuzz campaign``
 
-    :raises BadInputError: DIR, the known findings or the scheduler cannot be used
+    :raises BadInputError: DIR, an engine, the known findings or the scheduler cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
     settings = Settings(
@@ -35,6 +36,10 @@ def command(arguments: argparse.Namespace) -> int:
         arguments.unit_seconds,
         arguments.scheduler,
     )
+    for engine in settings.engines:
+        # On a cluster it is its workers that must have it.
+        if not settings.scheduler and (lacking := missing(engine)):
+            raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
     say_form(arguments)
     try:

@@ -283,6 +283,15 @@ def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path]
     refused(campaign(Path(place)), place, "allowed: a directory that can be made and written")
 
 
+def test_an_engine_that_is_not_installed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fuzz.engines.drivers.find_spec", lambda name: None)
+    code = cli.main(["campaign", str(tmp_path / "x"), "--candidate", "rfc-v1", "--engine", "hypothesis"])
+    refused((code, *capsys.readouterr()), "--engine hypothesis: no such package; allowed:")
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "newer"
     with opened(folder, SETTINGS) as (db, *_):
