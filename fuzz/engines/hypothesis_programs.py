@@ -2,8 +2,8 @@
 """The Hypothesis engine: draws programs, and shrinks those that show something worse.
 
 Each round is a search (``hypothesis.find``) for a program with a regression or divergence
-that no round before had; what it finds, it shrinks, while the session takes notes. A round
-has an end also where nothing is found, for Hypothesis remembers all that it drew.
+that no round before had; what it finds, it shrinks, while the session takes notes. Rounds are
+short: Hypothesis remembers all that it drew, and what it starts from stays as it is in a round.
 """
 
 import os
@@ -19,8 +19,10 @@ from ..language.program import Program
 from ..properties.strategies import programs
 from .session import Session
 
-# Examples of a round.
-_ROUND: Final = 500
+# Programs of a round; where it is ten or more, Hypothesis begins each with small ones.
+_ROUND: Final = 9
+# Verdicts kept: each round begins with the same program, and shrinking comes by many again.
+_KEPT: Final = 2000
 # Programs that may be spent on shrinking from the start; then it may take a third of all.
 _ADVANCE: Final = 100
 # The least that is worth to begin with, and the most for one finding.
@@ -55,7 +57,8 @@ class Search:
     def round(self, number: int) -> None:
         """Draw programs until one shows something worse, and shrink that; or until there were enough."""
         self.wanted = ""
-        self.judged.clear()
+        if len(self.judged) > _KEPT:
+            self.judged.clear()
         chosen = settings(
             max_examples=_ROUND,
             phases=(Phase.generate, Phase.shrink),
