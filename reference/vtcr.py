@@ -6,6 +6,7 @@ from .machine.granule import Granule
 from .pgtable import VTCR_EL2_SL0_SHIFT
 
 VTCR_EL2_RES1 = 1 << 31
+VTCR_EL2_HA = 1 << 21
 VTCR_EL2_SH0_INNER = 3 << 12
 VTCR_EL2_ORGN0_WBWA = 1 << 10
 VTCR_EL2_IRGN0_WBWA = 1 << 8
@@ -19,12 +20,16 @@ def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
 
 
 def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
-    """VTCR_EL2 of a guest with *ipa_bits* (32 to 48) of address space; PS is left 0."""
+    """VTCR_EL2 of a guest with *ipa_bits* (32 to 48) of address space; PS is left 0.
+
+    HA is set on all CPUs: those that cannot set the access flag ignore it.
+    """
     # At least two levels: a host's PMD block must not have to be split.
     levels = max(stage2_pgtable_levels(ipa_bits, granule), 2)
     sl0 = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - (4 - levels)
     return (
         VTCR_EL2_RES1
+        | VTCR_EL2_HA
         | VTCR_EL2_SH0_INNER
         | VTCR_EL2_ORGN0_WBWA
         | VTCR_EL2_IRGN0_WBWA

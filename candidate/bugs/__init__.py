@@ -86,7 +86,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         last_page.PgtableLastPage,
         last_page.MmuLastPage,
         "original",
-        "contract: kvm_init_stage2_mmu: error -14",
+        "contract: kvm_set_memory_region: error -14",
         "mmu.c blob 77cb2d28f2a4 (v5.12-rc2): no slot may hold the last page of the guest's address space",
     ),
     Bug(

@@ -94,6 +94,7 @@ class Side(Listener):
             ret = guest.create()
             if ret:
                 return ret
+        self.kernel.entry = "kvm_set_memory_region"
         for layout in self.layouts:
             if not layout.slot.alias:
                 self.back(layout)

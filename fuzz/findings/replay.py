@@ -18,8 +18,8 @@ from .found import CRASH
 # Kind and signature: what tells a finding from others.
 Key: TypeAlias = tuple[str, str]
 
-# A program takes milliseconds, few with large slots some seconds.
-SECONDS: Final = 60.0
+# A program takes milliseconds, few with large slots some seconds; no less than an engine waits for one.
+SECONDS: Final = 180.0
 # What a server may take beyond that before it counts as lost.
 _GRACE: Final = 30.0
 # Signatures of `CRASH`, as `fuzz.engines.supervisor` has them too.

@@ -18,9 +18,9 @@ class Severity(IntEnum):
     ISOLATION = 0
     LIFETIME = 1
     CORRUPTION = 2
-    STALE = 3
-    ACCOUNTING = 4
-    HANG = 5
+    HANG = 3
+    STALE = 4
+    ACCOUNTING = 5
     CONTRACT = 6
     DIFFERENCE = 7
 
@@ -34,9 +34,9 @@ MEANINGS: Final = {
     Severity.ISOLATION: "a guest reaches what is not its own, or the tables let it",
     Severity.LIFETIME: "a table or page is used after it was freed, or will be",
     Severity.CORRUPTION: "guest or user space see wrong data, or lose writes",
-    Severity.STALE: "a CPU may go by a translation that is gone, or by two at once",
-    Severity.ACCOUNTING: "counts or pins are wrong, memory is lost",
     Severity.HANG: "the kernel crashes, or something does not come to an end",
+    Severity.STALE: "a CPU may go by two translations at once, or by one that is gone",
+    Severity.ACCOUNTING: "counts or pins are wrong, memory is lost",
     Severity.CONTRACT: "a rule between caller and callee is broken; a warning, an error, a hint that is wrong",
     Severity.DIFFERENCE: "nothing that is known to be wrong",
 }
@@ -50,8 +50,9 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("hyp: *: not a hyp table*", Severity.LIFETIME),
     ("hyp: *: too few references*", Severity.LIFETIME),
     ("hyp: *: too many references*", Severity.ACCOUNTING),
-    ("hyp: *: not mapped*", Severity.CONTRACT),
-    ("hyp: *: access flag clear*", Severity.CONTRACT),
+    # EL2 faults on its own memory: the hypervisor panics.
+    ("hyp: *: not mapped*", Severity.HANG),
+    ("hyp: *: access flag clear*", Severity.HANG),
     ("hyp:*", Severity.ISOLATION),
     # What the guest could reach; isolation tells of it once it does.
     ("translation: *: wrong frame*", Severity.ISOLATION),
@@ -61,7 +62,15 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("translation: *: writable, the host's page is not*", Severity.ISOLATION),
     ("translation: *: writable in a read-only slot*", Severity.ISOLATION),
     ("translation: *: device frame*", Severity.ISOLATION),
+    # Likewise through a TLB.
+    ("tlb: *unmap*: leaf not flushed*", Severity.ISOLATION),
     ("lifetime:*", Severity.LIFETIME),
+    # A walk cache points into a page that is about to be freed.
+    ("tlb: *: table not flushed*", Severity.LIFETIME),
+    # A store that races with others' to live tables; a slot, or an area, that may be gone.
+    ("locking: *: entry written without mmu_lock*", Severity.LIFETIME),
+    ("locking: *: slots used outside of srcu*", Severity.LIFETIME),
+    ("locking: *: without the mmap lock*", Severity.LIFETIME),
     # The next put frees a table, or a frame, that is in use.
     ("refcount: *: too few references*", Severity.LIFETIME),
     ("page-reference: *: released more often than pinned*", Severity.LIFETIME),
@@ -74,15 +83,15 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("dcache:*", Severity.CORRUPTION),
     ("icache:*", Severity.CORRUPTION),
     ("translation:*", Severity.CORRUPTION),
+    ("contract: *: oops*", Severity.HANG),
+    ("progress:*", Severity.HANG),
+    # Sleeps under a spinlock, locks left held or taken twice.
+    ("locking:*", Severity.HANG),
     ("tlb:*", Severity.STALE),
     ("bbm:*", Severity.STALE),
     ("leak:*", Severity.ACCOUNTING),
     ("refcount:*", Severity.ACCOUNTING),
     ("page-reference: *: frame still pinned*", Severity.ACCOUNTING),
-    ("contract: *: oops*", Severity.HANG),
-    ("progress:*", Severity.HANG),
-    # Sleeps under a spinlock, locks left held or taken twice.
-    ("locking:*", Severity.HANG),
     ("contract:*", Severity.CONTRACT),
     ("memcache:*", Severity.CONTRACT),
     ("page-reference:*", Severity.CONTRACT),

@@ -200,8 +200,8 @@ class Tree:
     def pointer(self, address: int) -> int:
         """A table descriptor, with anything in the bits that say nothing."""
         noise = self.random.getrandbits(64) & ~self.field
-        if self.setting.pa_bits > 48:
-            # Bits 51:48 of the address.
+        if self.setting.granule.page_shift == 16:
+            # Bits 51:48 of the address, or not: up to the implementation where there are no 52 bits.
             noise &= ~(0xF << 12)
         return self.attributes(noise | address & self.field | TYPE_BIT | VALID_BIT)
 

@@ -11,6 +11,7 @@ from typing import Final
 from candidate import Candidate
 from reference.machine.arena import wrap
 from reference.machine.descriptor import TABLE, kind
+from reference.vtcr import VTCR_EL2_HA
 
 from ..execution.executor import Executor
 from ..execution.guest import Guest
@@ -50,8 +51,8 @@ class Copy:
         self.copies: dict[tuple[int, int], int] = {}
         self.asked: dict[int, None] = {}
         root = memory.take(setting.root_pages, granule.page_shift)
-        # PS is not composed by the port: it follows from the machine.
-        vtcr = guest.kvm.vtcr & ~PS_FIELD | setting.vtcr() & PS_FIELD
+        # PS is not composed by the port: it follows from the machine. With HA a question would change the tables.
+        vtcr = guest.kvm.vtcr & ~(PS_FIELD | VTCR_EL2_HA) | setting.vtcr() & PS_FIELD
         self.tables = Tables(setting, root, vtcr, source=(self.arena, regime))
         left = [(regime.start_level, regime.root, root, 0, 1 << setting.root_bits)]
         while left:

@@ -31,8 +31,8 @@ BLOCK_LEVEL: Final = Oddity(
     "a block at any level",
     "QEMU 7.2 does not ask whether a level has blocks. There are none at level 0 of 4K pages and level 1 of 16K pages "
     "without FEAT_LPA2, and none at level 1 of 64K pages without FEAT_LPA (52-bit addresses): the encoding is "
-    "reserved, a translation fault (Arm ARM D8.3). With 64K pages its CPU max does have FEAT_LPA, whatever VTCR_EL2.PS "
-    "says; our walk takes a CPU with the addresses that PS says.",
+    "reserved, a translation fault (Arm ARM D8.3). With 64K pages QEMU is right for its CPU max, which has FEAT_LPA "
+    "whatever VTCR_EL2.PS says; our walk takes a CPU that implements no more addresses than PS says.",
 )
 FORCED_DEVICE: Final = Oddity(
     "Device twice, with FWB",

@@ -42,7 +42,8 @@ class Regime:
     :param start_level: level of the first look-up
     :param root: index of the first word of the (concatenated) root in the arena
     :param pa_bits: output address size, which is also what the CPU implements. 52 is FEAT_LPA, for
-        64K pages alone: bits 15:12 of a descriptor are bits 51:48 of its address (else they are ignored), and
+        64K pages alone: bits 15:12 of a descriptor are bits 51:48 of its address (else they are
+        ignored, which the architecture leaves to the implementation), and
         there are blocks of 4T at level 1
     :raises ValueError: more than 48 bits with another granule (FEAT_LPA2 is not modelled)
     """
