@@ -55,9 +55,10 @@ Comments get lost, nothing else does.
 example: s2fuzz convert crash-0a1b2c -o crash.s2
 """
 _FUZZ: Final = """\
-Judge random programs; report each finding once and keep the smallest program
-that shows it. Ctrl-C ends it early, with what was found so far
-(exit code 130).
+Judge programs that an engine makes; report each finding once and keep the
+smallest program that shows it. Ctrl-C ends it early, with what was found so
+far (exit code 130). Engines: random makes each program anew; atheris, guided by
+libFuzzer, makes most of them from those that showed something new.
 
 example: s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1
 """

@@ -10,6 +10,7 @@ from typing import Final
 import candidate
 
 from ..engines.drivers import missing
+from ..engines.seeds import shipped
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
@@ -35,7 +36,8 @@ def command(arguments: argparse.Namespace) -> int:
     out = make_out(arguments.out, folder_name(patched, reference))
     accepted = known_findings(arguments)
     say_form(arguments)
-    unit = Unit(arguments.engine, reference, patched, arguments.seed, arguments.programs, arguments.seconds)
+    budget = arguments.programs, arguments.seconds
+    unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
     summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
     progress = Progress(summary, sys.stderr.isatty() and not arguments.json)
     with Keeper(summary, out) as keeper:

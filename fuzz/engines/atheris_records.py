@@ -14,27 +14,31 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ..distribution import debugging, home_folder
+from ..distribution import debugging
 from ..findings.found import crash_reason
 from ..generation.generator import Generator
-from ..generation.mutations import crossover, mutate
+from ..generation.mutations import crossover, mutate, other_operations
+from ..generation.sketch import Sketch
 from ..language.binary import RECORD_SIZE, decode, encode
-from ..language.program import Program, ProgramError
-from ..language.repair import large_size
-from ..language.text import load
+from ..language.program import Program
 from ..language.validate import MAX_SLOTS
-from .guidance import Counters
+from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
 from .session import NOTHING, Session
 
 # Operations of a program that is made of others: time is better spent on several short ones.
-OPERATIONS: Final = int(os.environ.get("X_OPS", "100"))
-# What becomes of a program that libFuzzer chose, in percent; mutations of operations otherwise.
-FRESH: Final = int(os.environ.get("X_FRESH", "40"))
-BYTES: Final = int(os.environ.get("X_BYTES", "5"))
-SPLICED: Final = int(os.environ.get("X_SPLICED", "10"))
-# In percent, of two programs that libFuzzer chose: cross them.
-CROSSED: Final = int(os.environ.get("X_CROSSED", "50"))
+OPERATIONS: Final = 100
+# Device memory of such a program at most, in pages: some milliseconds.
+DEVICE_PAGES: Final = 2048
+# Of two programs that libFuzzer chose, in percent: cross them.
+CROSSED: Final = 25
+# What becomes of one that it chose, in percent; else some of its operations are mutated. A program
+# of the generator in its place, with another one's operations behind its own or by itself;
+FRESH: Final = 50
+JOINED: Final = 15
+# a mutation of its bytes; and a crossing with one of the generator.
+BYTES: Final = 5
+SPLICED: Final = 10
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -60,17 +64,16 @@ class Fuzzing:
     """What libFuzzer calls.
 
     :param atheris: the package
-    :param session: judges
-    :param seeds: programs to be judged before anything else is made
+    :param session: judges; its corpus before anything else is made
     """
 
-    def __init__(self, atheris: Any, session: Session, seeds: list[Program]) -> None:
+    def __init__(self, atheris: Any, session: Session) -> None:
         self.atheris = atheris
         self.session = session
         self.counters = Counters(atheris)
         self.generator = Generator(session.unit.seed)
         # The first one last.
-        self.seeds = [encode(program) for program in reversed(seeds)]
+        self.seeds = [encode(program) for program in reversed(session.corpus)]
         self.longest = max([RECORD_SIZE * (1 + MAX_SLOTS + OPERATIONS), *map(len, self.seeds)])
 
     @guarded
@@ -107,28 +110,32 @@ class Fuzzing:
         elif len(data) < RECORD_SIZE:
             made = encode(self.fresh())
         elif other:
-            made = self.derived(data, lambda program: crossover(program, decode(other), chance, OPERATIONS))
+            made = self.derived(decode(data), lambda program: crossover(program, decode(other), chance, OPERATIONS))
         else:
-            kind = chance.randrange(100)
-            if kind < FRESH:
-                made = encode(self.fresh())
-            elif kind < FRESH + BYTES:
-                made = bytes(self.atheris.Mutate(data, longest))
-            elif kind < FRESH + BYTES + SPLICED:
-                made = self.derived(data, lambda program: crossover(program, self.fresh(), chance, OPERATIONS))
-            else:
-                made = self.derived(data, lambda program: mutate(program, chance, OPERATIONS))
+            made = self.mutated(data, longest, chance)
         # The first operations, as many as there is room for.
         return made[:longest]
 
-    def derived(self, data: bytes, change: Callable[[Program], Program]) -> bytes:
-        """What a change makes of the program of an input."""
-        program = decode(data)
+    def mutated(self, data: bytes, longest: int, chance: random.Random) -> bytes:
+        """A mutation of an input, or a fresh one."""
+        kind = chance.randrange(100)
+        if kind < JOINED:
+            return self.derived(self.fresh(), lambda program: joined(program, self.fresh(), chance))
+        if kind < FRESH:
+            return encode(self.fresh())
+        if kind < FRESH + BYTES:
+            return bytes(self.atheris.Mutate(data, longest))
+        if kind < FRESH + BYTES + SPLICED:
+            return self.derived(decode(data), lambda program: crossover(program, self.fresh(), chance, OPERATIONS))
+        return self.derived(decode(data), lambda program: mutate(program, chance, OPERATIONS))
+
+    def derived(self, program: Program, change: Callable[[Program], Program]) -> bytes:
+        """What a change makes of a program, unless that takes long to judge."""
         try:
             changed = change(program)
         except Exception as error:
             self.session.failed(error, program)
-            return data
+            return encode(program)
         return encode(self.fresh() if slow(changed) else changed)
 
     def fresh(self) -> Program:
@@ -140,30 +147,26 @@ class Fuzzing:
             return NOTHING
 
 
+def joined(first: Program, second: Program, chance: random.Random) -> Program:
+    """The operations of one program and then of another, on the machine and the slots of the first."""
+    sketch = Sketch(first, chance)
+    sketch.operations += other_operations(sketch, second)
+    return sketch.program(OPERATIONS)
+
+
 def slow(program: Program) -> bool:
-    """Whether a program has device memory that takes seconds to map: all of it is, when the slot is made."""
-    most = large_size(program.vm.granule)
+    """Whether a program has much device memory: page by page it is mapped when the slot is made."""
+    most = DEVICE_PAGES * program.vm.granule
     return any(slot.backing == "device" and slot.size > most for slot in program.slots)
-
-
-def shipped_seeds() -> list[Program]:
-    """The programs of corpus/seeds/, as far as they are there."""
-    found = []
-    for path in sorted((home_folder() / "corpus" / "seeds").glob("*.s2")):
-        try:
-            found.append(load(path))
-        except ProgramError:
-            continue
-    return found
 
 
 def drive(session: Session) -> None:
     """Judge programs until the budget of the unit is spent; then this process ends."""
     import atheris
 
+    instrument(atheris)
     session.differential.features = True
-    seeds = session.corpus or (shipped_seeds() if os.environ.get("X_SEEDS", "1") == "1" else [])
-    fuzzing = Fuzzing(atheris, session, seeds)
+    fuzzing = Fuzzing(atheris, session)
     fuzzing.end()
     if not debugging():
         silence()

@@ -6,12 +6,10 @@ PARENT is the parent's process number, PIPE the descriptor that messages go to
 line of JSON on standard input. Ends when its parent does, whatever that died of.
 """
 
-import json
 import os
 import sys
 
 from ..orphans import die_with_parent
-from .guidance import instrumented
 
 
 def work(line: str, pipe: int, memory: int) -> None:
@@ -21,16 +19,13 @@ def work(line: str, pipe: int, memory: int) -> None:
     :param pipe: where messages go
     :param memory: for the program in flight
     """
-    # An engine may have a say in how everything else is imported.
-    with instrumented(json.loads(line)["engine"]):
-        from ..judging.collection import collect_rarely
-        from .drivers import driver
-        from .flight import SharedFlight
-        from .session import Session
-        from .unit import Message, Unit, to_line
+    from ..judging.collection import collect_rarely
+    from .drivers import driver
+    from .flight import SharedFlight
+    from .session import Session
+    from .unit import Message, Unit, to_line
 
     unit = Unit.from_json(line)
-
     collect_rarely()
 
     def tell(message: Message) -> None:

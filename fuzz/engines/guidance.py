@@ -6,12 +6,9 @@ instrumented code this is: ``_reserve_counter`` and ``_trace_branch``.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from collections.abc import Iterator
 from importlib.util import find_spec
-from types import CodeType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 ENGINE: Final = "atheris"
@@ -29,47 +26,26 @@ def missing() -> str:
     return "atheris: no such package; allowed: pip install 's2fuzz[atheris]' (Linux on x86_64), or another engine"
 
 
-class Loader(SourceFileLoader):
-    """Makes a module count its lines."""
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        import atheris
-
-        code = super().get_code(fullname)
-        # Comparisons would cost more, and tell libFuzzer of numbers that are not in its input.
-        return None if code is None else atheris.patch_code(code, trace_dataflow=False)
+def functions(module: ModuleType) -> Iterator[FunctionType]:
+    """The functions that a module defines, methods of its classes included; compiled ones are none."""
+    found: list[object] = list(vars(module).values())
+    found += [each for value in found if isinstance(value, type) for each in vars(value).values()]
+    for value in found:
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            yield value
 
 
-class Finder(MetaPathFinder):
-    """Finds the kernel code where it is plain Python; compiled modules are found before."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if not any(f"{fullname}.".startswith(f"{name}.") for name in INSTRUMENTED):
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = Loader(fullname, spec.loader.path)
-        return spec
-
-
-@contextmanager
-def instrumented(engine: str) -> Iterator[None]:
-    """Let the kernel code that is imported within count its lines, if that is the engine."""
-    if engine != ENGINE or missing():
-        yield
-        return
-    finder = Finder()
-    sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
+def instrument(atheris: Any) -> None:
+    """Let the kernel code that is imported, and plain Python, count its lines."""
+    for name in sorted(sys.modules):
+        if f"{name}.".startswith(tuple(f"{each}." for each in INSTRUMENTED)):
+            for function in functions(sys.modules[name]):
+                # Comparisons would cost more, and tell libFuzzer of numbers that are not in its input.
+                function.__code__ = atheris.patch_code(function.__code__, trace_dataflow=False)
 
 
 class Counters:
-    """A part of libFuzzer's table of counters; to be made after the imports and before atheris is set up.
+    """A part of libFuzzer's table of counters; to be made before atheris is set up.
 
     Each run counts what it showed once: how often is in the features, as far as it matters.
     """

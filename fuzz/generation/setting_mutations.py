@@ -47,6 +47,9 @@ def change_slot(sketch: Sketch) -> None:
     value: Any = not getattr(slot, name)
     if name in ("size", "ipa", "offset"):
         value = sketch.step(getattr(slot, name))
+    if name == "ipa" and sketch.chance(20):
+        # To the end of what the guest can address.
+        value = (1 << sketch.vm.ipa) - slot.size
     if name == "size":
         edge = sketch.random.choice(sketch.boundaries(slot))
         most = max(slot.size, min(large_size(sketch.page), 4 * sketch.block))

@@ -12,7 +12,8 @@ import pytest
 
 from fuzz.command_line.cli import main
 from fuzz.engines import atheris_records, guidance
-from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, shipped_seeds
+from fuzz.engines.atheris_records import OPERATIONS, Fuzzing
+from fuzz.engines.seeds import shipped
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
@@ -33,7 +34,7 @@ START = print_program(parse(f"{HEAD}cpu0 read a+4K\n"))
 def fuzzing(unit: Unit) -> Fuzzing:
     """One that libFuzzer does not know of."""
     session = Session(unit, lambda message: None)
-    return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), session, session.corpus)
+    return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), session)
 
 
 @pytest.fixture
@@ -71,10 +72,12 @@ def test_finds_the_missing_clean_of_rfc_v1() -> None:
 def test_is_guided_by_lines_and_by_features(lines: bool, features: bool) -> None:
     """libFuzzer keeps programs that show something new; compiled modules have no lines to show."""
     script = f"""
-from fuzz.engines.guidance import Counters, instrumented
-with instrumented("{'atheris' if lines else 'random'}"):
-    from fuzz.engines.drivers import run_here
-    from fuzz.engines.unit import Unit
+from fuzz.engines import atheris_records
+from fuzz.engines.drivers import run_here
+from fuzz.engines.guidance import Counters
+from fuzz.engines.unit import Unit
+if not {lines}:
+    atheris_records.instrument = lambda atheris: None
 if not {features}:
     mark = Counters.mark
     Counters.mark = lambda self, features: mark(self, ())
@@ -109,8 +112,9 @@ def test_without_atheris(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 
 
 def test_seeds_come_first_and_in_order() -> None:
-    seeds = shipped_seeds()
-    texts = tuple(print_program(program) for program in seeds[:5])
+    texts = shipped("atheris")[:5]
+    assert len(texts) == 5
+    assert shipped("random") == ()
     made = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=texts))
     data = b"\n"
     for text in texts:
@@ -126,7 +130,7 @@ def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
 
 
 def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    for share in ("FRESH", "BYTES", "SPLICED"):
+    for share in ("FRESH", "BYTES", "SPLICED", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     for seed in range(20):
         program = Generator(seed).next()
@@ -147,7 +151,8 @@ def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
 
 
 def test_bytes_are_mutated_too(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atheris_records, "FRESH", 0)
+    for share in ("FRESH", "JOINED"):
+        monkeypatch.setattr(atheris_records, share, 0)
     monkeypatch.setattr(atheris_records, "BYTES", 100)
     data = encode(Generator(1).next())
     assert bare.mutate(data, LONGEST, 1) == data[::-1]
@@ -160,8 +165,8 @@ def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
     told: list[object] = []
     session = Session(Unit("atheris", "original", "rfc-v1", 1), told.append)
-    made = Fuzzing(SimpleNamespace(), session, [])
-    for share in ("FRESH", "BYTES", "SPLICED"):
+    made = Fuzzing(SimpleNamespace(), session)
+    for share in ("FRESH", "BYTES", "SPLICED", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     monkeypatch.setattr(atheris_records, "mutate", fail)
     data = encode(Generator(1).next())
