@@ -23,7 +23,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   ruff and mypy --strict"
 	@echo "make hardware  ask QEMU whether the machine translates as it does"
-	@echo "make bench   measure speed and memory"
+	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
 	@echo "make build   compile what is hot, for speed (fuzz and bench try it too)"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV) and caches; findings stay"
@@ -75,8 +75,9 @@ check: $(TEST)
 hardware: compiled
 	$(BIN)/s2fuzz hardware check --out $(OUT)
 
-bench: compiled
+bench: $(TEST) compiled
 	$(BIN)/s2fuzz bench
+	$(BIN)/s2fuzz bench --find
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

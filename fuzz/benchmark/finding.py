@@ -3,8 +3,9 @@
 
 A trial is one engine, one planted bug (`candidate.bugs`) and one seed, judged
 against the version that the bug is planted in until the bug's own regression is
-seen, or the time is over. Each begins with nothing, in a process of its own;
-its time includes that process' start, and counts what the clock on the wall does.
+seen, or the time is over. It has a process of its own; its time includes that
+process' start, and is that of the clock on the wall. Some bugs show on programs
+of corpus/seeds/, where engines begin otherwise: here all begin with `NOTHING`.
 """
 
 import os
@@ -14,14 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import inf
 from threading import Event
 from typing import Final
 
 from candidate.bugs import BUGS, Bug
 
-from ..engines.peers import BARE_ATHERIS, BARE_HYPOTHESIS
+from ..engines.drivers import missing
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..judging.differential import REGRESSION
@@ -31,14 +31,8 @@ SEEDS: Final = 5
 CAP: Final = 5.0
 SHALLOW: Final = tuple(bug.name for bug in BUGS[:5])
 FULL_CAP: Final = 300.0
-
-# What an engine needs that not everybody has.
-_PACKAGES: Final = {
-    "atheris": "atheris",
-    "hypothesis": "hypothesis",
-    BARE_ATHERIS: "atheris",
-    BARE_HYPOTHESIS: "hypothesis",
-}
+# The corpus of every trial.
+NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +108,6 @@ class Benchmark:
     ranks: list[Rank]
 
 
-def missing(engine: str) -> bool:
-    """Whether the package that an engine needs is not installed."""
-    return engine in _PACKAGES and find_spec(_PACKAGES[engine]) is None
-
-
 def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> Trial:
     """Make one trial.
 
@@ -134,7 +123,8 @@ def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> Trial:
 
     wanted = f"{REGRESSION} {bug.signature}"
     start = time.monotonic()
-    result = run_unit(Unit(engine, bug.base, bug.name, seed, seconds=cap, until=wanted), watch)
+    unit = Unit(engine, bug.base, bug.name, seed, seconds=cap, corpus=(NOTHING,), until=wanted)
+    result = run_unit(unit, watch)
     seconds = time.monotonic() - start
     if result.interrupted:
         raise CancelledError

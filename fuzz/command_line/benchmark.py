@@ -14,6 +14,7 @@ from ..benchmark import bench, finding, scaling
 from ..engines.peers import PEERS
 from ..engines.supervisor import EngineError
 from ..reports.answers import head
+from ..reports.report import plural
 from . import arguments as allowed
 from .commands import BadInputError, complain, dump, say_form
 from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
@@ -108,5 +109,5 @@ def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str
 def progress(trial: finding.Trial, left: int) -> None:
     """One line on stderr for each trial."""
     how = "found" if trial.found else "not found"
-    after = f"after {trial.programs} programs, {trial.seconds:.1f} s"
+    after = f"after {plural(trial.programs, 'program')}, {trial.seconds:.1f} s"
     print(f"{trial.bug}, {trial.engine}, seed {trial.seed}: {how} {after}; {left} to go", file=sys.stderr, flush=True)

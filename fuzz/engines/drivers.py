@@ -14,9 +14,9 @@ HYPOTHESIS: Final = "hypothesis"
 
 def missing(engine: str) -> str:
     """Why an engine cannot run here: one line that says what to install; "" if it can."""
-    if engine == HYPOTHESIS and find_spec("hypothesis") is None:
+    if engine in (HYPOTHESIS, peers.BARE_HYPOTHESIS) and find_spec("hypothesis") is None:
         return "hypothesis: no such package; allowed: pip install 's2fuzz[hypothesis]', or another engine"
-    return guidance.missing() if engine == guidance.ENGINE else ""
+    return guidance.missing() if engine in (guidance.ENGINE, peers.BARE_ATHERIS) else ""
 
 
 def driver(engine: str) -> Callable[[Session], None]:

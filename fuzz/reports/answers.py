@@ -33,6 +33,9 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 
 ``promote``: ``file``, ``text``.
 
+``bench``: what `fuzz.benchmark.bench.measure` returns; with ``--find`` the fields of
+`fuzz.benchmark.finding.Benchmark`.
+
 ``build``: ``message``, one line on what was done.
 
 ``corpus``: of ``add``, ``merge`` and ``import``: ``corpus``, ``added`` (digests),

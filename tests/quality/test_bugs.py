@@ -10,10 +10,11 @@ import pytest
 
 import candidate
 from candidate.bugs import BUGS, Bug
+from fuzz.benchmark.finding import NOTHING
 from fuzz.command_line import cli
 from fuzz.judging.differential import Differential
 from fuzz.language.program import Program
-from fuzz.language.text import load
+from fuzz.language.text import load, parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
@@ -36,6 +37,11 @@ def test_shows_its_signature_as_a_regression(bug: Bug) -> None:
 def test_shows_nothing_on_its_base(bug: Bug) -> None:
     base = candidate.get(bug.base)
     assert Differential(base, base).run(program(bug)).kinds() == []
+
+
+@each_bug
+def test_shows_nothing_where_every_trial_begins(bug: Bug) -> None:
+    assert Differential(candidate.get(bug.base), candidate.get(bug.name)).run(parse(NOTHING)).kinds() == []
 
 
 @each_bug

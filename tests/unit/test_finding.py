@@ -14,7 +14,7 @@ from candidate.bugs import BUGS
 from fuzz.benchmark import finding
 from fuzz.benchmark.finding import Benchmark, Rank, Row, Trial
 from fuzz.command_line import cli
-from fuzz.engines import peers
+from fuzz.engines import drivers, guidance, peers
 from fuzz.engines.drivers import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import EngineError, run_unit
@@ -25,7 +25,7 @@ from fuzz.language.program import Program
 SHALLOW: Final = BUGS[1]
 # Far more than anything here takes, wherever it runs.
 PLENTY: Final = 500.0
-needs_atheris = pytest.mark.skipif(finding.missing("atheris"), reason="atheris is not installed")
+needs_atheris = pytest.mark.skipif(drivers.missing("atheris") != "", reason="atheris is not installed")
 
 
 def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> Trial:
@@ -111,7 +111,8 @@ def test_an_engine_that_does_not_run_is_an_error() -> None:
 
 
 def test_an_engine_without_its_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "find_spec", lambda name: None)
+    monkeypatch.setattr(drivers, "find_spec", lambda name: None)
+    monkeypatch.setattr(guidance, "find_spec", lambda name: None)
     found = finding.measure([SHALLOW], ["atheris", "hypothesis", *peers.PEERS], 2, PLENTY, 1)
     assert found.missing == ["atheris", "hypothesis", *peers.PEERS]
     assert found.trials == []
@@ -191,7 +192,7 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", *options.split()]) == 0
     shown = capsys.readouterr()
     assert f"\n{SHALLOW.name}\n  random                0/2            >0.001   >0.001" in shown.out
-    assert f"{SHALLOW.name}, random, seed 2: not found after 1 programs, " in shown.err
+    assert f"{SHALLOW.name}, random, seed 2: not found after 1 program, " in shown.err
 
 
 def test_a_trial_that_is_called_off_counts_for_nothing() -> None:
