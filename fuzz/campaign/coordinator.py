@@ -18,7 +18,7 @@ from ..findings.accepted import Accepted
 from .code import code_of
 from .database import NAME, CampaignError, failure
 from .filing import Filer
-from .findings import FILED, Replayed
+from .findings import FILED, GONE, Replayed
 from .log import Log
 from .plan import Planner
 from .pool import Cluster, Local, Pool
@@ -123,8 +123,7 @@ class Coordinator:
                     self.folder / "findings", self.settings.reference, self.settings.candidate, self.events.put
                 )
                 self.filer = filer
-                for pending in self.records.findings.waiting():
-                    filer.ask(pending)
+                self.ask_waiting()
                 self.upkeep.list_corpus()
                 while not self.stopping.over():
                     self.fill()
@@ -225,7 +224,12 @@ class Coordinator:
         for line in outcome.accidents:
             self.log.say(f"unit {number}: {line}, which did not come again")
         for each in pending:
-            self.filer.ask(each)
+            self.filer.ask(each, outcome.code)
+
+    def ask_waiting(self) -> None:
+        """Have replayed what is to be."""
+        for pending in self.records.findings.waiting(self.records.version):
+            self.filer.ask(pending, self.records.codes[pending.version])
 
     def take_code(self, outcome: Outcome) -> None:
         """A unit ran on other code than those before."""
@@ -234,7 +238,8 @@ class Coordinator:
         changes = outcome.code.changes(self.records.code, names)
         self.records.code = outcome.code
         self.records.version = number = self.records.version_of(outcome.code)
-        self.filer.other_code()
+        # It may be back, after a change that was undone.
+        self.ask_waiting()
         self.log.say(
             f"{outcome.worker}: the code of {changes} is another one:"
             f" what is found from unit {outcome.number} on counts as version {number}"
@@ -275,16 +280,19 @@ class Coordinator:
 
     def take_replayed(self, replayed: Replayed) -> None:
         """A program was replayed."""
-        self.filer.waiting -= 1
         pending = replayed.pending
         if replayed.trouble:
             raise CampaignError(f"{replayed.trouble}; allowed: a directory that can be written, with room in it")
-        if not self.records.findings.file(replayed):
+        new = self.records.findings.file(replayed)
+        self.filer.answered(replayed)
+        if not new:
             return
         if replayed.state == FILED:
             accepted = self.records.findings.accepted_text(pending.kind, pending.signature)
             known = f" (accepted: {accepted})" if accepted else ""
             self.log.say(f"found: {pending.kind} {pending.signature}{known}: {replayed.file}")
+        elif replayed.state == GONE:
+            self.log.say(f"not replayed, its code is gone: {pending.kind} {pending.signature}: {replayed.file}")
         else:
             self.log.say(f"did not replay: {pending.kind} {pending.signature}: {replayed.reason}")
 

@@ -54,7 +54,8 @@ CREATE TABLE totals (
     programs INTEGER NOT NULL DEFAULT 0, operations INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0,
     features INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (version, engine)
 );
--- state: pending (not replayed yet), filed, or unreplayed (no fresh process showed it);
+-- state: pending (not replayed yet), filed, unreplayed (no fresh process showed it),
+-- or gone (not replayed: the code that it was found on is not there any more; its programs stay in pending);
 -- count: programs that showed it; accepted: why the file of known findings lives with it, or ''.
 CREATE TABLE findings (
     kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,

@@ -12,6 +12,12 @@ from .database import transaction
 PENDING: Final = "pending"
 FILED: Final = "filed"
 UNREPLAYED: Final = "unreplayed"
+# Not replayed: the code that it was found on is not there any more.
+GONE: Final = "gone"
+
+# A program is asked for while its code is there; one of older code until it is known that its code is gone.
+# Smaller programs of what is filed are not missed.
+TO_REPLAY: Final = f"(version = ? OR state NOT IN ('{FILED}', '{GONE}'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class Pending:
 class Replayed:
     """What came of a replay.
 
-    :param state: `FILED` or `UNREPLAYED`
-    :param file: of its smallest program; "" if it is not filed
+    :param state: `FILED`, `UNREPLAYED` or `GONE`
+    :param file: of its smallest program; "" if it is neither filed nor gone
     :param operations: of that program
     :param trouble: why a file could not be written; "" if it could; then the rest means nothing
     """
@@ -79,8 +85,11 @@ class Findings:
     ) -> Pending | None:
         """Within a transaction: count a finding; its program is to be replayed, unless a smaller one waits already.
 
+        One whose code was gone is asked for again: that code may be back.
+
         :param count: programs of the unit that showed it
         :param unit: its number
+        :returns: what is to be replayed now
         """
         key = (found.kind, found.signature, version)
         self.db.execute(
@@ -89,11 +98,12 @@ class Findings:
             " DO UPDATE SET count = count + excluded.count, last_elapsed = excluded.last_elapsed",
             (*key, PENDING, count, unit, engine, elapsed, elapsed, found.reason, self.accepted_text(*key[:2])),
         )
-        waiting = self.db.execute(
-            "SELECT text FROM pending WHERE kind = ? AND signature = ? AND version = ?", key
-        ).fetchall()
-        if any(text.count("\n") <= found.text.count("\n") for (text,) in waiting):
-            return None
+        (state,) = self.db.execute(
+            "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
+        ).fetchone()
+        for waiting in self._pending("kind = ? AND signature = ? AND version = ?", key):
+            if waiting.text.count("\n") <= found.text.count("\n"):
+                return waiting if state == GONE else None
         row = (*key, found.reason, found.at, found.number, seed)
         added = self.db.execute(
             "INSERT INTO pending (kind, signature, version, reason, at, number, seed, unit, text)"
@@ -102,22 +112,31 @@ class Findings:
         )
         return Pending(added.lastrowid or 0, *row, found.text)
 
-    def waiting(self) -> list[Pending]:
-        """What is to be replayed, in order."""
+    def waiting(self, version: int) -> list[Pending]:
+        """What is to be replayed, in order, and what is not yet known to be of code that is gone.
+
+        :param version: of the code that is there
+        """
+        return self._pending(TO_REPLAY, (version,))
+
+    def _pending(self, where: str, values: tuple[str | int, ...]) -> list[Pending]:
         rows = self.db.execute(
-            "SELECT id, kind, signature, version, reason, at, number, seed, text FROM pending ORDER BY id"
+            "SELECT pending.id, kind, signature, version, pending.reason, at, number, seed, text"
+            f" FROM pending JOIN findings USING (kind, signature, version) WHERE {where} ORDER BY pending.id",
+            values,
         )
         return [Pending(*row) for row in rows]
 
     def file(self, replayed: Replayed) -> bool:
         """Note what came of a replay.
 
-        :returns: whether the finding is filed, or known not to replay, from now on
+        :returns: whether the finding is filed, known not to replay, or of code that is gone, from now on
         """
         pending = replayed.pending
         key = (pending.kind, pending.signature, pending.version)
         with transaction(self.db):
-            self.db.execute("DELETE FROM pending WHERE id = ?", (pending.id,))
+            if replayed.state != GONE:
+                self.db.execute("DELETE FROM pending WHERE id = ?", (pending.id,))
             (before,) = self.db.execute(
                 "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
             ).fetchone()

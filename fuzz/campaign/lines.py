@@ -177,6 +177,8 @@ def summary(overview: Overview) -> str:
         lines.append(f"{plural(o.waiting, 'program')} to be replayed yet")
     if o.unreplayed:
         lines.append(f"{plural(len(o.unreplayed), 'finding')} that no fresh process showed: findings/unreplayed/")
+    if o.gone:
+        lines.append(f"{plural(len(o.gone), 'finding')} of code that is gone, not replayed: findings/gone/")
     crashes = [found for found in o.shown if found.kind == CRASH and not found.accepted]
     if crashes:
         lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
@@ -191,7 +193,10 @@ def rate(count: int, seconds: float) -> str:
 
 
 def answer(overview: Overview) -> dict[str, Any]:
-    """For ``--json``: the fields of `fuzz.campaign.overview.Overview`; what did not replay is in ``unreplayed``."""
+    """For ``--json``: the fields of `fuzz.campaign.overview.Overview`; what did not replay is in ``unreplayed``.
+
+    ``gone`` has what was not replayed, for the code that showed it is gone.
+    """
     fields = asdict(overview)
     fields["findings"] = [asdict(each) for each in overview.shown]
     fields["unreplayed"] = [asdict(each) for each in overview.unreplayed]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..findings.found import CRASH, rank
 from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION
 from .database import snapshot
-from .findings import UNREPLAYED
+from .findings import GONE, TO_REPLAY, UNREPLAYED
 
 # Rates of "now" are over so many seconds.
 _RECENT: Final = 60.0
@@ -22,9 +22,9 @@ _CURVE: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """A finding of the newest code version.
+    """A finding.
 
-    :param state: pending, filed, or unreplayed
+    :param state: pending, filed, unreplayed, or gone
     :param count: programs that showed it
     :param elapsed: campaign time of its first program, in seconds
     :param operations: of its smallest program; None until that is replayed
@@ -42,6 +42,7 @@ class FindingRow:
     file: str
     operations: int | None
     accepted: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class EngineRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """See `read`; all but totals and curve is of the newest code version.
+    """See `read`; all but totals, curve and what is gone is of the newest code version.
 
     :param running: a coordinator is at work on this machine, or told so less than a minute ago
     :param why: why the last session ended; "" if it runs or was killed
@@ -89,6 +90,8 @@ class Overview:
     :param since_feature: seconds of campaign time since the last new feature; None: there was none
     :param curve: campaign time and number of features, not more than `_CURVE` points
     :param open_units: begun, not taken in yet
+    :param waiting: programs that are to be replayed
+    :param gone: findings that were not replayed before the code that they were found on was gone
     """
 
     folder: str
@@ -116,14 +119,15 @@ class Overview:
     since_feature: float | None
     curve: list[tuple[float, int]]
     findings: list[FindingRow]
+    gone: list[FindingRow]
     waiting: int
     workers: list[WorkerRow]
     by_engine: list[EngineRow]
 
     @property
     def shown(self) -> list[FindingRow]:
-        """The findings that count: not those that no fresh process showed."""
-        return [each for each in self.findings if each.state != UNREPLAYED]
+        """The findings that count: not those that no fresh process showed, or was asked for."""
+        return [each for each in self.findings if each.state not in (UNREPLAYED, GONE)]
 
     @property
     def unreplayed(self) -> list[FindingRow]:
@@ -188,15 +192,19 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
     (corpus,) = one("SELECT count(*) FROM programs")
     (aside,) = one("SELECT count(*) FROM aside")
     features, last = one("SELECT count(*), max(elapsed) FROM features")
-    (waiting,) = one("SELECT count(*) FROM pending")
+    (waiting,) = one(
+        f"SELECT count(*) FROM pending JOIN findings USING (kind, signature, version) WHERE {TO_REPLAY} AND state != ?",
+        *(version, GONE),
+    )
     findings = [
         FindingRow(*row)
         for row in db.execute(
-            "SELECT kind, signature, state, count, engine, unit, elapsed, reason, file, operations, accepted"
-            " FROM findings WHERE version = ?",
-            (version,),
+            "SELECT kind, signature, state, count, engine, unit, elapsed, reason, file, operations, accepted, version"
+            " FROM findings WHERE version = ? OR state = ? ORDER BY version",
+            (version, GONE),
         )
     ]
+    findings.sort(key=lambda row: rank(row.kind, row.signature))
     rows = db.execute(
         "SELECT engine, units, programs, operations, seconds, features FROM totals WHERE version = ? ORDER BY engine",
         (version,),
@@ -226,7 +234,8 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         features=features,
         since_feature=None if last is None else max(0.0, elapsed - last),
         curve=curve(db, elapsed, features),
-        findings=sorted(findings, key=lambda row: rank(row.kind, row.signature)),
+        findings=[each for each in findings if each.version == version],
+        gone=[each for each in findings if each.state == GONE],
         waiting=waiting,
         workers=workers,
         by_engine=[EngineRow(*row) for row in rows],

@@ -14,7 +14,7 @@ from ..engines.unit import Result, Unit
 from ..findings.accepted import Accepted
 from .code import Code
 from .database import transaction
-from .findings import UNREPLAYED, Findings, Pending
+from .findings import GONE, UNREPLAYED, Findings, Pending
 from .programs import Programs
 from .settings import Settings
 from .work import Notice, Outcome, resident_kib
@@ -32,7 +32,9 @@ class Records:
     ) -> None:
         self.db = db
         self.settings = settings
-        self.versions: dict[Code, int] = {}
+        rows = db.execute("SELECT id, candidate, reference, tool FROM versions")
+        self.codes: dict[int, Code] = {number: Code(*digests) for number, *digests in rows}
+        self.versions: dict[Code, int] = {each: number for number, each in self.codes.items()}
         self.programs = Programs(db, corpus)
         self.findings = Findings(db, accepted)
         self.session = 0
@@ -57,6 +59,7 @@ class Records:
                 (self.versions[code],) = self.db.execute(
                     "SELECT id FROM versions WHERE candidate = ? AND reference = ? AND tool = ?", code.digests()
                 ).fetchone()
+            self.codes[self.versions[code]] = code
         return self.versions[code]
 
     def previous_code(self) -> Code | None:
@@ -210,6 +213,6 @@ class Records:
                 " (SELECT coalesce(sum(programs), 0) FROM totals) + ?,"
                 " (SELECT coalesce(sum(operations), 0) FROM totals) + ?,"
                 " (SELECT count(*) FROM programs), (SELECT count(*) FROM features),"
-                " (SELECT count(*) FROM findings WHERE state != ?), ?",
-                (*now, self.session, self.version, programs, operations, UNREPLAYED, resident_kib("self")),
+                " (SELECT count(*) FROM findings WHERE state NOT IN (?, ?)), ?",
+                (*now, self.session, self.version, programs, operations, UNREPLAYED, GONE, resident_kib("self")),
             )

@@ -50,6 +50,7 @@ def findings(overview: Overview) -> Text:
         text.append("none   ")
     accepted = sum(bool(each.accepted) for each in overview.shown)
     others = {"accepted": accepted, "to replay": overview.waiting, "unreplayed": len(overview.unreplayed)}
+    others["not replayed, code gone"] = len(overview.gone)
     for what, count in others.items():
         if count:
             text.append(f"{count} {what}   ", style="dim")

@@ -38,6 +38,9 @@ def structure(program: Program) -> str:
 class Store:
     """The findings of one candidate, in memory and in a folder.
 
+    What it knows holds for the code that its programs were replayed on: other code needs
+    another store, which replays what the folder has.
+
     A context manager: it ends the processes that replayed.
 
     :param folder: an existing directory; None: nothing is written

@@ -121,8 +121,10 @@ def check(folder: Path) -> None:
             waiting = db.execute(
                 "SELECT count(*) FROM pending WHERE kind = ? AND signature = ?", (kind, signature)
             ).fetchone()
-            if state == "filed":
+            if state in ("filed", "gone"):
                 load(folder / file)
-            else:
+            if state == "gone":
+                assert waiting != (0,)
+            elif state != "filed":
                 assert state == "pending"
                 assert waiting != (0,)

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from fuzz.campaign import coordinator as coordinators
-from fuzz.campaign import database, work
+from fuzz.campaign import database, filing, work
 from fuzz.campaign.campaign import opened, run
 from fuzz.campaign.code import Code, code_of
 from fuzz.campaign.database import NAME, CampaignError, connect_to_read
@@ -157,7 +157,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert outcome.code is not None
     assert outcome.fresh
     pending = books.finish(unit, outcome, outcome.code)
-    assert pending == books.findings.waiting()
+    assert pending == books.findings.waiting(books.version)
     assert {(each.kind, each.signature) for each in pending} == {(each.kind, each.signature) for each in outcome.found}
     before = rows(books)
     assert books.finish(unit, outcome, outcome.code) is None
@@ -219,18 +219,18 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         key = ("regression", signature, 1, "why", 3, 7, 5)
         books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
         waiting.append(Pending(number, *key, MISSING_CLEAN))
-    assert books.findings.waiting() == waiting
+    assert books.findings.waiting(1) == waiting
     findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
-        filer.ask(each)
+        filer.ask(each, books.code)
     wait_for(lambda: len(told) == 2, "two replays")
     filer.close(60)
     assert [each.state for each in told] == [FILED, UNREPLAYED]
     assert (tmp_path / "campaign" / told[0].file).is_file()
     assert len(list(findings.glob("*.s2"))) == 1
     assert [books.findings.file(each) for each in told] == [True, True]
-    assert not books.findings.waiting()
+    assert not books.findings.waiting(1)
     overview = read(books.db, "x")
     assert [found.signature for found in overview.shown] == [missing]
     assert len(overview.unreplayed) == 1
@@ -338,6 +338,7 @@ def test_other_code_is_counted_apart(folder: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(work, "code_of", other)
     monkeypatch.setattr(coordinators, "code_of", other)
+    monkeypatch.setattr(filing, "code_of", other)
     second = go_on(folder, first.units + 1)
     assert (first.versions, second.versions) == (1, 2)
     assert "the code of rfc-v1 has changed" in (folder / "log").read_text()
@@ -351,11 +352,15 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
         return replace(code_of(reference, candidate), tool=next(digests, "b"))
 
     monkeypatch.setattr(work, "code_of", changing)
+    # Those who replay never have the code of this worker.
     overview = go_on(folder, 1)
     log = (folder / "log").read_text()
     assert "unit 1: the code has changed meanwhile; it is repeated" in log
     assert "the code of s2fuzz is another one" in log
     assert overview.versions == 2
+    assert overview.gone
+    assert not overview.shown
+    assert f"{len(overview.gone)} findings of code that is gone, not replayed" in summary(overview)
 
 
 def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
