@@ -107,6 +107,9 @@ def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
         wrong = {"SQLITE_NOTADB": "no database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
         if name == "SQLITE_BUSY":
             wrong = "another program keeps it locked"
+        if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            allowed = "a database that is whole, or a new directory (the programs in corpus/ and findings/ are texts)"
+            return CampaignError(f"{path}: {wrong}; allowed: {allowed}")
     else:
         wrong = error.strerror or str(error)
     return CampaignError(f"{path}: {wrong}; allowed: a directory that can be written, with room in it")
@@ -151,7 +154,9 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     db: sqlite3.Connection | None = None
     try:
         try:
-            db = sqlite3.connect(f"{where}?mode=ro", uri=True, timeout=10, isolation_level=None)
+            # Readers of a write-ahead log leave files of their own; without a log there is nothing to share.
+            still = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
+            db = sqlite3.connect(f"{where}?mode=ro{still}", uri=True, timeout=10, isolation_level=None)
             version, _ = _head(db)
         except sqlite3.OperationalError:
             # Even readers write beside a database with a write-ahead log; not where that cannot be done.

@@ -93,7 +93,7 @@ class Cluster:
         try:
             from distributed import Client
         except ImportError:
-            wrong = "Dask is not installed; allowed: after pip install 's2fuzz[cluster]'"
+            wrong = "Dask is not installed; allowed: after pip install -e '.[cluster]' in the checkout"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
         # What goes wrong with it is ours to tell.
         for name in list(logging.root.manager.loggerDict):

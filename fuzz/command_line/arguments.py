@@ -87,7 +87,7 @@ _BUILD: Final = """\
 Compile the ports, the machine and the checkers with mypyc into build/native/.
 From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
 environment asks for plain Python. Needs a C compiler, Python's headers and
-mypy (pip install 's2fuzz[build]'). Results are the same in both forms.
+mypy (pip install -e '.[build]' in the checkout). Results are the same in both forms.
 """
 _HARDWARE: Final = """\
 Ask QEMU, whose stage-2 walk is another's work, about random and adversarial

@@ -11,6 +11,7 @@ from typing import Final
 from candidate.bugs import BUGS
 
 from ..benchmark import bench, finding, scaling
+from ..engines.drivers import missing
 from ..engines.peers import PEERS
 from ..engines.supervisor import EngineError
 from ..reports.answers import head
@@ -78,6 +79,9 @@ def find(arguments: argparse.Namespace) -> int:
     wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     engines = chosen("engine", arguments.engine or there, there)
+    lacking = [missing(engine) for engine in engines]
+    if all(lacking):
+        raise BadInputError(f"bench --engine {lacking[0]}")
     seeds = arguments.seeds or finding.SEEDS
     cap = arguments.cap or (finding.FULL_CAP if arguments.full else finding.CAP)
     workers = arguments.workers or os.cpu_count() or 1

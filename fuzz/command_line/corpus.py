@@ -182,7 +182,9 @@ def minimize_command(arguments: argparse.Namespace) -> int:
     """
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
-    corpus = Corpus(arguments.corpus, change=not arguments.dry_run)
+    # One that is not there is not made: its name may be mistyped.
+    corpus = Corpus(arguments.corpus, change=False)
+    corpus.change = not arguments.dry_run
     say_form(arguments)
     shown = sys.stderr.isatty() and not arguments.json
     progress = [0, 0]

@@ -85,7 +85,7 @@ def add(commands: "Commands") -> None:
         made = action(name, brief, description)
         made.add_argument("source", nargs="+", metavar="FILE" if name == "add" else "DIR", help=source)
     show = action("show", "what is in a corpus, or one program", "Show what is in a corpus, or one program of it.")
-    what = "another corpus, or the digest of a program (its first digits will do)"
+    what = "another corpus, or the digest of a program (its first 4 digits or more will do)"
     show.add_argument("what", nargs="?", metavar="DIR|DIGEST", help=what)
     export = action("export", "make a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
     export.add_argument("target", metavar="DIR", help="a directory; it is made if it is not there")

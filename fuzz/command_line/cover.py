@@ -36,7 +36,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.candidate and arguments.candidate != versions[0]:
         versions.append(candidate.get(arguments.candidate).name)
     if find_spec("coverage") is None:
-        raise BadInputError("coverage.py is not there; allowed: after `pip install 's2fuzz[cover]'`")
+        raise BadInputError("coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
     # Only where coverage.py is there.
     from ..coverage.measuring import LineError, MeasuringError, measured
 

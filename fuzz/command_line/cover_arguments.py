@@ -14,7 +14,7 @@ _ABOUT: Final = """\
 Replay programs on plain Python and say which lines and branches of the kernel code
 and of the machine they reach: a table on standard output, pages with --html. Each
 line of a page names programs that reach it; --line asks for those of one line.
-Needs coverage.py (pip install 's2fuzz[cover]').
+Needs coverage.py (pip install -e '.[cover]' in the checkout).
 
 example: s2fuzz cover --candidate rfc-v1 --line candidate/rfc_v1.py:60
 """

@@ -58,7 +58,7 @@ def obstacle() -> str:
         return f"{native.HOME} is no checkout of s2fuzz"
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
-            return f"no {module} in this Python: pip install 's2fuzz[build]'"
+            return f"no {module} in this Python: pip install -e '.[build]' in the checkout"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         return f"no C compiler ({' '.join(compiler)})"

@@ -30,10 +30,10 @@ def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Progra
         yield from one(name, shown_name(name), tell)
 
 
-def one(file: str, shown: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """A file of either form."""
+def one(file: str, shown: str, tell: Callable[[Bad], None], engine: bool = False) -> Iterator[tuple[str, Program]]:
+    """A file of either form; *engine*: written by one (`fuzz.language.either.read`)."""
     try:
-        program = read(contents(0 if file == STANDARD else file, shown), shown)
+        program = read(contents(0 if file == STANDARD else file, shown), shown, engine)
     except ProgramError as error:
         tell(bad(error, shown))
     else:
@@ -71,7 +71,7 @@ def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Pr
         raise CorpusError(f"{shown_name(folder)}: no directory; allowed: {allowed}")
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            yield from one(str(file), shown_name(file), tell)
+            yield from one(str(file), shown_name(file), tell, engine=True)
 
 
 def bad(error: ProgramError, shown: str) -> Bad:

@@ -15,7 +15,7 @@ HYPOTHESIS: Final = "hypothesis"
 def missing(engine: str) -> str:
     """Why an engine cannot run here: one line that says what to install; "" if it can."""
     if engine in (HYPOTHESIS, peers.BARE_HYPOTHESIS) and find_spec("hypothesis") is None:
-        return "hypothesis: no such package; allowed: pip install 's2fuzz[hypothesis]', or another engine"
+        return "hypothesis: no such package; allowed: pip install -e '.[hypothesis]' in the checkout, or another engine"
     return guidance.missing() if engine in (guidance.ENGINE, peers.BARE_ATHERIS) else ""
 
 

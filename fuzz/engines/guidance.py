@@ -23,7 +23,8 @@ def missing() -> str:
     """As `fuzz.engines.drivers.missing`, for this engine."""
     if find_spec("atheris") is not None:
         return ""
-    return "atheris: no such package; allowed: pip install 's2fuzz[atheris]' (Linux on x86_64), or another engine"
+    install = "pip install -e '.[atheris]' in the checkout (Linux on x86_64)"
+    return f"atheris: no such package; allowed: {install}, or another engine"
 
 
 def functions(module: ModuleType) -> Iterator[FunctionType]:

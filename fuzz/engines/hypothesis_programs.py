@@ -6,6 +6,7 @@ that no round before had; what it finds, it shrinks, while the session takes not
 short: Hypothesis remembers all that it drew, and what it starts from stays as it is in a round.
 """
 
+import gc
 import os
 import random
 from itertools import count
@@ -21,6 +22,8 @@ from .session import Session
 
 # Programs of a round; where it is ten or more, Hypothesis begins each with small ones.
 _ROUND: Final = 9
+# Rounds between two collections of garbage.
+_COLLECTED: Final = 20
 # Verdicts kept: each round begins with the same program, and shrinking comes by many again.
 _KEPT: Final = 2000
 # Programs that may be spent on shrinking from the start; then it may take a third of all.
@@ -131,3 +134,6 @@ def drive(session: Session) -> None:
         if session.over():
             return
         search.round(number)
+        if number % _COLLECTED == 0:
+            # What Hypothesis leaves behind is in cycles, and Python looks for those rarely here.
+            gc.collect()

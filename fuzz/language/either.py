@@ -8,6 +8,8 @@ from .binary import decode
 from .program import Program
 from .text import parse
 
+# Control characters that no text has.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Empty lines and comments, then the header.
 _TEXT: Final = re.compile(rb"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t\r]*+s2fuzz\b")
 
@@ -17,10 +19,22 @@ def is_text(data: bytes) -> bool:
     return _TEXT.match(data) is not None
 
 
-def read(data: bytes, name: str) -> Program:
+def is_readable(data: bytes) -> bool:
+    """Whether *data* is UTF-8 without control characters: what people write, be it a program or not."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return _CONTROL.search(data) is None
+
+
+def read(data: bytes, name: str, engine: bool = False) -> Program:
     """The program that *data* stands for.
 
     :param name: what an error names as the file
-    :raises ProgramError: it begins like a text and is no valid one
+    :param engine: a byte engine wrote it, to which any bytes are a program; from people, what is
+        readable is meant as text
+    :raises ProgramError: it is a text and no valid program
     """
-    return parse(data, name) if is_text(data) else decode(data)
+    text = is_text(data) or (not engine and is_readable(data))
+    return parse(data, name) if text else decode(data)

@@ -432,8 +432,10 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
         running.wait_for_orphans()
     finally:
         kill(family(folder))
+    before = sorted(os.listdir(folder))
     cli.main(["status", str(folder), "--json"])
     assert json.loads(capsys.readouterr().out)["state"] == "ended: interrupted"
+    assert sorted(os.listdir(folder)) == before
     out = running.out.read_text()
     assert "session 1: rfc-v1 against original" in out
     assert "\x1b" not in out

@@ -266,3 +266,8 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path) -> None:
         assert files(folder) == before
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_mistyped_corpus_is_not_minimised_nor_made(call: Call) -> None:
+    refused(call("minimize", "--corpus", "never", "--candidate", "rfc-v1"), "never: no corpus")
+    assert not Path("never").exists()

@@ -197,7 +197,7 @@ def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "file").write_text("")
     refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "allowed: a directory that can be made")
     monkeypatch.setattr(cover, "find_spec", lambda name: None if name == "coverage" else importlib.util.find_spec(name))
-    refused(call(PLAIN), "coverage.py is not there; allowed: after `pip install 's2fuzz[cover]'`")
+    refused(call(PLAIN), "coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
 
 
 def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

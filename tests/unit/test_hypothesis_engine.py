@@ -162,7 +162,7 @@ def test_a_missing_package_is_one_line(
     out = ["--out", str(tmp_path / "out"), "--programs", "1"]
     assert main(["fuzz", "--candidate", "rfc-v1", "--engine", "hypothesis", *out]) == BAD_INPUT
     (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install 's2fuzz[hypothesis]'" in line
+    assert "pip install -e '.[hypothesis]'" in line
     assert not (tmp_path / "out").exists()
 
 
