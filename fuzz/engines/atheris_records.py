@@ -21,6 +21,7 @@ from ..generation.mutations import crossover, mutate, other_operations
 from ..generation.sketch import Sketch
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.program import Program
+from ..language.repair import large_size
 from ..language.validate import MAX_SLOTS
 from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
@@ -31,14 +32,13 @@ OPERATIONS: Final = 100
 # Device memory of such a program at most, in pages: some milliseconds.
 DEVICE_PAGES: Final = 2048
 # Of two programs that libFuzzer chose, in percent: cross them.
-CROSSED: Final = 25
+CROSSED: Final = 15
 # What becomes of one that it chose, in percent; else some of its operations are mutated. A program
 # of the generator in its place, with another one's operations behind its own or by itself;
-FRESH: Final = 50
-JOINED: Final = 15
-# a mutation of its bytes; and a crossing with one of the generator.
-BYTES: Final = 5
-SPLICED: Final = 10
+FRESH: Final = 40
+JOINED: Final = 10
+# a mutation of its bytes.
+BYTES: Final = 3
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -125,8 +125,6 @@ class Fuzzing:
             return encode(self.fresh())
         if kind < FRESH + BYTES:
             return bytes(self.atheris.Mutate(data, longest))
-        if kind < FRESH + BYTES + SPLICED:
-            return self.derived(decode(data), lambda program: crossover(program, self.fresh(), chance, OPERATIONS))
         return self.derived(decode(data), lambda program: mutate(program, chance, OPERATIONS))
 
     def derived(self, program: Program, change: Callable[[Program], Program]) -> bytes:
@@ -155,9 +153,10 @@ def joined(first: Program, second: Program, chance: random.Random) -> Program:
 
 
 def slow(program: Program) -> bool:
-    """Whether a program has much device memory: page by page it is mapped when the slot is made."""
-    most = DEVICE_PAGES * program.vm.granule
-    return any(slot.backing == "device" and slot.size > most for slot in program.slots)
+    """Whether a program may take a hundred times as long as others: large slots that are mapped page by page."""
+    device = DEVICE_PAGES * program.vm.granule
+    most = {"device": device, "anon": large_size(program.vm.granule), "thp": large_size(program.vm.granule)}
+    return any(slot.size > most.get(slot.backing, slot.size) for slot in program.slots)
 
 
 def drive(session: Session) -> None:
