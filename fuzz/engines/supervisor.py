@@ -101,7 +101,7 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
     """Do a unit in child processes: in one, unless that dies or hangs.
 
     A program of which a child dies is judged once more by the next one; if that
-    dies too, it is a finding of class crash, and the rest of the unit goes on.
+    dies too (after SIGKILL: the third as well), it is a finding of class crash, and the rest of the unit goes on.
 
     :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
     :param patience: seconds that one program may take
@@ -109,7 +109,7 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
     """
     result = Result(unit)
     rest = unit
-    idle = 0
+    idle = tries = 0
     while True:
         child = Child(rest, result)
         try:
@@ -127,9 +127,11 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
             raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
-        again = text if text and text != rest.again else ""
+        tries = tries + 1 if text and text == rest.again else 1
+        # SIGKILL comes from outside, by chance twice; it is a program's doing only where memory runs out.
+        again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""
         if text and not again:
-            reason = f"the process that judged it {death}, twice"
+            reason = f"the process that judged it {death}, {tries} times in a row"
             # Without the seconds: another process has other patience.
             result.take(FoundRecord(CRASH, f"process {death.partition(' for ')[0]}", reason, -1, number, text))
         else:

@@ -90,14 +90,17 @@ def test_a_killed_child_loses_no_program() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "signature"),
+    ("body", "signature", "accidents"),
     [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "process was killed by SIGSEGV"),
-        ("time.sleep(1000)", "process did not get on"),
-        ("os._exit(7)", "process ended with exit code 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "process was killed by SIGSEGV", 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "process was killed by SIGKILL", 2),
+        ("time.sleep(1000)", "process did not get on", 1),
+        ("os._exit(7)", "process ended with exit code 7", 1),
     ],
 )
-def test_a_program_that_ends_the_process_is_a_finding(tmp_path: Path, body: str, signature: str) -> None:
+def test_a_program_that_ends_the_process_is_a_finding(
+    tmp_path: Path, body: str, signature: str, accidents: int
+) -> None:
     """Twice is no accident; the rest of the unit is done all the same."""
     preload = f"""
 import os, signal, sys, time
@@ -129,7 +132,7 @@ print(result.state.programs, len(result.accidents))
     assert result.stderr == ""
     assert result.stdout.startswith(f"{signature}\n3\n{print_program(victim())}")
     last = result.stdout.splitlines()[-1]
-    assert int(last.split()[1]) == 1
+    assert int(last.split()[1]) == accidents
 
 
 def victim() -> Program:
