@@ -76,6 +76,9 @@ class Violation:
     :param reason: one line for people, with addresses and decoded entries
     :param places: guest addresses of the pages concerned (and the VM), for matching the two sides
     :param taints: whether what is found later in the same program may follow from it
+    :param grave: whether it is a finding of its own also after a violation that taints:
+        a guest access to a frame that it does not own, a use after free
+    :param table: number of the table page concerned, -1 where none is meant
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Violation:
         reason: str,
         places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
+        grave: bool = False,
+        table: int = -1,
     ) -> None:
         self.checker = checker
         self.function = function
@@ -95,6 +100,8 @@ class Violation:
         self.reason = reason
         self.places = places if isinstance(places, Places) else pages(places)
         self.taints = taints
+        self.grave = grave
+        self.table = table
         # Index of the operation; -1 while the VM is set up. Filled in by the run.
         self.at = -1
 
@@ -135,16 +142,19 @@ class Checker(Observer):
         places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
         function: str = "",
+        grave: bool = False,
+        table: int = -1,
     ) -> None:
         """Note a violation.
 
         :param places: addresses of the guest pages concerned; many as `Places`
         :param function: where; by default the walker callback or entry point that ran last
+        :param grave: as in `Violation`, like *table*
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
         function = function or self.kernel.walker or self.kernel.entry
-        self.found.append(Violation(self.name, function, what, level, reason, places, taints))
+        self.found.append(Violation(self.name, function, what, level, reason, places, taints, grave, table))
 
     def text(self, entry: int, level: int) -> str:
         """A table entry, decoded."""
@@ -194,6 +204,8 @@ class GuestChecker(Checker):
         places: frozenset[int] | Places = frozenset(),
         taints: bool = True,
         function: str = "",
+        grave: bool = False,
+        table: int = -1,
     ) -> None:
         number = self.guest.number
         if number:
@@ -201,4 +213,4 @@ class GuestChecker(Checker):
                 places = pages(places, self.granule.page_size)
             places = places.moved(number << VM_SHIFT)
             reason = f"VM {number}: {reason}"
-        super().report(what, level, reason, places, taints, function)
+        super().report(what, level, reason, places, taints, function, grave, table)

@@ -26,6 +26,7 @@ class Isolation(GuestChecker):
                 f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} by {self.text(walk.entry, walk.level)}; "
                 + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),
                 frozenset([page]),
+                grave=True,
             )
         elif access == WRITE:
             layout = self.guest.layout_of(page)
@@ -36,4 +37,5 @@ class Isolation(GuestChecker):
                     walk.level,
                     f"cpu{cpu} wrote at {ipa:#x} by {self.text(walk.entry, walk.level)}",
                     frozenset([page]),
+                    grave=True,
                 )

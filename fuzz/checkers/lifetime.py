@@ -28,7 +28,7 @@ class Lifetime(Checker):
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
         if self.kernel.counts[page] <= 0:
-            self.report(f"{how} a freed table", -1, f"table page {page} was freed before")
+            self.report(f"{how} a freed table", -1, f"table page {page} was freed before", grave=True, table=page)
 
     def walk_table(self, table: int, level: int) -> None:
         page = table // self.kernel.entries
@@ -42,7 +42,8 @@ class Lifetime(Checker):
 
     def get(self, page: int, count: int) -> None:
         if count <= 1:
-            self.report("reference to a freed table", -1, f"table page {page} was freed before")
+            reason = f"table page {page} was freed before"
+            self.report("reference to a freed table", -1, reason, grave=True, table=page)
 
     def put(self, page: int, count: int) -> None:
         self.dropped(page, count)
@@ -53,21 +54,21 @@ class Lifetime(Checker):
     def dropped(self, page: int, count: int) -> None:
         """A reference went: at zero the page is free, below it was free before."""
         if count < 0:
-            self.report("double free", -1, f"table page {page} was freed before")
+            self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page)
         if count != 0 or self.destroying:
             return
         for shadow in self.shadows:
             for table in shadow.roots:
                 if table.page == page:
-                    self.report("root freed", table.level, f"root page {page} is in use")
+                    self.report("root freed", table.level, f"root page {page} is in use", table=page)
         parent = self.parent_of(page)
         if parent:
-            self.report("freed while reachable", -1, f"table page {page} is freed; {parent}")
+            self.report("freed while reachable", -1, f"table page {page} is freed; {parent}", table=page)
         for tlb in self.tlbs:
             owed = tlb.owes_table(BASE + (page << self.granule.page_shift))
             if owed:
                 reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
-                self.report("freed before the flush", -1, reason)
+                self.report("freed before the flush", -1, reason, table=page)
 
     def parent_of(self, page: int) -> str:
         """Which live entry still names a table page; "" if none."""
@@ -86,7 +87,11 @@ class Lifetime(Checker):
         for page in pages:
             if 0 <= page < len(self.kernel.counts) and self.kernel.counts[page] <= 0:
                 self.report(
-                    "hardware walk of a freed table", walk.level, f"cpu{cpu} at {ipa:#x} went through table page {page}"
+                    "hardware walk of a freed table",
+                    walk.level,
+                    f"cpu{cpu} at {ipa:#x} went through table page {page}",
+                    grave=True,
+                    table=page,
                 )
                 return
         if walk.fault == LOST:
