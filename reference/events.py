@@ -16,6 +16,9 @@ from .mypyc import mypyc_attr
 class Observer:
     """Sees every event. The methods do nothing; override what you need."""
 
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        """``kvm_pgtable_walk()`` is about to walk [start, end), whole pages; *vmid* 0: the hypervisor's own tables."""
+
     def walk_table(self, table: int, level: int) -> None:
         """The software walker enters the table at index *table*."""
 

@@ -98,6 +98,7 @@ class Kernel:
         self.on_store: list[Observer] = self.on["store"]
         self.on_get: list[Observer] = self.on["get"]
         self.on_put: list[Observer] = self.on["put"]
+        self.on_walk: list[Observer] = self.on["walk"]
         self.on_walk_table: list[Observer] = self.on["walk_table"]
 
     def observe(self, observer: Observer) -> None:
@@ -131,6 +132,10 @@ class Kernel:
         self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, True)
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        for o in self.on_walk:
+            o.walk(vmid, start, end)
 
     def walk_table(self, table: int, level: int) -> None:
         for o in self.on_walk_table:

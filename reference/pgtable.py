@@ -381,7 +381,8 @@ class Pgtable:
 
     def kvm_pgtable_walk(self, pgt: kvm_pgtable, addr: int, size: int, walker: kvm_pgtable_walker) -> int:
         start = addr & -self.PAGE_SIZE
-        walk_data = kvm_pgtable_walk_data(pgt, walker, start, (start + size + self.PAGE_SIZE - 1) & -self.PAGE_SIZE)
+        end = (start + size + self.PAGE_SIZE - 1) & -self.PAGE_SIZE
+        walk_data = kvm_pgtable_walk_data(pgt, walker, start, end)
 
         known = self.walkers.get(walker.cb)
         if known is None:
@@ -391,6 +392,7 @@ class Pgtable:
                 known = (name, WALKERS[name])
                 self.walkers[walker.cb] = known
         self.k.walker, walker.number = known
+        self.k.walk(pgt.mmu.vmid, start, end)
         return self._kvm_pgtable_walk(walk_data)
 
     def hyp_map_set_prot_attr(self, prot: int, data: hyp_map_data) -> int:

@@ -139,6 +139,10 @@ class Trace(Checker):
         entry = self.entry_text(walk.entry, walk.level)
         self.add(f"cpu{cpu} {ACCESS_NAMES[access]} {self.place(ipa)}: {result} at L{walk.level}, {entry}")
 
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        whose = self.place(start) if vmid else f"hyp {start:#x}"
+        self.add(f"{self.side.kernel.walker}: walk of {size_text(end - start)} at {whose}")
+
     def walk_table(self, table: int, level: int) -> None:
         self.add(f"walk into {self.page_text(table // self.granule.entries)}")
 

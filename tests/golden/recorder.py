@@ -39,8 +39,11 @@ class Recorder(Observer):
             return ["t", (pa - BASE) >> self.kernel.granule.page_shift, hex(unwrap(pte) & ~self.mask)]
         return hex(unwrap(pte))
 
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        """Not in the streams: our own notice that a range is walked."""
+
     def walk_table(self, table: int, level: int) -> None:
-        """Not an event of the C code: our own notice that a table is read."""
+        """Not in the streams: our own notice that a table is read."""
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.kernel.entries)
