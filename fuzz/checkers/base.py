@@ -5,13 +5,14 @@ from typing import ClassVar, Final
 
 from reference.events import Observer
 from reference.machine.descriptor import describe
+from reference.machine.granule import Granule
 from reference.machine.walk import Walk
 from reference.mypyc import mypyc_attr
 
 from ..execution.guest import Guest
 from ..execution.side import Side
 from ..language.operations import Operation
-from .places import Places, pages
+from .places import Places, Range, merged, pages
 
 
 class Outcome:
@@ -102,14 +103,23 @@ class Violation:
         self.taints = taints
         self.grave = grave
         self.table = table
-        # Index of the operation; -1 while the VM is set up. Filled in by the run.
+        # Filled in by the run: index of the operation, -1 while the VM is set up; and which entries of
+        # the known bugs explain it.
         self.at = -1
+        self.known: tuple[int, ...] = ()
 
     @property
     def signature(self) -> str:
         """Checker, kernel function, event or transition, level: never an address."""
         level = f" L{self.level}" if self.level >= 0 else ""
         return f"{self.checker}: {self.function}: {self.what}{level}"
+
+    def reach(self, granule: Granule) -> list[Range]:
+        """The addresses that the entries concerned translate: a place may be the first page of a block."""
+        if not 0 <= self.level <= 3:
+            return self.places.ranges
+        size = granule.level_size(self.level)
+        return merged([(start & -size, (end + size - 1) & -size) for start, end in self.places.ranges])
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

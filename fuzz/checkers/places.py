@@ -36,6 +36,19 @@ def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
     return left
 
 
+def overlap(one: list[Range], other: list[Range]) -> bool:
+    """Whether two lists, as `merged` gives them, have a number in common."""
+    i = j = 0
+    while i < len(one) and j < len(other):
+        if one[i][1] <= other[j][0]:
+            i += 1
+        elif other[j][1] <= one[i][0]:
+            j += 1
+        else:
+            return True
+    return False
+
+
 class Places:
     """A set of pages.
 

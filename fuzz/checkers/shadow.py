@@ -329,6 +329,18 @@ class Shadow(GuestChecker):
                 return -1, 0
             table = child
 
+    def level_at(self, ipa: int) -> int:
+        """Level of the live entry, leaf or empty, that a walk to *ipa* ends at."""
+        for root in self.roots:
+            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
+                table = root
+                while True:
+                    child = table.children.get((ipa - table.base) >> self.shifts[table.level])
+                    if child is None or child.level > 3:
+                        return table.level
+                    table = child
+        return 0
+
     def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
         found: list[tuple[int, int, int]] = []

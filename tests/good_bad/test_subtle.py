@@ -51,7 +51,10 @@ host discard a+1200K 852K
 cpu1 fetch a+2M mmu=off
 """
     found = verdict("rfc-v1-fixed", text)
-    assert found == ["common translation: stage2_unmap_walker: still mapped after invalidation L3"]
+    assert found == [
+        "common isolation: stage2_attr_walker: access to a frame not owned, through the tables L3",
+        "common translation: stage2_unmap_walker: still mapped after invalidation L3",
+    ]
 
 
 class ClearsBelowTheAnchor(Pgtable):

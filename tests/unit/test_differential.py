@@ -8,13 +8,16 @@ from candidate import Candidate
 from fuzz.checkers import Outcome, Violation
 from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
 from fuzz.judging.known import known_bug, known_bugs
+from fuzz.judging.verdict import Judge
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record
 from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.machine.granule import Granule
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 ORIGINAL = candidate.get("original")
+JUDGE = Judge(ORIGINAL, ORIGINAL, Granule(12))
 KNOWN = "lifetime: stage2_unmap_walker: freed before the flush"
 
 
@@ -27,7 +30,7 @@ def violation(what: str, at: int, *places: int, checker: str = "translation", ta
 def judge(
     original: list[Violation], patched: list[Violation], difference: Finding | None = None
 ) -> list[tuple[str, str]]:
-    verdict = Differential(ORIGINAL, ORIGINAL).judge(original, patched, [difference] if difference else [])
+    verdict = JUDGE.judge(original, patched, [difference] if difference else [])
     return [(finding.kind, finding.signature.split(": ")[2].removesuffix(" L3")) for finding in verdict.findings]
 
 
@@ -59,7 +62,7 @@ def test_fewer_pages_than_the_original_is_common() -> None:
 
 
 def test_what_follows_the_first_is_a_consequence() -> None:
-    verdict = Differential(ORIGINAL, ORIGINAL).judge([], [violation("x", 1), violation("y", 2)], [])
+    verdict = JUDGE.judge([], [violation("x", 1), violation("y", 2)], [])
     assert [finding.signature for finding in verdict.findings] == ["translation: f: x L3"]
     assert [(side, consequence.what) for side, consequence in verdict.consequences] == [("candidate", "y")]
 
@@ -91,11 +94,69 @@ def test_a_candidate_that_went_astray_cures_nothing() -> None:
     assert (CURED, "x") not in judge([violation("x", 2, 5)], [violation("y", 1)])
 
 
-def test_a_known_bug_where_the_original_went_astray_is_common() -> None:
-    bug = Violation("lifetime", "stage2_unmap_walker", "freed before the flush", -1, "")
-    bug.at = 2
-    assert judge([violation("a", 1, 1)], [bug]) == [("common", "freed before the flush"), ("cured", "a")]
-    assert judge([], [bug]) == [("regression", "freed before the flush")]
+def explained(what: str, at: int, *places: int, taints: bool = True) -> Violation:
+    """A violation that the first known bug explains, which the original has."""
+    found = violation(what, at, *places, taints=taints)
+    found.known = (0,)
+    return found
+
+
+def grave(what: str, at: int, *places: int) -> Violation:
+    found = violation(what, at, *places, checker="isolation")
+    found.grave = True
+    return found
+
+
+def test_a_known_bug_is_common_only_where_its_condition_held() -> None:
+    assert judge([], [explained("x", 1, 5)]) == [("common", "x")]
+    assert judge([], [violation("x", 1, 5)]) == [("regression", "x")]
+
+
+def test_that_the_original_went_astray_excuses_nothing() -> None:
+    assert judge([violation("a", 1, 1)], [violation("x", 2, 5)]) == [("regression", "x"), ("cured", "a")]
+
+
+def test_a_difference_of_maps_excuses_nothing() -> None:
+    difference = Finding(DIVERGENCE, "d: d: map", "", 1)
+    assert judge([], [violation("x", 2, 5)], difference)[0] == ("regression", "x")
+
+
+def test_what_a_known_bug_explains_hides_only_what_concerns_the_same_pages() -> None:
+    first = explained("x", 1, 0x5000)
+    assert judge([], [first, violation("y", 2, 0x5000)]) == [("common", "x")]
+    assert judge([], [first, violation("y", 2, 0x6000)]) == [("common", "x"), ("regression", "y")]
+    assert judge([], [first, violation("y", 2)]) == [("common", "x")]
+    assert judge([], [first, violation("y", 2, taints=False)]) == [("common", "x"), ("regression", "y")]
+
+
+def test_what_is_grave_counts_after_what_taints() -> None:
+    found = judge([], [violation("x", 1, 5), violation("y", 2, 5), grave("g", 3, 5)])
+    assert found == [("regression", "x"), ("regression", "g")]
+
+
+def test_what_is_grave_on_both_sides_is_common() -> None:
+    first = violation("x", 1, 5)
+    assert judge([grave("g", 3, 5)], [first, grave("g", 3, 5)]) == [("regression", "x"), ("common", "g")]
+
+
+def test_what_is_grave_carries_the_class_of_the_known_bug_it_follows_from() -> None:
+    found = JUDGE.judge([], [explained("x", 1, 0x5000), grave("g", 3, 0x5000)], []).findings
+    assert [(each.kind, each.known) for each in found] == [("common", "B05"), ("common", "B05")]
+    assert found[1].reason == "g at 3; it follows from translation: f: x L3"
+    elsewhere = judge([], [explained("x", 1, 0x5000), grave("g", 3, 0x6000)])
+    assert elsewhere == [("common", "x"), ("regression", "g")]
+    also_wrong = judge([], [explained("x", 1, 0x5000), violation("y", 1, 0x5000), grave("g", 3, 0x5000)])
+    assert also_wrong == [("common", "x"), ("regression", "g")]
+
+
+def test_what_is_grave_follows_from_the_same_table_too() -> None:
+    first = explained("x", 1)
+    first.table = 7
+    second = grave("g", 3)
+    second.table = 7
+    assert judge([], [first, second]) == [("common", "x"), ("common", "g")]
+    second.table = 8
+    assert judge([], [first, second]) == [("common", "x"), ("regression", "g")]
 
 
 def test_a_difference_nobody_explains_is_a_divergence() -> None:

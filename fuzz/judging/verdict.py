@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The verdict on a program: the violations of both sides, and where they differ, as findings."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from candidate import Candidate
+from reference.machine.granule import Granule
+
+from ..checkers import Violation
+from .cost import Comparison
+from .known import KnownBug, has, known_bugs
+from .matching import Index, astray, cause_of, explains, weighty
+
+REGRESSION: Final = "regression"
+CURED: Final = "cured"
+COMMON: Final = "common"
+DIVERGENCE: Final = "divergence"
+
+# In the order of weight.
+CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one program says about a candidate.
+
+    :param kind: regression, cured, common or divergence
+    :param signature: checker, kernel function, event, level; the key for dedup
+    :param reason: one line for people
+    :param at: index of the operation; -1 at creation, the number of operations at destruction
+    :param known: id of the known bug that explains it; "" if none does
+    """
+
+    kind: str
+    signature: str
+    reason: str
+    at: int
+    known: str = ""
+
+
+@dataclass
+class Verdict:
+    """The findings of one program, and what followed from them.
+
+    *consequences*: violations after the first of a side, without weight;
+    *costs*: of both sides, None where they were not measured;
+    *features*: what is new about the program is told by (`fuzz.judging.features`),
+    sorted; () where they were not asked for
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    consequences: list[tuple[str, Violation]] = field(default_factory=list)
+    costs: Comparison | None = None
+    features: tuple[int, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the candidate is worse, or differs for no known reason."""
+        return any(finding.kind in (REGRESSION, DIVERGENCE) for finding in self.findings)
+
+    def kinds(self) -> list[str]:
+        """The distinct (kind, signature) pairs as text, sorted."""
+        return sorted({f"{finding.kind} {finding.signature}" for finding in self.findings})
+
+
+class Judge:
+    """Makes verdicts on a candidate.
+
+    :param reference: the version that counts as the original
+    :param candidate: the version under test
+    :param granule: of the program
+    """
+
+    def __init__(self, reference: Candidate, candidate: Candidate, granule: Granule) -> None:
+        self.reference = reference
+        self.candidate = candidate
+        self.granule = granule
+
+    def known(self, violation: Violation) -> KnownBug | None:
+        """The known bug of the reference that explains a violation, its condition held, if there is one."""
+        bugs = [known_bugs()[number] for number in violation.known]
+        return next((bug for bug in bugs if has(self.reference, bug)), None)
+
+    def excused(self, violation: Violation) -> bool:
+        """Whether a known bug of the reference, which the candidate has as well, explains a violation."""
+        bugs = [known_bugs()[number] for number in violation.known]
+        return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
+
+    def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:
+        """Classes of findings from both sides' violations, in order, and the differences seen."""
+        verdict = Verdict()
+        by_original, by_patched = Index(original), Index(patched)
+        ours = weighty(original, by_patched, self.excused, self.granule)
+        theirs = weighty(patched, by_original, self.excused, self.granule)
+        patched_astray = astray(patched, by_original)
+        for violation in theirs:
+            verdict.findings.append(self.of_candidate(violation, patched, by_original))
+        told = Index(theirs)
+        for violation in ours:
+            if not by_patched.shares(violation):
+                if violation.at < patched_astray:
+                    verdict.findings.append(self.finding(CURED, violation, original))
+            elif not told.shares(violation):
+                verdict.findings.append(self.finding(COMMON, violation, original))
+        for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
+            verdict.consequences += [(side, violation) for violation in violations if violation not in first]
+        explained = min(explains(original, by_patched), explains(patched, by_original))
+        for difference in differences:
+            if difference.at < explained:
+                verdict.findings.append(difference)
+        return verdict
+
+    def of_candidate(self, violation: Violation, patched: list[Violation], by_original: Index) -> Finding:
+        """A violation of the candidate that counts.
+
+        It is common if the original shares it, or if a known bug that both have
+        explains it, or what it follows from; else a regression.
+        """
+        shared = by_original.shares(violation)
+        common = shared or self.excused(violation) or self.cause(violation, patched) is not None
+        return self.finding(COMMON if common else REGRESSION, violation, patched)
+
+    def cause(self, violation: Violation, violations: list[Violation]) -> Violation | None:
+        """The earlier violation, explained by a known bug, that a grave one follows from."""
+        if not violation.grave:
+            return None
+        return cause_of(violation, violations, self.excused, self.granule)
+
+    def finding(self, kind: str, violation: Violation, violations: list[Violation]) -> Finding:
+        """A finding with the story of the known bug that explains it, if one does.
+
+        :param violations: all of its side
+        """
+        known = None if kind == REGRESSION else self.known(violation)
+        reason = violation.reason
+        if known is None and kind != REGRESSION and (cause := self.cause(violation, violations)) is not None:
+            known = self.known(cause)
+            reason += f"; it follows from {cause.signature}"
+        return Finding(kind, violation.signature, reason, violation.at, known.id if known else "")
