@@ -119,7 +119,7 @@ def finding_lines(found: FindingRow, overview: Overview) -> list[str]:
         f"{_INDENT}{found.reason}",
         f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
     ]
-    if known := known_text(found.kind, found.signature, overview.reference):
+    if known := known_text(found.kind, found.signature, found.reason, overview.reference):
         lines.append(f"{_INDENT}{known}")
     if found.accepted:
         lines.append(f"{_INDENT}accepted: {found.accepted}")

@@ -9,6 +9,7 @@ from reference.machine.descriptor import (
     AF_BIT,
     READ_BIT,
     RESERVED,
+    TABLE,
     TYPE_BIT,
     VALID_BIT,
     WRITE_BIT,
@@ -58,7 +59,9 @@ class Translation(GuestChecker):
     """Judges each leaf written, at the next quiet point, against the host's own map.
 
     Also: an operation changes nothing outside its range, but for the rest of a
-    leaf that lies across the edge; between the halves of an MMU notifier's
+    leaf that lies across the edge. A fault may map more of its slot, its
+    neighbours for example, but takes nothing away there; cache maintenance by
+    set/way may invalidate all of the guest. Between the halves of an MMU notifier's
     invalidation nothing of its range is mapped.
     """
 
@@ -70,6 +73,9 @@ class Translation(GuestChecker):
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
+        # Where mappings may be added or rebuilt; what was taken away there: (level, address, function).
+        self.growing: list[tuple[int, int]] = []
+        self.taken: list[tuple[int, int, str]] = []
         guest.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
@@ -85,7 +91,9 @@ class Translation(GuestChecker):
 
     def begin(self, op: Operation | None) -> None:
         self.written.clear()
+        self.taken.clear()
         self.allowed = self.range_of(op)
+        self.growing = self.slot_of(op) if isinstance(op, GuestAccess) else []
 
     def range_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """Guest addresses that *op* itself may change; notifications add theirs."""
@@ -93,7 +101,11 @@ class Translation(GuestChecker):
             return [(0, 1 << self.guest.regime.ia_bits)]
         if isinstance(op, GuestReset):
             return self.resident() if self.side.guest_of(op.cpu) is self.guest else []
-        if isinstance(op, (HypMap, GuestCache, GuestSetWay, GuestMove, Speculate, Evict)):
+        if isinstance(op, (GuestCache, GuestSetWay)):
+            live = [layout for layout in self.guest.layouts if layout.live]
+            mine = self.side.guest_of(op.cpu) is self.guest
+            return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
+        if isinstance(op, (HypMap, GuestMove, Speculate, Evict)):
             return []
         layout = self.side.by_name[op.slot]
         if isinstance(op, (HostAge, HostTestAge)):
@@ -125,6 +137,12 @@ class Translation(GuestChecker):
         size = max(size, 1 << self.shifts[2])
         return [(ipa & -size, (ipa & -size) + size)]
 
+    def slot_of(self, op: GuestAccess) -> list[tuple[int, int]]:
+        """The guest addresses of the slot of a guest's access."""
+        layout = self.side.by_name[op.slot]
+        mine = layout.live and layout.slot.vm == self.guest.number
+        return [(layout.ipa, layout.ipa + layout.size)] if mine else []
+
     def resident(self) -> list[tuple[int, int]]:
         """The guest addresses of the slots that exist and hold no device."""
         return [
@@ -145,6 +163,13 @@ class Translation(GuestChecker):
         for start, stop in reversed(self.guest.notified.guest_ranges):
             if ipa < stop and start < end:
                 return
+        for start, stop in self.growing:
+            if ipa < stop and start < end:
+                if old & VALID_BIT:
+                    self.taken += [
+                        (at, base, self.kernel.walker) for at, base in self.mapped_by(ipa, level, old) if base >= start
+                    ]
+                return
         self.report(
             "change outside the range",
             level,
@@ -153,7 +178,32 @@ class Translation(GuestChecker):
             frozenset([ipa]),
         )
 
+    def mapped_by(self, ipa: int, level: int, old: int) -> list[tuple[int, int]]:
+        """(level, address) of the leaves that an entry mapped which was just cut off or changed."""
+        if kind(old, level, self.granule) != TABLE:
+            return [(level, ipa)]
+        found: list[tuple[int, int, int]] = []
+        detached = self.shadow.detached
+        if detached and detached[-1].base == ipa:
+            self.shadow.collect(detached[-1], ipa, ipa + (1 << self.shifts[level]), found)
+        return [(at, base) for at, base, _ in found]
+
+    def judge_taken(self) -> None:
+        """What a fault took away outside of its own page or block must be mapped again."""
+        for level, ipa, function in self.taken:
+            now, _ = self.shadow.lookup(ipa)
+            if now < 0:
+                self.report(
+                    "change outside the range",
+                    level,
+                    f"what was mapped at {ipa:#x}, level {level}, is not any more; the fault is elsewhere",
+                    frozenset([ipa]),
+                    function=function,
+                )
+
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if self.taken:
+            self.judge_taken()
         # First what the operation left: where that is a stale leaf, other rules follow from it.
         if outcome.status == "ok":
             self.judge_effect(op)
@@ -166,6 +216,7 @@ class Translation(GuestChecker):
         if isinstance(op, (SetLog, GetLog, ClearLog)):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
+
     def judge_effect(self, op: Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""
         if isinstance(op, TableWrprotect):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from candidate import names
+from candidate import get, names
 
 from ..judging.differential import CLASSES, COMMON, CURED
 from ..distribution import home_folder
-from ..judging.known import known_bug
+from ..judging.known import KnownBug, explanation, known_bug
 from ..language.program import Program
 from ..language.text import headings, print_program
 from .severity import severity, weight
@@ -88,16 +88,23 @@ def called(reference: str) -> str:
     return "the original" if reference == names()[0] else reference
 
 
-def known_text(kind: str, signature: str, reference: str) -> str:
-    """What is known of a signature, seen against the version *reference*; "" if nothing is."""
-    bug = known_bug(signature)
-    if bug is None:
-        return ""
+def known_of(kind: str, signature: str, reason: str, reference: str) -> KnownBug | None:
+    """The known bug of the version *reference* that explains a finding, if one does."""
     if kind not in (COMMON, CURED):
-        who = "which" if reference == names()[0] else reference
-        return f"same signature as known bug {bug.id} of the original, {who} did not show it here"
-    link = f" (fixed upstream: {bug.link})" if bug.link else ""
-    return f"known bug {bug.id} of the original: {bug.reason}{link}"
+        return None
+    return explanation(signature, reason, get(reference))
+
+
+def known_text(kind: str, signature: str, reason: str, reference: str) -> str:
+    """What known bugs of the version *reference* have to do with a finding; "" if nothing."""
+    bug = known_of(kind, signature, reason, reference)
+    if bug is not None:
+        link = f" (fixed upstream: {bug.link})" if bug.link else ""
+        return f"known bug {bug.id} of {called(reference)}: {bug.reason}{link}"
+    bug = known_bug(signature, get(reference))
+    if bug is None or kind in (COMMON, CURED):
+        return ""
+    return f"same signature as known bug {bug.id} of {called(reference)}, which did not show it here"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:
@@ -129,7 +136,7 @@ def file_comments(found: Found, reference: str, candidate: str, path: Path) -> d
         "severity": "" if found.kind == CRASH else severity(found.signature).text,
         "reason": found.reason,
         "at": found.where(),
-        "known": known_text(found.kind, found.signature, reference),
+        "known": known_text(found.kind, found.signature, found.reason, reference),
         "reference": reference,
         "candidate": candidate,
         "seed": "",

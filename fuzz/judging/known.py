@@ -15,6 +15,11 @@ from candidate import Candidate
 NOW: Final = "now"
 EARLIER: Final = "earlier"
 
+# What the reason of a finding says of known bugs, for those who read it later: what it follows from, or
+# that the entries whose pattern it fits do not explain it.
+FOLLOWS: Final = "; it follows from "
+UNMET: Final = "; the condition of known bug "
+
 # Parts of a C function that are methods of their own here.
 _PARTS: Final = {"kvm_handle_guest_abort": ("_abort_in_slot",)}
 
@@ -94,3 +99,14 @@ def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | No
     """
     version = version or candidate.get(candidate.names()[0])
     return next((bug for bug in fitting(signature) if has(version, bug)), None)
+
+
+def explanation(signature: str, reason: str, version: Candidate) -> KnownBug | None:
+    """The known bug of *version* that explains a finding of both sides or of the reference, by its reason.
+
+    :param reason: as `fuzz.judging.verdict` wrote it
+    """
+    if UNMET in reason:
+        return None
+    _, _, cause = reason.partition(FOLLOWS)
+    return known_bug(cause or signature, version)

@@ -9,7 +9,7 @@ from reference.machine.granule import Granule
 
 from ..checkers import Violation
 from .cost import Comparison
-from .known import KnownBug, has, known_bugs
+from .known import FOLLOWS, UNMET, KnownBug, has, known_bug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
 
 REGRESSION: Final = "regression"
@@ -118,23 +118,24 @@ class Judge:
         explains it, or what it follows from; else a regression.
         """
         shared = by_original.shares(violation)
-        common = shared or self.excused(violation) or self.cause(violation, patched) is not None
+        common = shared or self.excused(violation)
+        if not common and violation.grave:
+            common = cause_of(violation, patched, self.excused, self.granule) is not None
         return self.finding(COMMON if common else REGRESSION, violation, patched)
-
-    def cause(self, violation: Violation, violations: list[Violation]) -> Violation | None:
-        """The earlier violation, explained by a known bug, that a grave one follows from."""
-        if not violation.grave:
-            return None
-        return cause_of(violation, violations, self.excused, self.granule)
 
     def finding(self, kind: str, violation: Violation, violations: list[Violation]) -> Finding:
         """A finding with the story of the known bug that explains it, if one does.
 
         :param violations: all of its side
         """
-        known = None if kind == REGRESSION else self.known(violation)
-        reason = violation.reason
-        if known is None and kind != REGRESSION and (cause := self.cause(violation, violations)) is not None:
-            known = self.known(cause)
-            reason += f"; it follows from {cause.signature}"
+        if kind == REGRESSION:
+            return Finding(kind, violation.signature, violation.reason, violation.at)
+        known, reason = self.known(violation), violation.reason
+        if known is None and violation.grave:
+            cause = cause_of(violation, violations, lambda each: self.known(each) is not None, self.granule)
+            if cause is not None:
+                known = self.known(cause)
+                reason += FOLLOWS + cause.signature
+        if known is None and (unmet := known_bug(violation.signature, self.reference)) is not None:
+            reason += f"{UNMET}{unmet.id} did not hold"
         return Finding(kind, violation.signature, reason, violation.at, known.id if known else "")

@@ -67,9 +67,9 @@ from candidate.bugs import BUGS
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
-from ..findings.found import CRASH, Found
+from ..findings.found import CRASH, Found, known_of
 from ..findings.severity import severity
-from ..judging.known import known_bug
+from ..judging.known import KnownBug
 from ..language.text import headings, print_program
 from .runs import Run
 
@@ -120,9 +120,9 @@ def fuzz_answer(summary: Summary) -> Json:
         "operations_per_second": per_second(summary.operations, summary.seconds),
         "interrupted": summary.interrupted,
         "costs": asdict(summary.costs),
-        "findings": [_found(found, summary.accepted) for found in summary.findings],
-        "crashes": [_found(found, summary.accepted) for found in summary.crashes],
-        "unreplayed": [_found(found, summary.accepted) for found in summary.unreplayed],
+        "findings": [_found(found, summary.accepted, summary.reference) for found in summary.findings],
+        "crashes": [_found(found, summary.accepted, summary.reference) for found in summary.crashes],
+        "unreplayed": [_found(found, summary.accepted, summary.reference) for found in summary.unreplayed],
         "known_findings": _entries(summary.accepted),
         "trouble": summary.trouble or None,
     }
@@ -138,7 +138,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
             "at": finding.at,
             "operation": names[finding.at + 1],
             "severity": severity(finding.signature).name.lower(),
-            "known": _known(finding.signature),
+            "known": _known(known_of(finding.kind, finding.signature, finding.reason, run.reference)),
             "accepted": _accepted(accepted, finding.kind, finding.signature),
         }
         for finding in run.findings()
@@ -160,14 +160,14 @@ def _run(run: Run, accepted: Accepted) -> Json:
     }
 
 
-def _found(found: Found, accepted: Accepted) -> Json:
+def _found(found: Found, accepted: Accepted, reference: str) -> Json:
     return {
         "class": found.kind,
         "signature": found.signature,
         "reason": found.reason,
         "count": found.count,
         "severity": None if found.kind == CRASH else severity(found.signature).name.lower(),
-        "known": _known(found.signature),
+        "known": _known(known_of(found.kind, found.signature, found.reason, reference)),
         "accepted": _accepted(accepted, found.kind, found.signature),
         "program": found.number or None,
         "operations": len(found.program.operations),
@@ -189,6 +189,5 @@ def _accepted(accepted: Accepted, kind: str, signature: str) -> Json | None:
     return {"pattern": entry.pattern, "reason": entry.reason, "link": entry.link} if entry else None
 
 
-def _known(signature: str) -> Json | None:
-    bug = known_bug(signature)
+def _known(bug: KnownBug | None) -> Json | None:
     return {"id": bug.id, "reason": bug.reason, "link": bug.link} if bug else None

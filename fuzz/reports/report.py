@@ -98,7 +98,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
-        if known := known_text(finding.kind, finding.signature, run.reference):
+        if known := known_text(finding.kind, finding.signature, finding.reason, run.reference):
             lines.append(f"{_INDENT}{known}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
     consequences = len(run.verdict.consequences) if run.verdict else 0
@@ -193,7 +193,7 @@ def found_lines(found: Found, summary: Summary) -> Iterator[str]:
     kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
     times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
     yield f"{_INDENT}{times}: {kept}"
-    if known := known_text(found.kind, found.signature, summary.reference):
+    if known := known_text(found.kind, found.signature, found.reason, summary.reference):
         yield f"{_INDENT}{known}"
     yield from accepted_lines(summary.accepted, found.kind, found.signature)
 
