@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""For each entry of known.toml a program on which it strikes, and a near miss.
+
+A near miss is a version with a bug of its own, in a function that the entry does
+not name, and a program on which that bug has the entry's signature while the
+entry's condition does not hold. Nothing but the condition tells the two apart.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from candidate import Candidate
+from reference.kernel import EAGAIN, ENOEXEC
+from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import (
+    KVM_PGTABLE_WALK_TABLE_POST,
+    KVM_PTE_LEAF_ATTR_LO_S2_AF,
+    KVM_PTE_VALID,
+    Pgtable,
+    kvm_pgtable,
+    kvm_pgtable_walk_data,
+    stage2_map_data,
+)
+
+from .case import broken
+
+UNMAP: Final = 3
+ATTR: Final = 4
+
+
+class LeavesTheLastPage(Pgtable):
+    """Every range ends a page early."""
+
+    def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return super().kvm_pgtable_stage2_unmap(pgt, addr, size - self.PAGE_SIZE)
+
+    def kvm_pgtable_stage2_wrprotect(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return super().kvm_pgtable_stage2_wrprotect(pgt, addr, size - self.PAGE_SIZE)
+
+    def kvm_pgtable_stage2_flush(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return super().kvm_pgtable_stage2_flush(pgt, addr, size - self.PAGE_SIZE)
+
+
+class BlocksOverPages(Mmu):
+    """A page that the host maps by itself counts as part of a huge one."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        if not self.fault_supports_stage2_huge_mapping(memslot, hva, self.PMD_SIZE):
+            return self.PAGE_SIZE, pfn, ipa
+        self.h.kvm_release_pfn_clean(pfn)
+        pfn &= -(self.PMD_SIZE >> self.PAGE_SHIFT)
+        self.h.kvm_get_pfn(pfn)
+        return self.PMD_SIZE, pfn, ipa & -self.PMD_SIZE
+
+
+class RelaxMapsTheNextBlock(Pgtable):
+    """Where a block is relaxed, the next one is mapped too, uncleaned."""
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, 0)
+        if not ret and level == 2:
+            size = self.kvm_granule_size(level)
+            self.kvm_pgtable_stage2_map(pgt, (addr & -size) + size, size, self.kvm_pte_to_phys(pte) + size, 4, None)
+        return super().kvm_pgtable_stage2_relax_perms(pgt, addr, prot)
+
+
+class EmptyTablesUnflushed(Pgtable):
+    """A table that has become empty is cut off and freed without any flush."""
+
+    def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
+        if data.walker.number != UNMAP or flag != KVM_PGTABLE_WALK_TABLE_POST:
+            return super().kvm_pgtable_visitor_cb(data, addr, level, ptep, flag)
+        childp = self.kvm_pte_follow(self.mem[ptep])
+        if self.k.page_count(self.k.virt_to_page(childp)) == 1:
+            self.kvm_set_invalid_pte(ptep)
+            self.k.put_page(self.k.virt_to_page(ptep))
+            self.k.free_page(childp)
+        return 0
+
+
+class AgesOddSizes(Mmu):
+    """The handler is given all but the last page of each range."""
+
+    def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
+        return super().kvm_age_hva(kvm, start, end - self.PAGE_SIZE)
+
+
+class TopsUpNothing(Mmu):
+    """No object is asked for."""
+
+    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
+        return 0
+
+
+class NeverMaps(Pgtable):
+    """Every new leaf counts as there already."""
+
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        return -EAGAIN
+
+
+class SkipsOddPages(Pgtable):
+    """The access flag of every other page is never cleared."""
+
+    def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
+        clears = data.walker.number == ATTR and data.walker.arg.attr_clr & KVM_PTE_LEAF_ATTR_LO_S2_AF
+        if clears and addr >> self.PAGE_SHIFT & 1:
+            return 0
+        return super().kvm_pgtable_visitor_cb(data, addr, level, ptep, flag)
+
+
+class AgesEachPage(Mmu):
+    """Huge pages are mapped by their pages, and every page of a range is handled, which A2 lacks."""
+
+    def transparent_hugepage_adjust(
+        self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
+    ) -> tuple[int, int, int]:
+        return self.PAGE_SIZE, pfn, ipa
+
+    def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
+        young = 0
+        for hva in range(start, end, self.PAGE_SIZE):
+            young |= super().kvm_age_hva(kvm, hva, hva + self.PAGE_SIZE)
+        return young
+
+
+class RefusesWalks(Mmu):
+    """A fault of a stage-1 walk ends like an instruction fetch of device memory."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        return -ENOEXEC
+
+
+class MarksAnotherFrame(Pgtable):
+    """Leaves are made without the access flag; what comes back of its fault names the frame behind."""
+
+    def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
+        ret = super().stage2_map_set_prot_attr(prot, data)
+        data.attr &= ~KVM_PTE_LEAF_ATTR_LO_S2_AF
+        return ret
+
+    def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
+        pte = super().kvm_pgtable_stage2_mkyoung(pgt, addr)
+        return pte + self.PAGE_SIZE if pte & KVM_PTE_VALID else pte
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One entry of known.toml, by its pattern.
+
+    :param met: a program, without its first line, on which the original shows the entry's signature
+    :param version: the near miss
+    :param missed: its program
+    """
+
+    pattern: str
+    met: str
+    version: Candidate
+    missed: str
+
+
+SHORT: Final = broken(LeavesTheLastPage)
+UNFLUSHED: Final = broken(EmptyTablesUnflushed)
+SKIPPING: Final = broken(SkipsOddPages, AgesEachPage)
+AGED: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\n"
+HUGE: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n"
+TWO_PAGES: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\n"
+HINTS: Final = "vm cpus=1 fwb=on ttl=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+NO_HINTS: Final = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+SHARED: Final = "slot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
+
+ALL: Final = [
+    Struck(
+        "translation: stage2_unmap_walker: still mapped after invalidation*",
+        "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n",
+        SHORT,
+        TWO_PAGES + "host discard a+0 8K\n",
+    ),
+    Struck(
+        "translation: stage2_attr_walker: writable and not in the dirty log*",
+        "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n",
+        SHORT,
+        "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n",
+    ),
+    Struck(
+        "dcache: stage2_map_walker: table->block after a permission fault, not cleaned*",
+        "vm cpus=1\nslot a size=2M backing=thp log=on\nhost write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n",
+        broken(mmu=BlocksOverPages),
+        "vm cpus=1\nslot a size=2M backing=anon log=on\nhost write a+0 2M\n"
+        "cpu0 read a+4K\nlog a off\ncpu0 write a+4K\n",
+    ),
+    Struck("lifetime: stage2_unmap_walker: freed before the flush", HINTS, UNFLUSHED, NO_HINTS),
+    Struck(
+        "contract: kvm_age_hva_handler: WARN",
+        "vm cpus=1 fwb=on\nslot a size=8K backing=thp\ncpu0 read a+0\nhost age a+0 4K\n",
+        broken(mmu=AgesOddSizes),
+        "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost age a+0 4K\n",
+    ),
+    Struck(
+        "memcache: stage2_map_walker: allocation without a top-up after a permission fault*",
+        "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 fetch a+0\n",
+        broken(mmu=TopsUpNothing),
+        "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
+    ),
+    Struck(
+        "dcache: stage2_flush_walker: flushed, not cleaned*",
+        "vm cpus=1\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
+        SHORT,
+        "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
+    ),
+    Struck(
+        "dcache: stage2_map_walker: empty->block after a permission fault, not cleaned*",
+        "vm ipa=32 cpus=1\nslot a size=1G backing=hugetlb1g log=on\nhost write a+0 1G\n"
+        "cpu0 read a+4K\nlog a off\ncpu0 write a+4K\n",
+        broken(RelaxMapsTheNextBlock),
+        "vm cpus=1\nslot a size=4M backing=thp\nhost write a+0 4M\ncpu0 read a+0\ncpu0 fetch a+0\n",
+    ),
+    Struck(
+        "progress: kvm_handle_guest_abort: access does not complete",
+        "vm ipa=32 cpus=1 fwb=on\nslot a size=1G backing=hugetlb1g\ncpu0 read a+0\ncpu0 fetch a+0\n",
+        broken(NeverMaps),
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Struck("tlb: stage2_unmap_walker: table not flushed*", HINTS, UNFLUSHED, NO_HINTS),
+    Struck(
+        "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping*",
+        "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ntable unmap a+0 2M\n",
+        SHORT,
+        TWO_PAGES + "table unmap a+0 8K\n",
+    ),
+    Struck(
+        "translation: kvm_pgtable_stage2_wrprotect: still writable after write-protection*",
+        "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ntable wrprotect a+0 2M\n",
+        SHORT,
+        TWO_PAGES + "table wrprotect a+0 8K\n",
+    ),
+    Struck(
+        "bbm: stage2_map_walker: table->* made before the flush*",
+        "vm cpus=1 ttl=on fwb=on\n" + SHARED,
+        UNFLUSHED,
+        "vm cpus=1 fwb=on\n" + SHARED,
+    ),
+    Struck(
+        "dirty-log: kvm_vm_ioctl_get_dirty_log: write through a writable leaf not reported*",
+        "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\n"
+        "cpu0 write a+2044K\nlog a on\ncpu0 write a+2044K\nlog a get\n",
+        SHORT,
+        "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+2044K\nlog a on\ncpu0 write a+2044K\nlog a get\n",
+    ),
+    Struck(
+        "ageing: kvm_mmu_notifier_clear_*young: young page reported old, behind the first leaf of a huge page*",
+        AGED + "host age a+0 4K\n",
+        SKIPPING,
+        HUGE + "host age a+0 4K\n",
+    ),
+    Struck(
+        "ageing: kvm_mmu_notifier_clear_*young: still young after clearing, behind the first leaf of a huge page*",
+        AGED + "host age a+0 4K\n",
+        SKIPPING,
+        HUGE + "cpu0 read a+0\nhost age a+0 4K\n",
+    ),
+    Struck(
+        "contract: kvm_handle_guest_abort: walk of memory answered with an abort",
+        "vm cpus=1\nslot a size=4K backing=anon ro=on\ncpu0 walk a+0\n",
+        broken(mmu=RefusesWalks),
+        "vm cpus=1\nslot a size=4K backing=anon\ncpu0 walk a+0\n",
+    ),
+    Struck(
+        "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault",
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost age a+0 4K\ncpu0 read a+0\n",
+        broken(MarksAnotherFrame),
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known bugs explain what they cause, and nothing that only looks like it."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+import candidate
+from candidate import Candidate
+from fuzz.checkers import Violation
+from fuzz.judging.circumstances import PREDICATES
+from fuzz.judging.differential import Differential, Run
+from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, has, known_bugs
+from fuzz.judging.verdict import COMMON, REGRESSION, Verdict
+from fuzz.language.text import parse
+from reference.kvm_host import kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, kvm_pgtable_walk_data
+
+from .case import ORIGINAL, broken
+from .near_misses import ALL, NeverMaps, Struck
+
+each_entry = pytest.mark.parametrize("struck", ALL, ids=[struck.pattern.rstrip("*") for struck in ALL])
+
+
+def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tuple[Verdict, list[Violation]]:
+    """The verdict on a program, and the violations of the candidate."""
+    program = parse("s2fuzz 1\n" + text)
+    run = Run(Differential(reference, version), program)
+    for at in range(len(program.operations)):
+        run.step(at)
+    return run.end(), run.found[1]
+
+
+def entry_of(struck: Struck) -> int:
+    """The number of an entry."""
+    return [bug.pattern for bug in known_bugs()].index(struck.pattern)
+
+
+def test_every_entry_has_a_near_miss() -> None:
+    assert [struck.pattern for struck in ALL] == [bug.pattern for bug in known_bugs()]
+
+
+@each_entry
+def test_a_known_bug_explains_what_it_causes(struck: Struck) -> None:
+    verdict, found = judged(ORIGINAL, struck.met)
+    fit = [violation for violation in found if fnmatchcase(violation.signature, struck.pattern)]
+    assert fit
+    assert all(entry_of(struck) in violation.known for violation in fit)
+    assert {finding.kind for finding in verdict.findings} == {COMMON}
+
+
+@each_entry
+def test_a_near_miss_is_a_regression(struck: Struck) -> None:
+    verdict, found = judged(struck.version, struck.missed)
+    fit = [violation for violation in found if fnmatchcase(violation.signature, struck.pattern)]
+    assert fit
+    assert all(entry_of(struck) not in violation.known for violation in fit)
+    assert REGRESSION in [finding.kind for finding in verdict.findings]
+    kinds = {finding.kind for finding in verdict.findings if fnmatchcase(finding.signature, struck.pattern)}
+    assert kinds <= {REGRESSION}
+
+
+@each_entry
+def test_only_the_condition_tells_a_near_miss_apart(struck: Struck) -> None:
+    """The version has the entry's functions as they are."""
+    assert has(struck.version, known_bugs()[entry_of(struck)])
+
+
+@pytest.mark.parametrize("entry", known_bugs(), ids=lambda entry: entry.pattern)
+def test_an_entry_is_well_formed(entry: KnownBug) -> None:
+    assert set(entry.versions) <= set(candidate.names())
+    assert entry.functions
+    for name in entry.functions:
+        assert any(definitions(candidate.get(version), name) for version in entry.versions), name
+    assert entry.condition
+    for time, predicate in entry.condition:
+        assert time in (NOW, EARLIER)
+        assert predicate in PREDICATES
+    assert entry.reason.endswith(".")
+    assert entry.pattern.count(": ") == 2
+
+
+def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
+    class Other(Pgtable):
+        def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
+            return super().__kvm_pgtable_visit__(data, ptep, level)
+
+    class Part(Mmu):
+        def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
+            return super()._abort_in_slot(vcpu, fault_ipa, is_iabt, fault_status)
+
+    bugs = {bug.id: bug for bug in known_bugs()}
+    assert has(ORIGINAL, bugs["B05"])
+    assert has(broken(NeverMaps), bugs["B05"])
+    assert not has(broken(Other), bugs["B05"])
+    assert not has(candidate.get("v5.12.9"), bugs["B05"])
+    assert has(broken(Other), bugs["S1"])
+    assert not has(broken(mmu=Part), bugs["S1"])
+
