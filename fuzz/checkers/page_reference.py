@@ -104,6 +104,8 @@ class PageReference(GuestChecker):
         self.page_shift = self.granule.page_shift
         self.faulting = False
         self.fault_ipa = 0
+        # Whether this fault has looked a frame up.
+        self.looked_up = False
         self.waiting: list[Mapped] = []
         # (level, address) -> leaf that the fault itself broke: what it makes there of the same frame was mapped.
         self.broken: dict[tuple[int, int], int] = {}
@@ -119,6 +121,7 @@ class PageReference(GuestChecker):
 
     def forget(self) -> None:
         """A fault may begin."""
+        self.looked_up = False
         self.waiting.clear()
         self.broken.clear()
         self.dirty.clear()
@@ -139,6 +142,9 @@ class PageReference(GuestChecker):
             for leaf in self.waiting:
                 self.judge(leaf)
             self.forget()
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.looked_up = self.looked_up or pfn >= 0
 
     def set_dirty(self, pfn: int) -> None:
         self.dirty.add(pfn)
@@ -185,6 +191,9 @@ class PageReference(GuestChecker):
             return
         if not ipa <= self.fault_ipa < ipa + size and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
             # What the fault breaks on its way, and maps again as it was.
+            return
+        if not self.looked_up and old and not old & VALID_BIT and address_bits(old, self.granule) == pa:
+            # The table kept the leaf, invalid, and its marks were made when it was mapped.
             return
         huge = max(size, self.host_page(ipa))
         first = pfn & -(huge >> self.page_shift)

@@ -82,9 +82,14 @@ def weighty(
     explained = Spoiled(granule)
     tainted = hidden = blamed = False
     for violation in violations:
-        if violation.signature in seen or (hidden and not violation.grave):
-            continue
         shared = others.shares(violation)
+        if violation.signature in seen:
+            if violation.taints and not shared and excused(violation):
+                blamed = True
+                explained.add(violation)
+            continue
+        if hidden and not violation.grave:
+            continue
         pages = spoiled.get(violation.checker)
         if pages is not None:
             follows = bool(violation.places) and violation.places.within(pages)
@@ -120,22 +125,20 @@ def cause_of(
 ) -> Violation | None:
     """The earlier violation of the same side, on the same pages or table, from which a grave one follows.
 
-    None unless known bugs explain all of those that taint: what else went wrong there may be the cause as well.
+    The first one that taints is the cause; None unless a known bug explains it.
 
     :param excused: whether a known bug explains a violation
     """
-    cause: Violation | None = None
     for earlier in violations:
         if earlier is violation:
             break
+        if earlier.grave or not earlier.taints:
+            continue
         there = Spoiled(granule)
         there.add(earlier)
-        if earlier.grave or not earlier.taints or not there.meets(violation):
-            continue
-        if not excused(earlier):
-            return None
-        cause = cause or earlier
-    return cause
+        if there.meets(violation):
+            return earlier if excused(earlier) else None
+    return None
 
 
 def astray(violations: list[Violation], others: Index) -> float:
