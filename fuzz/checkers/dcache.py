@@ -97,7 +97,7 @@ class Dcache(GuestChecker):
                 return "block"
         return "empty"
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         if name == "mmu" and self.unmapped:
             for level, ipa, entry in self.unmapped:
                 self.must_be_clean(level, ipa, entry, "unmapped, not cleaned")
