@@ -124,6 +124,7 @@ class Checkers:
         self.lifetime.destroying = True
         for each in self.guests:
             each.table_lock.destroying = True
+            each.tlb.destroying = True
             each.translation.begin(None)
 
     def failed(self, outcome: Outcome) -> None:
