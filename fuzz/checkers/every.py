@@ -41,7 +41,7 @@ class GuestCheckers:
             self.tlb,
             Bbm(guest, shadow, self.tlb),
             self.refcount,
-            Dcache(guest, shadow),
+            Dcache(guest, shadow, self.tlb.owed),
             Icache(guest, shadow),
             self.translation,
             self.table_lock,
