@@ -79,14 +79,14 @@ class Observer:
     def warn(self, label: str) -> None:
         """A ``WARN_ON()`` fired: "in <function>" or a condition of the layer below."""
 
-    def lock(self, name: str) -> None:
-        """``mmu`` (spin lock), ``mmap`` or ``srcu`` was taken."""
+    def lock(self, name: str, vmid: int) -> None:
+        """``mmu`` (spin lock), ``mmap`` or ``srcu`` was taken; *vmid*: whose it is, 0 for the host's mmap lock."""
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         """... and released."""
 
     def resched(self) -> None:
-        """``cond_resched_lock()``: the lock may be dropped here."""
+        """``cond_resched_lock()``: the mmu lock of `Kernel.vmid` may be dropped here."""
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""

@@ -81,6 +81,8 @@ class Kernel:
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
+        # The VM that kernel code runs for: whose locks it takes. Whoever calls for another VM says so here.
+        self.vmid = 1
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
         # Allocations that still succeed; -1: all of them.
@@ -313,8 +315,9 @@ class Kernel:
         elif name == "mmap" and "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
         self.locks.append(name)
+        vmid = 0 if name == "mmap" else self.vmid
         for o in self.on["lock"]:
-            o.lock(name)
+            o.lock(name, vmid)
 
     def unlock(self, name: str) -> None:
         last = len(self.locks) - 1
@@ -324,8 +327,9 @@ class Kernel:
             self.locks.pop(last)
         else:
             self.warn("lock-not-held")
+        vmid = 0 if name == "mmap" else self.vmid
         for o in self.on["unlock"]:
-            o.unlock(name)
+            o.unlock(name, vmid)
 
     def assert_spin_locked(self) -> None:
         """``assert_spin_locked(&kvm->mmu_lock)``"""

@@ -120,7 +120,7 @@ class Ageing(GuestChecker):
             if young:
                 what = "still young after clearing" + ("" if first else BEHIND)
                 self.complain(what, first or young, f"{pages_text(young)} kept the access flag")
-            held = [key for key in self.cleared if key in self.tlb.aged]
+            held = [key for key in self.cleared if key in self.tlb.owed.aged]
             if isinstance(op, HostAge) and op.flush and held:
                 self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
 

@@ -46,16 +46,11 @@ class Bbm(GuestChecker):
         super().__init__(guest)
         self.shadow = shadow
         self.tlb = tlb
+        self.owed = tlb.owed
         self.shifts = self.granule.shifts
-        # Tables cut off and not flushed yet, as they were: (level, address) -> table.
-        self.cut: dict[tuple[int, int], Table] = {}
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not new & VALID_BIT:
-            if old & VALID_BIT and kind(old, level, self.granule) == TABLE:
-                detached = self.shadow.detached
-                if detached and detached[-1].base == ipa:
-                    self.cut[(level, ipa)] = detached[-1]
             return
         if old & VALID_BIT:
             self.replaced(ipa, level, old, new)
@@ -67,10 +62,8 @@ class Bbm(GuestChecker):
                 f"{self.text(new, level)} at {ipa:#x}: a walk may see the table's page as it was before",
                 frozenset([ipa]),
             )
-        if self.tlb.leaves or self.tlb.tables:
+        if self.owed.leaves or self.owed.tables:
             self.judge(ipa, level, new)
-        elif self.cut:
-            self.cut.clear()
 
     def unordered(self, ptep: int) -> bool:
         """Whether the table that this entry names, or one below it, was written since the last barrier."""
@@ -84,8 +77,8 @@ class Bbm(GuestChecker):
         if not old & AF_BIT and kind(old, level, self.granule) != TABLE:
             # Not cached, unless the access flag was cleared only lately.
             key = (level, ipa)
-            owed = self.tlb.leaves.get(key)
-            held = self.tlb.aged.get(key, 0) if owed is None else owed[0]
+            owed = self.owed.leaves.get(key)
+            held = self.owed.aged.get(key, 0) if owed is None else owed.entry
         what = self.change(level, held, new) if held else ""
         if what:
             self.report(
@@ -129,30 +122,33 @@ class Bbm(GuestChecker):
 
     def judge(self, ipa: int, level: int, new: int) -> None:
         """An entry was made: no CPU may hold one that it must not meet."""
-        tlb = self.tlb
+        owed = self.owed
         key = (level, ipa)
-        for gone in [gone for gone in self.cut if gone not in tlb.tables]:
-            del self.cut[gone]
-        if key in tlb.tables:
-            self.compare(ipa, level, tlb.tables[key][0], new)
-        if key in tlb.leaves:
-            self.compare(ipa, level, tlb.leaves[key][0], new)
+        cut = owed.tables.get(key)
+        if cut is not None:
+            self.compare(ipa, level, cut.entry, new)
+        same = owed.leaves.get(key)
+        if same is not None:
+            self.compare(ipa, level, same.entry, new)
         if kind(new, level, self.granule) == TABLE:
             page = (address_bits(new, self.granule) - BASE) >> self.granule.page_shift
             child = self.shadow.by_page.get(page)
             if child is not None:
-                self.joined(child, self.cut.get(key))
+                self.joined(child, cut.table if cut is not None else None)
             return
         # Nothing smaller may be held within a leaf, no larger leaf around it.
         end = ipa + (1 << self.shifts[level])
-        for (at, base), (table, _, _) in tlb.tables.items():
+        for (at, base), table in owed.tables.items():
             if at > level and ipa <= base < end:
-                self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table, at, new)
+                self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, at, new)
                 return
-        for (at, base), (leaf, _) in tlb.leaves.items():
+        for (at, base), leaf in owed.leaves.items():
             if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
-                what = f"{self.name_of(leaf, at)}->{self.name_of(new, level)}"
-                self.too_early(ipa, level, what, leaf, at, new)
+                if leaf.below and cut is None:
+                    self.tlb.two_sizes(ipa, level, new, (at, base), leaf)
+                else:
+                    what = f"{self.name_of(leaf.entry, at)}->{self.name_of(new, level)}"
+                    self.too_early(ipa, level, what, leaf.entry, at, new)
                 return
 
     def joined(self, table: Table, cut: Table | None) -> None:
@@ -165,8 +161,13 @@ class Bbm(GuestChecker):
                 self.compare(ipa, table.level, before, now)
             if index in table.leaves:
                 self.judge(ipa, table.level, now)
-            else:
-                self.joined(table.children[index], cut.children.get(index) if cut is not None else None)
+                continue
+            below = cut.children.get(index) if cut is not None else None
+            other = self.owed.tables.get((table.level, ipa))
+            if other is not None:
+                self.compare(ipa, table.level, other.entry, now)
+                below = below or other.table
+            self.joined(table.children[index], below)
 
     def entry_of(self, table: Table, index: int) -> int:
         """An entry of a table; 0: not valid."""

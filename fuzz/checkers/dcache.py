@@ -3,9 +3,11 @@
 
 Without FWB only. A frame that holds host data not cleaned since, and that no
 leaf exposed at that guest address when the operation began, must not be
-mapped cacheable. Unmapping and flushing leave the cacheable leaves they hit
-clean; splitting, coalescing and replacing owe nothing. Device frames have no
-linear alias and are never cleaned.
+mapped cacheable. Flushing leaves the cacheable leaves it hits clean. What an
+unmap breaks is cleaned between its flush and the drop of the mmu lock, dirty or
+not: until the flush a guest can write through its TLB. Several leaves may share
+a flush, and a clean. Splitting, coalescing and replacing owe nothing. Device
+frames have no linear alias and are never cleaned.
 """
 
 from typing import Final
@@ -16,10 +18,28 @@ from reference.machine.memory import DEVICE, FIRST_PFN
 from ..execution.guest import Guest, walked_range
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from .base import GuestChecker, Outcome
-from .places import Places, Range
-from .shadow import Shadow
+from .owed import Owed
+from .places import Places, Range, without
+from .shadow import Shadow, Table
 
 MEMATTR: Final = 0xF << 2
+
+
+class Unmapped:
+    """A cacheable leaf that an unmap broke.
+
+    :param frames: physical addresses [*start*, *end*) of what it mapped
+
+    *done*: what was cleaned since its flush; *early*: whether something was cleaned before.
+    """
+
+    def __init__(self, level: int, ipa: int, entry: int, frames: Range) -> None:
+        self.level = level
+        self.ipa = ipa
+        self.entry = entry
+        self.start, self.end = frames
+        self.done: list[Range] = []
+        self.early = False
 
 
 class Dcache(GuestChecker):
@@ -27,12 +47,13 @@ class Dcache(GuestChecker):
 
     name = "dcache"
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+    def __init__(self, guest: Guest, shadow: Shadow, owed: Owed) -> None:
         super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
-        # Leaves unmapped under the lock that is held: (level, address, entry).
-        self.unmapped: list[tuple[int, int, int]] = []
+        self.owed = owed
+        # Leaves that were unmapped and not cleaned since their flush.
+        self.unmapped: list[Unmapped] = []
         self.owes_flush = False
         # vCPUs whose cache controls do not trap.
         self.untrapped: set[int] = set()
@@ -47,13 +68,8 @@ class Dcache(GuestChecker):
         if new & VALID_BIT:
             if kind(new, level, self.granule) == LEAF and is_cacheable(new):
                 self.exposed(ipa, level, old, new)
-        elif (
-            old & VALID_BIT
-            and self.guest.notified.unmapping
-            and kind(old, level, self.granule) == LEAF
-            and is_cacheable(old)
-        ):
-            self.unmapped.append((level, ipa, old))
+        elif old & VALID_BIT and self.guest.notified.unmapping:
+            self.unmaps(ipa, level, old)
 
     def exposed(self, ipa: int, level: int, old: int, new: int) -> None:
         """A cacheable leaf becomes visible: its frames must be clean, or known at that address."""
@@ -97,31 +113,110 @@ class Dcache(GuestChecker):
                 return "block"
         return "empty"
 
-    def unlock(self, name: str) -> None:
-        if name == "mmu" and self.unmapped:
-            for level, ipa, entry in self.unmapped:
-                self.must_be_clean(level, ipa, entry, "unmapped, not cleaned")
-            self.unmapped.clear()
+    def unmaps(self, ipa: int, level: int, old: int) -> None:
+        """An unmap broke an entry: what it mapped must be cleaned."""
+        if kind(old, level, self.granule) == LEAF:
+            if is_cacheable(old):
+                self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old)))
+            return
+        detached = self.shadow.detached
+        if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
+            self.unmaps_below(detached[-1])
 
-    def must_be_clean(self, level: int, ipa: int, entry: int, what: str) -> None:
-        """The frames of a leaf hold nothing that is not in memory."""
+    def unmaps_below(self, table: Table) -> None:
+        """An unmap cut off a table: the same for the leaves below."""
+        for index, entry in table.leaves.items():
+            self.unmaps(table.base + (index << self.shifts[table.level]), table.level, entry)
+        for child in table.children.values():
+            self.unmaps_below(child)
+
+    def frames_of(self, level: int, entry: int) -> Range:
+        """Physical addresses [start, end) of what a leaf maps."""
+        start = address_bits(entry, self.granule)
+        return start, start + (1 << self.shifts[level])
+
+    def cleaned(self, start: int, end: int) -> None:
+        """Physical memory [start, end) was cleaned: this counts for leaves that no CPU holds any more."""
+        rest: list[Unmapped] = []
+        for leaf in self.unmapped:
+            if start < leaf.end and leaf.start < end:
+                if self.owed.holds_leaf(leaf.level, leaf.ipa):
+                    leaf.early = True
+                else:
+                    leaf.done.append((start, end))
+                    if not without(leaf.start, leaf.end, leaf.done):
+                        continue
+            rest.append(leaf)
+        self.unmapped = rest
+
+    def unlock(self, name: str, vmid: int) -> None:
+        if self.unmapped and name == "mmu" and vmid == self.vmid:
+            self.lock_dropped()
+
+    def resched(self) -> None:
+        if self.unmapped and self.kernel.vmid == self.vmid:
+            self.lock_dropped()
+
+    def lock_dropped(self) -> None:
+        """What was unmapped must be clean, unless its flush is still to come, as `Tlb` tells, and the clean with it."""
+        rest: list[Unmapped] = []
+        for leaf in self.unmapped:
+            if self.owed.holds_leaf(leaf.level, leaf.ipa):
+                rest.append(leaf)
+            else:
+                self.must_be_cleaned(leaf)
+        self.unmapped = rest
+
+    def must_be_cleaned(self, leaf: Unmapped) -> None:
+        """An unmapped leaf was cleaned since its flush, but for what is mapped again."""
+        level, ipa = leaf.level, leaf.ipa
+        by = leaf.start - ipa
+        mapped = [
+            (base + by, base + (1 << self.shifts[at]) + by)
+            for at, base, _ in self.shadow.leaves_in(ipa, leaf.end - by)
+        ]
+        missing = without(leaf.start, leaf.end, leaf.done + mapped)
+        if not missing:
+            return
+        dirty = [part for start, end in missing for part in self.dirty_parts(start, end)]
+        if dirty:
+            what, state = "unmapped, not cleaned", "still dirty"
+        elif leaf.early:
+            what, state = "unmapped, cleaned before the flush", "cleaned while a CPU could still write to them"
+        else:
+            what, state = "unmapped, not cleaned", "not cleaned, though a CPU could write to them until the flush"
+        self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
+
+    def dirty_parts(self, start: int, end: int) -> list[Range]:
+        """The parts of physical memory [start, end) that the data cache holds dirty."""
         dirty = self.guest.memory.dirty
         shift = self.granule.page_shift
-        start = (address_bits(entry, self.granule) >> shift) - FIRST_PFN
-        end = start + (1 << (self.shifts[level] - shift))
-        if start < 0 or dirty.find(1, start, end) < 0:
-            return
-        ranges = [
-            (ipa + ((first - start) << shift), ipa + ((last - start) << shift))
-            for first, last, held in dirty.runs(start, end)
+        first, last = (start >> shift) - FIRST_PFN, (end >> shift) - FIRST_PFN
+        if first < 0 or dirty.find(1, first, last) < 0:
+            return []
+        return [
+            ((at + FIRST_PFN) << shift, (stop + FIRST_PFN) << shift)
+            for at, stop, held in dirty.runs(first, last)
             if held
         ]
+
+    def must_be_clean(self, level: int, ipa: int, entry: int) -> None:
+        """The frames of a leaf hold nothing that is not in memory."""
+        start, end = self.frames_of(level, entry)
+        dirty = self.dirty_parts(start, end)
+        if dirty:
+            self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
+
+    def not_clean(
+        self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str
+    ) -> None:
+        """Report frames of a leaf; *by*: what their physical addresses are beyond the guest's."""
+        ranges = [(start - by, end - by) for start, end in parts]
         places = Places(ranges, self.granule.page_size)
         self.report(
             what,
             level,
-            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) still dirty, "
-            f"the first at {ranges[0][0]:#x}",
+            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) {state}, the first at {ranges[0][0]:#x}",
             places,
             taints=False,
         )
@@ -129,6 +224,8 @@ class Dcache(GuestChecker):
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if self.guest.fwb:
             return
+        if self.unmapped and outcome.status not in ("oops", "stuck"):
+            self.never_dropped()
         if isinstance(op, TableFlush) and outcome.status == "ok":
             layout = self.side.by_name[op.slot]
             if layout.slot.vm == self.guest.number:
@@ -138,11 +235,18 @@ class Dcache(GuestChecker):
                 if layout.live:
                     self.must_be_flushed(layout.ipa, layout.ipa + layout.size)
 
+    def never_dropped(self) -> None:
+        """What is left on return: flushed late, or never. The latter is `Tlb`'s to tell; what is dirty is ours."""
+        for leaf in self.unmapped:
+            if not self.owed.holds_leaf(leaf.level, leaf.ipa) or self.dirty_parts(leaf.start, leaf.end):
+                self.must_be_cleaned(leaf)
+        self.unmapped.clear()
+
     def must_be_flushed(self, start: int, end: int) -> None:
         """Each cacheable leaf of a range of guest addresses is clean."""
         for level, ipa, entry in self.shadow.leaves_in(start, end):
             if is_cacheable(entry):
-                self.must_be_clean(level, ipa, entry, "flushed, not cleaned")
+                self.must_be_clean(level, ipa, entry)
 
     def flush_is_owed(self, op: Operation | None) -> bool:
         """Whether the operation must trap and leave all of the guest's memory clean.
@@ -161,6 +265,8 @@ class Dcache(GuestChecker):
         return isinstance(op, GuestSetWay) and untrapped
 
     def dcache(self, pa: int, size: int) -> None:
+        if self.unmapped:
+            self.cleaned(pa, pa + size)
         start = (pa >> self.granule.page_shift) - FIRST_PFN
         end = start + (size >> self.granule.page_shift)
         if self.guest.number:

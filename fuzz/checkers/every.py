@@ -41,7 +41,7 @@ class GuestCheckers:
             self.tlb,
             Bbm(guest, shadow, self.tlb),
             self.refcount,
-            Dcache(guest, shadow),
+            Dcache(guest, shadow, self.tlb.owed),
             Icache(guest, shadow),
             self.translation,
             self.table_lock,
@@ -124,6 +124,7 @@ class Checkers:
         self.lifetime.destroying = True
         for each in self.guests:
             each.table_lock.destroying = True
+            each.tlb.destroying = True
             each.translation.begin(None)
 
     def failed(self, outcome: Outcome) -> None:

@@ -24,6 +24,8 @@ class Lifetime(Checker):
         self.shadows = shadows
         self.tlbs = tlbs
         self.destroying = False
+        # Table pages that were stored to before their flush, and told of; no page is used twice.
+        self.told: set[int] = set()
 
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
@@ -38,7 +40,31 @@ class Lifetime(Checker):
         self.used(page, "walk of")
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
-        self.used(ptep // self.kernel.entries, "store to")
+        page = ptep // self.kernel.entries
+        self.used(page, "store to")
+        for number, tlb in enumerate(self.tlbs):
+            if page in tlb.owed.pinned and old != new:
+                self.stored(ptep, old, new, number)
+
+    def stored(self, ptep: int, old: int, new: int, number: int) -> None:
+        """An entry was written in a table page that a walk cache of VM *number* may lead to.
+
+        The hardware may walk it until the flush. A table that was put back is the live tables' business.
+        """
+        page, index = divmod(ptep, self.kernel.entries)
+        table = self.shadows[number].by_page.get(page)
+        if table is None or table.live or page in self.told or self.destroying:
+            return
+        self.told.add(page)
+        level = table.level
+        ipa = table.base + index * self.granule.level_size(level)
+        self.report(
+            "store to a table before the flush that covers it",
+            level,
+            f"table page {page}, {ipa:#x}: {self.text(old, level)} -> {self.text(new, level)}, "
+            f"where a CPU may still walk: {self.tlbs[number].owes_table(page)}",
+            table=page,
+        )
 
     def get(self, page: int, count: int) -> None:
         if count <= 1:
@@ -65,7 +91,7 @@ class Lifetime(Checker):
         if parent:
             self.report("freed while reachable", -1, f"table page {page} is freed; {parent}", table=page)
         for tlb in self.tlbs:
-            owed = tlb.owes_table(BASE + (page << self.granule.page_shift))
+            owed = tlb.owes_table(page)
             if owed:
                 reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
                 self.report("freed before the flush", -1, reason, table=page)

@@ -2,8 +2,8 @@
 """locking: locks are balanced and nested rightly, nothing sleeps under the mmu lock, live tables change only under it.
 
 SRCU is the outermost (it keeps the slots that the others work on), then the
-mmap lock, then the mmu lock, a spin lock. An event names a lock by its kind:
-which VM's mmu lock it is does not show, and those of two VMs never nest.
+mmap lock, then the mmu lock, a spin lock. Kernel code runs for one VM at a
+time, so those of two VMs never nest.
 """
 
 from typing import Final
@@ -76,11 +76,11 @@ class Locking(Checker):
         """The locks that are held, as text."""
         return ", ".join(self.kernel.locks) or "nothing"
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, vmid: int) -> None:
         if name == "srcu" and "mmu" in self.kernel.locks:
             self.wrong("srcu entered under mmu_lock", "srcu_read_lock() with the mmu lock held: srcu is the outermost")
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         if name == "srcu":
             self.outlasts = "mmu" in self.kernel.locks
         elif name == "mmu" and self.outlasts:

@@ -47,7 +47,7 @@ class Progress(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         self.step()
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, vmid: int) -> None:
         self.step()
 
     def vma(self, hva: int, start: int, end: int) -> None:

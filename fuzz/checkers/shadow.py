@@ -341,6 +341,16 @@ class Shadow(GuestChecker):
                     table = child
         return 0
 
+    def table_at(self, ipa: int, level: int) -> Table | None:
+        """The live table of *level* that translates *ipa*, below the root."""
+        for root in self.roots:
+            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
+                table: Table | None = root
+                while table is not None and table.level < level:
+                    table = table.children.get((ipa - table.base) >> self.shifts[table.level])
+                return table
+        return None
+
     def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
         found: list[tuple[int, int, int]] = []

@@ -3,28 +3,27 @@
 
 A CPU may have cached any valid entry it could reach, whether the program
 accessed it or not; an entry with the access flag clear it may not. So each
-change that takes something away owes a flush, until one covers it.
+change that takes something away owes a flush, until one covers it (`Owed`).
 """
 
-from reference.machine.descriptor import AF_BIT, READ_BIT, TABLE, VALID_BIT, WRITE_BIT, XN_BIT, kind
+from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import NONE, Walk
 
 from ..execution.guest import Guest
 from ..language.operations import Operation
 from .base import GuestChecker, Outcome
+from .owed import Key, Late, Owed, OwedLeaf, OwedTable, takes_away
 from .shadow import Shadow
 
 
-def takes_away(old: int, new: int) -> bool:
-    """Whether a leaf of the same size grants less or elsewhere than before."""
-    if not new & VALID_BIT:
-        return True
-    lost = old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT
-    return bool(lost) or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
-
-
 class Tlb(GuestChecker):
-    """Keeps the flushes that are owed: (level, address) -> the old entry, and the function that took it away."""
+    """Judges the flushes that are owed: when the mmu lock is dropped, and on return.
+
+    What was broken under the mmu lock must be flushed under it: once the lock is
+    dropped, ``cond_resched_lock()`` included, another CPU may make or reuse what
+    a CPU still holds. Lost permissions and access flags may be flushed later.
+    Nothing runs on tables that are being destroyed.
+    """
 
     name = "tlb"
 
@@ -32,93 +31,119 @@ class Tlb(GuestChecker):
         super().__init__(guest)
         self.shadow = shadow
         self.shifts = self.granule.shifts
-        self.leaves: dict[tuple[int, int], tuple[int, str]] = {}
-        # Tables; true where leaves below were reachable too.
-        self.tables: dict[tuple[int, int], tuple[int, bool, str]] = {}
-        # Leaves whose access flag was cleared: CPUs may still have them.
-        self.aged: dict[tuple[int, int], int] = {}
-        self.reported: set[tuple[int, int]] = set()
+        self.owed = Owed(guest)
+        self.reported: set[Key] = set()
+        self.destroying = False
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not old & VALID_BIT:
             return
-        key = (level, ipa)
         function = self.kernel.walker or self.kernel.entry
-        if kind(old, level, self.granule) == TABLE:
-            detached = self.shadow.detached
-            below = bool(detached) and detached[-1].base == ipa and detached[-1].has_leaves()
-            self.tables[key] = (old, below, function)
+        if kind(old, level, self.granule) != TABLE:
+            self.owed.lose_leaf((level, ipa), old, new, function)
             return
-        aged = self.aged.pop(key, 0)
-        if aged and takes_away(aged, new):
-            self.leaves[key] = (aged, function)
-        elif old & AF_BIT:
-            if takes_away(old, new):
-                self.leaves[key] = (old, function)
-            elif not new & AF_BIT:
-                self.aged[key] = old
-        elif aged:
-            self.aged[key] = aged
+        if kind(new, level, self.granule) == TABLE:
+            if address_bits(old, self.granule) == address_bits(new, self.granule):
+                return
+        detached = self.shadow.detached
+        known = bool(detached) and detached[-1].base == ipa and detached[-1].level == level + 1
+        self.owed.lose_table((level, ipa), old, function, detached[-1] if known else None)
 
     def tlbi_vmid(self, vmid: int) -> None:
-        if vmid != self.vmid:
-            return
-        self.leaves.clear()
-        self.tables.clear()
-        self.aged.clear()
-        self.reported.clear()
+        if vmid == self.vmid:
+            self.owed.flush_all()
+            self.reported.clear()
+            if self.owed.late:
+                self.tell_late()
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        if vmid != self.vmid:
-            return
-        hint = level & 3 if self.guest.ttl else 0
-        for at in range(4):
-            key = (at, ipa >> self.shifts[at] << self.shifts[at])
-            if hint in (0, at):
-                self.leaves.pop(key, None)
-                self.aged.pop(key, None)
-            if key in self.tables and (hint == 0 or at < hint) and not self.tables[key][1]:
-                del self.tables[key]
+        if vmid == self.vmid:
+            self.owed.flush_ipa(ipa, level)
+            if self.owed.late:
+                self.tell_late()
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        if vmid != self.vmid:
+        if vmid == self.vmid:
+            self.owed.flush_range(ipa, size)
+            if self.owed.late:
+                self.tell_late()
+
+    def unlock(self, name: str, vmid: int) -> None:
+        if self.owed.fresh and name == "mmu" and vmid == self.vmid:
+            self.lock_dropped()
+
+    def resched(self) -> None:
+        if self.owed.fresh and self.kernel.vmid == self.vmid:
+            self.lock_dropped()
+
+    def lock_dropped(self) -> None:
+        """Another CPU may take the mmu lock: note what was broken and not flushed."""
+        owed = self.owed
+        owed.fresh = False
+        if self.destroying:
             return
-        for key in [key for key in self.leaves if self.meets(key, ipa, size)]:
-            del self.leaves[key]
-        for key in [key for key in self.aged if self.meets(key, ipa, size)]:
-            del self.aged[key]
-        for key in [key for key in self.tables if self.meets(key, ipa, size)]:
-            if not self.tables[key][1] or self.covers(key, ipa, size):
-                del self.tables[key]
+        for key, leaf in owed.leaves.items():
+            if leaf.broken and not leaf.told and not self.justified(key, leaf):
+                leaf.dropped = owed.any_dropped = True
+        for key, table in owed.tables.items():
+            if not table.told and not self.linked(key, table):
+                table.dropped = owed.any_dropped = True
 
-    def meets(self, key: tuple[int, int], ipa: int, size: int) -> bool:
-        """Whether an entry is used to translate an address of a range."""
-        level, base = key
-        return base < ipa + size and ipa < base + (1 << self.shifts[level])
+    def tell_late(self) -> None:
+        """A flush came after the lock was dropped: one violation for each kind of entry."""
+        kinds: dict[tuple[str, int, str], list[Late]] = {}
+        for late in self.owed.late:
+            kinds.setdefault((late.what, late.level, late.function), []).append(late)
+        self.owed.late.clear()
+        for (what, level, function), each in kinds.items():
+            more = f" and {len(each) - 1} more" if len(each) > 1 else ""
+            self.report(
+                f"{what} flushed after mmu_lock was dropped",
+                level,
+                f"{self.text(each[0].entry, level)} at {each[0].ipa:#x}{more} was taken away under the lock; "
+                "before the flush another CPU may make or reuse what a CPU still has",
+                frozenset([late.ipa for late in each]),
+                function=function,
+            )
 
-    def covers(self, key: tuple[int, int], ipa: int, size: int) -> bool:
-        """Whether a range covers all that an entry translates."""
-        level, base = key
-        return ipa <= base and base + (1 << self.shifts[level]) <= ipa + size
+    def owes_table(self, page: int) -> str:
+        """Why a table page may still be reached through a walk cache; "" if it may not."""
+        key = self.owed.pinned.get(page)
+        if key is None:
+            return ""
+        level, ipa = key
+        return f"{self.text(self.owed.tables[key].entry, level)} at {ipa:#x}, level {level}, was not flushed"
 
-    def owes_table(self, entry_address: int) -> str:
-        """Why the table page at this physical address may still be in a walk cache; "" if not."""
-        for (level, ipa), (entry, _, _) in self.tables.items():
-            if entry & (1 << 48) - self.granule.page_size == entry_address:
-                return f"{self.text(entry, level)} at {ipa:#x}, level {level}, was not flushed"
-        return ""
+    def two_sizes(self, ipa: int, level: int, new: int, other: Key, leaf: OwedLeaf) -> None:
+        """A leaf was made while a CPU may hold a leaf of another size, of a table that is gone."""
+        at, base = other
+        self.report(
+            f"two sizes for one address, the other L{at}",
+            level,
+            f"{self.text(new, level)} at {ipa:#x} was made while a CPU may hold {self.text(leaf.entry, at)} "
+            f"at {base:#x}: the flush of its table did not cover the leaf",
+            frozenset([base]),
+        )
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
-        for key, (entry, function) in self.leaves.items():
-            self.judge(key, entry, "leaf", function)
-        for key, (entry, _, function) in self.tables.items():
-            self.judge(key, entry, "table", function)
+        owed = self.owed
+        owed.any_dropped = False
+        for key, leaf in owed.leaves.items():
+            leaf.dropped = False
+            if not leaf.told and not self.justified(key, leaf):
+                leaf.told = True
+                self.judge(key, leaf.entry, "leaf", leaf.function)
+        for key, table in owed.tables.items():
+            table.dropped = False
+            if not table.told and not self.linked(key, table):
+                table.told = True
+                self.judge(key, table.entry, "table", table.function)
 
-    def judge(self, key: tuple[int, int], entry: int, what: str, function: str) -> None:
-        """One flush still owed, unless the tables say the same again."""
-        level, ipa = key
-        if key in self.reported or (what == "leaf" and self.justified(level, ipa, entry)):
+    def judge(self, key: Key, entry: int, what: str, function: str) -> None:
+        """One flush is still owed."""
+        if key in self.reported:
             return
+        level, ipa = key
         self.reported.add(key)
         self.report(
             f"{what} not flushed",
@@ -128,10 +153,20 @@ class Tlb(GuestChecker):
             function=function,
         )
 
-    def justified(self, level: int, ipa: int, entry: int) -> bool:
+    def justified(self, key: Key, leaf: OwedLeaf) -> bool:
+        """Whether the live tables grant at least what a CPU may hold."""
+        return self.grants(key[0], key[1], leaf.entry)
+
+    def grants(self, level: int, ipa: int, entry: int) -> bool:
         """Whether the live tables grant at least what *entry* grants."""
         now_level, now = self.shadow.lookup(ipa)
         return now_level == level and not takes_away(entry, now)
+
+    def linked(self, key: Key, table: OwedTable) -> bool:
+        """Whether the live tables name the same table again."""
+        level, ipa = key
+        now = self.shadow.table_at(ipa, level + 1)
+        return now is not None and table.table is not None and now.page == table.table.page
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE or walk.ptep < 0:
@@ -151,5 +186,5 @@ class Tlb(GuestChecker):
             for level in range(4):
                 for page, entry in tlb.leaves[level].items():
                     ipa = page << self.shifts[level]
-                    if not self.justified(level, ipa, entry):
+                    if not self.grants(level, ipa, entry):
                         self.report("stale leaf", level, f"cpu{cpu} holds {self.text(entry, level)} at {ipa:#x}")

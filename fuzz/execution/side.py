@@ -62,14 +62,23 @@ class Side(Listener):
         self.fwb = vm.fwb
         self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
-        # The VM that kernel code runs for: for reports.
-        self.active = self.guests[0]
+        self._active = self.guests[0]
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
         self.by_name: dict[str, SlotLayout] = {}
         for slot in program.slots:
             self.lay_out(slot)
+
+    @property
+    def active(self) -> Guest:
+        """The VM that kernel code runs for: whose locks are taken, and whose slots reports name."""
+        return self._active
+
+    @active.setter
+    def active(self, guest: Guest) -> None:
+        self._active = guest
+        self.kernel.vmid = guest.vmid
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

@@ -142,7 +142,7 @@ class Cost(Checker):
         costs.longest_window_entries = max(costs.longest_window_entries, entries)
         costs.window_cleaned += costs.bytes_cleaned - opened[2]
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, vmid: int) -> None:
         self.events += 1
         # What is still invalid when the lock changes hands was unmapped.
         if name == "mmu":

@@ -198,10 +198,10 @@ class Facts(Checker):
         block = 1 << self.shifts[2]
         return "pages" if size < block else "block" if size == block else "more"
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, vmid: int) -> None:
         self.held("lock", name)
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         self.held("unlock", name)
 
     def held(self, what: str, name: str) -> None:

@@ -222,11 +222,15 @@ class Trace(Checker):
     def warn(self, label: str) -> None:
         self.add(f"WARN {label}")
 
-    def lock(self, name: str) -> None:
-        self.add(f"lock {name}")
+    def lock(self, name: str, vmid: int) -> None:
+        self.add(f"lock {self.lock_text(name, vmid)}")
 
-    def unlock(self, name: str) -> None:
-        self.add(f"unlock {name}")
+    def unlock(self, name: str, vmid: int) -> None:
+        self.add(f"unlock {self.lock_text(name, vmid)}")
+
+    def lock_text(self, name: str, vmid: int) -> str:
+        """A lock, and whose it is where there are several VMs."""
+        return f"{name} of VM {vmid - 1}" if vmid and len(self.side.guests) > 1 else name
 
     def resched(self) -> None:
         self.add("cond_resched_lock")

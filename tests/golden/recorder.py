@@ -71,6 +71,13 @@ class Recorder(Observer):
     def warn(self, label: str) -> None:
         self.events.append(["warn", label] if self.warn_labels else ["warn"])
 
+    def lock(self, name: str, vmid: int) -> None:
+        # The streams are of one VM each.
+        self.events.append(["lock", name])
+
+    def unlock(self, name: str, vmid: int) -> None:
+        self.events.append(["unlock", name])
+
     def vma(self, hva: int, start: int, end: int) -> None:
         self.events.append(["vma", hex(hva), None if start < 0 else [hex(start), hex(end)]])
 

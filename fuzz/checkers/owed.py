@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""TLB flushes that are owed: what a CPU may still hold of entries that the tables no longer have.
+
+A table entry that was cut off leaves two things behind: walk-cache entries,
+its own and those of the tables below, which keep table pages in use, and the
+leaves below. A flush by address takes the walk-cache entries on the way to that
+address, and the leaf there (Arm ARM C5.5 and D8.16, TLBI by IPA); each other leaf
+below is owed until a flush covers it.
+"""
+
+from reference.machine.arena import BASE
+from reference.machine.descriptor import AF_BIT, READ_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits
+
+from ..execution.guest import Guest
+from .shadow import Table
+
+# Level, and guest address in bytes.
+Key = tuple[int, int]
+
+
+def takes_away(old: int, new: int) -> bool:
+    """Whether a leaf of the same size grants less or elsewhere than before."""
+    if breaks(old, new):
+        return True
+    return bool(old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT)
+
+
+def breaks(old: int, new: int) -> bool:
+    """Whether more than permissions and the access flag of a leaf went."""
+    return not new & VALID_BIT or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
+
+
+class OwedLeaf:
+    """A leaf that a CPU may still hold.
+
+    :param entry: the leaf as it was
+    :param function: the kernel function that took it away
+    :param broken: whether it is gone, not only less permissive
+    :param below: whether it went with a table above it, and walk caches have been flushed since
+
+    *dropped*: whether the mmu lock was dropped since, in the same operation;
+    *told*: whether it was reported as not flushed.
+    """
+
+    def __init__(self, entry: int, function: str, broken: bool, below: bool) -> None:
+        self.entry = entry
+        self.function = function
+        self.broken = broken
+        self.below = below
+        self.dropped = False
+        self.told = False
+
+
+class OwedTable:
+    """A table that was cut off and that a walk cache may still hold.
+
+    :param entry: the entry that named it
+    :param function: the kernel function that took it away
+    :param table: as it was, with all below; None: not known
+    :param aged: leaves below that CPUs may hold although their access flag is clear
+    :param pages: the table pages that a walk may reach through it
+
+    *dropped* and *told*: as in `OwedLeaf`.
+    """
+
+    def __init__(self, entry: int, function: str, table: Table | None, aged: dict[Key, int], pages: list[int]) -> None:
+        self.entry = entry
+        self.function = function
+        self.table = table
+        self.aged = aged
+        self.pages = pages
+        self.dropped = False
+        self.told = False
+
+
+class Late:
+    """A flush that came after the mmu lock was dropped: of a ``leaf`` or ``table``."""
+
+    def __init__(self, what: str, key: Key, entry: int, function: str) -> None:
+        self.what = what
+        self.level, self.ipa = key
+        self.entry = entry
+        self.function = function
+
+
+def pages_of(table: Table) -> list[int]:
+    """The page of a table and of all below it."""
+    found = [table.page]
+    for child in table.children.values():
+        found += pages_of(child)
+    return found
+
+
+class Owed:
+    """The flushes that one VM owes, by level and address.
+
+    :param guest: the VM
+
+    *pinned*: table page -> key of the entry through which a walk may reach it;
+    *fresh*: whether something was broken since the mmu lock was dropped last.
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        self.granule = guest.granule
+        self.arena = guest.kernel.arena
+        self.shifts = guest.granule.shifts
+        self.ttl = guest.ttl
+        self.haf = guest.side.haf
+        self.leaves: dict[Key, OwedLeaf] = {}
+        self.tables: dict[Key, OwedTable] = {}
+        # Leaves whose access flag was cleared: CPUs may still have them.
+        self.aged: dict[Key, int] = {}
+        self.pinned: dict[int, Key] = {}
+        self.fresh = False
+        self.any_dropped = False
+        self.late: list[Late] = []
+
+    def lose_leaf(self, key: Key, old: int, new: int, function: str) -> None:
+        """A live leaf was written over, or broken."""
+        aged = self.aged.pop(key, 0)
+        held = aged if aged else old
+        if aged or old & AF_BIT:
+            if takes_away(held, new):
+                self.owe_leaf(key, held, function, breaks(held, new))
+            elif not new & AF_BIT:
+                self.aged[key] = held
+        elif not new & VALID_BIT and key in self.leaves:
+            # Made less permissive before, and not flushed.
+            self.leaves[key].broken = self.fresh = True
+
+    def owe_leaf(self, key: Key, held: int, function: str, broken: bool) -> None:
+        """A CPU may hold a leaf; one that grants more may be there already."""
+        before = self.leaves.get(key)
+        if before is not None and takes_away(before.entry, held):
+            held = before.entry
+            broken = broken or before.broken
+        self.leaves[key] = OwedLeaf(held, function, broken, False)
+        self.fresh = self.fresh or broken
+
+    def lose_table(self, key: Key, old: int, function: str, table: Table | None) -> None:
+        """A live table entry went; *table*: what it named, as it was."""
+        pages: list[int] = []
+        if table is not None:
+            pages = pages_of(table)
+        elif self.arena.holds(address_bits(old, self.granule)):
+            pages = [(address_bits(old, self.granule) - BASE) >> self.granule.page_shift]
+        aged: dict[Key, int] = {}
+        if self.aged:
+            for leaf in [leaf for leaf in self.aged if self.within(leaf, key)]:
+                aged[leaf] = self.aged.pop(leaf)
+        before = self.tables.get(key)
+        if before is not None:
+            # Neither was flushed.
+            pages += before.pages
+            self.scatter(before)
+        self.owe_table(key, OwedTable(old, function, table, aged, pages))
+        self.fresh = True
+
+    def owe_table(self, key: Key, owed: OwedTable) -> None:
+        """A walk cache may hold a table entry."""
+        self.tables[key] = owed
+        for page in owed.pages:
+            self.pinned[page] = key
+
+    def within(self, key: Key, table: Key) -> bool:
+        """Whether an entry lies below a table entry."""
+        return key[0] > table[0] and key[1] >> self.shifts[table[0]] == table[1] >> self.shifts[table[0]]
+
+    def settle_table(self, key: Key) -> OwedTable:
+        """No walk cache holds the entry any more; the pages below are not its business."""
+        owed = self.tables.pop(key)
+        for page in owed.pages:
+            if self.pinned.get(page) == key:
+                del self.pinned[page]
+        if owed.dropped:
+            self.late.append(Late("table", key, owed.entry, owed.function))
+        return owed
+
+    def scatter(self, owed: OwedTable) -> None:
+        """The leaves and tables directly below a table that was cut off are owed each for itself."""
+        table = owed.table
+        if table is None:
+            return
+        shift = self.shifts[table.level] if table.level < 4 else 0
+        for index, entry in table.leaves.items():
+            key = (table.level, table.base + (index << shift))
+            held = self.held(owed, key, entry)
+            if held and key not in self.leaves:
+                leaf = OwedLeaf(held, owed.function, True, True)
+                leaf.dropped, leaf.told = owed.dropped, owed.told
+                self.leaves[key] = leaf
+        for index, child in table.children.items():
+            entry = BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
+            below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child))
+            below.dropped, below.told = owed.dropped, owed.told
+            self.owe_table((table.level, table.base + (index << shift)), below)
+
+    def held(self, owed: OwedTable, key: Key, entry: int) -> int:
+        """What a CPU may hold of a leaf below a table that was cut off; 0: nothing.
+
+        Where the hardware sets the access flag, it may have done so on a walk through the table.
+        """
+        return entry if entry & AF_BIT or self.haf else owed.aged.get(key, 0)
+
+    def settle_leaf(self, key: Key) -> None:
+        """No CPU holds a leaf any more."""
+        owed = self.leaves.pop(key, None)
+        if owed is not None and owed.dropped:
+            self.late.append(Late("leaf", key, owed.entry, owed.function))
+
+    def flush_ipa(self, ipa: int, level: int) -> None:
+        """TLBI by address: what is on the way to *ipa*. A hint names the level of the leaf that goes."""
+        if not (self.leaves or self.tables or self.aged):
+            return
+        hint = level & 3 if self.ttl else 0
+        for at in range(4):
+            key = (at, ipa >> self.shifts[at] << self.shifts[at])
+            if (hint == 0 or at < hint) and key in self.tables:
+                self.scatter(self.settle_table(key))
+            if hint in (0, at):
+                self.settle_leaf(key)
+                self.aged.pop(key, None)
+
+    def flush_range(self, ipa: int, size: int) -> None:
+        """TLBI by range, without a hint: what is on the way to any address of the range."""
+        if not (self.leaves or self.tables or self.aged):
+            return
+        for at in range(4):
+            # From the top: what a table leaves behind may be in the range as well.
+            for key in [key for key in self.tables if key[0] == at and self.meets(key, ipa, size)]:
+                owed = self.settle_table(key)
+                if not self.covers(key, ipa, size):
+                    self.scatter(owed)
+        for key in [key for key in self.leaves if self.meets(key, ipa, size)]:
+            self.settle_leaf(key)
+        for key in [key for key in self.aged if self.meets(key, ipa, size)]:
+            del self.aged[key]
+
+    def flush_all(self) -> None:
+        """TLBI by VMID."""
+        if self.any_dropped:
+            for key in list(self.leaves):
+                self.settle_leaf(key)
+            for key in list(self.tables):
+                self.settle_table(key)
+        self.leaves.clear()
+        self.tables.clear()
+        self.aged.clear()
+        self.pinned.clear()
+        self.fresh = False
+
+    def meets(self, key: Key, ipa: int, size: int) -> bool:
+        """Whether an entry is used to translate an address of a range."""
+        level, base = key
+        return base < ipa + size and ipa < base + (1 << self.shifts[level])
+
+    def covers(self, key: Key, ipa: int, size: int) -> bool:
+        """Whether a range covers all that an entry translates."""
+        level, base = key
+        return ipa <= base and base + (1 << self.shifts[level]) <= ipa + size
+
+    def holds_leaf(self, level: int, ipa: int) -> bool:
+        """Whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
+        if (level, ipa) in self.leaves:
+            return True
+        for at in range(level):
+            owed = self.tables.get((at, ipa >> self.shifts[at] << self.shifts[at]))
+            table = None if owed is None else owed.table
+            while table is not None and table.level <= level:
+                index = (ipa - table.base) >> self.shifts[table.level]
+                if owed is not None and table.level == level and index in table.leaves:
+                    return self.held(owed, (level, ipa), table.leaves[index]) != 0
+                table = table.children.get(index)
+        return False
