@@ -91,6 +91,8 @@ class kvm:
 
     @pgt.setter
     def pgt(self, pgt: kvm_pgtable | None) -> None:
+        if pgt is self.root:
+            return
         self.root = pgt
         for o in self.on_root:
             o.root_linked(self.mmu.vmid, pgt is not None)
