@@ -17,6 +17,7 @@ from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
 from .locking import Locking, TableLock
+from .log_order import LogOrder
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
 from .progress import Progress
@@ -47,6 +48,7 @@ class GuestCheckers:
             self.table_lock,
             PageReference(guest, shadow, pins),
             DirtyLog(guest, shadow),
+            LogOrder(guest, shadow),
             self.ageing,
         ]
         for checker in self.rest:
