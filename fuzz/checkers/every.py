@@ -11,6 +11,7 @@ from .bbm import Bbm
 from .contract import Contract
 from .dcache import Dcache
 from .dirty_log import DirtyLog
+from .fault_order import FaultOrder
 from .hyp import Hyp
 from .icache import Icache
 from .isolation import Isolation
@@ -46,6 +47,7 @@ class GuestCheckers:
             Icache(guest, shadow),
             self.translation,
             self.table_lock,
+            FaultOrder(guest, shadow),
             PageReference(guest, shadow, pins),
             DirtyLog(guest, shadow),
             LogOrder(guest, shadow),
