@@ -20,6 +20,7 @@ from ..language.program import Program
 from .cost import Comparison, Cost
 from .features import Features
 from .known import known_bug
+from .stretch import Stretches
 
 REGRESSION: Final = "regression"
 CURED: Final = "cured"
@@ -281,6 +282,8 @@ class Run:
         self.right = Executor(differential.candidate, program)
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
         self.features = Features(self.left, self.right) if differential.features else None
+        self.stretches = Stretches(self.left, self.right)
+        self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
         self.found = (self.left.create(), self.right.create())
         differential.compare(self.left, self.right, -1, None, self.differences)
@@ -305,6 +308,10 @@ class Run:
         self.found[0].extend(ours)
         self.found[1].extend(theirs)
         self.differential.compare(self.left, self.right, at, (a, b), self.differences)
+        held = self.stretches.compare()
+        if held is not None:
+            kind = REGRESSION if held.candidate else CURED
+            self.held_long.setdefault(held.signature, Finding(kind, held.signature, held.reason, at))
         if self.features is not None:
             self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
 
@@ -316,7 +323,9 @@ class Run:
 
     def verdict(self) -> Verdict:
         """What was seen so far, without costs and features."""
-        return self.differential.judge(self.found[0], self.found[1], list(self.differences.values()))
+        verdict = self.differential.judge(self.found[0], self.found[1], list(self.differences.values()))
+        verdict.findings += self.held_long.values()
+        return verdict
 
     def end(self) -> Verdict:
         """Destroy both sides; the whole verdict."""
