@@ -54,7 +54,8 @@ class GuestCheckers:
             self.ageing,
         ]
         for checker in self.rest:
-            if type(checker).changed is not Checker.changed:
+            # That of the log order listens when there is something to hear.
+            if type(checker).changed is not Checker.changed and not isinstance(checker, LogOrder):
                 shadow.listen(checker)
 
 

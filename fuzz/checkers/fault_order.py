@@ -64,7 +64,7 @@ class Writable:
 
 
 class Mark:
-    """``mark_page_dirty()`` that set a bit: address, hold of the lock (0: none), moment."""
+    """``mark_page_dirty()`` that set a bit: address, hold of the lock (-1: none), moment."""
 
     def __init__(self, ipa: int, hold: int, moment: int) -> None:
         self.ipa = ipa
@@ -88,7 +88,7 @@ class FaultOrder(GuestChecker):
         self.samples: list[int] = []
         self.ordered = 0
         self.look_ups: list[LookUp] = []
-        # Holds of the mmu lock, and events, are numbered.
+        # Holds of the mmu lock in this fault, and events, are numbered.
         self.holds = 0
         self.moment = 0
         self.answer = NOT_ASKED
@@ -104,12 +104,14 @@ class FaultOrder(GuestChecker):
     def begin(self, op: Operation | None) -> None:
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
         self.told = False
-        if self.faulting:
-            self.forget()
+        self.forget()
 
     def forget(self) -> None:
         """A fault may begin."""
+        if not self.samples and not self.look_ups and not self.marks and not self.holds:
+            return
         self.samples = []
+        self.holds = self.moment = 0
         self.ordered = 0
         self.look_ups.clear()
         self.answer = NOT_ASKED
@@ -148,11 +150,6 @@ class FaultOrder(GuestChecker):
         if self.faulting and not is_error_noslot_pfn(pfn):
             self.look_ups.append(LookUp(pfn, self.samples[: self.ordered], self.samples[self.ordered :]))
 
-    def lock(self, name: str) -> None:
-        if self.faulting and name == "mmu":
-            self.holds += 1
-            self.dropped()
-
     def unlock(self, name: str) -> None:
         if not self.faulting:
             return
@@ -164,11 +161,11 @@ class FaultOrder(GuestChecker):
 
     def resched(self) -> None:
         if self.faulting:
-            self.holds += 1
             self.dropped()
 
     def dropped(self) -> None:
-        """What was checked under the mmu lock counts no more."""
+        """A hold of the mmu lock is over: what was checked under it counts no more."""
+        self.holds += 1
         if self.answer != NOT_ASKED:
             self.asked()
         self.answer = NOT_ASKED
@@ -192,7 +189,7 @@ class FaultOrder(GuestChecker):
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         if self.faulting and logged:
             self.moment += 1
-            hold = self.holds if "mmu" in self.kernel.locks else 0
+            hold = self.holds if "mmu" in self.kernel.locks else -1
             self.marks.append(Mark(gfn << self.page_shift, hold, self.moment))
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
@@ -297,7 +294,7 @@ class FaultOrder(GuestChecker):
         early = False
         for mark in self.marks:
             if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:
-                if mark.moment > leaf.moment or (mark.hold and mark.hold == leaf.hold):
+                if mark.moment > leaf.moment or mark.hold == leaf.hold:
                     return
                 early = True
         if early:

@@ -15,8 +15,11 @@ are in order, for no fault maps meanwhile. Out of sight: bits that other code
 than `KvmMain` clears.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
+from reference.events import Observer
 from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
 
@@ -50,6 +53,23 @@ class Lost:
         self.since = 0
 
 
+class Events(Observer):
+    """What `LogOrder` is told of only while such a call runs, for it is frequent."""
+
+    def __init__(self, checker: LogOrder) -> None:
+        self.checker = checker
+
+    def unlock(self, name: str) -> None:
+        if name == "mmu":
+            self.checker.lock_dropped()
+
+    def resched(self) -> None:
+        self.checker.lock_dropped()
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.checker.table_walked(table)
+
+
 class LogOrder(GuestChecker):
     """Judges what KVM_SET_USER_MEMORY_REGION and the calls for dirty logs write-protect."""
 
@@ -60,6 +80,7 @@ class LogOrder(GuestChecker):
         self.shadow = shadow
         self.page_shift = self.granule.page_shift
         self.watching = False
+        self.events = Events(self)
         self.lost: list[Lost] = []
         # The first so many were lost under a hold of the lock that is over.
         self.settled = 0
@@ -68,10 +89,18 @@ class LogOrder(GuestChecker):
         self.walked: list[int] = []
 
     def begin(self, op: Operation | None) -> None:
-        self.watching = (
+        watching = (
             isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog))
             and self.side.by_name[op.slot].slot.vm == self.guest.number
         )
+        if watching != self.watching:
+            self.watching = watching
+            if watching:
+                self.shadow.listen(self)
+                self.kernel.observe(self.events)
+            else:
+                self.shadow.dismiss(self)
+                self.kernel.dismiss(self.events)
         if self.lost:
             self.forget()
 
@@ -83,7 +112,7 @@ class LogOrder(GuestChecker):
         self.owing = False
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not self.watching or not old & VALID_BIT:
+        if not old & VALID_BIT:
             return
         what = kind(old, level, self.granule)
         if what == LEAF:
@@ -108,11 +137,8 @@ class LogOrder(GuestChecker):
         size = self.granule.level_size(level)
         self.lost.append(Lost(page, ipa, level, size, self.kernel.walker, may_return))
 
-    def unlock(self, name: str) -> None:
-        if self.lost and name == "mmu":
-            self.settled = len(self.lost)
-
-    def resched(self) -> None:
+    def lock_dropped(self) -> None:
+        """The mmu lock is dropped, or may be."""
         self.settled = len(self.lost)
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
@@ -145,7 +171,8 @@ class LogOrder(GuestChecker):
         leaf.since = len(self.walked)
         self.owing = True
 
-    def walk_table(self, table: int, level: int) -> None:
+    def table_walked(self, table: int) -> None:
+        """The software walker enters a table."""
         if self.owing and self.kernel.walker not in READERS:
             self.walked.append(table // self.kernel.entries)
 

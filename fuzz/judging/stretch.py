@@ -9,7 +9,7 @@ A destroy walk holds no lock. One side alone is never wrong: what counts is
 that the other one rescheduled where this one did not.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..checkers import Checker
 from ..execution.executor import Executor
@@ -67,12 +67,13 @@ class Stretch(Checker):
         return length
 
 
-class TooLong(NamedTuple):
+class TooLong:
     """A stretch that is too long: whether it is the candidate's, its signature, and a line for people."""
 
-    candidate: bool
-    signature: str
-    reason: str
+    def __init__(self, candidate: bool, signature: str, reason: str) -> None:
+        self.candidate = candidate
+        self.signature = signature
+        self.reason = reason
 
 
 class Stretches:
