@@ -124,14 +124,26 @@ class Observer:
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         """``mark_page_dirty()``; *logged*: a bit was set."""
 
+    def sample(self, sequence: int) -> None:
+        """``kvm->mmu_notifier_seq`` was read, other than by a notifier or ``mmu_notifier_retry()``."""
+
     def rmb(self) -> None:
-        """``smp_rmb()``: the notifier sequence was sampled just before."""
+        """``smp_rmb()``: what was read before, the notifier sequence above all, is ordered before what follows."""
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()``."""
 
     def seq(self, sequence: int, in_progress: int) -> None:
         """A notifier changed the sequence or the count."""
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        """New memory slots were installed: *slot* has these KVM_MEM_... bits, -1: is gone; *logged*: has a bitmap."""
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        """The bits *mask* of a dirty bitmap, from the page *gfn* on, were cleared for user space."""
+
+    def root_linked(self, vmid: int, linked: bool) -> None:
+        """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         """The host broke copy-on-write: *pages* from *hva* move to *pfn*."""

@@ -108,6 +108,11 @@ class Kernel:
         for name in overridden(type(observer)):
             self.on[name].append(observer)
 
+    def dismiss(self, observer: Observer) -> None:
+        """Send no more events to *observer*; not to be called from one of its events."""
+        for name in overridden(type(observer)):
+            self.on[name].remove(observer)
+
     def cpus_have_const_cap(self, cap: int) -> bool:
         return self.caps & cap != 0
 

@@ -4,6 +4,7 @@
 
 from typing import Final
 
+from .events import Observer
 from .kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Vma
 from .mypyc import mypyc_attr
@@ -58,6 +59,9 @@ class kvm_memory_slot:
 class kvm:
     """``struct kvm``; *mmu* and *pgt* are ``kvm->arch.mmu`` and its ``pgt``.
 
+    Setting *pgt* and reading *mmu_notifier_seq* are events, since kernel code
+    does either by a plain access.
+
     :param vtcr: VTCR_EL2 of the guest
     :param start_level_base: VTCR_EL2_TGRAN_SL0_BASE of the granule
     """
@@ -67,11 +71,41 @@ class kvm:
         self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
         self.mmu = kvm_s2_mmu(vmid)
-        self.pgt: kvm_pgtable | None = None
+        self.root: kvm_pgtable | None = None
         self.memslots: list[kvm_memory_slot] = []
-        self.mmu_notifier_seq = 0
+        # ``mmu_notifier_seq``, for those whose reading it is no sample.
+        self.sequence = 0
         self.mmu_notifier_count = 0
         self.manual_dirty_log_protect = 0
+        self.on_root: list[Observer] = []
+        self.on_sample: list[Observer] = []
+
+    def attach(self, kernel: Kernel) -> None:
+        """Send events to the observers of *kernel*."""
+        self.on_root = kernel.on["root_linked"]
+        self.on_sample = kernel.on["sample"]
+
+    @property
+    def pgt(self) -> kvm_pgtable | None:
+        return self.root
+
+    @pgt.setter
+    def pgt(self, pgt: kvm_pgtable | None) -> None:
+        if pgt is self.root:
+            return
+        self.root = pgt
+        for o in self.on_root:
+            o.root_linked(self.mmu.vmid, pgt is not None)
+
+    @property
+    def mmu_notifier_seq(self) -> int:
+        for o in self.on_sample:
+            o.sample(self.sequence)
+        return self.sequence
+
+    @mmu_notifier_seq.setter
+    def mmu_notifier_seq(self, sequence: int) -> None:
+        self.sequence = sequence
 
 
 class kvm_vcpu:
@@ -297,9 +331,9 @@ class KvmHost:
             o.rmb()
 
     def mmu_notifier_retry(self, kvm: kvm, mmu_seq: int) -> bool:
-        result = kvm.mmu_notifier_count != 0 or kvm.mmu_notifier_seq != mmu_seq
+        result = kvm.mmu_notifier_count != 0 or kvm.sequence != mmu_seq
         for o in self.k.on["retry"]:
-            o.retry(mmu_seq, kvm.mmu_notifier_seq, kvm.mmu_notifier_count, result)
+            o.retry(mmu_seq, kvm.sequence, kvm.mmu_notifier_count, result)
         return result
 
     def kvm_err(self) -> None:

@@ -29,10 +29,11 @@ class KvmMain(Listener):
         self.kvm = kvm
         self.mmu = mmu
         self.k = mmu.k
+        kvm.attach(self.k)
 
     def _seq(self) -> None:
         for o in self.k.on["seq"]:
-            o.seq(self.kvm.mmu_notifier_seq, self.kvm.mmu_notifier_count)
+            o.seq(self.kvm.sequence, self.kvm.mmu_notifier_count)
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         """``kvm_mmu_notifier_invalidate_range_start()``"""
@@ -49,7 +50,7 @@ class KvmMain(Listener):
     def invalidate_range_end(self) -> None:
         """``kvm_mmu_notifier_invalidate_range_end()``"""
         self.k.lock("mmu")
-        self.kvm.mmu_notifier_seq += 1
+        self.kvm.sequence += 1
         self.kvm.mmu_notifier_count -= 1
         self._seq()
         self.k.unlock("mmu")
@@ -58,7 +59,7 @@ class KvmMain(Listener):
         """``kvm_mmu_notifier_change_pte()``: the sequence moves, the count does not."""
         self.k.lock("srcu")
         self.k.lock("mmu")
-        self.kvm.mmu_notifier_seq += 1
+        self.kvm.sequence += 1
         self._seq()
         if self.mmu.kvm_set_spte_hva(self.kvm, hva, pfn):
             self.mmu.kvm_flush_remote_tlbs(self.kvm)
@@ -109,6 +110,9 @@ class KvmMain(Listener):
             slots.append(memslot)
         slots.sort(key=lambda slot: -slot.base_gfn)
         self.kvm.memslots = slots
+        flags = -1 if change == KVM_MR_DELETE else memslot.flags
+        for o in self.k.on["slots_installed"]:
+            o.slots_installed(self.kvm.mmu.vmid, memslot.id, flags, flags != -1 and memslot.dirty_bitmap is not None)
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
@@ -186,6 +190,13 @@ class KvmMain(Listener):
 
         return self.kvm_set_memslot(old, new, change)
 
+    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
+        """Clear bits of a dirty bitmap that user space gets, or has got, to see."""
+        assert memslot.dirty_bitmap is not None
+        memslot.dirty_bitmap[word] &= ~mask
+        for o in self.k.on["log_taken"]:
+            o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
+
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
         """KVM_GET_DIRTY_LOG.
 
@@ -208,7 +219,7 @@ class KvmMain(Listener):
                 continue
 
             flush = True
-            dirty_bitmap[i] = 0
+            self.take_bits(memslot, i, mask)
             snapshot[i] = mask
             self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, i * 64, mask)
         self.k.unlock("mmu")
@@ -238,7 +249,7 @@ class KvmMain(Listener):
             mask = bitmap[i] & memslot.dirty_bitmap[word]
             if mask:
                 flush = True
-                memslot.dirty_bitmap[word] &= ~mask
+                self.take_bits(memslot, word, mask)
                 self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, word * 64, mask)
         self.k.unlock("mmu")
 

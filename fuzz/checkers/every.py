@@ -11,12 +11,14 @@ from .bbm import Bbm
 from .contract import Contract
 from .dcache import Dcache
 from .dirty_log import DirtyLog
+from .fault_order import FaultOrder
 from .hyp import Hyp
 from .icache import Icache
 from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
 from .locking import Locking, TableLock
+from .log_order import LogOrder
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
 from .progress import Progress
@@ -45,12 +47,15 @@ class GuestCheckers:
             Icache(guest, shadow),
             self.translation,
             self.table_lock,
+            FaultOrder(guest, shadow),
             PageReference(guest, shadow, pins),
             DirtyLog(guest, shadow),
+            LogOrder(guest, shadow),
             self.ageing,
         ]
         for checker in self.rest:
-            if type(checker).changed is not Checker.changed:
+            # That of the log order listens when there is something to hear.
+            if type(checker).changed is not Checker.changed and not isinstance(checker, LogOrder):
                 shadow.listen(checker)
 
 

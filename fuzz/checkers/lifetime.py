@@ -5,7 +5,9 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
+from ..execution.guest import Guest
 from ..execution.side import Side
+from ..language.operations import Operation
 from .base import Checker
 from .shadow import Shadow
 from .tlb import Tlb
@@ -15,6 +17,8 @@ class Lifetime(Checker):
     """Judges every event that names a table page.
 
     Destroying the tables is excepted from flushes: nothing runs on them by then.
+    For that, a root that was linked must be unlinked before the first reference
+    goes (``kvm_free_stage2_pgd()``); so must one of a creation that failed late.
     """
 
     name = "lifetime"
@@ -25,7 +29,14 @@ class Lifetime(Checker):
         self.tlbs = tlbs
         self.destroying = False
         # Table pages that were stored to before their flush, and told of; no page is used twice.
-        self.told: set[int] = set()
+        self.early: set[int] = set()
+        # Tables may be destroyed: while a VM is made, and at the end.
+        self.may_destroy = False
+        # VMs whose root was told of as still linked.
+        self.told: list[Guest] = []
+
+    def begin(self, op: Operation | None) -> None:
+        self.may_destroy = op is None
 
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
@@ -53,9 +64,9 @@ class Lifetime(Checker):
         """
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
-        if table is None or table.live or page in self.told or self.destroying:
+        if table is None or table.live or page in self.early or self.destroying:
             return
-        self.told.add(page)
+        self.early.add(page)
         level = table.level
         ipa = table.base + index * self.granule.level_size(level)
         self.report(
@@ -77,10 +88,16 @@ class Lifetime(Checker):
     def free(self, page: int, count: int) -> None:
         self.dropped(page, count)
 
+    def free_exact(self, page: int, count: int) -> None:
+        if self.may_destroy or self.destroying:
+            self.destroyed_while_linked(page, count)
+
     def dropped(self, page: int, count: int) -> None:
         """A reference went: at zero the page is free, below it was free before."""
         if count < 0:
             self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page)
+        if self.may_destroy or self.destroying:
+            self.destroyed_while_linked(page, count)
         if count != 0 or self.destroying:
             return
         for shadow in self.shadows:
@@ -95,6 +112,37 @@ class Lifetime(Checker):
             if owed:
                 reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
                 self.report("freed before the flush", -1, reason, table=page)
+
+    def destroyed_while_linked(self, page: int, count: int) -> None:
+        """A reference goes: nobody may find the root of tables that are being destroyed.
+
+        Unmapping, which drops references too, holds the lock and clears the entry before.
+        """
+        guest = self.side.active
+        if not (self.destroying or guest.creating) or guest.kvm.pgt is None or guest in self.told:
+            return
+        if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
+            return
+        if "mmu" in self.kernel.locks and (count or not (self.is_root(page) or self.parent_of(page))):
+            return
+        self.told.append(guest)
+        self.report(
+            "destroyed while the root is linked",
+            -1,
+            f"table page {page} loses a reference and kvm->arch.mmu.pgt of VM {guest.number} is not NULL yet: "
+            "a notifier may walk what is freed",
+            taints=False,
+            function=self.kernel.entry,
+            table=page,
+        )
+
+    def is_root(self, page: int) -> bool:
+        """Whether a table page is one of a root's."""
+        for shadow in self.shadows:
+            for table in shadow.roots:
+                if table.page == page:
+                    return True
+        return False
 
     def parent_of(self, page: int) -> str:
         """Which live entry still names a table page; "" if none."""

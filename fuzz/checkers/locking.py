@@ -87,6 +87,12 @@ class Locking(Checker):
             self.outlasts = False
             self.wrong("mmu_lock held beyond srcu", "srcu_read_unlock() came before the mmu lock was dropped")
 
+    def root_linked(self, vmid: int, linked: bool) -> None:
+        # Nobody else knows of a VM that is being made.
+        if not linked and not self.side.active.creating and "mmu" not in self.kernel.locks:
+            reason = f"kvm->arch.mmu.pgt becomes NULL with {self.held()} held: a notifier may have read it just before"
+            self.wrong("root unlinked without mmu_lock", reason)
+
     def resched(self) -> None:
         if "mmu" not in self.kernel.locks:
             self.wrong("cond_resched_lock without mmu_lock", "cond_resched_lock() drops a lock that is not held")

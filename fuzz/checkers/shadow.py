@@ -145,6 +145,10 @@ class Shadow(GuestChecker):
         """Send `Checker.changed` of live entries to *checker*."""
         self.listeners.append(checker)
 
+    def dismiss(self, checker: Checker) -> None:
+        """Undo `listen`."""
+        self.listeners.remove(checker)
+
     def alloc_exact(self, page: int, pages: int) -> None:
         """The root: so many tables in a row."""
         if page < 0 or not self.guest.creating:

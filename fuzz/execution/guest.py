@@ -73,20 +73,22 @@ class Notified(Listener):
         # Inside of invalidate_range_start(), or of another call that unmaps
         # for good: whatever goes must be left clean.
         self.unmapping = False
+        # Inside of invalidate_range_start() alone.
+        self.invalidating = False
         self.watch: Watcher | None = None
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
         self.guest_ranges += self.guest.ipa_ranges(start, end)
-        self.unmapping = True
+        self.unmapping = self.invalidating = True
         self.main.invalidate_range_start(start, end, blockable)
-        self.unmapping = False
+        self.unmapping = self.invalidating = False
         if self.watch is not None:
             self.watch.invalidated(start, end)
 
     def forget(self) -> None:
         """A new operation starts."""
-        self.unmapping = False
+        self.unmapping = self.invalidating = False
         self.ranges.clear()
         self.guest_ranges.clear()
 

@@ -71,11 +71,16 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("locking: *: entry written without mmu_lock*", Severity.LIFETIME),
     ("locking: *: slots used outside of srcu*", Severity.LIFETIME),
     ("locking: *: without the mmap lock*", Severity.LIFETIME),
+    # A notifier may be about to walk what is freed.
+    ("locking: *: root unlinked without mmu_lock*", Severity.LIFETIME),
     # The next put frees a table, or a frame, that is in use.
     ("refcount: *: too few references*", Severity.LIFETIME),
     ("page-reference: *: released more often than pinned*", Severity.LIFETIME),
     ("page-reference: *: mapped, not pinned*", Severity.LIFETIME),
     ("page-reference: *, not held*", Severity.LIFETIME),
+    ("fault-order: *: marked dirty before*", Severity.CORRUPTION),
+    # A frame that the host took back stays mapped.
+    ("fault-order:*", Severity.LIFETIME),
     ("dirty-log:*", Severity.CORRUPTION),
     ("translation: *: writable and not in the dirty log*", Severity.CORRUPTION),
     ("page-reference: *: mapped writable, not marked dirty*", Severity.CORRUPTION),

@@ -14,6 +14,7 @@ from reference.machine.walk import ACCESS_FLAG, PERMISSION, TRANSLATION, Walk
 
 from ..checkers import Checker
 from ..execution.executor import Executor
+from .stretch import Stretch
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class Costs:
     """Totals of one side.
 
     *events*: calls of `reference.events.Observer`, of whatever kind.
-    *entries_visited*: by the software walker, *tables_walked*: that it entered.
+    *entries_visited*: by the software walker, *tables_walked*: that it entered;
+    *longest_hold_entries*: the most visited under one hold of the mmu lock (`Stretch`).
     *flushes_ipa*: by address and without a level, as far as the CPU takes hints;
     *flushes_ipa_hint*: with one; *flushes_range*: by range. *bytes_cleaned*: data cache to the point of
     coherency; *bytes_invalidated*: instruction cache, by address;
@@ -36,6 +38,7 @@ class Costs:
     events: int = 0
     tables_walked: int = 0
     entries_visited: int = 0
+    longest_hold_entries: int = 0
     stores: int = 0
     table_pages: int = 0
     flushes_ipa: int = 0
@@ -111,6 +114,8 @@ class Cost(Checker):
         self.events = 0
         # Entries broken under the lock: index -> (events, entries visited, bytes cleaned) by then.
         self.broken: dict[int, tuple[int, int, int]] = {}
+        self.stretch = Stretch(executor.side)
+        self.kernel.observe(self.stretch)
         self.kernel.observe(self)
         for shadow in executor.checkers.shadows:
             shadow.listen(self)
@@ -121,6 +126,7 @@ class Cost(Checker):
         """The costs so far."""
         self.costs.events = self.events
         self.costs.entries_visited = self.kernel.visited
+        self.costs.longest_hold_entries = self.stretch.longest_ever
         return self.costs
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:

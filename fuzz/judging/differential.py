@@ -10,6 +10,7 @@ from ..language.program import Program
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
 from .features import Features
+from .stretch import Stretches
 from .tables import maps_differ
 from .verdict import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding, Judge, Verdict
 
@@ -56,6 +57,8 @@ class Run:
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
         self.features = Features(self.left, self.right) if differential.features else None
+        self.stretches = Stretches(self.left, self.right)
+        self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
@@ -87,6 +90,10 @@ class Run:
         b, theirs = self.right.step(at)
         self.take(ours, theirs)
         self.compare(at, (a, b))
+        held = self.stretches.compare()
+        if held is not None:
+            kind = REGRESSION if held.candidate else CURED
+            self.held_long.setdefault(held.signature, Finding(kind, held.signature, held.reason, at))
         if self.features is not None:
             self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
 
@@ -115,7 +122,9 @@ class Run:
 
     def verdict(self) -> Verdict:
         """What was seen so far, without costs and features."""
-        return self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
+        verdict = self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
+        verdict.findings += self.held_long.values()
+        return verdict
 
     def end(self) -> Verdict:
         """Destroy both sides; the whole verdict."""

@@ -30,6 +30,7 @@ COSTS: Final = {
     "events": "events",
     "tables_walked": "tables walked",
     "entries_visited": "table entries visited",
+    "longest_hold_entries": "  the most for one lock",
     "stores": "stores to entries",
     "table_pages": "table pages allocated",
     "flushes_ipa": "flushes by IPA, no hint",

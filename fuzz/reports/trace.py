@@ -274,8 +274,11 @@ class Trace(Checker):
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         self.add(f"mark_page_dirty {self.place(gfn << self.granule.page_shift)}{', logged' if logged else ''}")
 
+    def sample(self, sequence: int) -> None:
+        self.add(f"notifier sequence sampled: {sequence}")
+
     def rmb(self) -> None:
-        self.add("smp_rmb (notifier sequence sampled)")
+        self.add("smp_rmb")
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         what = "retry" if result else "go on"
@@ -283,6 +286,17 @@ class Trace(Checker):
 
     def seq(self, sequence: int, in_progress: int) -> None:
         self.add(f"notifier: sequence {sequence}, {in_progress} in progress")
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        what = "without it" if flags < 0 else f"flags {flags:#x}, {'with a' if logged else 'no'} dirty bitmap"
+        self.add(f"slots of VMID {vmid} installed: slot {slot}, {what}")
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        where = self.place(gfn << self.granule.page_shift)
+        self.add(f"dirty log of slot {slot}, {mask.bit_count()} page(s) from {where} on: bits taken")
+
+    def root_linked(self, vmid: int, linked: bool) -> None:
+        self.add(f"root of VMID {vmid} {'linked' if linked else 'unlinked'}")
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         self.add(f"copy-on-write {self.host_place(hva)}: {pages} page(s) now at frame {pfn:#x}")

@@ -45,6 +45,18 @@ class Recorder(Observer):
     def walk_table(self, table: int, level: int) -> None:
         """Not in the streams: our own notice that a table is read."""
 
+    def sample(self, sequence: int) -> None:
+        """The recordings have the barrier behind it."""
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        """The recordings lack it."""
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        """The recordings lack it."""
+
+    def root_linked(self, vmid: int, linked: bool) -> None:
+        """The recordings lack it."""
+
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.kernel.entries)
         name = "store_release" if release else "store_once"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """lifetime: no table page is used after it was freed, nor freed while it is in use."""
 
-from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kernel import ENOMEM, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kvm_host import kvm
+from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 
 from .case import Case, broken, each
@@ -83,7 +85,67 @@ class FreeRoot(Pgtable):
         return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
 
 
+class UnlinkLast(Mmu):
+    """Unlinks the root when the tables are gone."""
+
+    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
+        pgt = kvm.pgt
+        if pgt is not None:
+            self.p.kvm_pgtable_stage2_destroy(pgt)
+            self.k.kfree()
+            self.k.lock("mmu")
+            kvm.pgt = None
+            self.k.free_percpu()
+            self.k.unlock("mmu")
+
+
+class DestroyUnderLock(Mmu):
+    """Destroys the tables of a root that is linked, with the lock held."""
+
+    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
+        self.k.lock("mmu")
+        pgt = kvm.pgt
+        if pgt is not None:
+            self.p.kvm_pgtable_stage2_destroy(pgt)
+            kvm.pgt = None
+            self.k.free_percpu()
+            self.k.kfree()
+        self.k.unlock("mmu")
+
+
+class LinkFirst(Mmu):
+    """Links the root before all of the VM is there, and takes it back late where that fails."""
+
+    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
+        if not self.k.kzalloc():
+            return -ENOMEM
+        pgt = kvm_pgtable()
+        err = self.p.kvm_pgtable_stage2_init(pgt, kvm.vtcr, kvm.mmu)
+        if err:
+            self.k.kfree()
+            return err
+        kvm.pgt = pgt
+        if not self.k.alloc_percpu():
+            self.undo(kvm, pgt)
+            self.k.kfree()
+            return -ENOMEM
+        return 0
+
+    def undo(self, kvm: kvm, pgt: kvm_pgtable) -> None:
+        self.p.kvm_pgtable_stage2_destroy(pgt)
+        kvm.pgt = None
+
+
+class LinkFirstUnlinkFirst(LinkFirst):
+    def undo(self, kvm: kvm, pgt: kvm_pgtable) -> None:
+        kvm.pgt = None
+        self.p.kvm_pgtable_stage2_destroy(pgt)
+
+
 UNMAP = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+TWO = "vm cpus=1 vms=2\nslot a size=4K backing=anon vm=1\nhyp map 0 0 4K rw\n"
+LINKED = "lifetime: kvm_free_stage2_pgd: destroyed while the root is linked"
 COALESCE = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n"
 
 CASES = (
@@ -114,6 +176,16 @@ CASES = (
         "lifetime: kvm_handle_guest_abort: root freed L1",
         broken(FreeRoot),
         "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Case("root unlinked last", LINKED, broken(mmu=UnlinkLast), PAGE),
+    Case("root unlinked last, of two VMs", LINKED, broken(mmu=UnlinkLast), TWO),
+    Case("root unlinked last, under the lock", LINKED, broken(mmu=DestroyUnderLock), PAGE),
+    Case(
+        "root of a failed creation",
+        LINKED.replace("kvm_free_stage2_pgd", "kvm_init_stage2_mmu"),
+        broken(mmu=LinkFirst),
+        "vm cpus=1 fail=3\nslot a size=4K backing=anon\n",
+        broken(mmu=LinkFirstUnlinkFirst),
     ),
 )
 

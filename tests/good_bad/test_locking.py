@@ -174,6 +174,30 @@ class MadeWithEntries(Pgtable):
         return ret
 
 
+class UnlinkWithoutLock(Mmu):
+    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
+        pgt = kvm.pgt
+        if pgt is not None:
+            kvm.pgt = None
+            self.k.free_percpu()
+            self.p.kvm_pgtable_stage2_destroy(pgt)
+            self.k.kfree()
+
+
+class UnlinkAfterUnlock(Mmu):
+    """Looks at the root under the lock, and takes it away when it no longer holds that."""
+
+    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
+        self.k.lock("mmu")
+        pgt = kvm.pgt
+        self.k.unlock("mmu")
+        if pgt is not None:
+            self.k.free_percpu()
+            kvm.pgt = None
+            self.p.kvm_pgtable_stage2_destroy(pgt)
+            self.k.kfree()
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 AGED = PAGE + "host age a+0 4K\ncpu0 read a+0\n"
 HARDWARE_AGED = AGED.replace("fwb=on", "fwb=on haf=on")
@@ -181,6 +205,7 @@ TOGGLE = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 cache on\n
 RESET = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 reset\n"
 # Two root entries, so that the lock may be dropped between them.
 FAR = "vm cpus=1\nslot a ipa=1022M size=4M backing=anon\ncpu0 read a+0\ncpu0 cache on\n"
+UNLINKED = "locking: kvm_free_stage2_pgd: root unlinked without mmu_lock"
 HELD = "locking: kvm_handle_guest_abort: lock still held"
 
 CASES = (
@@ -250,6 +275,8 @@ CASES = (
         broken(mmu=ProtectWithoutLock),
         PAGE + "log a on\n",
     ),
+    Case("root unlinked without the lock", UNLINKED, broken(mmu=UnlinkWithoutLock), PAGE),
+    Case("root unlinked after the lock", UNLINKED, broken(mmu=UnlinkAfterUnlock), PAGE),
 )
 
 

@@ -115,7 +115,7 @@ def test_same_version_twice_is_alike() -> None:
     text = shown(MISSING_CLEAN, "original")
     assert FIRST not in text
     assert text.endswith("Both sides did the same, event for event.\n")
-    assert "operation 3: log a off  [4 events, alike]" in text
+    assert "operation 3: log a off  [5 events, alike]" in text
 
 
 def test_violation_of_both_sides_is_shown_once() -> None:
@@ -200,3 +200,25 @@ def test_violation_alone_is_no_difference_of_events() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (-11, "-EAGAIN"), (-12, "-ENOMEM"), (-71, "-71"), (12, "12")])
 def test_errno_text(value: int, text: str) -> None:
     assert errno_text(value) == text
+
+
+def test_slots_logs_roots_and_samples_have_a_line() -> None:
+    program = parse(HEAD + "cpu0 write a+4K\nlog a get\nlog a off\nslot a delete\n")
+    executor = Executor(ORIGINAL, program)
+    trace = Trace(executor)
+    executor.create()
+    for at in range(len(program.operations)):
+        executor.step(at)
+    executor.destroy()
+    texts = [each.text for each in trace.lines]
+    order = [
+        "root of VMID 1 linked",
+        "slots of VMID 1 installed: slot 0, flags 0x1, with a dirty bitmap",
+        "notifier sequence sampled: 0",
+        "dirty log of slot 0, 1 page(s) from 0x40000000=a+0 on: bits taken",
+        "slots of VMID 1 installed: slot 0, flags 0x0, no dirty bitmap",
+        "slots of VMID 1 installed: slot 0, flags 0x10000, no dirty bitmap",
+        "slots of VMID 1 installed: slot 0, without it",
+        "root of VMID 1 unlinked",
+    ]
+    assert [text for text in texts if text in order] == order

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""fault-order: no notification is lost between a fault's look-up of a frame and the leaf that maps it.
+
+A fault samples the notifier sequence, looks the frame up, takes the mmu lock,
+asks ``mmu_notifier_retry()``, and maps. A notifier that comes between shows in
+the retry check, or finds the leaf. So what is judged is the order of events,
+with no second actor: the sample, and a barrier, come before the look-up; a
+leaf over the frame is made, or gains rights, under the hold of the lock under
+which the check said "no retry"; a page's dirty bit is set after it became
+writable, or under the same hold of the lock; the notifier raises its count
+before it unmaps.
+
+A frame that no look-up of this fault gave needs no retry: an entry that code
+had made invalid, and kept, notifiers find there. Other checkers judge the
+rest of a fault: the top-up and its lock (memcache, locking), cleaning (dcache,
+icache), references (page-reference). Out of sight: which of two samples of the
+same value was passed on, and whether the VMA is older than the sample.
+"""
+
+from typing import Final
+
+from reference.kvm_host import is_error_noslot_pfn
+from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
+from reference.machine.walk import Walk
+
+from ..execution.guest import Guest
+from ..language.operations import GuestAccess, Operation
+from .base import GuestChecker, Outcome
+from .shadow import Shadow
+
+# What mmu_notifier_retry() last said under the hold of the mmu lock that is on.
+NOT_ASKED: Final = 0
+GO_ON: Final = 1
+RETRY: Final = 2
+
+RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
+
+
+class LookUp:
+    """A frame that the fault looked up.
+
+    :param samples: of the sequence, made before and ordered
+    :param unordered: made before, with no barrier between
+
+    *asked*: whether ``mmu_notifier_retry()`` was asked since, and the lock was free after that
+    """
+
+    def __init__(self, pfn: int, samples: list[int], unordered: list[int]) -> None:
+        self.pfn = pfn
+        self.samples = samples
+        self.unordered = unordered
+        self.asked = False
+
+
+class Writable:
+    """A leaf that became writable: address, size, level, the hold of the lock and the moment."""
+
+    def __init__(self, ipa: int, size: int, level: int, hold: int, moment: int) -> None:
+        self.ipa = ipa
+        self.size = size
+        self.level = level
+        self.hold = hold
+        self.moment = moment
+
+
+class Mark:
+    """``mark_page_dirty()`` that set a bit: address, hold of the lock (-1: none), moment."""
+
+    def __init__(self, ipa: int, hold: int, moment: int) -> None:
+        self.ipa = ipa
+        self.hold = hold
+        self.moment = moment
+
+
+class FaultOrder(GuestChecker):
+    """Judges each leaf that a fault makes, and each entry that a notifier breaks."""
+
+    name = "fault-order"
+
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.notified = guest.notified
+        self.page_shift = self.granule.page_shift
+        self.faulting = False
+        self.fault_ipa = 0
+        # Of this fault: samples, how many of them a barrier followed, and look-ups.
+        self.samples: list[int] = []
+        self.ordered = 0
+        self.look_ups: list[LookUp] = []
+        # Holds of the mmu lock in this fault, and events, are numbered.
+        self.holds = 0
+        self.moment = 0
+        self.answer = NOT_ASKED
+        self.passed = 0
+        # Code that compares the sequence itself reads it under the lock.
+        self.compared = False
+        # Leaves broken under this hold: (level, address) -> entry.
+        self.broken: dict[tuple[int, int], int] = {}
+        self.writable: list[Writable] = []
+        self.marks: list[Mark] = []
+        self.told = False
+
+    def begin(self, op: Operation | None) -> None:
+        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+        self.told = False
+        self.forget()
+
+    def forget(self) -> None:
+        """A fault may begin."""
+        if not self.samples and not self.look_ups and not self.marks and not self.holds:
+            return
+        self.samples = []
+        self.holds = self.moment = 0
+        self.ordered = 0
+        self.look_ups.clear()
+        self.answer = NOT_ASKED
+        self.compared = False
+        self.broken.clear()
+        self.writable.clear()
+        self.marks.clear()
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if self.faulting:
+            self.returned()
+            self.fault_ipa = ipa
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if self.faulting:
+            self.returned()
+
+    def returned(self) -> None:
+        """The fault before, if there was one, is over."""
+        for leaf in self.writable:
+            self.judge_marks(leaf)
+        self.forget()
+
+    def sample(self, sequence: int) -> None:
+        if not self.faulting:
+            return
+        if "mmu" in self.kernel.locks:
+            self.compared = True
+        else:
+            self.samples.append(sequence)
+
+    def rmb(self) -> None:
+        self.ordered = len(self.samples)
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        if self.faulting and not is_error_noslot_pfn(pfn):
+            self.look_ups.append(LookUp(pfn, self.samples[: self.ordered], self.samples[self.ordered :]))
+
+    def unlock(self, name: str) -> None:
+        if not self.faulting:
+            return
+        if name == "mmu":
+            self.dropped()
+        elif name == "mmap":
+            # What was read under it is ordered: later kernels rely on that.
+            self.ordered = len(self.samples)
+
+    def resched(self) -> None:
+        if self.faulting:
+            self.dropped()
+
+    def dropped(self) -> None:
+        """A hold of the mmu lock is over: what was checked under it counts no more."""
+        self.holds += 1
+        if self.answer != NOT_ASKED:
+            self.asked()
+        self.answer = NOT_ASKED
+        self.compared = False
+        self.broken.clear()
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        if not self.faulting:
+            return
+        if "mmu" in self.kernel.locks:
+            self.answer = RETRY if result else GO_ON
+            self.passed = sampled
+        else:
+            self.asked()
+
+    def asked(self) -> None:
+        """An answer that a free lock makes old."""
+        for look_up in self.look_ups:
+            look_up.asked = True
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        if self.faulting and logged:
+            self.moment += 1
+            hold = self.holds if "mmu" in self.kernel.locks else -1
+            self.marks.append(Mark(gfn << self.page_shift, hold, self.moment))
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if self.notified.invalidating:
+            self.unmapped(ipa, level, old, new)
+        elif self.look_ups and not self.shadow.by_hardware:
+            self.written(ipa, level, old, new)
+
+    def unmapped(self, ipa: int, level: int, old: int, new: int) -> None:
+        """A notifier that invalidates a range writes an entry."""
+        if self.guest.kvm.mmu_notifier_count or not old & VALID_BIT or new & VALID_BIT or self.told:
+            return
+        self.told = True
+        self.report(
+            "unmapped before the notifier count was raised",
+            -1,
+            f"{self.text(old, level)} at {ipa:#x} is broken with no invalidation in progress: "
+            "a fault may map the old frame again",
+            frozenset([ipa]),
+            taints=False,
+            function="kvm_mmu_notifier_invalidate_range_start",
+        )
+
+    def written(self, ipa: int, level: int, old: int, new: int) -> None:
+        """An entry that the hardware can reach was written in a fault that has looked a frame up."""
+        if not new & VALID_BIT:
+            if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
+                self.broken[(level, ipa)] = old
+            return
+        if kind(new, level, self.granule) == LEAF:
+            if not old & VALID_BIT:
+                old = self.broken.get((level, ipa), 0)
+        else:
+            # A table may be linked with leaves in it.
+            level, new = self.shadow.lookup(self.fault_ipa)
+            ipa = self.fault_ipa & -self.granule.level_size(max(level, 0))
+            old = 0
+            if level < 0:
+                return
+        if self.gains(level, old, new):
+            if new & WRITE_BIT and not (old & WRITE_BIT and self.same_frame(old, new)):
+                self.moment += 1
+                size = self.granule.level_size(level)
+                self.writable.append(Writable(ipa, size, level, self.holds, self.moment))
+            self.judge(ipa, level, new)
+
+    def gains(self, level: int, old: int, new: int) -> bool:
+        """Whether a leaf maps, or allows, what the one before did not."""
+        if not old & VALID_BIT or kind(old, level, self.granule) != LEAF:
+            return True
+        return not self.same_frame(old, new) or (new ^ XN_BIT) & ~(old ^ XN_BIT) & RIGHTS != 0
+
+    def same_frame(self, old: int, new: int) -> bool:
+        """Whether two leaves of one level have one output address."""
+        return address_bits(old, self.granule) == address_bits(new, self.granule)
+
+    def judge(self, ipa: int, level: int, entry: int) -> None:
+        """A leaf over a frame that was looked up: the check must have been made, by a sample from before."""
+        first = address_bits(entry, self.granule) >> self.page_shift
+        end = first + (self.granule.level_size(level) >> self.page_shift)
+        what = reason = ""
+        for look_up in self.look_ups:
+            if first <= look_up.pfn < end:
+                what, reason = self.wrong(look_up)
+                if not what:
+                    # One that is in order is enough.
+                    return
+        if what and not self.told:
+            self.told = True
+            self.report(
+                f"{what}{self.kernel.cause}",
+                -1,
+                f"{self.text(entry, level)} at {ipa:#x}: {reason}",
+                frozenset([ipa]),
+                taints=False,
+                function=self.kernel.entry,
+            )
+
+    def wrong(self, look_up: LookUp) -> tuple[str, str]:
+        """What is wrong with mapping a frame that was looked up, and why; "" if nothing."""
+        if self.answer == RETRY:
+            return "mapped in spite of mmu_notifier_retry()", "the frame may no longer be the host's page there"
+        if self.answer == NOT_ASKED:
+            kvm = self.guest.kvm
+            if self.compared and not kvm.mmu_notifier_count and kvm.sequence in look_up.samples:
+                return "", ""
+            if look_up.asked:
+                return "mapped under another hold of mmu_lock than mmu_notifier_retry()", (
+                    "a notifier that came when the lock was free is missed"
+                )
+            return "mapped without mmu_notifier_retry()", "a notifier that came after the look-up is missed"
+        if self.passed in look_up.samples:
+            return "", ""
+        if self.passed in look_up.unordered:
+            return "notifier sequence sampled without a barrier", (
+                "neither smp_rmb() nor mmap_read_unlock() keeps the look-up from coming first"
+            )
+        return "notifier sequence sampled after the look-up", "a notifier that came between the two is missed"
+
+    def judge_marks(self, leaf: Writable) -> None:
+        """A leaf that became writable: one that was marked was not only marked too early."""
+        early = False
+        for mark in self.marks:
+            if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:
+                if mark.moment > leaf.moment or mark.hold == leaf.hold:
+                    return
+                early = True
+        if early:
+            self.report(
+                f"marked dirty before it was mapped writable{self.kernel.cause}",
+                -1,
+                f"{leaf.ipa:#x}: a log collected between the two takes the bit, and the writes after it are lost",
+                frozenset([leaf.ipa]),
+                taints=False,
+                function=self.kernel.entry,
+            )

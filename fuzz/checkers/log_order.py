@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dirty-log: pages are write-protected for logging after that from which their writes must show.
+
+Two moments count, and at each of them no fault may map a page writable again
+that was write-protected before: the moment in which a slot with its bitmap is
+installed (``update_memslots()``), and the one in which a collection, or the
+call that clears, takes a page's bit. A fault that came between maps the page
+writable, and no later write of the guest is seen.
+
+Needs no second actor: the order of the events is judged. What is
+write-protected, or unmapped, too early is forgiven if the tables that hold it
+are walked again afterwards, by other than a walker that only reads. Bits that
+are taken under the hold of the mmu lock under which the page was protected
+are in order, for no fault maps meanwhile. Out of sight: bits that other code
+than `KvmMain` clears.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reference.events import Observer
+from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
+
+from ..execution.guest import Guest
+from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotMove
+from .base import GuestChecker, Outcome
+from .places import Places
+from .shadow import Shadow
+
+# Callbacks that write no entry.
+READERS: Final = ("stage2_flush_walker",)
+INSTALLED: Final = "write-protected before the log was installed"
+TAKEN: Final = "write-protected before its bits were taken"
+
+
+class Lost:
+    """A leaf that lost the right to write: where, which table page held it, what changed it.
+
+    *may_return*: whether a fault could map it writable again right then;
+    *owed*: what came too late, "" as long as nothing did; *since*: how many tables had been walked by then
+    """
+
+    def __init__(self, page: int, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
+        self.page = page
+        self.ipa = ipa
+        self.level = level
+        self.size = size
+        self.walker = walker
+        self.may_return = may_return
+        self.owed = ""
+        self.since = 0
+
+
+class Events(Observer):
+    """What `LogOrder` is told of only while such a call runs, for it is frequent."""
+
+    def __init__(self, checker: LogOrder) -> None:
+        self.checker = checker
+
+    def unlock(self, name: str) -> None:
+        if name == "mmu":
+            self.checker.lock_dropped()
+
+    def resched(self) -> None:
+        self.checker.lock_dropped()
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.checker.table_walked(table)
+
+
+class LogOrder(GuestChecker):
+    """Judges what KVM_SET_USER_MEMORY_REGION and the calls for dirty logs write-protect."""
+
+    name = "dirty-log"
+
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        self.page_shift = self.granule.page_shift
+        self.watching = False
+        self.events = Events(self)
+        self.lost: list[Lost] = []
+        # The first so many were lost under a hold of the lock that is over.
+        self.settled = 0
+        self.owing = False
+        # Table pages walked since something is owed.
+        self.walked: list[int] = []
+
+    def begin(self, op: Operation | None) -> None:
+        watching = (
+            isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog))
+            and self.side.by_name[op.slot].slot.vm == self.guest.number
+        )
+        if watching != self.watching:
+            self.watching = watching
+            if watching:
+                self.shadow.listen(self)
+                self.kernel.observe(self.events)
+            else:
+                self.shadow.dismiss(self)
+                self.kernel.dismiss(self.events)
+        if self.lost:
+            self.forget()
+
+    def forget(self) -> None:
+        """A call begins."""
+        self.lost.clear()
+        self.walked.clear()
+        self.settled = 0
+        self.owing = False
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not old & VALID_BIT:
+            return
+        what = kind(old, level, self.granule)
+        if what == LEAF:
+            stays = new & VALID_BIT and kind(new, level, self.granule) == LEAF and new & WRITE_BIT
+            if old & WRITE_BIT and not stays:
+                self.add(ptep // self.kernel.entries, level, ipa)
+        elif what == TABLE and self.shadow.detached:
+            table = self.shadow.detached[-1]
+            if table.base == ipa and table.level == level + 1:
+                found: list[tuple[int, int, int]] = []
+                self.shadow.collect(table, ipa, ipa + self.granule.level_size(level), found)
+                for below, base, entry in found:
+                    if entry & WRITE_BIT:
+                        self.add(table.page, below, base)
+
+    def add(self, page: int, level: int, ipa: int) -> None:
+        """A leaf that was writable no longer is."""
+        slot = self.guest.kvm_host.gfn_to_memslot(self.guest.kvm, ipa >> self.page_shift)
+        may_return = (
+            slot is not None and not slot.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY) and slot.dirty_bitmap is None
+        )
+        size = self.granule.level_size(level)
+        self.lost.append(Lost(page, ipa, level, size, self.kernel.walker, may_return))
+
+    def lock_dropped(self) -> None:
+        """The mmu lock is dropped, or may be."""
+        self.settled = len(self.lost)
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        if not self.lost or not logged or vmid != self.vmid:
+            return
+        if self.guest.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
+            # All pages count as written until they are cleared.
+            return
+        installed = self.guest.kvm_host.id_to_memslot(self.guest.kvm, slot)
+        if installed is None or installed.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY):
+            return
+        start = installed.base_gfn << self.page_shift
+        end = start + (installed.npages << self.page_shift)
+        for leaf in self.lost:
+            if leaf.may_return and leaf.ipa < end and start < leaf.ipa + leaf.size:
+                self.owe(leaf, INSTALLED)
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        if not self.settled or vmid != self.vmid:
+            return
+        for leaf in self.lost[: self.settled]:
+            first = (leaf.ipa >> self.page_shift) - gfn
+            last = first + (leaf.size >> self.page_shift)
+            if last > 0 and mask >> max(first, 0) & ((1 << (last - max(first, 0))) - 1):
+                self.owe(leaf, TAKEN)
+
+    def owe(self, leaf: Lost, what: str) -> None:
+        """A leaf must be seen to again from here on."""
+        leaf.owed = what
+        leaf.since = len(self.walked)
+        self.owing = True
+
+    def table_walked(self, table: int) -> None:
+        """The software walker enters a table."""
+        if self.owing and self.kernel.walker not in READERS:
+            self.walked.append(table // self.kernel.entries)
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if not self.owing:
+            return
+        late: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
+        for leaf in self.lost:
+            if leaf.owed and not self.seen_again(leaf):
+                late.setdefault((leaf.owed, leaf.walker, leaf.level), []).append((leaf.ipa, leaf.ipa + leaf.size))
+        for (what, walker, level), ranges in late.items():
+            places = Places(ranges, self.granule.page_size)
+            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault that comes between "
+            reason += "the two maps it writable again, and its writes are lost for the log"
+            self.report(what, level, reason, places, taints=False, function=walker)
+        self.forget()
+
+    def seen_again(self, leaf: Lost) -> bool:
+        """Whether the table of a leaf was walked since it is owed; where that is gone, one above it."""
+        pages = self.walked[leaf.since :]
+        own = self.shadow.by_page.get(leaf.page)
+        if own is not None and own.live:
+            return leaf.page in pages
+        for page in pages:
+            table = self.shadow.by_page.get(page)
+            if table is not None and table.live:
+                if table.base <= leaf.ipa < table.base + (self.kernel.entries << self.granule.shifts[table.level]):
+                    return True
+        return False

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How long the mmu lock is held at a stretch, in table entries visited, and which side holds it too long.
+
+A stretch lasts from the lock, or the ``cond_resched_lock()`` in it, to the
+next ``cond_resched_lock()`` or the unlock. Entries count when the walk of
+their table ends (`Kernel.visited`), so that those of a table that is being
+walked belong to the stretch in which that ends: a few tables' worth at most.
+A destroy walk holds no lock. One side alone is never wrong: what counts is
+that the other one rescheduled where this one did not.
+"""
+
+from typing import Final
+
+from ..checkers import Checker
+from ..execution.executor import Executor
+from ..execution.side import Side
+from ..language.operations import Operation
+
+# A stretch is too long if it is more than so many times the other side's, and more than so many entries.
+TIMES: Final = 4
+ENTRIES: Final = 1 << 14
+
+
+class Stretch(Checker):
+    """Measures one side; judges nothing.
+
+    *longest*: entries visited in the longest stretch of this operation;
+    *longest_ever*: of all; *rescheduled*: how often the lock could be dropped
+    in this operation with entries visited since it was taken, or could be last
+    """
+
+    name = "stretch"
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.longest = 0
+        self.longest_ever = 0
+        self.rescheduled = 0
+        self.since = 0
+        self.entry = ""
+
+    def begin(self, op: Operation | None) -> None:
+        self.longest = self.rescheduled = 0
+
+    def lock(self, name: str) -> None:
+        if name == "mmu":
+            self.since = self.kernel.visited
+
+    def unlock(self, name: str) -> None:
+        if name == "mmu":
+            self.ended()
+
+    def resched(self) -> None:
+        if self.ended():
+            self.rescheduled += 1
+
+    def ended(self) -> int:
+        """A stretch is over: its length."""
+        visited = self.kernel.visited
+        length = visited - self.since
+        self.since = visited
+        if length > self.longest:
+            self.longest = length
+            self.entry = self.kernel.entry
+            if length > self.longest_ever:
+                self.longest_ever = length
+        return length
+
+
+class TooLong:
+    """A stretch that is too long: whether it is the candidate's, its signature, and a line for people."""
+
+    def __init__(self, candidate: bool, signature: str, reason: str) -> None:
+        self.candidate = candidate
+        self.signature = signature
+        self.reason = reason
+
+
+class Stretches:
+    """Compares both sides of a program, operation by operation.
+
+    :param left: the original's side, before anything has run on it
+    :param right: the candidate's
+    """
+
+    def __init__(self, left: Executor, right: Executor) -> None:
+        self.left = measured(left)
+        self.right = measured(right)
+
+    def compare(self) -> TooLong | None:
+        """What is too long in the operation that both have run."""
+        left, right = self.left, self.right
+        if left.longest <= ENTRIES and right.longest <= ENTRIES:
+            return None
+        if too_long(right, left):
+            return TooLong(True, signature(right), reason("the candidate", right, "the original", left))
+        if too_long(left, right):
+            return TooLong(False, signature(left), reason("the original", left, "the candidate", right))
+        return None
+
+
+def measured(executor: Executor) -> Stretch:
+    """A measurement of this side, attached to it."""
+    stretch = Stretch(executor.side)
+    executor.side.kernel.observe(stretch)
+    executor.checkers.on_begin.append(stretch)
+    return stretch
+
+
+def too_long(one: Stretch, other: Stretch) -> bool:
+    """Whether *one* holds the lock too long, and the *other* shows that it need not: by rescheduling more often."""
+    return (
+        one.longest > ENTRIES
+        and one.longest > TIMES * other.longest
+        and other.rescheduled > 0
+        and other.rescheduled > one.rescheduled
+    )
+
+
+def signature(stretch: Stretch) -> str:
+    """The same for either side."""
+    return f"contract: {stretch.entry}: mmu_lock held {TIMES} times as long, without rescheduling"
+
+
+def reason(who: str, one: Stretch, whom: str, other: Stretch) -> str:
+    """How long both held the lock."""
+    return (
+        f"{who} visits {one.longest} entries under one hold of the mmu lock (rescheduled {one.rescheduled} times), "
+        f"{whom} {other.longest} ({other.rescheduled} times)"
+    )

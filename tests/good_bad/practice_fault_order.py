@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A fault handler made of steps, in right and wrong orders; notifiers; a design that maps without a look-up."""
+
+from typing import Final
+
+from candidate import Candidate
+from candidate.v5_14 import MmuV5_14, PgtableV5_14
+from reference.kernel import ARM64_HAS_CACHE_DIC, EAGAIN, EFAULT, ENOEXEC, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kvm_host import (
+    FSC_PERM,
+    HCR_TVM,
+    is_error_noslot_pfn,
+    kvm,
+    kvm_is_write_fault,
+    kvm_memory_slot,
+    kvm_vcpu,
+    kvm_vcpu_trap_is_exec_fault,
+)
+from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_DEVICE,
+    KVM_PGTABLE_PROT_R,
+    KVM_PGTABLE_PROT_W,
+    KVM_PGTABLE_PROT_X,
+    KVM_PGTABLE_WALK_LEAF,
+    KVM_PTE_VALID,
+    Pgtable,
+    kvm_pgtable,
+    kvm_pgtable_walker,
+)
+
+
+class Steps(Mmu):
+    """Maps by pages. The steps of `user_mem_abort` run in *order*; 5.12's is this one."""
+
+    order = "mmap vma munmap topup sample rmb look-up lock retry map mark unlock release"
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        kvm = vcpu.kvm
+        self.seq = self.ret = 0
+        self.pfn = -1
+        self.writable = self.retried = False
+        for step in self.order.split():
+            if step in ("mmap", "lock"):
+                self.k.lock("mmap" if step == "mmap" else "mmu")
+            elif step in ("munmap", "unlock"):
+                self.k.unlock("mmap" if step == "munmap" else "mmu")
+            elif step == "resched":
+                self.k.cond_resched_lock()
+            elif step == "vma":
+                if self.h.find_vma_intersection(hva, hva + 1) is None:
+                    self.k.unlock("mmap")
+                    return -EFAULT
+            elif step == "topup":
+                ret = self.k.kvm_mmu_topup_memory_cache(vcpu.mmu_page_cache, self.kvm_mmu_cache_min_pages(kvm))
+                if ret:
+                    return ret
+            elif step == "sample":
+                self.seq = kvm.mmu_notifier_seq
+            elif step == "rmb":
+                self.h.smp_rmb()
+            elif step == "look-up":
+                self.pfn, self.writable = self.h.gfn_to_pfn_prot(
+                    kvm, fault_ipa >> self.PAGE_SHIFT, kvm_is_write_fault(vcpu)
+                )
+                if is_error_noslot_pfn(self.pfn):
+                    return 0 if self.pfn == -1 else -EFAULT
+                if self.memslot_is_logging(memslot) and not kvm_is_write_fault(vcpu):
+                    self.writable = False
+                if kvm_vcpu_trap_is_exec_fault(vcpu) and not self.h.pfn_valid(self.pfn):
+                    return -ENOEXEC
+            elif step == "retry":
+                self.retried = self.h.mmu_notifier_retry(kvm, self.seq)
+            elif step == "ignored-retry":
+                self.h.mmu_notifier_retry(kvm, self.seq)
+            elif step == "compare":
+                self.retried = kvm.mmu_notifier_count != 0 or kvm.mmu_notifier_seq != self.seq
+            elif step == "map" and not self.retried:
+                self.ret = self.map_page(vcpu, fault_ipa, fault_status)
+            elif step == "mark" and not self.retried and self.writable and not self.ret:
+                self.h.kvm_set_pfn_dirty(self.pfn)
+                self.h.mark_page_dirty(kvm, fault_ipa >> self.PAGE_SHIFT)
+            elif step == "release":
+                self.h.kvm_set_pfn_accessed(self.pfn)
+                self.h.kvm_release_pfn_clean(self.pfn)
+        return self.ret if self.ret != -EAGAIN else 0
+
+    def map_page(self, vcpu: kvm_vcpu, fault_ipa: int, fault_status: int) -> int:
+        """Clean, then relax or map."""
+        pgt = vcpu.kvm.pgt
+        assert pgt is not None
+        prot = KVM_PGTABLE_PROT_R | (KVM_PGTABLE_PROT_W if self.writable else 0)
+        device = not self.h.pfn_valid(self.pfn)
+        if not device:
+            self.clean_dcache_guest_page(self.pfn, self.PAGE_SIZE)
+        if kvm_vcpu_trap_is_exec_fault(vcpu):
+            prot |= KVM_PGTABLE_PROT_X
+            self.invalidate_icache_guest_page(self.pfn, self.PAGE_SIZE)
+        elif not device and self.k.cpus_have_const_cap(ARM64_HAS_CACHE_DIC):
+            prot |= KVM_PGTABLE_PROT_X
+        prot |= KVM_PGTABLE_PROT_DEVICE if device else 0
+        if fault_status == FSC_PERM and vcpu.esr & 3 == 3:
+            return self.p.kvm_pgtable_stage2_relax_perms(pgt, fault_ipa, prot)
+        return self.p.kvm_pgtable_stage2_map(
+            pgt, fault_ipa, self.PAGE_SIZE, self.pfn << self.PAGE_SHIFT, prot, vcpu.mmu_page_cache
+        )
+
+
+def steps(text: str) -> Candidate:
+    """A version whose faults take these steps."""
+
+    class Ordered(Steps):
+        order = text
+
+    return Candidate("steps", Pgtable, Ordered, "for a test")
+
+
+# Right orders, by what is special about them.
+GOOD: Final = {
+    "5.12": Steps.order,
+    "6.1": "topup mmap vma sample munmap look-up lock retry map mark unlock release",
+    "6.12": "topup mmap vma sample munmap look-up lock retry map unlock mark release",
+    "top-up after the look-up's sample": "mmap vma munmap sample rmb topup look-up lock retry map mark unlock release",
+    "asked before the lock too": "mmap vma munmap topup sample rmb look-up retry lock retry map mark unlock release",
+    "sampled twice before": "mmap vma sample munmap topup sample rmb look-up lock retry map mark unlock release",
+    "compares by itself": "mmap vma munmap topup sample rmb look-up lock compare map mark unlock release",
+    "looks up twice": "mmap vma munmap topup sample rmb look-up release sample rmb look-up lock retry map mark unlock"
+    " release",
+    "marked before, and after": "mmap vma munmap topup sample rmb look-up lock mark retry map mark unlock release",
+}
+ASKED: Final = "mapped without mmu_notifier_retry()"
+ANOTHER: Final = "mapped under another hold of mmu_lock than mmu_notifier_retry()"
+LATE: Final = "notifier sequence sampled after the look-up"
+# Wrong orders, by what they are reported as.
+BAD: Final = (
+    (ASKED, "mmap vma munmap topup sample rmb look-up lock map mark unlock release"),
+    (ASKED, "mmap vma munmap topup sample rmb look-up lock map retry mark unlock release"),
+    (ANOTHER, "mmap vma munmap topup sample rmb look-up retry lock map mark unlock release"),
+    (ANOTHER, "mmap vma munmap topup sample rmb look-up lock retry unlock lock map mark unlock release"),
+    (ANOTHER, "mmap vma munmap topup sample rmb look-up lock retry resched map mark unlock release"),
+    (LATE, "mmap vma munmap topup look-up sample rmb lock retry map mark unlock release"),
+    (LATE, "mmap vma munmap topup look-up lock sample rmb retry map mark unlock release"),
+    (LATE, "mmap vma munmap topup look-up release look-up sample rmb lock retry map mark unlock release"),
+    ("notifier sequence sampled without a barrier",
+     "mmap vma munmap topup sample look-up rmb lock retry map mark unlock release"),
+)  # fmt: skip
+# The mark is in time in none of these.
+MARKED_EARLY: Final = (
+    "mmap vma munmap topup sample rmb look-up mark lock retry map unlock release",
+    "mmap vma munmap topup sample rmb look-up lock mark unlock lock retry map unlock release",
+)
+IGNORED: Final = "mmap vma munmap topup sample rmb look-up lock ignored-retry map mark unlock release"
+
+
+class CountsLate(KvmMain):
+    """Raises the notifier count when everything is unmapped."""
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        if self.mmu.kvm_unmap_hva_range(self.kvm, start, end, blockable):
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        self.kvm.mmu_notifier_count += 1
+        self._seq()
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+
+class SetWayInvalidates(PgtableV5_14):
+    """Right (another hypervisor does it): set/way clears VALID everywhere and flushes; the next fault restores."""
+
+    def invalidate_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
+        pte = self.mem[ptep]
+        if pte & KVM_PTE_VALID:
+            self.k.WRITE_ONCE(ptep, pte & ~KVM_PTE_VALID)
+        return 0
+
+    def invalidate_all(self, pgt: kvm_pgtable, mmu: kvm_s2_mmu) -> None:
+        walker = kvm_pgtable_walker(self.invalidate_walker, KVM_PGTABLE_WALK_LEAF)
+        self.kvm_pgtable_walk(pgt, 0, 1 << pgt.ia_bits, walker)
+        self.k.__kvm_tlb_flush_vmid__(mmu)
+
+    def resolve_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: list[int]) -> int:
+        pte = self.mem[ptep]
+        if pte and not pte & KVM_PTE_VALID:
+            self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
+            if self.stage2_pte_executable(pte):
+                self.invalidate_icache_guest_page(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
+            self.k.smp_store_release(ptep, pte | KVM_PTE_VALID)
+            arg.append(ptep)
+        return 0
+
+    def resolve(self, pgt: kvm_pgtable, addr: int) -> bool:
+        found: list[int] = []
+        self.kvm_pgtable_walk(pgt, addr, 1, kvm_pgtable_walker(self.resolve_walker, KVM_PGTABLE_WALK_LEAF, found))
+        self.k.dsb("ishst")
+        return bool(found)
+
+
+class SetWayInvalidatesMmu(MmuV5_14):
+    p: SetWayInvalidates
+
+    def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
+        if not vcpu.hcr & HCR_TVM:
+            pgt = vcpu.kvm.pgt
+            assert pgt is not None
+            self.k.lock("mmu")
+            self.p.invalidate_all(pgt, vcpu.kvm.mmu)
+            self.k.unlock("mmu")
+            vcpu.hcr |= HCR_TVM
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        if fault_status != FSC_PERM:
+            pgt = vcpu.kvm.pgt
+            assert pgt is not None
+            self.k.lock("mmu")
+            done = self.p.resolve(pgt, fault_ipa)
+            self.k.unlock("mmu")
+            if done:
+                return 0
+        return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+
+SETWAY: Final = Candidate("case-setway", SetWayInvalidates, SetWayInvalidatesMmu, "for a test; on v5.14")
+
+
+class MapsNeighbourUnchecked(Mmu):
+    """Wrong: looks the page behind up when the fault is done, and maps it with no check."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        gfn = (fault_ipa >> self.PAGE_SHIFT) + 1
+        kvm = vcpu.kvm
+        pgt = kvm.pgt
+        if ret or pgt is None or gfn >= memslot.base_gfn + memslot.npages or fault_status == FSC_PERM:
+            return ret
+        cache = kvm_mmu_memory_cache()
+        self.k.kvm_mmu_topup_memory_cache(cache, self.kvm_mmu_cache_min_pages(kvm))
+        seq = kvm.mmu_notifier_seq
+        self.h.smp_rmb()
+        pfn, _ = self.h.gfn_to_pfn_prot(kvm, gfn, False)
+        if is_error_noslot_pfn(pfn):
+            return 0
+        self.k.lock("mmu")
+        if self.may_map(kvm, seq):
+            self.clean_dcache_guest_page(pfn, self.PAGE_SIZE)
+            addr = gfn << self.PAGE_SHIFT
+            prot = KVM_PGTABLE_PROT_R
+            self.p.kvm_pgtable_stage2_map(pgt, addr, self.PAGE_SIZE, pfn << self.PAGE_SHIFT, prot, cache)
+        self.k.unlock("mmu")
+        self.h.kvm_set_pfn_accessed(pfn)
+        self.h.kvm_release_pfn_clean(pfn)
+        self.k.kvm_mmu_free_memory_cache(cache)
+        return 0
+
+    def may_map(self, kvm: kvm, seq: int) -> bool:
+        return True
+
+
+class MapsNeighbourChecked(MapsNeighbourUnchecked):
+    """Right: with the check."""
+
+    def may_map(self, kvm: kvm, seq: int) -> bool:
+        return not self.h.mmu_notifier_retry(kvm, seq)

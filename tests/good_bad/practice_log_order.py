@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Versions that write-protect before the log that is to see the writes, and right ones that look alike."""
+
+from typing import Final
+
+import candidate
+from candidate import Candidate
+from candidate.v5_14 import MmuV5_14, PgtableV5_14
+from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot
+from reference.kvm_main import KvmMain
+from reference.mmu import KVM_MR_DELETE, KVM_MR_FLAGS_ONLY
+
+V5_14: Final = candidate.get("v5.14")
+
+
+class ProtectTwiceMmu(MmuV5_14):
+    """Right: a slot's pages are write-protected before its log is in place, and once more after."""
+
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+        if not ret and change == KVM_MR_FLAGS_ONLY and memslot.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            self.early(kvm, memslot)
+        return ret
+
+    def early(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        self.kvm_mmu_wp_memory_region(kvm, memslot.id)
+
+
+class ProtectBeforeLogMmu(ProtectTwiceMmu):
+    """Wrong: only before."""
+
+    def early(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        if not kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
+            super().early(kvm, memslot)
+
+    def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
+        if change != KVM_MR_FLAGS_ONLY:
+            super().kvm_arch_commit_memory_region(kvm, slot, flags, change)
+
+
+class UnmapBeforeLogMmu(ProtectBeforeLogMmu):
+    """Wrong: what is unmapped so that each page is logged when it is touched again may be mapped again at once."""
+
+    def early(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        self.k.lock("mmu")
+        self.unmap_stage2_range(kvm, memslot.base_gfn << self.PAGE_SHIFT, memslot.npages << self.PAGE_SHIFT)
+        self.k.unlock("mmu")
+
+
+class UnmapThenProtectMmu(UnmapBeforeLogMmu):
+    """Right: unmapped early, write-protected late."""
+
+    def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
+        if change != KVM_MR_DELETE:
+            MmuV5_14.kvm_arch_commit_memory_region(self, kvm, slot, flags, change)
+
+
+class HalfAgainMmu(ProtectBeforeLogMmu):
+    """Wrong: after the log is in place, only the first half of the slot is write-protected again."""
+
+    def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
+        if change != KVM_MR_FLAGS_ONLY:
+            super().kvm_arch_commit_memory_region(kvm, slot, flags, change)
+        elif flags & KVM_MEM_LOG_DIRTY_PAGES:
+            memslot = self.h.id_to_memslot(kvm, slot)
+            assert memslot is not None
+            start = memslot.base_gfn << self.PAGE_SHIFT
+            self.k.lock("mmu")
+            self.stage2_wp_range(kvm, start, start + (memslot.npages << self.PAGE_SHIFT >> 1))
+            self.k.unlock("mmu")
+            self.kvm_flush_remote_tlbs(kvm)
+
+
+def version(name: str, mmu: type[MmuV5_14]) -> Candidate:
+    return Candidate(name, PgtableV5_14, mmu, "for a test; on v5.14")
+
+
+PROTECT_BEFORE_LOG: Final = version("case-protect-before-log", ProtectBeforeLogMmu)
+UNMAP_BEFORE_LOG: Final = version("unmap-before-log", UnmapBeforeLogMmu)
+HALF_AGAIN: Final = version("half-again", HalfAgainMmu)
+PROTECT_TWICE: Final = version("protect-twice", ProtectTwiceMmu)
+UNMAP_THEN_PROTECT: Final = version("unmap-then-protect", UnmapThenProtectMmu)
+
+
+class TakesLate(KvmMain):
+    """Takes the bits when everything is write-protected and flushed, and the lock is dropped."""
+
+    def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
+        memslot = self.mmu.h.id_to_memslot(self.kvm, id)
+        assert memslot is not None
+        assert memslot.dirty_bitmap is not None
+        snapshot = [0] * len(memslot.dirty_bitmap)
+        self.k.lock("mmu")
+        self.protect(memslot)
+        self.between()
+        for i, mask in enumerate(memslot.dirty_bitmap[:]):
+            if mask:
+                snapshot[i] = mask
+                self.take_bits(memslot, i, mask)
+        self.after(memslot)
+        return 0, snapshot
+
+    def protect(self, memslot: kvm_memory_slot) -> None:
+        for i, mask in enumerate(memslot.dirty_bitmap or ()):
+            if mask:
+                self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, i * 64, mask)
+
+    def between(self) -> None:
+        self.k.unlock("mmu")
+        self.mmu.kvm_flush_remote_tlbs(self.kvm)
+
+    def after(self, memslot: kvm_memory_slot) -> None:
+        pass
+
+
+class TakesUnderTheLock(TakesLate):
+    """Right: takes them last, but no fault can have come between."""
+
+    def between(self) -> None:
+        pass
+
+    def after(self, memslot: kvm_memory_slot) -> None:
+        self.between_is_over()
+
+    def between_is_over(self) -> None:
+        self.k.unlock("mmu")
+        self.mmu.kvm_flush_remote_tlbs(self.kvm)
+
+
+class TakesAfterResched(TakesUnderTheLock):
+    """Wrong: the lock may be dropped between."""
+
+    def between(self) -> None:
+        self.k.cond_resched_lock()
+
+
+class TakesThenProtectsAgain(TakesLate):
+    """Right: protects once more after it took the bits."""
+
+    def after(self, memslot: kvm_memory_slot) -> None:
+        self.k.lock("mmu")
+        self.mmu.stage2_wp_range(
+            self.kvm,
+            memslot.base_gfn << self.mmu.PAGE_SHIFT,
+            (memslot.base_gfn + memslot.npages) << self.mmu.PAGE_SHIFT,
+        )
+        self.k.unlock("mmu")
+        self.mmu.kvm_flush_remote_tlbs(self.kvm)
+
+
+class ClearsLate(KvmMain):
+    """KVM_CLEAR_DIRTY_LOG that protects and flushes before it clears the bits."""
+
+    def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
+        memslot = self.mmu.h.id_to_memslot(self.kvm, id)
+        assert memslot is not None
+        assert memslot.dirty_bitmap is not None
+        self.k.lock("mmu")
+        for i, mask in enumerate(bitmap):
+            if mask:
+                self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, first_page + i * 64, mask)
+        self.k.unlock("mmu")
+        self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        for i, mask in enumerate(bitmap):
+            self.take_bits(memslot, (first_page >> 6) + i, mask)
+        return 0

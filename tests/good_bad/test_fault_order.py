@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""fault-order: sample, look-up, lock, retry, map, mark; and the notifier's count before it unmaps."""
+
+import pytest
+
+import candidate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.text import parse
+from reference.kvm_main import KvmMain
+
+from .case import ORIGINAL, Case, broken, each, violations
+from .practice_fault_order import (
+    BAD,
+    GOOD,
+    IGNORED,
+    MARKED_EARLY,
+    SETWAY,
+    CountsLate,
+    MapsNeighbourChecked,
+    MapsNeighbourUnchecked,
+    Steps,
+    steps,
+)
+
+V5_14 = candidate.get("v5.14")
+PAGE = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\n"
+LOGGED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon log=on\ncpu0 write a+0\n"
+RELAXED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
+# The look-up breaks copy-on-write, and the notifier of that comes between sample and check.
+COW = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\nhost share a+0 8K\ncpu0 write a+0\n"
+MANY = (
+    "vm cpus=2\nslot a size=2M backing=thp\nslot b size=64K backing=anon log=on\nslot d size=8K backing=device\n"
+    "cpu0 read a+0\ncpu0 fetch a+4K\ncpu1 write b+0\ncpu1 read b+4K\ncpu1 write b+4K\ncpu0 write d+0\n"
+    "host share a+0 64K\ncpu0 write a+0\nhost age a+0 2M\ncpu0 read a+0\nhost discard b+0 64K\ncpu0 write b+0\n"
+    "log b get\ncpu0 write b+0\nhost migrate a+0 2M\ncpu0 fetch a+0\n"
+)
+NAME = "fault-order: kvm_handle_guest_abort: "
+COUNT = "fault-order: kvm_mmu_notifier_invalidate_range_start: unmapped before the notifier count was raised"
+AFTER = " after a translation fault"
+
+
+def told(version: candidate.Candidate, text: str) -> list[str]:
+    """The signatures of this checker."""
+    found = [violation.signature for violation in violations(version, text)]
+    return [signature for signature in found if signature.startswith("fault-order")]
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("text", [PAGE, LOGGED, RELAXED, COW, MANY], ids=["page", "logged", "relaxed", "cow", "many"])
+def test_right_orders(name: str, text: str) -> None:
+    assert told(steps(GOOD[name]), text) == []
+
+
+@pytest.mark.parametrize(("what", "order"), BAD)
+def test_wrong_orders(what: str, order: str) -> None:
+    assert told(steps(order), PAGE) == [NAME + what + AFTER]
+
+
+@pytest.mark.parametrize(("what", "order"), BAD)
+def test_wrong_orders_that_relax(what: str, order: str) -> None:
+    assert told(steps(order), RELAXED)[1:] == [NAME + what + " after a permission fault"]
+
+
+def test_nothing_else_is_told_of_a_wrong_order() -> None:
+    """All of it goes well as long as nobody comes between."""
+    for what, order in BAD:
+        found = [violation.signature for violation in violations(steps(order), PAGE)]
+        assert found == [NAME + what + AFTER]
+
+
+@pytest.mark.parametrize("order", MARKED_EARLY)
+def test_marked_too_early(order: str) -> None:
+    found = [violation.signature for violation in violations(steps(order), LOGGED)]
+    assert found == [NAME + "marked dirty before it was mapped writable" + AFTER]
+    assert told(steps(order), PAGE) == []
+
+
+CASES = (
+    Case(
+        "no retry where one is asked for",
+        NAME + "mapped in spite of mmu_notifier_retry()" + AFTER,
+        steps(IGNORED),
+        COW,
+        broken(mmu=Steps),
+    ),
+    Case(
+        "a neighbour without a check",
+        NAME + "mapped without mmu_notifier_retry()" + AFTER,
+        broken(mmu=MapsNeighbourUnchecked),
+        PAGE,
+        broken(mmu=MapsNeighbourChecked),
+    ),
+)
+
+
+@each(CASES)
+def test_fault_order_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_fault_order_bad(case: Case) -> None:
+    assert case.signature in [violation.signature for violation in violations(case.bad, case.text)]
+
+
+def test_what_no_look_up_gave_needs_no_check() -> None:
+    text = "vm cpus=1\nslot a size=8K backing=anon log=on\ncpu0 cache on\ncpu0 write a+0\ncpu0 setway\ncpu0 read a+0\n"
+    assert told(SETWAY, text + "host discard a+0 4K\ncpu0 write a+0\ncpu0 setway\ncpu0 read a+0\n") == []
+
+
+@pytest.mark.parametrize(
+    ("main", "expected"),
+    [
+        (CountsLate, [COUNT]),
+        (KvmMain, []),
+    ],
+)
+@pytest.mark.parametrize("what", ["host discard a+0 2M", "host share a+0 4K\ncpu0 write a+0"])
+def test_the_count_is_raised_first(main: type[KvmMain], expected: list[str], what: str) -> None:
+    text = f"s2fuzz 1\nvm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 write a+0\n{what}\n"
+    program = parse(text)
+    executor = Executor(ORIGINAL, program)
+    for guest in executor.side.guests:
+        guest.main = guest.notified.main = main(guest.kvm, executor.side.mmu)
+    executor.create()
+    found: list[str] = []
+    for at in range(len(program.operations)):
+        found += [violation.signature for violation in executor.step(at)[1]]
+    assert found[: len(expected)] == expected
+    assert [signature for signature in found if signature.startswith("fault-order")] == expected
+
+
+def test_right_versions_show_nothing() -> None:
+    generator = Generator(42)
+    versions = [*[steps(order) for order in GOOD.values()], SETWAY, broken(mmu=MapsNeighbourChecked)]
+    for number in range(120):
+        program = generator.next()
+        executor = Executor(versions[number % len(versions)], program)
+        found = executor.create()
+        for at in range(len(program.operations)):
+            if executor.dead:
+                break
+            found += executor.step(at)[1]
+        assert [violation.signature for violation in found if violation.checker == "fault-order"] == []

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dirty-log: what is write-protected for a log is so after the log is in place, and after its bits are taken."""
+
+import pytest
+
+import candidate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
+from reference.kvm_main import KvmMain
+
+from .case import ORIGINAL, Case, each, violations
+from .practice_log_order import (
+    HALF_AGAIN,
+    PROTECT_BEFORE_LOG,
+    PROTECT_TWICE,
+    UNMAP_BEFORE_LOG,
+    UNMAP_THEN_PROTECT,
+    V5_14,
+    ClearsLate,
+    TakesAfterResched,
+    TakesLate,
+    TakesThenProtectsAgain,
+    TakesUnderTheLock,
+)
+
+BLOCK = "vm\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\n"
+PAGES = "vm cpus=1 fwb=on\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
+SECOND = "vm cpus=1 vms=2\nslot a size=4K backing=anon\nslot b size=4K backing=anon vm=1\ncpu1 write b+0\nlog b on\n"
+EARLY = "dirty-log: stage2_attr_walker: write-protected before the log was installed "
+UNMAPPED = "dirty-log: stage2_unmap_walker: write-protected before the log was installed "
+
+CASES = (
+    Case("a block", EARLY + "L2", PROTECT_BEFORE_LOG, BLOCK, V5_14),
+    Case("pages", EARLY + "L3", PROTECT_BEFORE_LOG, PAGES, V5_14),
+    Case("protected again", EARLY + "L3", PROTECT_BEFORE_LOG, PAGES, PROTECT_TWICE),
+    Case("protected again, in part", EARLY + "L3", HALF_AGAIN, PAGES, PROTECT_TWICE),
+    Case("unmapped", UNMAPPED + "L3", UNMAP_BEFORE_LOG, PAGES, UNMAP_THEN_PROTECT),
+    Case("the second VM", EARLY + "L3", PROTECT_BEFORE_LOG, SECOND, PROTECT_TWICE),
+)
+
+
+@each(CASES)
+def test_log_order_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_log_order_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+def test_the_case_from_practice() -> None:
+    """Wrong without a race: nothing is lost in the program itself."""
+    text = "s2fuzz 1\n" + BLOCK + "cpu0 write a+0\ncpu0 write a+4K\nlog a get\n"
+    found = Differential(V5_14, PROTECT_BEFORE_LOG).run(parse(text)).findings
+    assert [(finding.kind, finding.signature) for finding in found] == [("regression", EARLY + "L2")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("vm manual=set\nslot a size=4K backing=anon\ncpu0 write a+0\nlog a on\n", id="initially set"),
+        pytest.param("vm\nslot a size=4K backing=anon log=on\ncpu0 write a+0\nlog a off\n", id="turned off"),
+        pytest.param("vm\nslot a size=4K backing=anon log=on\ncpu0 write a+0\nslot a move 3G\n", id="moved"),
+        pytest.param("vm\nslot a size=4K backing=anon log=on\ncpu0 write a+0\nslot a delete\n", id="deleted"),
+        pytest.param("vm\nslot a size=4K backing=anon\ncpu0 write a+0\ntable wrprotect a+0 4K\n", id="direct"),
+        pytest.param(
+            "vm\nslot a size=4K backing=anon\nslot a delete\nslot a create log=on\ncpu0 write a+0\n", id="created"
+        ),
+    ],
+)
+@pytest.mark.parametrize("version", [V5_14, PROTECT_BEFORE_LOG, PROTECT_TWICE, UNMAP_THEN_PROTECT])
+def test_no_false_alarm(text: str, version: candidate.Candidate) -> None:
+    found = [violation.signature for violation in violations(version, text)]
+    assert [signature for signature in found if "write-protected before" in signature] == []
+
+
+LOGGED = "s2fuzz 1\nvm cpus=1 fwb=on\nslot a size=4M backing=anon log=on\ncpu0 write a+0\ncpu0 write a+2M\n"
+MANUAL = LOGGED.replace("fwb=on", "fwb=on manual=on")
+LATE = ["dirty-log: stage2_attr_walker: write-protected before its bits were taken L3"]
+
+
+def with_main(main: type[KvmMain], text: str) -> list[str]:
+    """What the original shows on another kvm_main.c."""
+    program = parse(text)
+    executor = Executor(ORIGINAL, program)
+    for guest in executor.side.guests:
+        guest.main = guest.notified.main = main(guest.kvm, executor.side.mmu)
+    found = executor.create()
+    for at in range(len(program.operations)):
+        found += executor.step(at)[1]
+    return [violation.signature for violation in found + executor.destroy()]
+
+
+@pytest.mark.parametrize(
+    ("main", "text", "expected"),
+    [
+        (TakesLate, LOGGED + "log a get\n", LATE),
+        (TakesAfterResched, LOGGED + "log a get\n", LATE),
+        (TakesUnderTheLock, LOGGED + "log a get\n", []),
+        (TakesThenProtectsAgain, LOGGED + "log a get\n", []),
+        (KvmMain, LOGGED + "log a get\n", []),
+        (ClearsLate, MANUAL + "log a get\nlog a clear 0 4M\n", LATE),
+        (KvmMain, MANUAL + "log a get\nlog a clear 0 4M\n", []),
+    ],
+)
+def test_bits_are_taken_before_or_under_one_lock(main: type[KvmMain], text: str, expected: list[str]) -> None:
+    assert with_main(main, text) == expected
+
+
+def test_a_word_that_lies_across_two_root_entries() -> None:
+    """The lock may be dropped in the middle of a word, behind bits that were taken before."""
+    text = "s2fuzz 1\nvm cpus=1 fwb=on\nslot a ipa=1022M size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\n"
+    text += "log a on\n"
+    text += "cpu0 write a+2044K\ncpu0 write a+2M\ncpu0 write a+2052K\nlog a get\nlog a get\n"
+    assert with_main(KvmMain, text) == []
+
+
+def test_correct_versions_show_nothing() -> None:
+    generator = Generator(41)
+    for _ in range(60):
+        program = generator.next()
+        for version in (PROTECT_TWICE, UNMAP_THEN_PROTECT):
+            for finding in Differential(V5_14, version).run(program).findings:
+                assert "write-protected before" not in finding.signature
