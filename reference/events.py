@@ -43,6 +43,9 @@ class Observer:
     def page_count(self, page: int, count: int) -> None:
         """``page_count()`` was asked."""
 
+    def no_table(self, call: str, page: int) -> None:
+        """*call*, which counts references, was given what is no table page, by its number, and did nothing."""
+
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
 

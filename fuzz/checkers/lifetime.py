@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """lifetime: no table page is used, walked or stored to after it was freed, nor freed while it is in use."""
 
+from typing import Final
+
+from reference.machine.address_space import ABSENT
 from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
 from ..execution.side import Side
-from .base import Checker
+from .base import VM_SHIFT, Checker
+from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
+
+# What is done to the references of what is no table page, by the function called; the others drop one.
+NO_TABLE: Final = {
+    "get_page": "reference taken on what is no table",
+    "page_count": "references counted of what is no table",
+}
 
 
 class Lifetime(Checker):
@@ -69,6 +79,34 @@ class Lifetime(Checker):
             if owed:
                 reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
                 self.report("freed before the flush", -1, reason, table=page)
+
+    def no_table(self, call: str, page: int) -> None:
+        """References of what is no table page: a guest's memory, for one, that nobody may free under it."""
+        pa = BASE + (page << self.granule.page_shift)
+        whose, places = self.owner_of(pa >> self.granule.page_shift)
+        what = NO_TABLE.get(call, "reference dropped on what is no table")
+        reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
+        self.report(what, -1, reason, places, grave=True)
+
+    def owner_of(self, pfn: int) -> tuple[str, Places]:
+        """Whose frame it is, as text, and the guest addresses behind which the host has it."""
+        text = ""
+        places = Places((), self.granule.page_size)
+        for guest in self.side.guests:
+            for layout in guest.layouts:
+                end = layout.hva + layout.size
+                for hva, stop, run in self.side.host.pieces(layout.hva, end) if layout.live else ():
+                    place = hva + (pfn - self.side.host.pfn_in(run, hva) << self.granule.page_shift)
+                    if hva <= place < stop and not run.flags & ABSENT:
+                        ipa = layout.ipa + place - layout.hva
+                        text = text or f"frame {pfn:#x}, guest memory at {ipa:#x} of slot {layout.slot.name}"
+                        page = pages(frozenset([ipa]), self.granule.page_size)
+                        places = places.joined(page.moved(guest.number << VM_SHIFT))
+        if text:
+            return text, places
+        if self.side.memory.index_of(pfn) >= 0:
+            return f"frame {pfn:#x}, which no slot has now", places
+        return f"frame {pfn:#x}, which nobody was given", places
 
     def parent_of(self, page: int) -> str:
         """Which live entry still names a table page; "" if none."""
