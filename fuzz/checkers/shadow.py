@@ -41,7 +41,7 @@ class Table:
         self.live = live
         self.leaves: dict[int, int] = {}
         self.children: dict[int, Table] = {}
-        # Valid entries that the architecture reserves.
+        # Valid entries that the architecture reserves, or that name what is no table.
         self.reserved: set[int] = set()
         self.non_zero = 0
 
@@ -228,6 +228,9 @@ class Shadow(GuestChecker):
         """A table entry was written: the child becomes part of the tree."""
         pa = address_bits(entry, self.granule)
         if not self.kernel.arena.holds(pa):
+            table.reserved.add(index)
+            reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
+            self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True)
             return
         page = (pa - BASE) >> self.granule.page_shift
         other = self.by_page.get(page)
@@ -247,6 +250,8 @@ class Shadow(GuestChecker):
                     child.leaves[i] = word
                 elif what == TABLE:
                     self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
+                else:
+                    child.reserved.add(i)
 
     def entries_of(self, page: int) -> list[tuple[int, int]]:
         """(index, entry) of what is not zero in the memory of a table page, in order."""
@@ -284,7 +289,7 @@ class Shadow(GuestChecker):
                 what = kind(word, table.level, self.granule)
                 if what == LEAF:
                     leaves[i] = word
-                elif what == TABLE:
+                elif what == TABLE and i not in table.reserved:
                     children[i] = (address_bits(word, self.granule) - BASE) >> self.granule.page_shift
                 else:
                     reserved.add(i)
