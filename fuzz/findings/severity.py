@@ -84,6 +84,8 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("icache:*", Severity.CORRUPTION),
     ("translation:*", Severity.CORRUPTION),
     ("contract: *: oops*", Severity.HANG),
+    # A device reads or writes another of its registers.
+    ("contract: *: I/O exit at another address*", Severity.CORRUPTION),
     ("progress:*", Severity.HANG),
     # Sleeps under a spinlock, locks left held or taken twice.
     ("locking:*", Severity.HANG),
