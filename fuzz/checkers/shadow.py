@@ -12,6 +12,7 @@ from typing import Final
 from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
+from reference.vtcr import root_pages
 
 from ..execution.guest import Guest
 from ..language.operations import Operation
@@ -160,6 +161,16 @@ class Shadow(GuestChecker):
             self.roots.append(table)
             self.by_page[page + i] = table
         regime.start_level = 4 - levels
+        self.judge_root(pages)
+
+    def judge_root(self, pages: int) -> None:
+        """The hardware takes as many pages for the root as VTCR_EL2 says, whatever was allocated."""
+        needed = root_pages(self.guest.kvm.vtcr, self.granule)
+        reason = f"{pages} pages were taken for the root, VTCR_EL2 says {needed}"
+        if pages < needed:
+            self.report("root smaller than VTCR_EL2 says", -1, f"{reason}: the hardware reads what lies behind")
+        elif pages > needed:
+            self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
 
     def begin(self, op: Operation | None) -> None:
         self.touched.clear()

@@ -64,6 +64,8 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("translation: *: device frame*", Severity.ISOLATION),
     # Likewise through a TLB.
     ("tlb: *unmap*: leaf not flushed*", Severity.ISOLATION),
+    # Memory that nothing uses.
+    ("lifetime: *: root larger than*", Severity.ACCOUNTING),
     ("lifetime:*", Severity.LIFETIME),
     # A walk cache points into a page that is about to be freed.
     ("tlb: *: table not flushed*", Severity.LIFETIME),

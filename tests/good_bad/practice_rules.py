@@ -74,6 +74,20 @@ class FreesBeyondTheRoot(Pgtable):
         return pages + 1 if self.k.entry == "kvm_free_stage2_pgd" else pages
 
 
+class OneRootPage(Pgtable):
+    """Concatenated roots are forgotten."""
+
+    def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
+        return 1
+
+
+class RootOfOneMore(Pgtable):
+    """The size is rounded up once too often."""
+
+    def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
+        return super().kvm_pgd_pages(ia_bits, start_level) + 1
+
+
 class LinksGuestMemory(Pgtable):
     """The type of a leaf is that of a page at every level: a block is an entry that names guest memory as a table."""
 
@@ -97,5 +111,7 @@ PUTS_LEAVES: Final = Candidate("case-puts-leaves", PutsLeaves, Mmu, WHY)
 GETS_LEAVES: Final = Candidate("case-gets-leaves", GetsLeaves, Mmu, WHY)
 COUNTS_LEAVES: Final = Candidate("case-counts-leaves", CountsLeaves, Mmu, WHY)
 FREES_BEYOND: Final = Candidate("case-frees-beyond", FreesBeyondTheRoot, Mmu, WHY)
+ONE_ROOT_PAGE: Final = Candidate("case-one-root-page", OneRootPage, Mmu, WHY)
+ROOT_OF_ONE_MORE: Final = Candidate("case-root-of-one-more", RootOfOneMore, Mmu, WHY)
 LINKS_GUEST: Final = Candidate("case-links-guest", LinksGuestMemory, Mmu, WHY)
 LINKS_ITSELF: Final = Candidate("case-links-itself", LinksTheTableItself, Mmu, WHY)

@@ -16,7 +16,9 @@ from .practice_rules import (
     GETS_LEAVES,
     LINKS_GUEST,
     LINKS_ITSELF,
+    ONE_ROOT_PAGE,
     PUTS_LEAVES,
+    ROOT_OF_ONE_MORE,
 )
 
 FIXED = candidate.get("rfc-v1-fixed")
@@ -45,6 +47,18 @@ CASES = (
         "lifetime: stage2_free_walker: reference dropped on what is no table",
         FREES_BEYOND,
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n",
+    ),
+    Case(
+        "a root too small",
+        "lifetime: kvm_init_stage2_mmu: root smaller than VTCR_EL2 says",
+        ONE_ROOT_PAGE,
+        "vm cpus=1 fwb=on\nslot a ipa=3G size=4K backing=anon\n",
+    ),
+    Case(
+        "a root too large",
+        "lifetime: kvm_init_stage2_mmu: root larger than VTCR_EL2 says",
+        ROOT_OF_ONE_MORE,
+        "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n",
     ),
     Case(
         "guest memory as a table",
@@ -86,6 +100,12 @@ def test_whose_memory_is_said_of_the_second_vm_too() -> None:
     assert found[0].grave
     assert "slot b" in found[0].reason
     assert list(found[0].places) == [(1 << 52) + 0x80001000]
+
+
+@pytest.mark.parametrize("granule", ["4K", "16K", "64K"])
+@pytest.mark.parametrize("ipa", range(32, 49))
+def test_the_root_is_as_vtcr_says(granule: str, ipa: int) -> None:
+    assert violations(ORIGINAL, f"vm granule={granule} ipa={ipa}\nslot a size=64K backing=anon\n") == []
 
 
 @pytest.mark.parametrize("setting", ["", " ipa=32", " ipa=48", " granule=16K", " granule=64K"])
