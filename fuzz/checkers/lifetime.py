@@ -61,10 +61,18 @@ class Lifetime(Checker):
     def free(self, page: int, count: int) -> None:
         self.dropped(page, count)
 
-    def dropped(self, page: int, count: int) -> None:
-        """A reference went: at zero the page is free, below it was free before."""
+    def free_exact(self, page: int, count: int) -> None:
+        # Of the root, which may be freed again before it is ever in use.
+        self.not_twice(page, count)
+
+    def not_twice(self, page: int, count: int) -> None:
+        """A reference went: below zero the page was free before."""
         if count < 0:
             self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page)
+
+    def dropped(self, page: int, count: int) -> None:
+        """A reference went: at zero the page is free."""
+        self.not_twice(page, count)
         if count != 0 or self.destroying:
             return
         for shadow in self.shadows:

@@ -49,6 +49,12 @@ CASES = (
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n",
     ),
     Case(
+        "a table freed with the root",
+        "lifetime: stage2_free_walker: double free",
+        FREES_BEYOND,
+        "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Case(
         "a root too small",
         "lifetime: kvm_init_stage2_mmu: root smaller than VTCR_EL2 says",
         ONE_ROOT_PAGE,
