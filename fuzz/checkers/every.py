@@ -21,6 +21,7 @@ from .memcache import Memcache
 from .page_reference import PageReference, Pins
 from .progress import Progress
 from .refcount import Refcount
+from .rights import Rights
 from .shadow import Shadow
 from .tlb import Tlb
 from .translation import Translation
@@ -44,6 +45,7 @@ class GuestCheckers:
             Dcache(guest, shadow),
             Icache(guest, shadow),
             self.translation,
+            Rights(guest, shadow),
             self.table_lock,
             PageReference(guest, shadow, pins),
             DirtyLog(guest, shadow),

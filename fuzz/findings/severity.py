@@ -84,6 +84,8 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("dcache: *: device frame cleaned*", Severity.CONTRACT),
     ("dcache:*", Severity.CORRUPTION),
     ("icache:*", Severity.CORRUPTION),
+    # The guest faults more than it has to.
+    ("translation: *: right removed*", Severity.CONTRACT),
     ("translation:*", Severity.CORRUPTION),
     ("contract: *: oops*", Severity.HANG),
     # A device reads or writes another of its registers.
