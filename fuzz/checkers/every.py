@@ -38,6 +38,7 @@ class GuestCheckers:
         self.translation = Translation(guest, shadow)
         self.table_lock = TableLock(guest, shadow)
         self.ageing = Ageing(guest, shadow, self.tlb)
+        self.dirty_log = DirtyLog(guest, shadow)
         self.rest: list[GuestChecker] = [
             self.tlb,
             Bbm(guest, shadow, self.tlb),
@@ -48,7 +49,7 @@ class GuestCheckers:
             Rights(guest, shadow),
             self.table_lock,
             PageReference(guest, shadow, pins),
-            DirtyLog(guest, shadow),
+            self.dirty_log,
             self.ageing,
         ]
         for checker in self.rest:
