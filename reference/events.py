@@ -20,7 +20,10 @@ class Observer:
         """The software walker enters the table at index *table*."""
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
-        """An entry was written, plainly (``WRITE_ONCE``) or with release."""
+        """An entry was written, with release or without."""
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        """The entry that `store` has just told of was written without ``WRITE_ONCE``."""
 
     def get(self, page: int, count: int) -> None:
         """``get_page()``: *count* afterwards."""

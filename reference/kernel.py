@@ -13,6 +13,7 @@ from .events import EVENT_NAMES, Observer
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
+from .machine.words import Words
 from .mypyc import mypyc_attr
 
 ENOENT: Final = 2
@@ -80,7 +81,9 @@ class Kernel:
         self.granule = granule
         self.hardware = hardware
         self.arena: Arena = hardware.arena
-        self.words = self.arena.words
+        self.words: list[int] = self.arena.words
+        # Whether `words` tells of plain stores, as which an assignment here would count too.
+        self.watched = False
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
@@ -129,7 +132,10 @@ class Kernel:
         if ptep < 0:
             raise IndexError("not a table entry")
         old = self.words[ptep]
-        self.words[ptep] = pte
+        if self.watched:
+            list.__setitem__(self.words, ptep, pte)
+        else:
+            self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, False)
 
@@ -141,9 +147,31 @@ class Kernel:
         if ptep < 0:
             raise IndexError("not a table entry")
         old = self.words[ptep]
-        self.words[ptep] = pte
+        if self.watched:
+            list.__setitem__(self.words, ptep, pte)
+        else:
+            self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, True)
+
+    def watch_plain_stores(self) -> None:
+        """From here on ``mem[ptep] = pte`` is an event too; before anything uses table memory."""
+        self.watched = True
+        self.words = self.arena.words = Words(self.plain_store)
+
+    def plain_store(self, ptep: int, pte: int) -> None:
+        """``*ptep = pte``: a store like any other, but that the compiler may split, repeat or move it.
+
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        old = self.words[ptep]
+        list.__setitem__(self.words, ptep, pte)
+        for o in self.on_store:
+            o.store(ptep, old, pte, False)
+        for o in self.on["plain_store"]:
+            o.plain_store(ptep, old, pte)
 
     def walk_table(self, table: int, level: int) -> None:
         for o in self.on_walk_table:
@@ -409,7 +437,10 @@ class Kernel:
     def hardware_sets_af(self, ptep: int, af: int) -> None:
         """Not kernel code: an access of the hardware's sets bit *af* of an entry."""
         old = self.words[ptep]
-        self.words[ptep] = old | af
+        if self.watched:
+            list.__setitem__(self.words, ptep, old | af)
+        else:
+            self.words[ptep] = old | af
         for o in self.on["set_af"]:
             o.set_af(ptep, old, old | af)
 

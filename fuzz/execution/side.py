@@ -16,6 +16,7 @@ from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, Run
 from reference.machine.computer import Computer
 from reference.machine.granule import Granule
 from reference.machine.host import Host
+from reference.stores import writes_once
 
 from ..language.program import HUGE_SHIFT, Program, Slot, Vm
 from .guest import Guest, SlotLayout
@@ -52,6 +53,8 @@ class Side(Listener):
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
+        if not writes_once(version.pgtable, version.mmu):
+            self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.kvm_host = KvmHost(self.kernel, self.host)
         self.pgtable = version.pgtable(self.kernel)

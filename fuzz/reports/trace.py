@@ -154,6 +154,9 @@ class Trace(Checker):
         hyp = isinstance(table, HypTable)
         self.add(f"{where}: {self.entry_text(old, level, hyp)} -> {self.entry_text(new, level, hyp)}{how}")
 
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: by a plain store")
+
     def entry_place(self, ptep: int) -> str:
         """An entry, by level and address; by page where the table is not known."""
         page, index = divmod(ptep, self.granule.entries)
