@@ -19,6 +19,7 @@ from .lifetime import Lifetime
 from .locking import Locking, TableLock
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
+from .plain_store import PlainStore
 from .progress import Progress
 from .refcount import Refcount
 from .rights import Rights
@@ -85,7 +86,8 @@ class Checkers:
             self.all += each.rest
         self.all.append(AgeingResults(side, [each.ageing for each in self.guests]))
         self.hyp = Hyp(side)
-        self.all += [self.hyp, Leak(side)]
+        self.plain_store = PlainStore(side, self.shadows, self.hyp)
+        self.all += [self.hyp, self.plain_store, Leak(side)]
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []
         for checker in self.all:
@@ -125,6 +127,7 @@ class Checkers:
     def destroying(self) -> None:
         """The tables are about to be destroyed."""
         self.lifetime.destroying = True
+        self.plain_store.destroying = True
         for each in self.guests:
             each.table_lock.destroying = True
             each.translation.begin(None)
