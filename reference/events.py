@@ -23,7 +23,10 @@ class Observer:
         """The software walker enters the table at index *table*."""
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
-        """An entry was written, plainly (``WRITE_ONCE``) or with release."""
+        """An entry was written, with release or without."""
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        """The entry that `store` has just told of was written without ``WRITE_ONCE``."""
 
     def get(self, page: int, count: int) -> None:
         """``get_page()``: *count* afterwards."""
@@ -45,6 +48,9 @@ class Observer:
 
     def page_count(self, page: int, count: int) -> None:
         """``page_count()`` was asked."""
+
+    def no_table(self, call: str, page: int) -> None:
+        """*call*, which counts references, was given what is no table page, by its number, and did nothing."""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""

@@ -13,6 +13,7 @@ from .events import EVENT_NAMES, Observer
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
+from .machine.words import Words
 from .mypyc import mypyc_attr
 
 ENOENT: Final = 2
@@ -24,6 +25,9 @@ EFAULT: Final = 14
 EEXIST: Final = 17
 EINVAL: Final = 22
 ERANGE: Final = 34
+
+# The pointer that names nothing; other memory than tables has negative indices as well.
+NULL: Final = -1
 
 KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE: Final = 40
 
@@ -77,7 +81,9 @@ class Kernel:
         self.granule = granule
         self.hardware = hardware
         self.arena: Arena = hardware.arena
-        self.words = self.arena.words
+        self.words: list[int] = self.arena.words
+        # Whether `words` tells of plain stores, as which an assignment here would count too.
+        self.watched = False
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
@@ -127,22 +133,57 @@ class Kernel:
             o.warn(label)
 
     def WRITE_ONCE(self, ptep: int, pte: int) -> None:
-        """``WRITE_ONCE(*ptep, pte)``"""
+        """``WRITE_ONCE(*ptep, pte)``
+
+        :raises IndexError: for what is no table memory, where the kernel would crash or write to a guest
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
         old = self.words[ptep]
-        self.words[ptep] = pte
+        if self.watched:
+            list.__setitem__(self.words, ptep, pte)
+        else:
+            self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, False)
 
     def smp_store_release(self, ptep: int, pte: int) -> None:
-        """``smp_store_release(ptep, pte)``"""
+        """``smp_store_release(ptep, pte)``
+
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
         old = self.words[ptep]
-        self.words[ptep] = pte
+        if self.watched:
+            list.__setitem__(self.words, ptep, pte)
+        else:
+            self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, True)
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         for o in self.on_walk:
             o.walk(vmid, start, end)
+
+    def watch_plain_stores(self) -> None:
+        """From here on ``mem[ptep] = pte`` is an event too; before anything uses table memory."""
+        self.watched = True
+        self.words = self.arena.words = Words(self.plain_store)
+
+    def plain_store(self, ptep: int, pte: int) -> None:
+        """``*ptep = pte``: a store like any other, but that the compiler may split, repeat or move it.
+
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        old = self.words[ptep]
+        list.__setitem__(self.words, ptep, pte)
+        for o in self.on_store:
+            o.store(ptep, old, pte, False)
+        for o in self.on["plain_store"]:
+            o.plain_store(ptep, old, pte)
 
     def walk_table(self, table: int, level: int) -> None:
         for o in self.on_walk_table:
@@ -165,27 +206,42 @@ class Kernel:
         return (pa - BASE) >> 3
 
     def virt_to_page(self, ptep: int) -> int:
-        """``virt_to_page()``: the number of the table page.
+        """``virt_to_page()``: the number of the table page; of other memory a number that no table page has.
 
         :raises IndexError: for NULL, where the kernel would crash
         """
-        if ptep < 0:
+        if ptep == NULL:
             raise IndexError("NULL pointer")
         return ptep // self.entries
 
+    def _no_table(self, call: str, page: int) -> None:
+        """A function that counts references was given what is no table page: nothing of ours changes."""
+        for o in self.on["no_table"]:
+            o.no_table(call, page)
+
     def page_count(self, page: int) -> int:
+        """``page_count()``; memory that is no table page counts as held once."""
+        if page < 0 or page >= len(self.counts):
+            self._no_table("page_count", page)
+            return 1
         count = self.counts[page]
         for o in self.on["page_count"]:
             o.page_count(page, count)
         return count
 
     def get_page(self, page: int) -> None:
+        if page < 0 or page >= len(self.counts):
+            self._no_table("get_page", page)
+            return
         count = self.counts[page] + 1
         self.counts[page] = count
         for o in self.on_get:
             o.get(page, count)
 
     def put_page(self, page: int) -> None:
+        if page < 0 or page >= len(self.counts):
+            self._no_table("put_page", page)
+            return
         count = self.counts[page] - 1
         self.counts[page] = count
         if count == 0:
@@ -195,9 +251,12 @@ class Kernel:
 
     def free_page(self, va: int) -> None:
         """``free_page()``: drops one reference, frees at zero; of NULL nothing."""
-        if va < 0:
+        if va == NULL:
             return
         page = va // self.entries
+        if page < 0 or page >= len(self.counts):
+            self._no_table("free_page", page)
+            return
         count = self.counts[page] - 1
         self.counts[page] = count
         if count == 0:
@@ -237,8 +296,14 @@ class Kernel:
         return page * self.entries if page >= 0 else -1
 
     def free_pages_exact(self, va: int, size: int) -> None:
+        """``free_pages_exact()``: drops one reference of each page; of NULL nothing."""
+        if va == NULL:
+            return
         first = va // self.entries
         for page in range(first, first + (size >> self.granule.page_shift)):
+            if page < 0 or page >= len(self.counts):
+                self._no_table("free_pages_exact", page)
+                continue
             self.counts[page] -= 1
             count = self.counts[page]
             if count == 0:
@@ -386,7 +451,10 @@ class Kernel:
     def hardware_sets_af(self, ptep: int, af: int) -> None:
         """Not kernel code: an access of the hardware's sets bit *af* of an entry."""
         old = self.words[ptep]
-        self.words[ptep] = old | af
+        if self.watched:
+            list.__setitem__(self.words, ptep, old | af)
+        else:
+            self.words[ptep] = old | af
         for o in self.on["set_af"]:
             o.set_af(ptep, old, old | af)
 

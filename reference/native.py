@@ -6,8 +6,8 @@ mypyc group into a folder of build/native/, and writes `MANIFEST` last: the fold
 each source. The sources decide:
 
 * each compiled module of reference/ and fuzz/ must be as it was built, or all run as plain Python;
-* candidate/ is compiled only as a whole: if a file in it is new, changed or
-  gone, it runs as plain Python on the compiled rest;
+* candidate/ is compiled only as a whole, but for what the build left interpreted: if a
+  file in it is new, changed or gone, all of it runs as plain Python on the compiled rest;
 * ``S2FUZZ_PURE=1`` in the environment asks for plain Python.
 """
 
@@ -99,20 +99,23 @@ def choose() -> Choice:
         if manifest["format"] != FORMAT or manifest["suffix"] != EXTENSION_SUFFIXES[0]:
             return Choice(remark=OUT_OF_DATE)
         sources: dict[str, str] = manifest["sources"]
+        # What `s2fuzz build` left out of candidate/ on purpose.
+        interpreted: dict[str, str] = manifest.get("interpreted", {})
+        known = {**sources, **interpreted}
         mypyc: str = manifest["mypyc"]
         folder = FOLDER / manifest["folder"]
     except FileNotFoundError:
         return Choice()
     except (OSError, ValueError, LookupError, TypeError):
         return Choice(remark=OUT_OF_DATE)
-    changed = {source for source, old in sources.items() if digest(HOME / source) != old}
+    changed = {source for source, old in known.items() if digest(HOME / source) != old}
     files = {module_of(source): folder / f"{source.removesuffix('.py')}{EXTENSION_SUFFIXES[0]}" for source in sources}
     files[LIBRARY] = folder / f"{LIBRARY}{EXTENSION_SUFFIXES[0]}"
     if any(not source.startswith("candidate/") for source in changed) or not all(map(Path.exists, files.values())):
         return Choice(remark=OUT_OF_DATE)
     remark = ""
     compiled = {source for source in sources if source.startswith("candidate/")}
-    if changed or candidate_sources() != compiled:
+    if changed or candidate_sources() != compiled | interpreted.keys():
         for source in compiled:
             del files[module_of(source)]
         remark = "candidate/ has changed since the build and runs interpreted: `s2fuzz build` compiles it"

@@ -3,7 +3,7 @@
 """VTCR_EL2 as ``kvm_arm_setup_stage2()`` composes it."""
 
 from .machine.granule import Granule
-from .pgtable import VTCR_EL2_SL0_SHIFT
+from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK
 
 VTCR_EL2_RES1 = 1 << 31
 VTCR_EL2_HA = 1 << 21
@@ -37,3 +37,11 @@ def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
         | sl0 << VTCR_EL2_SL0_SHIFT
         | 64 - ipa_bits
     )
+
+
+def root_pages(vtcr: int, granule: Granule) -> int:
+    """Pages in a row that the hardware takes for the root, by T0SZ and SL0 (Arm ARM D8.2, concatenated tables)."""
+    sl0 = (vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT
+    start_level = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - sl0
+    one_table = granule.level_shift(start_level) + granule.page_shift - 3
+    return 1 << max(64 - (vtcr & VTCR_EL2_T0SZ_MASK) - one_table, 0)

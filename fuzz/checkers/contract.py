@@ -44,6 +44,29 @@ class Contract(Checker):
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
             self.report(what, -1, reason, taints=False, function=entry)
 
+    def answered(self, ret: int, status: str) -> None:
+        """``kvm_handle_guest_abort()`` returned *ret*, after what *status* says that it did besides mapping.
+
+        A positive value resumes the guest (handle_exit.c): with the abort injected, the access emulated, or to
+        meet the signal. Nothing here fills an exit reason, which 0 asks user space to read; an error is for
+        what came to nothing.
+        """
+        if ret > 0 or (ret < 0 and not status):
+            return
+        after = INSTEAD.get(status, "a fault")
+        reason = f"kvm_handle_guest_abort() returned {ret} after {after}: "
+        reason += (
+            "user space is to read an exit reason, and there is none" if ret == 0 else "user space gets an error too"
+        )
+        self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
+
+    def addressed(self, status: str, told: int, meant: int) -> None:
+        """Emulation, or an injected abort, was told address *told* of an access to *meant*."""
+        if told != meant:
+            what = f"{'I/O exit' if status == 'io' else 'abort'} at another address"
+            reason = f"told of {told:#x}, the guest accessed {meant:#x}"
+            self.report(what, -1, reason, taints=False, function=self.kernel.entry)
+
     def deserved(self, op: GuestAccess, status: str) -> bool:
         """Whether an access that did not complete is one for which there is no memory."""
         layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)

@@ -21,8 +21,10 @@ from .locking import Locking, TableLock
 from .log_order import LogOrder
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
+from .plain_store import PlainStore
 from .progress import Progress
 from .refcount import Refcount
+from .rights import Rights
 from .shadow import Shadow
 from .tlb import Tlb
 from .translation import Translation
@@ -39,6 +41,7 @@ class GuestCheckers:
         self.translation = Translation(guest, shadow)
         self.table_lock = TableLock(guest, shadow)
         self.ageing = Ageing(guest, shadow, self.tlb)
+        self.dirty_log = DirtyLog(guest, shadow)
         self.rest: list[GuestChecker] = [
             self.tlb,
             Bbm(guest, shadow, self.tlb),
@@ -46,10 +49,11 @@ class GuestCheckers:
             Dcache(guest, shadow, self.tlb.owed),
             Icache(guest, shadow),
             self.translation,
+            Rights(guest, shadow),
             self.table_lock,
             FaultOrder(guest, shadow),
             PageReference(guest, shadow, pins),
-            DirtyLog(guest, shadow),
+            self.dirty_log,
             LogOrder(guest, shadow),
             self.ageing,
         ]
@@ -87,7 +91,8 @@ class Checkers:
             self.all += each.rest
         self.all.append(AgeingResults(side, [each.ageing for each in self.guests]))
         self.hyp = Hyp(side)
-        self.all += [self.hyp, Leak(side)]
+        self.plain_store = PlainStore(side, self.shadows, self.hyp)
+        self.all += [self.hyp, self.plain_store, Leak(side)]
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []
         for checker in self.all:
@@ -127,6 +132,7 @@ class Checkers:
     def destroying(self) -> None:
         """The tables are about to be destroyed."""
         self.lifetime.destroying = True
+        self.plain_store.destroying = True
         for each in self.guests:
             each.table_lock.destroying = True
             each.tlb.destroying = True

@@ -150,7 +150,7 @@ class FaultOrder(GuestChecker):
         if self.faulting and not is_error_noslot_pfn(pfn):
             self.look_ups.append(LookUp(pfn, self.samples[: self.ordered], self.samples[self.ordered :]))
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         if not self.faulting:
             return
         if name == "mmu":

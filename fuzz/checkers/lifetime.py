@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """lifetime: no table page is used, walked or stored to after it was freed, nor freed while it is in use."""
 
+from typing import Final
+
+from reference.machine.address_space import ABSENT
 from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
@@ -8,9 +11,16 @@ from reference.machine.walk import LOST, Walk
 from ..execution.guest import Guest
 from ..execution.side import Side
 from ..language.operations import Operation
-from .base import Checker
+from .base import VM_SHIFT, Checker
+from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
+
+# What is done to the references of what is no table page, by the function called; the others drop one.
+NO_TABLE: Final = {
+    "get_page": "reference taken on what is no table",
+    "page_count": "references counted of what is no table",
+}
 
 
 class Lifetime(Checker):
@@ -89,13 +99,19 @@ class Lifetime(Checker):
         self.dropped(page, count)
 
     def free_exact(self, page: int, count: int) -> None:
+        # Of the root, which may be freed again before it is ever in use.
+        self.not_twice(page, count)
         if self.may_destroy or self.destroying:
             self.destroyed_while_linked(page, count)
 
-    def dropped(self, page: int, count: int) -> None:
-        """A reference went: at zero the page is free, below it was free before."""
+    def not_twice(self, page: int, count: int) -> None:
+        """A reference went: below zero the page was free before."""
         if count < 0:
             self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page)
+
+    def dropped(self, page: int, count: int) -> None:
+        """A reference went: at zero the page is free."""
+        self.not_twice(page, count)
         if self.may_destroy or self.destroying:
             self.destroyed_while_linked(page, count)
         if count != 0 or self.destroying:
@@ -143,6 +159,34 @@ class Lifetime(Checker):
                 if table.page == page:
                     return True
         return False
+
+    def no_table(self, call: str, page: int) -> None:
+        """References of what is no table page: a guest's memory, for one, that nobody may free under it."""
+        pa = BASE + (page << self.granule.page_shift)
+        whose, places = self.owner_of(pa >> self.granule.page_shift)
+        what = NO_TABLE.get(call, "reference dropped on what is no table")
+        reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
+        self.report(what, -1, reason, places, grave=True)
+
+    def owner_of(self, pfn: int) -> tuple[str, Places]:
+        """Whose frame it is, as text, and the guest addresses behind which the host has it."""
+        text = ""
+        places = Places((), self.granule.page_size)
+        for guest in self.side.guests:
+            for layout in guest.layouts:
+                end = layout.hva + layout.size
+                for hva, stop, run in self.side.host.pieces(layout.hva, end) if layout.live else ():
+                    place = hva + (pfn - self.side.host.pfn_in(run, hva) << self.granule.page_shift)
+                    if hva <= place < stop and not run.flags & ABSENT:
+                        ipa = layout.ipa + place - layout.hva
+                        text = text or f"frame {pfn:#x}, guest memory at {ipa:#x} of slot {layout.slot.name}"
+                        page = pages(frozenset([ipa]), self.granule.page_size)
+                        places = places.joined(page.moved(guest.number << VM_SHIFT))
+        if text:
+            return text, places
+        if self.side.memory.index_of(pfn) >= 0:
+            return f"frame {pfn:#x}, which no slot has now", places
+        return f"frame {pfn:#x}, which nobody was given", places
 
     def parent_of(self, page: int) -> str:
         """Which live entry still names a table page; "" if none."""

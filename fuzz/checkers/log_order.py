@@ -59,7 +59,7 @@ class Events(Observer):
     def __init__(self, checker: LogOrder) -> None:
         self.checker = checker
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         if name == "mmu":
             self.checker.lock_dropped()
 

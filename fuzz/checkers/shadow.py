@@ -12,6 +12,7 @@ from typing import Final
 from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
+from reference.vtcr import root_pages
 
 from ..execution.guest import Guest
 from ..language.operations import Operation
@@ -41,7 +42,7 @@ class Table:
         self.live = live
         self.leaves: dict[int, int] = {}
         self.children: dict[int, Table] = {}
-        # Valid entries that the architecture reserves.
+        # Valid entries that the architecture reserves, or that name what is no table.
         self.reserved: set[int] = set()
         self.non_zero = 0
 
@@ -164,6 +165,16 @@ class Shadow(GuestChecker):
             self.roots.append(table)
             self.by_page[page + i] = table
         regime.start_level = 4 - levels
+        self.judge_root(pages)
+
+    def judge_root(self, pages: int) -> None:
+        """The hardware takes as many pages for the root as VTCR_EL2 says, whatever was allocated."""
+        needed = root_pages(self.guest.kvm.vtcr, self.granule)
+        reason = f"{pages} pages were taken for the root, VTCR_EL2 says {needed}"
+        if pages < needed:
+            self.report("root smaller than VTCR_EL2 says", -1, f"{reason}: the hardware reads what lies behind")
+        elif pages > needed:
+            self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
 
     def begin(self, op: Operation | None) -> None:
         self.touched.clear()
@@ -232,6 +243,9 @@ class Shadow(GuestChecker):
         """A table entry was written: the child becomes part of the tree."""
         pa = address_bits(entry, self.granule)
         if not self.kernel.arena.holds(pa):
+            table.reserved.add(index)
+            reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
+            self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True)
             return
         page = (pa - BASE) >> self.granule.page_shift
         other = self.by_page.get(page)
@@ -251,6 +265,8 @@ class Shadow(GuestChecker):
                     child.leaves[i] = word
                 elif what == TABLE:
                     self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
+                else:
+                    child.reserved.add(i)
 
     def entries_of(self, page: int) -> list[tuple[int, int]]:
         """(index, entry) of what is not zero in the memory of a table page, in order."""
@@ -288,7 +304,7 @@ class Shadow(GuestChecker):
                 what = kind(word, table.level, self.granule)
                 if what == LEAF:
                     leaves[i] = word
-                elif what == TABLE:
+                elif what == TABLE and i not in table.reserved:
                     children[i] = (address_bits(word, self.granule) - BASE) >> self.granule.page_shift
                 else:
                     reserved.add(i)

@@ -28,7 +28,7 @@ from reference import native
 
 from ..command_line.exit_codes import FINE
 from ..reports.answers import head
-from .group import sources
+from .group import interpreted, sources
 
 LOCK: Final = native.FOLDER / "lock"
 LOG: Final = native.FOLDER / "log"
@@ -83,6 +83,8 @@ def build(force: bool = False) -> str:
             if not force and current():
                 return "the compiled build is up to date"
             files = sources()
+            for source, reason in interpreted().items():
+                print(f"s2fuzz: {source} stays interpreted: {reason}", file=sys.stderr)
             print(f"s2fuzz: compiling {len(files)} modules, which takes some minutes", file=sys.stderr, flush=True)
             return compile_all(files)
     except OSError as error:
@@ -97,6 +99,7 @@ def current() -> bool:
             manifest["format"] == native.FORMAT
             and manifest["suffix"] == EXTENSION_SUFFIXES[0]
             and manifest["sources"] == digests(sources())
+            and manifest.get("interpreted", {}) == digests(list(interpreted()))
             and (native.FOLDER / manifest["folder"]).is_dir()
         )
     except (OSError, ValueError, LookupError, TypeError):
@@ -173,6 +176,7 @@ def publish(made: Path, built: dict[str, str]) -> None:
         "mypyc": mypyc,
         "folder": name,
         "sources": built,
+        "interpreted": digests(list(interpreted())),
     }
     temporary = native.MANIFEST.with_suffix(".new")
     temporary.write_text(json.dumps(manifest, indent=1))

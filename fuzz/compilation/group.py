@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from reference import native
+from reference.stores import plain_store
 
 # What the rest is found from.
 ROOTS: Final = (
@@ -14,11 +15,12 @@ ROOTS: Final = (
     "fuzz/generation/mutations.py",
 )
 # Plain Python for good: what is imported before the choice, what finds its data beside
-# itself, and what gives a class methods when it is there already.
+# itself, what gives a class methods when it is there already, and what compiled code must go through Python for.
 PLAIN: Final = frozenset(
     {
         *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py"),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
+        *("reference/machine/words.py", "reference/stores.py"),
     }
 )
 PACKAGES: Final = ("reference", "candidate", "fuzz")
@@ -30,13 +32,37 @@ def sources() -> list[str]:
     Packages (``__init__.py``) stay interpreted: they are small, and hold registries.
     """
     found: set[str] = set()
+    plain = PLAIN | interpreted().keys()
     left = [*ROOTS, *sorted(native.candidate_sources())]
     while left:
         source = left.pop()
         if source not in found:
             found.add(source)
             left += imported(source)
-    return sorted(source for source in found if not source.endswith("__init__.py") and source not in PLAIN)
+    return sorted(source for source in found if not source.endswith("__init__.py") and source not in plain)
+
+
+def interpreted() -> dict[str, str]:
+    """The modules of candidate/ that stay plain Python, and why: those that may store to tables without WRITE_ONCE.
+
+    Compiled, such a store would not be seen (`reference.stores`). A class cannot be
+    compiled on one that is not, so what imports such a module stays plain as well.
+    """
+    modules = sorted(native.candidate_sources())
+    reasons: dict[str, str] = {}
+    for source in modules:
+        line = plain_store((native.HOME / source).read_bytes())
+        if line:
+            reasons[source] = f"line {line} may store to a table without WRITE_ONCE"
+    uses = {source: imported(source) for source in modules}
+    left = list(reasons)
+    while left:
+        plain = left.pop()
+        for source in modules:
+            if source not in reasons and plain in uses[source]:
+                reasons[source] = f"it imports {plain}"
+                left.append(source)
+    return dict(sorted(reasons.items()))
 
 
 def imported(source: str) -> list[str]:

@@ -145,7 +145,8 @@ class Guest:
             return ret
         pgt = self.kvm.pgt
         assert pgt is not None
-        self.regime.start_level = pgt.start_level
+        # The hardware goes by VTCR_EL2, whatever the software made of it.
+        self.regime.start_level = 4 - self.kvm.levels
         self.regime.root = pgt.pgd
         return 0
 

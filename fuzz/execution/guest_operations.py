@@ -70,23 +70,37 @@ CAUSE: Final = {
     FSC_ACCESS: " after an access flag fault",
     FSC_PERM: " after a permission fault",
 }
+# Where a guest's kernel maps what it accesses: any address that is no guest address will do.
+KERNEL_VA: Final = 0xFFFF_8000_1000_0000
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
 class Exits(Observer):
-    """What a fault handler did besides mapping: emulation, injection, a signal."""
+    """What a fault handler did besides mapping: emulation, injection, a signal.
+
+    *address*: of the emulated access, a guest address, or that the injected
+    abort reports, a virtual one; -1: the abort reports none
+    """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """The next fault is handled."""
         self.status = ""
+        self.address = -1
 
     def inject(self, what: str, address: int) -> None:
         self.status = "abort"
+        self.address = -1 if what == "vabt" else address
 
     def io(self, ipa: int) -> None:
         self.status = "io"
+        self.address = ipa
 
     def sigbus(self, hva: int, shift: int) -> None:
         self.status = "sigbus"
+        self.address = -1
 
 
 class GuestOperations:
@@ -137,10 +151,10 @@ class GuestOperations:
     def external_abort(self, op: GuestExternalAbort) -> Outcome:
         """A load gets a synchronous external abort, not on a table walk."""
         self.side.kernel.entry = "kvm_handle_guest_abort"
-        self.exits.status = ""
         ipa = self.side.by_name[op.slot].ipa + op.offset
-        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa)
-        return Outcome("error", ret) if ret < 0 else Outcome(self.exits.status or "ok")
+        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
+        status = self.exits.status
+        return Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
 
     def reset(self, op: GuestReset) -> None:
         """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
@@ -190,7 +204,6 @@ class GuestOperations:
                 return self.data(op, at, walk.pa >> side.granule.page_shift, faults)
             if walk.fault not in FSC or faults == MAX_FAULTS:
                 break
-            self.exits.status = ""
             ret = self.deliver(op, ipa, FSC[walk.fault] | walk.level)
             if self.exits.status:
                 return Outcome(self.exits.status, 0, faults + 1)
@@ -234,15 +247,26 @@ class GuestOperations:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""
         ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
         self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
-        return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa)
+        # With its MMU on the guest's kernel has the page somewhere else.
+        va = KERNEL_VA + (ipa & 0xFFF) if op.mmu else ipa
+        return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa, va)
 
-    def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int) -> int:
-        """``kvm_handle_guest_abort()`` with these syndrome and addresses."""
+    def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int, va: int) -> int:
+        """``kvm_handle_guest_abort()`` with these syndrome and addresses, and what is wrong with its answer.
+
+        HPFAR_EL2 has the bits of *ipa* above the lowest 12 only, HFAR_EL2 all of *va*.
+        """
         vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss
-        vcpu.fault_ipa = ipa
-        vcpu.hfar = ipa
+        vcpu.fault_ipa = ipa & -4096
+        vcpu.hfar = va
         vcpu.skipped_instruction = False
-        return self.side.mmu.kvm_handle_guest_abort(vcpu)
+        exits = self.exits
+        exits.forget()
+        ret = self.side.mmu.kvm_handle_guest_abort(vcpu)
+        self.checkers.contract.answered(ret, exits.status)
+        if exits.address >= 0:
+            self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)
+        return ret
 
     def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
         """What the access does to the frame; the version read."""

@@ -16,6 +16,7 @@ from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, Run
 from reference.machine.computer import Computer
 from reference.machine.granule import Granule
 from reference.machine.host import Host
+from reference.stores import writes_once
 
 from ..language.program import HUGE_SHIFT, Program, Slot, Vm
 from .guest import Guest, SlotLayout
@@ -52,6 +53,8 @@ class Side(Listener):
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
+        if not writes_once(version.pgtable, version.mmu):
+            self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.kvm_host = KvmHost(self.kernel, self.host)
         self.pgtable = version.pgtable(self.kernel)
@@ -63,6 +66,8 @@ class Side(Listener):
         self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         self._active = self.guests[0]
+        # While the VMs are told of a change of the host's, in the middle of a fault too.
+        self.notifying = False
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
@@ -139,19 +144,35 @@ class Side(Listener):
             guest.destroy()
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
             guest.notified.invalidate_range_start(start, end, blockable)
+        self.end_notification(active)
 
     def invalidate_range_end(self) -> None:
+        active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
             guest.notified.invalidate_range_end()
+        self.end_notification(active)
 
     def change_pte(self, hva: int, pfn: int) -> None:
+        active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
             guest.notified.change_pte(hva, pfn)
+        self.end_notification(active)
+
+    def begin_notification(self) -> Guest:
+        """The VM for which kernel code runs, to be active again once all VMs were told."""
+        self.notifying = True
+        return self.active
+
+    def end_notification(self, active: Guest) -> None:
+        """All VMs were told: kernel code goes on for the VM for which it ran before."""
+        self.active = active
+        self.notifying = False
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         for o in self.kernel.on["cow"]:

@@ -64,6 +64,8 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("translation: *: device frame*", Severity.ISOLATION),
     # Likewise through a TLB.
     ("tlb: *unmap*: leaf not flushed*", Severity.ISOLATION),
+    # Memory that nothing uses.
+    ("lifetime: *: root larger than*", Severity.ACCOUNTING),
     ("lifetime:*", Severity.LIFETIME),
     # A walk cache points into a page that is about to be freed.
     ("tlb: *: table not flushed*", Severity.LIFETIME),
@@ -87,8 +89,12 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("dcache: *: device frame cleaned*", Severity.CONTRACT),
     ("dcache:*", Severity.CORRUPTION),
     ("icache:*", Severity.CORRUPTION),
+    # The guest faults more than it has to.
+    ("translation: *: right removed*", Severity.CONTRACT),
     ("translation:*", Severity.CORRUPTION),
     ("contract: *: oops*", Severity.HANG),
+    # A device reads or writes another of its registers.
+    ("contract: *: I/O exit at another address*", Severity.CORRUPTION),
     ("progress:*", Severity.HANG),
     # Sleeps under a spinlock, locks left held or taken twice.
     ("locking:*", Severity.HANG),

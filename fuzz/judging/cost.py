@@ -28,7 +28,8 @@ class Costs:
     *flushes_ipa_hint*: with one; *flushes_range*: by range. *bytes_cleaned*: data cache to the point of
     coherency; *bytes_invalidated*: instruction cache, by address;
     *icache_flushes*: all of it. *table_pages*: allocated, root included.
-    *faults_...*: taken by guest accesses. *pages_logged*: marked dirty.
+    *faults_...*: taken by guest accesses. *pages_logged*: marked dirty;
+    *pages_over_reported*: in a log that user space collected, and not written since they were last cleared.
     *windows*: entries broken and made again under one mmu lock; *window_events*:
     events between the two stores, all windows together, and *longest_window* in
     one; *window_entries* and *longest_window_entries*: likewise entries visited,
@@ -52,6 +53,7 @@ class Costs:
     faults_access_flag: int = 0
     faults_permission: int = 0
     pages_logged: int = 0
+    pages_over_reported: int = 0
     windows: int = 0
     window_events: int = 0
     longest_window: int = 0
@@ -116,6 +118,7 @@ class Cost(Checker):
         self.broken: dict[int, tuple[int, int, int]] = {}
         self.stretch = Stretch(executor.side)
         self.kernel.observe(self.stretch)
+        self.dirty_logs = [each.dirty_log for each in executor.checkers.guests]
         self.kernel.observe(self)
         for shadow in executor.checkers.shadows:
             shadow.listen(self)
@@ -127,6 +130,7 @@ class Cost(Checker):
         self.costs.events = self.events
         self.costs.entries_visited = self.kernel.visited
         self.costs.longest_hold_entries = self.stretch.longest_ever
+        self.costs.pages_over_reported = sum(log.over_reported for log in self.dirty_logs)
         return self.costs
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:

@@ -42,11 +42,11 @@ class Stretch(Checker):
     def begin(self, op: Operation | None) -> None:
         self.longest = self.rescheduled = 0
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, vmid: int) -> None:
         if name == "mmu":
             self.since = self.kernel.visited
 
-    def unlock(self, name: str) -> None:
+    def unlock(self, name: str, vmid: int) -> None:
         if name == "mmu":
             self.ended()
 

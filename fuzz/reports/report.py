@@ -44,6 +44,7 @@ COSTS: Final = {
     "faults_access_flag": "access flag faults",
     "faults_permission": "permission faults",
     "pages_logged": "pages marked dirty",
+    "pages_over_reported": "pages logged, not written",
     "windows": "entries broken and made",
     "window_events": "  events while invalid",
     "longest_window": "    the most for one",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
+from reference.machine.arena import BASE
 from reference.machine.descriptor import VALID_BIT, describe, size_text
 from reference.machine.stage1 import describe_stage1
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
@@ -157,6 +158,9 @@ class Trace(Checker):
         hyp = isinstance(table, HypTable)
         self.add(f"{where}: {self.entry_text(old, level, hyp)} -> {self.entry_text(new, level, hyp)}{how}")
 
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: by a plain store")
+
     def entry_place(self, ptep: int) -> str:
         """An entry, by level and address; by page where the table is not known."""
         page, index = divmod(ptep, self.granule.entries)
@@ -188,6 +192,9 @@ class Trace(Checker):
 
     def page_count(self, page: int, count: int) -> None:
         self.add(f"page_count: {count}, {self.page_text(page)}")
+
+    def no_table(self, call: str, page: int) -> None:
+        self.add(f"{call}: {BASE + (page << self.granule.page_shift):#x} is no table page")
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")

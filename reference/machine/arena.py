@@ -60,7 +60,8 @@ class Arena:
     def poison(self, page: int) -> None:
         """Fill a page, by its number, with a pattern no table holds."""
         start = page * self.entries
-        self.words[start : start + self.entries] = self.poisoned
+        # By the list's own method: `Words` would take it for stores of the kernel's.
+        list.__setitem__(self.words, slice(start, start + self.entries), self.poisoned)
 
     def holds(self, pa: int) -> bool:
         """Whether physical address *pa* lies in a page handed out."""

@@ -119,9 +119,12 @@ def walk(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
 
 
 def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, ptep: int) -> Walk:
-    """Walk from the entry *ptep* of a table at *level*."""
+    """Walk from the entry *ptep* of a table at *level*; LOST where it is not in table memory."""
     granule = regime.granule
     mask = granule.entries - 1
+    if not 0 <= ptep < len(arena.words):
+        # A walk cache, or the root, names what is no table.
+        return Walk(LOST, level, -1, 0, 0)
     result = Walk(NONE, level, ptep, 0, 0)
     while True:
         entry = arena.words[ptep]

@@ -17,6 +17,7 @@ from fuzz.language.text import parse
 from fuzz.reports.report import COSTS, cost_lines
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
+from reference.kvm_host import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
@@ -178,6 +179,27 @@ def test_a_block_that_is_split_has_one() -> None:
     # The flush, and the reference that the block had.
     assert (costs.windows, costs.window_events, costs.longest_window) == (1, 2, 2)
     assert costs.pages_logged == 1
+
+
+class MarksReads(Mmu):
+    """Each page that is mapped is marked dirty: nothing is lost, and all of it is copied once more."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        self.h.mark_page_dirty(vcpu.kvm, fault_ipa >> self.PAGE_SHIFT)
+        return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+
+def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
+    text = "s2fuzz 1\nvm vms=2\nslot a size=4M backing=anon log=on\nslot b size=4M backing=anon log=on vm=1\n"
+    text += "cpu0 read a+0\ncpu0 write a+4K\ncpu0 read a+8K\nlog a get\ncpu2 read b+0\nlog b get\nlog a get\n"
+    marking = Candidate("marking", Pgtable, MarksReads, "")
+    verdict = Differential(ORIGINAL, marking, measure=True).run(parse(text))
+    assert verdict.costs is not None
+    assert (verdict.costs.reference.pages_over_reported, verdict.costs.candidate.pages_over_reported) == (0, 3)
+    assert not [kind for kind in verdict.kinds() if kind.startswith("regression")]
+    assert any(line.startswith("pages logged, not written") for line in cost_lines("cost", verdict.costs, ("a", "b")))
 
 
 def test_a_crash_ends_the_measuring_and_stays_out_of_totals() -> None:

@@ -203,6 +203,43 @@ def test_a_new_candidate_joins_the_group(building: Path, capsys: pytest.CaptureF
     assert build.build() == "the compiled build is up to date"
 
 
+PLAIN_CANDIDATE = """\
+from reference.pgtable import Pgtable
+
+
+class PgtableMine(Pgtable):
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        self.mem[ptep] = 0
+"""
+
+
+def test_a_candidate_with_a_plain_store_stays_interpreted(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compiled, its store would go past the list that tells of it; so stays what is built on it, and nothing else."""
+    (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE)
+    (building / "candidate" / "more.py").write_text("from .mine import PgtableMine\n")
+    (building / "candidate" / "most.py").write_text("from candidate import more\n")
+    assert "compiled" in build.build()
+    said = capsys.readouterr().err
+    assert "candidate/mine.py stays interpreted: line 6 may store to a table without WRITE_ONCE\n" in said
+    assert "candidate/more.py stays interpreted: it imports candidate/mine.py\n" in said
+    manifest = json.loads(native.MANIFEST.read_text())
+    assert set(manifest["interpreted"]) == {f"candidate/{name}.py" for name in ("mine", "more", "most")}
+    assert not manifest["sources"].keys() & manifest["interpreted"].keys()
+    assert CANDIDATE in manifest["sources"]
+    assert build.build() == "the compiled build is up to date"
+    made = native.FOLDER / manifest["folder"]
+    for source in [*manifest["sources"], f"{native.LIBRARY}.py"]:
+        file = made / source.replace(".py", SUFFIX)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    choice = native.choose()
+    assert (choice.mypyc != "", choice.remark) == (True, "")
+    assert native.module_of(CANDIDATE) in choice.files
+    assert "candidate.mine" not in choice.files
+    (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE + "\n")
+    assert "candidate/ has changed" in native.choose().remark
+
+
 def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
     made = []
     for _ in range(3):

@@ -222,3 +222,15 @@ def test_slots_logs_roots_and_samples_have_a_line() -> None:
         "root of VMID 1 unlinked",
     ]
     assert [text for text in texts if text in order] == order
+
+
+def test_after_copy_on_write_in_a_fault_the_slots_are_those_of_its_vm() -> None:
+    """All VMs are told of the copy, the last VM last."""
+    vms = "vm vms=2 cpus=1\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1\n"
+    texts = events(parse("s2fuzz 1\n" + vms + "cpu1 read b+0\nhost share a+0 4K\ncpu0 write a+0\ncpu1 write b+4K\n"))
+    copied = next(number for number, text in enumerate(texts) if text.startswith("copy-on-write"))
+    after = texts[copied:]
+    other = next(number for number, text in enumerate(after) if text.startswith("cpu1"))
+    assert any(text.startswith("mark_page_dirty 0x40000000=a+0") for text in after[:other])
+    assert not [text for text in after[:other] if "=b+" in text]
+    assert any(text.startswith("mark_page_dirty ") and "=b+4K" in text for text in after[other:])

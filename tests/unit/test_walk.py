@@ -218,3 +218,19 @@ def test_wrap_at_the_sign_boundary(value: int) -> None:
 def test_poison_is_no_table() -> None:
     assert unwrap(POISON) == 0xA5A5A5A5A5A5A5A5
     assert describe(POISON, 3, GRANULE).startswith("reserved")
+
+
+@pytest.mark.parametrize("ptep", [-1, -512, -(1 << 43), 1 << 40])
+def test_a_walk_that_goes_on_outside_of_table_memory_is_lost(ptep: int) -> None:
+    arena = Arena(GRANULE)
+    arena.grow(1)
+    result = walk.walk_from(arena, Regime(GRANULE, 39, 1, 0), 0, walk.READ, 2, ptep)
+    assert (result.fault, result.level, result.ptep) == (walk.LOST, 2, -1)
+
+
+def test_the_first_word_behind_the_tables_is_outside() -> None:
+    arena = Arena(GRANULE)
+    arena.grow(1)
+    regime = Regime(GRANULE, 39, 1, 0)
+    assert walk.walk_from(arena, regime, 0, walk.READ, 2, GRANULE.entries - 1).fault == walk.TRANSLATION
+    assert walk.walk_from(arena, regime, 0, walk.READ, 2, GRANULE.entries).fault == walk.LOST

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""contract: entries that the hardware can reach are stored to by WRITE_ONCE(), or with release."""
+
+from reference.machine.stage1 import describe_stage1
+
+from ..execution.side import Side
+from .base import VM_SHIFT, Checker
+from .hyp import Hyp
+from .places import pages
+from .shadow import Shadow, Table
+
+
+class PlainStore(Checker):
+    """Judges stores that the compiler may split, repeat or move, where a walk may come between.
+
+    A table that is being made may be filled anyhow, and so may what is being
+    destroyed. In all else such a store is one like the others: what it does is for the other checkers.
+    """
+
+    name = "contract"
+
+    def __init__(self, side: Side, shadows: list[Shadow], hyp: Hyp) -> None:
+        super().__init__(side)
+        self.shadows = shadows
+        self.hyp = hyp
+        self.destroying = False
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        if self.destroying:
+            return
+        page, index = divmod(ptep, self.granule.entries)
+        for shadow in self.shadows:
+            table = shadow.by_page.get(page)
+            if table is not None and table.live and not shadow.guest.creating:
+                self.judge(table, index, old, new, shadow.guest.number)
+        hyp_table = self.hyp.by_page.get(page)
+        if hyp_table is not None and self.kernel.entry == "kvm_pgtable_hyp_map":
+            self.judge(hyp_table, index, old, new, -1)
+
+    def judge(self, table: Table, index: int, old: int, new: int, vm: int) -> None:
+        """A store to a live table of a VM, or of the hypervisor (-1)."""
+        level = table.level
+        address = table.base + (index << self.granule.shifts[level])
+        if vm < 0:
+            before, after = describe_stage1(old, level, self.granule), describe_stage1(new, level, self.granule)
+        else:
+            before, after = self.text(old, level), self.text(new, level)
+        place = pages(frozenset([address]), self.granule.page_size).moved(max(vm, 0) << VM_SHIFT)
+        reason = f"{before} -> {after} at {address:#x} by a plain store, which the compiler may split or repeat"
+        self.report("live entry stored, not WRITE_ONCE", level, reason, place, taints=False)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""translation: relaxing permissions takes no right away.
+
+``kvm_pgtable_stage2_relax_perms()``: what the caller asks for is added, whatever else a leaf
+allows stays. So it is for faults too, which take its path where a leaf is there already.
+"""
+
+from typing import Final
+
+from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
+from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
+
+from ..execution.guest import Guest
+from ..language.operations import GuestAccess, Operation, TableRelax
+from .base import GuestChecker, Outcome
+from .shadow import Shadow
+
+RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
+
+
+def lost(old: int, new: int) -> str:
+    """What a leaf *old* allows and *new* does not; "" if nothing."""
+    return ", ".join([name for access, name in RIGHTS if permits(old, access) and not permits(new, access)])
+
+
+class Rights(GuestChecker):
+    """Judges each store that leaves a leaf where it was, while a fault is handled or a leaf relaxed.
+
+    A leaf that is broken and made anew may allow less than before; where relaxing was called for, it may not. What
+    the host's notifications do meanwhile, to break copy-on-write, is apart.
+    """
+
+    name = "translation"
+
+    def __init__(self, guest: Guest, shadow: Shadow) -> None:
+        super().__init__(guest)
+        self.shadow = shadow
+        # What removes a right is said to be, while it is looked for.
+        self.what = ""
+        self.place = -1
+        # The leaf to be relaxed: its level, -1 for none, and descriptor.
+        self.level = -1
+        self.entry = 0
+
+    def begin(self, op: Operation | None) -> None:
+        self.what = ""
+        self.level = -1
+        if isinstance(op, GuestAccess):
+            self.what = "right removed while a fault is handled"
+        elif isinstance(op, TableRelax):
+            self.what = "right removed by relaxing"
+            layout = self.side.by_name[op.slot]
+            if layout.slot.vm == self.guest.number:
+                self.place = layout.ipa + op.offset
+                self.level, self.entry = self.shadow.lookup(self.place)
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not self.what or not old & new & VALID_BIT or self.side.notifying:
+            return
+        if self.same_leaf(old, new, level):
+            self.judge(ipa, level, old, new)
+
+    def same_leaf(self, old: int, new: int, level: int) -> bool:
+        """Whether two entries of a level are leaves with the same output address."""
+        granule = self.granule
+        if kind(old, level, granule) != LEAF or kind(new, level, granule) != LEAF:
+            return False
+        return address_bits(old, granule) == address_bits(new, granule)
+
+    def judge(self, ipa: int, level: int, old: int, new: int) -> None:
+        """A leaf that was *old* is *new*, or nothing."""
+        rights = lost(old, new)
+        if not rights:
+            return
+        # Once is enough: what comes later in the operation is seen against what is left.
+        self.level = -1
+        reason = f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}: no {rights} from here on"
+        self.report(self.what, level, reason, frozenset([ipa]))
+
+    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+        if self.level < 0 or outcome.status != "ok" or self.guest.notified.guest_ranges:
+            return
+        level, now = self.shadow.lookup(self.place)
+        if level != self.level or not self.same_leaf(self.entry, now, level):
+            now = 0
+        size = 1 << self.granule.shifts[self.level]
+        self.judge(self.place & -size, self.level, self.entry, now)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether code stores to tables through the kernel layer alone, as its source tells. Never compiled itself.
+
+A version may write ``self.mem[ptep] = 0`` where the kernel has ``WRITE_ONCE()``, as C
+can. Such stores are seen where table memory is a `reference.machine.words.Words`, which costs time at each
+read, and only in plain Python: compiled code writes to a list without asking it. So
+the source decides. Code that uses ``mem`` and ``words``, by which table memory goes, for nothing but
+to read entries in place cannot store to it. All other uses count as stores, even if they are none:
+an alias, an argument.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable
+from importlib.machinery import EXTENSION_SUFFIXES
+from types import FunctionType, ModuleType
+from typing import Final
+
+# What table memory is called: `reference.pgtable.Pgtable.mem`, `reference.kernel.Kernel.words`.
+MEMORY: Final = ("mem", "words")
+# Our own code, and what never has to do with tables.
+TRUSTED: Final = ("reference", "fuzz", "builtins", "typing", "abc")
+
+_once: dict[type, bool] = {}
+
+
+def plain_store(source: str | bytes) -> int:
+    """The line of the first use of table memory that may be a plain store; 0: there is none.
+
+    :raises SyntaxError: the source is not Python
+    """
+    lines: list[int] = []
+    harmless: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            harmless.add(node.value)
+        elif isinstance(node, ast.Attribute) and node.attr in MEMORY and node not in harmless:
+            lines.append(node.lineno)
+        elif isinstance(node, ast.Constant) and node.value in MEMORY:
+            # getattr(), setattr() and their like.
+            lines.append(node.lineno)
+    return min(lines, default=0)
+
+
+def writes_once(*classes: type) -> bool:
+    """Whether all code of some classes, and what it calls beside `reference`, stores through the kernel layer alone."""
+    return all(_class_writes_once(each) for each in classes)
+
+
+def _class_writes_once(each: type) -> bool:
+    known = _once.get(each)
+    if known is None:
+        modules = {base.__module__ for base in each.__mro__}
+        known = _modules_write_once(modules, {"candidate", *[_package(name) for name in modules]})
+        _once[each] = known
+    return known
+
+
+def _modules_write_once(names: Iterable[str], packages: set[str]) -> bool:
+    """Whether these modules, and those of *packages* that they use, have no plain store."""
+    left, seen = sorted(names), set(names)
+    while left:
+        name = left.pop()
+        if _package(name) in TRUSTED:
+            continue
+        module = sys.modules.get(name)
+        # What `s2fuzz build` compiled has none.
+        if module is None or not (_compiled(module) or _module_writes_once(module)):
+            return False
+        for used in _used(module):
+            if used not in seen and _package(used) in packages:
+                seen.add(used)
+                left.append(used)
+    return True
+
+
+def _module_writes_once(module: ModuleType) -> bool:
+    try:
+        return not plain_store(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        # No source, so nobody knows.
+        return False
+
+
+def _compiled(module: ModuleType) -> bool:
+    return str(getattr(module, "__file__", "")).endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def _used(module: ModuleType) -> set[str]:
+    """Names of the modules that define what a module has at its top."""
+    found: set[str] = set()
+    for value in vars(module).values():
+        if isinstance(value, ModuleType):
+            found.add(value.__name__)
+        elif isinstance(value, type | FunctionType):
+            found.add(value.__module__)
+    return found
+
+
+def _package(name: str) -> str:
+    return name.split(".")[0]

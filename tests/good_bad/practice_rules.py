@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Versions on which the verdict was wrong before there was a rule for what they break, and their relatives."""
+
+from typing import Final
+
+from candidate import Candidate
+from candidate.rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+from reference.kernel import kvm_s2_mmu
+from reference.mmu import Mmu
+from reference.pgtable import NULL, Pgtable, stage2_map_data
+
+WHY: Final = "a case from practice"
+
+
+class FreesGuestMemory(PgtableRfcV1Fixed):
+    """The old child is not saved before the block is stored: POST takes the block for a table and frees it."""
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL or not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return 0
+        data.anchor = ptep
+        self.stage2_coalesce_tables_into_block(addr, level, ptep, data)
+        return 0
+
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+        self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+        if data.anchor != ptep:
+            self.k.put_page(self.k.virt_to_page(ptep))
+        else:
+            data.anchor = NULL
+        return 0
+
+
+class PutsLeaves(Pgtable):
+    """An unmapped leaf is taken for a table: the guest's page loses the reference."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        if self.kvm_pte_valid(pte) and not self.kvm_pte_table(pte, level):
+            self.k.put_page(self.k.virt_to_page(self.kvm_pte_follow(pte)))
+        return ret
+
+
+class GetsLeaves(Pgtable):
+    """The page that a leaf maps gets the reference that its table should get."""
+
+    def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        phys = data.phys
+        ret = super().stage2_map_walker_try_leaf(addr, end, level, ptep, data)
+        if not ret:
+            self.k.put_page(self.k.virt_to_page(ptep))
+            self.k.get_page(self.k.virt_to_page(self.k.__va__(phys)))
+        return ret
+
+
+class CountsLeaves(Pgtable):
+    """Whether it can be freed is asked of what a leaf maps, too."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        if self.kvm_pte_valid(pte) and self.k.page_count(self.k.virt_to_page(self.kvm_pte_follow(pte))) != 1:
+            return 0
+        return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+
+class FreesBeyondTheRoot(Pgtable):
+    """One page more is freed with the root than it has."""
+
+    def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
+        pages = super().kvm_pgd_pages(ia_bits, start_level)
+        return pages + 1 if self.k.entry == "kvm_free_stage2_pgd" else pages
+
+
+class OneRootPage(Pgtable):
+    """Concatenated roots are forgotten."""
+
+    def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
+        return 1
+
+
+class RootOfOneMore(Pgtable):
+    """The size is rounded up once too often."""
+
+    def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
+        return super().kvm_pgd_pages(ia_bits, start_level) + 1
+
+
+class LinksGuestMemory(Pgtable):
+    """The type of a leaf is that of a page at every level: a block is an entry that names guest memory as a table."""
+
+    def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
+        return super().kvm_init_valid_leaf_pte(pa, attr, level) | 1 << 1
+
+
+class LinksTheTableItself(Pgtable):
+    """A level 2 table becomes its own child: what is mapped by pages there are tables to the level above."""
+
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if level != 2 or self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+        self.kvm_set_table_pte(ptep, ptep & -self.PTRS_PER_PTE)
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return 0
+
+
+FREES_GUEST: Final = Candidate("case-frees-guest", FreesGuestMemory, MmuRfcV1Fixed, WHY)
+PUTS_LEAVES: Final = Candidate("case-puts-leaves", PutsLeaves, Mmu, WHY)
+GETS_LEAVES: Final = Candidate("case-gets-leaves", GetsLeaves, Mmu, WHY)
+COUNTS_LEAVES: Final = Candidate("case-counts-leaves", CountsLeaves, Mmu, WHY)
+FREES_BEYOND: Final = Candidate("case-frees-beyond", FreesBeyondTheRoot, Mmu, WHY)
+ONE_ROOT_PAGE: Final = Candidate("case-one-root-page", OneRootPage, Mmu, WHY)
+ROOT_OF_ONE_MORE: Final = Candidate("case-root-of-one-more", RootOfOneMore, Mmu, WHY)
+LINKS_GUEST: Final = Candidate("case-links-guest", LinksGuestMemory, Mmu, WHY)
+LINKS_ITSELF: Final = Candidate("case-links-itself", LinksTheTableItself, Mmu, WHY)

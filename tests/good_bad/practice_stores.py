@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Versions that store to tables without WRITE_ONCE(), which was not seen. Apart: the source of a module decides."""
+
+from typing import Final
+
+from candidate import Candidate
+from reference.mmu import Mmu
+from reference.pgtable import NULL, Pgtable, hyp_map_data, stage2_attr_data
+
+WHY: Final = "a case from practice"
+
+
+class _Plain(Pgtable):
+    """Stores to tables as C can too."""
+
+    def clear(self, ptep: int) -> None:
+        """``*ptep = 0``"""
+        self.mem[ptep] = 0
+
+
+class PlainStore(_Plain):
+    """An entry that is unmapped is cleared by a plain store."""
+
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        self.clear(ptep)
+
+
+class PlainBit(Pgtable):
+    """``*ptep &= ~KVM_PTE_VALID``"""
+
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        self.mem[ptep] &= ~1
+
+
+class PlainAlias(Pgtable):
+    """Attributes change by a plain store through another name of table memory, and no flush follows."""
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        words = self.k.words
+        arg.level, arg.pte = level, words[ptep]
+        if words[ptep] & 1:
+            words[ptep] = (words[ptep] & ~arg.attr_clr) | arg.attr_set
+        return 0
+
+
+class PlainRange(Pgtable):
+    """``memcpy()`` of one entry."""
+
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        self.mem[ptep : ptep + 1] = [self.mem[ptep] & ~1]
+
+
+class PlainNull(Pgtable):
+    """A plain store through NULL."""
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        self.mem[NULL] = 0
+        return super().stage2_attr_walker(addr, end, level, ptep, flag, arg)
+
+
+class PlainHyp(Pgtable):
+    """Leaves of the hypervisor are stored plainly."""
+
+    def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
+        phys = data.phys
+        if not self.kvm_block_mapping_supported(addr, end, phys, level):
+            return False
+        self.mem[ptep] = self.kvm_init_valid_leaf_pte(phys, data.attr, level)
+        data.phys += self.kvm_granule_size(level)
+        return True
+
+
+class FillsPlainly(Pgtable):
+    """Right: a table is cleared once more before it is linked, as ``memset()`` may."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.mem[childp : childp + self.PTRS_PER_PTE] = [0] * self.PTRS_PER_PTE
+        self.mem[childp + 1] = 0
+        super().kvm_set_table_pte(ptep, childp)
+
+
+PLAIN_STORE: Final = Candidate("case-plain-store", PlainStore, Mmu, WHY)
+PLAIN_BIT: Final = Candidate("case-plain-bit", PlainBit, Mmu, WHY)
+PLAIN_ALIAS: Final = Candidate("case-plain-alias", PlainAlias, Mmu, WHY)
+PLAIN_RANGE: Final = Candidate("case-plain-range", PlainRange, Mmu, WHY)
+PLAIN_NULL: Final = Candidate("case-plain-null", PlainNull, Mmu, WHY)
+PLAIN_HYP: Final = Candidate("case-plain-hyp", PlainHyp, Mmu, WHY)
+FILLS_PLAINLY: Final = Candidate("case-fills-plainly", FillsPlainly, Mmu, WHY)
