@@ -172,6 +172,7 @@ HUGE: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n"
 TWO_PAGES: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\n"
 HINTS: Final = "vm cpus=1 fwb=on ttl=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
 NO_HINTS: Final = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
+MOVED: Final = "slot a ipa=1G size=4K backing=anon log=on\ncpu0 read a+0\nslot a move 2G\n"
 SHARED: Final = "slot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
 
 ALL: Final = [
@@ -227,6 +228,12 @@ ALL: Final = [
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
     Struck("tlb: stage2_unmap_walker: table not flushed*", HINTS, UNFLUSHED, NO_HINTS),
+    Struck(
+        "tlb: stage2_unmap_walker: table flushed after mmu_lock was dropped*",
+        "vm cpus=1 fwb=on ttl=on\n" + MOVED,
+        UNFLUSHED,
+        "vm cpus=1 fwb=on\n" + MOVED,
+    ),
     Struck(
         "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping*",
         "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ntable unmap a+0 2M\n",
