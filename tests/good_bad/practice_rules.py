@@ -95,6 +95,14 @@ class LinksGuestMemory(Pgtable):
         return super().kvm_init_valid_leaf_pte(pa, attr, level) | 1 << 1
 
 
+class FillsWithGuestMemory(Pgtable):
+    """A new table has an entry that names guest memory as a table, from before it is linked."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.WRITE_ONCE(childp + 1, 0x100000000 | 3)
+        super().kvm_set_table_pte(ptep, childp)
+
+
 class LinksTheTableItself(Pgtable):
     """A level 2 table becomes its own child: what is mapped by pages there are tables to the level above."""
 
@@ -114,4 +122,5 @@ FREES_BEYOND: Final = Candidate("case-frees-beyond", FreesBeyondTheRoot, Mmu, WH
 ONE_ROOT_PAGE: Final = Candidate("case-one-root-page", OneRootPage, Mmu, WHY)
 ROOT_OF_ONE_MORE: Final = Candidate("case-root-of-one-more", RootOfOneMore, Mmu, WHY)
 LINKS_GUEST: Final = Candidate("case-links-guest", LinksGuestMemory, Mmu, WHY)
+FILLS_WITH_GUEST: Final = Candidate("case-fills-with-guest", FillsWithGuestMemory, Mmu, WHY)
 LINKS_ITSELF: Final = Candidate("case-links-itself", LinksTheTableItself, Mmu, WHY)

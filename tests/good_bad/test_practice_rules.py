@@ -5,12 +5,14 @@ import pytest
 
 import candidate
 from candidate import Candidate
+from fuzz.execution.executor import Executor
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 
 from .case import ORIGINAL, Case, each, violations
 from .practice_rules import (
     COUNTS_LEAVES,
+    FILLS_WITH_GUEST,
     FREES_BEYOND,
     FREES_GUEST,
     GETS_LEAVES,
@@ -73,6 +75,12 @@ CASES = (
         "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\n",
     ),
     Case(
+        "a table that names guest memory",
+        "lifetime: stage2_map_walker: what is no table entered L2",
+        FILLS_WITH_GUEST,
+        "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Case(
         "a table below itself",
         "lifetime: stage2_map_walker: table entered twice L2",
         LINKS_ITSELF,
@@ -106,6 +114,23 @@ def test_whose_memory_is_said_of_the_second_vm_too() -> None:
     assert found[0].grave
     assert "slot b" in found[0].reason
     assert list(found[0].places) == [(1 << 52) + 0x80001000]
+
+
+def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
+    """Not when it is filled: what only software sees yet, or what was cut off, is no concern of the hardware's."""
+    executor = Executor(FILLS_WITH_GUEST, parse("s2fuzz 1\nvm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n"))
+    executor.create()
+    kernel, shadow = executor.side.kernel, executor.checkers.shadows[0]
+    childp = kernel.zeroed_page()
+    kernel.WRITE_ONCE(childp + 1, 0x100000000 | 3)
+    assert executor.checkers.take(0) == []
+    kernel.smp_store_release(executor.side.guests[0].regime.root + 1, kernel.__pa__(childp) | 3)
+    assert "what is no table entered" in [violation.what for violation in executor.checkers.take(0)]
+    kernel.WRITE_ONCE(executor.side.guests[0].regime.root + 1, 0)
+    executor.checkers.take(0)
+    assert not shadow.by_page[childp // 512].live
+    kernel.WRITE_ONCE(childp + 2, 0x100000000 | 3)
+    assert "what is no table entered" not in [violation.what for violation in executor.checkers.take(0)]
 
 
 @pytest.mark.parametrize("granule", ["4K", "16K", "64K"])
