@@ -12,7 +12,7 @@ frames have no linear alias and are never cleaned.
 
 from typing import Final
 
-from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
 from ..execution.guest import Guest, walked_range
@@ -115,13 +115,14 @@ class Dcache(GuestChecker):
 
     def unmaps(self, ipa: int, level: int, old: int) -> None:
         """An unmap broke an entry: what it mapped must be cleaned."""
-        if kind(old, level, self.granule) == LEAF:
+        what = kind(old, level, self.granule)
+        if what == LEAF:
             if is_cacheable(old):
                 self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old)))
-            return
-        detached = self.shadow.detached
-        if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
-            self.unmaps_below(detached[-1])
+        elif what == TABLE:
+            detached = self.shadow.detached
+            if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
+                self.unmaps_below(detached[-1])
 
     def unmaps_below(self, table: Table) -> None:
         """An unmap cut off a table: the same for the leaves below."""
@@ -142,10 +143,10 @@ class Dcache(GuestChecker):
             if start < leaf.end and leaf.start < end:
                 if self.owed.holds_leaf(leaf.level, leaf.ipa):
                     leaf.early = True
+                elif start <= leaf.start and leaf.end <= end:
+                    continue
                 else:
                     leaf.done.append((start, end))
-                    if not without(leaf.start, leaf.end, leaf.done):
-                        continue
             rest.append(leaf)
         self.unmapped = rest
 

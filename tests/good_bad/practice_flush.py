@@ -224,7 +224,9 @@ class CollapseAges(CollapseFlushesOneAddress):
         childp = self.kvm_pte_follow(pte)
         for index in range(self.PTRS_PER_PTE):
             entry = self.mem[childp + index]
-            if self.kvm_pte_valid(entry) and not self.kvm_pte_table(entry, level + 1):
+            if self.kvm_pte_table(entry, level + 1):
+                self.age(entry, level + 1)
+            elif self.kvm_pte_valid(entry):
                 # Valid as before: the walk that comes puts a reference for each.
                 self.k.WRITE_ONCE(childp + index, entry & ~KVM_PTE_LEAF_ATTR_LO_S2_AF)
 
