@@ -112,6 +112,13 @@ CASES: Final = (
         broken(practice.InOrder),
     ),
     Case(
+        "cleaned before the break",
+        "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
+        broken(practice.CleanBeforeBreak),
+        CLEAN,
+        broken(practice.InOrder),
+    ),
+    Case(
         "cleaned before the flush of all",
         "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
         practice.on_v5_14(practice.CleansBeforeFlush),
