@@ -12,7 +12,7 @@ frames have no linear alias and are never cleaned.
 
 from typing import Final
 
-from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, is_cacheable, kind
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
 from ..execution.guest import Guest, walked_range
@@ -29,15 +29,17 @@ class Unmapped:
     """A cacheable leaf that an unmap broke.
 
     :param frames: physical addresses [*start*, *end*) of what it mapped
+    :param before: how many cleans there were before
 
-    *done*: what was cleaned since its flush; *early*: whether something was cleaned before.
+    *done*: what was cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
     """
 
-    def __init__(self, level: int, ipa: int, entry: int, frames: Range) -> None:
+    def __init__(self, level: int, ipa: int, entry: int, frames: Range, before: int) -> None:
         self.level = level
         self.ipa = ipa
         self.entry = entry
         self.start, self.end = frames
+        self.before = before
         self.done: list[Range] = []
         self.early = False
 
@@ -54,12 +56,15 @@ class Dcache(GuestChecker):
         self.owed = owed
         # Leaves that were unmapped and not cleaned since their flush.
         self.unmapped: list[Unmapped] = []
+        # Physical memory that an unmap has cleaned so far in this operation.
+        self.cleans: list[Range] = []
         self.owes_flush = False
         # vCPUs whose cache controls do not trap.
         self.untrapped: set[int] = set()
 
     def begin(self, op: Operation | None) -> None:
         self.unmapped.clear()
+        self.cleans.clear()
         self.owes_flush = self.flush_is_owed(op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
@@ -115,13 +120,14 @@ class Dcache(GuestChecker):
 
     def unmaps(self, ipa: int, level: int, old: int) -> None:
         """An unmap broke an entry: what it mapped must be cleaned."""
-        if kind(old, level, self.granule) == LEAF:
+        what = kind(old, level, self.granule)
+        if what == LEAF:
             if is_cacheable(old):
-                self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old)))
-            return
-        detached = self.shadow.detached
-        if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
-            self.unmaps_below(detached[-1])
+                self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old), len(self.cleans)))
+        elif what == TABLE:
+            detached = self.shadow.detached
+            if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
+                self.unmaps_below(detached[-1])
 
     def unmaps_below(self, table: Table) -> None:
         """An unmap cut off a table: the same for the leaves below."""
@@ -142,10 +148,10 @@ class Dcache(GuestChecker):
             if start < leaf.end and leaf.start < end:
                 if self.owed.holds_leaf(leaf.level, leaf.ipa):
                     leaf.early = True
+                elif start <= leaf.start and leaf.end <= end:
+                    continue
                 else:
                     leaf.done.append((start, end))
-                    if not without(leaf.start, leaf.end, leaf.done):
-                        continue
             rest.append(leaf)
         self.unmapped = rest
 
@@ -181,11 +187,20 @@ class Dcache(GuestChecker):
         dirty = [part for start, end in missing for part in self.dirty_parts(start, end)]
         if dirty:
             what, state = "unmapped, not cleaned", "still dirty"
-        elif leaf.early:
+        elif self.cleaned_early(leaf):
             what, state = "unmapped, cleaned before the flush", "cleaned while a CPU could still write to them"
         else:
             what, state = "unmapped, not cleaned", "not cleaned, though a CPU could write to them until the flush"
         self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
+
+    def cleaned_early(self, leaf: Unmapped) -> bool:
+        """Whether some of an unmapped leaf was cleaned before its flush, or before its break."""
+        if leaf.early:
+            return True
+        for start, end in self.cleans[: leaf.before]:
+            if start < leaf.end and leaf.start < end:
+                return True
+        return False
 
     def dirty_parts(self, start: int, end: int) -> list[Range]:
         """The parts of physical memory [start, end) that the data cache holds dirty."""
@@ -267,6 +282,8 @@ class Dcache(GuestChecker):
     def dcache(self, pa: int, size: int) -> None:
         if self.unmapped:
             self.cleaned(pa, pa + size)
+        if self.guest.notified.unmapping and not self.guest.fwb:
+            self.cleans.append((pa, pa + size))
         start = (pa >> self.granule.page_shift) - FIRST_PFN
         end = start + (size >> self.granule.page_shift)
         if self.guest.number:

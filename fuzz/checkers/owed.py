@@ -20,9 +20,10 @@ Key = tuple[int, int]
 
 def takes_away(old: int, new: int) -> bool:
     """Whether a leaf of the same size grants less or elsewhere than before."""
-    if breaks(old, new):
+    if not new & VALID_BIT:
         return True
-    return bool(old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT)
+    lost = old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT
+    return bool(lost) or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
 
 
 def breaks(old: int, new: int) -> bool:
@@ -204,8 +205,8 @@ class Owed:
 
     def settle_leaf(self, key: Key) -> None:
         """No CPU holds a leaf any more."""
-        owed = self.leaves.pop(key, None)
-        if owed is not None and owed.dropped:
+        owed = self.leaves.pop(key)
+        if owed.dropped:
             self.late.append(Late("leaf", key, owed.entry, owed.function))
 
     def flush_ipa(self, ipa: int, level: int) -> None:
@@ -218,7 +219,8 @@ class Owed:
             if (hint == 0 or at < hint) and key in self.tables:
                 self.scatter(self.settle_table(key))
             if hint in (0, at):
-                self.settle_leaf(key)
+                if key in self.leaves:
+                    self.settle_leaf(key)
                 self.aged.pop(key, None)
 
     def flush_range(self, ipa: int, size: int) -> None:

@@ -9,7 +9,14 @@ from candidate.v5_14 import MmuV5_14, PgtableV5_14
 from reference.kernel import ARM64_HAS_TLB_RANGE, kvm_s2_mmu
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
-from reference.pgtable import KVM_PTE_LEAF_ATTR_LO_S2_AF, NULL, Pgtable, kvm_pgtable, stage2_map_data
+from reference.pgtable import (
+    KVM_PTE_LEAF_ATTR_LO_S2_AF,
+    KVM_PTE_TYPE,
+    NULL,
+    Pgtable,
+    kvm_pgtable,
+    stage2_map_data,
+)
 
 from .case import broken
 
@@ -224,7 +231,9 @@ class CollapseAges(CollapseFlushesOneAddress):
         childp = self.kvm_pte_follow(pte)
         for index in range(self.PTRS_PER_PTE):
             entry = self.mem[childp + index]
-            if self.kvm_pte_valid(entry) and not self.kvm_pte_table(entry, level + 1):
+            if self.kvm_pte_table(entry, level + 1):
+                self.age(entry, level + 1)
+            elif self.kvm_pte_valid(entry):
                 # Valid as before: the walk that comes puts a reference for each.
                 self.k.WRITE_ONCE(childp + index, entry & ~KVM_PTE_LEAF_ATTR_LO_S2_AF)
 
@@ -296,6 +305,20 @@ class CleanFirst(InOrder):
         if childp == NULL and self.stage2_pte_cacheable(pte):
             super().clean(pte, level)
         self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
+
+    def clean(self, pte: int, level: int) -> None:
+        pass
+
+
+class CleanBeforeBreak(InOrder):
+    """Wrong: a leaf is cleaned before it is broken."""
+
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        pte = self.mem[ptep]
+        level = 2 if not pte & KVM_PTE_TYPE else 3
+        if not self.k.arena.holds(self.kvm_pte_to_phys(pte)):
+            super().clean(pte, level)
+        super().kvm_set_invalid_pte(ptep)
 
     def clean(self, pte: int, level: int) -> None:
         pass

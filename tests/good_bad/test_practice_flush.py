@@ -98,9 +98,23 @@ CASES: Final = (
         broken(practice.CollapseAges),
     ),
     Case(
+        "leaves of a table below written before the flush",
+        "lifetime: stage2_map_walker: store to a table before the flush that covers it L3",
+        broken(practice.CollapseAgesEarly),
+        COLLAPSE_1G,
+        broken(practice.CollapseAges),
+    ),
+    Case(
         "cleaned before the flush",
         "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
         broken(practice.CleanFirst),
+        CLEAN,
+        broken(practice.InOrder),
+    ),
+    Case(
+        "cleaned before the break",
+        "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
+        broken(practice.CleanBeforeBreak),
         CLEAN,
         broken(practice.InOrder),
     ),
