@@ -5,28 +5,71 @@ Usage: ``python -m fuzz.compilation.compile FOLDER CACHE SOURCE...``.
 Extension modules go to FOLDER/out, C files to FOLDER/c.
 """
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from reference.native import LIBRARY
 
 OPTIMISATION: Final = "2"
+# Parts of the names of C files whose code runs once a program, or less: they are compiled without optimisation.
+COLD: Final = ("generation___", "language___", "candidate___bugs", "minimizing___", "__init__")
 
 
 def main(folder: Path, cache: str, sources: list[str]) -> None:
-    """Compile *sources*, paths below the current directory, as one group."""
+    """Compile *sources*, paths below the current directory, as one group of one C file each."""
     from mypyc.build import mypycify
     from setuptools import setup
+    from setuptools.command.build_ext import build_ext
+
+    class Parallel(build_ext):
+        """Compiles the C files of an extension side by side, the largest first."""
+
+        def build_extension(self, ext: Any) -> None:
+            compiler: Any = self.compiler
+            compile_one = compiler._compile
+
+            def compile_all(sources: list[str], *arguments: Any, **options: Any) -> list[str]:
+                jobs: list[tuple[Any, ...]] = []
+                compiler._compile = lambda *job: jobs.append(job)
+                objects: list[str] = type(compiler).compile(compiler, sources, *arguments, **options)
+                compiler._compile = compile_one
+                jobs.sort(key=lambda job: -os.path.getsize(job[1]))
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    list(pool.map(lambda job: compile_one(*for_file(job)), jobs))
+                return objects
+
+            compiler.compile = compile_all
+            super().build_extension(ext)
+            del compiler.compile
 
     extensions = mypycify(
         ["--cache-dir", cache, *sources],
         opt_level=OPTIMISATION,
+        debug_level="0",
+        multi_file=True,
         target_dir=str(folder / "c"),
         group_name=LIBRARY.removesuffix("__mypyc"),
     )
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
-    setup(name="s2fuzz-native", packages=[], ext_modules=extensions, script_args=arguments)
+    setup(
+        name="s2fuzz-native",
+        packages=[],
+        ext_modules=extensions,
+        cmdclass={"build_ext": Parallel},
+        script_args=arguments,
+    )
+
+
+def for_file(job: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of ``CCompiler._compile()`` (object, source, extension, options, ...), for one C file."""
+    name = Path(job[1]).name
+    if not any(part in name for part in COLD):
+        return job
+    options = [each for each in job[4] if not each.startswith("-O")]
+    return (*job[:4], [*options, "-O0"], *job[5:])
 
 
 if __name__ == "__main__":

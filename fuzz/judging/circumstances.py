@@ -7,6 +7,7 @@ operation of the violation, or *earlier*, in that one or any before it, over
 pages of the violation.
 """
 
+from functools import cache
 from typing import Final
 
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
@@ -16,7 +17,6 @@ from ..checkers import Checker, Shadow, Violation
 from ..checkers.base import VM_SHIFT
 from ..checkers.places import Range, merged, overlap
 from ..execution.executor import Executor
-from ..execution.guest import SlotLayout
 from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
 from ..language.program import HUGE_SHIFT
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
@@ -56,6 +56,16 @@ PREDICATES: Final = {
 }
 
 
+# What is asked of the operation itself, when a violation is to be explained.
+OF_OPERATION: Final = (LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
+
+
+@cache
+def asked_later() -> tuple[str, ...]:
+    """The predicates that a condition asks for after their operation."""
+    return tuple(sorted({name for bug in known_bugs() for time, name in bug.condition if time == EARLIER}))
+
+
 class Circumstances(Checker):
     """Notes the predicates of one side; judges nothing.
 
@@ -72,8 +82,8 @@ class Circumstances(Checker):
         # What holds in this operation, and over which addresses (the VM above `VM_SHIFT`); and in those before.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
-        self.kept = {name for bug in known_bugs() for time, name in bug.condition if time == EARLIER}
         self.block = self.granule.level_size(2)
+        self.op: Operation | None = None
         self.ageing = False
         self.walks: list[Range] = []
         # The last fault: what it is, and the entry that gave it.
@@ -97,34 +107,34 @@ class Circumstances(Checker):
 
     def begin(self, op: Operation | None) -> None:
         if self.now:
-            for name in self.kept:
+            for name in asked_later():
                 if name in self.now:
                     self.earlier.setdefault(name, []).extend(self.now[name])
             self.now = {}
         self.walks.clear()
         self.cut.clear()
         self.fault = NONE
+        self.op = op
         self.ageing = isinstance(op, (HostAge, HostTestAge))
-        if isinstance(op, GuestAccess):
-            self.access(op, self.side.by_name[op.slot])
-        elif isinstance(op, HostAge):
+        if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
 
-    def access(self, op: GuestAccess, layout: SlotLayout) -> None:
-        """A guest's access begins."""
-        start = layout.ipa + op.offset & -self.granule.page_size
-        end = start + self.granule.page_size
-        vm = layout.slot.vm
-        self.note(op.kind, start, end, vm)
-        slot = self.side.kvm_host.id_to_memslot(self.side.guests[vm].kvm, layout.id)
-        if slot is not None and slot.dirty_bitmap is not None:
-            self.note(LOGGED, start, end, vm)
-        if layout.readonly:
-            self.note(READ_ONLY, start, end, vm)
-        start_level = self.side.guests[vm].regime.start_level
-        if HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]:
-            self.note(LARGER, start, end, vm)
+    def of_operation(self, predicate: str) -> bool:
+        """Whether one of `OF_OPERATION` holds."""
+        op = self.op
+        if not isinstance(op, GuestAccess):
+            return False
+        layout = self.side.by_name[op.slot]
+        if predicate == READ_ONLY:
+            return layout.readonly
+        if predicate == LOGGED:
+            slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
+            return slot is not None and slot.dirty_bitmap is not None
+        if predicate == LARGER:
+            start_level = self.side.guests[layout.slot.vm].regime.start_level
+            return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
+        return predicate == op.kind
 
     def aged(self, start: int, end: int) -> None:
         """The host is about to age [start, end), host addresses."""
@@ -198,8 +208,7 @@ class Circumstances(Checker):
         for violation in violations:
             bugs = fitting(violation.signature)
             if bugs:
-                found = [bug for bug in bugs if self.held(bug, violation)]
-                violation.known = tuple(known_bugs().index(bug) for bug in found)
+                violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:
         """Whether the whole condition of a known bug held for a violation."""
@@ -216,6 +225,8 @@ class Circumstances(Checker):
             return self.side.ttl
         if predicate == UNWALKED:
             return not overlap(violation.reach(self.granule), merged(self.walks))
+        if predicate in OF_OPERATION:
+            return self.of_operation(predicate)
         if time == NOW:
             return predicate in self.now
         ranges = merged(self.earlier.get(predicate, []) + self.now.get(predicate, []))

@@ -87,9 +87,9 @@ def _entry(fields: dict[str, str | list[str]]) -> KnownBug:
 
 
 @cache
-def fitting(signature: str) -> tuple[KnownBug, ...]:
-    """The entries whose pattern a signature fits."""
-    return tuple(bug for bug in known_bugs() if fnmatchcase(signature, bug.pattern))
+def fitting(signature: str) -> tuple[tuple[int, KnownBug], ...]:
+    """The entries whose pattern a signature fits, each with its number."""
+    return tuple((number, bug) for number, bug in enumerate(known_bugs()) if fnmatchcase(signature, bug.pattern))
 
 
 def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | None:
@@ -98,7 +98,7 @@ def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | No
     That a signature fits explains nothing yet: `fuzz.judging.circumstances` knows whether the condition held.
     """
     version = version or candidate.get(candidate.names()[0])
-    return next((bug for bug in fitting(signature) if has(version, bug)), None)
+    return next((bug for _, bug in fitting(signature) if has(version, bug)), None)
 
 
 def explanation(signature: str, reason: str, version: Candidate) -> KnownBug | None:

@@ -8,7 +8,7 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
-from fuzz.judging.circumstances import PREDICATES
+from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
 from fuzz.judging.differential import Differential, Run
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, has, known_bugs
 from fuzz.judging.verdict import COMMON, REGRESSION, Verdict
@@ -77,6 +77,7 @@ def test_an_entry_is_well_formed(entry: KnownBug) -> None:
     for time, predicate in entry.condition:
         assert time in (NOW, EARLIER)
         assert predicate in PREDICATES
+        assert time == NOW or predicate not in OF_OPERATION
     assert entry.reason.endswith(".")
     assert entry.pattern.count(": ") == 2
 
