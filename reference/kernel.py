@@ -106,6 +106,10 @@ class Kernel:
         self.on_store: list[Observer] = self.on["store"]
         self.on_get: list[Observer] = self.on["get"]
         self.on_put: list[Observer] = self.on["put"]
+        self.on_lock: list[Observer] = self.on["lock"]
+        self.on_unlock: list[Observer] = self.on["unlock"]
+        self.on_dsb: list[Observer] = self.on["dsb"]
+        self.on_dcache: list[Observer] = self.on["dcache"]
         self.on_walk: list[Observer] = self.on["walk"]
         self.on_walk_table: list[Observer] = self.on["walk_table"]
 
@@ -118,6 +122,11 @@ class Kernel:
         """Send no more events to *observer*; not to be called from one of its events."""
         for name in overridden(type(observer)):
             self.on[name].remove(observer)
+
+    def dismiss_all(self) -> None:
+        """Tell nobody of anything any more."""
+        for observers in self.on.values():
+            observers.clear()
 
     def cpus_have_const_cap(self, cap: int) -> bool:
         return self.caps & cap != 0
@@ -190,7 +199,7 @@ class Kernel:
             o.walk_table(table, level)
 
     def dsb(self, domain: str) -> None:
-        for o in self.on["dsb"]:
+        for o in self.on_dsb:
             o.dsb(domain)
 
     def isb(self) -> None:
@@ -386,7 +395,7 @@ class Kernel:
             self.warn("sleeping-call-under-lock")
         self.locks.append(name)
         vmid = 0 if name == "mmap" else self.vmid
-        for o in self.on["lock"]:
+        for o in self.on_lock:
             o.lock(name, vmid)
 
     def unlock(self, name: str) -> None:
@@ -398,7 +407,7 @@ class Kernel:
         else:
             self.warn("lock-not-held")
         vmid = 0 if name == "mmap" else self.vmid
-        for o in self.on["unlock"]:
+        for o in self.on_unlock:
             o.unlock(name, vmid)
 
     def assert_spin_locked(self) -> None:
@@ -462,7 +471,7 @@ class Kernel:
         """Clean and invalidate to the point of coherency, by kernel address."""
         pa = BASE + (va << 3)
         self.hardware.clean_and_invalidate(pa, size)
-        for o in self.on["dcache"]:
+        for o in self.on_dcache:
             o.dcache(pa, size)
 
     def invalidate_icache_range(self, va: int, size: int) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """All checkers of a side: made, told what happens, asked what they found."""
 
+from typing import Final
+
 from reference.machine.walk import Walk
 
 from ..execution.side import Side
@@ -29,6 +31,22 @@ from .shadow import Shadow
 from .tlb import Tlb
 from .translation import Translation
 
+_listens: Final[dict[type[Checker], tuple[bool, bool, bool, bool]]] = {}
+
+
+def listens(checker: type[Checker]) -> tuple[bool, bool, bool, bool]:
+    """Which of `begin`, `quiet`, `translated` and `changed` a class of checkers has."""
+    known = _listens.get(checker)
+    if known is None:
+        known = (
+            checker.begin is not Checker.begin,
+            checker.quiet is not Checker.quiet,
+            checker.translated is not Checker.translated,
+            checker.changed is not Checker.changed,
+        )
+        _listens[checker] = known
+    return known
+
 
 class GuestCheckers:
     """The checkers of one VM, told of its live entries by *shadow*; frames are counted by *pins*."""
@@ -41,6 +59,7 @@ class GuestCheckers:
         self.translation = Translation(guest, shadow)
         self.table_lock = TableLock(guest, shadow)
         self.ageing = Ageing(guest, shadow, self.tlb)
+        self.log_order = LogOrder(guest, shadow)
         self.dirty_log = DirtyLog(guest, shadow)
         self.rest: list[GuestChecker] = [
             self.tlb,
@@ -54,12 +73,12 @@ class GuestCheckers:
             FaultOrder(guest, shadow),
             PageReference(guest, shadow, pins),
             self.dirty_log,
-            LogOrder(guest, shadow),
+            self.log_order,
             self.ageing,
         ]
         for checker in self.rest:
             # That of the log order listens when there is something to hear.
-            if type(checker).changed is not Checker.changed and not isinstance(checker, LogOrder):
+            if listens(type(checker))[3] and checker is not self.log_order:
                 shadow.listen(checker)
 
 
@@ -99,13 +118,13 @@ class Checkers:
             checker.found = self.found
             side.kernel.observe(checker)
         # Who is told what: those that listen.
-        self.on_begin = [c for c in self.all if type(c).begin is not Checker.begin]
-        self.on_quiet = [c for c in self.all if type(c).quiet is not Checker.quiet]
+        self.on_begin = [c for c in self.all if listens(type(c))[0]]
+        self.on_quiet = [c for c in self.all if listens(type(c))[1]]
         # Who is told what a vCPU does, by the number of its VM.
         self.on_translated: list[list[Checker]] = []
         for guest in side.guests:
             told = [c for c in self.all if not isinstance(c, GuestChecker) or c.guest is guest]
-            self.on_translated.append([c for c in told if type(c).translated is not Checker.translated])
+            self.on_translated.append([c for c in told if listens(type(c))[2]])
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         """Tell the checkers of a vCPU's VM what it did."""
@@ -145,6 +164,13 @@ class Checkers:
     def destroyed(self) -> None:
         for checker in self.all:
             checker.destroyed()
+
+    def dismantle(self) -> None:
+        """Cut the references between checkers that make cycles; see `Side.dismantle`."""
+        for shadow in self.shadows:
+            shadow.listeners.clear()
+        for each in self.guests:
+            each.log_order.dismantle()
 
     def take(self, at: int) -> list[Violation]:
         """The violations found since the last call, as of operation *at*."""

@@ -17,7 +17,7 @@ than `KvmMain` clears.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from reference.events import Observer
 from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
@@ -74,6 +74,7 @@ class LogOrder(GuestChecker):
     """Judges what KVM_SET_USER_MEMORY_REGION and the calls for dirty logs write-protect."""
 
     name = "dirty-log"
+    __deletable__: ClassVar = ["events"]
 
     def __init__(self, guest: Guest, shadow: Shadow) -> None:
         super().__init__(guest)
@@ -103,6 +104,10 @@ class LogOrder(GuestChecker):
                 self.kernel.dismiss(self.events)
         if self.lost:
             self.forget()
+
+    def dismantle(self) -> None:
+        """Cut what is in a cycle; see `Checkers.dismantle`."""
+        del self.events
 
     def forget(self) -> None:
         """A call begins."""

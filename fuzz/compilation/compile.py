@@ -7,7 +7,9 @@ Extension modules go to FOLDER/out, C files to FOLDER/c.
 
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,26 +26,9 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
     from setuptools import setup
     from setuptools.command.build_ext import build_ext
 
-    class Parallel(build_ext):
-        """Compiles the C files of an extension side by side, the largest first."""
-
-        def build_extension(self, ext: Any) -> None:
-            compiler: Any = self.compiler
-            compile_one = compiler._compile
-
-            def compile_all(sources: list[str], *arguments: Any, **options: Any) -> list[str]:
-                jobs: list[tuple[Any, ...]] = []
-                compiler._compile = lambda *job: jobs.append(job)
-                objects: list[str] = type(compiler).compile(compiler, sources, *arguments, **options)
-                compiler._compile = compile_one
-                jobs.sort(key=lambda job: -os.path.getsize(job[1]))
-                with ThreadPoolExecutor(os.cpu_count()) as pool:
-                    list(pool.map(lambda job: compile_one(*for_file(job)), jobs))
-                return objects
-
-            compiler.compile = compile_all
-            super().build_extension(ext)
-            del compiler.compile
+    def build_extension(self: Any, ext: Any) -> None:
+        self.compiler.compile = partial(compile_all, self.compiler, type(self.compiler).compile)
+        build_ext.build_extension(self, ext)
 
     extensions = mypycify(
         ["--cache-dir", cache, *sources],
@@ -58,9 +43,26 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         name="s2fuzz-native",
         packages=[],
         ext_modules=extensions,
-        cmdclass={"build_ext": Parallel},
+        cmdclass={"build_ext": type("Parallel", (build_ext,), {"build_extension": build_extension})},
         script_args=arguments,
     )
+
+
+def compile_all(
+    compiler: Any, compile_in_turn: Callable[..., list[str]], sources: list[str], *arguments: Any, **options: Any
+) -> list[str]:
+    """As ``CCompiler.compile()``, with the C files of an extension side by side, the largest first.
+
+    :returns: the object files
+    """
+    compile_one, jobs = compiler._compile, []
+    compiler._compile = lambda *job: jobs.append(job)
+    objects = compile_in_turn(compiler, sources, *arguments, **options)
+    compiler._compile = compile_one
+    jobs.sort(key=lambda job: -os.path.getsize(job[1]))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda job: compile_one(*for_file(job)), jobs))
+    return objects
 
 
 def for_file(job: tuple[Any, ...]) -> tuple[Any, ...]:

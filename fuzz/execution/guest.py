@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
@@ -106,6 +106,8 @@ class Guest:
     :param number: from 0; its VMID is one more
     """
 
+    __deletable__: ClassVar = ["notified"]
+
     def __init__(self, side: Side, number: int, vm: Vm) -> None:
         self.side = side
         self.number = number
@@ -182,6 +184,11 @@ class Guest:
             self.notify_late()
         for vcpu in self.vcpus:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
+
+    def dismantle(self) -> None:
+        """Cut what is in cycles; see `Side.dismantle`."""
+        self.notified.watch = None
+        del self.notified
 
     def notify_late(self) -> None:
         """Notifications that another CPU began before ``mmu_notifier_release()``: there is nothing left to do."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One version of the kernel code on one machine: what a program runs on."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from candidate import Candidate
 from reference.kernel import (
@@ -44,6 +44,8 @@ class Side(Listener):
     :param version: the code under test
     :param program: its settings and slots; the operations are run by `fuzz.execution.executor`
     """
+
+    __deletable__: ClassVar = ["_active"]
 
     def __init__(self, version: Candidate, program: Program) -> None:
         vm = program.vm
@@ -142,6 +144,20 @@ class Side(Listener):
         for guest in self.guests:
             self.active = guest
             guest.destroy()
+
+    def dismantle(self) -> None:
+        """Cut what is in cycles, so that all goes at once and need not wait for the collector.
+
+        Nothing can be done with the side then.
+        """
+        self.kernel.dismiss_all()
+        self.kernel.arena.words.clear()
+        self.pgtable.walkers.clear()
+        self.host.listener = Listener()
+        for guest in self.guests:
+            guest.dismantle()
+        self.guests.clear()
+        del self._active
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         active = self.begin_notification()

@@ -14,9 +14,9 @@ GRANULES: Final = (*(4 * KIB,) * 6, 16 * KIB, 64 * KIB)
 # Guest address sizes: all of them, those with a small root more often (a large
 # one takes long to destroy).
 IPA_BITS: Final[dict[int, tuple[int, ...]]] = {
-    4 * KIB: tuple([*range(32, 49), *[35, 36, 37, 38, 39, 40, 44, 45, 46, 47, 48] * 6]),
-    16 * KIB: tuple([*range(32, 49), *[36, 37, 38, 39, 40, 47, 48] * 6]),
-    64 * KIB: tuple([*range(32, 49), *[38, 39, 40, 41, 42, 43, 48] * 6]),
+    4 * KIB: tuple(list(range(32, 49)) + [35, 36, 37, 38, 39, 40, 44, 45, 46, 47, 48] * 6),
+    16 * KIB: tuple(list(range(32, 49)) + [36, 37, 38, 39, 40, 47, 48] * 6),
+    64 * KIB: tuple(list(range(32, 49)) + [38, 39, 40, 41, 42, 43, 48] * 6),
 }
 BACKINGS: Final[tuple[Backing, ...]] = ("thp", "thp", "thp", "thp", "anon", "anon", "device")
 KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch")

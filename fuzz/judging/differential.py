@@ -139,7 +139,7 @@ class Run:
         if self.features is not None:
             self.features.compare(None, None, (ours, theirs))
             verdict.features = self.features.total()
-        # What is large goes now: the rest is in cycles, and waits for the collector.
         for side in (self.left, self.right):
-            side.side.kernel.arena.words.clear()
+            side.checkers.dismantle()
+            side.side.dismantle()
         return verdict
