@@ -36,7 +36,8 @@ def sources() -> list[str]:
         if source not in found:
             found.add(source)
             left += imported(source)
-    return sorted(source for source in found if not source.endswith("__init__.py") and source not in PLAIN)
+    plain = {source for source in found if source.endswith("__init__.py") or source.startswith(native.INSPECTION)}
+    return sorted(found - plain - PLAIN)
 
 
 def imported(source: str) -> list[str]:

@@ -89,7 +89,7 @@ def per_second(count: int, seconds: float) -> float:
 def list_answer() -> Json:
     """All versions."""
     names = candidate.names()
-    versions = [{"name": name, "origin": candidate.get(name).origin} for name in names]
+    versions = [{"name": name, "origin": candidate.origin(name)} for name in names]
     return {**head(), "default_reference": names[0], "versions": versions}
 
 

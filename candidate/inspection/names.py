@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Names that were meant to be others."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def one_edit_away(a: str, b: str) -> bool:
+    """Whether one insertion, deletion, substitution or swap of neighbours makes *b* of *a*."""
+    if len(a) > len(b):
+        a, b = b, a
+    if len(b) - len(a) > 1 or a == b:
+        return False
+    at = next((i for i in range(len(a)) if a[i] != b[i]), len(a))
+    if len(a) < len(b):
+        return a[at:] == b[at + 1 :]
+    swapped = a[at : at + 2] == b[at : at + 2][::-1]
+    return a[at + 1 :] == b[at + 1 :] or (swapped and a[at + 2 :] == b[at + 2 :])
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """Which of *names* is most like a mistyped one; "" if none is like it."""
+    there = list(names)
+    by_case = {each.lower(): each for each in reversed(there)}
+    found = difflib.get_close_matches(name.lower(), list(by_case), 1)
+    return by_case[found[0]] if found else ""
+
+
+def plain(name: str) -> str:
+    """A name without underscores, in lower case."""
+    return name.replace("_", "").lower()
+
+
+def near_name(name: str, names: Iterable[str]) -> str:
+    """Which of *names* a name was meant to be: the same but for underscores and case, or one edit away; "" for none."""
+    close = ""
+    for each in names:
+        if plain(each) == plain(name):
+            return each
+        if one_edit_away(plain(name), plain(each)):
+            close = close or each
+    return close
