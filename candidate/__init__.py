@@ -2,13 +2,14 @@
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, Protocol
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import bugs, rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
-from .inspection import Changes, Inspection, RefusedCandidate, closest
+from .inspection import Changes, Inspection, RefusedCandidate
 
 __all__ = ["Candidate", "Changes", "RefusedCandidate", "changes", "get", "names", "origin", "register"]
 
@@ -98,9 +99,9 @@ def _known(name: str) -> Candidate:
     found = _REGISTRY.get(name) or _BUGS.get(name)
     if found is None:
         there = _BUGS if name.startswith("bug-") else _REGISTRY
-        near = closest(name, [*_REGISTRY, *_BUGS])
-        hint = f", did you mean {near!r}?" if near else ";"
-        raise UnknownCandidate(f"no candidate {name!r}{hint} there are: {', '.join(there)}")
+        near = get_close_matches(name.lower(), [*_REGISTRY, *_BUGS], 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UnknownCandidate(f"no candidate {name!r}{hint}; there are: {', '.join(there)}")
     return found
 
 

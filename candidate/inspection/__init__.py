@@ -6,6 +6,5 @@ that sources are read where a line or a call is asked for. None of it is compile
 """
 
 from .inspecting import Changes, Inspection, RefusedCandidate
-from .names import closest, near_name
 
-__all__ = ["Changes", "Inspection", "RefusedCandidate", "closest", "near_name"]
+__all__ = ["Changes", "Inspection", "RefusedCandidate"]

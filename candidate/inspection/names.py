@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Names that were meant to be others."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -16,14 +15,6 @@ def one_edit_away(a: str, b: str) -> bool:
         return a[at:] == b[at + 1 :]
     swapped = a[at : at + 2] == b[at : at + 2][::-1]
     return a[at + 1 :] == b[at + 1 :] or (swapped and a[at + 2 :] == b[at + 2 :])
-
-
-def closest(name: str, names: Iterable[str]) -> str:
-    """Which of *names* is most like a mistyped one; "" if none is like it."""
-    there = list(names)
-    by_case = {each.lower(): each for each in reversed(there)}
-    found = difflib.get_close_matches(name.lower(), list(by_case), 1)
-    return by_case[found[0]] if found else ""
 
 
 def plain(name: str) -> str:

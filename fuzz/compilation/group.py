@@ -17,7 +17,7 @@ ROOTS: Final = (
 # itself, and what gives a class methods when it is there already.
 PLAIN: Final = frozenset(
     {
-        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py"),
+        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py", "fuzz/suggestions.py"),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
     }
 )

@@ -18,8 +18,10 @@ import coverage
 from coverage import CoverageData
 
 from ..distribution import home_folder
+from ..execution.mistakes import CandidateMistake
 from ..language.program import Program
 from ..language.text import print_program
+from ..starting import starting
 
 # They choose the form in which everything else runs: no part of what is tested.
 _NOT_TESTED: Final = ("native.py", "mypyc.py", "__init__.py")
@@ -190,6 +192,7 @@ def run(
     :param folder: where they write what coverage.py saw, each in the file with its number
     :returns: what each has answered
     :raises MeasuringError: one failed
+    :raises CandidateMistake: the Python of a version has a mistake
     """
     environment = {**os.environ, "S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}
     paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -201,15 +204,16 @@ def run(
             share = programs[number::workers]
             jobs.write_text("".join(json.dumps([name, print_program(program)]) + "\n" for name, program in share))
             command = [sys.executable, "-m", "fuzz.coverage.child", str(os.getpid()), str(folder / str(number))]
-            process = subprocess.Popen(
-                [*command, *versions],
-                stdin=stack.enter_context(open(jobs)),
-                stdout=subprocess.PIPE,
-                # A process group of its own: Ctrl-C is the parent's to handle.
-                start_new_session=True,
-                text=True,
-                env=environment,
-            )
+            with starting("a process that replays programs"):
+                process = subprocess.Popen(
+                    [*command, *versions],
+                    stdin=stack.enter_context(open(jobs)),
+                    stdout=subprocess.PIPE,
+                    # A process group of its own: Ctrl-C is the parent's to handle.
+                    start_new_session=True,
+                    text=True,
+                    env=environment,
+                )
             stack.callback(process.wait)
             stack.callback(process.kill)
             running.append(process)
@@ -219,4 +223,6 @@ def run(
             if process.returncode:
                 raise MeasuringError(f"a process that replays programs ended with exit code {process.returncode}")
             answers.append(json.loads(out))
+            if "mistake" in answers[-1]:
+                raise CandidateMistake(answers[-1]["mistake"])
         return answers

@@ -23,6 +23,7 @@ from ..language.program import Program
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
+from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .side import Side
 from .table_operations import TableOperations
 
@@ -32,11 +33,12 @@ class Executor:
 
     :param version: the code under test
     :param program: a valid program
+    :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
     """
 
     def __init__(self, version: Candidate, program: Program) -> None:
         self.program = program
-        self.side = Side(version, program)
+        self.side = started(version, program)
         self.checkers = Checkers(self.side)
         self.guest = GuestOperations(self.side, self.checkers)
         self.host = HostOperations(self.side, self.checkers)
@@ -106,6 +108,9 @@ class Executor:
             self.dead = True
             return Outcome("stuck")
         except Exception as error:
+            mistake = mistake_of(error, self.side.version)
+            if mistake:
+                raise CandidateMistake(mistake) from error
             place = kernel_place(error)
             if not place:
                 raise
@@ -129,6 +134,20 @@ class Executor:
         if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
             return self.host.slot(op, layout)
         return self.host.run(op, layout.hva + op.offset)
+
+
+def started(version: Candidate, program: Program) -> Side:
+    """The machine and the kernel code of one side.
+
+    :raises CandidateMistake: a constructor of *version* fails
+    """
+    try:
+        return Side(version, program)
+    except Exception as error:
+        mistake = mistake_at_start(error, version)
+        if mistake:
+            raise CandidateMistake(mistake) from error
+        raise
 
 
 def innermost(error: BaseException) -> str:

@@ -95,9 +95,7 @@ def list_answer() -> Json:
 
 def bugs_answer() -> Json:
     """All planted bugs."""
-    bugs = [
-        {"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS
-    ]
+    bugs = [{"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS]
     return {**head(), "bugs": bugs}
 
 
