@@ -16,6 +16,7 @@ from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..findings.found import CRASH, folder_name
 from ..reports import answers, report
+from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
 from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
 
@@ -35,6 +36,7 @@ def command(arguments: argparse.Namespace) -> int:
     patched = candidate.get(arguments.candidate).name
     out = make_out(arguments.out, folder_name(patched, reference))
     accepted = known_findings(arguments)
+    say_changes(reference, [patched])
     say_form(arguments)
     budget = arguments.programs, arguments.seconds
     unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
@@ -46,9 +48,11 @@ def command(arguments: argparse.Namespace) -> int:
             keeper.watch(result)
             progress.show()
 
-        result = run_unit(unit, watch)
+        try:
+            result = run_unit(unit, watch)
+        finally:
+            progress.clear()
         keeper.watch(result)
-    progress.clear()
     return told(summary, result, arguments.json)
 
 
@@ -57,8 +61,10 @@ def told(summary: Summary, result: Result, as_json: bool) -> int:
 
     :returns: the exit code
     """
+    code = code_of(summary)
     if as_json:
-        dump(answers.fuzz_answer(summary))
+        changes = changes_answer(summary.reference, [summary.candidate])
+        dump({**answers.fuzz_answer(summary), "exit_code": code, "changes": changes})
     else:
         print(report.fuzz_text(summary), end="")
     for accident in result.accidents:
@@ -70,6 +76,11 @@ def told(summary: Summary, result: Result, as_json: bool) -> int:
     for found in summary.unreplayed:
         place = found.path or f"program {found.number} of this seed"
         complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
+    return code
+
+
+def code_of(summary: Summary) -> int:
+    """The exit code of a session."""
     if summary.interrupted:
         return INTERRUPTED
     if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
