@@ -16,6 +16,7 @@ from ..language.operations import (
     SlotCreate,
     SlotDelete,
     SlotMove,
+    SlotPlace,
     TablePlace,
     TableRange,
 )
@@ -26,6 +27,7 @@ from .hyp_operations import HypOperations
 from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .side import Side
 from .table_operations import TableOperations
+from .unhandled import unhandled
 
 
 class Executor:
@@ -133,7 +135,9 @@ class Executor:
             return self.host.clear_log(op, layout)
         if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
             return self.host.slot(op, layout)
-        return self.host.run(op, layout.hva + op.offset)
+        if isinstance(op, SlotPlace):
+            return self.host.run(op, layout.hva + op.offset)
+        raise unhandled(op)
 
 
 def started(version: Candidate, program: Program) -> Side:

@@ -16,6 +16,8 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.inspection.sources import method_line, parsed, shown_file, source_file
+from reference.kernel import kvm_s2_mmu
+from reference.pgtable import Pgtable
 
 from ..suggestions import suggestion
 
@@ -100,13 +102,14 @@ def called_place(text: str, version: Candidate) -> str:
 
 
 def taken_for_another(error: AttributeError, version: Candidate) -> bool:
-    """Whether kernel code asked one structure for a field that another one has."""
+    """Whether a walker took its argument (a ``void *``) for another structure, and asked for a field of that."""
     kind = type(getattr(error, "obj", None))
-    fields = structures(kind)
-    for each in (*version.pgtable.__mro__, *version.mmu.__mro__):
+    fields: dict[str, set[str]] = {}
+    for each in (Pgtable, kvm_s2_mmu, kind, *version.pgtable.__mro__):
         fields.update(structures(each))
-    others = [field for name, known in fields.items() if name != kind.__name__ for field in known]
-    return kind.__name__ in fields and getattr(error, "name", "") in others
+    passed = {name: known for name, known in fields.items() if name.endswith("_data") or name == "kvm_s2_mmu"}
+    others = [field for name, known in passed.items() if name != kind.__name__ for field in known]
+    return kind.__name__ in passed and getattr(error, "name", "") in others
 
 
 def structures(beside: type) -> dict[str, set[str]]:
