@@ -23,7 +23,6 @@ from ..language.binary import encode
 from ..language.program import Program
 from ..language.text import print_program, shown_name
 from ..reports import answers
-from .changes import say_changes
 from .commands import BadInputError, complain, dump, say_form
 from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
 
@@ -186,7 +185,6 @@ def minimize_command(arguments: argparse.Namespace) -> int:
     # One that is not there is not made: its name may be mistyped.
     corpus = Corpus(arguments.corpus, change=False)
     corpus.change = not arguments.dry_run
-    say_changes(reference, [patched])
     say_form(arguments)
     shown = sys.stderr.isatty() and not arguments.json
     progress = [0, 0]
