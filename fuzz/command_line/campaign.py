@@ -19,7 +19,7 @@ from ..engines.drivers import missing
 from .arguments import ENGINES
 from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
+from .exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -50,6 +50,9 @@ def command(arguments: argparse.Namespace) -> int:
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
+    if code == FINE and not overview.programs:
+        complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
+        code = NO_VERDICT
     changes = changes_answer(settings.reference, [settings.candidate])
     tell(overview, arguments.json, {"exit_code": code, "changes": changes})
     for entry in accepted.stale():

@@ -56,7 +56,10 @@ def dispatch(arguments: Namespace) -> int:
     collect_rarely()
     try:
         return command(arguments)
-    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate, QemuError, TablesError) as error:
+    except candidate.UnknownCandidate as error:
+        commands.complain(unknown(arguments, str(error)))
+        return BAD_INPUT
+    except (commands.BadInputError, build.BuildError, QemuError, TablesError) as error:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT
@@ -64,6 +67,14 @@ def dispatch(arguments: Namespace) -> int:
         return told(arguments, BAD_INPUT, "candidate", error)
     except (commands.NoVerdictError, NoProcessError) as error:
         return told(arguments, NO_VERDICT, "no verdict", error)
+
+
+def unknown(arguments: Namespace, message: str) -> str:
+    """What to say of a version that there is none of."""
+    if "'all'" not in message:
+        return message
+    there = message.partition("; ")[2]
+    return f"{arguments.command}: one candidate at a time, `s2fuzz run --candidate all PROGRAM` takes all; {there}"
 
 
 def discard_output() -> None:

@@ -23,7 +23,8 @@ def told(arguments: Namespace, code: int, kind: str, error: Exception) -> int:
     :param kind: ``candidate`` or ``no verdict``
     :returns: *code*
     """
-    message = " ".join(str(error).split())
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    message = " ".join(text.split())
     if getattr(arguments, "json", False):
         about = {"kind": kind, "message": message}
         print(json.dumps({"s2fuzz": VERSION, "form": form(), "exit_code": code, "error": about}, indent=2), flush=True)

@@ -15,10 +15,11 @@ from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..findings.found import CRASH, folder_name
+from ..findings.replay import NO_ANSWER
 from ..reports import answers, report
 from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 _PROGRESS_EVERY: Final = 0.2
 
@@ -85,8 +86,12 @@ def code_of(summary: Summary) -> int:
         return INTERRUPTED
     if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
         return OUR_MISTAKE
+    if any(f"{CRASH} {signature}" in found.reason for found in summary.unreplayed for signature in NO_ANSWER):
+        return NO_VERDICT
     if summary.trouble:
         return BAD_INPUT
+    if not summary.programs:
+        return NO_VERDICT
     return WORSE if summary.failed else FINE
 
 

@@ -14,6 +14,7 @@ from typing import IO, Final, NamedTuple, TypeAlias
 
 from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
+from ..starting import remedy
 from .found import CRASH
 
 # Kind and signature: what tells a finding from others.
@@ -87,7 +88,7 @@ class Replayer:
             answer = self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
-            return [Shown(CRASH, NOT_STARTED, f"{error.strerror or error}", -1)]
+            return [Shown(CRASH, NOT_STARTED, f"{error.strerror or error}{remedy(error)}", -1)]
         except BaseException:
             # What is under way belongs to nobody any more.
             self.close()
