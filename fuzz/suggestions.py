@@ -22,8 +22,12 @@ def closest(name: str, names: Iterable[str]) -> str:
     by_case: dict[str, str] = {}
     for each in names:
         by_case.setdefault(each.lower(), each)
-    found = difflib.get_close_matches(name.lower(), list(by_case), 1)
-    return by_case[found[0]] if found else ""
+    wanted = name.lower()
+    found = difflib.get_close_matches(wanted, list(by_case), 5)
+    if not found:
+        return ""
+    # The same letters in another order before others; then the order of likeness.
+    return by_case[min(found, key=lambda each: sorted(each) != sorted(wanted))]
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -50,7 +54,10 @@ def suggestion(error: Exception) -> str:
     if isinstance(error, AttributeError):
         name = str(getattr(error, "name", None) or "")
         mangled = _MANGLED.fullmatch(name)
-        return did_you_mean(mangled.group(1) if mangled else name, dir(getattr(error, "obj", None)))
+        asked = getattr(error, "obj", None)
+        # super() does not list what it has.
+        names = dir(getattr(asked, "__self__", asked) if isinstance(asked, super) else asked)
+        return did_you_mean(mangled.group(1) if mangled else name, names)
     if isinstance(error, NameError):
         names = dir(builtins)
         trace = error.__traceback__

@@ -8,7 +8,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .methods import Method, is_constant, methods
-from .names import near_name
+from .names import near_names
 from .signatures import counts, exchanged, misfit_of_base, misfit_of_call, names_of, signature
 from .sources import Site, method_line, shown_file, sites
 
@@ -113,8 +113,8 @@ class Inspection:
         unknown = [name for name in self.adds if all(name not in each.added for each in self.both)]
         added = [name for each in self.both for name in each.added]
         for name in unknown:
-            near = near_name(name, added)
-            hint = f" (did you mean {near!r}?)" if near else ""
+            near = near_names(name, added)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
             wrong.append(f"{self.both[0].place}: adds= lists {name!r}, which is no method that it adds{hint}")
         if not wrong:
             wrong = self.unchanged()
@@ -125,10 +125,10 @@ class Inspection:
         """Methods that were meant to override another."""
         for each in self.both:
             for name, method in each.added.items():
-                near = "" if name in self.adds else near_name(name, each.inherited)
+                near = [] if name in self.adds else near_names(name, each.inherited)
                 if near:
                     yield (
-                        f"{method.place}: {name} overrides nothing, did you mean {near}? "
+                        f"{method.place}: {name} overrides nothing, did you mean {' or '.join(near)}? "
                         f"allowed: that name, or adds=({name!r},) in the declaration"
                     )
 

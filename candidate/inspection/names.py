@@ -22,12 +22,8 @@ def plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def near_name(name: str, names: Iterable[str]) -> str:
-    """Which of *names* a name was meant to be: the same but for underscores and case, or one edit away; "" for none."""
-    close = ""
-    for each in names:
-        if plain(each) == plain(name):
-            return each
-        if one_edit_away(plain(name), plain(each)):
-            close = close or each
-    return close
+def near_names(name: str, names: Iterable[str]) -> list[str]:
+    """Which of *names* may have been meant: the same but for underscores and case, or else those one edit away."""
+    there = list(names)
+    same = [each for each in there if plain(each) == plain(name)]
+    return same or [each for each in there if one_edit_away(plain(name), plain(each))]

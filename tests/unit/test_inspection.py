@@ -13,7 +13,7 @@ import pytest
 import candidate
 from candidate import RefusedCandidate
 from candidate.bugs import BUGS
-from candidate.inspection.names import near_name, one_edit_away
+from candidate.inspection.names import near_names, one_edit_away
 from candidate.inspection.sources import source_signature
 from candidate.rfc_v1 import MmuRfcV1, PgtableRfcV1
 from candidate.v5_12_9 import PgtableV5_12_9
@@ -267,7 +267,8 @@ def test_one_edit(a: str, b: str, near: bool) -> None:
 
 
 def test_the_same_letters_come_before_an_edit() -> None:
-    assert near_name("_kvm_pgtable_walk", ["kvm_pgtable_wal", "kvm_pgtable_walk"]) == "kvm_pgtable_walk"
+    assert near_names("_kvm_pgtable_walk", ["kvm_pgtable_wal", "kvm_pgtable_walk"]) == ["kvm_pgtable_walk"]
+    assert near_names("stage2_umap", ["stage2_map", "stage2_unmap", "other"]) == ["stage2_map", "stage2_unmap"]
 
 
 _LOOK = """
