@@ -30,6 +30,7 @@ def dispatch(arguments: Namespace) -> int:
     import candidate
 
     from ..compilation import build
+    from ..engines.supervisor import EngineKilledError
     from ..execution.mistakes import CandidateMistake
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
@@ -65,7 +66,7 @@ def dispatch(arguments: Namespace) -> int:
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:
         return told(arguments, BAD_INPUT, "candidate", error)
-    except (commands.NoVerdictError, NoProcessError) as error:
+    except (commands.NoVerdictError, NoProcessError, EngineKilledError) as error:
         return told(arguments, NO_VERDICT, "no verdict", error)
 
 

@@ -34,6 +34,10 @@ class EngineError(Exception):
     """Children of a unit die before they judge anything; one line that says how."""
 
 
+class EngineKilledError(EngineError):
+    """Somebody else ends them, or memory runs out."""
+
+
 class Child:
     """A process that does a unit.
 
@@ -133,7 +137,10 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
             return result
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
-            raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
+            told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
+            if death.endswith("SIGKILL"):
+                raise EngineKilledError(f"{told}; try: free memory, or see who ends it (`dmesg`)")
+            raise EngineError(told)
         tries = tries + 1 if text and text == rest.again else 1
         # SIGKILL comes from outside, by chance twice; it is a program's doing only where memory runs out.
         again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""

@@ -15,6 +15,7 @@ import pytest
 from fuzz.campaign.lines import bars_for, sparkline
 from fuzz.command_line import cli, cover
 from fuzz.command_line.failures import failure
+from fuzz.engines.unit import Result as UnitResult
 from fuzz.starting import NoProcessError, starting
 from fuzz.suggestions import closest, did_you_mean, near_file
 
@@ -110,6 +111,20 @@ def test_a_process_that_cannot_be_started(call: Call, monkeypatch: pytest.Monkey
     code, out, err = call("minimize", "--candidate", "rfc-v1", "program.s2")
     assert (code, out) == (4, "")
     assert "process not started: Resource temporarily unavailable" in err
+
+
+def test_an_engine_that_is_killed_from_outside(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.engines.supervisor.follow", lambda *_: "was killed by SIGKILL")
+    code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "1000000")
+    assert (code, out) == (4, "")
+    assert "engine random: its process was killed by SIGKILL, 3 times, before it judged anything; try: " in err
+
+
+def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", lambda unit, watch: UnitResult(unit))
+    code, out, _ = call("fuzz", "--candidate", "original", "--programs", "1")
+    assert code == 4
+    assert "0 programs" in out
 
 
 def test_what_is_not_started_is_named() -> None:
