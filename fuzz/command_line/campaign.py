@@ -43,10 +43,13 @@ def command(arguments: argparse.Namespace) -> int:
         if not settings.scheduler and (lacking := missing(engine)):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
-    say_changes(settings.reference, [settings.candidate])
-    say_form(arguments)
+
+    def begin() -> None:
+        say_changes(settings.reference, [settings.candidate])
+        say_form(arguments)
+
     try:
-        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json))
+        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)

@@ -37,9 +37,12 @@ def command(arguments: argparse.Namespace) -> int:
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     with Replayer() as replayer:
+        if arguments.output is not None:
+            # What is refused is refused before anything runs.
+            _place(arguments)
         chosen = choose(arguments, replayer, say_changes)
         say_form(arguments)
-        place = _place(arguments, chosen)
+        place = _place(arguments)
         result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
     code = INTERRUPTED if result.interrupted else FINE
     text = file_text_of(chosen, result, shown, place)
@@ -95,7 +98,7 @@ def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, place: Path | 
     return commented(about, result.program)
 
 
-def _place(arguments: argparse.Namespace, chosen: Chosen) -> Path | None:
+def _place(arguments: argparse.Namespace) -> Path | None:
     """Where to write, seen to be a place for a file; None: standard output.
 
     :raises BadInputError: it is none
