@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from difflib import get_close_matches
+from typing import Final, Protocol
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import bugs, rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
+from .inspection import Changes, Inspection, RefusedCandidate
+
+__all__ = ["Candidate", "Changes", "RefusedCandidate", "changes", "get", "names", "origin", "register"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,14 @@ class Candidate:
 
     :param name: as on the command line
     :param origin: one line: what it is and where it comes from
+    :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
     """
 
     name: str
     pgtable: type[Pgtable]
     mmu: type[Mmu]
     origin: str
+    adds: tuple[str, ...] = ()
 
 
 class UnknownCandidate(ValueError):
@@ -30,31 +35,59 @@ class UnknownCandidate(ValueError):
 
 
 _REGISTRY: dict[str, Candidate] = {}
+# What inspection said of those that were asked for.
+_CHANGES: dict[str, Changes] = {}
 # Apart, so that nothing which goes through all versions meets them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
 
-def register(name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str) -> Candidate:
+def register(
+    name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str, *, adds: tuple[str, ...] = ()
+) -> Candidate:
     """Make a version known under *name*.
 
+    :param adds: as in `Candidate`
     :raises ValueError: if the name is taken
     """
     if name in _REGISTRY or name in _BUGS:
         raise ValueError(f"there already is a candidate {name!r}")
-    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin)
+    # One name alone is what a forgotten comma makes of a tuple.
+    listed = (adds,) if isinstance(adds, str) else tuple(adds)
+    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, listed)
     return _REGISTRY[name]
 
 
 def get(name: str) -> Candidate:
-    """The version called *name*, or the planted bug.
+    """The version called *name*, or the planted bug, to be run.
 
     :raises UnknownCandidate: if there is none
+    :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`)
     """
-    found = _REGISTRY.get(name) or _BUGS.get(name)
+    changes(name)
+    return _known(name)
+
+
+def changes(name: str) -> Changes:
+    """What the version called *name* changes of the one that it derives from.
+
+    :raises UnknownCandidate: there is none
+    :raises RefusedCandidate: as in `get`
+    """
+    found = _CHANGES.get(name)
     if found is None:
-        there = _BUGS if name.startswith("bug-") else _REGISTRY
-        raise UnknownCandidate(f"no candidate {name!r}; there are: {', '.join(there)}")
+        version = _known(name)
+        inspection = Inspection(name, version.pgtable, version.mmu, version.adds, _classes_before(name))
+        inspection.check()
+        found = _CHANGES[name] = inspection.changes()
     return found
+
+
+def origin(name: str) -> str:
+    """What the version called *name* is, also where `get` refuses it.
+
+    :raises UnknownCandidate: there is none
+    """
+    return _known(name).origin
 
 
 def names() -> list[str]:
@@ -62,7 +95,38 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def _register_all(add: Callable[[str, type[Pgtable], type[Mmu], str], Candidate]) -> None:
+def _known(name: str) -> Candidate:
+    found = _REGISTRY.get(name) or _BUGS.get(name)
+    if found is None:
+        there = _BUGS if name.startswith("bug-") else _REGISTRY
+        near = get_close_matches(name.lower(), [*_REGISTRY, *_BUGS], 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UnknownCandidate(f"no candidate {name!r}{hint}; there are: {', '.join(there)}")
+    return found
+
+
+def _classes_before(name: str) -> dict[type, str]:
+    """The classes of the versions that *name* may build on, each with the name of the first that has it."""
+    earlier = list(_REGISTRY.values())
+    if name in _REGISTRY:
+        # A later version may share a class with an earlier one, and is no base of it.
+        earlier = [*earlier[: list(_REGISTRY).index(name)], *_BUGS.values()]
+    known: dict[type, str] = {Pgtable: "original", Mmu: "original"}
+    for version in earlier:
+        known.setdefault(version.pgtable, version.name)
+        known.setdefault(version.mmu, version.name)
+    return known
+
+
+class _Add(Protocol):
+    """`register`."""
+
+    def __call__(
+        self, name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str, *, adds: tuple[str, ...] = ()
+    ) -> Candidate: ...
+
+
+def _register_all(add: _Add) -> None:
     add(
         "original",
         Pgtable,

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from .suggestions import suggestion
+
 VERSION: Final = "0.1.0"
 PACKAGES: Final = ("reference", "candidate", "fuzz")
 
@@ -80,7 +82,8 @@ def check_candidates() -> None:
             raise
         if debugging():
             traceback.print_exc()
-        wrong = " ".join(f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".split())
+        said = error.msg if isinstance(error, SyntaxError) else f"{error}{suggestion(error)}"
+        wrong = " ".join(f"{type(error).__name__}: {said}".split())
         raise BrokenCandidateError(f"{place}: {wrong}; allowed: candidates that can be imported") from None
 
 
@@ -93,7 +96,15 @@ def candidate_line(error: Exception) -> str:
     for name, line, function in reversed(frames):
         file = Path(name).resolve()
         # What the registry refuses is the mistake of whoever called it.
-        if file == home / "candidate" / "__init__.py" and function in ("register", "get"):
+        if file == home / "candidate" / "__init__.py" and function in (
+            "register",
+            "get",
+            "changes",
+            "origin",
+            "_known",
+        ):
+            continue
+        if file.is_relative_to(home / "candidate" / "inspection"):
             continue
         if file.is_relative_to(home / "candidate"):
             return f"{file.relative_to(home)}:{line or 1}"

@@ -30,6 +30,8 @@ MANIFEST: Final = FOLDER / "manifest.json"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
+# What stands beside the candidates and looks at them; like registries (``__init__.py``) never compiled.
+INSPECTION: Final = "candidate/inspection/"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
@@ -72,11 +74,11 @@ def digest(source: Path) -> str:
 
 
 def candidate_sources() -> set[str]:
-    """The modules of candidate/, as paths below `HOME`. Registries (``__init__.py``) are never compiled."""
+    """The modules of candidate/, as paths below `HOME`, without what is never compiled."""
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
-        if path.name != "__init__.py"
+        if path.name != "__init__.py" and not path.relative_to(HOME).as_posix().startswith(INSPECTION)
     }
 
 

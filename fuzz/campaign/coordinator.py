@@ -14,6 +14,7 @@ from typing import Final
 from ..corpus import Corpus, CorpusError
 from ..engines.supervisor import EngineError
 from ..engines.unit import Unit
+from ..execution.mistakes import CandidateMistake
 from ..findings.accepted import Accepted
 from .code import code_of
 from .database import NAME, CampaignError, failure
@@ -249,6 +250,8 @@ class Coordinator:
         """A unit came to nothing."""
         if self.stopping.why:
             return
+        if isinstance(error, CandidateMistake):
+            raise CampaignError(str(error))
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
             self.take_loss(number, why)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
+from ..execution.mistakes import CandidateMistake
 from ..files import write_atomically
 from ..findings.found import Found, file_name, file_text
 from ..findings.replay import SECONDS, Replayer, Shown
@@ -139,7 +140,11 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
         return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
     found = Found(pending.kind, pending.signature, pending.reason, program, pending.number, pending.at)
     store.trouble = ""
-    kept = store.offer(found, pending.seed)
+    try:
+        kept = store.offer(found, pending.seed)
+    except CandidateMistake as error:
+        # Whatever ran it before has told, and ended the campaign.
+        return Replayed(pending, UNREPLAYED, f"{pending.reason} ({error})", "", len(program.operations))
     if store.trouble:
         return Replayed(pending, UNREPLAYED, "", "", 0, store.trouble)
     if kept is None:

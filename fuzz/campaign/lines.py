@@ -17,6 +17,8 @@ from .overview import FindingRow, Overview
 EVERY: Final = 10.0
 _INDENT: Final = " " * 12
 _BARS: Final = "▁▂▃▄▅▆▇█"
+# Where the output knows only ASCII.
+_PLAIN_BARS: Final = "_.-=+*%#"
 
 
 def duration(seconds: float) -> str:
@@ -36,7 +38,16 @@ def size(kib: int) -> str:
     return f"{kib // 1024}M" if kib else ""
 
 
-def sparkline(points: list[tuple[float, int]], width: int) -> str:
+def bars_for(out: TextIO) -> str:
+    """Eight characters that *out* can write, the lowest first."""
+    try:
+        _BARS.encode(out.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_BARS
+    return _BARS
+
+
+def sparkline(points: list[tuple[float, int]], width: int, characters: str = _BARS) -> str:
     """A curve over time as bars, one for each step of the same length; each has the last value before its end."""
     if not points or points[-1][1] == 0 or width < 1:
         return ""
@@ -47,7 +58,7 @@ def sparkline(points: list[tuple[float, int]], width: int) -> str:
         while at < len(points) and points[at][0] <= end * step / width:
             value = points[at][1]
             at += 1
-        bars.append(_BARS[min(value * len(_BARS) // (most + 1), len(_BARS) - 1)])
+        bars.append(characters[min(value * len(characters) // (most + 1), len(characters) - 1)])
     return "".join(bars)
 
 
@@ -141,7 +152,7 @@ def summary(overview: Overview) -> str:
         + (f", {plural(o.aside, 'file')} set aside" if o.aside else "")
         + f"; features {o.features}, {since_feature(o)}",
     ]
-    if curve := sparkline(o.curve, 40):
+    if curve := sparkline(o.curve, 40, bars_for(sys.stdout)):
         lines.append(f"features over time  {curve}")
     if o.by_engine:
         heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}"

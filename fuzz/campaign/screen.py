@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The status screen of a campaign, for terminals."""
 
+import sys
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -8,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..judging.differential import CURED, DIVERGENCE, REGRESSION
-from .lines import duration, rate, since_feature, size, sparkline, state_of
+from .lines import bars_for, duration, rate, since_feature, size, sparkline, state_of
 from .overview import Overview
 
 _STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", "crash": "bold magenta", CURED: "green"}
@@ -32,7 +34,7 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
     aside = f", {o.aside} files set aside" if o.aside else ""
     facts.add_row("corpus", f"{o.corpus} programs{aside}")
     facts.add_row("features", f"{o.features}, {since_feature(o)}")
-    facts.add_row("", Text(sparkline(o.curve, 50), style="green"))
+    facts.add_row("", Text(sparkline(o.curve, 50, bars_for(sys.stderr)), style="green"))
     facts.add_row("findings", findings(o))
     parts: list[RenderableType] = [facts, workers(o)]
     if last:

@@ -3,9 +3,13 @@
 
 import argparse
 import math
-from typing import Final, NoReturn
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
 
 from ..distribution import VERSION, form
+from ..suggestions import did_you_mean
 from .exit_codes import BAD_INPUT
 
 ENGINES: Final = ("random", "atheris", "hypothesis")
@@ -37,8 +41,10 @@ _EXIT_CODES: Final = """\
 exit codes:
     0  no regression and no divergence
     1  some: the candidate is worse, or differs for no known reason
-    2  bad usage or input; one line on stderr says what is allowed
+    2  bad usage or input, or a mistake in the candidate's Python; one line on
+       stderr says where, and what is allowed
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: a process cannot be started, or is killed from outside
   130  interrupted by Ctrl-C, whatever was found before; that is printed
   141  whoever read the output has closed it
 """
@@ -107,14 +113,44 @@ exit codes:
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   130  interrupted by Ctrl-C, whatever was found before; that is printed
 """
+_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _KEYS: Final = "answer with one JSON object; keys: fuzz/reports/answers.py"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, and what may have been meant."""
+
+    given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; keeps what was given, for `error`."""
+        self.given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help shows what is allowed)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {message}{self.hint(message)} (--help shows what is allowed)\n")
+
+    def hint(self, message: str) -> str:
+        """What may have been meant: a command, the value of an option, or an option."""
+        choice = _CHOICE.search(message)
+        if choice:
+            return did_you_mean(choice.group(1), re.findall(r"'([^']*)'", choice.group(2)))
+        there = self.options()
+        for word in self.given:
+            option = word.partition("=")[0]
+            if option.startswith("--") and option not in there and (near := did_you_mean(option, there)):
+                return f": {option}{near}"
+        return ""
+
+    def options(self) -> list[str]:
+        """All options that what was given may have, those of its subcommand included."""
+        found: list[str] = []
+        for action in self._actions:
+            found += action.option_strings
+            if isinstance(action.choices, dict):
+                for name, below in action.choices.items():
+                    found += below.options() if name in self.given and isinstance(below, Parser) else []
+        return found
 
 
 class Once(argparse.Action):

@@ -16,6 +16,7 @@ from ..engines.peers import PEERS
 from ..engines.supervisor import EngineError
 from ..reports.answers import head
 from ..reports.report import plural
+from ..suggestions import did_you_mean
 from . import arguments as allowed
 from .commands import BadInputError, complain, dump, say_form
 from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
@@ -106,7 +107,9 @@ def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str
     names = set(wanted)
     for name in sorted(names):
         if name not in there:
-            raise BadInputError(f"bench --{what} {name}: no such {what}; allowed: {', '.join(there)}")
+            raise BadInputError(
+                f"bench --{what} {name}: no such {what}{did_you_mean(name, there)}; allowed: {', '.join(there)}"
+            )
     return [name for name in there if name in names]
 
 

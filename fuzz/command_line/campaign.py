@@ -5,6 +5,7 @@ import argparse
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import candidate
 
@@ -16,8 +17,9 @@ from ..campaign.settings import Settings
 from ..campaign.upkeep import Screen
 from ..engines.drivers import missing
 from .arguments import ENGINES
+from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
+from .exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -41,15 +43,24 @@ def command(arguments: argparse.Namespace) -> int:
         if not settings.scheduler and (lacking := missing(engine)):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
-    say_form(arguments)
+
+    def begin() -> None:
+        say_changes(settings.reference, [settings.candidate])
+        say_form(arguments)
+
     try:
-        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json))
+        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
-    tell(overview, arguments.json)
+    code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
+    if code == FINE and not overview.programs:
+        complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
+        code = NO_VERDICT
+    changes = changes_answer(settings.reference, [settings.candidate])
+    tell(overview, arguments.json, {"exit_code": code, "changes": changes})
     for entry in accepted.stale():
         complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
-    return INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
+    return code
 
 
 def screen(quiet: bool) -> Screen:
@@ -83,14 +94,15 @@ def status(arguments: argparse.Namespace) -> int:
             db.close()
     except CampaignError as error:
         raise BadInputError(str(error)) from None
-    tell(overview, arguments.json)
-    return code_of(overview)
+    code = code_of(overview)
+    tell(overview, arguments.json, {"exit_code": code})
+    return code
 
 
-def tell(overview: Overview, as_json: bool) -> None:
-    """Print how a campaign is doing."""
+def tell(overview: Overview, as_json: bool, more: dict[str, Any]) -> None:
+    """Print how a campaign is doing; *more*: keys for ``--json``."""
     if as_json:
-        dump(lines.answer(overview))
+        dump({**lines.answer(overview), **more})
     else:
         print(lines.summary(overview), end="")
 

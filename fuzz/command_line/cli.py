@@ -12,8 +12,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from ..starting import NoProcessError
 from .arguments import DEFAULT_SECONDS, parser
-from .exit_codes import BAD_INPUT, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
+from .exit_codes import BAD_INPUT, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
+from .failures import failure, told
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -28,6 +30,8 @@ def dispatch(arguments: Namespace) -> int:
     import candidate
 
     from ..compilation import build
+    from ..engines.supervisor import EngineKilledError
+    from ..execution.mistakes import CandidateMistake
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
@@ -53,10 +57,25 @@ def dispatch(arguments: Namespace) -> int:
     collect_rarely()
     try:
         return command(arguments)
-    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate, QemuError, TablesError) as error:
+    except candidate.UnknownCandidate as error:
+        commands.complain(unknown(arguments, str(error)))
+        return BAD_INPUT
+    except (commands.BadInputError, build.BuildError, QemuError, TablesError) as error:
         for line in str(error).splitlines():
             commands.complain(line)
         return BAD_INPUT
+    except (CandidateMistake, candidate.RefusedCandidate) as error:
+        return told(arguments, BAD_INPUT, "candidate", error)
+    except (commands.NoVerdictError, NoProcessError, EngineKilledError) as error:
+        return told(arguments, NO_VERDICT, "no verdict", error)
+
+
+def unknown(arguments: Namespace, message: str) -> str:
+    """What to say of a version that there is none of."""
+    if "'all'" not in message:
+        return message
+    there = message.partition("; ")[2]
+    return f"{arguments.command}: one candidate at a time, `s2fuzz run --candidate all PROGRAM` takes all; {there}"
 
 
 def discard_output() -> None:
@@ -90,10 +109,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         print("s2fuzz: cannot write the answer: stdout is closed", file=sys.stderr)
         return BAD_INPUT
+    # What the encoding of a locale lacks must not end us.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    arguments = Namespace()
     try:
-        code = dispatch(parse(argv))
+        arguments = parse(argv)
+        code = dispatch(arguments)
         sys.stdout.flush()
-    except (ForeignPackageError, BrokenCandidateError) as error:
+    except BrokenCandidateError as error:
+        return told(arguments, BAD_INPUT, "candidate", error)
+    except ForeignPackageError as error:
         print(f"s2fuzz: {error}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
@@ -101,10 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_output()
         return PIPE_CLOSED
     except OSError as error:
-        # Where files are read and written, errors are handled: this is stdout.
+        code, wrong = failure(error)
         discard_output()
-        print(f"s2fuzz: cannot write the answer: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
+        print(f"s2fuzz: {wrong}", file=sys.stderr)
+        return code
     except KeyboardInterrupt:
         print("s2fuzz: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -15,11 +15,16 @@ from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
 from ..reports.runs import Run, chosen, run_all
+from .changes import changes_answer, say_changes
 from .exit_codes import FINE, OUR_MISTAKE, WORSE
 
 
 class BadInputError(Exception):
     """Usage or input that is refused; each line of the message stands for itself."""
+
+
+class NoVerdictError(Exception):
+    """Nothing could be found out; one line that says why, and what to do."""
 
 
 def complain(message: str) -> None:
@@ -54,20 +59,25 @@ def run(arguments: argparse.Namespace) -> int:
     :raises BadInputError: a program or the known findings cannot be read
     :raises QemuError: with ``--qemu``: it is missing, died or does not answer
     :raises candidate.UnknownCandidate: no version of this name
+    :raises CandidateMistake: the Python of a version has a mistake
     """
     reference = candidate.get(arguments.reference)
     candidates = chosen(arguments.candidate, reference)
     runs: list[Run] = []
     programs = read_programs(arguments.program)
     accepted = known_findings(arguments)
+    tested = [each.name for each in candidates]
+    say_changes(reference.name, tested)
     say_form(arguments)
     asked = ask_about(programs, [reference, *candidates]) if arguments.qemu else None
     for each in run_all(programs, reference, candidates, arguments.trace):
         runs.append(each)
         if not arguments.json:
             print(report.run_text(each, arguments.cost, accepted))
+    code = code_of(runs, accepted, bool(asked and asked.differences.kinds))
     if arguments.json:
-        dump({**answers.run_answer(runs, accepted), **({"qemu": asked.answer()} if asked else {})})
+        about = {"exit_code": code, "changes": changes_answer(reference.name, tested)}
+        dump({**answers.run_answer(runs, accepted), **about, **({"qemu": asked.answer()} if asked else {})})
     elif len(runs) > 1:
         print(report.run_summary(runs))
         if accepted.entries:
@@ -77,10 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
     for each in runs:
         if each.error:
             complain(f"{each.file} on {each.candidate}: a mistake of s2fuzz: {each.error}")
+    return code
+
+
+def code_of(runs: list[Run], accepted: Accepted, differs: bool) -> int:
+    """The exit code of ``run``; *differs*: QEMU says something else."""
     if any(each.error for each in runs):
         return OUR_MISTAKE
-    worse = any(each.worse(accepted) for each in runs)
-    return WORSE if worse or (asked and asked.differences.kinds) else FINE
+    return WORSE if differs or any(each.worse(accepted) for each in runs) else FINE
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:

@@ -38,10 +38,15 @@ def command(arguments: argparse.Namespace) -> int:
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
     # Only where coverage.py is there.
-    from ..coverage.measuring import LineError, MeasuringError, measured
+    from ..coverage.measuring import LineError, MeasuringError, line_of, measured, replayed_files
 
-    programs = chosen(arguments.program)
     try:
+        # All that can be refused, before minutes are spent.
+        if arguments.line:
+            line_of(arguments.line, replayed_files([candidate.get(name) for name in versions]))
+        if arguments.html:
+            check_pages(arguments.html)
+        programs = chosen(arguments.program)
         with measured(programs, versions, arguments.workers) as found:
             for name, trouble in sorted(found.troubled.items()):
                 complain(f"{name}: a mistake of s2fuzz: {trouble}")
@@ -89,6 +94,24 @@ def seeds() -> str:
     """The corpus of the checkout, by a short name where there is one."""
     folder = home_folder() / "corpus"
     return os.path.relpath(folder) if Path.cwd().is_relative_to(home_folder()) else str(folder)
+
+
+def check_pages(folder: str) -> None:
+    """See that pages can be written.
+
+    :raises BadInputError: they cannot
+    """
+    place = Path(folder)
+    try:
+        above = next(path for path in (place, *place.absolute().parents) if path.exists())
+        if not above.is_dir():
+            wrong = f"{above} is no directory"
+        else:
+            wrong = "" if os.access(above, os.W_OK | os.X_OK) else f"{above} cannot be written"
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+    if not folder or wrong:
+        raise BadInputError(f"--html {folder}: {wrong}; allowed: a directory that can be made and written")
 
 
 def write_pages(found: "Measured", folder: str) -> None:

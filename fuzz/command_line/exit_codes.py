@@ -6,10 +6,12 @@ from typing import Final
 # No regression and no divergence; some.
 FINE: Final = 0
 WORSE: Final = 1
-# Usage or input that is refused.
+# Usage or input that is refused, a candidate with a mistake in its Python included.
 BAD_INPUT: Final = 2
 # An exception in our own code.
 OUR_MISTAKE: Final = 3
+# Nothing was found out: a process could not be started or was killed from outside, memory ran out.
+NO_VERDICT: Final = 4
 # Ctrl-C, whatever had been found by then.
 INTERRUPTED: Final = 130
 # Whoever read the output has closed it.

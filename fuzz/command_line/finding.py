@@ -2,16 +2,17 @@
 """The finding that a command works on: of a program, by what its comments and the options say."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import candidate
 
-from ..findings.found import comments_of, rank
+from ..findings.found import CRASH, comments_of, rank
 from ..findings.patterns import matches
-from ..findings.replay import Key, Replayer, Shown
+from ..findings.replay import NO_ANSWER, Key, Replayer, Shown
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, print_program, shown_name
-from .commands import BadInputError
+from .commands import BadInputError, NoVerdictError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class Chosen:
         return self.shown.kind, self.shown.signature
 
 
-def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
+def choose(
+    arguments: argparse.Namespace, replayer: Replayer, tell: Callable[[str, list[str]], None] | None = None
+) -> Chosen:
     """The finding that the arguments mean; the program is replayed for it.
 
+    :param tell: called with the names of the versions before anything runs
     :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
+    :raises NoVerdictError: no process can judge it
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     file = shown_name(arguments.program)
@@ -53,10 +58,14 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
         raise BadInputError(f"{file}: no comment names its candidate; allowed: --candidate NAME")
     reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
     patched = candidate.get(patched).name
+    if tell is not None:
+        tell(reference, [patched])
     # Each finding once, the weightiest first.
     shown = sorted(
         replayer.shows(print_program(program), reference, patched), key=lambda each: rank(each.kind, each.signature)
     )
+    if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
+        raise NoVerdictError(f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known of it: try again")
     if not shown:
         raise BadInputError(f"{file}: {patched} against {reference} shows nothing; allowed: a program with a finding")
     return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)

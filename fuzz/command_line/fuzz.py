@@ -15,9 +15,11 @@ from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..findings.found import CRASH, folder_name
+from ..findings.replay import NO_ANSWER
 from ..reports import answers, report
+from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE, WORSE
+from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 _PROGRESS_EVERY: Final = 0.2
 
@@ -35,6 +37,7 @@ def command(arguments: argparse.Namespace) -> int:
     patched = candidate.get(arguments.candidate).name
     out = make_out(arguments.out, folder_name(patched, reference))
     accepted = known_findings(arguments)
+    say_changes(reference, [patched])
     say_form(arguments)
     budget = arguments.programs, arguments.seconds
     unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
@@ -46,9 +49,11 @@ def command(arguments: argparse.Namespace) -> int:
             keeper.watch(result)
             progress.show()
 
-        result = run_unit(unit, watch)
+        try:
+            result = run_unit(unit, watch)
+        finally:
+            progress.clear()
         keeper.watch(result)
-    progress.clear()
     return told(summary, result, arguments.json)
 
 
@@ -57,8 +62,10 @@ def told(summary: Summary, result: Result, as_json: bool) -> int:
 
     :returns: the exit code
     """
+    code = code_of(summary)
     if as_json:
-        dump(answers.fuzz_answer(summary))
+        changes = changes_answer(summary.reference, [summary.candidate])
+        dump({**answers.fuzz_answer(summary), "exit_code": code, "changes": changes})
     else:
         print(report.fuzz_text(summary), end="")
     for accident in result.accidents:
@@ -70,12 +77,21 @@ def told(summary: Summary, result: Result, as_json: bool) -> int:
     for found in summary.unreplayed:
         place = found.path or f"program {found.number} of this seed"
         complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
+    return code
+
+
+def code_of(summary: Summary) -> int:
+    """The exit code of a session."""
     if summary.interrupted:
         return INTERRUPTED
     if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
         return OUR_MISTAKE
+    if any(f"{CRASH} {signature}" in found.reason for found in summary.unreplayed for signature in NO_ANSWER):
+        return NO_VERDICT
     if summary.trouble:
         return BAD_INPUT
+    if not summary.programs:
+        return NO_VERDICT
     return WORSE if summary.failed else FINE
 
 

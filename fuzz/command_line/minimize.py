@@ -19,6 +19,7 @@ from ..minimizing.minimize import Minimized, minimized
 from ..minimizing.trial import Judge, Progress, judge_here
 from ..reports import answers
 from ..reports.report import plural
+from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, say_form
 from .exit_codes import FINE, INTERRUPTED
 from .finding import Chosen, choose
@@ -36,10 +37,14 @@ def command(arguments: argparse.Namespace) -> int:
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     with Replayer() as replayer:
-        chosen = choose(arguments, replayer)
+        if arguments.output is not None:
+            # What is refused is refused before anything runs.
+            _place(arguments)
+        chosen = choose(arguments, replayer, say_changes)
         say_form(arguments)
-        place = _place(arguments, chosen)
+        place = _place(arguments)
         result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
+    code = INTERRUPTED if result.interrupted else FINE
     text = file_text_of(chosen, result, shown, place)
     if place is not None:
         try:
@@ -48,12 +53,13 @@ def command(arguments: argparse.Namespace) -> int:
             wrong = error.strerror or error
             raise BadInputError(f"-o {place}: {wrong}; allowed: a file that can be written") from None
     if arguments.json:
-        dump(_answer(chosen, result, place, text))
+        changes = changes_answer(chosen.reference, [chosen.candidate])
+        dump({**_answer(chosen, result, place, text), "exit_code": code, "changes": changes})
     elif place is None:
         print(text, end="")
     else:
         print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{_sizes(chosen.program, result)}: {place}")
-    return INTERRUPTED if result.interrupted else FINE
+    return code
 
 
 def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> tuple[Minimized, Shown]:
@@ -92,7 +98,7 @@ def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, place: Path | 
     return commented(about, result.program)
 
 
-def _place(arguments: argparse.Namespace, chosen: Chosen) -> Path | None:
+def _place(arguments: argparse.Namespace) -> Path | None:
     """Where to write, seen to be a place for a file; None: standard output.
 
     :raises BadInputError: it is none

@@ -19,6 +19,7 @@ from ..minimizing.promotion import (
     write_regression,
 )
 from ..reports import answers
+from .changes import say_changes
 from .commands import BadInputError, dump, say_form
 from .exit_codes import FINE, INTERRUPTED
 from .finding import Chosen, choose
@@ -47,7 +48,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     if arguments.name is not None:
         free_place(folder, arguments.name)
     with Replayer() as replayer:
-        chosen = choose(arguments, replayer)
+        chosen = choose(arguments, replayer, say_changes)
         _check(chosen, arguments)
         place = free_place(folder, arguments.name or default_name(chosen.shown.signature))
         say_form(arguments)

@@ -18,7 +18,7 @@ ROOTS: Final = (
 # itself, what gives a class methods when it is there already, and what compiled code must go through Python for.
 PLAIN: Final = frozenset(
     {
-        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py"),
+        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py", "fuzz/suggestions.py"),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
         *("reference/machine/words.py", "reference/stores.py"),
     }
@@ -39,7 +39,8 @@ def sources() -> list[str]:
         if source not in found:
             found.add(source)
             left += imported(source)
-    return sorted(source for source in found if not source.endswith("__init__.py") and source not in plain)
+    plain |= {source for source in found if source.endswith("__init__.py") or source.startswith(native.INSPECTION)}
+    return sorted(found - plain)
 
 
 def interpreted() -> dict[str, str]:

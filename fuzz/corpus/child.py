@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
 
     import candidate
 
+    from ..execution.mistakes import CandidateMistake
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
         features, trouble = None, ""
         try:
             features = differential.run(parse(text)).features
+        except CandidateMistake as error:
+            trouble = str(error)
         except Exception as error:
             trouble = crash_reason(error)
         answer = json.dumps([digest, features, trouble]).encode() + b"\n"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..distribution import home_folder
+from ..starting import starting
 
 # Seconds that one program may take.
 PATIENCE: Final = 180.0
@@ -130,7 +131,8 @@ def observe(
     try:
         while True:
             while left and len(running) < workers and all(worker.job for worker in running):
-                running.append(Worker(reference, candidate))
+                with starting("a process that observes programs"):
+                    running.append(Worker(reference, candidate))
                 running[-1].give(left.popleft())
             for worker in running:
                 if left and not worker.job:

@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     # Only now, so that what runs at import is seen.
     import candidate
 
+    from ..execution.mistakes import CandidateMistake
     from ..findings.found import crash_reason
     from ..language.text import parse
     from .replay import candidate_files, replay
@@ -49,6 +50,9 @@ def main(arguments: list[str]) -> int:
         try:
             for version in again + versions:
                 replay(version, parse(text))
+        except CandidateMistake as error:
+            print(json.dumps({"mistake": str(error)}))
+            return 0
         except Exception as error:
             troubled[name] = crash_reason(error)
         again = []

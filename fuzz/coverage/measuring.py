@@ -17,9 +17,14 @@ from typing import Any, Final, TextIO
 import coverage
 from coverage import CoverageData
 
+from candidate import Candidate
+
 from ..distribution import home_folder
+from ..execution.mistakes import CandidateMistake
 from ..language.program import Program
 from ..language.text import print_program
+from ..starting import starting
+from ..suggestions import did_you_mean
 
 # They choose the form in which everything else runs: no part of what is tested.
 _NOT_TESTED: Final = ("native.py", "mypyc.py", "__init__.py")
@@ -117,21 +122,42 @@ class Measured:
         :param place: as ``reference/pgtable.py:123``, below the checkout or the current directory
         :raises LineError: there is no code, or that file is none of the report
         """
-        name, _, number = place.rpartition(":")
-        if not name or not (number.isascii() and number.isdigit()):
-            raise LineError(f"{place!a}; allowed: a file and a line, for example reference/pgtable.py:123")
-        paths = [str((base / name).resolve()) for base in (home_folder(), Path.cwd())]
-        file = next((path for path in paths if path in self.files), "")
-        if not file:
-            raise LineError(f"{name}: not replayed; allowed: {', '.join(shown(each) for each in self.files)}")
-        statements = self._reporter().analysis2(file)[1]
-        first, last = statement_at(Path(file).read_text(), int(number), statements)
-        if not first:
-            near = min(statements, key=lambda line: abs(line - int(number)), default=0)
-            raise LineError(f"{shown(file)}:{number}: no statement; allowed: a line with one, the next is {near}")
+        file, first, last = line_of(place, self.files)
         by_line = self.data.contexts_by_lineno(file)
         contexts = {context for line in range(first, last + 1) for context in by_line.get(line, ())}
         return Reached(shown(file), first, [each for each in self.programs if each in contexts], "" in contexts)
+
+
+def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
+    """The file, and the first and last line of the statement, that a place means.
+
+    :param place: as ``reference/pgtable.py:123``, below the checkout or the current directory
+    :param files: those that are replayed
+    :raises LineError: there is no code, or the file is none of them
+    """
+    name, _, number = place.rpartition(":")
+    if not name or not (number.isascii() and number.isdigit()):
+        raise LineError(f"{place!a}; allowed: a file and a line, for example reference/pgtable.py:123")
+    paths = [str((base / name).resolve()) for base in (home_folder(), Path.cwd())]
+    file = next((path for path in paths if path in files), "")
+    if not file:
+        there = [shown(each) for each in files]
+        raise LineError(f"{name}: not replayed{did_you_mean(name, there)}; allowed: {', '.join(there)}")
+    reader = coverage.Coverage(data_file=None, config_file=False, branch=True)
+    statements = reader.analysis2(file)[1]
+    first, last = statement_at(Path(file).read_text(encoding="utf-8"), int(number), statements)
+    if not first:
+        near = min(statements, key=lambda line: abs(line - int(number)), default=0)
+        raise LineError(f"{shown(file)}:{number}: no statement; allowed: a line with one, the next is {near}")
+    return file, first, last
+
+
+def replayed_files(versions: Sequence[Candidate]) -> list[str]:
+    """The sources that `measured` reports on for these versions."""
+    classes = [cls for version in versions for cls in (*version.pgtable.__mro__, *version.mmu.__mro__)]
+    modules = {cls.__module__ for cls in classes if cls.__module__.startswith("candidate.")}
+    own = [home_folder() / Path(*name.split(".")).with_suffix(".py") for name in modules]
+    return sorted(str(path) for path in [*reference_files(), *own])
 
 
 def shown(file: str) -> str:
@@ -190,6 +216,7 @@ def run(
     :param folder: where they write what coverage.py saw, each in the file with its number
     :returns: what each has answered
     :raises MeasuringError: one failed
+    :raises CandidateMistake: the Python of a version has a mistake
     """
     environment = {**os.environ, "S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}
     paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -201,15 +228,16 @@ def run(
             share = programs[number::workers]
             jobs.write_text("".join(json.dumps([name, print_program(program)]) + "\n" for name, program in share))
             command = [sys.executable, "-m", "fuzz.coverage.child", str(os.getpid()), str(folder / str(number))]
-            process = subprocess.Popen(
-                [*command, *versions],
-                stdin=stack.enter_context(open(jobs)),
-                stdout=subprocess.PIPE,
-                # A process group of its own: Ctrl-C is the parent's to handle.
-                start_new_session=True,
-                text=True,
-                env=environment,
-            )
+            with starting("a process that replays programs"):
+                process = subprocess.Popen(
+                    [*command, *versions],
+                    stdin=stack.enter_context(open(jobs)),
+                    stdout=subprocess.PIPE,
+                    # A process group of its own: Ctrl-C is the parent's to handle.
+                    start_new_session=True,
+                    text=True,
+                    env=environment,
+                )
             stack.callback(process.wait)
             stack.callback(process.kill)
             running.append(process)
@@ -219,4 +247,6 @@ def run(
             if process.returncode:
                 raise MeasuringError(f"a process that replays programs ended with exit code {process.returncode}")
             answers.append(json.loads(out))
+            if "mistake" in answers[-1]:
+                raise CandidateMistake(answers[-1]["mistake"])
         return answers

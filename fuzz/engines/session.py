@@ -9,11 +9,12 @@ from typing import Final, Protocol
 import candidate
 
 from ..distribution import debugging
+from ..execution.mistakes import CandidateMistake
 from ..findings.found import CRASH, crash_reason, crash_signature
 from ..judging.differential import Differential, Verdict
 from ..language.program import Program
 from ..language.text import parse, print_program
-from .unit import FoundRecord, Fresh, Message, State, Unit
+from .unit import FoundRecord, Fresh, Message, Mistake, State, Unit
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
@@ -66,7 +67,7 @@ class Session:
             self.judge(parse(self.unit.again))
 
     def over(self) -> bool:
-        """Whether the budget is spent, or what was looked for is found."""
+        """Whether the budget is spent, or what was looked for is found, or nothing can be judged."""
         unit, state = self.unit, self.state
         return (
             self.reached
@@ -77,7 +78,9 @@ class Session:
     def judge(self, program: Program) -> Verdict | None:
         """Judge a valid program, count it, tell what is new.
 
-        :returns: the verdict; None where our own code failed, which is told as a finding
+        A mistake in the candidate's Python is told and ends the unit.
+
+        :returns: the verdict; None where our own code failed, which is told as a finding, or the candidate's Python
         """
         self.number += 1
         if self.flight is not None:
@@ -86,6 +89,10 @@ class Session:
         verdict = None
         try:
             verdict = self.differential.run(program)
+        except CandidateMistake as error:
+            self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})"))
+            self.reached = True
+            return None
         except Exception as error:
             self.failed(error, program)
         else:

@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from ..distribution import home_folder
+from ..execution.mistakes import CandidateMistake
 from ..findings.found import CRASH
+from ..starting import starting
 from .flight import SharedFlight, make
 from .peers import environment
 from .unit import FoundRecord, Result, Unit, from_line
@@ -30,6 +32,10 @@ Watch = Callable[[Result], None]
 
 class EngineError(Exception):
     """Children of a unit die before they judge anything; one line that says how."""
+
+
+class EngineKilledError(EngineError):
+    """Somebody else ends them, or memory runs out."""
 
 
 class Child:
@@ -106,12 +112,15 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
     :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
     :param patience: seconds that one program may take
     :raises EngineError: children die before they judge anything
+    :raises NoProcessError: none can be started
+    :raises CandidateMistake: the candidate's Python has a mistake
     """
     result = Result(unit)
     rest = unit
     idle = tries = 0
     while True:
-        child = Child(rest, result)
+        with starting(f"the process of engine {unit.engine}"):
+            child = Child(rest, result)
         try:
             death = follow(child, patience, watch)
         except KeyboardInterrupt:
@@ -122,11 +131,16 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
         finally:
             number, text = child.flight.number(), child.flight.text()
             child.close()
+        if result.mistake:
+            raise CandidateMistake(result.mistake)
         if not death:
             return result
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
-            raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
+            told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
+            if death.endswith("SIGKILL"):
+                raise EngineKilledError(f"{told}; try: free memory, or see who ends it (`dmesg`)")
+            raise EngineError(told)
         tries = tries + 1 if text and text == rest.again else 1
         # SIGKILL comes from outside, by chance twice; it is a program's doing only where memory runs out.
         again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""

@@ -127,7 +127,14 @@ class State:
         )
 
 
-Message = FoundRecord | Fresh | State
+@dataclass(slots=True)
+class Mistake:
+    """The candidate's Python has a mistake, as `fuzz.execution.mistakes.CandidateMistake` says it; the unit ends."""
+
+    text: str
+
+
+Message = FoundRecord | Fresh | State | Mistake
 
 
 def to_line(message: Message) -> bytes:
@@ -143,6 +150,8 @@ def from_line(line: bytes) -> Message:
     match json.loads(line):
         case ["FoundRecord", dict(values)]:
             return FoundRecord(**values)
+        case ["Mistake", dict(values)]:
+            return Mistake(**values)
         case ["Fresh", dict(values)]:
             return Fresh(values["text"], tuple(values["features"]))
         case ["State", dict(values)]:
@@ -161,6 +170,7 @@ class Result:
     :param fresh: in the order of their discovery
     :param interrupted: Ctrl-C ended it
     :param accidents: one line for each death of a child process that did not come again with the same program
+    :param mistake: of the candidate's Python, which ended the unit; "" for none
     """
 
     unit: Unit
@@ -169,6 +179,7 @@ class Result:
     fresh: list[Fresh] = field(default_factory=list)
     interrupted: bool = False
     accidents: list[str] = field(default_factory=list)
+    mistake: str = ""
     _earlier: State = field(default_factory=State)
 
     def next_child(self) -> None:
@@ -186,6 +197,8 @@ class Result:
                 self.fresh.append(message)
             case State():
                 self.state = message.after(self._earlier)
+            case Mistake():
+                self.mistake = message.text
         for key, count in self.state.counts.items():
             if key in self.found:
                 self.found[key].count = count

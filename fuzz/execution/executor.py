@@ -16,6 +16,7 @@ from ..language.operations import (
     SlotCreate,
     SlotDelete,
     SlotMove,
+    SlotPlace,
     TablePlace,
     TableRange,
 )
@@ -23,8 +24,10 @@ from ..language.program import Program
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
+from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .side import Side
 from .table_operations import TableOperations
+from .unhandled import unhandled
 
 
 class Executor:
@@ -32,11 +35,12 @@ class Executor:
 
     :param version: the code under test
     :param program: a valid program
+    :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
     """
 
     def __init__(self, version: Candidate, program: Program) -> None:
         self.program = program
-        self.side = Side(version, program)
+        self.side = started(version, program)
         self.checkers = Checkers(self.side)
         self.guest = GuestOperations(self.side, self.checkers)
         self.host = HostOperations(self.side, self.checkers)
@@ -106,6 +110,9 @@ class Executor:
             self.dead = True
             return Outcome("stuck")
         except Exception as error:
+            mistake = mistake_of(error, self.side.version)
+            if mistake:
+                raise CandidateMistake(mistake) from error
             place = kernel_place(error)
             if not place:
                 raise
@@ -128,7 +135,23 @@ class Executor:
             return self.host.clear_log(op, layout)
         if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
             return self.host.slot(op, layout)
-        return self.host.run(op, layout.hva + op.offset)
+        if isinstance(op, SlotPlace):
+            return self.host.run(op, layout.hva + op.offset)
+        raise unhandled(op)
+
+
+def started(version: Candidate, program: Program) -> Side:
+    """The machine and the kernel code of one side.
+
+    :raises CandidateMistake: a constructor of *version* fails
+    """
+    try:
+        return Side(version, program)
+    except Exception as error:
+        mistake = mistake_at_start(error, version)
+        if mistake:
+            raise CandidateMistake(mistake) from error
+        raise
 
 
 def innermost(error: BaseException) -> str:

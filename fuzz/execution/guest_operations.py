@@ -49,6 +49,7 @@ from ..language.operations import (
     Speculate,
 )
 from .side import Side
+from .unhandled import unhandled
 
 # Faults after which an access that nobody disturbs must have completed. Two
 # are common (a table, then a permission), a copy-on-write makes one more each.
@@ -146,6 +147,8 @@ class GuestOperations:
             self.hardware(op)
         elif isinstance(op, GuestExternalAbort):
             return self.external_abort(op)
+        else:
+            raise unhandled(op)
         return Outcome("ok")
 
     def external_abort(self, op: GuestExternalAbort) -> Outcome:

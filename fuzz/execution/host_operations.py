@@ -27,6 +27,7 @@ from ..language.operations import (
 )
 from .guest import SlotLayout
 from .side import Side
+from .unhandled import unhandled
 
 
 class HostOperations:
@@ -68,6 +69,8 @@ class HostOperations:
             return self.age(start, start + op.size, op.flush)
         elif isinstance(op, HostTestAge):
             return self.test_age(start)
+        else:
+            raise unhandled(op)
         return Outcome("ok")
 
     def test_age(self, start: int) -> Outcome:

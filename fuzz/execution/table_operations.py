@@ -33,6 +33,7 @@ from ..language.operations import (
 )
 from .guest import Guest, SlotLayout, walked_range
 from .side import Side
+from .unhandled import unhandled
 
 
 def prot_of(text: str) -> int:
@@ -105,6 +106,8 @@ class TableOperations:
             return Outcome("ok", int(pte & VALID_BIT != 0 and pte & AF_BIT != 0))
         elif isinstance(op, TableIsYoung):
             return Outcome("ok", int(pgtable.kvm_pgtable_stage2_is_young(pgt, ipa)))
+        else:
+            raise unhandled(op)
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def frames(self, start: int, end: int) -> Frames | None:

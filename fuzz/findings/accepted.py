@@ -16,6 +16,7 @@ from typing import Any, Final
 from ..judging.differential import CLASSES
 from ..language.program import MIB
 from ..language.text import shown_name
+from ..suggestions import near_file
 from .patterns import matches
 
 # What is taken from the current directory where no file is named.
@@ -105,6 +106,7 @@ def load_accepted(name: str | None) -> Accepted:
         if isinstance(error, AcceptedError):
             raise
         wrong = getattr(error, "strerror", None) or str(error)
+        wrong += near_file(path) if isinstance(error, FileNotFoundError) else ""
         raise AcceptedError(f"{name}: {wrong}; allowed: a file that can be read") from None
     return Accepted(name, _entries(name, content))
 

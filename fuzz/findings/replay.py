@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import IO, Final, NamedTuple, TypeAlias
 
 from ..distribution import home_folder
+from ..execution.mistakes import CandidateMistake
+from ..starting import remedy
 from .found import CRASH
 
 # Kind and signature: what tells a finding from others.
@@ -24,6 +26,10 @@ SECONDS: Final = 180.0
 _GRACE: Final = 30.0
 # Signatures of `CRASH`, as `fuzz.engines.supervisor` has them too.
 HUNG: Final = "process did not get on"
+# Those that say nothing about the program.
+NOT_STARTED: Final = "process not started"
+LOST: Final = "process lost"
+NO_ANSWER: Final = (NOT_STARTED, LOST)
 
 
 class Shown(NamedTuple):
@@ -73,6 +79,7 @@ class Replayer:
         :param program: its text
         :param reference: name of the version that counts as the original
         :param candidate: name of the version under test
+        :raises CandidateMistake: the Python of one of them has a mistake
         """
         request = {"program": program, "reference": reference, "candidate": candidate, "seconds": self.seconds}
         line = json.dumps(request).encode() + b"\n"
@@ -81,7 +88,7 @@ class Replayer:
             answer = self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
-            return [Shown(CRASH, "process not started", f"{error.strerror or error}", -1)]
+            return [Shown(CRASH, NOT_STARTED, f"{error.strerror or error}{remedy(error)}", -1)]
         except BaseException:
             # What is under way belongs to nobody any more.
             self.close()
@@ -89,6 +96,8 @@ class Replayer:
         if not answer:
             return [self._lost()]
         found = json.loads(answer)
+        if "mistake" in found:
+            raise CandidateMistake(found["mistake"])
         if "signal" in found:
             if found["signal"] == signal.SIGALRM:
                 return [Shown(CRASH, HUNG, f"no verdict within {self.seconds:g} s", -1)]
@@ -152,7 +161,7 @@ class Replayer:
             lines = self.complaints.read().decode(errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]
         self.close()
-        return Shown(CRASH, "process lost", said[-1] if said else "the process gave no answer", -1)
+        return Shown(CRASH, LOST, said[-1] if said else "the process gave no answer", -1)
 
 
 def replay(program_text: str, reference: str, candidate: str, seconds: float = SECONDS) -> set[Key]:

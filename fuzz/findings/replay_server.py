@@ -15,24 +15,31 @@ from typing import Any
 
 import candidate
 
+from ..execution.mistakes import CandidateMistake
 from ..judging.differential import Differential
 from ..language.text import parse
 from ..orphans import die_with_parent
 from .found import CRASH, crash_reason, crash_signature
 
 
-def judge(request: dict[str, Any]) -> list[tuple[str, str, str, int]]:
-    """What the program of a request shows: kind, signature, reason, operation of each finding."""
+def judge(request: dict[str, Any]) -> dict[str, Any]:
+    """What the program of a request shows.
+
+    :returns: ``shown``: kind, signature, reason, operation of each finding; or ``mistake``: the candidate's Python
+        has one
+    """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
         verdict = Differential(*versions).run(parse(request["program"]))
+    except CandidateMistake as error:
+        return {"mistake": str(error)}
     except Exception as error:
-        return [(CRASH, crash_signature(error), crash_reason(error), -1)]
-    return [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+        return {"shown": [(CRASH, crash_signature(error), crash_reason(error), -1)]}
+    return {"shown": [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]}
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one request: ``shown``, or ``signal`` or ``exit`` where the process gave none."""
+    """The answer to one request: that of `judge`, or ``signal`` or ``exit`` where the process gave none."""
     server = os.getpid()
     reader, writer = os.pipe()
     child = os.fork()
@@ -43,7 +50,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             # Not caught: it ends compiled loops too, which see no Python signal handlers.
             signal.setitimer(signal.ITIMER_REAL, request["seconds"])
             with os.fdopen(writer, "wb") as pipe:
-                pipe.write(json.dumps({"shown": judge(request)}).encode())
+                pipe.write(json.dumps(judge(request)).encode())
         finally:
             os._exit(0)
     os.close(writer)

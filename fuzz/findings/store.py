@@ -18,8 +18,8 @@ from typing import Final
 from ..files import write_atomically
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
-from .found import Found, file_name, file_text, in_order, reproduce
-from .replay import Key, Replayer, Shown
+from .found import CRASH, Found, file_name, file_text, in_order, reproduce
+from .replay import NO_ANSWER, Key, Replayer, Shown
 
 # Programs of a finding, the smallest included.
 KEPT: Final = 3
@@ -191,7 +191,7 @@ class Store:
             return
         self.tries[key] = 1
         found.count = count
-        said = ", ".join(f"{each.kind} {each.signature}" for each in shown) or "nothing"
+        said = ", ".join(told(each) for each in shown) or "nothing"
         found.reason = f"{found.reason} (a fresh process showed: {said})"
         self.lost[key] = found
         if self.folder is not None:
@@ -221,3 +221,9 @@ class Store:
             path.unlink(missing_ok=True)
         except OSError as error:
             self.trouble = f"{path}: {error.strerror or error}"
+
+
+def told(shown: Shown) -> str:
+    """What a fresh process showed, for people; where there was none, why."""
+    why = f": {shown.reason}" if shown.kind == CRASH and shown.signature in NO_ANSWER else ""
+    return f"{shown.kind} {shown.signature}{why}"

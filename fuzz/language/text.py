@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Final, NamedTuple
 
+from ..suggestions import near_file
 from .forms import FORMS
 from .operations import Operation
 from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
@@ -285,7 +286,8 @@ def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
             data = file.read(MAX_FILE_SIZE + 1)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise ProgramError(name, 0, f"{wrong}; allowed: a file that can be read") from None
+        hint = near_file(path) if isinstance(error, FileNotFoundError) and not isinstance(path, int) else ""
+        raise ProgramError(name, 0, f"{wrong}{hint}; allowed: a file that can be read") from None
     if len(data) > MAX_FILE_SIZE:
         allowed = f"at most {show_bytes(MAX_FILE_SIZE)}"
         raise ProgramError(name, 0, f"the file is too long; allowed: {allowed}")

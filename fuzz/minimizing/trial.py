@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from candidate import Candidate
 
+from ..execution.mistakes import CandidateMistake
 from ..findings.found import CRASH, crash_reason, crash_signature
 from ..findings.replay import Key, Shown
 from ..judging.differential import Differential
@@ -41,12 +42,17 @@ class Progress:
 
 
 def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
-    """Judges programs in this process; an exception in our own code is what they show, too."""
+    """Judges programs in this process; an exception in our own code is what they show, too.
+
+    A mistake in a candidate's Python is raised.
+    """
     differential = Differential(reference, candidate)
 
     def judge(program: Program) -> list[Shown]:
         try:
             verdict = differential.run(program)
+        except CandidateMistake:
+            raise
         except Exception as error:
             return [Shown(CRASH, crash_signature(error), crash_reason(error), -1)]
         return [Shown(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]

@@ -3,6 +3,13 @@
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
+``exit_code`` is in the answers of ``run``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
+object that any command answers with where a candidate is refused or has a mistake in its Python (2), or where
+there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or ``no verdict``; ``message``).
+``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
+``on`` (the versions that its classes derive from), ``overrides`` and ``adds`` (names of methods),
+``same`` (it is the code of the reference).
+
 ``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: of
 each ``name``, ``origin``, ``reference`` (to be run against), ``signature`` (of the regression that is its own).
 
@@ -89,15 +96,13 @@ def per_second(count: int, seconds: float) -> float:
 def list_answer() -> Json:
     """All versions."""
     names = candidate.names()
-    versions = [{"name": name, "origin": candidate.get(name).origin} for name in names]
+    versions = [{"name": name, "origin": candidate.origin(name)} for name in names]
     return {**head(), "default_reference": names[0], "versions": versions}
 
 
 def bugs_answer() -> Json:
     """All planted bugs."""
-    bugs = [
-        {"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS
-    ]
+    bugs = [{"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS]
     return {**head(), "bugs": bugs}
 
 

@@ -73,7 +73,7 @@ def list_text() -> str:
     width = max(map(len, names))
     lines = ["reference (default; --reference takes any version below too)"]
     for name in names:
-        lines.append(f"  {name:<{width}}  {candidate.get(name).origin}")
+        lines.append(f"  {name:<{width}}  {candidate.origin(name)}")
         if name == names[0]:
             lines += ["", "candidates"]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import candidate
 from candidate import Candidate
 
 from ..distribution import debugging
+from ..execution.mistakes import CandidateMistake
 from ..findings.accepted import Accepted
 from ..findings.found import crash_reason, rank
 from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Differential, Finding, Verdict
@@ -74,6 +75,7 @@ def run_all(
 
     :param programs: names and valid programs
     :param trace: render `Run.trace` too
+    :raises CandidateMistake: the Python of a version has a mistake
     """
     for file, program in programs:
         for patched in candidates:
@@ -83,6 +85,8 @@ def run_all(
                 if trace:
                     names = (reference.name, patched.name)
                     run.trace = render(record(program, reference, patched), names, run.verdict.findings)
+            except CandidateMistake:
+                raise
             except Exception as error:
                 if debugging():
                     traceback.print_exc()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Candidates that cannot be imported, and those that crash, in a checkout of their own."""
+"""Candidates that cannot be imported, that are not what their authors think, or that crash, each in a checkout."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -91,3 +93,103 @@ def test_a_crash_of_the_candidate_says_what_and_where(
     at = lines.index(f"regression  contract: kvm_handle_guest_abort: oops {signature}")
     assert lines[at + 1].strip().startswith("the code crashed: ")
     assert reason in lines[at + 1]
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def with_example(checkout: Path, *changes: tuple[str, str]) -> None:
+    """Register the README's example candidate, changed like this."""
+    match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert match is not None
+    text = match.group(1)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (checkout / "candidate" / "my_patch.py").write_text(text)
+    add = "register('my-patch', my_patch.PgtableMyPatch, my_patch.MmuMyPatch, 'README')"
+    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write(f"\nfrom . import my_patch\n\n{add}\n")
+    # The notifier unmaps.
+    (checkout / "p.s2").write_text("s2fuzz 1\nvm\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n")
+
+
+UNMAP = "def kvm_pgtable_stage2_unmap("
+FLUSH = "__kvm_tlb_flush_vmid__"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "right"),
+    [
+        (UNMAP, "def kvm_pgtable_stage2_umap(", "kvm_pgtable_stage2_unmap"),
+        (UNMAP, "def kvm_pgtable_stage2_unmpa(", "kvm_pgtable_stage2_unmap"),
+        (UNMAP, "def __kvm_pgtable_visit(", "__kvm_pgtable_visit__"),
+        (UNMAP, "def KVM_pgtable_stage2_unmap(", "kvm_pgtable_stage2_unmap"),
+        (FLUSH, "__kvm_tlb_flush_vmi__", FLUSH),
+        (FLUSH, "__kvm_tlb_flush_vimd__", FLUSH),
+        (FLUSH, "__kvm_tlb_flush_vmid", FLUSH),
+        (FLUSH, "__kvm_TLB_flush_vmid__", FLUSH),
+        ("super().kvm_pgtable_stage2_unmap", "super().kvm_pgtable_stage2_unmp", "kvm_pgtable_stage2_unmap"),
+        ("import Mmu", "import Mum", "Mmu"),
+    ],
+)
+def test_the_example_misspelt_is_refused(checkout: Path, old: str, new: str, right: str) -> None:
+    with_example(checkout, (old, new))
+    result = process("run", "--candidate", "my-patch", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert re.search(r"candidate/my_patch\.py:[0-9]+: ", last)
+    assert re.search(rf"did you mean [^?]*\b{right}\b", last)
+
+
+def test_the_example_as_it_is(checkout: Path) -> None:
+    with_example(checkout)
+    result = process(
+        "run", "--candidate", "my-patch", "--json", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE
+    )
+    assert result.returncode == 0
+    assert result.stderr == "s2fuzz: my-patch (on original) overrides kvm_pgtable_stage2_unmap; adds nothing\n"
+    answer = json.loads(result.stdout)
+    assert answer["exit_code"] == 0
+    (changes,) = answer["changes"]
+    assert changes == {
+        "candidate": "my-patch",
+        "on": ["original"],
+        "overrides": ["kvm_pgtable_stage2_unmap"],
+        "adds": [],
+        "same": False,
+    }
+
+
+COMMANDS = {
+    "run": ("run", "--candidate", "my-patch", "p.s2"),
+    "all": ("run", "p.s2"),
+    "trace": ("run", "--candidate", "my-patch", "--trace", "p.s2"),
+    "fuzz": ("fuzz", "--candidate", "my-patch", "--programs", "40"),
+    "hypothesis": ("fuzz", "--candidate", "my-patch", "--engine", "hypothesis", "--programs", "40"),
+    "campaign": ("campaign", "c", "--candidate", "my-patch", "--hours", "0.02", "--workers", "1"),
+    "minimize": ("minimize", "--candidate", "my-patch", "p.s2"),
+    "cover": ("cover", "--candidate", "my-patch", "p.s2"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_with_the_line_of_the_mistake(checkout: Path, name: str) -> None:
+    with_example(checkout, ("        return ret\n", "        return rte\n"))
+    line = (checkout / "candidate" / "my_patch.py").read_text().splitlines().index("        return rte") + 1
+    result = process(*COMMANDS[name], path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    told = f"candidate/my_patch.py:{line}: NameError: name 'rte' is not defined (did you mean 'ret'?)"
+    (mistake,) = [each for each in result.stderr.splitlines() if "NameError" in each and "unit " not in each[:5]]
+    assert told in mistake
+
+
+def test_the_mistake_is_in_the_answer(checkout: Path) -> None:
+    with_example(checkout, ("        return ret\n", "        return rte\n"))
+    arguments = ("fuzz", "--candidate", "my-patch", "--programs", "40", "--json")
+    result = process(*arguments, path=checkout, cwd=checkout, stdout=subprocess.PIPE)
+    answer = json.loads(result.stdout)
+    assert (result.returncode, answer["exit_code"], answer["error"]["kind"]) == (2, 2, "candidate")
+    assert "NameError" in answer["error"]["message"]

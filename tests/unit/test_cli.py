@@ -25,6 +25,9 @@ from .console import HEAD, MISSING_CLEAN, Result, refused
 from .replaying import Here
 
 SIGNATURE = "dcache: stage2_map_walker: table->block "
+# What is said before rfc-v1 runs, and before the original runs against itself.
+CHANGES = "s2fuzz: rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing\n"
+SAME = "s2fuzz: original changes nothing: both sides run the code of original\n"
 KNOWN_X1 = HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"
 
 # Runs a command with these arguments.
@@ -174,7 +177,7 @@ def test_list_json(call: Call) -> None:
 
 def test_run_regression(call: Call) -> None:
     code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
-    assert (code, err) == (1, "")
+    assert (code, err) == (1, CHANGES)
     assert out.startswith("p.s2: rfc-v1 against original: regression\n")
     assert f"regression  {SIGNATURE}" in out
     assert "at operation 4: cpu1 read a+20K mmu=off\n" in out
@@ -214,7 +217,11 @@ def test_run_json(call: Call) -> None:
     result = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1", "--json", "--trace")
     assert result[0] == 1
     found = answer(result)
-    assert found.keys() == {"s2fuzz", "form", "results", "known_findings"}
+    assert found.keys() == {"s2fuzz", "form", "exit_code", "changes", "results", "known_findings"}
+    assert found["exit_code"] == 1
+    assert found["changes"] == [
+        {"candidate": "rfc-v1", "on": ["rfc-v1-3"], "overrides": ["user_mem_abort"], "adds": [], "same": False}
+    ]
     (run,) = found["results"]
     assert run.keys() == {
         "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace"
@@ -262,7 +269,7 @@ def test_fuzz_json(call: Call) -> None:
     assert found.keys() == {
         "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds",
         "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
-        "unreplayed", "known_findings",
+        "unreplayed", "known_findings", "exit_code", "changes",
     }  # fmt: skip
     assert (found["programs"], found["seed"], found["interrupted"], found["trouble"]) == (8, 3, False, None)
     assert found["crashes"] == found["unreplayed"] == found["known_findings"] == []
@@ -281,7 +288,7 @@ def test_fuzz_json(call: Call) -> None:
 
 def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept")
-    assert (code, err) == (1, f"s2fuzz: {form()}\n")
+    assert (code, err) == (1, f"{CHANGES}s2fuzz: {form()}\n")
     assert "8 programs and " in out
     assert " operations/s\n" in out
     assert "\ncost of 2 of 8 programs " in out
@@ -293,7 +300,7 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
 
 def test_fuzz_original_against_itself_is_fine(call: Call) -> None:
     code, _, err = call("fuzz", "--candidate", "original", "--programs", "5")
-    assert (code, err) == (0, f"s2fuzz: {form()}\n")
+    assert (code, err) == (0, f"{SAME}s2fuzz: {form()}\n")
 
 
 def test_bench_json(call: Call) -> None:
@@ -360,7 +367,8 @@ def test_our_mistake_while_running(call: Call, monkeypatch: pytest.MonkeyPatch) 
     code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
     assert code == 3
     assert "rfc-v1 against original: error" in out
-    assert err.count("\n") == 1
+    assert err.startswith(CHANGES)
+    assert err.count("\n") == 2
     assert "KeyError: 'broken on purpose'" in err
 
 
@@ -388,7 +396,7 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--seconds", "60")
-    assert (code, err) == (130, f"s2fuzz: {form()}\n")
+    assert (code, err) == (130, f"{CHANGES}s2fuzz: {form()}\n")
     assert "0 programs and 0 operations judged" in out
     assert "nothing was judged: interrupted before the first verdict" in out
     assert "nothing found" not in out
@@ -405,7 +413,7 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
 
     monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "2")
-    assert (code, err) == (130, f"s2fuzz: {form()}\n")
+    assert (code, err) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n")
     assert "3 programs and " in out
     assert ", interrupted\n" in out
     assert said in out
@@ -417,6 +425,7 @@ def test_run_interrupted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Differential, "run", interrupt)
-    assert call("run", write(MISSING_CLEAN)) == (130, "", "s2fuzz: interrupted\n")
+    code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
+    assert (code, out, err) == (130, "", f"{CHANGES}s2fuzz: interrupted\n")
 
 

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Holds a candidate against the version that it derives from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+from .methods import Method, is_constant, methods
+from .names import near_names
+from .signatures import counts, exchanged, misfit_of_base, misfit_of_call, names_of, signature
+from .sources import Site, method_line, shown_file, sites
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a candidate changes.
+
+    :param bases: names of the versions that its classes derive from; one name where both are the same
+    :param overrides: names of what it overrides, in the order of its modules
+    :param adds: names of the methods that it adds
+    """
+
+    candidate: str
+    bases: tuple[str, ...]
+    overrides: tuple[str, ...]
+    adds: tuple[str, ...]
+
+    def text(self) -> str:
+        """One line for people."""
+        base = " and ".join(self.bases)
+        if not self.overrides and not self.adds:
+            return f"{self.candidate} changes nothing" + ("" if base == self.candidate else f" of {base}")
+        on = f"{self.candidate} (on {base})"
+        return f"{on} overrides {', '.join(self.overrides) or 'nothing'}; adds {', '.join(self.adds) or 'nothing'}"
+
+
+class RefusedCandidate(ValueError):
+    """A candidate is not what its author thinks; one line that says why, and what is allowed."""
+
+
+class Inspected:
+    """One of the two classes of a candidate, held against its base.
+
+    :param own: the class
+    :param registered: class -> name of the version that it was registered for first
+    """
+
+    def __init__(self, own: type, registered: dict[type, str]) -> None:
+        self.own = own
+        self.base = next((each for each in own.__mro__ if each in registered), object)
+        self.base_name = registered.get(self.base, "nothing")
+        # What is the candidate's own: the class, and what it takes from elsewhere.
+        self.classes = [each for each in own.__mro__ if each not in self.base.__mro__]
+        self.inherited = methods(self.base.__mro__)
+        mine = methods(self.classes)
+        self.overridden = {name: each for name, each in mine.items() if name in self.inherited}
+        self.added = {name: each for name, each in mine.items() if name not in self.inherited}
+        # Constants, such as ``COUNTS_NON_ZERO``.
+        self.constants = [
+            name
+            for owner in self.classes
+            for name, value in vars(owner).items()
+            if is_constant(name, value) and hasattr(self.base, name)
+        ]
+
+    @property
+    def place(self) -> str:
+        """``file:line`` of the class."""
+        line = method_line(self.own, "")
+        return f"{shown_file(self.own)}:{line}" if line else shown_file(self.own)
+
+    def overrides(self) -> list[str]:
+        """The names of what is overridden."""
+        return list(dict.fromkeys([*self.constants, *self.overridden]))
+
+
+class Inspection:
+    """A candidate, held against its base.
+
+    :param name: of the candidate
+    :param adds: names of added methods that its declaration lists
+    :param registered: class -> name of the version that it was registered for first; the candidate's own only if
+        they are another version's
+    """
+
+    def __init__(self, name: str, pgtable: type, mmu: type, adds: tuple[str, ...], registered: dict[type, str]) -> None:
+        self.name = name
+        self.adds = adds
+        self.both = [Inspected(pgtable, registered), Inspected(mmu, registered)]
+
+    def changes(self) -> Changes:
+        """What the candidate changes."""
+        return Changes(
+            self.name,
+            tuple(dict.fromkeys(each.base_name for each in self.both)),
+            tuple(dict.fromkeys(name for each in self.both for name in each.overrides())),
+            tuple(dict.fromkeys(name for each in self.both for name in each.added)),
+        )
+
+    def check(self) -> None:
+        """See that the candidate is what its author thinks.
+
+        :raises RefusedCandidate: it is not
+        """
+        foreign = [each for each, kind in zip(self.both, (Pgtable, Mmu), strict=True) if not issubclass(each.own, kind)]
+        if foreign:
+            kinds = " and ".join(f"{each.place}: {each.own.__name__}" for each in foreign)
+            wants = "first a class that derives from Pgtable, then one that derives from Mmu"
+            raise RefusedCandidate(f"candidate {self.name!r} is refused: {kinds}; allowed: {wants}")
+        wrong = [*self.misspelt(), *self.incompatible()]
+        unknown = [name for name in self.adds if all(name not in each.added for each in self.both)]
+        added = [name for each in self.both for name in each.added]
+        for name in unknown:
+            near = near_names(name, added)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            wrong.append(f"{self.both[0].place}: adds= lists {name!r}, which is no method that it adds{hint}")
+        if not wrong:
+            wrong = self.unchanged()
+        if wrong:
+            raise RefusedCandidate(f"candidate {self.name!r} is refused: {'; '.join(wrong)}")
+
+    def misspelt(self) -> Iterator[str]:
+        """Methods that were meant to override another."""
+        for each in self.both:
+            for name, method in each.added.items():
+                near = [] if name in self.adds else near_names(name, each.inherited)
+                if near:
+                    yield (
+                        f"{method.place}: {name} overrides nothing, did you mean {' or '.join(near)}? "
+                        f"allowed: that name, or adds=({name!r},) in the declaration"
+                    )
+
+    def unchanged(self) -> list[str]:
+        """Classes of its own, and none of them overrides anything."""
+        subclasses = [each for each in self.both if each.classes]
+        if not subclasses or any(each.overrides() for each in self.both):
+            return []
+        first = subclasses[0]
+        wanted = f"functions of {first.base.__name__} under their own names"
+        return [f"{first.place}: it overrides nothing of {first.base_name}; allowed: {wanted}"]
+
+    def incompatible(self) -> Iterator[str]:
+        """Overrides that cannot take the calls which inherited code makes."""
+        for each in self.both:
+            for name, method in each.overridden.items():
+                why = self.misfit(method, each.inherited[name])
+                if why:
+                    yield f"{method.place}: {name} cannot take the calls of inherited code: {why}"
+
+    def misfit(self, method: Method, base: Method) -> str:
+        """Why an override cannot take a call that inherited code makes; "" if it can take all."""
+        own, old = signature(method), signature(base)
+        if own is None or old is None:
+            return ""
+        wrong_places = any(misfit_of_call(own, old, each, ()) for each in counts(old)) or exchanged(own, old)
+        if not wrong_places and set(names_of(old)) <= own.parameters.keys():
+            return ""
+        calls = list(sites(self.sources(), method.name))
+        live = [each for each in calls if self.runs(each) and (wrong_places or each.keywords)]
+        if wrong_places and not calls:
+            # What nobody is seen to call is called as the base has it.
+            return misfit_of_base(own, old)
+        for site in live:
+            count = len(names_of(old)) if site.arguments is None else site.arguments
+            why = misfit_of_call(own, old, count, site.keywords) or exchanged(own, old)
+            if why:
+                return f"{site.file}:{site.line} {why}"
+        return ""
+
+    def sources(self) -> tuple[type, ...]:
+        """The classes whose code is inherited."""
+        return tuple(dict.fromkeys(owner for each in self.both for owner in each.base.__mro__ if owner is not object))
+
+    def runs(self, site: Site) -> bool:
+        """Whether a call is made by code that the candidate has not overridden."""
+        if site.owner is None:
+            return True
+        for each in self.both:
+            if site.owner in each.base.__mro__:
+                base = each.inherited.get(site.function)
+                return site.function not in each.overridden and base is not None and base.owner is site.owner
+        return False

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mistakes in a candidate's Python, told from crashes of kernel code.
+
+A name that is not bound, a module that is not there, a call with the wrong
+arguments, an attribute that no class has, a value of the wrong Python type: a C
+compiler would refuse the same patch, so they say nothing about it, and nothing
+is judged. What fails on None (a NULL pointer) or outside of the arena, and a
+structure that is taken for another one (a ``void *``), is what a kernel does
+that crashes: a finding.
+"""
+
+import ast
+import re
+from types import TracebackType
+from typing import Final
+
+from candidate import Candidate
+from candidate.inspection.sources import method_line, parsed, shown_file, source_file
+from reference.kernel import kvm_s2_mmu
+from reference.pgtable import Pgtable
+
+from ..suggestions import suggestion
+
+# A call that does not fit what is called, as Python and mypyc say it.
+_CALL: Final = re.compile(
+    r"takes (no|exactly|at most|at least|from|\d+) .*argument|takes no arguments|missing (a |\d+ )?required|"
+    r"unexpected keyword argument|multiple values for|expected (at (least|most) )?\d+ arguments?, got|"
+    r"positional-only argument|invalid keyword argument"
+)
+_CALLED: Final = re.compile(r"(?:(\w+)\.)?(\w+)\(\)")
+_NONE: Final = re.compile(r"\bNone(Type)?\b")
+# Always of whoever wrote the line.
+_OF_THE_LINE: Final = (NameError, ImportError, SyntaxError)
+
+
+class CandidateMistake(Exception):
+    """A candidate's Python has a mistake; one line: its file and line, what is wrong, what to do."""
+
+
+def mistake_of(error: Exception, version: Candidate) -> str:
+    """The line of a `CandidateMistake`; "" if an exception is no mistake in the Python of *version*.
+
+    :param error: raised while kernel code ran
+    """
+    if not isinstance(error, (*_OF_THE_LINE, AttributeError, TypeError)):
+        return ""
+    place, last_is_own = own_place(error.__traceback__, version)
+    if isinstance(error, _OF_THE_LINE):
+        return told(place, error) if last_is_own else ""
+    text = str(error)
+    if isinstance(error, TypeError) and _CALL.search(text):
+        return told(place or called_place(text, version), error)
+    if _NONE.search(text) or (isinstance(error, AttributeError) and taken_for_another(error, version)):
+        return ""
+    return told(place, error)
+
+
+def mistake_at_start(error: Exception, version: Candidate) -> str:
+    """The same of an exception that a constructor raised: that is no kernel code, so all that it raises counts."""
+    place, _ = own_place(error.__traceback__, version)
+    return told(place, error) or mistake_of(error, version)
+
+
+def told(place: str, error: Exception) -> str:
+    """One line; "" where *place* is."""
+    if not place:
+        return ""
+    wrong = " ".join(f"{type(error).__name__}: {error}{suggestion(error)}".split())
+    return f"{place}: {wrong}; a mistake in the candidate's Python, nothing is judged: mend that line"
+
+
+def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, bool]:
+    """``file:line`` of the innermost code of *version* that an exception passed, and whether that raised it."""
+    modules = own_modules(version)
+    place = ""
+    last = False
+    while trace is not None:
+        module: str = trace.tb_frame.f_globals.get("__name__", "")
+        last = module in modules or module.startswith("candidate.")
+        if last:
+            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place, last
+
+
+def own_modules(version: Candidate) -> set[str]:
+    """The modules of the classes of *version*, but for the original's."""
+    classes = [*version.pgtable.__mro__, *version.mmu.__mro__]
+    return {each.__module__ for each in classes if each.__module__.partition(".")[0] not in ("reference", "builtins")}
+
+
+def called_place(text: str, version: Candidate) -> str:
+    """``file:line`` of the method of *version* that an exception's text says was called; "" if it is none."""
+    found = _CALLED.search(text)
+    if found is None:
+        return ""
+    own = own_modules(version)
+    for each in (*version.pgtable.__mro__, *version.mmu.__mro__):
+        if each.__module__ in own and found.group(2) in vars(each) and found.group(1) in (None, each.__name__):
+            return f"{shown_file(each)}:{method_line(each, found.group(2)) or 1}"
+    return ""
+
+
+def taken_for_another(error: AttributeError, version: Candidate) -> bool:
+    """Whether a walker took its argument (a ``void *``) for another structure, and asked for a field of that."""
+    kind = type(getattr(error, "obj", None))
+    fields: dict[str, set[str]] = {}
+    for each in (Pgtable, kvm_s2_mmu, kind, *version.pgtable.__mro__):
+        fields.update(structures(each))
+    passed = {name: known for name, known in fields.items() if name.endswith("_data") or name == "kvm_s2_mmu"}
+    others = [field for name, known in passed.items() if name != kind.__name__ for field in known]
+    return kind.__name__ in passed and getattr(error, "name", "") in others
+
+
+def structures(beside: type) -> dict[str, set[str]]:
+    """The fields of the structures (classes with a constructor and nothing else) in the module of a class."""
+    found: dict[str, set[str]] = {}
+    if beside.__module__ == "builtins":
+        return found
+    for node in parsed(source_file(beside)).body:
+        if isinstance(node, ast.ClassDef):
+            functions = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            if [each.name for each in functions] == ["__init__"]:
+                found[node.name] = {
+                    target.attr
+                    for target in ast.walk(functions[0])
+                    if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store)
+                }
+    return found
