@@ -12,7 +12,7 @@ from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
 from ..language.program import Program, ProgramError
-from ..language.text import load
+from ..language.text import load, shown_name
 from ..reports import answers, report
 from ..reports.runs import Run, chosen, run_all
 from .exit_codes import FINE, OUR_MISTAKE, WORSE
@@ -25,6 +25,12 @@ class BadInputError(Exception):
 def complain(message: str) -> None:
     """One line on stderr."""
     print(f"s2fuzz: {message}", file=sys.stderr)
+
+
+def refused_output(name: str, error: OSError) -> BadInputError:
+    """What to say of a file that ``-o`` names and that cannot be written."""
+    allowed = "a file that can be written, a device, or a FIFO that somebody reads"
+    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; allowed: {allowed}")
 
 
 def say_form(arguments: argparse.Namespace) -> None:
