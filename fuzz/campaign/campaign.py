@@ -3,7 +3,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,15 +25,24 @@ FINDINGS = "findings"
 _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 
 
-def run(folder: Path, settings: Settings, accepted: Accepted, screen: Screen) -> tuple[str, Overview]:
+def nothing() -> None:
+    """Say nothing."""
+
+
+def run(
+    folder: Path, settings: Settings, accepted: Accepted, screen: Screen, begin: Callable[[], None] = nothing
+) -> tuple[str, Overview]:
     """Run a campaign until its time is over or somebody stops it.
 
+    :param begin: called when nothing is refused any more
     :returns: why it ended (`fuzz.campaign.stopping`), and what it has by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     with opened(folder, settings) as (db, lines, corpus, seed):
-        why = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen).run()
+        coordinator = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen)
+        begin()
+        why = coordinator.run()
         return why, read(db, folder)
 
 

@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 
 from ..distribution import VERSION, form
 from .exit_codes import BAD_INPUT
+from .messages import one_line
 
 ENGINES: Final = ("random", "atheris", "hypothesis")
 
@@ -114,7 +115,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help shows what is allowed)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)} (--help shows what is allowed)\n")
 
 
 class Once(argparse.Action):

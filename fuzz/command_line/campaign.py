@@ -4,6 +4,7 @@
 import argparse
 import sqlite3
 import sys
+from functools import partial
 from pathlib import Path
 
 import candidate
@@ -41,9 +42,9 @@ def command(arguments: argparse.Namespace) -> int:
         if not settings.scheduler and (lacking := missing(engine)):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
-    say_form(arguments)
+    begin = partial(say_form, arguments)
     try:
-        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json))
+        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     tell(overview, arguments.json)

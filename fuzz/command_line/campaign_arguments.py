@@ -79,4 +79,4 @@ def add(command: Callable[..., Parser], epilog: str) -> None:
         "--unit-seconds", type=unit_seconds, action=Once, default=UNIT_SECONDS, metavar="N", help=length
     )
     status = command("status", "how a campaign is doing", _STATUS, epilog, keys=_KEYS)
-    status.add_argument("directory", metavar="DIR", help="of the campaign")
+    status.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")

@@ -53,9 +53,12 @@ def dispatch(arguments: Namespace) -> int:
     collect_rarely()
     try:
         return command(arguments)
-    except (commands.BadInputError, build.BuildError, candidate.UnknownCandidate, QemuError, TablesError) as error:
-        for line in str(error).splitlines():
+    except commands.BadInputError as error:
+        for line in error.args:
             commands.complain(line)
+        return BAD_INPUT
+    except (build.BuildError, candidate.UnknownCandidate, QemuError, TablesError) as error:
+        commands.complain(str(error))
         return BAD_INPUT
 
 

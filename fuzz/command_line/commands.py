@@ -16,15 +16,16 @@ from ..language.text import load, shown_name
 from ..reports import answers, report
 from ..reports.runs import Run, chosen, run_all
 from .exit_codes import FINE, OUR_MISTAKE, WORSE
+from .messages import one_line
 
 
 class BadInputError(Exception):
-    """Usage or input that is refused; each line of the message stands for itself."""
+    """Usage or input that is refused: a line for each argument."""
 
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    print(f"s2fuzz: {message}", file=sys.stderr)
+    print(f"s2fuzz: {one_line(message)}", file=sys.stderr)
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
@@ -113,5 +114,5 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
         except ProgramError as error:
             wrong.append(str(error))
     if wrong:
-        raise BadInputError("\n".join(wrong))
+        raise BadInputError(*wrong)
     return programs

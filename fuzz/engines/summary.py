@@ -79,7 +79,10 @@ class Keeper:
         self.store.close()
 
     def watch(self, result: Result) -> None:
-        """Take in a unit's result so far: each record in its turn, so that what is kept does not depend on the moment."""
+        """Take in a unit's result so far.
+
+        Each record in its turn: what is kept does not depend on when this is called.
+        """
         for record in result.told[self.taken :]:
             self.taken += 1
             self.take(record.key, record)
