@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What holds for all tests."""
+
+from hypothesis import HealthCheck, settings
+
+# A loaded machine takes its time: that says nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
