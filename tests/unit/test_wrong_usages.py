@@ -78,6 +78,8 @@ def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         Path(name).write_text(text)
     Path("binary").write_bytes(b"\x7fELF\xff")
     os.mkfifo("fifo")
+    os.mkdir("logged")
+    os.mkfifo("logged/log")
     links = {"loop": "loop", "to-folder": "folder", "to-nowhere": "none/x", "to-fifo": "fifo", "to-full": "/dev/full"}
     for name, target in links.items():
         Path(name).symlink_to(target)
