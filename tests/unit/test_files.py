@@ -7,10 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from fuzz import files
 from fuzz.files import Place, write_atomically
 
 from .console import ROOT
@@ -66,15 +68,15 @@ def test_a_long_name(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_what_a_dead_process_left_is_not_in_the_way(tmp_path: Path) -> None:
-    with open(tmp_path / "other", "wb") as other:
-        for number in range(1000, 3000):
-            os.link(other.name, tmp_path / f".a.{os.getpid()}-{number}.tmp")
-    place = Place(tmp_path / "a")
-    for _ in range(1500):
-        place.probe()
-    place.write("new")
-    assert ((tmp_path / "a").read_text(), (tmp_path / "other").read_text()) == ("new", "")
+def test_what_a_dead_process_left_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that had the same number."""
+    monkeypatch.setattr(files, "_numbers", count())
+    (tmp_path / "other").write_text("old")
+    for number in range(3):
+        (tmp_path / f".a.{os.getpid()}-{number}.tmp").symlink_to("other")
+    write_atomically(tmp_path / "a", "new")
+    assert ((tmp_path / "a").read_text(), (tmp_path / "other").read_text()) == ("new", "old")
+    assert next(files._numbers) == 4
 
 
 def test_a_place_that_becomes_a_device_is_not_replaced(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.command_line import cli
+from fuzz.command_line.messages import one_line
 
 from .console import MISSING_CLEAN, ROOT
 
@@ -65,7 +66,8 @@ def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     # minimize says in which form it runs before it takes its time, and refuses before that.
     said = [line for line in err.splitlines(keepends=True) if "CPython" not in line]
-    assert (out, said) == ("", [f"s2fuzz: -o {target}: {why}{ALLOWED}"])
+    name = one_line(target) or "''"
+    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{ALLOWED}"])
     assert sorted(os.listdir()) == before
 
 
