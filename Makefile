@@ -7,6 +7,8 @@ SEED ?= 1
 CANDIDATE ?= rfc-v1
 DURATION ?= 30
 OUT ?= findings
+# Tests that run at a time.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -64,9 +66,11 @@ fuzz: compiled
 	esac
 
 # Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
+# The tests of a file share what they made, and run one after the other.
 test: $(TEST) compiled
-	S2FUZZ_PURE=1 $(BIN)/python -m pytest
-	$(BIN)/python -m pytest tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/test_native.py
+	S2FUZZ_PURE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/test_native.py
 
 check: $(TEST)
 	$(BIN)/ruff check .

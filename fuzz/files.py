@@ -1,37 +1,177 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all; what is no regular file is written to, and never replaced."""
 
+import errno
+import fcntl
 import os
+import stat
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 _numbers: Final = count()
+# A name may have 255 bytes, and a temporary one has this much of it: at most four bytes each.
+_NAME_PART: Final = 40
+# Symbolic links in a row that Linux follows.
+_MAX_LINKS: Final = 40
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is there as a whole or not at all, also after a crash of the machine; replaces an older one.
+class Place:
+    """A place for a file: looked at now, written to later, so that nobody waits an hour for a refusal.
+
+    * A regular file is replaced as a whole or stays as it was, also after a crash of the machine. Its permissions stay.
+    * Through a symbolic link its target is replaced, and the link stays.
+    * A device or a FIFO is opened at once and written to; so is a descriptor of this process, such as ``/dev/stdout``.
+    * A FIFO that nobody reads, a socket and a directory are refused.
+
+    A context manager: it closes what it opened.
+
+    *opened*: whether this is no regular file
+
+    :param path: there, or not yet
+    :raises OSError: nothing can be written there; ``strerror`` says why
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.fd = -1
+        try:
+            self._look()
+        except ValueError as error:
+            # A name with a null byte.
+            raise OSError(errno.EINVAL, str(error), self.path) from None
+
+    @property
+    def opened(self) -> bool:
+        return self.fd >= 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what it opened."""
+        if self.opened:
+            os.close(self.fd)
+            self.fd = -1
+
+    def probe(self) -> None:
+        """See that a regular file can be written, in the directory where that will happen.
+
+        :raises OSError: it cannot
+        """
+        if not self.opened:
+            temporary, fd = self._temporary(os.path.realpath(self.path))
+            os.close(fd)
+            os.unlink(temporary)
+
+    def write(self, content: str | bytes) -> None:
+        """Write the file.
+
+        :param content: text is written in UTF-8
+        :raises OSError: it cannot be written
+        """
+        data = content.encode() if isinstance(content, str) else content
+        if not self.opened:
+            # What is there by now may be another thing.
+            self._look()
+        if self.opened:
+            _write_all(self.fd, data)
+        else:
+            self._replace(data)
+
+    def _look(self) -> None:
+        """Open what is no regular file, and refuse what cannot be written.
+
+        :raises OSError: why
+        :raises ValueError: no name of a file
+        """
+        own = _descriptor(self.path)
+        if own is not None:
+            if fcntl.fcntl(own, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise OSError(errno.EBADF, "open for reading only", self.path)
+            self.fd = os.dup(own)
+            return
+        if not self.path:
+            raise OSError(errno.ENOENT, "an empty name", self.path)
+        try:
+            mode = os.stat(self.path).st_mode
+        except FileNotFoundError:
+            if os.path.basename(self.path) in ("", os.curdir, os.pardir):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), self.path) from None
+            return
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+        if stat.S_ISSOCK(mode):
+            raise OSError(errno.ENXIO, "a socket", self.path)
+        try:
+            # Without O_NONBLOCK a FIFO waits for somebody who reads it.
+            fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
+                raise OSError(errno.ENXIO, "a FIFO that nobody reads", self.path) from None
+            raise
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+        else:
+            os.set_blocking(fd, True)
+            self.fd = fd
+
+    def _temporary(self, target: str) -> tuple[str, int]:
+        """A new file beside a target.
+
+        :returns: its name, and its descriptor
+        :raises OSError: it cannot be made
+        """
+        folder, name = os.path.split(target)
+        while True:
+            path = os.path.join(folder, f".{name[:_NAME_PART]}.{os.getpid()}-{next(_numbers)}.tmp")
+            with suppress(FileExistsError):
+                return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def _replace(self, data: bytes) -> None:
+        """Have a regular file with this content.
+
+        :raises OSError: it cannot be written; what was there stays
+        """
+        target = os.path.realpath(self.path)
+        temporary, fd = self._temporary(target)
+        try:
+            try:
+                with suppress(FileNotFoundError):
+                    before = os.stat(target)
+                    with suppress(PermissionError):
+                        os.fchown(fd, before.st_uid, before.st_gid)
+                    with suppress(PermissionError):
+                        os.fchmod(fd, before.st_mode & 0o777)
+                _write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        sync_folder(os.path.dirname(target))
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file as `Place` does: one that is there as a whole or not at all, unless it is a device or the like.
 
     :param content: text is written in UTF-8
     :raises OSError: it cannot be written
     """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with Place(path) as place:
+        place.write(content)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Let names made in a folder outlast a crash of the machine, where its file system can do that."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -39,3 +179,27 @@ def sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _descriptor(path: str) -> int | None:
+    """The descriptor of this process that a path such as ``/dev/stdout`` or ``/dev/fd/3`` names.
+
+    Where it is a regular file, replacing that would part it from whoever has it open, and lose what was there before.
+    """
+    own = (f"/proc/{os.getpid()}/fd", f"/proc/{os.getpid()}/task/{os.getpid()}/fd")
+    for _ in range(_MAX_LINKS):
+        folder, name = os.path.split(path)
+        folder = os.path.realpath(folder)
+        if folder in own and name.isascii() and name.isdigit():
+            return int(name)
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):
+            return None
+        path = os.path.join(folder, os.readlink(path))
+    return None

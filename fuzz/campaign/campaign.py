@@ -25,20 +25,23 @@ FINDINGS = "findings"
 _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 
 
+def nothing() -> None:
+    """Say nothing."""
+
+
 def run(
-    folder: Path, settings: Settings, accepted: Accepted, screen: Screen, begin: Callable[[], None] | None = None
+    folder: Path, settings: Settings, accepted: Accepted, screen: Screen, begin: Callable[[], None] = nothing
 ) -> tuple[str, Overview]:
     """Run a campaign until its time is over or somebody stops it.
 
-    :param begin: called once nothing is refused any more
+    :param begin: called when nothing is refused any more
     :returns: why it ended (`fuzz.campaign.stopping`), and what it has by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     with opened(folder, settings) as (db, lines, corpus, seed):
         coordinator = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen)
-        if begin is not None:
-            begin()
+        begin()
         why = coordinator.run()
         return why, read(db, folder)
 

@@ -25,7 +25,9 @@ class Log:
         self.last: deque[str] = deque(maxlen=_LAST)
         self.news: deque[str] = deque(maxlen=_LAST)
         try:
-            self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # A FIFO of this name that nobody reads is refused, not waited for.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+            self.fd = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise failure(self.path, error) from None
         try:

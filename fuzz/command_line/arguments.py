@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 from ..distribution import VERSION, form
 from ..suggestions import did_you_mean
 from .exit_codes import BAD_INPUT
+from .messages import one_line
 
 ENGINES: Final = ("random", "atheris", "hypothesis")
 
@@ -128,7 +129,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}{self.hint(message)} (--help shows what is allowed)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
 
     def hint(self, message: str) -> str:
         """What may have been meant: a command, the value of an option, or an option."""
@@ -209,6 +210,13 @@ def seed(text: str) -> int:
     return whole(text, 0, MAX_SEED)
 
 
+def folder(text: str) -> str:
+    """The name of a directory that is written to; an empty one would mean the current directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; allowed: a directory (. is the current one)")
+    return text
+
+
 def parser() -> Parser:
     """All arguments of all commands."""
     # They use what stands above.
@@ -251,7 +259,8 @@ def parser() -> Parser:
     )
     convert.add_argument("file", metavar="FILE", help="the program; - is standard input")
     convert.add_argument("--to", choices=("text", "binary"), help="the form to write (the one that FILE has not)")
-    convert.add_argument("-o", "--output", default="-", metavar="OUT", help="where to (%(default)s: standard output)")
+    where = "where to (%(default)s: standard output)"
+    convert.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
     add_versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
@@ -261,7 +270,7 @@ def parser() -> Parser:
     limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
     fuzz.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
-    fuzz.add_argument("--out", default="findings", metavar="DIR", help=out)
+    fuzz.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=out)
     add_known(fuzz)
 
     campaign_arguments.add(command, _CLASSES + _EXIT_CODES)
@@ -269,7 +278,8 @@ def parser() -> Parser:
     minimize = command("minimize", "the smallest program that shows a finding", _MINIMIZE)
     minimize.add_argument("program", metavar="PROGRAM", help=binary)
     _of_finding(minimize)
-    minimize.add_argument("-o", "--output", metavar="OUT", help="where to (PROGRAM with .min before its ending)")
+    where = "where to (PROGRAM with .min before its ending)"
+    minimize.add_argument("-o", "--output", action=Once, metavar="OUT", help=where)
 
     promote = command("promote", "make a finding a regression test", _PROMOTE)
     promote.add_argument("program", metavar="FINDING", help=binary)
@@ -299,7 +309,8 @@ def parser() -> Parser:
     limit.add_argument("--seconds", type=seconds, metavar="N", help="random tables for so long")
     limit.add_argument("--translations", type=translations, metavar="N", help="so many of random tables (a million)")
     check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same tables (%(default)s)")
-    check.add_argument("--out", default="findings", metavar="DIR", help="differences go to DIR/hardware (%(default)s)")
+    differences = "differences go to DIR/hardware (%(default)s)"
+    check.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=differences)
     check.add_argument("--json", action="store_true", help="answer with one JSON object; keys: fuzz/hardware/report.py")
 
     bench = command("bench", "measure speed and memory", _BENCH)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..campaign.settings import UNIT_SECONDS
-from .arguments import ENGINES, MAX_SECONDS, Once, Parser, add_known, add_versions, seed, whole
+from .arguments import ENGINES, MAX_SECONDS, Once, Parser, add_known, add_versions, folder, seed, whole
 
 MAX_WORKERS: Final = 1024
 
@@ -62,7 +62,7 @@ def add(command: Callable[..., Parser], epilog: str) -> None:
     :param command: makes the parser of one
     """
     campaign = command("campaign", "fuzz for hours and weeks, resumably", _CAMPAIGN, epilog, keys=_KEYS)
-    campaign.add_argument("directory", metavar="DIR", help="of the campaign; made the first time")
+    campaign.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
     add_versions(campaign, "the version to look at; see `s2fuzz list`", required=True)
     engine = f"what makes the programs; given more than once: in turn ({ENGINES[0]})"
     campaign.add_argument("--engine", action="append", choices=ENGINES, help=engine)
@@ -79,4 +79,4 @@ def add(command: Callable[..., Parser], epilog: str) -> None:
         "--unit-seconds", type=unit_seconds, action=Once, default=UNIT_SECONDS, metavar="N", help=length
     )
     status = command("status", "how a campaign is doing", _STATUS, epilog, keys=_KEYS)
-    status.add_argument("directory", metavar="DIR", help="of the campaign")
+    status.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")

@@ -60,9 +60,12 @@ def dispatch(arguments: Namespace) -> int:
     except candidate.UnknownCandidate as error:
         commands.complain(unknown(arguments, str(error)))
         return BAD_INPUT
-    except (commands.BadInputError, build.BuildError, QemuError, TablesError) as error:
-        for line in str(error).splitlines():
+    except commands.BadInputError as error:
+        for line in error.args:
             commands.complain(line)
+        return BAD_INPUT
+    except (build.BuildError, QemuError, TablesError) as error:
+        commands.complain(str(error))
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:
         return told(arguments, BAD_INPUT, "candidate", error)

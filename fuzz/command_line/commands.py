@@ -12,15 +12,16 @@ from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
 from ..language.program import Program, ProgramError
-from ..language.text import load
+from ..language.text import load, shown_name
 from ..reports import answers, report
 from ..reports.runs import Run, chosen, run_all
 from .changes import changes_answer, say_changes
 from .exit_codes import FINE, OUR_MISTAKE, WORSE
+from .messages import one_line
 
 
 class BadInputError(Exception):
-    """Usage or input that is refused; each line of the message stands for itself."""
+    """Usage or input that is refused: a line for each argument."""
 
 
 class NoVerdictError(Exception):
@@ -29,7 +30,13 @@ class NoVerdictError(Exception):
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    print(f"s2fuzz: {message}", file=sys.stderr)
+    print(f"s2fuzz: {one_line(message)}", file=sys.stderr)
+
+
+def refused_output(name: str, error: OSError) -> BadInputError:
+    """What to say of a file that ``-o`` names and that cannot be written."""
+    allowed = "a file that can be written, a device, or a FIFO that somebody reads"
+    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; allowed: {allowed}")
 
 
 def say_form(arguments: argparse.Namespace) -> None:
@@ -121,5 +128,5 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
         except ProgramError as error:
             wrong.append(str(error))
     if wrong:
-        raise BadInputError("\n".join(wrong))
+        raise BadInputError(*wrong)
     return programs

@@ -5,11 +5,12 @@ import argparse
 import sys
 from typing import Final
 
+from ..files import write_atomically
 from ..language.binary import decode, encode
 from ..language.either import is_text
 from ..language.program import ProgramError
 from ..language.text import contents, parse, print_program, shown_name
-from .commands import BadInputError
+from .commands import BadInputError, refused_output
 from .exit_codes import FINE
 
 STANDARD: Final = "-"
@@ -37,9 +38,7 @@ def command(arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(answer)
         return FINE
     try:
-        with open(arguments.output, "wb") as out:
-            out.write(answer)
-    except (OSError, ValueError) as error:
-        wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"-o {arguments.output}: {wrong}; allowed: a file that can be written") from None
+        write_atomically(arguments.output, answer)
+    except OSError as error:
+        raise refused_output(arguments.output, error) from None
     return FINE

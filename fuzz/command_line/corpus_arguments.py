@@ -5,7 +5,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
-from .arguments import Once, Parser, whole
+from .arguments import Once, Parser, folder, whole
 from .exit_codes import BAD_INPUT
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def add(commands: "Commands") -> None:
             name, help=brief, description=description, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False
         )
         where = "the corpus (%(default)s)"
-        made.add_argument("--corpus", action=Once, default=DEFAULT, metavar="DIR", help=where)
+        made.add_argument("--corpus", type=folder, action=Once, default=DEFAULT, metavar="DIR", help=where)
         keys = "answer with one JSON object; keys: fuzz/reports/answers.py"
         made.add_argument("--json", action="store_true", help=keys)
         return made
@@ -88,7 +88,7 @@ def add(commands: "Commands") -> None:
     what = "another corpus, or the digest of a program (its first 4 digits or more will do)"
     show.add_argument("what", nargs="?", metavar="DIR|DIGEST", help=what)
     export = action("export", "make a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
-    export.add_argument("target", metavar="DIR", help="a directory; it is made if it is not there")
+    export.add_argument("target", type=folder, metavar="DIR", help="a directory; it is made if it is not there")
     minimize = action("minimize", "remove what shows nothing of its own", _MINIMIZE)
     reference = "the version that counts as the original (%(default)s)"
     minimize.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)

@@ -73,18 +73,23 @@ def command(arguments: argparse.Namespace) -> int:
 def chosen(names: list[str]) -> list[tuple[str, Program]]:
     """The programs to replay.
 
-    :raises BadInputError: there are none; files that are none are only told of
+    :raises BadInputError: there are none; files that are none are only told of where there are some
     """
     programs: list[tuple[str, Program]] = []
+    refused: list[str] = []
 
     def tell(bad: Bad) -> None:
-        complain(f"{bad.path}: {bad.reason}")
+        refused.append(f"{bad.path}: {bad.reason}")
 
     try:
         for name in names or [seeds()]:
             programs += gather(name, tell)
     except CorpusError as error:
         raise BadInputError(str(error)) from None
+    if refused and not programs:
+        raise BadInputError(*refused)
+    for line in refused:
+        complain(line)
     if not programs:
         raise BadInputError("there is no program to replay; allowed: corpora, folders with programs, programs")
     return programs

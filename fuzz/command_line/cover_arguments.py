@@ -4,7 +4,7 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from .arguments import Once, Parser
+from .arguments import Once, Parser, folder
 from .corpus_arguments import add_workers
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ def add(commands: "Commands") -> None:
     about = "replay on this version too, and report on its modules"
     cover.add_argument("--candidate", action=Once, metavar="NAME", help=about)
     cover.add_argument("--line", metavar="FILE:LINE", help="only say which programs reach this line")
-    cover.add_argument("--html", metavar="DIR", help="write pages too")
+    cover.add_argument("--html", type=folder, action=Once, metavar="DIR", help="write pages too")
     add_workers(cover)
     cover.add_argument("--json", action="store_true", help="answer with one JSON object; keys: fuzz/reports/answers.py")

@@ -14,6 +14,7 @@ from ..engines.seeds import shipped
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
+from ..files import Place
 from ..findings.found import CRASH, folder_name
 from ..findings.replay import NO_ANSWER
 from ..reports import answers, report
@@ -125,11 +126,9 @@ def make_out(name: str, folder: str) -> Path:
     :raises BadInputError: they cannot
     """
     out = Path(name) / folder
-    probe = out / ".s2fuzz-probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        Place(out / "finding.s2").probe()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
         raise BadInputError(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None

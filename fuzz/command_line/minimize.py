@@ -2,25 +2,25 @@
 """``s2fuzz minimize``: the smallest program that shows a finding."""
 
 import argparse
-import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import candidate
 
-from ..files import write_atomically
+from ..files import Place
 from ..findings.found import CRASH, Found, commented, file_comments
 from ..findings.replay import Replayer, Shown
 from ..language.program import Program
-from ..language.text import print_program
+from ..language.text import print_program, shown_name
 from ..minimizing.minimize import Minimized, minimized
 from ..minimizing.trial import Judge, Progress, judge_here
 from ..reports import answers
 from ..reports.report import plural
 from .changes import changes_answer, say_changes
-from .commands import BadInputError, complain, dump, say_form
+from .commands import complain, dump, refused_output, say_form
 from .exit_codes import FINE, INTERRUPTED
 from .finding import Chosen, choose
 
@@ -36,29 +36,34 @@ def command(arguments: argparse.Namespace) -> int:
     :raises BadInputError: the program cannot be read or shows nothing, *output* cannot be written
     :raises candidate.UnknownCandidate: no version of one of the names
     """
-    with Replayer() as replayer:
-        if arguments.output is not None:
+    with ExitStack() as stack:
+        with Replayer() as replayer:
             # What is refused is refused before anything runs.
-            _place(arguments)
-        chosen = choose(arguments, replayer, say_changes)
-        say_form(arguments)
-        place = _place(arguments)
-        result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
+            place = None if arguments.output is None else _place(arguments)
+            chosen = choose(arguments, replayer, say_changes)
+            if arguments.output is None:
+                place = _place(arguments)
+            if place is not None:
+                stack.enter_context(place)
+            say_form(arguments)
+            result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
+        # A device or a FIFO cannot be run again.
+        file = Path(chosen.file if place is None or place.opened else place.path)
+        text = file_text_of(chosen, result, shown, file)
+        if place is not None:
+            try:
+                place.write(text)
+            except OSError as error:
+                raise refused_output(place.path, error) from None
+    name = None if place is None else shown_name(place.path)
     code = INTERRUPTED if result.interrupted else FINE
-    text = file_text_of(chosen, result, shown, place)
-    if place is not None:
-        try:
-            write_atomically(place, text)
-        except OSError as error:
-            wrong = error.strerror or error
-            raise BadInputError(f"-o {place}: {wrong}; allowed: a file that can be written") from None
     if arguments.json:
         changes = changes_answer(chosen.reference, [chosen.candidate])
-        dump({**_answer(chosen, result, place, text), "exit_code": code, "changes": changes})
-    elif place is None:
+        dump({**_answer(chosen, result, name, text), "exit_code": code, "changes": changes})
+    elif name is None:
         print(text, end="")
     else:
-        print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{_sizes(chosen.program, result)}: {place}")
+        print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{_sizes(chosen.program, result)}: {name}")
     return code
 
 
@@ -88,27 +93,35 @@ def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
     return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)
 
 
-def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, place: Path | None) -> str:
-    """The program with its comments."""
+def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, file: Path) -> str:
+    """The program with its comments.
+
+    :param file: that it goes to, for the command in them
+    """
     found = Found(shown.kind, shown.signature, shown.reason, result.program, 0, shown.at)
-    about = file_comments(found, chosen.reference, chosen.candidate, place or Path(chosen.file))
+    about = file_comments(found, chosen.reference, chosen.candidate, file)
     if "seed" in chosen.comments:
         about["seed"] = chosen.comments["seed"]
     about["minimized"] = _sizes(chosen.program, result)
     return commented(about, result.program)
 
 
-def _place(arguments: argparse.Namespace) -> Path | None:
+def _place(arguments: argparse.Namespace) -> Place | None:
     """Where to write, seen to be a place for a file; None: standard output.
 
     :raises BadInputError: it is none
     """
-    if arguments.output == STANDARD:
+    name = arguments.output
+    if name == STANDARD:
         return None
-    path = Path(arguments.program)
-    place = path.with_name(f"{path.stem}.min{path.suffix}") if arguments.output is None else Path(arguments.output)
-    if place.is_dir() or not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
-        raise BadInputError(f"-o {place}: no place for a file; allowed: a file in a directory that can be written")
+    if name is None:
+        path = Path(arguments.program)
+        name = str(path.with_name(f"{path.stem}.min{path.suffix}"))
+    try:
+        place = Place(name)
+        place.probe()
+    except OSError as error:
+        raise refused_output(name, error) from None
     return place
 
 
@@ -120,7 +133,7 @@ def _sizes(before: Program, result: Minimized) -> str:
     return f"{sizes}, {plural(result.runs, 'run')} in {result.seconds:.1f} s{ended}"
 
 
-def _answer(chosen: Chosen, result: Minimized, place: Path | None, text: str) -> answers.Json:
+def _answer(chosen: Chosen, result: Minimized, file: str | None, text: str) -> answers.Json:
     return {
         **answers.head(),
         "program": chosen.file,
@@ -134,7 +147,7 @@ def _answer(chosen: Chosen, result: Minimized, place: Path | None, text: str) ->
         "seconds": round(result.seconds, 3),
         "finished": result.finished,
         "interrupted": result.interrupted,
-        "file": str(place) if place else None,
+        "file": file,
         "text": text,
     }
 

@@ -27,6 +27,7 @@ from typing import Final
 from reference import native
 
 from ..command_line.exit_codes import FINE
+from ..files import write_atomically
 from ..reports.answers import head
 from .group import interpreted, sources
 
@@ -178,9 +179,7 @@ def publish(made: Path, built: dict[str, str]) -> None:
         "sources": built,
         "interpreted": digests(list(interpreted())),
     }
-    temporary = native.MANIFEST.with_suffix(".new")
-    temporary.write_text(json.dumps(manifest, indent=1))
-    os.replace(temporary, native.MANIFEST)
+    write_atomically(native.MANIFEST, json.dumps(manifest, indent=1))
     # What processes that run now may still import from stays; of interrupted builds nothing does.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):

@@ -251,7 +251,7 @@ class Corpus:
         name = shown_name(path)
         if moved or name not in self._reported:
             self._reported.add(name)
-            self.aside.append(Bad(name, reason, shown_name(moved)))
+            self.aside.append(Bad(name, reason, shown_name(moved) if moved else ""))
 
     def _move(self, path: Path, reason: str) -> Path:
         """Move a file into ``aside/``, never over another, and write the reason beside it."""

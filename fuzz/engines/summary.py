@@ -65,6 +65,8 @@ class Keeper:
         self.summary = summary
         self.store = Store(out, summary.reference, summary.candidate, replayer)
         self.records: dict[str, FoundRecord] = {}
+        # So many of `Result.told` were taken.
+        self.taken = 0
 
     def __enter__(self) -> "Keeper":
         return self
@@ -77,10 +79,13 @@ class Keeper:
         self.store.close()
 
     def watch(self, result: Result) -> None:
-        """Take in a unit's result so far."""
-        for key, record in result.found.items():
-            if self.records.get(key) is not record:
-                self.take(key, record)
+        """Take in a unit's result so far.
+
+        Each record in its turn: what is kept does not depend on when this is called.
+        """
+        for record in result.told[self.taken :]:
+            self.taken += 1
+            self.take(record.key, record)
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from ..files import write_atomically
+
 HERE: Final = Path(__file__).parent
 SOURCE: Final = HERE / "payload.s"
 STORED: Final = HERE / "payload.hex"
@@ -54,7 +56,7 @@ def main() -> int:
     if not can_assemble():
         print(f"there is no {ASSEMBLER}; allowed: one on PATH (Debian: binutils-aarch64-linux-gnu)", file=sys.stderr)
         return 2
-    STORED.write_text(as_text(assembled()))
+    write_atomically(STORED, as_text(assembled()))
     return 0
 
 

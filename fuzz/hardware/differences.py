@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..files import write_atomically
 from .expectation import in_words
 from .session import Difference, Session
 from .tables import ASK_NAMES, split
@@ -71,9 +72,9 @@ class Collection:
                 continue
             file = self.folder / file_name(key)
             try:
-                file.write_text(text)
+                write_atomically(file, text)
             except OSError as error:
-                self.trouble = f"{file}: {error.strerror}"
+                self.trouble = f"{file}: {error.strerror or error}"
             else:
                 kind.file = str(file)
 

@@ -271,7 +271,7 @@ def print_program(program: Program) -> str:
 
 def shown_name(path: str | os.PathLike[str]) -> str:
     """A file's name as an error shows it: one that can be printed."""
-    return os.fspath(path).encode(errors="backslashreplace").decode()
+    return os.fspath(path).encode(errors="backslashreplace").decode() or "''"
 
 
 def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:

@@ -4,6 +4,7 @@
 ``tests/corpus/test_regressions.py`` reads what this writes.
 """
 
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -41,7 +42,7 @@ def free_place(folder: Path, name: str) -> Path:
     if not NAME.fullmatch(name):
         raise PromotionError(f"--name {name[:100]!a}; allowed: {NAME_RULE}")
     path = folder / f"{name}.s2"
-    if path.exists():
+    if os.path.lexists(path):
         raise PromotionError(f"--name {name}: {path} is there; allowed: a name that no file has")
     return path
 
@@ -88,7 +89,7 @@ def write_regression(path: Path, text: str) -> None:
 
     :raises PromotionError: it is there by now, or cannot be written
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise PromotionError(f"{path} is there; allowed: a name that no file has")
     try:
         write_atomically(path, text)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fuzz.hardware.qemu import VARIABLE, Qemu, QemuError
 from fuzz.hardware.session import Session
 
 from ..unit.console import ROOT, process, refused
+from ..unit.processes import PATIENCE, interruptible, state, wait_for, wait_for_end, wait_for_work
 
 SHARED = Path("/dev/shm")
 
@@ -34,47 +34,28 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def state(pid: int) -> str:
-    """The state of a process as /proc has it; Z, a zombie, also where there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return "Z"
-
-
-def becomes(pid: int, wanted: str, seconds: float = 10) -> bool:
-    """Whether a process comes into a state in time."""
-    end = time.monotonic() + seconds
-    while state(pid) != wanted:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends soon."""
-    return becomes(pid, "Z")
-
-
 @pytest.fixture
 def running(installed: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A long ``s2fuzz hardware check``, and the process number of its QEMU, which is at work."""
     command = [sys.executable, "-m", "fuzz", "hardware", "check", "--seconds", "600", "--out", str(tmp_path)]
-    with subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    # Its stderr is a file, which can be read before the end.
+    with open(tmp_path / "err", "w+") as err, subprocess.Popen(
+        interruptible(command), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=err, start_new_session=True
     ) as child:
         try:
-            end = time.monotonic() + 60
-            found: list[int] = []
-            while not found and time.monotonic() < end:
-                time.sleep(0.05)
-                found = [each for each in children(child.pid) if "qemu" in Path(f"/proc/{each}/cmdline").read_text()]
+            wait_for(lambda: "CPython" in (tmp_path / "err").read_text(), "the line that says in which form it runs")
+            (qemu,) = [each for each in children(child.pid) if "qemu" in Path(f"/proc/{each}/cmdline").read_text()]
             # Well into its work.
-            time.sleep(1)
-            yield child, found[0]
+            wait_for_work(lambda: [child.pid], 0.3)
+            yield child, qemu
         finally:
             child.kill()
+
+
+def ended(child: subprocess.Popen[str], tmp_path: Path) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a process, once it has ended."""
+    out, _ = child.communicate(timeout=PATIENCE)
+    return child.returncode, out, (tmp_path / "err").read_text()
 
 
 def test_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,18 +97,26 @@ def test_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_never_comes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = fake(tmp_path, f"echo $$ >{tmp_path}/pid; exec sleep 600")
+    file = fake(tmp_path, "exec sleep 600")
     monkeypatch.setenv(VARIABLE, file)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(qemu: Qemu, memory: int) -> subprocess.Popen[bytes]:
+        started.append(real(qemu, memory))
+        return started[-1]
+
+    real = Qemu.start
+    monkeypatch.setattr(Qemu, "start", start)
     with pytest.raises(QemuError, match=rf"QEMU: {file} does not answer within 0\.5 s and was killed; allowed: "):
         Qemu(patience=0.5)
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
-def test_killed_at_work(running: tuple[subprocess.Popen[str], int]) -> None:
+def test_killed_at_work(running: tuple[subprocess.Popen[str], int], tmp_path: Path) -> None:
     child, qemu = running
     os.kill(qemu, signal.SIGKILL)
-    out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (2, "")
+    code, out, err = ended(child, tmp_path)
+    assert (code, out) == (2, "")
     lines = [line for line in err.splitlines() if "QEMU" in line]
     assert len(lines) == 1
     assert "ended by signal 9; allowed: " in lines[0]
@@ -135,15 +124,16 @@ def test_killed_at_work(running: tuple[subprocess.Popen[str], int]) -> None:
 
 
 def test_hangs_at_work(installed: str) -> None:
-    with Qemu(patience=0.5) as qemu:
+    with Qemu() as qemu:
         session = Session(qemu)
         tables = Generator(1).make(session.memory)
         assert session.ask([tables]) == []
         os.kill(qemu.process.pid, signal.SIGSTOP)
-        assert becomes(qemu.process.pid, "T")
+        wait_for(lambda: state(qemu.process.pid) == "T", "a QEMU that is stopped")
+        qemu.patience = 0.5
         with pytest.raises(QemuError, match=r"does not answer within 0\.5 s and was killed"):
             session.ask([tables])
-        assert gone(qemu.process.pid)
+        wait_for_end(qemu.process.pid)
 
 
 def test_ends_with_us_however_we_end(running: tuple[subprocess.Popen[str], int]) -> None:
@@ -155,20 +145,21 @@ def test_ends_with_us_however_we_end(running: tuple[subprocess.Popen[str], int])
     assert any(name.startswith("/memfd:s2fuzz") and name.endswith("(deleted)") for name in held)
     child.kill()
     child.wait()
-    assert gone(qemu)
-    assert set(SHARED.iterdir()) <= before
+    wait_for_end(qemu)
+    # Others come and go.
+    wait_for(lambda: set(SHARED.iterdir()) <= before, "no file that is left")
     assert not any("s2fuzz" in path.name for path in SHARED.iterdir())
 
 
-def test_interrupted(running: tuple[subprocess.Popen[str], int]) -> None:
+def test_interrupted(running: tuple[subprocess.Popen[str], int], tmp_path: Path) -> None:
     """Ctrl-C: what was asked so far is told, and QEMU goes."""
     child, qemu = running
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 130
+    code, out, err = ended(child, tmp_path)
+    assert code == 130
     assert out.endswith("no difference\n")
     assert err.endswith("s2fuzz: interrupted\n")
-    assert gone(qemu)
+    wait_for_end(qemu)
 
 
 def test_closed_in_order(installed: str) -> None:

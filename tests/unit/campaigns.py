@@ -6,8 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -17,11 +15,10 @@ from fuzz.corpus import Corpus
 from fuzz.language.text import load
 
 from .console import ROOT
+from .processes import PATIENCE, interruptible, wait_for
 
 # In the environment of a campaign's processes, all of them: nobody leaves the family.
 MARK: Final = "S2FUZZ_TEST_CAMPAIGN"
-# Seconds that a loaded machine may take for what usually takes one.
-PATIENCE: Final = 120.0
 
 
 class Running:
@@ -35,6 +32,7 @@ class Running:
         self.folder = folder
         self.out = folder.with_suffix(".out")
         command = [sys.executable, "-m", "fuzz", "campaign", str(folder), "--candidate", "rfc-v1", *arguments]
+        command = interruptible(command)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: str(folder), "S2FUZZ_PURE": "1"}
         with open(self.out, "ab") as out:
             self.process = subprocess.Popen(
@@ -48,6 +46,10 @@ class Running:
     def replayers(self) -> list[int]:
         """Processes that replay programs."""
         return family(self.folder, "fuzz.findings.replay_server")
+
+    def processes(self) -> list[int]:
+        """All of them, the coordinator among them."""
+        return family(self.folder)
 
     def end(self, number: int) -> int:
         """Send the coordinator a signal and wait for its end.
@@ -80,14 +82,6 @@ def kill(pids: list[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def wait_for(true: Callable[[], object], what: str) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def units_done(folder: Path) -> int:

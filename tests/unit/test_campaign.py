@@ -39,9 +39,10 @@ from fuzz.engines.unit import Result, Unit
 from fuzz.findings.accepted import Accepted, Entry
 from fuzz.language.text import parse, print_program
 
-from .campaigns import Running, check, family, kill, units_done, wait_for
+from .campaigns import Running, check, family, kill, units_done
 from .console import MISSING_CLEAN, ROOT, refused
 from .console import Result as Refused
+from .processes import wait_for
 
 SETTINGS = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
 

@@ -15,8 +15,9 @@ import pytest
 
 from fuzz.campaign.database import NAME
 
-from .campaigns import Running, check, family, kill, units_done, wait_for
+from .campaigns import Running, check, family, kill, units_done
 from .console import ROOT
+from .processes import wait_for
 
 
 class Cluster:

@@ -4,7 +4,6 @@
 import random
 import signal
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,8 @@ from fuzz.campaign.database import connect_to_read
 from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
 
-from .campaigns import Running, check, family, kill, units_done, wait_for
+from .campaigns import Running, check, family, kill, units_done
+from .processes import wait_for, wait_for_work
 
 WORKERS = 2
 ROUNDS = 7
@@ -38,16 +38,18 @@ def test_kills_of_every_kind(folder: Path) -> None:
         before = units_done(folder)
         campaign = Running(folder, *COMMAND)
         wait_for(campaign.engines, "an engine at work")
-        time.sleep(moments.random())
+        wait_for_work(campaign.processes, moments.random())
         kill(campaign.engines()[:1])
-        time.sleep(moments.random())
+        wait_for_work(campaign.processes, moments.random())
         kill(campaign.engines() + campaign.replayers())
         wait_for_units(folder, before + 1)
-        time.sleep(moments.random())
+        wait_for_work(campaign.processes, moments.random())
         assert campaign.process.poll() is None, campaign.out.read_text()
         campaign.end(signal.SIGKILL)
         campaign.wait_for_orphans()
         check(folder)
+    # Only the last one does more: by then it handles the signal.
+    before = units_done(folder)
     campaign = Running(folder, *COMMAND)
     wait_for_units(folder, before + 3)
     assert campaign.end(signal.SIGINT) == 130, campaign.out.read_text()

@@ -23,6 +23,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import print_program
 
 from .console import HEAD, ROOT
+from .processes import wait_for
 
 PROGRAMS = 20
 VERSIONS = ("original", "rfc-v1")
@@ -131,10 +132,7 @@ def left_behind(parent: int) -> list[bytes]:
 
 
 def no_orphans(parent: int) -> None:
-    deadline = time.monotonic() + 60
-    while left_behind(parent):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not left_behind(parent), "the end of all processes")
 
 
 def test_killed_while_it_observes_it_goes_on_with_the_same_result(unobserved: Corpus, minimal: list[str]) -> None:

@@ -23,6 +23,7 @@ from fuzz.judging.known import known_bugs
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 
+from .console import process
 from .replaying import Here, Scripted
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,49 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 def test_same_seed_same_findings(kept: Summary) -> None:
     assert comparable(session()) == comparable(kept)
+
+
+def files(folder: Path) -> dict[str, str]:
+    """All files below a folder, without its name."""
+    return {
+        str(path.relative_to(folder)): path.read_text().replace(str(folder), "")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path) -> None:
+    """A loaded machine reads many messages at a time."""
+    made: list[dict[str, str]] = []
+    for every in (1, 7, 1_000_000):
+        folder = tmp_path / str(every)
+        folder.mkdir()
+        unit = Unit("random", "original", "rfc-v1", 1, 40)
+        result, keeper = Result(unit), Keeper(Summary("original", "rfc-v1", 1), folder, Here())
+        messages: list[Message] = []
+        run_here(unit, messages.append)
+        for number, message in enumerate(messages, 1):
+            result.take(message)
+            if number % every == 0:
+                keeper.watch(result)
+        keeper.watch(result)
+        made.append(files(folder))
+    assert made[0] == made[1] == made[2]
+    assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
+
+
+def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
+    """Of the command, whose engine and replays are processes of their own."""
+    command = ["fuzz", "--candidate", "rfc-v1", "--programs", "40", "--seed", "2", "--out", "findings"]
+    made: list[dict[str, str]] = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = process(*command, cwd=folder, stdout=subprocess.PIPE)
+        assert done.returncode == 1, done.stderr
+        made.append(files(folder))
+    assert made[0] == made[1]
+    assert any(f"/{ALTERNATIVES}/" in name for name in made[0])
 
 
 def test_another_seed_other_programs(kept: Summary) -> None:

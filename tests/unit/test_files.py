@@ -7,11 +7,13 @@ import resource
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from fuzz.files import write_atomically
+from fuzz import files
+from fuzz.files import Place, write_atomically
 
 from .console import ROOT
 
@@ -44,8 +46,44 @@ def test_what_does_not_fit_is_not_there_in_part(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    code = "import sys; from fuzz.files import Path, write_atomically as w; w(Path(sys.argv[1], 'a'), 'x' * 5000)"
+    code = "import sys; from fuzz.files import write_atomically as w; w(sys.argv[1] + '/a', 'x' * 5000)"
     command = [sys.executable, "-B", "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, preexec_fn=limited, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].startswith("OSError: [Errno 27] File too large")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_permissions_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_atomically(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_a_long_name(tmp_path: Path) -> None:
+    """The temporary file has a name of its own length."""
+    path = tmp_path / ("ü" * 127)
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_what_a_dead_process_left_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that had the same number."""
+    monkeypatch.setattr(files, "_numbers", count())
+    (tmp_path / "other").write_text("old")
+    for number in range(3):
+        (tmp_path / f".a.{os.getpid()}-{number}.tmp").symlink_to("other")
+    write_atomically(tmp_path / "a", "new")
+    assert ((tmp_path / "a").read_text(), (tmp_path / "other").read_text()) == ("new", "old")
+    assert next(files._numbers) == 4
+
+
+def test_a_place_that_becomes_a_device_is_not_replaced(tmp_path: Path) -> None:
+    place = Place(tmp_path / "a")
+    place.probe()
+    (tmp_path / "a").symlink_to("/dev/full")
+    with place, pytest.raises(OSError, match="No space left"):
+        place.write("new")
+    assert os.readlink(tmp_path / "a") == "/dev/full"
+    assert Path("/dev/full").is_char_device()

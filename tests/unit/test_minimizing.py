@@ -203,7 +203,7 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
         ("minimize plain.s2", "plain.s2: no comment names its candidate; allowed: --candidate NAME"),
         ("minimize no.s2", "no.s2: No such file"),
         ("minimize bad.s2", "bad.s2:1: "),
-        ("minimize x.s2 -o no/x.s2", "-o no/x.s2: no place for a file; allowed: "),
+        ("minimize x.s2 -o no/x.s2", "-o no/x.s2: No such file or directory; allowed: "),
         ("promote x.s2 --name Bad", "--name 'Bad'; allowed: a-z, 0-9"),
         ("promote x.s2 --name ../x", "--name '../x'; allowed: "),
         ("promote x.s2 --name there", "there.s2 is there; allowed: a name that no file has"),

@@ -3,8 +3,8 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +17,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import parse
 
 from .console import MISSING_CLEAN
+from .processes import wait_for
 
 REQUEST = {"program": MISSING_CLEAN, "reference": "original", "candidate": "rfc-v1", "seconds": 60}
 
@@ -121,11 +122,4 @@ def test_closing_leaves_no_process() -> None:
     assert made.server is not None
     number = made.server.pid
     made.close()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("still there")
+    wait_for(lambda: not Path(f"/proc/{number}").exists(), "the end of the server")

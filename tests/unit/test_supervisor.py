@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from fuzz.language.program import MIB, Program, Slot, Vm
 from fuzz.language.text import print_program
 
 from .console import ROOT
+from .processes import wait_for
 
 UNIT = Unit("random", "original", "rfc-v1", 1, programs=25)
 
@@ -160,10 +160,7 @@ run_unit(Unit("random", "original", "rfc-v1", 1), watch)
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     assert result.returncode == -signal.SIGKILL
     (child,) = map(int, result.stdout.split())
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{child}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
 
 
 def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
