@@ -14,7 +14,8 @@ from ..hardware.programs import ask_about
 from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
-from ..reports.runs import Run, chosen, run_all
+from ..reports.runs import Run, chosen
+from ..reports.watched import run_all
 from .exit_codes import FINE, OUR_MISTAKE, WORSE
 
 

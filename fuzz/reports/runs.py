@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Given programs on given candidates: one verdict each."""
 
-import traceback
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import candidate
 from candidate import Candidate
 
-from ..distribution import debugging
 from ..findings.accepted import Accepted
-from ..findings.found import crash_reason, rank
-from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Differential, Finding, Verdict
+from ..findings.found import rank
+from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Finding, Verdict
 from ..language.program import Program
-from .sidebyside import record, render
 
 ALL: Final = "all"
 CLEAN: Final = "clean"
@@ -28,6 +24,7 @@ class Run:
     :param file: name of the program
     :param verdict: None where our own code failed, as *error* says then
     :param trace: both sides' events, if asked for
+    :param traceback: of that failure
     """
 
     file: str
@@ -37,6 +34,7 @@ class Run:
     verdict: Verdict | None = None
     error: str = ""
     trace: str | None = None
+    traceback: str = ""
 
     @property
     def word(self) -> str:
@@ -65,27 +63,3 @@ def chosen(name: str, reference: Candidate) -> list[Candidate]:
     if name != ALL:
         return [candidate.get(name)]
     return [candidate.get(each) for each in candidate.names() if each != reference.name]
-
-
-def run_all(
-    programs: Sequence[tuple[str, Program]], reference: Candidate, candidates: Sequence[Candidate], trace: bool = False
-) -> Iterator[Run]:
-    """Judge each program on each candidate; an exception in our own code ends in `Run.error`.
-
-    :param programs: names and valid programs
-    :param trace: render `Run.trace` too
-    """
-    for file, program in programs:
-        for patched in candidates:
-            run = Run(file, program, reference.name, patched.name)
-            try:
-                run.verdict = Differential(reference, patched, measure=True).run(program)
-                if trace:
-                    names = (reference.name, patched.name)
-                    run.trace = render(record(program, reference, patched), names, run.verdict.findings)
-            except Exception as error:
-                if debugging():
-                    traceback.print_exc()
-                run.verdict = None
-                run.error = crash_reason(error)
-            yield run

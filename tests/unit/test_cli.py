@@ -18,6 +18,7 @@ from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import Watch
 from fuzz.engines.unit import Message, Unit
 from fuzz.judging.differential import CLASSES, Differential
+from fuzz.judging.forked import Forked
 from fuzz.language.program import Program
 from fuzz.language.text import load
 
@@ -413,10 +414,10 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
 
 
 def test_run_interrupted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: Differential, program: Program) -> None:
+    def interrupt(_: Forked, request: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Differential, "run", interrupt)
+    monkeypatch.setattr(Forked, "ask", interrupt)
     assert call("run", write(MISSING_CLEAN)) == (130, "", "s2fuzz: interrupted\n")
 
 
