@@ -10,6 +10,7 @@ from ..findings.replay import Replayer
 from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import DIVERGENCE, REGRESSION
+from ..judging.silence import is_silent
 from ..language.text import parse
 from .unit import FoundRecord, Result
 
@@ -80,17 +81,23 @@ class Keeper:
         """Take in a unit's result so far."""
         for key, record in result.found.items():
             if self.records.get(key) is not record:
-                self.take(key, record)
+                self.take(key, record, result.interrupted)
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs
         summary.interrupted = result.interrupted
         self.tell()
 
-    def take(self, key: str, record: FoundRecord) -> None:
-        """Note a finding with a smaller program than before."""
+    def take(self, key: str, record: FoundRecord, hurry: bool = False) -> None:
+        """Note a finding with a smaller program than before.
+
+        :param hurry: start no replay that is known to take its time
+        """
         found = Found(record.kind, record.signature, record.reason, parse(record.text), record.number, record.at)
-        self.store.offer(found, self.summary.seed)
+        if hurry and is_silent(record.signature):
+            self.store.hold(found, self.summary.seed)
+        else:
+            self.store.offer(found, self.summary.seed)
         self.records[key] = record
 
     def tell(self) -> None:

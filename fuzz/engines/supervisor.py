@@ -13,13 +13,20 @@ from dataclasses import replace
 from typing import Final
 
 from ..distribution import home_folder
+from ..execution.pulse import Position
 from ..findings.found import CRASH
+from ..judging import silence
+from ..judging.silence import Silence, silent_finding, silent_key
+from ..language.text import parse
 from .flight import SharedFlight, make
 from .peers import environment
 from .unit import FoundRecord, Result, Unit, from_line
 
 # Seconds that one program may take.
 PATIENCE: Final = 180.0
+# Seconds of CPU time in one place where kernel code is known not to come back: nothing new is
+# to be learnt there when a unit's time is over.
+_ENOUGH: Final = 1.0
 # Seconds between two looks at a silent child.
 _LOOK_EVERY: Final = 0.5
 # Deaths in a row, without a program judged between them, after which a unit is given up.
@@ -37,10 +44,14 @@ class Child:
 
     :param unit: what it does
     :param result: takes what it tells
+    :param seconds: of CPU time without an event after which kernel code does not come back
     """
 
-    def __init__(self, unit: Unit, result: Result) -> None:
+    def __init__(self, unit: Unit, result: Result, seconds: float) -> None:
+        self.unit = unit
         self.result = result
+        # Where it did not come back, if that was so.
+        self.stuck: Position | None = None
         self.rest = b""
         memory = make()
         self.pipe, pipe = os.pipe()
@@ -60,6 +71,7 @@ class Child:
             os.close(pipe)
             os.close(memory)
         assert self.process.stdin is not None
+        self.silence = Silence(self.process.pid, self.flight.pulse, seconds)
         # If it is dead, its exit code says more.
         with suppress(BrokenPipeError):
             self.process.stdin.write(unit.to_json().encode() + b"\n")
@@ -80,6 +92,21 @@ class Child:
             self.result.take(from_line(line))
         return True
 
+    def look(self) -> bool:
+        """Whether it is in kernel code that does not come back."""
+        stuck = self.silence.look()
+        last = self.silence.last
+        if stuck is None and last is not None and self.over() and self.silence.quiet >= _ENOUGH:
+            # Only for what another program has shown already.
+            stuck = last if " ".join(silent_key(last)) in self.result.found else None
+        self.stuck = stuck
+        return stuck is not None
+
+    def over(self) -> bool:
+        """Whether its time is over."""
+        begun, seconds = self.flight.begun(), self.unit.seconds
+        return begun > 0 and seconds is not None and time.monotonic() - begun >= seconds
+
     def drain(self) -> None:
         """Take what is left of a child that was killed."""
         while self.read(0):
@@ -97,21 +124,26 @@ class Child:
         self.flight.close()
 
 
-def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE) -> Result:
+def run_unit(
+    unit: Unit, watch: Watch | None = None, patience: float = PATIENCE, seconds: float = silence.SECONDS
+) -> Result:
     """Do a unit in child processes: in one, unless that dies or hangs.
 
-    A program of which a child dies is judged once more by the next one; if that
+    Kernel code that does not come back is a finding (`fuzz.judging.silence`), which whoever takes
+    the result is to replay; the rest of the unit goes on, as long as there is time. A program of which
+    a child dies otherwise is judged once more by the next one; if that
     dies too (after SIGKILL: the third as well), it is a finding of class crash, and the rest of the unit goes on.
 
     :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
     :param patience: seconds that one program may take
+    :param seconds: of CPU time without an event after which kernel code does not come back
     :raises EngineError: children die before they judge anything
     """
     result = Result(unit)
     rest = unit
     idle = tries = 0
     while True:
-        child = Child(rest, result)
+        child = Child(rest, result, seconds)
         try:
             death = follow(child, patience, watch)
         except KeyboardInterrupt:
@@ -120,17 +152,26 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
             result.interrupted = True
             return result
         finally:
-            number, text = child.flight.number(), child.flight.text()
+            number, text, begun = child.flight.number(), child.flight.text(), child.flight.begun()
             child.close()
         if not death:
             return result
+        result.end_child(time.monotonic() - begun if begun else 0.0)
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
             raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
         tries = tries + 1 if text and text == rest.again else 1
         # SIGKILL comes from outside, by chance twice; it is a program's doing only where memory runs out.
         again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""
-        if text and not again:
+        if text and child.stuck is not None:
+            again = ""
+            program = parse(text)
+            found = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
+            record = FoundRecord(found.kind, found.signature, found.reason, found.at, number, text)
+            result.take_lost(record, len(program.operations))
+            if record.key == unit.until:
+                return result
+        elif text and not again:
             reason = f"the process that judged it {death}, {tries} times in a row"
             # Without the seconds: another process has other patience.
             result.take(FoundRecord(CRASH, f"process {death.partition(' for ')[0]}", reason, -1, number, text))
@@ -138,6 +179,8 @@ def run_unit(unit: Unit, watch: Watch | None = None, patience: float = PATIENCE)
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()
         rest = remaining(unit, result, number, again)
+        if not again and (rest.programs == 0 or rest.seconds == 0):
+            return result
 
 
 def follow(child: Child, patience: float, watch: Watch | None) -> str:
@@ -154,6 +197,10 @@ def follow(child: Child, patience: float, watch: Watch | None) -> str:
             if child.result.state.ended:
                 return ""
             return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if child.look():
+            child.kill()
+            child.drain()
+            return "ran on in kernel code without an event"
         if watch is not None:
             watch(child.result)
         now = time.monotonic()

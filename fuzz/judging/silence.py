@@ -33,6 +33,8 @@ class Silence:
         self.seconds = seconds
         self.last: Position | None = None
         self.since = 0.0
+        # Seconds of CPU time without progress at the last look.
+        self.quiet = 0.0
 
     def look(self) -> Position | None:
         """Where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
@@ -44,8 +46,8 @@ class Silence:
             return None
         if not now.side or now != self.last:
             self.last, self.since = now, spent
-            return None
-        return now if spent - self.since >= self.seconds else None
+        self.quiet = spent - self.since
+        return now if self.quiet >= self.seconds else None
 
 
 def silent_finding(
@@ -62,15 +64,18 @@ def silent_finding(
     :param program: what it judged
     :param seconds: of CPU time without progress
     """
-    ours = stuck.side == REFERENCE
+    kind, signature = silent_key(stuck)
+    name = reference if kind == COMMON else candidate
     place = stuck.entry + (f", the last walker {stuck.walker}" if stuck.walker else "")
     where = headings(program)[stuck.at + 1]
-    return Finding(
-        COMMON if ours else REGRESSION,
-        f"progress: {stuck.walker or stuck.entry or 'kernel code'}: {WHAT}",
-        f"{reference if ours else candidate}: no event for {seconds:g} s of CPU time in {place}, at {where}",
-        stuck.at,
-    )
+    reason = f"{name}: no event for {seconds:g} s of CPU time in {place}, at {where}"
+    return Finding(kind, signature, reason, stuck.at)
+
+
+def silent_key(stuck: Position) -> tuple[str, str]:
+    """Kind and signature of `silent_finding`."""
+    kind = COMMON if stuck.side == REFERENCE else REGRESSION
+    return kind, f"progress: {stuck.walker or stuck.entry or 'kernel code'}: {WHAT}"
 
 
 def is_silent(signature: str) -> bool:
