@@ -38,7 +38,8 @@ def command(arguments: argparse.Namespace) -> int:
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
     # Only where coverage.py is there.
-    from ..coverage.measuring import LineError, MeasuringError, measured
+    from ..coverage.measuring import LineError, measured
+    from ..coverage.shares import MeasuringError
 
     programs = chosen(arguments.program)
     try:

@@ -13,10 +13,12 @@ import candidate
 from ..files import write_atomically
 from ..findings.found import CRASH, Found, commented, file_comments
 from ..findings.replay import Replayer, Shown
+from ..judging.silence import SECONDS, is_silent
 from ..language.program import Program
 from ..language.text import print_program
 from ..minimizing.minimize import Minimized, minimized
-from ..minimizing.trial import Judge, Progress, judge_here
+from ..minimizing.trial import Judge, Progress
+from ..minimizing.watched import SILENT_TRIAL, WatchedJudge
 from ..reports import answers
 from ..reports.report import plural
 from .commands import BadInputError, complain, dump, say_form
@@ -63,9 +65,10 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     """
     versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
     show = None if quiet else Shower(chosen.program)
-    result = minimized(
-        chosen.program, chosen.key, judge_of(chosen, replayer) or judge_here(*versions), seconds, progress=show
-    )
+    patience = SILENT_TRIAL if is_silent(chosen.shown.signature) else SECONDS
+    with WatchedJudge(*versions, patience) as watched:
+        judge = judge_of(chosen, replayer) or watched
+        result = minimized(chosen.program, chosen.key, judge, seconds, progress=show)
     if show is not None:
         show.clear()
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
@@ -76,7 +79,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
 
 
 def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
-    """A judge in other processes, where a finding may end or hang that which judges it; None: it cannot."""
+    """A judge with a fresh process for each program, where a finding is that it dies; None: it is another."""
     if chosen.shown.kind != CRASH:
         return None
     return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)

@@ -152,7 +152,7 @@ def run_unit(
             result.interrupted = True
             return result
         finally:
-            number, text, begun = child.flight.number(), child.flight.text(), child.flight.begun()
+            number, text, begun, over = child.flight.number(), child.flight.text(), child.flight.begun(), child.over()
             child.close()
         if not death:
             return result
@@ -168,6 +168,9 @@ def run_unit(
             program = parse(text)
             found = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
             record = FoundRecord(found.kind, found.signature, found.reason, found.at, number, text)
+            if over:
+                # There is no time left to replay another program of a finding.
+                record = result.found.get(record.key, record)
             result.take_lost(record, len(program.operations))
             if record.key == unit.until:
                 return result

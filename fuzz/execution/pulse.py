@@ -11,6 +11,8 @@ gets on; `AT`, index of the operation + 2; `SIDE`, 0 while no kernel code runs;
 in `NAME` bytes each, number 1 first.
 """
 
+import mmap
+import os
 from typing import Final, NamedTuple
 
 REFERENCE: Final = 1
@@ -127,6 +129,18 @@ class Pulse:
 
 
 PULSE: Final = Pulse()
+
+
+def make() -> int:
+    """Memory for one process: a file descriptor to be passed to it."""
+    fd = os.memfd_create("s2fuzz-pulse")
+    os.ftruncate(fd, SIZE)
+    return fd
+
+
+def shared(fd: int) -> memoryview:
+    """The memory of `make`, for either end."""
+    return memoryview(mmap.mmap(fd, SIZE))
 
 
 def position(memory: memoryview) -> Position:
