@@ -12,8 +12,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from ..signals import exit_code, like_ctrl_c
 from .arguments import DEFAULT_SECONDS, parser
-from .exit_codes import BAD_INPUT, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
+from .exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, OUR_MISTAKE, PIPE_CLOSED
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -78,12 +79,19 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, check, run.
+    """Parse, check, run; SIGTERM and SIGHUP end that as Ctrl-C does.
 
     :param argv: arguments; by default those of the process
     :returns: the exit code
     :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
     """
+    with like_ctrl_c():
+        code = run(argv)
+        return exit_code() if code == INTERRUPTED else code
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """As `main`, whatever signal interrupts it."""
     if sys.stderr is None:
         # print() would write what is meant for it to stdout.
         sys.stderr = io.StringIO()
@@ -104,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Where files are read and written, errors are handled: this is stdout.
         discard_output()
         print(f"s2fuzz: cannot write the answer: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
+        # A terminal that is gone sends SIGHUP, too.
+        return INTERRUPTED if exit_code() == HUNG_UP else BAD_INPUT
     except KeyboardInterrupt:
         print("s2fuzz: interrupted", file=sys.stderr)
         return INTERRUPTED

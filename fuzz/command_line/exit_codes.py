@@ -10,7 +10,9 @@ WORSE: Final = 1
 BAD_INPUT: Final = 2
 # An exception in our own code.
 OUR_MISTAKE: Final = 3
-# Ctrl-C, whatever had been found by then.
+# Ctrl-C, whatever had been found by then; SIGHUP and SIGTERM likewise.
 INTERRUPTED: Final = 130
+HUNG_UP: Final = 129
+TERMINATED: Final = 143
 # Whoever read the output has closed it.
 PIPE_CLOSED: Final = 141
