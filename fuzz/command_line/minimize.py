@@ -71,6 +71,9 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
         result = minimized(chosen.program, chosen.key, judge, seconds, progress=show)
     if show is not None:
         show.clear()
+    if result.interrupted:
+        # Nobody waits any longer than for a trial.
+        replayer.silence = patience
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if (each.kind, each.signature) == chosen.key:
             return result, each

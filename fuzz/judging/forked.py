@@ -105,15 +105,19 @@ class Forked:
         # What waits in buffers is ours to write, once.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        # A handler must not run in both processes.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         try:
             requests, self.requests = os.pipe()
             self.answers, answers = os.pipe()
             self.process = os.fork()
         except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             raise Lost(f"could not be started: {error.strerror}", started=False) from None
         if self.process:
             os.close(requests)
             os.close(answers)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             return
         try:
             # Ctrl-C is the parent's to handle; what ends the parent otherwise may end us as well.
@@ -121,6 +125,7 @@ class Forked:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             die_with_parent(parent)
             os.close(self.requests)
             os.close(self.answers)
