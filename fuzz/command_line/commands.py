@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import candidate
@@ -11,6 +12,7 @@ import candidate
 from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
+from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load
 from ..reports import answers, report
@@ -62,8 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     programs = read_programs(arguments.program)
     accepted = known_findings(arguments)
     say_form(arguments)
-    asked = ask_about(programs, [reference, *candidates]) if arguments.qemu else None
-    for each in run_all(programs, reference, candidates, arguments.trace):
+    judged: Iterable[Run] = run_all(programs, reference, candidates, arguments.trace)
+    asked = None
+    if arguments.qemu:
+        judged = list(judged)
+        asked = ask_about(askable(programs, judged), [reference, *candidates])
+    for each in judged:
         runs.append(each)
         if not arguments.json:
             print(report.run_text(each, arguments.cost, accepted))
@@ -82,6 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
         return OUR_MISTAKE
     worse = any(each.worse(accepted) for each in runs)
     return WORSE if worse or (asked and asked.differences.kinds) else FINE
+
+
+def askable(programs: list[tuple[str, Program]], runs: list[Run]) -> list[tuple[str, Program]]:
+    """The programs on which every version comes back: QEMU is asked in this process. The others are told of."""
+    stuck = {run.file for run in runs if any(is_silent(each.signature) for each in run.findings())}
+    for file in sorted(stuck):
+        complain(f"{file}: QEMU is not asked about it, for kernel code does not come back")
+    return [each for each in programs if each[0] not in stuck]
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:
