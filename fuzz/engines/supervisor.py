@@ -156,7 +156,6 @@ def run_unit(
             child.close()
         if not death:
             return result
-        result.end_child(time.monotonic() - begun if begun else 0.0)
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
             raise EngineError(f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything")
@@ -174,12 +173,20 @@ def run_unit(
             result.take_lost(record, len(program.operations))
             if record.key == unit.until:
                 return result
+            if watch is not None:
+                # Whoever replays it has the CPU time for that: no other process of ours runs meanwhile.
+                try:
+                    watch(result)
+                except KeyboardInterrupt:
+                    result.interrupted = True
+                    return result
         elif text and not again:
             reason = f"the process that judged it {death}, {tries} times in a row"
             # Without the seconds: another process has other patience.
             result.take(FoundRecord(CRASH, f"process {death.partition(' for ')[0]}", reason, -1, number, text))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
+        result.end_child(time.monotonic() - begun if begun else 0.0)
         result.next_child()
         rest = remaining(unit, result, number, again)
         if not again and (rest.programs == 0 or rest.seconds == 0):
