@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from ..signals import heeded, note
+
 INTERRUPTED: Final = "interrupted"
 TIME_OVER: Final = "its time is over"
 
@@ -34,18 +36,16 @@ class Stopping:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Ctrl-C and the like end it in order; a second one at once."""
+        """Ctrl-C and the like end it in order; a second one at once. What was ignored on entry stays so."""
 
         def stop(number: int, frame: FrameType | None) -> None:
+            note(number)
             if self.why == INTERRUPTED:
                 raise KeyboardInterrupt
             self.why = INTERRUPTED
             self.event.set()
 
-        handled = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            # Not under nohup.
-            handled.append(signal.SIGHUP)
+        handled = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if heeded(name)]
         before = {number: signal.signal(number, stop) for number in handled}
         try:
             yield

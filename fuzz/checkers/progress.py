@@ -3,6 +3,7 @@
 
 from typing import Final
 
+from ..execution.pulse import PULSE
 from ..execution.side import Side
 from ..language.operations import Operation
 from .base import Checker, Outcome
@@ -11,6 +12,8 @@ from .base import Checker, Outcome
 # more than mapping or unmapping every page of every slot takes.
 BASE_STEPS: Final = 100_000
 STEPS_PER_PAGE: Final = 16
+# So many steps are one beat of `fuzz.execution.pulse`, less one.
+_BEAT: Final = 255
 
 
 class Runaway(Exception):
@@ -40,6 +43,12 @@ class Progress(Checker):
         if self.steps > self.limit:
             self.report("endless walk", -1, f"more than {self.limit} steps in one operation")
             raise Runaway
+        if not self.steps & _BEAT:
+            PULSE.beat()
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        if PULSE.on:
+            PULSE.place(self.kernel.entry, self.kernel.walker)
 
     def walk_table(self, table: int, level: int) -> None:
         self.step()

@@ -46,7 +46,7 @@ exit codes:
        stderr says where, and what is allowed
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: a process cannot be started, or is killed from outside
-  130  interrupted by Ctrl-C, whatever was found before; that is printed
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
   141  whoever read the output has closed it
 """
 _RUN: Final = """\
@@ -112,7 +112,7 @@ exit codes:
     1  some
     2  bad usage or input, or QEMU is missing, dies or does not answer
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-  130  interrupted by Ctrl-C, whatever was found before; that is printed
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
 """
 _CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _KEYS: Final = "answer with one JSON object; keys: fuzz/reports/answers.py"

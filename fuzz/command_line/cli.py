@@ -12,9 +12,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from ..signals import exit_code, like_ctrl_c
 from ..starting import NoProcessError
 from .arguments import DEFAULT_SECONDS, parser
-from .exit_codes import BAD_INPUT, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
+from .exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
 from .failures import failure, told
 
 
@@ -100,12 +101,19 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, check, run.
+    """Parse, check, run; SIGTERM and SIGHUP end that as Ctrl-C does.
 
     :param argv: arguments; by default those of the process
     :returns: the exit code
     :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
     """
+    with like_ctrl_c():
+        code = run(argv)
+        return exit_code() if code == INTERRUPTED else code
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """As `main`, whatever signal interrupts it."""
     if sys.stderr is None:
         # print() would write what is meant for it to stdout.
         sys.stderr = io.StringIO()
@@ -134,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, wrong = failure(error)
         discard_output()
         print(f"s2fuzz: {wrong}", file=sys.stderr)
-        return code
+        # A terminal that is gone sends SIGHUP, too.
+        return INTERRUPTED if exit_code() == HUNG_UP else code
     except KeyboardInterrupt:
         print("s2fuzz: interrupted", file=sys.stderr)
         return INTERRUPTED

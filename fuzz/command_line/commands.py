@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import candidate
@@ -11,12 +12,14 @@ import candidate
 from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
+from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, shown_name
 from ..reports import answers, report
-from ..reports.runs import Run, chosen, run_all
+from ..reports.runs import Run, chosen
+from ..reports.watched import run_all
 from .changes import changes_answer, say_changes
-from .exit_codes import FINE, OUR_MISTAKE, WORSE
+from .exit_codes import FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from .messages import one_line
 
 
@@ -76,8 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     tested = [each.name for each in candidates]
     say_changes(reference.name, tested)
     say_form(arguments)
-    asked = ask_about(programs, [reference, *candidates]) if arguments.qemu else None
-    for each in run_all(programs, reference, candidates, arguments.trace):
+    judged: Iterable[Run] = run_all(programs, reference, candidates, arguments.trace)
+    asked = None
+    if arguments.qemu:
+        judged = list(judged)
+        asked = ask_about(askable(programs, judged), [reference, *candidates])
+    for each in judged:
         runs.append(each)
         if not arguments.json:
             print(report.run_text(each, arguments.cost, accepted))
@@ -92,16 +99,26 @@ def run(arguments: argparse.Namespace) -> int:
     if asked and not arguments.json:
         print(asked.text(), end="")
     for each in runs:
-        if each.error:
-            complain(f"{each.file} on {each.candidate}: a mistake of s2fuzz: {each.error}")
+        if each.trouble:
+            complain(f"{each.file} on {each.candidate}: {each.trouble}")
     return code
 
 
 def code_of(runs: list[Run], accepted: Accepted, differs: bool) -> int:
     """The exit code of ``run``; *differs*: QEMU says something else."""
-    if any(each.error for each in runs):
+    if any(each.error and not each.killed for each in runs):
         return OUR_MISTAKE
+    if any(each.killed for each in runs):
+        return NO_VERDICT
     return WORSE if differs or any(each.worse(accepted) for each in runs) else FINE
+
+
+def askable(programs: list[tuple[str, Program]], runs: list[Run]) -> list[tuple[str, Program]]:
+    """The programs on which every version comes back: QEMU is asked in this process. The others are told of."""
+    stuck = {run.file for run in runs if any(is_silent(each.signature) for each in run.findings())}
+    for file in sorted(stuck):
+        complain(f"{file}: QEMU is not asked about it, for kernel code does not come back")
+    return [each for each in programs if each[0] not in stuck]
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:

@@ -26,7 +26,7 @@ exit codes:
     0  done
     {BAD_INPUT}  bad usage, a file given that is no program, or a folder that cannot be written
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-  130  interrupted by Ctrl-C; what was done by then is kept
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was done by then is kept
 """
 _MINIMIZE: Final = """\
 Remove programs whose features others have: what is left shows as much, small

@@ -38,7 +38,8 @@ def command(arguments: argparse.Namespace) -> int:
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
     # Only where coverage.py is there.
-    from ..coverage.measuring import LineError, MeasuringError, line_of, measured, replayed_files
+    from ..coverage.measuring import LineError, line_of, measured, replayed_files
+    from ..coverage.shares import MeasuringError
 
     try:
         # All that can be refused, before minutes are spent.

@@ -23,7 +23,7 @@ exit codes:
     0  done
     2  bad usage or input, or coverage.py is not there
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-  130  interrupted by Ctrl-C
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
 
 

@@ -12,7 +12,9 @@ BAD_INPUT: Final = 2
 OUR_MISTAKE: Final = 3
 # Nothing was found out: a process could not be started or was killed from outside, memory ran out.
 NO_VERDICT: Final = 4
-# Ctrl-C, whatever had been found by then.
+# Ctrl-C, whatever had been found by then; SIGHUP and SIGTERM likewise.
 INTERRUPTED: Final = 130
+HUNG_UP: Final = 129
+TERMINATED: Final = 143
 # Whoever read the output has closed it.
 PIPE_CLOSED: Final = 141

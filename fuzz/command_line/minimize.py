@@ -13,10 +13,12 @@ import candidate
 from ..files import Place
 from ..findings.found import CRASH, Found, commented, file_comments
 from ..findings.replay import Replayer, Shown
+from ..judging.silence import SECONDS, is_silent
 from ..language.program import Program
 from ..language.text import print_program, shown_name
 from ..minimizing.minimize import Minimized, minimized
-from ..minimizing.trial import Judge, Progress, judge_here
+from ..minimizing.trial import Judge, Progress
+from ..minimizing.watched import SILENT_TRIAL, WatchedJudge
 from ..reports import answers
 from ..reports.report import plural
 from .changes import changes_answer, say_changes
@@ -74,11 +76,15 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     """
     versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
     show = None if quiet else Shower(chosen.program)
-    result = minimized(
-        chosen.program, chosen.key, judge_of(chosen, replayer) or judge_here(*versions), seconds, progress=show
-    )
+    patience = SILENT_TRIAL if is_silent(chosen.shown.signature) else SECONDS
+    with WatchedJudge(*versions, patience) as watched:
+        judge = judge_of(chosen, replayer) or watched
+        result = minimized(chosen.program, chosen.key, judge, seconds, progress=show)
     if show is not None:
         show.clear()
+    if result.interrupted:
+        # Nobody waits any longer than for a trial.
+        replayer.silence = patience
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if (each.kind, each.signature) == chosen.key:
             return result, each
@@ -87,7 +93,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
 
 
 def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
-    """A judge in other processes, where a finding may end or hang that which judges it; None: it cannot."""
+    """A judge with a fresh process for each program, where a finding is that it dies; None: it is another."""
     if chosen.shown.kind != CRASH:
         return None
     return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that observes features of programs: ``python -m fuzz.corpus.child PARENT PIPE REFERENCE CANDIDATE``.
+"""A process that observes features of programs: ``python -m fuzz.corpus.child PARENT PIPE MEMORY REFERENCE CANDIDATE``.
 
-PARENT is the parent's process number. An empty line on descriptor PIPE says that it is ready.
-Each line on standard input is a JSON list of a digest and a program's text; the answer is one
-of the digest, the features (null where our own code failed) and what went wrong. Ends when
-its parent does.
+PARENT is the parent's process number, MEMORY a descriptor for `fuzz.execution.pulse`. An empty line
+on descriptor PIPE says that it is ready. Each line on standard input is a JSON list of a digest
+and a program's text; the answer is one of the digest, the features (null where our own code
+failed) and what went wrong. Ends when its parent does.
 """
 
 import json
@@ -24,13 +24,15 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistake
+    from ..execution.pulse import PULSE, shared
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
     from ..language.text import parse
 
-    differential = Differential(candidate.get(arguments[2]), candidate.get(arguments[3]), features=True)
+    differential = Differential(candidate.get(arguments[3]), candidate.get(arguments[4]), features=True)
     collect_rarely()
+    PULSE.attach(shared(int(arguments[2])))
     pipe = int(arguments[1])
     os.write(pipe, b"\n")
     for line in sys.stdin:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..distribution import home_folder
+from ..execution import pulse
+from ..judging import silence
+from ..judging.silence import Silence
 from ..starting import starting
 
 # Seconds that one program may take.
@@ -45,31 +48,38 @@ class Observed:
 
 
 class Worker:
-    """A process, and the program that it has at the moment."""
+    """A process, and the program that it has at the moment.
 
-    def __init__(self, reference: str, candidate: str) -> None:
+    :param seconds: of CPU time without an event after which kernel code does not come back
+    """
+
+    def __init__(self, reference: str, candidate: str, seconds: float = silence.SECONDS) -> None:
         self.job: tuple[str, str] | None = None
         self.since = 0.0
         # Whether it has come so far that it is a program it dies of.
         self.ready = False
         self.rest = b""
         self.pipe, pipe = os.pipe()
-        command = [sys.executable, "-m", "fuzz.corpus.child", str(os.getpid()), str(pipe), reference, candidate]
+        memory = pulse.make()
+        command = [sys.executable, "-m", "fuzz.corpus.child", str(os.getpid()), str(pipe), str(memory)]
         paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             self.process = subprocess.Popen(
-                command,
+                [*command, reference, candidate],
                 stdin=subprocess.PIPE,
                 # A process group of its own: Ctrl-C is the parent's to handle.
                 start_new_session=True,
-                pass_fds=(pipe,),
+                pass_fds=(pipe, memory),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )
         except BaseException:
             os.close(self.pipe)
+            os.close(memory)
             raise
         finally:
             os.close(pipe)
+        self.silence = Silence(self.process.pid, pulse.shared(memory), seconds)
+        os.close(memory)
 
     def give(self, job: tuple[str, str]) -> None:
         """Have it observe a program."""
@@ -151,6 +161,8 @@ def observe(
                     else:
                         if observed is not None:
                             yield observed
+                elif worker.silence.look():
+                    how = f"ran for {worker.silence.seconds:g} s of CPU time without an event"
                 elif time.monotonic() - worker.since > (patience if worker.ready else PATIENCE):
                     how = f"did not get on for {time.monotonic() - worker.since:.0f} s"
                 if not how:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that replays programs: ``python -m fuzz.coverage.child PARENT DATA VERSION...``.
+"""A process that replays programs: ``python -m fuzz.coverage.child PARENT MEMORY DATA VERSION...``.
 
-PARENT is the parent's process number, DATA the file for what coverage.py sees. Each
+PARENT is the parent's process number, MEMORY a descriptor for `fuzz.execution.pulse`, DATA the
+file for what coverage.py sees; DATA.at has the name of the program under way. Each
 line on standard input is a JSON list of a program's name, which becomes the context of
 all that it runs, and its text. On standard output: a JSON object with the modules of
 candidate/ that the versions are made of, and what went wrong, by program. Needs the
@@ -10,6 +11,7 @@ interpreted form, for compiled code has no lines to watch.
 
 import json
 import sys
+from pathlib import Path
 
 import coverage
 
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(int(arguments[0]))
     home = home_folder()
     watch = coverage.Coverage(
-        data_file=arguments[1],
+        data_file=arguments[2],
         config_file=False,
         branch=True,
         include=[f"{home}/reference/*", f"{home}/candidate/*"],
@@ -35,17 +37,20 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistake
+    from ..execution.pulse import PULSE, shared
     from ..findings.found import crash_reason
     from ..language.text import parse
     from .replay import candidate_files, replay
 
-    versions = [candidate.get(name) for name in arguments[2:]]
+    versions = [candidate.get(name) for name in arguments[3:]]
     # The first program runs twice: what a process keeps from then on is met both absent and
     # there, however many programs and processes there are.
     again = versions
     troubled: dict[str, str] = {}
+    PULSE.attach(shared(int(arguments[1])))
     for line in sys.stdin:
         name, text = json.loads(line)
+        Path(f"{arguments[2]}.at").write_text(name)
         watch.switch_context(name)
         try:
             for version in again + versions:

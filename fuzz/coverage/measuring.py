@@ -3,13 +3,10 @@
 
 import ast
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -20,20 +17,15 @@ from coverage import CoverageData
 from candidate import Candidate
 
 from ..distribution import home_folder
-from ..execution.mistakes import CandidateMistake
 from ..language.program import Program
 from ..language.text import print_program
-from ..starting import starting
 from ..suggestions import did_you_mean
+from .shares import run
 
 # They choose the form in which everything else runs: no part of what is tested.
 _NOT_TESTED: Final = ("native.py", "mypyc.py", "__init__.py")
 # Programs that a line of the HTML report names for each way through it.
 NAMED: Final = 3
-
-
-class MeasuringError(Exception):
-    """A process that replays programs failed; one line."""
 
 
 class LineError(Exception):
@@ -206,47 +198,3 @@ def reference_files() -> list[Path]:
     """The kernel code and the machine."""
     folder = home_folder() / "reference"
     return [path for path in folder.rglob("*.py") if path.name not in _NOT_TESTED]
-
-
-def run(
-    programs: Sequence[tuple[str, Program]], versions: Sequence[str], workers: int, folder: Path
-) -> Iterable[dict[str, Any]]:
-    """Have each of some processes replay its share.
-
-    :param folder: where they write what coverage.py saw, each in the file with its number
-    :returns: what each has answered
-    :raises MeasuringError: one failed
-    :raises CandidateMistake: the Python of a version has a mistake
-    """
-    environment = {**os.environ, "S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}
-    paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    with ExitStack() as stack:
-        running: list[subprocess.Popen[str]] = []
-        for number in range(workers):
-            jobs = folder / f"{number}.jobs"
-            share = programs[number::workers]
-            jobs.write_text("".join(json.dumps([name, print_program(program)]) + "\n" for name, program in share))
-            command = [sys.executable, "-m", "fuzz.coverage.child", str(os.getpid()), str(folder / str(number))]
-            with starting("a process that replays programs"):
-                process = subprocess.Popen(
-                    [*command, *versions],
-                    stdin=stack.enter_context(open(jobs)),
-                    stdout=subprocess.PIPE,
-                    # A process group of its own: Ctrl-C is the parent's to handle.
-                    start_new_session=True,
-                    text=True,
-                    env=environment,
-                )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            running.append(process)
-        answers: list[dict[str, Any]] = []
-        for process in running:
-            out, _ = process.communicate()
-            if process.returncode:
-                raise MeasuringError(f"a process that replays programs ended with exit code {process.returncode}")
-            answers.append(json.loads(out))
-            if "mistake" in answers[-1]:
-                raise CandidateMistake(answers[-1]["mistake"])
-        return answers

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program in flight, where it outlives the process that judges it.
+"""The program in flight, and where it is, where that outlives the process that judges it.
 
 Layout of the memory, little endian: u64 number of the program, u64 length of
-its binary form (0: none is in flight), the binary form (`fuzz.language.binary`).
+its binary form (0: none is in flight), f64 `time.monotonic()` of the session's
+beginning (0: not yet), then at `_PULSE` what `fuzz.execution.pulse` keeps, and at
+`_PROGRAM` the binary form (`fuzz.language.binary`).
 """
 
 import mmap
 import os
 import struct
+import time
 from typing import Final
 
+from ..execution import pulse
+from ..execution.pulse import PULSE
 from ..language.binary import decode, encode
 from ..language.program import Program
 from ..language.text import print_program
 
 SIZE: Final = 1 << 20
 _HEAD: Final = struct.Struct("<QQ")
+_BEGUN: Final = struct.Struct("<d")
+_PULSE: Final = 64
+_PROGRAM: Final = _PULSE + pulse.SIZE
 
 
 def make() -> int:
@@ -33,12 +41,22 @@ class SharedFlight:
 
     def __init__(self, fd: int) -> None:
         self.memory = mmap.mmap(fd, SIZE)
+        self.pulse = memoryview(self.memory)[_PULSE:_PROGRAM]
+
+    def begin(self) -> None:
+        """The session in this process begins."""
+        _BEGUN.pack_into(self.memory, _HEAD.size, time.monotonic())
+        PULSE.attach(self.pulse)
+
+    def begun(self) -> float:
+        """When that was, as `time.monotonic` has it in every process; 0.0: not yet."""
+        return float(_BEGUN.unpack_from(self.memory, _HEAD.size)[0])
 
     def depart(self, number: int, program: Program) -> None:
         """Keep a program until `arrive`."""
         data = encode(program)
         self.arrive()
-        self.memory[_HEAD.size : _HEAD.size + len(data)] = data
+        self.memory[_PROGRAM : _PROGRAM + len(data)] = data
         _HEAD.pack_into(self.memory, 0, number, len(data))
 
     def arrive(self) -> None:
@@ -52,7 +70,8 @@ class SharedFlight:
     def text(self) -> str:
         """The program in flight; "" if none is."""
         _, length = _HEAD.unpack_from(self.memory)
-        return print_program(decode(self.memory[_HEAD.size : _HEAD.size + length])) if length else ""
+        return print_program(decode(self.memory[_PROGRAM : _PROGRAM + length])) if length else ""
 
     def close(self) -> None:
+        self.pulse.release()
         self.memory.close()

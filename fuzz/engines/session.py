@@ -27,6 +27,9 @@ NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 class Flight(Protocol):
     """Keeps the program that is being judged, for whoever has to explain why this process died of it."""
 
+    def begin(self) -> None:
+        """The session begins."""
+
     def depart(self, number: int, program: Program) -> None:
         """Keep it."""
 
@@ -62,6 +65,8 @@ class Session:
     def begin(self) -> None:
         """Before the engine drives: the clock starts; what an earlier process died of is judged again."""
         self.start = time.monotonic()
+        if self.flight is not None:
+            self.flight.begin()
         if self.unit.again:
             self.number -= 1
             self.judge(parse(self.unit.again))

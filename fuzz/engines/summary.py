@@ -10,6 +10,7 @@ from ..findings.replay import Replayer
 from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import DIVERGENCE, REGRESSION
+from ..judging.silence import is_silent
 from ..language.text import parse
 from .unit import FoundRecord, Result
 
@@ -84,18 +85,25 @@ class Keeper:
         Each record in its turn: what is kept does not depend on when this is called.
         """
         for record in result.told[self.taken :]:
+            self.take(record.key, record, result.interrupted)
+            # Only now: one that Ctrl-C came between is taken again.
             self.taken += 1
-            self.take(record.key, record)
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs
         summary.interrupted = result.interrupted
         self.tell()
 
-    def take(self, key: str, record: FoundRecord) -> None:
-        """Note a finding with a smaller program than before."""
+    def take(self, key: str, record: FoundRecord, hurry: bool = False) -> None:
+        """Note a finding with a smaller program than before.
+
+        :param hurry: start no replay that is known to take its time
+        """
         found = Found(record.kind, record.signature, record.reason, parse(record.text), record.number, record.at)
-        self.store.offer(found, self.summary.seed)
+        if hurry and is_silent(record.signature):
+            self.store.hold(found, self.summary.seed)
+        else:
+            self.store.offer(found, self.summary.seed)
         self.records[key] = record
 
     def tell(self) -> None:

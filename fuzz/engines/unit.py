@@ -188,6 +188,20 @@ class Result:
         """What is told from now on comes from another process."""
         self._earlier = self.state
 
+    def end_child(self, seconds: float) -> None:
+        """A process ended without a word, so many seconds after its session began."""
+        self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
+
+    def take_lost(self, record: FoundRecord, operations: int) -> None:
+        """Note and count what a process was ended for, which can tell it no more.
+
+        :param operations: of the program
+        """
+        self.state.counts[record.key] = self.state.counts.get(record.key, 0) + 1
+        self.state.programs += 1
+        self.state.operations += operations
+        self.take(record)
+
     def take(self, message: Message) -> None:
         """Note what was told."""
         match message:

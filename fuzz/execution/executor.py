@@ -25,6 +25,7 @@ from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
 from .mistakes import CandidateMistake, mistake_at_start, mistake_of
+from .pulse import PULSE, REFERENCE
 from .side import Side
 from .table_operations import TableOperations
 from .unhandled import unhandled
@@ -36,11 +37,17 @@ class Executor:
     :param version: the code under test
     :param program: a valid program
     :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
+    :param number: of the side, for `fuzz.execution.pulse`
     """
 
-    def __init__(self, version: Candidate, program: Program) -> None:
+    def __init__(self, version: Candidate, program: Program, number: int = REFERENCE) -> None:
         self.program = program
-        self.side = started(version, program)
+        self.number = number
+        PULSE.begin(number, -1)
+        try:
+            self.side = started(version, program)
+        finally:
+            PULSE.end()
         self.checkers = Checkers(self.side)
         self.guest = GuestOperations(self.side, self.checkers)
         self.host = HostOperations(self.side, self.checkers)
@@ -52,11 +59,11 @@ class Executor:
 
     def create(self) -> list[Violation]:
         """Set the VM up; the violations of that."""
-        self.side.kernel.entry = "kvm_init_stage2_mmu"
+        self.side.enter("kvm_init_stage2_mmu")
         self.side.host.version = 1
         self.checkers.begin(None)
         outcome = Outcome("error", 0)
-        ret = self.guarded(self.side.create)
+        ret = self.guarded(self.side.create, -1)
         if isinstance(ret, Outcome):
             outcome = ret
         else:
@@ -78,7 +85,7 @@ class Executor:
         # Each operation writes a version of its own.
         side.host.version = at + 1
         self.checkers.begin(op)
-        result = self.guarded(lambda: self.run(op))
+        result = self.guarded(lambda: self.run(op), at)
         outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
         self.checkers.quiet(op, outcome)
         if side.kernel.locks:
@@ -91,19 +98,23 @@ class Executor:
             return []
         self.checkers.scan()
         self.checkers.destroying()
-        self.side.kernel.entry = "kvm_free_stage2_pgd"
+        self.side.enter("kvm_free_stage2_pgd")
         self.side.kernel.cause = ""
         self.side.kernel.walker = ""
         for destroy in (self.side.destroy, self.hyp.destroy):
-            failure = self.guarded(destroy)
+            failure = self.guarded(destroy, len(self.program.operations))
             if isinstance(failure, Outcome):
                 self.checkers.failed(failure)
         if not self.dead:
             self.checkers.destroyed()
         return self.checkers.take(len(self.program.operations))
 
-    def guarded(self, call: Callable[[], Outcome | int | None]) -> Outcome | int | None:
-        """Call into the kernel code; a crash there is an outcome, not the end of us."""
+    def guarded(self, call: Callable[[], Outcome | int | None], at: int) -> Outcome | int | None:
+        """Call into the kernel code; a crash there is an outcome, not the end of us.
+
+        :param at: index of the operation, as in `fuzz.judging.verdict.Finding`
+        """
+        PULSE.begin(self.number, at)
         try:
             return call()
         except Runaway:
@@ -119,6 +130,8 @@ class Executor:
             self.dead = True
             detail = " ".join(f"{type(error).__name__}: {error}, at {place}".split())
             return Outcome("oops", f"{type(error).__name__} in {innermost(error)}", detail=detail)
+        finally:
+            PULSE.end()
 
     def run(self, op: Operation) -> Outcome:
         """One operation, by its kind."""

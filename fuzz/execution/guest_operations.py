@@ -128,17 +128,17 @@ class GuestOperations:
         if isinstance(op, GuestAccess):
             return self.access(op, at)
         if isinstance(op, GuestCache):
-            side.kernel.entry = "kvm_toggle_cache"
+            side.enter("kvm_toggle_cache")
             was = vcpu.cache_enabled
             vcpu.cache_enabled = op.on
             # Writes to the cache controls reach the hypervisor only while they are trapped.
             if vcpu.hcr & HCR_TVM:
                 side.mmu.kvm_toggle_cache(vcpu, was)
         elif isinstance(op, GuestSetWay):
-            side.kernel.entry = "kvm_set_way_flush"
+            side.enter("kvm_set_way_flush")
             side.mmu.kvm_set_way_flush(vcpu)
         elif isinstance(op, GuestMove):
-            side.kernel.entry = "kvm_arch_vcpu_load"
+            side.enter("kvm_arch_vcpu_load")
             side.cpu_of[op.cpu] = op.to
             guest.load(number, op.to)
         elif isinstance(op, GuestReset):
@@ -153,7 +153,7 @@ class GuestOperations:
 
     def external_abort(self, op: GuestExternalAbort) -> Outcome:
         """A load gets a synchronous external abort, not on a table walk."""
-        self.side.kernel.entry = "kvm_handle_guest_abort"
+        self.side.enter("kvm_handle_guest_abort")
         ipa = self.side.by_name[op.slot].ipa + op.offset
         ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
         status = self.exits.status
@@ -163,7 +163,7 @@ class GuestOperations:
         """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
         side = self.side
         guest = side.guest_of(op.cpu)
-        side.kernel.entry = "kvm_arch_vcpu_ioctl_vcpu_init"
+        side.enter("kvm_arch_vcpu_ioctl_vcpu_init")
         if side.fwb:
             side.kernel.__flush_icache_all__()
         else:
@@ -191,7 +191,7 @@ class GuestOperations:
         side = self.side
         ipa = side.by_name[op.slot].ipa + op.offset
         access = ACCESS[op.kind]
-        side.kernel.entry = "kvm_handle_guest_abort"
+        side.enter("kvm_handle_guest_abort")
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
         outcome = self.faults(op, at, ipa, access)

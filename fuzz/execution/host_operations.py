@@ -44,7 +44,7 @@ class HostOperations:
     def run(self, op: SlotPlace, start: int) -> Outcome:
         """What happens to pages, from host address *start* on."""
         host = self.side.host
-        self.side.kernel.entry = "kvm_mmu_notifier_invalidate_range_start"
+        self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, HostWrite):
             host.write(start, start + op.size)
         elif isinstance(op, HostWriteback):
@@ -75,7 +75,7 @@ class HostOperations:
 
     def test_age(self, start: int) -> Outcome:
         """``page_idle`` looks: every VM is asked until one says young."""
-        self.side.kernel.entry = "kvm_mmu_notifier_test_young"
+        self.side.enter("kvm_mmu_notifier_test_young")
         young = 0
         for guest in self.side.guests:
             self.side.active = guest
@@ -85,7 +85,7 @@ class HostOperations:
     def age(self, start: int, end: int, flush: bool) -> Outcome:
         """The host ages each of its pages, huge or not, as ``page_referenced()`` does."""
         host = self.side.host
-        self.side.kernel.entry = "kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young"
+        self.side.enter("kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young")
         young = 0
         for hva, size in host.pages_to_age(start, end):
             for guest in self.side.guests:
@@ -111,7 +111,7 @@ class HostOperations:
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
-        side.kernel.entry = "kvm_set_memory_region"
+        side.enter("kvm_set_memory_region")
         if layout.live == isinstance(op, SlotCreate):
             # An earlier creation failed, as its program asked for.
             return Outcome("ok", "no such slot")
@@ -145,7 +145,7 @@ class HostOperations:
         """KVM_GET_DIRTY_LOG; user space keeps the bitmap."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
-        self.side.kernel.entry = "kvm_vm_ioctl_get_dirty_log"
+        self.side.enter("kvm_vm_ioctl_get_dirty_log")
         ret, bitmap = guest.main.kvm_get_dirty_log_protect(layout.id)
         if ret:
             return Outcome("error", ret)
@@ -156,7 +156,7 @@ class HostOperations:
         """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
-        self.side.kernel.entry = "kvm_vm_ioctl_clear_dirty_log"
+        self.side.enter("kvm_vm_ioctl_clear_dirty_log")
         shift = self.side.granule.page_shift
         first, pages = op.offset >> shift, op.size >> shift
         words = (pages + 63) >> 6

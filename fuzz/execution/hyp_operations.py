@@ -64,7 +64,7 @@ class HypOperations:
         if self.pgt is not None:
             return 0
         pgt = kvm_pgtable()
-        self.side.kernel.entry = "kvm_pgtable_hyp_init"
+        self.side.enter("kvm_pgtable_hyp_init")
         ret = self.side.pgtable.kvm_pgtable_hyp_init(pgt, HYP_BITS)
         if not ret:
             self.pgt = pgt
@@ -73,7 +73,7 @@ class HypOperations:
     def call(self, op: HypMap, start: int, end: int) -> int:
         """``kvm_pgtable_hyp_map()``; what it may have mapped of [start, end) is in use from here on."""
         assert self.pgt is not None
-        self.side.kernel.entry = "kvm_pgtable_hyp_map"
+        self.side.enter("kvm_pgtable_hyp_map")
         ret = self.side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])
         if ret != -EINVAL:
             self.mapped.append((start, end, op))
@@ -82,5 +82,5 @@ class HypOperations:
     def destroy(self) -> None:
         """``kvm_pgtable_hyp_destroy()``, if there is anything."""
         if self.pgt is not None:
-            self.side.kernel.entry = "kvm_pgtable_hyp_destroy"
+            self.side.enter("kvm_pgtable_hyp_destroy")
             self.side.pgtable.kvm_pgtable_hyp_destroy(self.pgt)

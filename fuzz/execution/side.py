@@ -20,6 +20,7 @@ from reference.stores import writes_once
 
 from ..language.program import HUGE_SHIFT, Program, Slot, Vm
 from .guest import Guest, SlotLayout
+from .pulse import PULSE
 
 # Host addresses: each slot has 4G of its own, so that no area touches another.
 HVA_BASE: Final = 0x7F00_0000_0000
@@ -96,6 +97,12 @@ class Side(Listener):
         self.by_name[slot.name] = layout
         self.guests[slot.vm].layouts.append(layout)
 
+    def enter(self, entry: str) -> None:
+        """An entry point of the kernel is about to be called: for reports."""
+        self.kernel.entry = entry
+        if PULSE.on:
+            PULSE.place(entry, self.kernel.walker)
+
     def guest_of(self, cpu: int) -> Guest:
         """The VM of a vCPU, by its number through all VMs."""
         return self.guests[cpu // self.cpus]
@@ -110,7 +117,7 @@ class Side(Listener):
             ret = guest.create()
             if ret:
                 return ret
-        self.kernel.entry = "kvm_set_memory_region"
+        self.enter("kvm_set_memory_region")
         for layout in self.layouts:
             if not layout.slot.alias:
                 self.back(layout)

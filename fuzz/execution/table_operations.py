@@ -72,7 +72,7 @@ class TableOperations:
         pgt = guest.kvm.pgt
         assert pgt is not None
         name = {TableIsYoung: "is_young", TableRelax: "relax_perms"}.get(type(op), type(op).__name__[5:].lower())
-        side.kernel.entry = f"kvm_pgtable_stage2_{name}"
+        side.enter(f"kvm_pgtable_stage2_{name}")
         ipa = layout.ipa + op.offset
         if isinstance(op, TableMap):
             return self.map(op, layout, guest, pgt)

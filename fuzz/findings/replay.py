@@ -4,7 +4,6 @@
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from typing import IO, Final, NamedTuple, TypeAlias
 
 from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
+from ..judging import silence
+from ..judging.forked import PATIENCE, signal_name
 from ..starting import remedy
 from .found import CRASH
 
@@ -21,10 +22,11 @@ from .found import CRASH
 Key: TypeAlias = tuple[str, str]
 
 # A program takes milliseconds, few with large slots some seconds; no less than an engine waits for one.
-SECONDS: Final = 180.0
+SECONDS: Final = PATIENCE
 # What a server may take beyond that before it counts as lost.
 _GRACE: Final = 30.0
-# Signatures of `CRASH`, as `fuzz.engines.supervisor` has them too.
+# A signature of `CRASH`, as `fuzz.engines.supervisor` has it too: no kernel code that loops
+# (`fuzz.judging.silence`), but whatever else takes so long.
 HUNG: Final = "process did not get on"
 # Those that say nothing about the program.
 NOT_STARTED: Final = "process not started"
@@ -43,11 +45,7 @@ class Shown(NamedTuple):
 
 def died_signature(number: int) -> str:
     """The signature of a process that signal *number* ended."""
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return f"process was killed by {name}"
+    return f"process was killed by {signal_name(number)}"
 
 
 class Replayer:
@@ -56,10 +54,12 @@ class Replayer:
     A context manager; `close` ends its server process, which also ends with us.
 
     :param seconds: after which a program counts as hung
+    :param silence: seconds of CPU time without an event after which kernel code does not come back
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, silence: float = silence.SECONDS) -> None:
         self.seconds = seconds
+        self.silence = silence
         self.server: subprocess.Popen[bytes] | None = None
         self.complaints: IO[bytes] | None = None
 
@@ -81,8 +81,8 @@ class Replayer:
         :param candidate: name of the version under test
         :raises CandidateMistake: the Python of one of them has a mistake
         """
-        request = {"program": program, "reference": reference, "candidate": candidate, "seconds": self.seconds}
-        line = json.dumps(request).encode() + b"\n"
+        request = {"program": program, "reference": reference, "candidate": candidate}
+        line = json.dumps({**request, "seconds": self.seconds, "silence": self.silence}).encode() + b"\n"
         try:
             # That a server is lost says nothing about the program: it judges none itself.
             answer = self._ask(line) or self._ask(line, anew=True)
@@ -98,9 +98,10 @@ class Replayer:
         found = json.loads(answer)
         if "mistake" in found:
             raise CandidateMistake(found["mistake"])
+        if "lost" in found:
+            text = HUNG if found["started"] else NOT_STARTED
+            return [Shown(CRASH, text, f"no verdict: {found['lost']}", -1)]
         if "signal" in found:
-            if found["signal"] == signal.SIGALRM:
-                return [Shown(CRASH, HUNG, f"no verdict within {self.seconds:g} s", -1)]
             text = died_signature(found["signal"])
             return [Shown(CRASH, text, f"the {text} as it judged the program", -1)]
         if "exit" in found:

@@ -8,7 +8,6 @@ with its parent.
 """
 
 import json
-import os
 import signal
 import sys
 from typing import Any
@@ -17,52 +16,50 @@ import candidate
 
 from ..execution.mistakes import CandidateMistake
 from ..judging.differential import Differential
+from ..judging.forked import Forked, Lost
+from ..judging.silence import silent_finding
 from ..language.text import parse
 from ..orphans import die_with_parent
+from ..starting import NoProcessError
 from .found import CRASH, crash_reason, crash_signature
 
 
-def judge(request: dict[str, Any]) -> dict[str, Any]:
-    """What the program of a request shows.
+def judge(request: dict[str, Any]) -> list[tuple[str, str, str, int]]:
+    """What the program of a request shows: kind, signature, reason, operation of each finding.
 
-    :returns: ``shown``: kind, signature, reason, operation of each finding; or ``mistake``: the candidate's Python
-        has one
+    :raises CandidateMistake: the Python of a version has one
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
         verdict = Differential(*versions).run(parse(request["program"]))
-    except CandidateMistake as error:
-        return {"mistake": str(error)}
+    except CandidateMistake:
+        raise
     except Exception as error:
-        return {"shown": [(CRASH, crash_signature(error), crash_reason(error), -1)]}
-    return {"shown": [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]}
+        return [(CRASH, crash_signature(error), crash_reason(error), -1)]
+    return [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one request: that of `judge`, or ``signal`` or ``exit`` where the process gave none."""
-    server = os.getpid()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+    """The answer to one request: ``shown``, or why there is none: ``mistake``, ``signal``, ``exit`` or ``lost``.
+
+    Kernel code that does not come back is what the program shows.
+    """
+    silence = request["silence"]
+    with Forked(judge, silence, request["seconds"]) as judging:
         try:
-            os.close(reader)
-            die_with_parent(server)
-            # Not caught: it ends compiled loops too, which see no Python signal handlers.
-            signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-            with os.fdopen(writer, "wb") as pipe:
-                pipe.write(json.dumps(judge(request)).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        data = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return {"signal": os.WTERMSIG(status)}
-    if not data:
-        return {"exit": os.waitstatus_to_exitcode(status)}
-    found: dict[str, Any] = json.loads(data)
-    return found
+            return {"shown": judging.ask(request)}
+        except CandidateMistake as error:
+            return {"mistake": str(error)}
+        except NoProcessError as error:
+            return {"lost": error.strerror, "started": False}
+        except Lost as lost:
+            if lost.position is not None:
+                names = request["reference"], request["candidate"]
+                found = silent_finding(lost.position, *names, parse(request["program"]), silence)
+                return {"shown": [(found.kind, found.signature, found.reason, found.at)]}
+            if lost.status is None:
+                return {"lost": f"the process {lost}", "started": True}
+            return {"signal": -lost.status} if lost.status < 0 else {"exit": lost.status}
 
 
 def serve() -> None:

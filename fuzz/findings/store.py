@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ..files import write_atomically
+from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
 from .found import CRASH, Found, file_name, file_text, in_order, reproduce
@@ -116,8 +117,22 @@ class Store:
         self.kept[key] = programs
         return programs[0]
 
+    def hold(self, found: Found, seed: int) -> None:
+        """Keep what there is no time to replay apart, unless its finding has been replayed."""
+        key = (found.kind, found.signature)
+        if key in self.kept or key in self.lost:
+            return
+        found.reason = f"{found.reason} (interrupted before a fresh process could show it)"
+        self.tries[key] = 0
+        self.lost[key] = found
+        if self.folder is not None:
+            self._write(found, self.folder / UNREPLAYED / file_name(*key), seed)
+
     def _wanted(self, found: Found, programs: list[Found]) -> bool:
         """Whether a program belongs to those that are kept, if it shows what it is said to."""
+        if programs and is_silent(found.signature):
+            # A replay takes its time, and another route to the same loop tells nothing.
+            return found.size() < programs[0].size()
         if len(programs) == KEPT and found.size() >= programs[-1].size():
             return False
         alike = structure(found.program)

@@ -5,6 +5,7 @@ from candidate import Candidate
 
 from ..checkers import Outcome, Violation
 from ..execution.executor import Executor
+from ..execution.pulse import CANDIDATE
 from ..language.operations import Operation, fail_of
 from ..language.program import Program
 from .circumstances import Circumstances
@@ -52,7 +53,7 @@ class Run:
     def __init__(self, differential: Differential, program: Program) -> None:
         self.differential = differential
         self.left = Executor(differential.reference, program)
-        self.right = Executor(differential.candidate, program)
+        self.right = Executor(differential.candidate, program, CANDIDATE)
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None

@@ -94,7 +94,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
     if run.word == ERROR:
-        lines.append(f"  a mistake of s2fuzz, not of the candidate: {run.error}")
+        lines.append(f"  {run.trouble}")
     names = headings(run.program)
     for finding in run.findings():
         lines.append(f"{finding.kind:<10}  {finding.signature}")

@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Given programs on given candidates: one verdict each."""
 
-import traceback
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import candidate
 from candidate import Candidate
 
-from ..distribution import debugging
-from ..execution.mistakes import CandidateMistake
 from ..findings.accepted import Accepted
-from ..findings.found import crash_reason, rank
-from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Differential, Finding, Verdict
+from ..findings.found import rank
+from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Finding, Verdict
 from ..language.program import Program
-from .sidebyside import record, render
 
 ALL: Final = "all"
 CLEAN: Final = "clean"
@@ -27,8 +22,10 @@ class Run:
     """One program on one candidate.
 
     :param file: name of the program
-    :param verdict: None where our own code failed, as *error* says then
+    :param verdict: None where there is none, as *error* says then
     :param trace: both sides' events, if asked for
+    :param traceback: of a failure of our own code
+    :param killed: somebody else ended what judged it, or memory ran out; else *error* is a mistake of ours
     """
 
     file: str
@@ -38,6 +35,8 @@ class Run:
     verdict: Verdict | None = None
     error: str = ""
     trace: str | None = None
+    traceback: str = ""
+    killed: bool = False
 
     @property
     def word(self) -> str:
@@ -46,6 +45,15 @@ class Run:
             return ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
         return next((kind for kind in CLASSES if kind in kinds), CLEAN)
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no verdict; "" if there is one."""
+        if not self.error:
+            return ""
+        if self.killed:
+            return f"no verdict: {self.error}; try: free memory, or see who ends it (`dmesg`)"
+        return f"a mistake of s2fuzz, not of the candidate: {self.error}"
 
     def worse(self, accepted: Accepted) -> bool:
         """Whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
@@ -66,30 +74,3 @@ def chosen(name: str, reference: Candidate) -> list[Candidate]:
     if name != ALL:
         return [candidate.get(name)]
     return [candidate.get(each) for each in candidate.names() if each != reference.name]
-
-
-def run_all(
-    programs: Sequence[tuple[str, Program]], reference: Candidate, candidates: Sequence[Candidate], trace: bool = False
-) -> Iterator[Run]:
-    """Judge each program on each candidate; an exception in our own code ends in `Run.error`.
-
-    :param programs: names and valid programs
-    :param trace: render `Run.trace` too
-    :raises CandidateMistake: the Python of a version has a mistake
-    """
-    for file, program in programs:
-        for patched in candidates:
-            run = Run(file, program, reference.name, patched.name)
-            try:
-                run.verdict = Differential(reference, patched, measure=True).run(program)
-                if trace:
-                    names = (reference.name, patched.name)
-                    run.trace = render(record(program, reference, patched), names, run.verdict.findings)
-            except CandidateMistake:
-                raise
-            except Exception as error:
-                if debugging():
-                    traceback.print_exc()
-                run.verdict = None
-                run.error = crash_reason(error)
-            yield run

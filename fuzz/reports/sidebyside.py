@@ -2,15 +2,17 @@
 """Both sides' events of a program side by side, around what matters."""
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import partial
 from textwrap import wrap
 from typing import Final
 
 from candidate import Candidate
 
 from ..execution.executor import Executor
+from ..execution.pulse import CANDIDATE
 from ..judging.differential import DIVERGENCE, Finding
 from ..language.program import Program
 from ..language.text import headings
@@ -52,12 +54,18 @@ class Section:
     rows: list[Row] = field(default_factory=list)
 
 
-def record(program: Program, reference: Candidate, candidate: Candidate) -> list[Section]:
+def record(
+    program: Program,
+    reference: Candidate,
+    candidate: Candidate,
+    note: Callable[[int, int, Line], None] | None = None,
+) -> list[Section]:
     """Run a valid program on both versions as `fuzz.judging.differential` does.
 
+    :param note: called with each line as it comes: index of the operation, 0 or 1 for the side, the line
     :returns: creation, each operation, destruction
     """
-    sides = [Executor(reference, program), Executor(candidate, program)]
+    sides = [Executor(reference, program), Executor(candidate, program, CANDIDATE)]
     traces = [Trace(side) for side in sides]
     last = len(program.operations)
     sections: list[Section] = []
@@ -65,7 +73,9 @@ def record(program: Program, reference: Candidate, candidate: Candidate) -> list
         if 0 <= at < last and any(side.dead for side in sides):
             continue
         columns: list[list[Line]] = []
-        for side, trace in zip(sides, traces, strict=True):
+        for number, (side, trace) in enumerate(zip(sides, traces, strict=True)):
+            if note is not None:
+                trace.note = partial(note, at, number)
             outcome = None
             if at < 0:
                 violations = side.create()
@@ -76,6 +86,18 @@ def record(program: Program, reference: Candidate, candidate: Candidate) -> list
             columns.append(trace.take(violations, outcome))
         sections.append(Section(at, heading, align(*columns)))
     return sections
+
+
+def columns_of(
+    program: Program, last: int, left: Mapping[int, list[Line]], right: Mapping[int, list[Line]]
+) -> list[Section]:
+    """Sections as `record` makes them, of lines that it has told.
+
+    :param last: index of the operation that was under way
+    :param left: lines of the left side by operation, like *right*
+    """
+    names = headings(program)
+    return [Section(at, names[at + 1], align(left.get(at, []), right.get(at, []))) for at in range(-1, last + 1)]
 
 
 def align(left: list[Line], right: list[Line]) -> list[Row]:

@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,8 @@ class Trace(Checker):
         # and page numbers are not used twice.
         self.tables: dict[int, Table] = {}
         self.lines: list[Line] = []
+        # Told of each line as it comes.
+        self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)
         for told in self.checkers.on_translated:
             told.append(self)
@@ -80,7 +82,7 @@ class Trace(Checker):
             faults = f", faults: {outcome.faults}" if outcome.faults else ""
             unsure = "" if outcome.predictable else " (unpredictable)"
             text = f"result: {outcome.status} {value}{unsure}{faults}"
-            self.lines.append(Line(text, text))
+            self.keep(Line(text, text))
         for violation in violations[self.shown :]:
             self.show(violation)
         lines = self.lines
@@ -89,7 +91,7 @@ class Trace(Checker):
 
     def add(self, text: str) -> None:
         """Note an event, and the violations that checkers found in it."""
-        self.lines.append(Line(text, _IDENTITY.sub("table", text)))
+        self.keep(Line(text, _IDENTITY.sub("table", text)))
         found = self.checkers.found
         while self.shown < len(found):
             self.show(found[self.shown])
@@ -97,7 +99,13 @@ class Trace(Checker):
 
     def show(self, violation: Violation) -> None:
         signature = violation.signature
-        self.lines.append(Line(f"!! {signature}: {violation.reason}", f"!! {signature}", signature))
+        self.keep(Line(f"!! {signature}: {violation.reason}", f"!! {signature}", signature))
+
+    def keep(self, line: Line) -> None:
+        """One more line."""
+        self.lines.append(line)
+        if self.note is not None:
+            self.note(line)
 
     def place(self, ipa: int) -> str:
         """A guest address, and what the program calls it."""

@@ -2,39 +2,116 @@
 """Processes under test: with the usual signals, and waited for by what can be seen of them, never for a while."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from .console import ROOT
+
 # Seconds that a loaded machine may take for what usually takes one.
 PATIENCE: Final = 60.0
+# For what takes tens of seconds of CPU time by its nature.
+LONG: Final = 600.0
 # Between two looks.
 _LOOK_EVERY: Final = 0.02
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 # A job in the background has its children ignore SIGINT, and under nohup SIGHUP: Python then sets no handler.
 _LAUNCHER: Final = """\
 import os, signal, sys
+ignored = sys.argv[1].split(",")
 for number in signal.SIGINT, signal.SIGHUP, signal.SIGTERM:
-    signal.signal(number, signal.SIG_DFL)
+    signal.signal(number, signal.SIG_IGN if str(int(number)) in ignored else signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+_MARK: Final = "S2FUZZ_TEST_MARK"
+_REGISTER: Final = """
+import sys
+if "fuzz" in " ".join(sys.orig_argv):
+    import candidate
+    from tests.good_bad import practice_silence
+    for each in practice_silence.ALL:
+        candidate.register(each.name, each.pgtable, each.mmu, "for a test")
 """
 
 
-def interruptible(command: list[str]) -> list[str]:
-    """The same command, of which signals make what they make of one in a terminal, however the tests were started."""
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+def interruptible(command: list[str], ignored: Collection[int] = ()) -> list[str]:
+    """The same command, of which signals make what they make of one in a terminal, however the tests were started.
+
+    :param ignored: signals that are ignored on its entry
+    """
+    numbers = ",".join(str(int(number)) for number in ignored)
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, numbers, *command]
 
 
-def wait_for(true: Callable[[], object], what: str) -> None:
+def environment(folder: Path) -> dict[str, str]:
+    """One in which every process of ours knows the candidates of `tests.good_bad.practice_silence`.
+
+    :param folder: an empty one; its name marks the processes
+    """
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(_REGISTER)
+    return {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}", _MARK: str(folder)}
+
+
+class Started:
+    """A command that runs in *folder*, its output in files there.
+
+    :param folder: a scratch one of its own
+    :param ignored: signals that are ignored on its entry; all others have their default
+    """
+
+    def __init__(self, folder: Path, *arguments: str, ignored: Collection[int] = ()) -> None:
+        self.folder = folder
+        self.out, self.err = folder / "out", folder / "err"
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
+            self.process = subprocess.Popen(
+                interruptible([sys.executable, "-m", "fuzz", *arguments], ignored),
+                env=environment(folder),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def end(self, *numbers: int, seconds: float = PATIENCE) -> tuple[int, str, str]:
+        """Send signals and wait for its end: exit code, stdout, stderr; no process may be left."""
+        for number in numbers:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(seconds)
+            wait_for(lambda: not left(self.folder), "no process is left")
+        finally:
+            for process in left(self.folder):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            self.process.wait()
+        return code, self.out.read_text(), self.err.read_text()
+
+
+def left(folder: Path) -> list[int]:
+    """Processes of a command that live."""
+    mark, found = f"{_MARK}={folder}".encode(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (path / "environ").read_bytes().split(b"\0"):
+                found.append(int(path.name))
+    return sorted(found)
+
+
+def wait_for(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until something is true.
 
     :param what: is told if it never is
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(_LOOK_EVERY)

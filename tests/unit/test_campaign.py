@@ -429,7 +429,7 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
         assert answer["units"] >= 1
         assert cli.main(["status", str(folder)]) in (0, 1)
         assert "rfc-v1 against original, seed 1; running" in capsys.readouterr().out
-        assert running.end(signal.SIGTERM) == 130
+        assert running.end(signal.SIGTERM) == 143
         running.wait_for_orphans()
     finally:
         kill(family(folder))

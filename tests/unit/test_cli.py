@@ -18,6 +18,7 @@ from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import Watch
 from fuzz.engines.unit import Message, Unit
 from fuzz.judging.differential import CLASSES, Differential
+from fuzz.judging.forked import Forked
 from fuzz.language.program import Program
 from fuzz.language.text import load
 
@@ -421,10 +422,10 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
 
 
 def test_run_interrupted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: Differential, program: Program) -> None:
+    def interrupt(_: Forked, request: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Differential, "run", interrupt)
+    monkeypatch.setattr(Forked, "ask", interrupt)
     code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
     assert (code, out, err) == (130, "", f"{CHANGES}s2fuzz: interrupted\n")
 

@@ -29,7 +29,7 @@ from fuzz.language.operations import (
     TableRange,
 )
 from fuzz.language.text import parse
-from fuzz.reports.runs import run_all
+from fuzz.reports.watched import run_all
 from reference import native
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from fuzz.language.text import parse
 from .console import MISSING_CLEAN
 from .processes import wait_for
 
-REQUEST = {"program": MISSING_CLEAN, "reference": "original", "candidate": "rfc-v1", "seconds": 60}
+REQUEST = {"program": MISSING_CLEAN, "reference": "original", "candidate": "rfc-v1", "seconds": 60, "silence": 10}
 
 
 def judged_here() -> set[tuple[str, str]]:

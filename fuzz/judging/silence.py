@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel code that does not come back: seen from another process, and what is said of it."""
+
+import time
+from typing import Final
+
+from ..execution.pulse import REFERENCE, Position, position
+from ..language.program import Program
+from ..language.text import headings
+from .verdict import COMMON, REGRESSION, Finding
+
+# Seconds of its own CPU time that a process may spend in kernel code without getting on.
+# A loaded machine makes them longer, never fewer.
+SECONDS: Final = 10.0
+# Seconds between two looks.
+LOOK_EVERY: Final = 0.25
+WHAT: Final = "does not come back"
+# MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of include/linux/posix-timers.h
+_SCHED: Final = 2
+
+
+class Silence:
+    """Watches one process that judges.
+
+    :param process: its number; a child, so that no other process gets it meanwhile
+    :param memory: where its `fuzz.execution.pulse.Pulse` writes
+    :param seconds: of CPU time without progress
+    """
+
+    def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
+        self.clock = (~process << 3) | _SCHED
+        self.memory = memory
+        self.seconds = seconds
+        self.last: Position | None = None
+        self.since = 0.0
+        # Seconds of CPU time without progress at the last look.
+        self.quiet = 0.0
+
+    def look(self) -> Position | None:
+        """Where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
+        now = position(self.memory)
+        try:
+            spent = time.clock_gettime(self.clock)
+        except OSError:
+            # Gone, or no Linux: then only the clock on the wall ends it.
+            return None
+        if not now.side or now != self.last:
+            self.last, self.since = now, spent
+        self.quiet = spent - self.since
+        return now if self.quiet >= self.seconds else None
+
+
+def silent_finding(
+    stuck: Position, reference: str, candidate: str, program: Program, seconds: float = SECONDS
+) -> Finding:
+    """The finding that kernel code does not come back.
+
+    Both sides run an operation one after the other, the reference first: where that
+    is stuck, it is wrong too, and the candidate did not get its turn.
+
+    :param stuck: from `Silence.look`
+    :param reference: name of the version that counts as the original
+    :param candidate: name of the version under test
+    :param program: what it judged
+    :param seconds: of CPU time without progress
+    """
+    kind, signature = silent_key(stuck)
+    name = reference if kind == COMMON else candidate
+    place = stuck.entry + (f", the last walker {stuck.walker}" if stuck.walker else "")
+    where = headings(program)[stuck.at + 1]
+    reason = f"{name}: no event for {seconds:g} s of CPU time in {place}, at {where}"
+    return Finding(kind, signature, reason, stuck.at)
+
+
+def silent_key(stuck: Position) -> tuple[str, str]:
+    """Kind and signature of `silent_finding`."""
+    kind = COMMON if stuck.side == REFERENCE else REGRESSION
+    return kind, f"progress: {stuck.walker or stuck.entry or 'kernel code'}: {WHAT}"
+
+
+def is_silent(signature: str) -> bool:
+    """Whether a signature is that of `silent_finding`."""
+    return signature.startswith("progress: ") and signature.endswith(f": {WHAT}")

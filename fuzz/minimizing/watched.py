@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a program shows, judged in a process that may end or hang."""
+
+from typing import Final
+
+from candidate import Candidate
+
+from ..findings.found import CRASH
+from ..findings.replay import HUNG, Shown, died_signature
+from ..judging import silence
+from ..judging.forked import Forked, Lost
+from ..judging.silence import silent_finding
+from ..language.program import Program
+from ..language.text import parse, print_program
+from .trial import judge_here
+
+# Seconds of CPU time without an event that are enough while a program is made smaller that is known
+# not to come back: each one that shows it takes so long. What comes of it is replayed with patience.
+SILENT_TRIAL: Final = 2.0
+
+
+class WatchedJudge:
+    """A `fuzz.minimizing.trial.Judge` with a process of its own for all programs. A context manager.
+
+    :param seconds: of CPU time without an event after which kernel code does not come back
+    """
+
+    def __init__(self, reference: Candidate, candidate: Candidate, seconds: float = silence.SECONDS) -> None:
+        self.names = reference.name, candidate.name
+        self.seconds = seconds
+        judge = judge_here(reference, candidate)
+        self.forked = Forked(lambda text: [tuple(each) for each in judge(parse(text))], seconds)
+
+    def __enter__(self) -> "WatchedJudge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.forked.close()
+
+    def __call__(self, program: Program) -> list[Shown]:
+        try:
+            return [Shown(*each) for each in self.forked.ask(print_program(program))]
+        except Lost as lost:
+            if lost.position is not None:
+                found = silent_finding(lost.position, *self.names, program, self.seconds)
+                return [Shown(found.kind, found.signature, found.reason, found.at)]
+            signature = HUNG
+            if lost.status is not None:
+                text = f"process ended with exit code {lost.status}"
+                signature = died_signature(-lost.status) if lost.status < 0 else text
+            return [Shown(CRASH, signature, f"no verdict: the process {lost}", -1)]

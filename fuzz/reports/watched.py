@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Verdicts for reports from a process that may end or hang: the same as if this one judged, and what it died of."""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from types import TracebackType
+from typing import Any, Final
+
+from candidate import Candidate
+
+from ..checkers import Violation
+from ..distribution import debugging
+from ..execution.mistakes import CandidateMistake
+from ..execution.pulse import REFERENCE, Position
+from ..findings.found import crash_reason
+from ..judging import silence
+from ..judging.differential import Differential, Finding, Verdict
+from ..judging.forked import Forked, Lost
+from ..judging.silence import silent_finding
+from ..language.program import Program
+from .runs import Run
+from .sidebyside import Section, columns_of, record, render
+from .trace import Line
+
+# What the process is to do with a program: judge it, trace it as far as it comes, judge what comes before an operation.
+_JUDGE: Final = "judge"
+_TRACE: Final = "trace"
+_BEFORE: Final = "before"
+# Fields of `Run` that both processes know.
+_KNOWN: Final = ("file", "program", "reference", "candidate", "verdict")
+_FINDING: Final = tuple(each.name for each in fields(Finding))
+
+
+class Judging:
+    """Judges programs on candidates, each in turn, in a forked process. A context manager.
+
+    :param programs: names and valid programs
+    :param trace: render `Run.trace` too
+    :param seconds: of CPU time without an event after which kernel code does not come back
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[tuple[str, Program]],
+        reference: Candidate,
+        candidates: Sequence[Candidate],
+        trace: bool = False,
+        seconds: float = silence.SECONDS,
+    ) -> None:
+        self.programs = programs
+        self.reference = reference
+        self.candidates = candidates
+        self.trace = trace
+        self.seconds = seconds
+        # What a trace has so far, should the process hang; it outlives that.
+        self.notes = os.memfd_create("s2fuzz-trace")
+        self.forked = Forked(self._work, seconds)
+
+    def __enter__(self) -> "Judging":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.forked.close()
+        os.close(self.notes)
+
+    def run(self, number: int, patched: int) -> Run:
+        """Judge a program on a candidate, both by their numbers.
+
+        Kernel code that does not come back is a finding, once a second process has shown it too.
+        """
+        file, program = self.programs[number]
+        run = Run(file, program, self.reference.name, self.candidates[patched].name)
+        try:
+            try:
+                answer = self.forked.ask((_JUDGE, number, patched, 0))
+            except Lost as lost:
+                if lost.position is None:
+                    raise
+                answer = self.forked.ask((_TRACE if self.trace else _JUDGE, number, patched, 0))
+                if self.trace:
+                    # It came back this time, so it is judged.
+                    answer = self.forked.ask((_JUDGE, number, patched, 0))
+        except Lost as lost:
+            if lost.position is None:
+                run.error = f"the process that judged it {lost}"
+                run.killed = lost.status == -signal.SIGKILL
+            else:
+                self._stuck(run, lost.position, number, patched)
+            return run
+        _take(run, answer)
+        if run.traceback and debugging():
+            print(run.traceback, end="", file=sys.stderr)
+        return run
+
+    def _stuck(self, run: Run, stuck: Position, number: int, patched: int) -> None:
+        """Fill in what can be said where kernel code does not come back."""
+        found = silent_finding(stuck, run.reference, run.candidate, run.program, self.seconds)
+        if self.trace:
+            sections = self._sections(run.program, stuck, found)
+            run.trace = render(sections, (run.reference, run.candidate), [found])
+        verdict = Verdict()
+        try:
+            before = Run(run.file, run.program, run.reference, run.candidate)
+            _take(before, self.forked.ask((_BEFORE, number, patched, max(stuck.at, 0))))
+            if before.verdict is not None:
+                # What the end of the shorter program shows is not this program's.
+                verdict.findings = [each for each in before.verdict.findings if each.at < stuck.at]
+                verdict.consequences = [each for each in before.verdict.consequences if each[1].at < stuck.at]
+        except Lost:
+            # The shorter one does not come to its end either.
+            pass
+        verdict.findings.append(found)
+        run.verdict = verdict
+
+    def _sections(self, program: Program, stuck: Position, found: Finding) -> list[Section]:
+        """What was noted of a trace up to the place where it hung."""
+        sides: tuple[dict[int, list[Line]], dict[int, list[Line]]] = ({}, {})
+        size = os.fstat(self.notes).st_size
+        for text in os.pread(self.notes, size, 0).decode().splitlines():
+            at, side, *line = json.loads(text)
+            sides[side].setdefault(at, []).append(Line(*line))
+        mark = Line(f"!! {found.signature}: {found.reason}", f"!! {found.signature}", found.signature)
+        sides[stuck.side != REFERENCE].setdefault(stuck.at, []).append(mark)
+        return columns_of(program, stuck.at, *sides)
+
+    def _work(self, job: tuple[str, int, int, int]) -> Any:
+        """Do a job, in the other process."""
+        what, number, patched, end = job
+        file, program = self.programs[number]
+        candidate = self.candidates[patched]
+        if what == _TRACE:
+            record(program, self.reference, candidate, self._noter())
+            return None
+        if what == _BEFORE:
+            program = replace(program, operations=program.operations[:end])
+        run = Run(file, program, self.reference.name, candidate.name)
+        judge(run, self.reference, candidate, self.trace and what == _JUDGE)
+        return _wire(run)
+
+    def _noter(self) -> Callable[[int, int, Line], None]:
+        """What keeps the lines of a trace as they come."""
+        os.ftruncate(self.notes, 0)
+        os.lseek(self.notes, 0, os.SEEK_SET)
+
+        def note(at: int, side: int, line: Line) -> None:
+            data = json.dumps([at, side, line.text, line.key, line.violation]).encode() + b"\n"
+            while data:
+                data = data[os.write(self.notes, data) :]
+
+        return note
+
+
+def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool) -> None:
+    """Fill in verdict, trace and error of a run, in this process.
+
+    :raises CandidateMistake: the Python of a version has a mistake
+    """
+    try:
+        run.verdict = Differential(reference, patched, measure=True).run(run.program)
+        if trace:
+            names = (reference.name, patched.name)
+            run.trace = render(record(run.program, reference, patched), names, run.verdict.findings)
+    except CandidateMistake:
+        raise
+    except Exception as error:
+        run.traceback = traceback.format_exc()
+        run.verdict = None
+        run.error = crash_reason(error)
+
+
+def _wire(run: Run) -> dict[str, Any]:
+    """What a run has that the other process does not know; compiled classes cannot be pickled."""
+    wire = {each.name: getattr(run, each.name) for each in fields(run) if each.name not in _KNOWN}
+    verdict = run.verdict
+    if verdict is not None:
+        wire["findings"] = [[getattr(each, name) for name in _FINDING] for each in verdict.findings]
+        wire["consequences"] = [
+            (side, each.checker, each.function, each.what, each.level, each.reason, each.at)
+            for side, each in verdict.consequences
+        ]
+        wire["costs"] = verdict.costs
+    return wire
+
+
+def _take(run: Run, wire: dict[str, Any]) -> None:
+    """Exact inverse of `_wire`, but for what no report says of a violation."""
+    if "findings" in wire:
+        run.verdict = Verdict([Finding(*each) for each in wire.pop("findings")])
+        for side, checker, function, what, level, reason, at in wire.pop("consequences"):
+            violation = Violation(checker, function, what, level, reason)
+            violation.at = at
+            run.verdict.consequences.append((side, violation))
+        run.verdict.costs = wire.pop("costs")
+    for name, value in wire.items():
+        setattr(run, name, value)
+
+
+def run_all(
+    programs: Sequence[tuple[str, Program]], reference: Candidate, candidates: Sequence[Candidate], trace: bool = False
+) -> Iterator[Run]:
+    """Judge each program on each candidate; an exception in our own code ends in `Run.error`.
+
+    :param programs: names and valid programs
+    :param trace: render `Run.trace` too
+    :raises CandidateMistake: the Python of a version has a mistake
+    :raises NoProcessError: no process can be started
+    """
+    with Judging(programs, reference, candidates, trace) as judging:
+        for number in range(len(programs)):
+            for patched in range(len(candidates)):
+                yield judging.run(number, patched)

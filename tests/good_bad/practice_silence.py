@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Versions that loop without an event, where nothing in their own process can end them."""
+
+from collections import deque
+from itertools import repeat
+
+from candidate import Candidate
+from reference.kernel import kvm_s2_mmu
+from reference.kvm_host import kvm, kvm_is_write_fault, kvm_memory_slot, kvm_vcpu
+from reference.mmu import Mmu
+from reference.pgtable import KVM_PTE_VALID, Pgtable, kvm_pgtable
+
+
+def for_ever() -> None:
+    """Loop in C: no signal handler runs and no other thread, as in a compiled loop."""
+    deque(repeat(0), maxlen=0)
+
+
+class EventlessLoop(Pgtable):
+    """An entry that is not valid is waited for, with the mmu lock held."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        while not self.mem[ptep] & KVM_PTE_VALID:
+            pass
+        return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+
+class EventlessAbort(Mmu):
+    """A read fault does not come as far as its first event."""
+
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        if not kvm_is_write_fault(vcpu):
+            for_ever()
+        return super().kvm_handle_guest_abort(vcpu)
+
+
+class EventlessSplit(Mmu):
+    """The write-protection of a slot that is logged from now on: after a walk of its own, under a lock."""
+
+    def kvm_mmu_wp_memory_region(self, kvm: kvm, slot: int) -> None:
+        super().kvm_mmu_wp_memory_region(kvm, slot)
+        for_ever()
+
+
+class EventlessDestroy(Pgtable):
+    """The end of the VM."""
+
+    def kvm_pgtable_stage2_destroy(self, pgt: kvm_pgtable) -> None:
+        for_ever()
+
+
+class EventlessCreation(Mmu):
+    """Nothing runs at all."""
+
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        for_ever()
+        return 0
+
+
+class LongScan(Pgtable):
+    """Right: much is read between two events."""
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        sum(self.mem[ptep] & KVM_PTE_VALID for _ in range(20_000))
+        return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+
+EVENTLESS = Candidate("eventless-loop", EventlessLoop, Mmu, "")
+ABORT = Candidate("eventless-abort", Pgtable, EventlessAbort, "")
+SPLIT = Candidate("eventless-split", Pgtable, EventlessSplit, "")
+DESTROY = Candidate("eventless-destroy", EventlessDestroy, Mmu, "")
+CREATION = Candidate("eventless-creation", Pgtable, EventlessCreation, "")
+LONG_SCAN = Candidate("long-scan", LongScan, Mmu, "")
+ALL = (EVENTLESS, ABORT, SPLIT, DESTROY, CREATION, LONG_SCAN)

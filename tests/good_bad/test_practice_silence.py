@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""progress: kernel code that makes no event for seconds of CPU time is ended, and is a finding."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from candidate import Candidate
+from fuzz.judging.differential import COMMON, REGRESSION
+from fuzz.judging.forked import Forked, Lost
+from fuzz.language.text import parse
+from fuzz.reports.runs import Run
+from fuzz.reports.watched import Judging
+from reference.kernel import kvm_s2_mmu
+from reference.pgtable import Pgtable
+
+from .case import ORIGINAL
+from .practice_silence import ABORT, CREATION, DESTROY, EVENTLESS, LONG_SCAN, SPLIT, for_ever
+
+UNLOCKED = "slot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\ncpu0 read a+0\n"
+READ = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4K\ncpu0 read a+0\n"
+LOGGED = "slot a size=4K backing=anon\ncpu0 write a+0\nlog a on\n"
+# Enough for what is right here, also as plain Python.
+SECONDS = 0.5
+
+
+def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL, trace: bool = False) -> Run:
+    """What a program shows."""
+    programs = [("p.s2", parse(f"s2fuzz 1\nvm\n{text}"))]
+    with Judging(programs, reference, [version], trace, SECONDS) as judging:
+        return judging.run(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "function", "at", "said"),
+    [
+        (EVENTLESS, UNLOCKED, "stage2_unmap_walker", 2, "operation 3: host discard a+0 2M"),
+        (ABORT, READ, "kvm_handle_guest_abort", 2, "operation 3: cpu0 read a+0"),
+        (SPLIT, LOGGED, "stage2_attr_walker", 1, "in kvm_set_memory_region, the last walker stage2_attr_walker"),
+        (DESTROY, READ, "kvm_free_stage2_pgd", 3, "destruction of the VM"),
+        (CREATION, READ, "kvm_set_memory_region", -1, "creation of the VM"),
+    ],
+    ids=["walker", "before the first event", "after a walk", "destruction", "creation"],
+)
+def test_code_that_does_not_come_back(version: Candidate, text: str, function: str, at: int, said: str) -> None:
+    run = judged(version, text)
+    (found,) = [each for each in run.findings() if each.signature == f"progress: {function}: does not come back"]
+    assert (found.kind, found.at) == (REGRESSION, at)
+    assert found.reason.startswith(f"{version.name}: no event for 0.5 s of CPU time in ")
+    assert said in found.reason
+    assert run.error == ""
+
+
+def test_the_original_comes_first() -> None:
+    run = judged(ORIGINAL, UNLOCKED, reference=EVENTLESS)
+    assert [(each.kind, each.signature) for each in run.findings()] == [
+        (COMMON, "progress: stage2_unmap_walker: does not come back")
+    ]
+    assert "eventless-loop: no event" in run.findings()[0].reason
+
+
+def test_what_was_found_before_stays() -> None:
+    """The access flag fault of bug R1, which both have, comes before."""
+    text = "slot a size=8K backing=anon\ncpu0 read a+0\nhost age a+0 4K\ncpu0 read a+0\nhost discard a+0 8K\n"
+    run = judged(EVENTLESS, text)
+    assert [(each.kind, each.at) for each in run.findings()] == [(REGRESSION, 3), (COMMON, 2)]
+
+
+@pytest.mark.parametrize("text", [UNLOCKED, READ, LOGGED])
+def test_long_stretches_without_an_event_are_no_finding(text: str) -> None:
+    assert [each.kind for each in judged(LONG_SCAN, text).findings() if each.kind == REGRESSION] == []
+
+
+def test_the_trace_goes_up_to_there() -> None:
+    trace = judged(EVENTLESS, UNLOCKED, trace=True).trace
+    assert trace is not None
+    assert "operation 2: cpu0 write a+4K" in trace
+    assert "!! progress: stage2_unmap_walker:" in trace
+    assert "operation 4" not in trace
+    assert trace.index("stage2_unmap_walker: walk of 2M at") < trace.index("!! progress")
+
+
+def test_one_silent_run_decides_nothing(tmp_path: Path) -> None:
+    """Silent the first time only, in whichever process that is: no finding."""
+    seen = tmp_path / "seen"
+
+    class Once(Pgtable):
+        def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+            if not seen.exists():
+                seen.touch()
+                for_ever()
+            return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+    for trace in (False, True):
+        seen.unlink(missing_ok=True)
+        run = judged(Candidate("once", Once, ORIGINAL.mmu, ""), UNLOCKED, trace=trace)
+        assert seen.exists()
+        assert (run.word, run.error, run.trace is not None) == (judged(ORIGINAL, UNLOCKED).word, "", trace)
+
+
+def test_time_on_the_wall_decides_nothing() -> None:
+    """Who waits, or works outside of kernel code, gets on: only the patience for all of it ends that."""
+
+    def wait(_: object) -> None:
+        Path("/proc/self/stat").read_text()
+        os.read(os.pipe()[0], 1)
+
+    for work in (wait, lambda _: for_ever()):
+        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="did not get on for 2 s") as lost:
+            forked.ask(None)
+        assert (lost.value.position, lost.value.status) == (None, None)
