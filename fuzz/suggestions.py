@@ -45,7 +45,8 @@ def near_file(path: str | os.PathLike[str]) -> str:
         names = os.listdir(missing.parent)
     except OSError:
         return ""
-    near = closest(missing.name, names)
+    # Not a link to nowhere.
+    near = closest(missing.name, (each for each in names if (missing.parent / each).exists()))
     return f" (did you mean {str(missing.parent / near)!a}?)" if near else ""
 
 

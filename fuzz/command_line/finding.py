@@ -2,7 +2,6 @@
 """The finding that a command works on: of a program, by what its comments and the options say."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import candidate
@@ -36,12 +35,9 @@ class Chosen:
         return self.shown.kind, self.shown.signature
 
 
-def choose(
-    arguments: argparse.Namespace, replayer: Replayer, tell: Callable[[str, list[str]], None] | None = None
-) -> Chosen:
+def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """The finding that the arguments mean; the program is replayed for it.
 
-    :param tell: called with the names of the versions before anything runs
     :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
     :raises NoVerdictError: no process can judge it
     :raises candidate.UnknownCandidate: no version of one of the names
@@ -58,8 +54,6 @@ def choose(
         raise BadInputError(f"{file}: no comment names its candidate; allowed: --candidate NAME")
     reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
     patched = candidate.get(patched).name
-    if tell is not None:
-        tell(reference, [patched])
     # Each finding once, the weightiest first.
     shown = sorted(
         replayer.shows(print_program(program), reference, patched), key=lambda each: rank(each.kind, each.signature)

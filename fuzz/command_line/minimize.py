@@ -42,11 +42,12 @@ def command(arguments: argparse.Namespace) -> int:
         with Replayer() as replayer:
             # What is refused is refused before anything runs.
             place = None if arguments.output is None else _place(arguments)
-            chosen = choose(arguments, replayer, say_changes)
+            chosen = choose(arguments, replayer)
             if arguments.output is None:
                 place = _place(arguments)
             if place is not None:
                 stack.enter_context(place)
+            say_changes(chosen.reference, [chosen.candidate])
             say_form(arguments)
             result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
         # A device or a FIFO cannot be run again.

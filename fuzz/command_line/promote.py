@@ -48,9 +48,10 @@ def _promote(arguments: argparse.Namespace) -> int:
     if arguments.name is not None:
         free_place(folder, arguments.name)
     with Replayer() as replayer:
-        chosen = choose(arguments, replayer, say_changes)
+        chosen = choose(arguments, replayer)
         _check(chosen, arguments)
         place = free_place(folder, arguments.name or default_name(chosen.shown.signature))
+        say_changes(chosen.reference, [chosen.candidate])
         say_form(arguments)
         result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
         if result.interrupted:

@@ -65,8 +65,8 @@ def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[s
     before = sorted(os.listdir())
     assert write(target) == 2
     out, err = capsys.readouterr()
-    # minimize says in which form it runs before it takes its time, and refuses before that.
-    said = [line for line in err.splitlines(keepends=True) if "CPython" not in line]
+    # minimize says what runs, and in which form, before it takes its time, and refuses before that.
+    said = [line for line in err.splitlines(keepends=True) if "CPython" not in line and " overrides " not in line]
     name = one_line(target) or "''"
     assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{ALLOWED}"])
     assert sorted(os.listdir()) == before
