@@ -100,6 +100,8 @@ class Kernel:
         self.entry = ""
         self.cause = ""
         self.walker = ""
+        # Its argument, ``walker->arg``.
+        self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over.
         self.visited = 0
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}

@@ -392,6 +392,7 @@ class Pgtable:
                 known = (name, WALKERS[name])
                 self.walkers[walker.cb] = known
         self.k.walker, walker.number = known
+        self.k.walker_arg = walker.arg
         self.k.walk(pgt.mmu.vmid, start, end)
         return self._kvm_pgtable_walk(walk_data)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a checker is, and what it reports."""
 
+from __future__ import annotations
+
 from typing import ClassVar, Final
 
 from reference.events import Observer
@@ -34,7 +36,7 @@ class Outcome:
         self.predictable = predictable
         self.detail = detail
 
-    def same_as(self, other: "Outcome") -> bool:
+    def same_as(self, other: Outcome) -> bool:
         """Whether guest and user space cannot tell the two apart."""
         if self.status != other.status:
             return False
@@ -103,10 +105,14 @@ class Violation:
         self.taints = taints
         self.grave = grave
         self.table = table
-        # Filled in by the run: index of the operation, -1 while the VM is set up; and which entries of
-        # the known bugs explain it.
+        # Filled in by the run: index of the operation, -1 while the VM is set up; which entries of the
+        # known bugs explain it; earlier violations that such entries explain and that still stand on
+        # its pages, or (where it names neither pages nor a table) anywhere; and which operation wrote
+        # the contents of the first of its pages.
         self.at = -1
         self.known: tuple[int, ...] = ()
+        self.after: tuple[Violation, ...] = ()
+        self.version = -1
 
     @property
     def signature(self) -> str:

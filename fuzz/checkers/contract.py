@@ -67,6 +67,12 @@ class Contract(Checker):
             reason = f"told of {told:#x}, the guest accessed {meant:#x}"
             self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
+    def injected(self, what: str, meant: str) -> None:
+        """A guest got abort *what*: a prefetch abort is for instruction fetches, a data abort for all else."""
+        if what != meant:
+            reason = f"the guest gets a {what}, its access calls for a {meant}"
+            self.report(f"{what} injected for a {meant}", -1, reason, taints=False, function=self.kernel.entry)
+
     def deserved(self, op: GuestAccess, status: str) -> bool:
         """Whether an access that did not complete is one for which there is no memory."""
         layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)

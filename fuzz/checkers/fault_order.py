@@ -10,8 +10,9 @@ which the check said "no retry"; a page's dirty bit is set after it became
 writable, or under the same hold of the lock; the notifier raises its count
 before it unmaps.
 
-A frame that no look-up of this fault gave needs no retry: an entry that code
-had made invalid, and kept, notifiers find there. Other checkers judge the
+What the tables held at that address needs no retry, for notifiers find it
+there: an entry that code had made invalid, and kept, or leaves that are rebuilt. Any other leaf does, also over a
+frame that this fault did not look up. Other checkers judge the
 rest of a fault: the top-up and its lock (memcache, locking), cleaning (dcache,
 icache), references (page-reference). Out of sight: which of two samples of the
 same value was passed on, and whether the VMA is older than the sample.
@@ -100,6 +101,8 @@ class FaultOrder(GuestChecker):
         self.writable: list[Writable] = []
         self.marks: list[Mark] = []
         self.told = False
+        # What stood in the entry that is written.
+        self.before = 0
 
     def begin(self, op: Operation | None) -> None:
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
@@ -215,6 +218,7 @@ class FaultOrder(GuestChecker):
 
     def written(self, ipa: int, level: int, old: int, new: int) -> None:
         """An entry that the hardware can reach was written in a fault that has looked a frame up."""
+        self.before = old
         if not new & VALID_BIT:
             if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
                 self.broken[(level, ipa)] = old
@@ -247,15 +251,22 @@ class FaultOrder(GuestChecker):
         return address_bits(old, self.granule) == address_bits(new, self.granule)
 
     def judge(self, ipa: int, level: int, entry: int) -> None:
-        """A leaf over a frame that was looked up: the check must have been made, by a sample from before."""
+        """A leaf that a fault made: the check must have been made, by a sample from before its look-up."""
         first = address_bits(entry, self.granule) >> self.page_shift
         end = first + (self.granule.level_size(level) >> self.page_shift)
         what = reason = ""
+        mine = False
         for look_up in self.look_ups:
             if first <= look_up.pfn < end:
+                mine = True
                 what, reason = self.wrong(look_up)
                 if not what:
                     # One that is in order is enough.
+                    return
+        if not mine and not self.kept(ipa, level, entry):
+            for look_up in self.look_ups:
+                what, reason = self.wrong(look_up)
+                if not what:
                     return
         if what and not self.told:
             self.told = True
@@ -267,6 +278,13 @@ class FaultOrder(GuestChecker):
                 taints=False,
                 function=self.kernel.entry,
             )
+
+    def kept(self, ipa: int, level: int, entry: int) -> bool:
+        """Whether the tables held the frame of a leaf at its address, valid in this operation or kept invalid."""
+        pa = address_bits(entry, self.granule)
+        if self.before and not self.before & VALID_BIT and address_bits(self.before, self.granule) == pa:
+            return True
+        return self.shadow.exposed_before(ipa, ipa + self.granule.level_size(level)).maps(ipa, pa, 0, 0)
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
         """What is wrong with mapping a frame that was looked up, and why; "" if nothing."""

@@ -8,8 +8,8 @@ call that clears, takes a page's bit. A fault that came between maps the page
 writable, and no later write of the guest is seen.
 
 Needs no second actor: the order of the events is judged. What is
-write-protected, or unmapped, too early is forgiven if the tables that hold it
-are walked again afterwards, by other than a walker that only reads. Bits that
+write-protected, or unmapped, too early is forgiven if it is walked again
+afterwards, by a walker that takes the right to write away or unmaps. Bits that
 are taken under the hold of the mmu lock under which the page was protected
 are in order, for no fault maps meanwhile. Out of sight: bits that other code
 than `KvmMain` clears.
@@ -22,11 +22,12 @@ from typing import ClassVar, Final
 from reference.events import Observer
 from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
+from reference.pgtable import stage2_attr_data
 
 from ..execution.guest import Guest
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotMove
 from .base import GuestChecker, Outcome
-from .places import Places
+from .places import Places, without
 from .shadow import Shadow
 
 # Callbacks that write no entry.
@@ -39,11 +40,10 @@ class Lost:
     """A leaf that lost the right to write: where, which table page held it, what changed it.
 
     *may_return*: whether a fault could map it writable again right then;
-    *owed*: what came too late, "" as long as nothing did; *since*: how many tables had been walked by then
+    *owed*: what came too late, "" as long as nothing did; *since*: how many ranges had been walked by then
     """
 
-    def __init__(self, page: int, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
-        self.page = page
+    def __init__(self, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
         self.ipa = ipa
         self.level = level
         self.size = size
@@ -66,8 +66,8 @@ class Events(Observer):
     def resched(self) -> None:
         self.checker.lock_dropped()
 
-    def walk_table(self, table: int, level: int) -> None:
-        self.checker.table_walked(table)
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        self.checker.range_walked(vmid, start, end)
 
 
 class LogOrder(GuestChecker):
@@ -86,8 +86,8 @@ class LogOrder(GuestChecker):
         # The first so many were lost under a hold of the lock that is over.
         self.settled = 0
         self.owing = False
-        # Table pages walked since something is owed.
-        self.walked: list[int] = []
+        # Ranges walked since something is owed, by walkers that protect or unmap.
+        self.walked: list[tuple[int, int]] = []
 
     def begin(self, op: Operation | None) -> None:
         watching = (
@@ -123,7 +123,7 @@ class LogOrder(GuestChecker):
         if what == LEAF:
             stays = new & VALID_BIT and kind(new, level, self.granule) == LEAF and new & WRITE_BIT
             if old & WRITE_BIT and not stays:
-                self.add(ptep // self.kernel.entries, level, ipa)
+                self.add(level, ipa)
         elif what == TABLE and self.shadow.detached:
             table = self.shadow.detached[-1]
             if table.base == ipa and table.level == level + 1:
@@ -131,16 +131,16 @@ class LogOrder(GuestChecker):
                 self.shadow.collect(table, ipa, ipa + self.granule.level_size(level), found)
                 for below, base, entry in found:
                     if entry & WRITE_BIT:
-                        self.add(table.page, below, base)
+                        self.add(below, base)
 
-    def add(self, page: int, level: int, ipa: int) -> None:
+    def add(self, level: int, ipa: int) -> None:
         """A leaf that was writable no longer is."""
         slot = self.guest.kvm_host.gfn_to_memslot(self.guest.kvm, ipa >> self.page_shift)
         may_return = (
             slot is not None and not slot.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY) and slot.dirty_bitmap is None
         )
         size = self.granule.level_size(level)
-        self.lost.append(Lost(page, ipa, level, size, self.kernel.walker, may_return))
+        self.lost.append(Lost(ipa, level, size, self.kernel.walker, may_return))
 
     def lock_dropped(self) -> None:
         """The mmu lock is dropped, or may be."""
@@ -176,10 +176,14 @@ class LogOrder(GuestChecker):
         leaf.since = len(self.walked)
         self.owing = True
 
-    def table_walked(self, table: int) -> None:
-        """The software walker enters a table."""
-        if self.owing and self.kernel.walker not in READERS:
-            self.walked.append(table // self.kernel.entries)
+    def range_walked(self, vmid: int, start: int, end: int) -> None:
+        """The software walker is about to walk a range."""
+        if not self.owing or vmid != self.vmid or self.kernel.walker in READERS:
+            return
+        attributes = self.kernel.walker_arg
+        if isinstance(attributes, stage2_attr_data) and not attributes.attr_clr & WRITE_BIT:
+            return
+        self.walked.append((start, end))
 
     def quiet(self, op: Operation | None, outcome: Outcome) -> None:
         if not self.owing:
@@ -196,14 +200,6 @@ class LogOrder(GuestChecker):
         self.forget()
 
     def seen_again(self, leaf: Lost) -> bool:
-        """Whether the table of a leaf was walked since it is owed; where that is gone, one above it."""
-        pages = self.walked[leaf.since :]
-        own = self.shadow.by_page.get(leaf.page)
-        if own is not None and own.live:
-            return leaf.page in pages
-        for page in pages:
-            table = self.shadow.by_page.get(page)
-            if table is not None and table.live:
-                if table.base <= leaf.ipa < table.base + (self.kernel.entries << self.granule.shifts[table.level]):
-                    return True
-        return False
+        """Whether all of a leaf was walked since it is owed."""
+        ranges = self.walked[leaf.since :]
+        return bool(ranges) and not without(leaf.ipa, leaf.ipa + leaf.size, ranges)

@@ -120,7 +120,8 @@ class Owed:
         """A live leaf was written over, or broken."""
         aged = self.aged.pop(key, 0)
         held = aged if aged else old
-        if aged or old & AF_BIT:
+        # Where the hardware sets the access flag, a CPU may do so, and keep the leaf, at any time.
+        if aged or old & AF_BIT or self.haf:
             if takes_away(held, new):
                 self.owe_leaf(key, held, function, breaks(held, new))
             elif not new & AF_BIT:

@@ -208,10 +208,12 @@ class PageReference(GuestChecker):
         self.waiting.append(Mapped(ipa, level, new, first, end, dirty))
 
     def host_page(self, ipa: int) -> int:
-        """Size of the hugetlb page behind a guest address; 0: there is none."""
+        """Size of the host's page, huge or not, behind a guest address; 0: there is none.
+
+        References and marks are those of the whole page: of a compound page its head has them.
+        """
         layout = self.guest.layout_of(ipa)
-        vma = None if layout is None else self.guest.host.find_vma(layout.hva + ipa - layout.ipa)
-        return 1 << vma.huge_shift if vma is not None and vma.huge_shift else 0
+        return 0 if layout is None else self.guest.host.unit_at(layout.hva + ipa - layout.ipa)[1]
 
     def pinned(self, first: int, end: int) -> bool:
         """Whether there is a reference on one of these frames: one on any part holds all of a host page."""

@@ -363,6 +363,39 @@ class Shadow(GuestChecker):
                     table = child
         return 0
 
+    def stepped_through(self, start: int, end: int) -> list[Range]:
+        """What a walk of [start, end) reaches whose cursor is not rounded down (bug B05), by the tables as they are."""
+        found: list[Range] = []
+        addr = start
+        for root in self.roots:
+            if addr < end and addr >> self.shifts[root.level] < (root.base >> self.shifts[root.level]) + self.entries:
+                addr = self.step(root, addr, end, found)
+        return found
+
+    def step(self, table: Table, addr: int, end: int, found: list[Range]) -> int:
+        """As `stepped_through`, in one table; where the cursor is then."""
+        shift = self.shifts[table.level]
+        index = (addr >> shift) & (self.entries - 1)
+        children = sorted(table.children)
+        while index < self.entries and addr < end:
+            child = table.children.get(index)
+            if child is not None and child.level <= 3:
+                addr = self.step(child, addr, end, found)
+                index += 1
+                continue
+            # Up to the next table, each entry moves the cursor by its size.
+            behind = self.entries
+            for other in children:
+                if other > index:
+                    behind = other
+                    break
+            steps = min(behind - index, ((end - addr - 1) >> shift) + 1)
+            base = table.base + (index << shift)
+            found.append((base, base + (steps << shift)))
+            addr += steps << shift
+            index += steps
+        return addr
+
     def table_at(self, ipa: int, level: int) -> Table | None:
         """The live table of *level* that translates *ipa*, below the root."""
         for root in self.roots:

@@ -90,9 +90,11 @@ class Exits(Observer):
         """The next fault is handled."""
         self.status = ""
         self.address = -1
+        self.injected = ""
 
     def inject(self, what: str, address: int) -> None:
         self.status = "abort"
+        self.injected = what
         self.address = -1 if what == "vabt" else address
 
     def io(self, ipa: int) -> None:
@@ -269,6 +271,8 @@ class GuestOperations:
         self.checkers.contract.answered(ret, exits.status)
         if exits.address >= 0:
             self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)
+        if exits.injected in ("pabt", "dabt"):
+            self.checkers.contract.injected(exits.injected, "pabt" if ec == ESR_ELx_EC_IABT_LOW else "dabt")
         return ret
 
     def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:

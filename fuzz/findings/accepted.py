@@ -18,6 +18,7 @@ from ..language.program import MIB
 from ..language.text import shown_name
 from ..suggestions import near_file
 from .patterns import matches
+from .renamed import names_of
 
 # What is taken from the current directory where no file is named.
 DEFAULT_FILE: Final = "known-findings.toml"
@@ -69,11 +70,18 @@ class Accepted:
         """
         key = (kind, signature)
         if key not in self.seen:
-            fits = (each for each in self.entries if kind in CLASSES and matches(each.pattern, kind, signature))
-            entry = self.seen[key] = next(fits, None)
+            entry = self.seen[key] = self.first(kind, signature) if kind in CLASSES else None
             if entry is not None:
                 entry.count += 1
         return self.seen[key]
+
+    def first(self, kind: str, signature: str) -> Entry | None:
+        """The first entry of which a finding is, by its name or one that it had before."""
+        names = names_of(signature)
+        for entry in self.entries:
+            if any(matches(entry.pattern, kind, name) for name in names):
+                return entry
+        return None
 
     def stale(self) -> list[Entry]:
         """The entries that matched nothing so far."""

@@ -7,16 +7,20 @@ operation of the violation, or *earlier*, in that one or any before it, over
 pages of the violation.
 """
 
+from __future__ import annotations
+
 from functools import cache
 from typing import Final
 
+from reference.machine.arena import BASE
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
 from ..checkers import Checker, Shadow, Violation
 from ..checkers.base import VM_SHIFT
-from ..checkers.places import Range, merged, overlap
+from ..checkers.places import Range, merged, overlap, without
 from ..execution.executor import Executor
+from ..execution.guest import SlotLayout
 from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
 from ..language.program import HUGE_SHIFT
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
@@ -26,6 +30,7 @@ HINTED: Final = "table flushed with its own level as hint"
 LOGGED: Final = "slot logged"
 READ_ONLY: Final = "slot read-only"
 LARGER: Final = "host page larger than an entry of the start level"
+MAPPED: Final = "part of the host page mapped before"
 PARTLY: Final = "host page only partly in the slot"
 SMALLER: Final = "host page mapped by smaller leaves"
 BLOCK: Final = "fault on a block"
@@ -41,14 +46,16 @@ FAULTS: Final = {
 # Each predicate, and when it holds.
 PREDICATES: Final = {
     HINTS: "the CPU takes level hints (FEAT_TTL)",
-    HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint",
+    HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
+    "of that table, until another flush covers it",
     LOGGED: "the slot of a guest's access has a dirty log",
     READ_ONLY: "the slot of a guest's access is read-only",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
+    MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
     PARTLY: "a host page that is aged sticks out of a slot",
     SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
     BLOCK: "a permission fault is on a block",
-    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table, and ends beyond that entry",
+    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
     MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
@@ -57,7 +64,29 @@ PREDICATES: Final = {
 
 
 # What is asked of the operation itself, when a violation is to be explained.
+# What holds of pages, or of a table page: where a violation names some, of those.
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
 OF_OPERATION: Final = (LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
+
+
+CACHES: Final = ("dcache", "icache")
+
+
+class Standing:
+    """A violation that a known bug explains, as long as it stands.
+
+    :param ranges: addresses that its entries translate
+    :param vm: of the leaf that is wrong; -1: it is a flush that is owed
+    :param ipa: of that leaf, with *level* and *entry*
+    """
+
+    def __init__(self, violation: Violation, ranges: list[Range], vm: int, ipa: int, level: int, entry: int) -> None:
+        self.violation = violation
+        self.ranges = ranges
+        self.vm = vm
+        self.ipa = ipa
+        self.level = level
+        self.entry = entry
 
 
 @cache
@@ -89,8 +118,12 @@ class Circumstances(Checker):
         # The last fault: what it is, and the entry that gave it.
         self.fault = NONE
         self.fault_entry = 0
-        # Tables that were cut off: (level, VM and address).
-        self.cut: set[tuple[int, int]] = set()
+        # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
+        self.cut: dict[tuple[int, int], int] = {}
+        # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
+        self.debts: dict[tuple[int, int], int] = {}
+        self.settled: list[tuple[int, int]] = []
+        self.standing: list[Standing] = []
         self.kernel.observe(self)
         if self.side.ttl:
             for shadow in self.shadows:
@@ -113,12 +146,19 @@ class Circumstances(Checker):
             self.now = {}
         self.walks.clear()
         self.cut.clear()
+        for key in self.settled:
+            self.debts.pop(key, None)
+        self.settled.clear()
+        if self.standing:
+            self.standing = [each for each in self.standing if self.stands(each)]
         self.fault = NONE
         self.op = op
         self.ageing = isinstance(op, (HostAge, HostTestAge))
         if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
+        elif isinstance(op, GuestAccess) and self.of_operation(LARGER):
+            self.accessed(self.side.by_name[op.slot], op.offset)
 
     def of_operation(self, predicate: str) -> bool:
         """Whether one of `OF_OPERATION` holds."""
@@ -135,6 +175,13 @@ class Circumstances(Checker):
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
         return predicate == op.kind
+
+    def accessed(self, layout: SlotLayout, offset: int) -> None:
+        """A guest accesses a host page that is larger than an entry of the root."""
+        hva, size = self.side.host.unit_at(layout.hva + offset)
+        start = hva - layout.hva + layout.ipa
+        if self.shadows[layout.slot.vm].leaves_in(start, start + size):
+            self.note(MAPPED, start, start + size, layout.slot.vm)
 
     def aged(self, start: int, end: int) -> None:
         """The host is about to age [start, end), host addresses."""
@@ -179,23 +226,45 @@ class Circumstances(Checker):
             self.walks.append((start + (vm << VM_SHIFT), end + (vm << VM_SHIFT)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
             return
-        size = 1 << self.shifts[self.shadows[vm].level_at(start)]
+        shadow = self.shadows[vm]
+        size = 1 << self.shifts[shadow.level_at(start)]
         if start & (size - 1) and (start & -size) + size < end:
-            self.note(INSIDE, start, end, vm)
+            for first, last in without(start, end, shadow.stepped_through(start, end)):
+                self.note(INSIDE, first, last, vm)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if old & VALID_BIT and not new & VALID_BIT and kind(old, level, self.granule) == TABLE:
+            page = (address_bits(old, self.granule) - BASE) >> self.granule.page_shift
             for shadow in self.shadows:
                 if ptep // self.kernel.entries in shadow.by_page:
-                    self.cut.add((level, ipa + (shadow.guest.number << VM_SHIFT)))
+                    self.cut[(level, ipa + (shadow.guest.number << VM_SHIFT))] = page
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        if not self.cut or not level & 3 or not vmid:
+        if not vmid or not self.side.ttl:
             return
-        size = 1 << self.shifts[level & 3]
-        base = ipa & -size
-        if (level & 3, base + ((vmid - 1) << VM_SHIFT)) in self.cut:
-            self.note(HINTED, base, base + size, vmid - 1)
+        place = ipa + ((vmid - 1) << VM_SHIFT)
+        hint = level & 3
+        for key in self.debts:
+            # Tables above the leaf that a hint names go, and all of them without a hint.
+            if place >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
+                self.settled.append(key)
+        base = place & -(1 << self.shifts[hint]) if hint else 0
+        if hint and (hint, base) in self.cut:
+            self.debts[(hint, base)] = self.cut[(hint, base)]
+            if (hint, base) in self.settled:
+                self.settled.remove((hint, base))
+            self.now.setdefault(HINTED, []).append((base, base + (1 << self.shifts[hint])))
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        if self.debts:
+            self.settled += [key for key in self.debts if key[1] >> VM_SHIFT == vmid - 1]
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        if self.debts:
+            start = ipa + ((vmid - 1) << VM_SHIFT)
+            self.settled += [
+                key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])
+            ]
 
     def set_accessed(self, pfn: int) -> None:
         if self.fault == ACCESS_FLAG and pfn == address_bits(self.fault_entry, self.granule) >> self.granule.page_shift:
@@ -204,11 +273,54 @@ class Circumstances(Checker):
     # What is asked.
 
     def explain(self, violations: list[Violation]) -> None:
-        """Fill in `Violation.known` of violations that this operation showed."""
+        """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
         for violation in violations:
+            violation.after = tuple([each.violation for each in self.standing if self.concern(each, violation)])
+            if violation.checker in CACHES:
+                violation.version = self.version_at(violation)
             bugs = fitting(violation.signature)
             if bugs:
                 violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
+                if violation.known and violation.taints:
+                    self.standing.append(self.standing_of(violation))
+
+    def standing_of(self, violation: Violation) -> Standing:
+        """A violation that a known bug explains, and what shows whether it still stands."""
+        ranges = violation.reach(self.granule)
+        if violation.places and violation.checker == "translation":
+            place = violation.places.ranges[0][0]
+            vm, ipa = place >> VM_SHIFT, place & ((1 << VM_SHIFT) - 1)
+            return Standing(violation, ranges, vm, ipa, *self.shadows[vm].lookup(ipa))
+        return Standing(violation, ranges, -1, 0, -1, 0)
+
+    def stands(self, each: Standing) -> bool:
+        """Whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
+        if each.vm >= 0:
+            return self.shadows[each.vm].lookup(each.ipa) == (each.level, each.entry)
+        if each.violation.table >= 0 and each.violation.table in self.debts.values():
+            return True
+        return overlap(each.ranges, self.owed_ranges())
+
+    def owed_ranges(self) -> list[Range]:
+        """What the tables translate whose flush is still owed because of their hint."""
+        return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])
+
+    def concern(self, each: Standing, violation: Violation) -> bool:
+        """Whether a violation may follow from one that stands: both concern the same pages or table page."""
+        if not violation.places and violation.table < 0:
+            return violation.taints
+        if violation.table >= 0 and violation.table == each.violation.table:
+            return True
+        return overlap(each.ranges, violation.reach(self.granule))
+
+    def version_at(self, violation: Violation) -> int:
+        """The operation, from 1, that wrote what is in the cache of the first page of a violation; -1: not known."""
+        for start, _ in violation.places.ranges[:1]:
+            guest = self.side.guests[start >> VM_SHIFT]
+            index = self.side.memory.index_of(guest.backing_frame(start & ((1 << VM_SHIFT) - 1)))
+            for _, _, version in self.side.memory.cached.runs(index, index + 1) if index >= 0 else ():
+                return version
+        return -1
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:
         """Whether the whole condition of a known bug held for a violation."""
@@ -223,11 +335,18 @@ class Circumstances(Checker):
             raise KeyError(predicate)
         if predicate == HINTS:
             return self.side.ttl
-        if predicate == UNWALKED:
-            return not overlap(violation.reach(self.granule), merged(self.walks))
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
+        if predicate == UNWALKED:
+            return not overlap(violation.reach(self.granule), merged(self.walks))
+        if predicate == HINTED and violation.table >= 0:
+            return violation.table in self.debts.values()
+        ranges = self.now.get(predicate, [])
         if time == NOW:
-            return predicate in self.now
-        ranges = merged(self.earlier.get(predicate, []) + self.now.get(predicate, []))
-        return overlap(violation.reach(self.granule), ranges)
+            if predicate not in OF_PAGES or not violation.places:
+                return bool(ranges)
+        elif predicate == HINTED:
+            ranges = self.owed_ranges()
+        else:
+            ranges = ranges + self.earlier.get(predicate, [])
+        return overlap(violation.reach(self.granule), merged(ranges))

@@ -8,9 +8,25 @@ from typing import Final
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
-from ..checkers.places import Places, Range, merged, overlap
+from ..checkers.places import Places, Range, overlap
 
 CACHE_CHECKERS: Final = ("dcache", "icache")
+
+
+def aspect(violation: Violation) -> str:
+    """What of a violation both sides must have in common, beside checker, operation and pages, to have the same.
+
+    Of most rules the pages are enough: the two sides often break one in different
+    functions and forms. Of a missing flush it matters whether it is of a leaf
+    or of a table; of a reference, which mark; of a warning, whose it is.
+    """
+    if violation.checker == "tlb":
+        return violation.what.partition(" ")[0]
+    if violation.checker == "page-reference":
+        return violation.what
+    if violation.checker == "contract":
+        return f"{violation.function} {violation.what}"
+    return "" if violation.places else violation.what
 
 
 class Index:
@@ -20,104 +36,74 @@ class Index:
     """
 
     def __init__(self, violations: list[Violation]) -> None:
-        ranges: dict[tuple[str, int], list[Range]] = {}
-        self.events: set[tuple[str, int, str]] = set()
+        ranges: dict[tuple[str, int, str], list[Range]] = {}
         for violation in violations:
-            ranges.setdefault((violation.checker, violation.at), []).extend(violation.places.ranges)
-            self.events.add((violation.checker, violation.at, violation.what))
+            ranges.setdefault(self.key(violation), []).extend(violation.places.ranges)
         self.places = {key: Places(found) for key, found in ranges.items()}
 
+    def key(self, violation: Violation) -> tuple[str, int, str]:
+        """What is looked up."""
+        return violation.checker, violation.at, aspect(violation)
+
     def shares(self, violation: Violation) -> bool:
-        """Whether this side broke the same rule too, for the same pages, at the same point.
-
-        Functions are not compared: the two sides often do it in different
-        ones. Where no pages are concerned it must be the same event.
-        """
-        if violation.places:
-            there = self.places.get((violation.checker, violation.at))
-            return there is not None and violation.places.within(there)
-        return (violation.checker, violation.at, violation.what) in self.events
+        """Whether this side broke the same rule too, for the same pages, at the same point."""
+        there = self.places.get(self.key(violation))
+        return there is not None and violation.places.within(there)
 
 
-class Spoiled:
-    """The pages and table pages that violations concern, for what may follow from them.
-
-    :param granule: of the side
-    """
-
-    def __init__(self, granule: Granule) -> None:
-        self.granule = granule
-        self.ranges: list[Range] = []
-        self.tables: set[int] = set()
-
-    def add(self, violation: Violation) -> None:
-        """Take in a violation."""
-        self.ranges = merged(self.ranges + violation.reach(self.granule))
-        if violation.table >= 0:
-            self.tables.add(violation.table)
-
-    def meets(self, violation: Violation) -> bool:
-        """Whether a violation concerns the same pages or table pages."""
-        return violation.table in self.tables or overlap(violation.reach(self.granule), self.ranges)
-
-
-def weighty(
-    violations: list[Violation], others: Index, excused: Callable[[Violation], bool], granule: Granule
-) -> list[Violation]:
-    """The violations of one side that count, each signature once.
+def weighty(violations: list[Violation], others: Index, excused: Callable[[Violation], bool]) -> list[Violation]:
+    """The violations of one side that count, each signature once as shared or excused and once as neither.
 
     What comes after a violation that taints may follow from it, but for one
     that is grave. Where the other side shares that violation, the two
     still stand alike: then only what they share is left out, and what they do
     not counts. After one that a known bug explains, what concerns the same
-    pages is left out, and what names neither pages nor tables. Pages whose caches
-    were not maintained once stay so: the same checker's later word on the same
-    pages follows from the first.
+    pages is left out as long as it stands, and what names neither pages nor tables. Pages whose
+    caches were not maintained stay so until they are written again: the same checker's later word on
+    the same contents follows from the first.
 
     :param excused: whether a known bug explains a violation that is not shared
     """
     found: list[Violation] = []
-    seen: set[str] = set()
-    spoiled = {checker: Places() for checker in CACHE_CHECKERS}
-    explained = Spoiled(granule)
-    tainted = hidden = blamed = False
+    seen: set[tuple[str, bool]] = set()
+    spoiled: dict[str, list[Violation]] = {checker: [] for checker in CACHE_CHECKERS}
+    tainted = hidden = False
     for violation in violations:
         shared = others.shares(violation)
-        if violation.signature in seen:
-            if violation.taints and not shared and excused(violation):
-                blamed = True
-                explained.add(violation)
-            continue
-        if hidden and not violation.grave:
-            continue
-        pages = spoiled.get(violation.checker)
-        if pages is not None:
-            follows = bool(violation.places) and violation.places.within(pages)
-            spoiled[violation.checker] = pages.joined(violation.places)
+        alike = shared or excused(violation)
+        if violation.checker in spoiled:
+            earlier = spoiled[violation.checker]
+            follows = not_written_since(violation, earlier)
+            earlier.append(violation)
             if follows:
                 continue
+        key = (violation.signature, alike)
+        if key in seen or (hidden and not violation.grave):
+            continue
         if not violation.grave:
             if shared and tainted:
                 continue
-            if blamed and (explained.meets(violation) or (violation.taints and not concerns(violation))):
+            if not alike and any(excused(each) and not others.shares(each) for each in violation.after):
                 continue
-        seen.add(violation.signature)
+        seen.add(key)
         found.append(violation)
-        if not violation.taints:
-            continue
-        if shared:
-            tainted = True
-        elif excused(violation):
-            blamed = True
-            explained.add(violation)
-        else:
-            hidden = True
+        if violation.taints:
+            if shared:
+                tainted = True
+            elif not alike:
+                hidden = True
     return found
 
 
-def concerns(violation: Violation) -> bool:
-    """Whether a violation names pages or a table page."""
-    return bool(violation.places) or violation.table >= 0
+def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
+    """Whether all pages of a violation were told of before, and hold what they held then."""
+    if not violation.places:
+        return False
+    before = Places()
+    for each in earlier:
+        if violation.version <= each.at + 1:
+            before = before.joined(each.places)
+    return violation.places.within(before)
 
 
 def cause_of(
@@ -125,20 +111,28 @@ def cause_of(
 ) -> Violation | None:
     """The earlier violation of the same side, on the same pages or table, from which a grave one follows.
 
-    The first one that taints is the cause; None unless a known bug explains it.
+    The first one that taints is the cause, among those that still stand or that no known bug explains;
+    None unless a known bug explains it.
 
     :param excused: whether a known bug explains a violation
     """
     for earlier in violations:
         if earlier is violation:
             break
-        if earlier.grave or not earlier.taints:
+        if earlier.grave or not earlier.taints or not concerns_same(earlier, violation, granule):
             continue
-        there = Spoiled(granule)
-        there.add(earlier)
-        if there.meets(violation):
-            return earlier if excused(earlier) else None
+        if not excused(earlier):
+            return None
+        if earlier in violation.after or earlier.at == violation.at:
+            return earlier
     return None
+
+
+def concerns_same(one: Violation, other: Violation, granule: Granule) -> bool:
+    """Whether two violations concern the same table page, or entries that translate the same addresses."""
+    if one.table >= 0 and one.table == other.table:
+        return True
+    return overlap(one.reach(granule), other.reach(granule))
 
 
 def astray(violations: list[Violation], others: Index) -> float:
@@ -146,10 +140,13 @@ def astray(violations: list[Violation], others: Index) -> float:
     return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
 
-def explains(violations: list[Violation], others: Index) -> float:
+def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
     """The operation from which on what one side did wrong can be why the two differ.
 
-    Caches that were not maintained can, on both sides; what harms nothing
-    cannot, nor what both did alike.
+    What harms nothing cannot, nor what both did alike. Caches that were not
+    maintained can, on both sides, where it is what a guest loaded that differs.
+
+    :param loaded: whether it is
     """
-    return min([astray(violations, others), *[v.at for v in violations if v.checker in CACHE_CHECKERS]])
+    stale = [v.at for v in violations if v.checker in CACHE_CHECKERS] if loaded else []
+    return min([astray(violations, others), *stale])

@@ -8,6 +8,7 @@ from candidate import Candidate
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
+from ..language.operations import GuestAccess
 from .cost import Comparison
 from .known import FOLLOWS, UNMET, KnownBug, has, known_bug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
@@ -16,6 +17,9 @@ REGRESSION: Final = "regression"
 CURED: Final = "cured"
 COMMON: Final = "common"
 DIVERGENCE: Final = "divergence"
+
+# The difference of what a guest's access gave.
+LOADED: Final = f"result: {GuestAccess.__name__}"
 
 # In the order of weight.
 CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
@@ -91,8 +95,8 @@ class Judge:
         """Classes of findings from both sides' violations, in order, and the differences seen."""
         verdict = Verdict()
         by_original, by_patched = Index(original), Index(patched)
-        ours = weighty(original, by_patched, self.excused, self.granule)
-        theirs = weighty(patched, by_original, self.excused, self.granule)
+        ours = weighty(original, by_patched, self.excused)
+        theirs = weighty(patched, by_original, self.excused)
         patched_astray = astray(patched, by_original)
         for violation in theirs:
             verdict.findings.append(self.of_candidate(violation, patched, by_original))
@@ -105,8 +109,9 @@ class Judge:
                 verdict.findings.append(self.finding(COMMON, violation, original))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
-        explained = min(explains(original, by_patched), explains(patched, by_original))
         for difference in differences:
+            loaded = difference.signature == LOADED
+            explained = min(explains(original, by_patched, loaded), explains(patched, by_original, loaded))
             if difference.at < explained:
                 verdict.findings.append(difference)
         return verdict

@@ -177,13 +177,13 @@ SHARED: Final = "slot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\n
 
 ALL: Final = [
     Struck(
-        "translation: stage2_unmap_walker: still mapped after invalidation*",
+        "translation: *: still mapped after invalidation*",
         "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n",
         SHORT,
         TWO_PAGES + "host discard a+0 8K\n",
     ),
     Struck(
-        "translation: stage2_attr_walker: writable and not in the dirty log*",
+        "translation: *: writable and not in the dirty log*",
         "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n",
         SHORT,
         "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n",
@@ -209,7 +209,7 @@ ALL: Final = [
         "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
     ),
     Struck(
-        "dcache: stage2_flush_walker: flushed, not cleaned*",
+        "dcache: *: flushed, not cleaned*",
         "vm cpus=1\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
         SHORT,
         "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",

@@ -149,3 +149,28 @@ def test_a_wrong_file_ends_the_command_at_once(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "s2fuzz: k.toml: No such file or directory; allowed: a file that can be read\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (
+            "bbm: stage2_map_walker: table->block made before the flush L2",
+            "tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
+        ),
+        (
+            "lifetime: stage2_map_walker: freed before the flush",
+            "tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
+        ),
+        (
+            "dcache: stage2_unmap_walker: unmapped, not cleaned L3",
+            "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
+        ),
+    ],
+)
+def test_an_entry_fits_what_was_called_otherwise_when_it_was_written(before: str, now: str, tmp_path: Path) -> None:
+    text = f'[[finding]]\npattern = "regression {before}"\nreason = "old"\n'
+    assert loaded(text, tmp_path).match("regression", now) is not None
+    assert loaded(text, tmp_path).match("common", now) is None
+    assert loaded(text, tmp_path).match("regression", now.replace("walker", "other")) is None
+    assert loaded(f'[[finding]]\npattern = "{now}"\nreason = "new"\n', tmp_path).match("regression", before) is None

@@ -101,9 +101,17 @@ def explained(what: str, at: int, *places: int, taints: bool = True) -> Violatio
     return found
 
 
-def grave(what: str, at: int, *places: int) -> Violation:
+def grave(what: str, at: int, *places: int, after: tuple[Violation, ...] = ()) -> Violation:
     found = violation(what, at, *places, checker="isolation")
     found.grave = True
+    found.after = after
+    return found
+
+
+def after(first: Violation, *places: int, taints: bool = True) -> Violation:
+    """A violation on pages of *first*, or on none, which still stands."""
+    found = violation("y", 2, *places, taints=taints)
+    found.after = (first,)
     return found
 
 
@@ -121,12 +129,35 @@ def test_a_difference_of_maps_excuses_nothing() -> None:
     assert judge([], [violation("x", 2, 5)], difference)[0] == ("regression", "x")
 
 
-def test_what_a_known_bug_explains_hides_only_what_concerns_the_same_pages() -> None:
+def test_what_a_known_bug_explains_hides_only_what_follows_while_it_stands() -> None:
     first = explained("x", 1, 0x5000)
-    assert judge([], [first, violation("y", 2, 0x5000)]) == [("common", "x")]
-    assert judge([], [first, violation("y", 2, 0x6000)]) == [("common", "x"), ("regression", "y")]
-    assert judge([], [first, violation("y", 2)]) == [("common", "x")]
-    assert judge([], [first, violation("y", 2, taints=False)]) == [("common", "x"), ("regression", "y")]
+    assert judge([], [first, after(first, 0x5000)]) == [("common", "x")]
+    assert judge([], [first, violation("y", 2, 0x5000)]) == [("common", "x"), ("regression", "y")]
+
+
+def test_a_signature_counts_again_where_nothing_excuses_it() -> None:
+    first, again = explained("x", 1, 0x5000), violation("x", 2, 0x9000)
+    assert judge([], [first, again]) == [("common", "x"), ("regression", "x")]
+    both = violation("x", 1, 0x5000)
+    assert judge([both], [both, again]) == [("common", "x"), ("regression", "x")]
+
+
+def test_what_is_broken_must_be_the_same_on_both_sides() -> None:
+    leaf, table = (violation(what, 1, 5, checker="tlb") for what in ("leaf not flushed", "table not flushed"))
+    assert ("regression", "leaf not flushed") in judge([table], [leaf])
+    one = violation("WARN", 1, checker="contract", taints=False)
+    other = violation("WARN", 1, checker="contract", taints=False)
+    other.function = "g"
+    assert ("regression", "WARN") in judge([one], [other])
+
+
+def test_pages_that_were_written_since_are_judged_anew() -> None:
+    first = violation("c", 1, 5, checker="dcache", taints=False)
+    again = violation("d", 4, 5, checker="dcache", taints=False)
+    again.version = 2
+    assert judge([], [first, again]) == [("regression", "c")]
+    again.version = 3
+    assert judge([], [first, again]) == [("regression", "c"), ("regression", "d")]
 
 
 def test_what_is_grave_counts_after_what_taints() -> None:
@@ -140,11 +171,13 @@ def test_what_is_grave_on_both_sides_is_common() -> None:
 
 
 def test_what_is_grave_carries_the_class_of_the_known_bug_it_follows_from() -> None:
-    found = JUDGE.judge([], [explained("x", 1, 0x5000), grave("g", 3, 0x5000)], []).findings
+    first = explained("x", 1, 0x5000)
+    found = JUDGE.judge([], [first, grave("g", 3, 0x5000, after=(first,))], []).findings
     assert [(each.kind, each.known) for each in found] == [("common", "B05"), ("common", "B05")]
     assert found[1].reason == "g at 3; it follows from translation: f: x L3"
-    elsewhere = judge([], [explained("x", 1, 0x5000), grave("g", 3, 0x6000)])
+    elsewhere = judge([], [first, grave("g", 3, 0x6000, after=(first,))])
     assert elsewhere == [("common", "x"), ("regression", "g")]
+    assert judge([], [first, grave("g", 3, 0x5000)]) == [("common", "x"), ("regression", "g")]
     also_wrong = judge([], [violation("y", 1, 0x5000), explained("x", 1, 0x5000), grave("g", 3, 0x5000)])
     assert also_wrong == [("regression", "y"), ("regression", "g")]
 
@@ -152,7 +185,7 @@ def test_what_is_grave_carries_the_class_of_the_known_bug_it_follows_from() -> N
 def test_what_is_grave_follows_from_the_same_table_too() -> None:
     first = explained("x", 1)
     first.table = 7
-    second = grave("g", 3)
+    second = grave("g", 3, after=(first,))
     second.table = 7
     assert judge([], [first, second]) == [("common", "x"), ("common", "g")]
     second.table = 8
@@ -169,7 +202,10 @@ def test_a_difference_nobody_explains_is_a_divergence() -> None:
     warning = violation("w", 1, checker="contract", taints=False)
     assert judge([], [warning], difference) == [("regression", "w"), ("divergence", "map")]
     uncleaned = violation("c", 1, checker="dcache", taints=False)
-    assert judge([], [uncleaned], difference) == [("regression", "c")]
+    assert judge([], [uncleaned], difference) == [("regression", "c"), ("divergence", "map")]
+    loaded = Finding(DIVERGENCE, "result: GuestAccess", "", 1)
+    verdict = JUDGE.judge([], [uncleaned], [loaded])
+    assert [finding.kind for finding in verdict.findings] == ["regression"]
 
 
 def test_unpredictable_values_are_not_compared() -> None:

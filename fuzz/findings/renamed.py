@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Signatures that changed: what a finding was called before, so that files of accepted findings still match.
+
+An entry is added when a checker calls the same defect by another name; one that
+now sees more, or something worse, gets none.
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+# A pattern of the signature as it is, and templates of what it was.
+RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    # Once the walk cache is flushed, the leaves of the table are what is left.
+    (
+        r"tlb: (?P<function>.*): two sizes for one address, the other L\d (?P<level>L\d)",
+        (
+            r"bbm: \g<function>: table->block made before the flush \g<level>",
+            r"lifetime: \g<function>: freed before the flush",
+        ),
+    ),
+    # A clean that comes too early was none, if the page was dirty again.
+    (
+        r"dcache: (?P<function>.*): unmapped, cleaned before the flush (?P<level>L\d)",
+        (r"dcache: \g<function>: unmapped, not cleaned \g<level>",),
+    ),
+)
+
+
+@cache
+def names_of(signature: str) -> tuple[str, ...]:
+    """A signature, and what the same finding was called before."""
+    found = [signature]
+    for pattern, before in RENAMED:
+        match = re.fullmatch(pattern, signature)
+        if match:
+            found += [match.expand(template) for template in before]
+    return tuple(found)
