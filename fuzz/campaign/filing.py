@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Final
 
 from ..execution.mistakes import CandidateMistake
 from ..files import write_atomically
@@ -17,6 +18,13 @@ from ..language.text import parse
 from .code import Code, code_of
 from .findings import FILED, GONE, UNREPLAYED, Pending, Replayed
 
+# Seconds that writing a file may take on a slow disk.
+_WRITING: Final = 60.0
+
+
+class Ended(Exception):
+    """Nobody wants what a replay shows any more: nothing is to be written."""
+
 
 class OtherCode(Exception):
     """What is under test changed meanwhile: what the replay showed means nothing."""
@@ -27,19 +35,37 @@ class Checked(Replayer):
 
     :param code: that version
     :param look: says what the sources are now
+    :param ending: set when nothing is to be written any more
+    :param busy: set while it replays
     """
 
-    def __init__(self, code: Code, look: Callable[[], Code], seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        code: Code,
+        look: Callable[[], Code],
+        ending: threading.Event,
+        busy: threading.Event,
+        seconds: float = SECONDS,
+    ) -> None:
         super().__init__(seconds)
         self.code = code
         self.look = look
+        self.ending = ending
+        self.busy = busy
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
         """As in the base class.
 
         :raises OtherCode: the sources are, by the end of the replay, others
+        :raises Ended: *ending* is set by then
         """
-        shown = super().shows(program, reference, candidate)
+        self.busy.set()
+        try:
+            shown = [] if self.ending.is_set() else super().shows(program, reference, candidate)
+        finally:
+            self.busy.clear()
+        if self.ending.is_set():
+            raise Ended
         if self.look() != self.code:
             raise OtherCode
         return shown
@@ -65,6 +91,8 @@ class Filer:
         self.store: Store | None = None
         self.code: Code | None = None
         self.looked = 0.0
+        self.ending = threading.Event()
+        self.busy = threading.Event()
         # Whoever waits for Ctrl-C's end does not wait for a program that hangs: what is pending stays so.
         self.thread = threading.Thread(target=self._work, name="filer", daemon=True)
         self.thread.start()
@@ -85,14 +113,22 @@ class Filer:
             gone_path(self.folder, replayed.pending).unlink(missing_ok=True)
 
     def close(self, seconds: float) -> None:
-        """End the thread after what it is at, or leave it after so many seconds."""
+        """End the thread, which writes what it is at, and replays no more.
+
+        One that is in a replay is left after so many seconds, and writes nothing.
+        """
+        self.ending.set()
         self.queue.put(None)
         self.thread.join(seconds)
+        if not self.busy.is_set():
+            self.thread.join(_WRITING)
 
     def _work(self) -> None:
         try:
-            while (asked := self.queue.get()) is not None:
+            while (asked := self.queue.get()) is not None and not self.ending.is_set():
                 self.tell(self._replayed(*asked))
+        except Ended:
+            pass
         finally:
             self._drop()
 
@@ -115,7 +151,7 @@ class Filer:
         if self.store is None or now != self.code:
             self._drop()
             self.code = now
-            self.store = Store(self.folder, *self.versions, Checked(now, self._look))
+            self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
 
     def _look(self) -> Code:
         """The code that is there now."""
@@ -133,6 +169,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
 
     :param folder: of the store, below that of the campaign
     :raises OtherCode: by a `Checked` of the store
+    :raises Ended: likewise
     """
     try:
         program = parse(pending.text)

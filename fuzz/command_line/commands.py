@@ -12,6 +12,7 @@ import candidate
 from ..distribution import form, remark
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
+from ..hardware.qemu import find
 from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, shown_name
@@ -77,6 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     programs = read_programs(arguments.program)
     accepted = known_findings(arguments)
     tested = [each.name for each in candidates]
+    if arguments.qemu:
+        # Refused before anything is judged.
+        find()
     say_changes(reference.name, tested)
     say_form(arguments)
     judged: Iterable[Run] = run_all(programs, reference, candidates, arguments.trace)

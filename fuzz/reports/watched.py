@@ -33,6 +33,8 @@ _TRACE: Final = "trace"
 _BEFORE: Final = "before"
 # Fields of `Run` that both processes know.
 _KNOWN: Final = ("file", "program", "reference", "candidate", "verdict")
+# How nothing of ours ends by itself, as `Lost.status` has it; SIGKILL also comes where memory runs out.
+_FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 _FINDING: Final = tuple(each.name for each in fields(Finding))
 
 
@@ -90,7 +92,7 @@ class Judging:
         except Lost as lost:
             if lost.position is None:
                 run.error = f"the process that judged it {lost}"
-                run.killed = lost.status == -signal.SIGKILL
+                run.killed = lost.status in _FROM_OUTSIDE
             else:
                 self._stuck(run, lost.position, number, patched)
             return run

@@ -90,6 +90,31 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
     assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
 
 
+def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
+    unit = Unit("random", "original", "rfc-v1", 1)
+    result = Result(unit)
+    for signature in ("a: b: c", "d: e: f"):
+        result.take(FoundRecord("regression", signature, "why", 0, 1, print_program(EMPTY)))
+    shown = [Shown("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
+
+    class Interrupted(Scripted):
+        times = 0
+
+        def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
+            self.times += 1
+            if self.times == 2:
+                raise KeyboardInterrupt
+            return super().shows(program, reference, candidate)
+
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(EMPTY): shown}))
+    with pytest.raises(KeyboardInterrupt):
+        keeper.watch(result)
+    result.interrupted = True
+    keeper.watch(result)
+    assert [found.signature for found in keeper.summary.findings] == ["a: b: c", "d: e: f"]
+    assert [found.count for found in keeper.summary.findings] == [1, 1]
+
+
 def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
     """Of the command, whose engine and replays are processes of their own."""
     command = ["fuzz", "--candidate", "rfc-v1", "--programs", "40", "--seed", "2", "--out", "findings"]

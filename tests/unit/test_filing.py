@@ -18,10 +18,13 @@ from fuzz.campaign.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, P
 from fuzz.campaign.lines import answer, summary
 from fuzz.campaign.overview import read
 from fuzz.engines.unit import FoundRecord
+from fuzz.findings import store
 from fuzz.findings.accepted import Accepted
 from fuzz.findings.replay import Replayer, Shown
 from fuzz.findings.store import TRIES
 from fuzz.language.text import load, parse
+
+from .processes import wait_for
 
 KIND, SIGNATURE = "regression", "leak: f: x"
 OLD, NEW = Code("old", "original", "tool"), Code("new", "original", "tool")
@@ -217,3 +220,48 @@ def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], C
     assert one.replayed(pending) == GONE
     (path,) = (one.folder / "findings" / GONE).iterdir()
     assert path.read_text().endswith("\ns2fuzz 0\nold words\n")
+
+
+def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    go = threading.Event()
+    one.meanwhile = lambda: go.wait(60)
+    for signature in (SIGNATURE, "leak: g: x"):
+        record = FoundRecord(KIND, signature, "why", 0, 1, text(1))
+        pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
+        assert pending is not None
+        one.filer.ask(pending, OLD)
+    wait_for(lambda: one.asked, "a replay")
+    one.filer.close(0)
+    assert one.filer.thread.is_alive()
+    go.set()
+    one.filer.thread.join(60)
+    assert not one.filer.thread.is_alive()
+    assert (one.asked, one.told.empty(), one.files()) == (1, True, [])
+
+
+def test_a_thread_that_writes_is_waited_for(
+    campaign: Callable[[Code], Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = campaign(OLD)
+    pending = one.found(1, 1)
+    assert pending is not None
+    writes, go = threading.Event(), threading.Event()
+
+    def slow(path: Path, content: str) -> None:
+        writes.set()
+        # Whoever closes is there by then, or will be.
+        go.wait(60)
+        path.write_text(content)
+
+    monkeypatch.setattr(store, "write_atomically", slow)
+    one.filer.ask(pending, OLD)
+    assert writes.wait(60)
+    closing_thread = threading.Thread(target=one.filer.close, args=(0,))
+    closing_thread.start()
+    wait_for(one.filer.ending.is_set, "the end")
+    go.set()
+    closing_thread.join(60)
+    assert not one.filer.thread.is_alive()
+    assert one.told.get_nowait().state == FILED
+    assert one.files() == ["findings"]

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from fuzz.campaign.lines import bars_for, sparkline
 from fuzz.command_line import cli, cover
 from fuzz.command_line.failures import failure
 from fuzz.engines.unit import Result as UnitResult
+from fuzz.reports.watched import Judging
 from fuzz.starting import NoProcessError, starting
 from fuzz.suggestions import closest, did_you_mean, near_file
 
@@ -118,6 +120,36 @@ def test_an_engine_that_is_killed_from_outside(call: Call, monkeypatch: pytest.M
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "1000000")
     assert (code, out) == (4, "")
     assert "engine random: its process was killed by SIGKILL, 3 times, before it judged anything; try: " in err
+
+
+def test_a_judging_process_that_cannot_be_forked(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("fuzz.judging.forked.os.fork", refuse)
+    said = "the process that judges cannot be started: Resource temporarily unavailable; try: "
+    code, out, err = call("run", "program.s2", "--candidate", "original")
+    assert (code, out) == (4, "")
+    assert said in err.splitlines()[-1]
+    code, out, err = call("run", "program.s2", "--candidate", "original", "--json")
+    assert (code, json.loads(out)["exit_code"]) == (4, 4)
+    assert said in json.loads(out)["error"]["message"]
+
+
+def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of s2fuzz; one that crashes does."""
+    for number, expected, words in (
+        (signal.SIGKILL, 4, "no verdict: the process that judged it was killed by SIGKILL; try: free memory"),
+        (signal.SIGTERM, 4, "no verdict: the process that judged it was killed by SIGTERM; try: free memory"),
+        # As a crash of the interpreter, but for pytest's handlers of those.
+        (signal.SIGUSR1, 3, "a mistake of s2fuzz, not of the candidate: the process that judged it was killed by SIG"),
+    ):
+        monkeypatch.setattr(Judging, "_work", lambda *_, number=number: os.kill(os.getpid(), number))
+        code, out, err = call("run", "program.s2", "--candidate", "original")
+        assert code == expected
+        assert words in out
+        assert f"program.s2 on original: {words}" in err.splitlines()[-1]
+        assert call("run", "program.s2", "--candidate", "original", "--json")[0] == expected
 
 
 def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

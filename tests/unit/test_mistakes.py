@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Mistakes in a candidate's Python, and what a kernel does that crashes."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +14,14 @@ from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Mistake, Result, Unit, from_line, to_line
 from fuzz.execution.executor import Executor
 from fuzz.execution.mistakes import CandidateMistake
+from fuzz.findings import replay_server
 from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
+from fuzz.judging.forked import Forked
 from fuzz.language.text import parse, print_program
 from fuzz.minimizing.trial import judge_here
+from fuzz.minimizing.watched import WatchedJudge
+from fuzz.reports.watched import run_all
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PGTABLE_WALK_LEAF, Pgtable, kvm_pgtable_walker, stage2_map_data
 
@@ -156,5 +161,35 @@ def test_a_replayer_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_minimizing_raises_it() -> None:
+    versions = candidate.get("original"), unmapping(MISTAKES["NameError"])
     with pytest.raises(CandidateMistake):
-        judge_here(candidate.get("original"), unmapping(MISTAKES["NameError"]))(PROGRAM)
+        judge_here(*versions)(PROGRAM)
+    with WatchedJudge(*versions) as judge, pytest.raises(CandidateMistake, match="NameError"):
+        judge(PROGRAM)
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_run_raises_it(trace: bool) -> None:
+    programs = [("p.s2", PROGRAM)]
+    with pytest.raises(CandidateMistake, match=r"tests/unit/test_mistakes\.py:[0-9]+: NameError"):
+        list(run_all(programs, candidate.get("original"), [unmapping(MISTAKES["NameError"])], trace))
+
+
+def test_the_process_that_met_it_goes_on() -> None:
+    def work(request: int) -> tuple[int, int]:
+        if request == 2:
+            raise CandidateMistake("x.py:1: wrong")
+        return request, os.getpid()
+
+    with Forked(work) as forked:
+        first = forked.ask(1)
+        with pytest.raises(CandidateMistake, match=r"^x\.py:1: wrong$"):
+            forked.ask(2)
+        assert forked.ask(3) == (3, first[1])
+
+
+def test_a_replay_server_tells_it(registered: str) -> None:
+    request = {"program": print_program(PROGRAM), "reference": "original", "candidate": registered}
+    told = replay_server.answer({**request, "seconds": 60.0, "silence": 10.0})
+    assert list(told) == ["mistake"]
+    assert "NameError" in told["mistake"]
