@@ -122,7 +122,7 @@ class Circumstances(Checker):
         self.cut: dict[tuple[int, int], int] = {}
         # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
         self.debts: dict[tuple[int, int], int] = {}
-        self.settled: list[tuple[int, int]] = []
+        self.settled: set[tuple[int, int]] = set()
         self.standing: list[Standing] = []
         self.kernel.observe(self)
         if self.side.ttl:
@@ -247,24 +247,23 @@ class Circumstances(Checker):
         for key in self.debts:
             # Tables above the leaf that a hint names go, and all of them without a hint.
             if place >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
-                self.settled.append(key)
+                self.settled.add(key)
         base = place & -(1 << self.shifts[hint]) if hint else 0
         if hint and (hint, base) in self.cut:
             self.debts[(hint, base)] = self.cut[(hint, base)]
-            if (hint, base) in self.settled:
-                self.settled.remove((hint, base))
+            self.settled.discard((hint, base))
             self.now.setdefault(HINTED, []).append((base, base + (1 << self.shifts[hint])))
 
     def tlbi_vmid(self, vmid: int) -> None:
         if self.debts:
-            self.settled += [key for key in self.debts if key[1] >> VM_SHIFT == vmid - 1]
+            self.settled.update([key for key in self.debts if key[1] >> VM_SHIFT == vmid - 1])
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         if self.debts:
             start = ipa + ((vmid - 1) << VM_SHIFT)
-            self.settled += [
-                key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])
-            ]
+            self.settled.update(
+                [key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])]
+            )
 
     def set_accessed(self, pfn: int) -> None:
         if self.fault == ACCESS_FLAG and pfn == address_bits(self.fault_entry, self.granule) >> self.granule.page_shift:
