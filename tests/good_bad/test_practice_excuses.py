@@ -149,7 +149,8 @@ def test_right_designs_raise_no_regression_on_random_programs(version: Candidate
 def test_a_table_flushed_wrongly_again_owes_again() -> None:
     """Leaves below it are flushed first, each with its own hint, which settles what the table before it owed."""
     text = "vm granule=16K ipa=47 cpus=3 ttl=on manual=set\n"
-    text += "slot a ipa=2129904K size=32M backing=thp offset=16K log=on\ncpu1 read a+12432K\nhost migrate a+0 32K\ncpu1 write a+128K\ncpu1 write a+32K\nhost split a+32736K\n"
+    text += "slot a ipa=2129904K size=32M backing=thp offset=16K log=on\ncpu1 read a+12432K\n"
+    text += "host migrate a+0 32K\ncpu1 write a+128K\ncpu1 write a+32K\nhost split a+32736K\n"
     found = kinds(V5_14, text + "cpu2 write a+16K\n")
     assert "common bbm: stage2_map_walker: table->other table made before the flush L2" in found
     assert not [kind for kind in found if kind.startswith(("regression", "divergence"))]
