@@ -18,7 +18,7 @@ from ..judging.silence import SECONDS, is_silent
 from ..language.program import Program
 from ..language.text import print_program, shown_name
 from ..minimizing.minimize import Minimized, minimized
-from ..minimizing.trial import Judge, Progress
+from ..minimizing.minimizer import Judge, MinimizingProgress
 from ..minimizing.watched import SILENT_TRIAL, WatchedJudge
 from ..reports import answers
 from ..reports.report import plural
@@ -84,7 +84,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     if show is not None:
         show.clear()
     if result.interrupted:
-        # Nobody waits any longer than for a trial.
+        # Nobody waits any longer than for a minimizer.
         replayer.silence = patience
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if (each.kind, each.signature) == chosen.key:
@@ -170,7 +170,7 @@ class Shower:
         self.terminal = sys.stderr.isatty()
         self.last = time.monotonic() - (_EVERY if self.terminal else 0)
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: MinimizingProgress) -> None:
         now = time.monotonic()
         if now - self.last < (_EVERY if self.terminal else _PLAIN_EVERY):
             return

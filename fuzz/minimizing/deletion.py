@@ -10,56 +10,58 @@ from ..language.program import Program, Slot
 from .ddmin import ddmin
 from .legal import slot_of, slots_used
 from .measure import NAMES
-from .trial import Trial
+from .minimizer import Minimizer
 
 # With more operations, pairs are too many to try them all.
 _PAIRS: Final = 12
 
 
-def operations(trial: Trial) -> None:
+def operations(minimizer: Minimizer) -> None:
     """Operations one can do without: those of other slots, then chunks, single ones, and at last pairs."""
-    if trial.best.operations:
-        last = slot_of(trial.best.operations[-1])
-        near = [each for each in trial.best.operations if slot_of(each) in ("", last)]
-        trial.operations(near)
-    ddmin(trial.best.operations, trial.operations)
-    logged_from_the_start(trial)
-    while len(trial.best.operations) <= _PAIRS and _pair(trial):
+    if minimizer.best.operations:
+        last = slot_of(minimizer.best.operations[-1])
+        near = [each for each in minimizer.best.operations if slot_of(each) in ("", last)]
+        minimizer.operations(near)
+    ddmin(minimizer.best.operations, minimizer.operations)
+    logged_from_the_start(minimizer)
+    while len(minimizer.best.operations) <= _PAIRS and _pair(minimizer):
         pass
 
 
-def logged_from_the_start(trial: Trial) -> None:
+def logged_from_the_start(minimizer: Minimizer) -> None:
     """Slots whose logging is turned on by an operation start with it instead."""
-    for number, slot in enumerate(trial.best.slots):
+    for number, slot in enumerate(minimizer.best.slots):
         turned = SetLog(slot.name, True)
-        if not slot.log and turned in trial.best.operations:
-            slots = list(trial.best.slots)
+        if not slot.log and turned in minimizer.best.operations:
+            slots = list(minimizer.best.slots)
             slots[number] = replace(slot, log=True)
-            rest = [each for each in trial.best.operations if each != turned]
-            trial.attempt(replace(trial.best, slots=tuple(slots), operations=tuple(rest)))
+            rest = [each for each in minimizer.best.operations if each != turned]
+            minimizer.attempt(replace(minimizer.best, slots=tuple(slots), operations=tuple(rest)))
 
 
-def _pair(trial: Trial) -> bool:
-    kept = trial.best.operations
+def _pair(minimizer: Minimizer) -> bool:
+    kept = minimizer.best.operations
     return any(
-        trial.operations([*kept[:first], *kept[first + 1 : second], *kept[second + 1 :]]) is not None
+        minimizer.operations([*kept[:first], *kept[first + 1 : second], *kept[second + 1 :]]) is not None
         for first, second in combinations(range(len(kept)), 2)
     )
 
 
-def slots(trial: Trial) -> None:
+def slots(minimizer: Minimizer) -> None:
     """Slots that nothing names, then those whose part another one can play; at last their names."""
-    used = slots_used(trial.best)
-    trial.attempt(without(trial.best, {slot.name for slot in trial.best.slots} - used))
+    used = slots_used(minimizer.best)
+    minimizer.attempt(without(minimizer.best, {slot.name for slot in minimizer.best.slots} - used))
     # Each for itself: memory that nothing names may matter still.
-    for slot in reversed(trial.best.slots):
-        trial.attempt(without(trial.best, {slot.name}))
-    for slot in reversed(trial.best.slots):
-        for other in trial.best.slots:
-            if other != slot and trial.attempt(without(renamed(trial.best, {slot.name: other.name}), {slot.name})):
+    for slot in reversed(minimizer.best.slots):
+        minimizer.attempt(without(minimizer.best, {slot.name}))
+    for slot in reversed(minimizer.best.slots):
+        for other in minimizer.best.slots:
+            if other != slot and minimizer.attempt(
+                without(renamed(minimizer.best, {slot.name: other.name}), {slot.name})
+            ):
                 break
-    names = {slot.name: NAMES[number] for number, slot in enumerate(trial.best.slots)}
-    trial.attempt(renamed(trial.best, names, slots_too=True))
+    names = {slot.name: NAMES[number] for number, slot in enumerate(minimizer.best.slots)}
+    minimizer.attempt(renamed(minimizer.best, names, slots_too=True))
 
 
 def without(program: Program, names: set[str]) -> Program | None:

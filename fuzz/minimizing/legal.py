@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..language.operations import Operation
 from ..language.program import Program, ProgramError
-from ..language.validate import State, check_vm
+from ..language.validate import ValidationState, check_vm
 
 
 def legal(program: Program) -> Program | None:
@@ -13,7 +13,7 @@ def legal(program: Program) -> Program | None:
 
     Where a slot was deleted or its log turned off, what then needs it goes too, and so on.
     """
-    state = State(program.vm)
+    state = ValidationState(program.vm)
     try:
         check_vm(program.vm)
         for slot in program.slots:

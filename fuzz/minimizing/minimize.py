@@ -10,11 +10,11 @@ from candidate import Candidate
 from ..findings.replay import Key
 from ..language.program import Program
 from . import deletion, operands, settings
-from .trial import Judge, Progress, Spent, Trial, judge_here
+from .minimizer import Judge, Minimizer, MinimizingProgress, Spent, judge_here
 
 SECONDS: Final = 60.0
 # What is done, in this order, until nothing changes any more.
-_PASSES: Final[tuple[tuple[str, Callable[[Trial], None]], ...]] = (
+_PASSES: Final[tuple[tuple[str, Callable[[Minimizer], None]], ...]] = (
     ("deleting operations", deletion.operations),
     ("deleting slots", deletion.slots),
     ("simplifying the machine", settings.machine),
@@ -51,7 +51,7 @@ def minimized(
     judge: Judge,
     seconds: float | None = SECONDS,
     runs: int | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[MinimizingProgress], None] | None = None,
 ) -> Minimized:
     """Shrink a program; Ctrl-C ends it early with the best so far.
 
@@ -63,25 +63,25 @@ def minimized(
     :param progress: called before each run
     :raises NotShownError: the program does not show the finding
     """
-    trial = Trial(program, key, judge, seconds, runs, progress)
+    minimizer = Minimizer(program, key, judge, seconds, runs, progress)
     finished = interrupted = False
     try:
-        trial.doing = "judging the program"
-        shown = trial.run(program)
+        minimizer.doing = "judging the program"
+        shown = minimizer.run(program)
         if shown is None:
             raise NotShownError(f"the program does not show {key[0]} {key[1]}")
-        trial.cut(shown)
+        minimizer.cut(shown)
         before = None
-        while before != trial.best:
-            before = trial.best
-            for trial.doing, simplify in _PASSES:
-                simplify(trial)
+        while before != minimizer.best:
+            before = minimizer.best
+            for minimizer.doing, simplify in _PASSES:
+                simplify(minimizer)
         finished = True
     except Spent:
         pass
     except KeyboardInterrupt:
         interrupted = True
-    return Minimized(trial.best, trial.runs, trial.elapsed(), finished, interrupted)
+    return Minimized(minimizer.best, minimizer.runs, minimizer.elapsed(), finished, interrupted)
 
 
 def minimize(
@@ -90,7 +90,7 @@ def minimize(
     candidate: Candidate,
     key: Key,
     seconds: float | None = SECONDS,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[MinimizingProgress], None] | None = None,
 ) -> Program:
     """The smallest program found in so many seconds that shows a finding, judged in this process.
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap
 from ..language.program import GIB, Program
+from .minimizer import Minimizer
 from .settings import block_of
-from .trial import Trial
 
 # What is the plainest; None: where it may be left out.
 _PLAIN: Final[dict[str, Any]] = {
@@ -16,28 +16,28 @@ _PLAIN: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-def operands(trial: Trial) -> None:
+def operands(minimizer: Minimizer) -> None:
     """Each operand of each operation, those that are alike in all operations first."""
-    together(trial)
-    count = len(trial.best.operations)
+    together(minimizer)
+    count = len(minimizer.best.operations)
     for number in range(count):
-        for name in names(trial.best, number):
-            for value in plainer(trial.best, number, name):
-                if trial.attempt(changed(trial.best, number, name, value)):
+        for name in names(minimizer.best, number):
+            for value in plainer(minimizer.best, number, name):
+                if minimizer.attempt(changed(minimizer.best, number, name, value)):
                     break
-            if len(trial.best.operations) != count:
+            if len(minimizer.best.operations) != count:
                 # The numbers are others now; there will be another round.
                 return
 
 
-def together(trial: Trial) -> None:
+def together(minimizer: Minimizer) -> None:
     """What the whole program can do without."""
     for name, value in _PLAIN.items():
-        operations: list[Any] = list(trial.best.operations)
+        operations: list[Any] = list(minimizer.best.operations)
         for number, each in enumerate(operations):
-            if name in names(trial.best, number) and not (name == "ipa" and value is None and not _optional(each)):
+            if name in names(minimizer.best, number) and not (name == "ipa" and value is None and not _optional(each)):
                 operations[number] = replace(each, **{name: value})
-        trial.attempt(replace(trial.best, operations=tuple(operations)))
+        minimizer.attempt(replace(minimizer.best, operations=tuple(operations)))
 
 
 def names(program: Program, number: int) -> list[str]:

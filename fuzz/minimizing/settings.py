@@ -8,7 +8,7 @@ from ..language.operations import Operation
 from ..language.program import BACKINGS, GIB, GRANULES, Program, Slot, Vm, backings, next_ipa
 from ..language.validate import MAX_SLOT_SIZE
 from .legal import slot_of
-from .trial import Trial
+from .minimizer import Minimizer
 
 # Of a machine, what is on or off.
 _FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
@@ -16,32 +16,32 @@ _FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _PLACES: Final = ("offset", "size", "va", "pa", "ipa")
 
 
-def machine(trial: Trial) -> None:
+def machine(minimizer: Minimizer) -> None:
     """Settings of the machine, all at once and then one by one."""
-    plain = Vm(granule=trial.best.vm.granule, cpus=1)
-    if not trial.attempt(on(trial.best, plain)):
-        for vms in range(1, trial.best.vm.vms):
-            fewer = on(trial.best, replace(trial.best.vm, vms=vms))
-            if trial.attempt(fewer) or trial.attempt(replace(fewer, slots=in_a_row(fewer.slots))):
+    plain = Vm(granule=minimizer.best.vm.granule, cpus=1)
+    if not minimizer.attempt(on(minimizer.best, plain)):
+        for vms in range(1, minimizer.best.vm.vms):
+            fewer = on(minimizer.best, replace(minimizer.best.vm, vms=vms))
+            if minimizer.attempt(fewer) or minimizer.attempt(replace(fewer, slots=in_a_row(fewer.slots))):
                 break
-        for cpus in range(1, trial.best.vm.cpus):
-            if trial.attempt(on(trial.best, replace(trial.best.vm, cpus=cpus))):
+        for cpus in range(1, minimizer.best.vm.cpus):
+            if minimizer.attempt(on(minimizer.best, replace(minimizer.best.vm, cpus=cpus))):
                 break
         for name in _FLAGS:
-            if getattr(trial.best.vm, name):
-                _change_vm(trial, **{name: False})
+            if getattr(minimizer.best.vm, name):
+                _change_vm(minimizer, **{name: False})
         for change in ({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}, {"ipa": plain.ipa}):
-            _change_vm(trial, **change)
-    page = trial.best.vm.granule
+            _change_vm(minimizer, **change)
+    page = minimizer.best.vm.granule
     for granule in GRANULES[: GRANULES.index(page)]:
         # With as many bytes, as many pages, as many blocks.
         for times, by in (1, 1), (granule, page), (granule * granule, page * page):
-            if trial.attempt(scaled(trial.best, granule, times, by)):
+            if minimizer.attempt(scaled(minimizer.best, granule, times, by)):
                 return
 
 
-def _change_vm(trial: Trial, **changes: Any) -> bool:
-    return trial.attempt(replace(trial.best, vm=replace(trial.best.vm, **changes)))
+def _change_vm(minimizer: Minimizer, **changes: Any) -> bool:
+    return minimizer.attempt(replace(minimizer.best, vm=replace(minimizer.best.vm, **changes)))
 
 
 def on(program: Program, vm: Vm) -> Program:
@@ -93,34 +93,34 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
     return Program(replace(program.vm, granule=granule), in_a_row(tuple(slots)), tuple(operations))
 
 
-def memory(trial: Trial) -> None:
+def memory(minimizer: Minimizer) -> None:
     """Settings of the slots, and what they hold: blocks in a row, no more than is needed."""
     # Host and guest addresses go together where blocks need them to.
-    aligned = in_a_row(tuple(replace(slot, offset=0) for slot in trial.best.slots))
-    if not trial.attempt(replace(trial.best, slots=aligned)):
-        trial.attempt(replace(trial.best, slots=in_a_row(trial.best.slots)))
-    for number in range(len(trial.best.slots)):
+    aligned = in_a_row(tuple(replace(slot, offset=0) for slot in minimizer.best.slots))
+    if not minimizer.attempt(replace(minimizer.best, slots=aligned)):
+        minimizer.attempt(replace(minimizer.best, slots=in_a_row(minimizer.best.slots)))
+    for number in range(len(minimizer.best.slots)):
         for change in ({"log": False}, {"ro": False}, {"offset": 0}, {"alias": "", "offset": 0}, {"alias": ""}):
-            _change(trial, number, **change)
-        page = trial.best.vm.granule
-        _change(trial, number, offset=trial.best.slots[number].offset % block_of(page))
-        rank = BACKINGS.index(trial.best.slots[number].backing)
+            _change(minimizer, number, **change)
+        page = minimizer.best.vm.granule
+        _change(minimizer, number, offset=minimizer.best.slots[number].offset % block_of(page))
+        rank = BACKINGS.index(minimizer.best.slots[number].backing)
         for backing in BACKINGS[:rank]:
-            if _change(trial, number, backing=backing):
+            if _change(minimizer, number, backing=backing):
                 break
-        name = trial.best.slots[number].name
+        name = minimizer.best.slots[number].name
         for unit in GIB, block_of(page):
-            trial.attempt(gathered(trial.best, name, unit))
-        for size in sizes(trial.best, number):
-            if trial.attempt(shrunk(trial.best, number, size)):
+            minimizer.attempt(gathered(minimizer.best, name, unit))
+        for size in sizes(minimizer.best, number):
+            if minimizer.attempt(shrunk(minimizer.best, number, size)):
                 break
-    trial.attempt(replace(trial.best, slots=in_a_row(trial.best.slots)))
+    minimizer.attempt(replace(minimizer.best, slots=in_a_row(minimizer.best.slots)))
 
 
-def _change(trial: Trial, number: int, **changes: Any) -> bool:
-    slots = list(trial.best.slots)
+def _change(minimizer: Minimizer, number: int, **changes: Any) -> bool:
+    slots = list(minimizer.best.slots)
     slots[number] = replace(slots[number], **changes)
-    return trial.attempt(replace(trial.best, slots=tuple(slots)))
+    return minimizer.attempt(replace(minimizer.best, slots=tuple(slots)))
 
 
 def block_of(page: int) -> int:

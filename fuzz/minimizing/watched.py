@@ -12,7 +12,7 @@ from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.program import Program
 from ..language.text import parse, print_program
-from .trial import judge_here
+from .minimizer import judge_here
 
 # Seconds of CPU time without an event that are enough while a program is made smaller that is known
 # not to come back: each one that shows it takes so long. What comes of it is replayed with patience.
@@ -20,7 +20,7 @@ SILENT_TRIAL: Final = 2.0
 
 
 class WatchedJudge:
-    """A `fuzz.minimizing.trial.Judge` with a process of its own for all programs. A context manager.
+    """A `fuzz.minimizing.minimizer.Judge` with a process of its own for all programs. A context manager.
 
     :param seconds: of CPU time without an event after which kernel code does not come back
     """

@@ -17,7 +17,7 @@ from fuzz.language.validate import validate
 from fuzz.minimizing.legal import legal
 from fuzz.minimizing.measure import measure
 from fuzz.minimizing.minimize import minimized
-from fuzz.minimizing.trial import Judge, judge_here
+from fuzz.minimizing.minimizer import Judge, judge_here
 
 ORIGINAL: Final = candidate.get("original")
 LONG: Final = 100

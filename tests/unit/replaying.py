@@ -4,7 +4,7 @@
 import candidate
 from fuzz.findings.replay import Replayer, Shown
 from fuzz.language.text import parse
-from fuzz.minimizing.trial import judge_here
+from fuzz.minimizing.minimizer import judge_here
 
 
 class Here(Replayer):

@@ -19,7 +19,7 @@ from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
 from fuzz.judging.forked import Forked
 from fuzz.language.text import parse, print_program
-from fuzz.minimizing.trial import judge_here
+from fuzz.minimizing.minimizer import judge_here
 from fuzz.minimizing.watched import WatchedJudge
 from fuzz.reports.watched import run_all
 from reference.mmu import Mmu

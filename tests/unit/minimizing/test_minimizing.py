@@ -23,7 +23,7 @@ from fuzz.minimizing.ddmin import ddmin
 from fuzz.minimizing.legal import legal
 from fuzz.minimizing.measure import measure
 from fuzz.minimizing.minimize import NotShownError, minimize, minimized
-from fuzz.minimizing.trial import Progress
+from fuzz.minimizing.minimizer import MinimizingProgress
 
 from ...corpus.files import expectations
 from ..console import HEAD, MISSING_CLEAN, Result, refused
@@ -101,7 +101,7 @@ def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
 
 
 def test_runs_are_bounded_and_told() -> None:
-    told: list[Progress] = []
+    told: list[MinimizingProgress] = []
     program = parse(HEAD + "cpu0 read a+0\n" * 50)
     result = minimized(program, KEY, accesses(9), seconds=None, runs=5, progress=told.append)
     assert (result.runs, result.finished, result.interrupted) == (5, False, False)
@@ -116,7 +116,7 @@ def test_time_is_bounded() -> None:
 
 
 def test_interrupt_leaves_the_best_so_far() -> None:
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: MinimizingProgress) -> None:
         if progress.runs == 4:
             raise KeyboardInterrupt
 
@@ -183,7 +183,7 @@ def test_minimize_over_its_own_file(call: Call) -> None:
 
 
 def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: MinimizingProgress) -> None:
         if len(progress.program.operations) < 4:
             raise KeyboardInterrupt
 

@@ -26,7 +26,7 @@ class Spent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MinimizingProgress:
     """How far it is.
 
     :param seconds: since the start
@@ -60,7 +60,7 @@ def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
     return judge
 
 
-class Trial:
+class Minimizer:
     """Programs that must show one finding, each simpler than the last.
 
     :param program: shows it
@@ -78,7 +78,7 @@ class Trial:
         judge: Judge,
         seconds: float | None = None,
         runs: int | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[MinimizingProgress], None] | None = None,
     ) -> None:
         self.best = program
         self.key = key
@@ -122,7 +122,7 @@ class Trial:
         if self.most is not None and self.runs >= self.most:
             raise Spent
         if self.progress is not None:
-            self.progress(Progress(self.elapsed(), self.runs, self.doing, self.best))
+            self.progress(MinimizingProgress(self.elapsed(), self.runs, self.doing, self.best))
         self.runs += 1
         return next((each for each in self.judge(program) if (each.kind, each.signature) == self.key), None)
 
