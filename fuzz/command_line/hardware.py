@@ -9,11 +9,11 @@ from typing import Final
 
 from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
 from ..hardware.differences import Collection
-from ..hardware.generator import Generator
+from ..hardware.generator import TablesGenerator
 from ..hardware.programs import ask_programs, corpus, original
 from ..hardware.qemu import Qemu, version
 from ..hardware.report import Report
-from ..hardware.session import Session
+from ..hardware.session import QemuSession
 from ..hardware.text import TablesFile, load
 from ..reports import answers
 from .commands import BadInputError, complain, dump, say_form
@@ -38,7 +38,7 @@ def check(arguments: argparse.Namespace) -> int:
         said = version(qemu.program)
         differences = Collection(None if files else make_out(arguments.out, "hardware"))
         say_form(arguments)
-        session = Session(qemu)
+        session = QemuSession(qemu)
         try:
             if files:
                 replay(session, files, differences)
@@ -62,7 +62,7 @@ def check(arguments: argparse.Namespace) -> int:
     return WORSE if differences.kinds else FINE
 
 
-def replay(session: Session, files: list[TablesFile], differences: Collection) -> None:
+def replay(session: QemuSession, files: list[TablesFile], differences: Collection) -> None:
     """Ask what files say.
 
     :raises QemuError: it died or does not answer
@@ -74,18 +74,18 @@ def replay(session: Session, files: list[TablesFile], differences: Collection) -
         session.memory.clear([file.tables])
 
 
-def ask_random(session: Session, arguments: argparse.Namespace, differences: Collection) -> None:
+def ask_random(session: QemuSession, arguments: argparse.Namespace, differences: Collection) -> None:
     """Ask about random tables, for as long or as much as wanted.
 
     :raises QemuError: it died or does not answer
     """
     more = limit(session, arguments)
-    for found in session.rounds(Generator(arguments.seed), more):
+    for found in session.rounds(TablesGenerator(arguments.seed), more):
         for difference in found:
             differences.add(difference, f"random tables of seed {arguments.seed}")
 
 
-def limit(session: Session, arguments: argparse.Namespace) -> Callable[[], bool]:
+def limit(session: QemuSession, arguments: argparse.Namespace) -> Callable[[], bool]:
     """Whether to go on, by what was asked for: seconds or translations, of random tables alone."""
     if arguments.seconds is not None:
         end = time.monotonic() + float(arguments.seconds)

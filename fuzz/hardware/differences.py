@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import write_atomically
 from .expectation import in_words
-from .session import Difference, Session
+from .session import Difference, QemuSession
 from .tables import ASK_NAMES, split
 from .text import path, print_tables, show
 
@@ -59,7 +59,7 @@ class Collection:
         else:
             kind.count += 1
 
-    def save(self, session: Session) -> None:
+    def save(self, session: QemuSession) -> None:
         """Write the files, each as small as still shows it.
 
         :raises QemuError: it died or does not answer
@@ -99,7 +99,7 @@ def file_name(key: tuple[str, ...]) -> str:
     return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}.tables"
 
 
-def reduced(session: Session, difference: Difference) -> Difference:
+def reduced(session: QemuSession, difference: Difference) -> Difference:
     """The same difference with only what lies on the way; as it is where that does not show it.
 
     :raises QemuError: it died or does not answer

@@ -21,7 +21,7 @@ from .tables import (
     ASK_READ,
     ASK_WRITE,
     Full,
-    Memory,
+    TableMemory,
     Tables,
     address_of,
     question,
@@ -60,7 +60,7 @@ _KINDS: Final = (
 _LAST_KINDS: Final = (*(LEAF for _ in range(10)), WRONG_TYPE, INVALID, ANYTHING)
 
 
-class Generator:
+class TablesGenerator:
     """A stream of tables.
 
     :param seed: same seed, same tables
@@ -78,7 +78,7 @@ class Generator:
         bits = rng.getrandbits(3)
         return Setting(shift, ia_bits, start, pa_bits, bits & 4 != 0, bits & 3 != 0)
 
-    def make(self, memory: Memory) -> Tables:
+    def make(self, memory: TableMemory) -> Tables:
         """One guest's tables, stored, with questions.
 
         :raises Full: there is no room; nothing has been stored
@@ -90,7 +90,7 @@ class Generator:
 class Tree:
     """The making of one guest's tables."""
 
-    def __init__(self, rng: random.Random, setting: Setting, memory: Memory) -> None:
+    def __init__(self, rng: random.Random, setting: Setting, memory: TableMemory) -> None:
         self.random = rng
         self.setting = setting
         self.memory = memory

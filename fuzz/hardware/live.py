@@ -18,9 +18,9 @@ from ..language.program import Program
 from ..sides.guest import Guest
 from . import layout
 from .qemu import QemuError
-from .session import BATCH, Difference, Session
+from .session import BATCH, Difference, QemuSession
 from .setting import Setting
-from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, Memory, Tables, address_of, question
+from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, TableMemory, Tables, address_of, question
 
 PA_BITS: Final = 48
 PS_FIELD: Final = 7 << 16
@@ -37,7 +37,7 @@ class Copy:
     :raises Full: there is no room
     """
 
-    def __init__(self, guest: Guest, memory: Memory) -> None:
+    def __init__(self, guest: Guest, memory: TableMemory) -> None:
         granule = guest.granule
         regime = guest.regime
         setting = Setting(granule.page_shift, regime.ia_bits, regime.start_level, PA_BITS, guest.fwb, True)
@@ -107,7 +107,7 @@ class Follower:
     :param executor: the side
     """
 
-    def __init__(self, session: Session, executor: Executor) -> None:
+    def __init__(self, session: QemuSession, executor: Executor) -> None:
         self.session = session
         self.executor = executor
         # The entries that were asked about last, of each VM.
@@ -141,7 +141,7 @@ class Follower:
         return found
 
 
-def follow(session: Session, version: Candidate, program: Program) -> list[tuple[int, Difference]]:
+def follow(session: QemuSession, version: Candidate, program: Program) -> list[tuple[int, Difference]]:
     """Run a program on one version and ask QEMU about its tables at each quiet point.
 
     :returns: the operation (-1: creation) and the difference

@@ -14,11 +14,11 @@ from .differences import Collection
 from .live import follow
 from .qemu import Qemu, version
 from .report import Report
-from .session import Session
+from .session import QemuSession
 
 
 def ask_programs(
-    session: Session,
+    session: QemuSession,
     programs: Sequence[tuple[str, Program]],
     versions: Iterable[Candidate],
     differences: Collection,
@@ -43,7 +43,7 @@ def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candid
     start = time.monotonic()
     differences = Collection()
     with Qemu() as qemu:
-        session = Session(qemu)
+        session = QemuSession(qemu)
         ask_programs(session, programs, {each.name: each for each in versions}.values(), differences)
         return Report(version(qemu.program), session, differences, time.monotonic() - start)
 

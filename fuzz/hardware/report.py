@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .differences import Collection
-from .session import Session
+from .session import QemuSession
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Report:
     """
 
     said: str
-    session: Session
+    session: QemuSession
     differences: Collection
     seconds: float
 

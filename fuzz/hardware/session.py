@@ -9,10 +9,10 @@ from typing import Final
 from reference.machine.walk import Walk
 
 from .expectation import Expectation
-from .generator import Generator
+from .generator import TablesGenerator
 from .oddities import Oddity, explain
 from .qemu import Qemu
-from .tables import Full, Memory, Tables
+from .tables import Full, TableMemory, Tables
 
 # Questions that QEMU gets at a time; our own walks of them are done meanwhile.
 BATCH: Final = 16384
@@ -36,7 +36,7 @@ class Difference:
     answer: int
 
 
-class Session:
+class QemuSession:
     """A QEMU, the table memory, and what has been asked so far.
 
     *asked*: questions; *guests*: tables that they were about; *oddities*: how many answers were left out for each
@@ -46,7 +46,7 @@ class Session:
 
     def __init__(self, qemu: Qemu) -> None:
         self.qemu = qemu
-        self.memory = Memory(qemu)
+        self.memory = TableMemory(qemu)
         self.asked = 0
         self.guests = 0
         self.oddities: Counter[Oddity] = Counter()
@@ -85,7 +85,7 @@ class Session:
                 at += 1
         return found
 
-    def rounds(self, generator: Generator, more: Callable[[], bool]) -> Iterator[list[Difference]]:
+    def rounds(self, generator: TablesGenerator, more: Callable[[], bool]) -> Iterator[list[Difference]]:
         """Ask about random tables, batch by batch, as long as *more* says so; what differs in each.
 
         :raises QemuError: it died or does not answer

@@ -69,7 +69,7 @@ class Full(Exception):
     """There is no room for more tables."""
 
 
-class Memory:
+class TableMemory:
     """The table memory: an arena for our walk, and the same words in QEMU.
 
     :param qemu: whose memory it is

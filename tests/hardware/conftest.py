@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fuzz.hardware.qemu import PROGRAM, Qemu
-from fuzz.hardware.session import Session
+from fuzz.hardware.session import QemuSession
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def installed() -> str:
 
 
 @pytest.fixture(scope="module")
-def session(installed: str) -> Iterator[Session]:
+def session(installed: str) -> Iterator[QemuSession]:
     """A QEMU that runs, with nothing asked yet."""
     with Qemu() as qemu:
-        yield Session(qemu)
+        yield QemuSession(qemu)

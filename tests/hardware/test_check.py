@@ -10,8 +10,8 @@ import pytest
 from fuzz.hardware import session as sessions
 from fuzz.hardware import tables as table_memory
 from fuzz.hardware.differences import Collection
-from fuzz.hardware.generator import Generator
-from fuzz.hardware.session import Session
+from fuzz.hardware.generator import TablesGenerator
+from fuzz.hardware.session import QemuSession
 from fuzz.hardware.setting import GRANULES, MAX_IA_BITS, START_LEVELS, Setting
 from fuzz.hardware.tables import ASK_NAMES, split
 from fuzz.hardware.text import load, show
@@ -25,15 +25,15 @@ ENOUGH_FOR_A_MISTAKE = 30_000
 real_walk = walks.walk
 
 
-def ask(session: Session, seed: int, translations: int, differences: Collection) -> None:
+def ask(session: QemuSession, seed: int, translations: int, differences: Collection) -> None:
     """Ask about so many random translations."""
     end = session.asked + translations
-    for found in session.rounds(Generator(seed), lambda: session.asked < end):
+    for found in session.rounds(TablesGenerator(seed), lambda: session.asked < end):
         for difference in found:
             differences.add(difference, "here")
 
 
-def test_random_tables_translate_alike(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_tables_translate_alike(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """No difference, and all that can come out of a walk has come out, at every level."""
     results: Counter[tuple[int, int, int]] = Counter()
     settings: Counter[Setting] = Counter()
@@ -124,7 +124,7 @@ def other_type(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
     ],
 )
 def test_a_mistake_in_our_walk_is_found_and_replays(
-    session: Session,
+    session: QemuSession,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     wrong: Callable[[Arena, Regime, int, int], Walk],
@@ -154,9 +154,9 @@ def show_of(file: str) -> str:
     return Path(file).read_text().split("\n")[1].removeprefix("# ")
 
 
-def test_same_seed_same_tables(session: Session) -> None:
+def test_same_seed_same_tables(session: QemuSession) -> None:
     def some(seed: int) -> list[table_memory.Tables]:
-        generator = Generator(seed)
+        generator = TablesGenerator(seed)
         made = [generator.make(session.memory) for _ in range(5)]
         session.memory.clear(made)
         return made
@@ -165,8 +165,8 @@ def test_same_seed_same_tables(session: Session) -> None:
     assert some(7) != some(8)
 
 
-def test_no_question_is_asked_twice_of_the_same_tables(session: Session) -> None:
-    generator = Generator(3)
+def test_no_question_is_asked_twice_of_the_same_tables(session: QemuSession) -> None:
+    generator = TablesGenerator(3)
     made = [generator.make(session.memory) for _ in range(50)]
     session.memory.clear(made)
     for tables in made:

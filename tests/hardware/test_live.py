@@ -13,7 +13,7 @@ from fuzz.hardware import tables as table_memory
 from fuzz.hardware.differences import Collection
 from fuzz.hardware.live import Copy, Follower, follow
 from fuzz.hardware.programs import ask_programs, corpus, original
-from fuzz.hardware.session import Session
+from fuzz.hardware.session import QemuSession
 from fuzz.hardware.tables import ASK_READ, question
 from fuzz.hardware.text import parse, print_tables
 from fuzz.language.text import parse as parse_program
@@ -29,7 +29,7 @@ real_walk = walks.walk
 RW = 0xF << 2 | READ_BIT | WRITE_BIT | 3 << 8 | AF_BIT
 
 
-def test_the_corpus_translates_alike(session: Session) -> None:
+def test_the_corpus_translates_alike(session: QemuSession) -> None:
     before = session.asked
     differences = Collection()
     programs = corpus()
@@ -49,7 +49,7 @@ def executor(text: str = MISSING_CLEAN) -> Executor:
     return made
 
 
-def test_a_copy_reads_as_the_original(session: Session) -> None:
+def test_a_copy_reads_as_the_original(session: QemuSession) -> None:
     guest = executor().side.guests[0]
     copy = Copy(guest, session.memory)
     session.memory.load(copy.tables.entries)
@@ -66,7 +66,7 @@ def test_a_copy_reads_as_the_original(session: Session) -> None:
     session.memory.clear([copy.tables])
 
 
-def test_only_what_changed_is_asked_again(session: Session) -> None:
+def test_only_what_changed_is_asked_again(session: QemuSession) -> None:
     follower = Follower(session, executor())
     assert follower.look() == []
     before = session.asked
@@ -83,7 +83,7 @@ def test_only_what_changed_is_asked_again(session: Session) -> None:
     [(1 << 44, "lost"), (0x4020_0000, "lost"), (0x4800_0000, "lost")],
     ids=["nowhere", "QEMU's memory", "above it"],
 )
-def test_a_pointer_to_no_table(session: Session, address: int, fault: str) -> None:
+def test_a_pointer_to_no_table(session: QemuSession, address: int, fault: str) -> None:
     """Wherever it leads in QEMU, on our side there is no table."""
     side = executor()
     guest = side.side.guests[0]
@@ -93,7 +93,7 @@ def test_a_pointer_to_no_table(session: Session, address: int, fault: str) -> No
     assert Follower(session, side).look() == []
 
 
-def test_a_table_that_points_to_itself(session: Session) -> None:
+def test_a_table_that_points_to_itself(session: QemuSession) -> None:
     """It is entered at every level; at the last one its pointers are pages."""
     side = executor()
     guest = side.side.guests[0]
@@ -109,7 +109,7 @@ def test_a_table_that_points_to_itself(session: Session) -> None:
     assert follower.look() == []
 
 
-def test_a_difference_is_told_of_with_its_operation(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_told_of_with_its_operation(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
         result = real_walk(arena, regime, ipa, access)
         if result.fault == walks.NONE and result.level == 2:
@@ -149,7 +149,7 @@ def test_run_asks_about_both_sides(
     assert out[-1].endswith(" kinds")
 
 
-def test_many_questions_are_asked_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_questions_are_asked_in_parts(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BATCH", 7)
     guests, asked = session.guests, session.asked
     follower = Follower(session, executor())
@@ -160,13 +160,13 @@ def test_many_questions_are_asked_in_parts(session: Session, monkeypatch: pytest
     assert session.asked - asked == len(questions) > 7
 
 
-def test_question_of_the_end_of_the_address_space(session: Session) -> None:
+def test_question_of_the_end_of_the_address_space(session: QemuSession) -> None:
     """Just outside is asked too."""
     copy = Copy(executor().side.guests[0], session.memory)
     session.memory.clear([copy.tables])
     assert question(ASK_READ, 1 << 40) in copy.tables.questions
 
 
-def test_versions_differ_in_nothing_that_qemu_sees(session: Session) -> None:
+def test_versions_differ_in_nothing_that_qemu_sees(session: QemuSession) -> None:
     for name in candidate.names():
         assert follow(session, candidate.get(name), parse_program(MISSING_CLEAN)) == []

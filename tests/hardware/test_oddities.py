@@ -9,7 +9,7 @@ from fuzz.hardware import oddities
 from fuzz.hardware.expectation import Expectation, in_words
 from fuzz.hardware.oddities import BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE, Oddity, explain
 from fuzz.hardware.qemu import version
-from fuzz.hardware.session import Session
+from fuzz.hardware.session import QemuSession
 from fuzz.hardware.setting import Setting
 from fuzz.hardware.tables import ASK_FETCH, ASK_READ, ASK_WRITE, Tables, question
 from reference.machine.descriptor import AF_BIT, READ_BIT, WRITE_BIT
@@ -19,7 +19,7 @@ READ_WRITE = READ_BIT | WRITE_BIT | AF_BIT | 3 << 8
 
 
 @pytest.fixture
-def odd(session: Session) -> Session:
+def odd(session: QemuSession) -> QemuSession:
     """A QEMU of the version whose oddities these are."""
     said = version(session.qemu.program)
     if " 7.2" not in said:
@@ -28,7 +28,7 @@ def odd(session: Session) -> Session:
     return session
 
 
-def ask(session: Session, setting: Setting, entry: int, what: int = ASK_READ) -> tuple[str, str]:
+def ask(session: QemuSession, setting: Setting, entry: int, what: int = ASK_READ) -> tuple[str, str]:
     """What QEMU and our walk say of address 0, under a root with this first entry; no difference is left."""
     tables = Tables(setting, session.memory.take(setting.root_pages, setting.page_shift), setting.vtcr(), {}, [])
     tables.root = 0
@@ -52,7 +52,7 @@ def ask(session: Session, setting: Setting, entry: int, what: int = ASK_READ) ->
     ],
     ids=["4K", "16K", "64K"],
 )
-def test_a_block_at_any_level(odd: Session, setting: Setting, level: int, address: int) -> None:
+def test_a_block_at_any_level(odd: QemuSession, setting: Setting, level: int, address: int) -> None:
     entry = address | 0xF << 2 | READ_WRITE | BLOCK
     theirs, ours = ask(odd, setting, entry)
     assert theirs == f"{address:#x}, ATTR 0xff, SH 3"
@@ -64,14 +64,14 @@ def test_a_block_at_any_level(odd: Session, setting: Setting, level: int, addres
     assert odd.oddities == {BLOCK_LEVEL: 3}
 
 
-def test_a_block_of_64k_pages_at_level_1_is_one_with_52_bits(odd: Session) -> None:
+def test_a_block_of_64k_pages_at_level_1_is_one_with_52_bits(odd: QemuSession) -> None:
     entry = 1 << 44 | 0xF << 2 | READ_WRITE | BLOCK
     assert ask(odd, Setting(16, 48, 1, 52, False, True), entry)[0].startswith(f"{1 << 44:#x}, ")
     assert not odd.oddities
 
 
 @pytest.mark.parametrize("attr", [1, 2, 3])
-def test_device_twice_with_fwb(odd: Session, attr: int) -> None:
+def test_device_twice_with_fwb(odd: QemuSession, attr: int) -> None:
     setting = Setting(12, 40, 1, 48, True, False)
     theirs, ours = ask(odd, setting, 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert (theirs, ours) == (f"{1 << 40:#x}, ATTR {attr << 2:#04x}, SH 2", f"{1 << 40:#x}, ATTR 0x00, SH 2")
@@ -83,7 +83,7 @@ def test_device_twice_with_fwb(odd: Session, attr: int) -> None:
 
 
 @pytest.mark.parametrize("shareability", [0, 3])
-def test_shareability_of_forced_write_back(odd: Session, shareability: int) -> None:
+def test_shareability_of_forced_write_back(odd: QemuSession, shareability: int) -> None:
     setting = Setting(12, 40, 1, 48, True, False)
     entry = 1 << 40 | 6 << 2 | READ_BIT | AF_BIT | shareability << 8 | BLOCK
     theirs, ours = ask(odd, setting, entry)
@@ -95,7 +95,7 @@ def test_shareability_of_forced_write_back(odd: Session, shareability: int) -> N
 
 
 @pytest.mark.parametrize(("fwb", "attr"), [(False, 4), (False, 8), (False, 12), (True, 4), (True, 15)])
-def test_a_reserved_memory_type(odd: Session, fwb: bool, attr: int) -> None:
+def test_a_reserved_memory_type(odd: QemuSession, fwb: bool, attr: int) -> None:
     ask(odd, Setting(12, 40, 1, 48, fwb, True), 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert odd.oddities == {RESERVED_TYPE: 1}
 
@@ -109,7 +109,7 @@ ALONE = {
 
 
 @pytest.mark.parametrize("oddity", oddities.ALL, ids=[each.name for each in oddities.ALL])
-def test_nothing_else_is_left_out(odd: Session, oddity: Oddity) -> None:
+def test_nothing_else_is_left_out(odd: QemuSession, oddity: Oddity) -> None:
     """Another address, a fault of another kind or level: a difference, though the oddity is met."""
     setting, entry = ALONE[oddity]
     tables = Tables(setting, 0, setting.vtcr(), {0: entry}, [question(ASK_READ, 0)])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.hardware.generator import Generator
+from fuzz.hardware.generator import TablesGenerator
 from fuzz.hardware.qemu import VARIABLE, Qemu, QemuError
-from fuzz.hardware.session import Session
+from fuzz.hardware.session import QemuSession
 
 from ..unit.console import ROOT, process, refused
 from ..unit.processes import PATIENCE, interruptible, state, wait_for, wait_for_end, wait_for_work
@@ -128,8 +128,8 @@ def test_killed_at_work(running: tuple[subprocess.Popen[str], int], tmp_path: Pa
 
 def test_hangs_at_work(installed: str) -> None:
     with Qemu() as qemu:
-        session = Session(qemu)
-        tables = Generator(1).make(session.memory)
+        session = QemuSession(qemu)
+        tables = TablesGenerator(1).make(session.memory)
         assert session.ask([tables]) == []
         os.kill(qemu.process.pid, signal.SIGSTOP)
         wait_for(lambda: state(qemu.process.pid) == "T", "a QEMU that is stopped")
