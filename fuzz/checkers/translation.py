@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.kvm_host import kvm_memory_slot
-from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, Run
+from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, PageRun
 from reference.machine.descriptor import (
     AF_BIT,
     READ_BIT,
@@ -288,7 +288,7 @@ class Translation(GuestChecker):
             return self.write_of(layout, ipa, size)
         return "", 0
 
-    def rights_of(self, entry: int, run: Run) -> str:
+    def rights_of(self, entry: int, run: PageRun) -> str:
         """What is wrong with type and permissions, given the host's mapping."""
         if entry & WRITE_BIT and not run.flags & WRITABLE:
             return "writable, the host's page is not"

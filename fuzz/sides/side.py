@@ -12,7 +12,7 @@ from reference.kernel import (
     Kernel,
 )
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, Run, Vma
+from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, PageRun, Vma
 from reference.machine.computer import Computer
 from reference.machine.granule import Granule
 from reference.machine.host import Host
@@ -138,12 +138,12 @@ class Side(Listener):
         pages = (end - start) >> self.granule.page_shift
         if backing == "device":
             pfn = self.host.new_device_frames(pages, 1)
-            self.host.runs.append(Run(start, pages, pfn, WRITABLE | DEVICE))
+            self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | DEVICE))
             self.host.vmas.append(Vma(start, end, True, 0, pfn))
             return
         align = 1 << (shift - self.granule.page_shift)
         pfn = self.host.new_frames(pages, 1 if backing == "anon" else align)
-        self.host.runs.append(Run(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
+        self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
         self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0))
 
     def destroy(self) -> None:

@@ -32,7 +32,7 @@ class Vma:
         self.pgoff = pgoff
 
 
-class Run:
+class PageRun:
     """*npages* host pages from *hva* on, backed by frames from *pfn* on."""
 
     def __init__(self, hva: int, npages: int, pfn: int, flags: int) -> None:
@@ -76,7 +76,7 @@ class AddressSpace:
         self.pmd_shift = pmd_shift
         self.next_pfn = next_pfn
         self.vmas: list[Vma] = []
-        self.runs: list[Run] = []
+        self.runs: list[PageRun] = []
         self.listener = Listener()
 
     def find_vma(self, hva: int) -> Vma | None:
@@ -87,7 +87,7 @@ class AddressSpace:
                 found = vma
         return found
 
-    def run_at(self, hva: int) -> Run | None:
+    def run_at(self, hva: int) -> PageRun | None:
         """The newest run that backs *hva*."""
         for run in reversed(self.runs):
             if run.hva <= hva < run.hva + (run.npages << self.page_shift):
@@ -103,11 +103,11 @@ class AddressSpace:
                 and last.pfn + last.npages == pfn
                 and last.flags == flags
             ):
-                self.runs[-1] = Run(last.hva, last.npages + npages, last.pfn, flags)
+                self.runs[-1] = PageRun(last.hva, last.npages + npages, last.pfn, flags)
                 return
-        self.runs.append(Run(hva, npages, pfn, flags))
+        self.runs.append(PageRun(hva, npages, pfn, flags))
 
-    def pfn_in(self, run: Run, hva: int) -> int:
+    def pfn_in(self, run: PageRun, hva: int) -> int:
         """The frame behind *hva*, which *run* backs."""
         return run.pfn + ((hva - run.hva) >> self.page_shift)
 

@@ -4,7 +4,7 @@
 from .granule import Granule
 from .hardware import Hardware
 from .memory import Memory
-from .tlb import Tlb
+from .tlb import CpuTlb
 from .walk import NONE, PERMISSION, READ, TRANSLATION, Regime, Walk, permits, walk_from
 
 
@@ -19,7 +19,7 @@ class Computer(Hardware):
         super().__init__(granule)
         self.memory = Memory(granule.page_shift)
         # By VMID - 1, then by CPU.
-        self.tlbs = [[Tlb(granule) for _ in range(cpus)] for _ in range(vms)]
+        self.tlbs = [[CpuTlb(granule) for _ in range(cpus)] for _ in range(vms)]
 
     def translate(self, cpu: int, vmid: int, regime: Regime, ipa: int, access: int) -> Walk:
         """Translate an access by *cpu*, through its TLB; a success fills the TLB.

@@ -6,7 +6,7 @@ places; where the kernel would do nothing (a page that is huge already, a
 range that a huge page cannot give up) it does nothing.
 """
 
-from .address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Run, Vma
+from .address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
 from .memory import DEVICE as DEVICE_FRAME
 from .memory import FIRST_PFN, FREE, OWNED, Memory
 
@@ -99,7 +99,7 @@ class Host(AddressSpace):
             seen = self.end_of(run, seen, start + self.pmd_size)
         return True
 
-    def end_of(self, run: Run, hva: int, limit: int) -> int:
+    def end_of(self, run: PageRun, hva: int, limit: int) -> int:
         """Where *run* stops backing addresses from *hva* on: its end, or a newer run."""
         end = min(limit, run.hva + (run.npages << self.page_shift))
         for newer in reversed(self.runs):
@@ -115,9 +115,9 @@ class Host(AddressSpace):
         self.runs = [run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end]
         self.add_run(hva, size >> self.page_shift, pfn, flags)
 
-    def pieces(self, start: int, end: int) -> list[tuple[int, int, Run]]:
+    def pieces(self, start: int, end: int) -> list[tuple[int, int, PageRun]]:
         """(start, end, run) of the parts of a range that one run backs."""
-        found: list[tuple[int, int, Run]] = []
+        found: list[tuple[int, int, PageRun]] = []
         hva = start
         while hva < end:
             run = self.run_at(hva)
@@ -239,11 +239,11 @@ class Host(AddressSpace):
         self.split_at_edges(start, end)
         self.listener.invalidate_range_start(start, end, True)
         self.release_frames(start, end)
-        runs: list[Run] = []
+        runs: list[PageRun] = []
         for run in self.runs:
             stop = run.hva + (run.npages << self.page_shift)
             for first, last in without(run.hva, stop, start, end):
-                runs.append(Run(first, (last - first) >> self.page_shift, self.pfn_in(run, first), run.flags))
+                runs.append(PageRun(first, (last - first) >> self.page_shift, self.pfn_in(run, first), run.flags))
         self.runs = runs
         vmas: list[Vma] = []
         for vma in self.vmas:

@@ -9,7 +9,7 @@ entry of the same address does not, and both kinds of flush drop them.
 from .granule import MAX_LEVELS, Granule
 
 
-class Tlb:
+class CpuTlb:
     """Entries of one guest (VMID) on one CPU.
 
     *leaves* and *tables*, per level: address >> level shift -> descriptor.

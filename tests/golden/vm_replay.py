@@ -32,7 +32,7 @@ from reference.kvm_host import (
 )
 from reference.kvm_main import KvmMain
 from reference.machine import address_space, walk
-from reference.machine.address_space import AddressSpace, Run, Vma
+from reference.machine.address_space import AddressSpace, PageRun, Vma
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.mmu import Mmu
@@ -115,14 +115,14 @@ class VmReplay:
     def back(self, runs: list[dict[str, Any]]) -> None:
         for run in runs:
             flags = sum(FLAGS[name] for name in run["flags"])
-            self.mm.runs.append(Run(int(run["hva"], 16), run["npages"], int(run.get("pfn", "0"), 16), flags))
+            self.mm.runs.append(PageRun(int(run["hva"], 16), run["npages"], int(run.get("pfn", "0"), 16), flags))
 
     def update(self, op: dict[str, Any]) -> None:
         self.main.host_update()
         self.back(op.get("backing", []))
 
     def operation(self, op: dict[str, Any]) -> dict[str, Any]:
-        """Run one operation; what the stream would say of it."""
+        """Run one operation, and return what the stream would have for it."""
         out: dict[str, Any] = getattr(self, "op_" + op["op"])(op)
         if "events" in op:
             out["events"] = self.recorder.take()

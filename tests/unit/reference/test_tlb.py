@@ -4,15 +4,15 @@
 import pytest
 
 from reference.machine.granule import Granule
-from reference.machine.tlb import Tlb
+from reference.machine.tlb import CpuTlb
 
 PAGE = 0x40001000
 OTHER = 0x40002000
 
 
-def filled() -> Tlb:
+def filled() -> CpuTlb:
     """A page translation with its tables, and another page of the same table."""
-    tlb = Tlb(Granule(12))
+    tlb = CpuTlb(Granule(12))
     tlb.fill_table(PAGE, 1, 11)
     tlb.fill_table(PAGE, 2, 12)
     tlb.fill_leaf(PAGE, 3, 13)
@@ -61,6 +61,6 @@ def test_entries_of_other_sizes(ipa: int, level: int, found: int) -> None:
 
 
 def test_a_block_over_a_page_is_found_from_the_page() -> None:
-    tlb = Tlb(Granule(12))
+    tlb = CpuTlb(Granule(12))
     tlb.fill_leaf(0x40000000, 2, 1)
     assert tlb.overlapping(PAGE, 3) == [(2, 0x40000000)]
