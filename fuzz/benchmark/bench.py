@@ -29,7 +29,7 @@ COMPILED: Final = "compiled"
 INTERPRETED: Final = "interpreted"
 
 
-class Worker:
+class BenchmarkWorker:
     """A process that judges the mix in one form.
 
     :param form: COMPILED or INTERPRETED
@@ -50,7 +50,7 @@ class Worker:
         print(*words, file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "BenchmarkWorker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -70,7 +70,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
     names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
     turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(name, programs)) for name in names}
+        workers = {name: stack.enter_context(BenchmarkWorker(name, programs)) for name in names}
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         early: dict[str, dict[str, int]] = {}
         for first, end in pairwise(turns):

@@ -36,7 +36,7 @@ NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BenchmarkTrial:
     """What came of one.
 
     :param found: whether the bug was
@@ -57,7 +57,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchmarkRow:
     """Trials of one engine with one bug, one for each seed; None: at least half of them, or one, did not find it.
 
     :param found: so many found it
@@ -103,12 +103,12 @@ class Benchmark:
     python: str
     missing: list[str]
     interrupted: bool
-    trials: list[Trial]
-    rows: list[Row]
+    trials: list[BenchmarkTrial]
+    rows: list[BenchmarkRow]
     ranks: list[Rank]
 
 
-def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> Trial:
+def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> BenchmarkTrial:
     """Make one trial.
 
     :param cap: seconds that the engine may take
@@ -129,7 +129,7 @@ def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> Trial:
     if result.interrupted:
         raise CancelledError
     state = result.state
-    return Trial(
+    return BenchmarkTrial(
         *(bug.name, engine, seed, wanted in result.found, round(seconds, 3)),
         *(state.programs, state.operations, len(result.accidents)),
     )
@@ -141,7 +141,7 @@ def measure(
     seeds: int,
     cap: float,
     workers: int,
-    progress: Callable[[Trial, int], None] | None = None,
+    progress: Callable[[BenchmarkTrial, int], None] | None = None,
 ) -> Benchmark:
     """Try every engine with every bug and the seeds from 1.
 
@@ -153,10 +153,10 @@ def measure(
     """
     there = [engine for engine in engines if not missing(engine)]
     stop = Event()
-    trials: list[Trial] = []
+    trials: list[BenchmarkTrial] = []
     interrupted = False
     with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[Trial]] = [
+        futures: list[Future[BenchmarkTrial]] = [
             pool.submit(attempt, bug, engine, seed, cap, stop)
             for bug in bugs
             for engine in there
@@ -182,21 +182,21 @@ def measure(
     )
 
 
-def grouped(trials: list[Trial], key: Callable[[Trial], object]) -> list[list[Trial]]:
+def grouped(trials: list[BenchmarkTrial], key: Callable[[BenchmarkTrial], object]) -> list[list[BenchmarkTrial]]:
     """The trials by a key, in the order in which keys come first."""
-    groups: dict[object, list[Trial]] = {}
+    groups: dict[object, list[BenchmarkTrial]] = {}
     for trial in trials:
         groups.setdefault(key(trial), []).append(trial)
     return list(groups.values())
 
 
-def row(trials: list[Trial]) -> Row:
+def row(trials: list[BenchmarkTrial]) -> BenchmarkRow:
     """The trials of one engine with one bug together."""
     found = [trial for trial in trials if trial.found]
     lost = [inf] * (len(trials) - len(found))
     seconds = statistics.median([*(trial.seconds for trial in found), *lost])
     programs = statistics.median([*(trial.programs for trial in found), *lost])
-    return Row(
+    return BenchmarkRow(
         *(trials[0].bug, trials[0].engine, len(trials), len(found)),
         None if seconds == inf else round(seconds, 3),
         None if lost else max(trial.seconds for trial in found),
@@ -205,7 +205,7 @@ def row(trials: list[Trial]) -> Row:
     )
 
 
-def rank(trials: list[Trial], cap: float) -> Rank:
+def rank(trials: list[BenchmarkTrial], cap: float) -> Rank:
     """All trials of one engine together."""
     seconds = [max(trial.seconds, 0.001) if trial.found else cap for trial in trials]
     found = sum(trial.found for trial in trials)

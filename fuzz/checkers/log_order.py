@@ -37,7 +37,7 @@ INSTALLED: Final = "write-protected before the log was installed"
 TAKEN: Final = "write-protected before its bits were taken"
 
 
-class Lost:
+class LostLeaf:
     """A leaf that lost the right to write: where, which table page held it, what changed it.
 
     *may_return*: whether a fault could map it writable again right then;
@@ -83,7 +83,7 @@ class LogOrder(GuestChecker):
         self.page_shift = self.granule.page_shift
         self.watching = False
         self.events = Events(self)
-        self.lost: list[Lost] = []
+        self.lost: list[LostLeaf] = []
         # The first so many were lost under a hold of the lock that is over.
         self.settled = 0
         self.owing = False
@@ -141,7 +141,7 @@ class LogOrder(GuestChecker):
             slot is not None and not slot.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY) and slot.dirty_bitmap is None
         )
         size = self.granule.level_size(level)
-        self.lost.append(Lost(ipa, level, size, self.kernel.walker, may_return))
+        self.lost.append(LostLeaf(ipa, level, size, self.kernel.walker, may_return))
 
     def lock_dropped(self) -> None:
         """The mmu lock is dropped, or may be."""
@@ -171,7 +171,7 @@ class LogOrder(GuestChecker):
             if last > 0 and mask >> max(first, 0) & ((1 << (last - max(first, 0))) - 1):
                 self.owe(leaf, TAKEN)
 
-    def owe(self, leaf: Lost, what: str) -> None:
+    def owe(self, leaf: LostLeaf, what: str) -> None:
         """A leaf must be seen to again from here on."""
         leaf.owed = what
         leaf.since = len(self.walked)
@@ -200,7 +200,7 @@ class LogOrder(GuestChecker):
             self.report(what, level, reason, places, taints=False, function=walker)
         self.forget()
 
-    def seen_again(self, leaf: Lost) -> bool:
+    def seen_again(self, leaf: LostLeaf) -> bool:
         """Whether all of a leaf was walked since it is owed."""
         ranges = self.walked[leaf.since :]
         return bool(ranges) and not without(leaf.ipa, leaf.ipa + leaf.size, ranges)

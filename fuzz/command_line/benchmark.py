@@ -113,7 +113,7 @@ def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str
     return [name for name in there if name in names]
 
 
-def progress(trial: finding.Trial, left: int) -> None:
+def progress(trial: finding.BenchmarkTrial, left: int) -> None:
     """One line on stderr for each trial."""
     how = "found" if trial.found else "not found"
     after = f"after {plural(trial.programs, 'program')}, {trial.seconds:.1f} s"

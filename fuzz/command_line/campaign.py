@@ -67,7 +67,7 @@ def command(arguments: argparse.Namespace) -> int:
 def screen(quiet: bool) -> Screen:
     """Where people see how it goes: on stderr, as a terminal can show it."""
     if quiet:
-        return lines.Silence()
+        return lines.NoOutput()
     if not sys.stderr.isatty():
         return lines.Lines()
     try:

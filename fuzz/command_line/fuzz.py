@@ -43,7 +43,7 @@ def command(arguments: argparse.Namespace) -> int:
     budget = arguments.programs, arguments.seconds
     unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
     summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
-    progress = Progress(summary, sys.stderr.isatty() and not arguments.json)
+    progress = ProgressLine(summary, sys.stderr.isatty() and not arguments.json)
     with Keeper(summary, out) as keeper:
 
         def watch(result: Result) -> None:
@@ -96,7 +96,7 @@ def code_of(summary: Summary) -> int:
     return WORSE if summary.failed else FINE
 
 
-class Progress:
+class ProgressLine:
     """Shows the session so far on stderr, in one line, not too often.
 
     :param shown: whether at all

@@ -22,7 +22,7 @@ _SAVE_EVERY: Final = 1.0
 
 
 @dataclass(slots=True)
-class Minimized:
+class ReducedCorpus:
     """What a minimisation did.
 
     :param before: programs that were there, with so many operations; *after*: that are left
@@ -104,7 +104,7 @@ def minimize(
     dry_run: bool = False,
     tell: Callable[[int, int], None] = lambda done, total: None,
     remark: Callable[[str], None] = lambda line: None,
-) -> Minimized:
+) -> ReducedCorpus:
     """Remove programs whose features others have, the largest first.
 
     Killed at any point and started again, it goes on, and ends with the same
@@ -133,7 +133,7 @@ def decide(
     dry_run: bool,
     tell: Callable[[int, int], None],
     remark: Callable[[str], None],
-) -> Minimized:
+) -> ReducedCorpus:
     """`minimize`, with nobody else at it."""
     observations = opened(corpus, reference, candidate, dry_run)
     try:
@@ -149,7 +149,7 @@ def decide(
             sizes[digest] = len(program.operations), len(texts[digest]), digest
         known, run = observe_all(observations, texts, workers, tell)
         features = {digest: each.features for digest, each in known.items() if each.features is not None}
-        done = Minimized(before=len(texts), observed=run)
+        done = ReducedCorpus(before=len(texts), observed=run)
         done.troubled = [known[digest] for digest in texts if known[digest].features is None]
         done.features = len({feature for found in features.values() for feature in found})
         kept = covering(features, sizes).union(each.digest for each in done.troubled)

@@ -14,7 +14,7 @@ from ..findings.found import CRASH, crash_reason, crash_signature
 from ..judging.differential import Differential, Verdict
 from ..language.program import Program
 from ..language.text import parse, print_program
-from .unit import FoundRecord, Fresh, Message, Mistake, State, Unit
+from .unit import FoundRecord, Fresh, Message, Mistake, Unit, UnitState
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
@@ -55,7 +55,7 @@ class Session:
         self.differential.features = unit.features
         self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - 1
-        self.state = State()
+        self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}
         self.features = set(unit.seen)
         self.reached = False
@@ -158,7 +158,7 @@ class Session:
             self.noted = now
             self.tell(self.status(now))
 
-    def status(self, now: float) -> State:
+    def status(self, now: float) -> UnitState:
         """How far this is."""
         self.state.seconds = now - self.start
         self.state.features = len(self.features)

@@ -59,7 +59,7 @@ class FoundRecord:
     :param at: index of the operation, as in `fuzz.judging.differential.Finding`
     :param number: of the program, from 1
     :param text: the program
-    :param count: programs that showed it; known from `State` only
+    :param count: programs that showed it; known from `UnitState` only
     """
 
     kind: str
@@ -92,7 +92,7 @@ class Fresh:
 
 
 @dataclass(slots=True)
-class State:
+class UnitState:
     """How far a unit is.
 
     :param programs: judged so far, with so many operations, in so many seconds
@@ -110,13 +110,13 @@ class State:
     features: int = 0
     ended: bool = False
 
-    def after(self, earlier: "State") -> "State":
+    def after(self, earlier: "UnitState") -> "UnitState":
         """What two processes did, one after the other."""
         costs = Total(self.costs.programs + earlier.costs.programs)
         for each in (earlier.costs, self.costs):
             costs.reference.add(each.reference)
             costs.candidate.add(each.candidate)
-        return State(
+        return UnitState(
             self.programs + earlier.programs,
             self.operations + earlier.operations,
             self.seconds + earlier.seconds,
@@ -134,7 +134,7 @@ class Mistake:
     text: str
 
 
-Message = FoundRecord | Fresh | State | Mistake
+Message = FoundRecord | Fresh | UnitState | Mistake
 
 
 def to_line(message: Message) -> bytes:
@@ -154,10 +154,10 @@ def from_line(line: bytes) -> Message:
             return Mistake(**values)
         case ["Fresh", dict(values)]:
             return Fresh(values["text"], tuple(values["features"]))
-        case ["State", dict(values)]:
+        case ["UnitState", dict(values)]:
             costs = values.pop("costs")
             total = Total(costs["programs"], Costs(**costs["reference"]), Costs(**costs["candidate"]))
-            return State(costs=total, **values)
+            return UnitState(costs=total, **values)
     raise ValueError(f"no message: {line[:80]!r}")
 
 
@@ -175,14 +175,14 @@ class Result:
     """
 
     unit: Unit
-    state: State = field(default_factory=State)
+    state: UnitState = field(default_factory=UnitState)
     found: dict[str, FoundRecord] = field(default_factory=dict)
     messages: list[FoundRecord] = field(default_factory=list)
     fresh: list[Fresh] = field(default_factory=list)
     interrupted: bool = False
     accidents: list[str] = field(default_factory=list)
     mistake: str = ""
-    _earlier: State = field(default_factory=State)
+    _earlier: UnitState = field(default_factory=UnitState)
 
     def next_child(self) -> None:
         """What is told from now on comes from another process."""
@@ -212,7 +212,7 @@ class Result:
                     self.messages.append(message)
             case Fresh():
                 self.fresh.append(message)
-            case State():
+            case UnitState():
                 self.state = message.after(self._earlier)
             case Mistake():
                 self.mistake = message.text

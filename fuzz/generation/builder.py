@@ -8,7 +8,7 @@ from reference.compiled.annotations import mypyc_attr
 
 from ..language.operations import AccessKind, GuestAccess, Operation
 from ..language.program import GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backing, Program, ProgramError, Slot, Vm
-from ..language.validate import MAX_SLOT_SIZE, State
+from ..language.validate import MAX_SLOT_SIZE, ValidationState
 
 GRANULES: Final = (*(4 * KIB,) * 6, 16 * KIB, 64 * KIB)
 # Guest address sizes: all of them, those with a small root more often (a large
@@ -43,7 +43,7 @@ class ProgramBuilder:
         # Pages of a block that are touched more often than the others.
         self.hot = (0, 1, 2, 5, 8, self.entries // 2 - 1, self.entries - 2, self.entries - 1)
         self.vm = self.draw_vm() if begun is None else begun.vm
-        self.state = State(self.vm)
+        self.state = ValidationState(self.vm)
         self.slots: list[Slot] = []
         self.operations: list[Operation] = []
         if begun is None:

@@ -16,7 +16,7 @@ from .stretch import Stretches
 from .tables import maps_differ
 from .verdict import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding, Judge, Verdict
 
-__all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Run", "Verdict"]
+__all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
 
 
 class Differential:
@@ -38,13 +38,13 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
-        run = Run(self, program)
+        run = Lockstep(self, program)
         for at in range(len(program.operations)):
             run.step(at)
         return run.end()
 
 
-class Run:
+class Lockstep:
     """Both sides of a program, stepped together.
 
     :param differential: says what is compared

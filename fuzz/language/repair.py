@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From any numbers to a valid program: each statement becomes the nearest legal one.
 
-What is legal already stays as it is. `fuzz.language.validate.State` is the judge:
+What is legal already stays as it is. `fuzz.language.validate.ValidationState` is the judge:
 nothing here decides what is legal, it only proposes, the nearest first.
 
 * A choice counts modulo the number of choices.
@@ -26,7 +26,18 @@ from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation
 from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
-from .validate import CPUS, IPA_BITS, MANUAL, MAX_SLOT_SIZE, MAX_SLOTS, SLOT_NAME, VM_FAILS, VMS, State, wanted_backings
+from .validate import (
+    CPUS,
+    IPA_BITS,
+    MANUAL,
+    MAX_SLOT_SIZE,
+    MAX_SLOTS,
+    SLOT_NAME,
+    VM_FAILS,
+    VMS,
+    ValidationState,
+    wanted_backings,
+)
 
 # What is in a slot's record where it means to be larger than `large_size`.
 LARGE: Final = 0xA5
@@ -91,7 +102,7 @@ class Repair:
 
     def __init__(self, vm: Vm) -> None:
         self.vm = vm
-        self.state = State(vm)
+        self.state = ValidationState(vm)
         self.operands = Operands(vm)
         self.slots: list[Slot] = []
 

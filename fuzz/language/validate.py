@@ -103,7 +103,7 @@ def check_vm(vm: Vm) -> None:
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
 
 
-class State:
+class ValidationState:
     """The slots as the operations so far have left them."""
 
     def __init__(self, vm: Vm) -> None:
@@ -275,7 +275,7 @@ def validate(program: Program, file: str = "<program>", lines: Sequence[int] = (
     :raises ProgramError: the first thing that is wrong, in the order of lines
     """
     slots = program.slots
-    state = State(program.vm)
+    state = ValidationState(program.vm)
     # Index of the statement being checked, the vm being the first.
     at = 0
     try:

@@ -26,7 +26,7 @@ from candidate import Candidate, get
 from ..generation import disturbances as do
 from ..generation.disturbances import Disturbance
 from ..generation.motifs import MOTIFS, Motif
-from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Run, Verdict
+from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Lockstep, Verdict
 from ..language.operations import Operation
 from ..language.text import print_program
 from .choices import SOURCES, ChosenDraft
@@ -52,7 +52,7 @@ class SteppedDraft(ChosenDraft):
 
     def __init__(self, source: random.Random, differential: Differential) -> None:
         super().__init__(source)
-        self.run = Run(differential, self.program())
+        self.run = Lockstep(differential, self.program())
 
     def add(self, *operations: Operation) -> None:
         for operation in operations:

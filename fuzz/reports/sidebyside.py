@@ -29,7 +29,7 @@ MAX_MATCHED: Final = 6000
 
 
 @dataclass(slots=True)
-class Row:
+class EventRow:
     """One line of the output: an event of either side, or of both.
 
     *same*: both did it. *violation*: its signature, or "".
@@ -51,7 +51,7 @@ class Section:
 
     at: int
     heading: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[EventRow] = field(default_factory=list)
 
 
 def record(
@@ -100,13 +100,13 @@ def columns_of(
     return [Section(at, names[at + 1], align(left.get(at, []), right.get(at, []))) for at in range(-1, last + 1)]
 
 
-def align(left: list[Line], right: list[Line]) -> list[Row]:
+def align(left: list[Line], right: list[Line]) -> list[EventRow]:
     """Pair the events that both sides did, in order."""
     start = 0
     end = min(len(left), len(right))
     while start < end and left[start].key == right[start].key:
         start += 1
-    rows = [Row(a, b, True) for a, b in zip(left[:start], right[:start], strict=True)]
+    rows = [EventRow(a, b, True) for a, b in zip(left[:start], right[:start], strict=True)]
     a, b = [line.key for line in left[start:]], [line.key for line in right[start:]]
     if len(a) + len(b) > MAX_MATCHED:
         blocks = [("replace", 0, len(a), 0, len(b))]
@@ -116,10 +116,10 @@ def align(left: list[Line], right: list[Line]) -> list[Row]:
         # Pairs of different events would read as one that changed: they get rows of their own.
         if what == "equal":
             pairs = zip(left[start + i : start + i_end], right[start + j : start + j_end], strict=True)
-            rows += [Row(one, other, True) for one, other in pairs]
+            rows += [EventRow(one, other, True) for one, other in pairs]
         else:
-            rows += [Row(line, None, False) for line in left[start + i : start + i_end]]
-            rows += [Row(None, line, False) for line in right[start + j : start + j_end]]
+            rows += [EventRow(line, None, False) for line in left[start + i : start + i_end]]
+            rows += [EventRow(None, line, False) for line in right[start + j : start + j_end]]
     return rows
 
 
@@ -143,14 +143,14 @@ def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple
     return first, chosen
 
 
-def count_text(rows: list[Row]) -> str:
+def count_text(rows: list[EventRow]) -> str:
     """So many events, and whether the sides did the same."""
     differ = sum(not row.same for row in rows)
     alike = f"{differ} of them on one side only" if differ else "alike"
     return f"{len(rows)} event{'' if len(rows) == 1 else 's'}, {alike}" if rows else "no events"
 
 
-def table_lines(row: Row, width: int) -> Iterator[str]:
+def table_lines(row: EventRow, width: int) -> Iterator[str]:
     """A row as text, each side wrapped to *width* columns."""
     if row.same and row.left is not None and row.violation:
         # On both sides: one line across reads better than the same twice.
@@ -195,7 +195,7 @@ def render(
             lines.append(f"{section.heading}  [{count_text(section.rows)}]")
             continue
         lines.append(section.heading)
-        skipped: list[Row] = []
+        skipped: list[EventRow] = []
         for i, row in zip(numbers, section.rows, strict=True):
             if i not in shown:
                 skipped.append(row)

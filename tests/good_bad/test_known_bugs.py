@@ -9,7 +9,7 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
-from fuzz.judging.differential import Differential, Run
+from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, has, known_bugs
 from fuzz.judging.verdict import COMMON, REGRESSION, Verdict
 from fuzz.language.text import parse
@@ -26,7 +26,7 @@ each_entry = pytest.mark.parametrize("struck", ALL, ids=[struck.pattern.rstrip("
 def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tuple[Verdict, list[Violation]]:
     """The verdict on a program, and the violations of the candidate."""
     program = parse("s2fuzz 1\n" + text)
-    run = Run(Differential(reference, version), program)
+    run = Lockstep(Differential(reference, version), program)
     for at in range(len(program.operations)):
         run.step(at)
     return run.end(), run.found[1]

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from ...engines.unit import FoundRecord, Fresh, State
+from ...engines.unit import FoundRecord, Fresh, UnitState
 from .code import Code
 
 
@@ -37,7 +37,7 @@ class UnitOutcome:
     number: int
     worker: str
     code: Code | None
-    state: State
+    state: UnitState
     found: list[FoundRecord]
     fresh: list[Fresh]
     seconds: float

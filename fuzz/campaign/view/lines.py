@@ -108,7 +108,7 @@ class Lines:
         """Nothing is held."""
 
 
-class Silence:
+class NoOutput:
     """Shows nothing."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:

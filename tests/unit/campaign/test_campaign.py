@@ -24,7 +24,7 @@ from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.lines import Lines, Silence, duration, progress_line, sparkline, state_of, summary
+from fuzz.campaign.view.lines import Lines, NoOutput, duration, progress_line, sparkline, state_of, summary
 from fuzz.campaign.view.overview import Overview, read
 from fuzz.campaign.view.screen import RichScreen
 from fuzz.campaign.work import coordinator as coordinators
@@ -138,7 +138,7 @@ def test_the_same_command_goes_on(folder: Path) -> None:
 
 
 def test_time_is_over_at_some_time(folder: Path) -> None:
-    why, overview = run(folder, replace(SETTINGS, seconds=0.5), Accepted(), Silence())
+    why, overview = run(folder, replace(SETTINGS, seconds=0.5), Accepted(), NoOutput())
     assert why == TIME_OVER
     assert not overview.waiting
     check(folder)
@@ -251,7 +251,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
 )
 def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Settings, words: str) -> None:
     with pytest.raises(CampaignError, match=words):
-        run(done[0], other, Accepted(), Silence())
+        run(done[0], other, Accepted(), NoOutput())
 
 
 @pytest.fixture
@@ -301,12 +301,12 @@ def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
     with opened(folder, SETTINGS) as (db, *_):
         db.execute("PRAGMA user_version = 2")
     with pytest.raises(CampaignError, match="unknown version 2; allowed: 1"):
-        run(folder, SETTINGS, Accepted(), Silence())
+        run(folder, SETTINGS, Accepted(), NoOutput())
 
 
 def test_two_at_once_are_refused(folder: Path) -> None:
     with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is running already"):
-        run(folder, SETTINGS, Accepted(), Silence())
+        run(folder, SETTINGS, Accepted(), NoOutput())
 
 
 def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,7 +373,7 @@ def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(work, "run_unit", broken)
     with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
-        run(folder, SETTINGS, Accepted(), Silence())
+        run(folder, SETTINGS, Accepted(), NoOutput())
 
 
 def test_accepted_findings_do_not_count(folder: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
         full(patch)
         expected = r"allowed: a (directory|folder) that can be written, with room in it; the campaign has stopped"
         with pytest.raises(CampaignError, match=expected) as stopped:
-            run(folder, SETTINGS, Accepted(), Silence())
+            run(folder, SETTINGS, Accepted(), NoOutput())
     assert "full" in str(stopped.value) or "No space left on device" in str(stopped.value)
     assert not list(folder.rglob("*.tmp"))
     check(folder)
@@ -418,7 +418,7 @@ def test_no_processes_end_it_in_time(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(work, "run_unit", none)
     monkeypatch.setattr(coordinators, "_LOSS_DELAY", 0.0)
     with pytest.raises(CampaignError, match="Resource temporarily unavailable, 10 times in a row"):
-        run(folder, SETTINGS, Accepted(), Silence())
+        run(folder, SETTINGS, Accepted(), NoOutput())
     check(folder)
 
 

@@ -12,7 +12,7 @@ import pytest
 import candidate
 from fuzz.engines.drivers import run_here
 from fuzz.engines.summary import Keeper, Summary
-from fuzz.engines.unit import FoundRecord, Message, Result, State, Unit
+from fuzz.engines.unit import FoundRecord, Message, Result, Unit, UnitState
 from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce
 from fuzz.findings.replay import Shown
 from fuzz.findings.severity import weight
@@ -274,7 +274,7 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
 def test_time_ends_it() -> None:
     told: list[Message] = []
     run_here(Unit("random", "original", "rfc-v1", 1, seconds=1e-9), told.append)
-    assert isinstance(told[-1], State)
+    assert isinstance(told[-1], UnitState)
     assert told[-1].programs == 0
     assert told[-1].ended
 

@@ -15,7 +15,7 @@ from fuzz.command_line.cli import main
 from fuzz.engines import drivers
 from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import run_unit
-from fuzz.engines.unit import Message, Result, State, Unit
+from fuzz.engines.unit import Message, Result, Unit, UnitState
 from fuzz.exit_codes import BAD_INPUT
 from fuzz.findings.found import CRASH
 from fuzz.language.operations import OPERATIONS
@@ -139,7 +139,7 @@ def test_it_ends_with_what_was_looked_for(undisturbed: Result) -> None:
 def test_time_ends_it() -> None:
     told: list[Message] = []
     run_here(Unit("hypothesis", "original", "rfc-v1", 1, seconds=1e-9), told.append)
-    assert isinstance(told[-1], State)
+    assert isinstance(told[-1], UnitState)
     assert told[-1].programs == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 from fuzz.engines.drivers import run_here
 from fuzz.engines.flight import SIZE, SharedFlight, make
 from fuzz.engines.supervisor import EngineError, run_unit
-from fuzz.engines.unit import FoundRecord, Fresh, Message, Result, State, Unit, from_line, to_line
+from fuzz.engines.unit import FoundRecord, Fresh, Message, Result, Unit, UnitState, from_line, to_line
 from fuzz.findings.found import CRASH
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import GuestAccess
@@ -176,7 +176,7 @@ def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
 
 
 def test_messages_survive_the_pipe(undisturbed: Result) -> None:
-    messages: list[Message] = [*undisturbed.found.values(), Fresh("x\n", (1, 2)), undisturbed.state, State()]
+    messages: list[Message] = [*undisturbed.found.values(), Fresh("x\n", (1, 2)), undisturbed.state, UnitState()]
     assert [from_line(to_line(message)) for message in messages] == messages
     assert any(isinstance(message, FoundRecord) for message in messages)
     with pytest.raises(ValueError, match="no message"):

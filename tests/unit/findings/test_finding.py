@@ -12,7 +12,7 @@ import pytest
 
 from candidate.bugs import BUGS
 from fuzz.benchmark import finding
-from fuzz.benchmark.finding import Benchmark, Rank, Row, Trial
+from fuzz.benchmark.finding import Benchmark, Rank, BenchmarkRow, BenchmarkTrial
 from fuzz.command_line import cli
 from fuzz.engines import drivers, guidance, peers
 from fuzz.engines.drivers import run_here
@@ -28,19 +28,19 @@ PLENTY: Final = 500.0
 needs_atheris = pytest.mark.skipif(drivers.missing("atheris") != "", reason="atheris is not installed")
 
 
-def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> Trial:
-    return Trial("b", engine, seed, found, seconds, programs, 10 * programs, 0)
+def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> BenchmarkTrial:
+    return BenchmarkTrial("b", engine, seed, found, seconds, programs, 10 * programs, 0)
 
 
 def test_a_row_has_median_and_worst() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, True, 1.0, 90), trial(3, True, 2.0, 60)]
-    assert finding.row(trials) == Row("b", "e", 3, 3, 2.0, 3.0, 60, 90)
+    assert finding.row(trials) == BenchmarkRow("b", "e", 3, 3, 2.0, 3.0, 60, 90)
 
 
 def test_what_is_not_found_is_worse_than_anything() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, False, 9.0, 500), trial(3, True, 2.0, 60)]
-    assert finding.row(trials) == Row("b", "e", 3, 2, 3.0, None, 60, None)
-    assert finding.row([*trials[:2], trial(3, False, 9.0, 400)]) == Row("b", "e", 3, 1, None, None, None, None)
+    assert finding.row(trials) == BenchmarkRow("b", "e", 3, 2, 3.0, None, 60, None)
+    assert finding.row([*trials[:2], trial(3, False, 9.0, 400)]) == BenchmarkRow("b", "e", 3, 1, None, None, None, None)
 
 
 def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
@@ -54,7 +54,7 @@ def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
 
 
 def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
-    rows = [Row("b", "x", 5, 5, 1.25, 3.0, 20, 41), Row("b", "y", 5, 3, 2.0, None, 7.5, None)]
+    rows = [BenchmarkRow("b", "x", 5, 5, 1.25, 3.0, 20, 41), BenchmarkRow("b", "y", 5, 3, 2.0, None, 7.5, None)]
     ranks = [Rank("x", 5, 5, 1.5), Rank("y", 5, 3, 4.0)]
     text = finding.text(Benchmark(5, 9.0, 1, 2, "3.11", ["z"], False, [], rows, ranks))
     lines = [line.split() for line in text.splitlines()]
@@ -77,7 +77,7 @@ def here(unit: Unit) -> Result:
 
 
 def test_a_trial_ends_with_the_program_that_shows_the_bug() -> None:
-    seen: list[tuple[Trial, int]] = []
+    seen: list[tuple[BenchmarkTrial, int]] = []
     found = finding.measure([SHALLOW], ["random"], 1, PLENTY, 1, lambda trial, left: seen.append((trial, left)))
     (one,) = found.trials
     assert seen == [(one, 0)]
@@ -95,7 +95,7 @@ def test_a_trial_ends_with_its_time() -> None:
 
 
 def test_ctrl_c_ends_all_with_what_is_complete() -> None:
-    def interrupt(trial: Trial, left: int) -> None:
+    def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
     found = finding.measure([SHALLOW, BUGS[-1]], ["random"], 1, PLENTY, 2, interrupt)

@@ -9,7 +9,7 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import DIVERGENCE, Differential, Finding
 from fuzz.language.program import Program
 from fuzz.language.text import parse
-from fuzz.reports.sidebyside import Row, Section, align, of_interest, record, render
+from fuzz.reports.sidebyside import EventRow, Section, align, of_interest, record, render
 from fuzz.reports.trace import Line, Trace, errno_text
 from reference.events import EVENT_NAMES, Observer
 
@@ -185,15 +185,16 @@ def test_alignment_of_very_many_events_ends() -> None:
 
 
 def test_divergence_shows_its_own_operation() -> None:
-    same = Row(line("same"), line("same"), True)
-    sections = [Section(0, "operation 1", [same, Row(line("x"), None, False)])]
-    sections.append(Section(1, "operation 2", [same, Row(line("one"), None, False), Row(None, line("two"), False)]))
+    same = EventRow(line("same"), line("same"), True)
+    sections = [Section(0, "operation 1", [same, EventRow(line("x"), None, False)])]
+    rows = [same, EventRow(line("one"), None, False), EventRow(None, line("two"), False)]
+    sections.append(Section(1, "operation 2", rows))
     finding = Finding(DIVERGENCE, "map", "they differ", 1)
     assert of_interest(sections, [finding]) == (1, {1, 3})
 
 
 def test_violation_alone_is_no_difference_of_events() -> None:
-    sections = [Section(0, "operation 1", [Row(None, line("!! a", "a"), False)])]
+    sections = [Section(0, "operation 1", [EventRow(None, line("!! a", "a"), False)])]
     assert of_interest(sections, []) == (-1, set())
 
 
