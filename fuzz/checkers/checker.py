@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from reference.compiled.annotations import mypyc_attr
 from reference.events import Observer
@@ -82,10 +82,6 @@ class Checker(Observer):
         """The VMs are gone."""
 
 
-# Where the number of the VM stands in a place, above any guest address.
-VM_SHIFT: Final = 52
-
-
 @mypyc_attr(allow_interpreted_subclasses=True)
 class GuestChecker(Checker):
     """Judges one VM; places are guest addresses of that VM.
@@ -117,6 +113,6 @@ class GuestChecker(Checker):
         if number:
             if isinstance(places, frozenset):
                 places = pages(places, self.granule.page_size)
-            places = places.moved(number << VM_SHIFT)
+            places = places.in_vm(number)
             reason = f"VM {number}: {reason}"
         super().report(what, level, reason, places, taints, function, grave, table)

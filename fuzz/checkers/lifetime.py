@@ -11,7 +11,7 @@ from reference.machine.walk import LOST, Walk
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.side import Side
-from .checker import VM_SHIFT, Checker
+from .checker import Checker
 from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
@@ -181,7 +181,7 @@ class Lifetime(Checker):
                         ipa = layout.ipa + place - layout.hva
                         text = text or f"frame {pfn:#x}, guest memory at {ipa:#x} of slot {layout.slot.name}"
                         page = pages(frozenset([ipa]), self.granule.page_size)
-                        places = places.joined(page.moved(guest.number << VM_SHIFT))
+                        places = places.joined(page.in_vm(guest.number))
         if text:
             return text, places
         if self.side.memory.index_of(pfn) >= 0:

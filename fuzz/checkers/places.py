@@ -5,8 +5,27 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 Range = tuple[int, int]
+
+# The number of a VM stands above any guest address.
+_VM_SHIFT: Final = 52
+
+
+def place(vm: int, ipa: int) -> int:
+    """Return one number for a guest address of a VM, so that addresses of different VMs never meet."""
+    return (vm << _VM_SHIFT) + ipa
+
+
+def vm_of(place: int) -> int:
+    """Return the number of the VM in a `place`."""
+    return place >> _VM_SHIFT
+
+
+def ipa_of(place: int) -> int:
+    """Return the guest address in a `place`, in bytes."""
+    return place & ((1 << _VM_SHIFT) - 1)
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
@@ -52,7 +71,7 @@ def overlap(one: list[Range], other: list[Range]) -> bool:
 class Places:
     """A set of pages.
 
-    :param ranges: guest addresses [start, end) in bytes
+    :param ranges: guest addresses, or places, [start, end) in bytes
     :param page_size: what one page is; all ranges are made of whole pages
     """
 
@@ -84,9 +103,9 @@ class Places:
                 return False
         return True
 
-    def moved(self, by: int) -> Places:
-        """The same pages, *by* bytes further on."""
-        return Places([(start + by, end + by) for start, end in self.ranges], self.page_size)
+    def in_vm(self, vm: int) -> Places:
+        """Return these guest addresses as places of a VM."""
+        return Places([(place(vm, start), place(vm, end)) for start, end in self.ranges], self.page_size)
 
     def joined(self, other: Places) -> Places:
         """The pages of both."""

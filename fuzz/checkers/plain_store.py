@@ -4,7 +4,7 @@
 from reference.machine.stage1 import describe_stage1
 
 from ..sides.side import Side
-from .checker import VM_SHIFT, Checker
+from .checker import Checker
 from .hyp import Hyp
 from .places import pages
 from .shadow import Shadow, Table
@@ -45,6 +45,6 @@ class PlainStore(Checker):
             before, after = describe_stage1(old, level, self.granule), describe_stage1(new, level, self.granule)
         else:
             before, after = self.text(old, level), self.text(new, level)
-        place = pages(frozenset([address]), self.granule.page_size).moved(max(vm, 0) << VM_SHIFT)
+        place = pages(frozenset([address]), self.granule.page_size).in_vm(max(vm, 0))
         reason = f"{before} -> {after} at {address:#x} by a plain store, which the compiler may split or repeat"
         self.report("live entry stored, not WRITE_ONCE", level, reason, place, taints=False)

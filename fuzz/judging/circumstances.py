@@ -17,13 +17,13 @@ from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
 from ..checkers import Checker, Shadow, Violation
-from ..checkers.checker import VM_SHIFT
-from ..checkers.places import Range, merged, overlap, without
+from ..checkers.places import Range, ipa_of, merged, overlap, place, vm_of, without
 from ..execution.executor import Executor
 from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
 from ..language.program import HUGE_SHIFT
 from ..sides.guest import SlotLayout
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
+from .matching import CACHE_CHECKERS
 
 HINTS: Final = "level hints on"
 HINTED: Final = "table flushed with its own level as hint"
@@ -69,9 +69,6 @@ OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
 OF_OPERATION: Final = (LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
 
-CACHES: Final = ("dcache", "icache")
-
-
 class Standing:
     """A violation that a known bug explains, as long as it stands.
 
@@ -108,7 +105,7 @@ class Circumstances(Checker):
         checkers = executor.checkers
         self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # What holds in this operation, and over which addresses (the VM above `VM_SHIFT`); and in those before.
+        # What holds in this operation, and at which places; and in those before.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
@@ -134,7 +131,7 @@ class Circumstances(Checker):
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
         """A predicate holds, for guest addresses [start, end) of a VM."""
-        self.now.setdefault(predicate, []).append((start + (vm << VM_SHIFT), end + (vm << VM_SHIFT)))
+        self.now.setdefault(predicate, []).append((place(vm, start), place(vm, end)))
 
     # What is observed.
 
@@ -223,7 +220,7 @@ class Circumstances(Checker):
             return
         vm = vmid - 1
         if self.ageing:
-            self.walks.append((start + (vm << VM_SHIFT), end + (vm << VM_SHIFT)))
+            self.walks.append((place(vm, start), place(vm, end)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
             return
         shadow = self.shadows[vm]
@@ -237,18 +234,18 @@ class Circumstances(Checker):
             page = (address_bits(old, self.granule) - BASE) >> self.granule.page_shift
             for shadow in self.shadows:
                 if ptep // self.kernel.entries in shadow.by_page:
-                    self.cut[(level, ipa + (shadow.guest.number << VM_SHIFT))] = page
+                    self.cut[(level, place(shadow.guest.number, ipa))] = page
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         if not vmid or not self.side.ttl:
             return
-        place = ipa + ((vmid - 1) << VM_SHIFT)
+        flushed = place(vmid - 1, ipa)
         hint = level & 3
         for key in self.debts:
             # Tables above the leaf that a hint names go, and all of them without a hint.
-            if place >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
+            if flushed >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
                 self.settled.add(key)
-        base = place & -(1 << self.shifts[hint]) if hint else 0
+        base = flushed & -(1 << self.shifts[hint]) if hint else 0
         if hint and (hint, base) in self.cut:
             self.debts[(hint, base)] = self.cut[(hint, base)]
             self.settled.discard((hint, base))
@@ -256,11 +253,11 @@ class Circumstances(Checker):
 
     def tlbi_vmid(self, vmid: int) -> None:
         if self.debts:
-            self.settled.update([key for key in self.debts if key[1] >> VM_SHIFT == vmid - 1])
+            self.settled.update([key for key in self.debts if vm_of(key[1]) == vmid - 1])
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         if self.debts:
-            start = ipa + ((vmid - 1) << VM_SHIFT)
+            start = place(vmid - 1, ipa)
             self.settled.update(
                 [key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])]
             )
@@ -275,7 +272,7 @@ class Circumstances(Checker):
         """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
         for violation in violations:
             violation.after = tuple([each.violation for each in self.standing if self.concern(each, violation)])
-            if violation.checker in CACHES:
+            if violation.checker in CACHE_CHECKERS:
                 violation.version = self.version_at(violation)
             bugs = fitting(violation.signature)
             if bugs:
@@ -287,8 +284,8 @@ class Circumstances(Checker):
         """A violation that a known bug explains, and what shows whether it still stands."""
         ranges = violation.reach(self.granule)
         if violation.places and violation.checker == "translation":
-            place = violation.places.ranges[0][0]
-            vm, ipa = place >> VM_SHIFT, place & ((1 << VM_SHIFT) - 1)
+            start = violation.places.ranges[0][0]
+            vm, ipa = vm_of(start), ipa_of(start)
             return Standing(violation, ranges, vm, ipa, *self.shadows[vm].lookup(ipa))
         return Standing(violation, ranges, -1, 0, -1, 0)
 
@@ -315,8 +312,8 @@ class Circumstances(Checker):
     def version_at(self, violation: Violation) -> int:
         """The operation, from 1, that wrote what is in the cache of the first page of a violation; -1: not known."""
         for start, _ in violation.places.ranges[:1]:
-            guest = self.side.guests[start >> VM_SHIFT]
-            index = self.side.memory.index_of(guest.backing_frame(start & ((1 << VM_SHIFT) - 1)))
+            guest = self.side.guests[vm_of(start)]
+            index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))
             for _, _, version in self.side.memory.cached.runs(index, index + 1) if index >= 0 else ():
                 return version
         return -1
