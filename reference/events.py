@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What kernel code does to the world around it, one method an event.
+"""The events by which kernel code acts on the world around it, one method each.
 
 The kernel layer calls these on every observer that overrides them, after the
 effect has taken place; one, `Observer.set_af`, is a store of the hardware's
@@ -26,7 +26,7 @@ class Observer:
         """An entry was written, with release or without."""
 
     def plain_store(self, ptep: int, old: int, new: int) -> None:
-        """The entry that `store` has just told of was written without ``WRITE_ONCE``."""
+        """The entry of the last `store` event was written without ``WRITE_ONCE``."""
 
     def get(self, page: int, count: int) -> None:
         """``get_page()``: *count* afterwards."""
@@ -50,7 +50,7 @@ class Observer:
         """``page_count()`` was asked."""
 
     def no_table(self, call: str, page: int) -> None:
-        """*call*, which counts references, was given what is no table page, by its number, and did nothing."""
+        """The function *call*, which counts references, got the number of a page that is no table, and did nothing."""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
@@ -89,7 +89,7 @@ class Observer:
         """``mmu`` (spin lock), ``mmap`` or ``srcu`` was taken; *vmid*: whose it is, 0 for the host's mmap lock."""
 
     def unlock(self, name: str, vmid: int) -> None:
-        """... and released."""
+        """The lock was released."""
 
     def resched(self) -> None:
         """``cond_resched_lock()``: the mmu lock of `Kernel.vmid` may be dropped here."""
@@ -164,7 +164,7 @@ class Observer:
         """``io_mem_abort()``: the access goes to emulation."""
 
     def sigbus(self, hva: int, shift: int) -> None:
-        """User space is told of a poisoned page."""
+        """User space gets a signal for a poisoned page."""
 
     def sea(self, ipa: int) -> None:
         """A synchronous external abort was reported."""

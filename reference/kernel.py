@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/kvm/hyp/nvhe/tlb.c, arch/arm64/include/asm).
-"""What pgtable.c and mmu.c link against: pages, locks, barriers, TLB and cache maintenance.
+"""The kernel layer below pgtable.c and mmu.c: pages, locks, barriers, TLB and cache maintenance.
 
 Kernel names are kept; a name that begins with two underscores carries two
 behind as well, since Python would mangle it otherwise. Every call that
@@ -50,7 +50,7 @@ class kvm_mmu_memory_cache:
 
 
 class kvm_s2_mmu:
-    """``struct kvm_s2_mmu``: what a VMID names."""
+    """``struct kvm_s2_mmu``: the object of a VMID."""
 
     def __init__(self, vmid: int = 1) -> None:
         self.vmid = vmid
@@ -73,7 +73,7 @@ class Kernel:
     """The kernel around the code under test, on one machine.
 
     :param granule: page size of host and guest
-    :param hardware: what TLB and cache maintenance acts on
+    :param hardware: the target of TLB and cache maintenance
     :param caps: ARM64_HAS_... bits
     """
 
@@ -126,7 +126,7 @@ class Kernel:
             self.on[name].remove(observer)
 
     def dismiss_all(self) -> None:
-        """Tell nobody of anything any more."""
+        """Send no more events to anybody."""
         for observers in self.on.values():
             observers.clear()
 
@@ -178,7 +178,7 @@ class Kernel:
             o.walk(vmid, start, end)
 
     def watch_plain_stores(self) -> None:
-        """From here on ``mem[ptep] = pte`` is an event too; before anything uses table memory."""
+        """Make ``mem[ptep] = pte`` an event from here on; call it before anything uses table memory."""
         self.watched = True
         self.words = self.arena.words = Words(self.plain_store)
 
@@ -226,7 +226,7 @@ class Kernel:
         return ptep // self.entries
 
     def _no_table(self, call: str, page: int) -> None:
-        """A function that counts references was given what is no table page: nothing of ours changes."""
+        """Report a function that counts references and got a page that is no table: nothing of ours changes."""
         for o in self.on["no_table"]:
             o.no_table(call, page)
 
@@ -460,7 +460,7 @@ class Kernel:
             o.flush_cpu_context(mmu.vmid, cpu)
 
     def hardware_sets_af(self, ptep: int, af: int) -> None:
-        """Not kernel code: an access of the hardware's sets bit *af* of an entry."""
+        """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""
         old = self.words[ptep]
         if self.watched:
             list.__setitem__(self.words, ptep, old | af)

@@ -179,7 +179,7 @@ def memslot_is_readonly(slot: kvm_memory_slot) -> bool:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class KvmHost:
-    """What mmu.c calls of kvm_main.c, of the host's memory management and of fault injection.
+    """The functions that mmu.c calls: of kvm_main.c, of the host's memory management and of fault injection.
 
     :param kernel: events, locks, pages
     :param mm: ``current->mm``

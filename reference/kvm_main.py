@@ -191,7 +191,7 @@ class KvmMain(Listener):
         return self.kvm_set_memslot(old, new, change)
 
     def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
-        """Clear bits of a dirty bitmap that user space gets, or has got, to see."""
+        """Clear bits of a dirty bitmap that user space gets now, or got before."""
         assert memslot.dirty_bitmap is not None
         memslot.dirty_bitmap[word] &= ~mask
         for o in self.k.on["log_taken"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether code stores to tables through the kernel layer alone, as its source tells. Never compiled itself.
+"""The search for code that may store to tables past the kernel layer, by its source. Never compiled itself.
 
 A version may write ``self.mem[ptep] = 0`` where the kernel has ``WRITE_ONCE()``, as C
 can. Such stores are seen where table memory is a `reference.machine.words.Words`, which costs time at each
@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import FunctionType, ModuleType
 from typing import Final
 
-# What table memory is called: `reference.pgtable.Pgtable.mem`, `reference.kernel.Kernel.words`.
+# The names of table memory: `reference.pgtable.Pgtable.mem`, `reference.kernel.Kernel.words`.
 MEMORY: Final = ("mem", "words")
 # Our own code, and what never has to do with tables.
 TRUSTED: Final = ("reference", "fuzz", "builtins", "typing", "abc")
@@ -44,7 +44,7 @@ def plain_store(source: str | bytes) -> int:
 
 
 def writes_once(*classes: type) -> bool:
-    """Whether all code of some classes, and what it calls beside `reference`, stores through the kernel layer alone."""
+    """Tell whether some classes, and what they call beside `reference`, store through the kernel layer alone."""
     return all(_class_writes_once(each) for each in classes)
 
 
@@ -58,7 +58,7 @@ def _class_writes_once(each: type) -> bool:
 
 
 def _modules_write_once(names: Iterable[str], packages: set[str]) -> bool:
-    """Whether these modules, and those of *packages* that they use, have no plain store."""
+    """Tell whether these modules, and those of *packages* that they use, have no plain store."""
     left, seen = sorted(names), set(names)
     while left:
         name = left.pop()

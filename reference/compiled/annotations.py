@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the compiler wants to be told, without needing it to run.
+"""Annotations for the compiler that plain Python needs no compiler for.
 
 mypy and mypyc see the names of mypy_extensions; plain Python gets stand-ins
 that change nothing.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether compiled modules are used, and which. Standard library only; never compiled itself.
+"""The choice of the compiled modules to use, if any. Standard library only; never compiled itself.
 
 ``s2fuzz build`` compiles modules of reference/, candidate/ and fuzz/ as one
 mypyc group into a folder of build/native/, and writes `MANIFEST` last: the folder, and a digest of
@@ -30,14 +30,14 @@ MANIFEST: Final = FOLDER / "manifest.json"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
-# What stands beside the candidates and looks at them; like registries (``__init__.py``) never compiled.
+# The inspection of candidates stands beside them; like registries (``__init__.py``) it is never compiled.
 INSPECTION: Final = "candidate/inspection/"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is used.
+    """The choice for this process.
 
     :param mypyc: version of the compiler; "" where all is plain Python
     :param files: compiled modules by name
@@ -66,7 +66,7 @@ class Finder(MetaPathFinder):
 
 
 def digest(source: Path) -> str:
-    """What tells one version of a source from another; "" if it cannot be read."""
+    """Return the digest of a source; "" if it cannot be read."""
     try:
         return hashlib.sha256(source.read_bytes()).hexdigest()
     except OSError:
@@ -88,12 +88,12 @@ def module_of(source: str) -> str:
 
 
 def wanted() -> bool:
-    """Whether the environment leaves the choice to us."""
+    """Tell whether the environment leaves the choice to us."""
     return os.environ.get("S2FUZZ_PURE", "0") in ("", "0")
 
 
 def choose() -> Choice:
-    """What this process should use, by the files on disk."""
+    """Choose the form of this process, by the files on disk."""
     if not wanted():
         return Choice()
     try:
@@ -125,7 +125,7 @@ def choose() -> Choice:
 
 
 def activate() -> Choice:
-    """Make imports find what `choose` says; before any other module of ours is imported."""
+    """Make imports find the modules that `choose` names; call it before any other module of ours is imported."""
     choice = choose()
     if not choice.mypyc:
         return choice

@@ -44,13 +44,13 @@ class PageRun:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Listener:
-    """Who is told of changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
+    """Receives the changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         """Pages of [start, end) are about to change."""
 
     def invalidate_range_end(self) -> None:
-        """... and have changed."""
+        """The pages have changed."""
 
     def change_pte(self, hva: int, pfn: int) -> None:
         """One page now is another frame."""
@@ -112,7 +112,7 @@ class AddressSpace:
         return run.pfn + ((hva - run.hva) >> self.page_shift)
 
     def frame_has(self, pfn: int, flag: int) -> bool:
-        """Whether frame *pfn* has a flag, by the newest run that holds it."""
+        """Tell whether frame *pfn* has a flag, by the newest run that holds it."""
         for run in reversed(self.runs):
             if run.pfn <= pfn < run.pfn + run.npages and not run.flags & (ABSENT | POISON):
                 return run.flags & flag != 0
@@ -128,7 +128,7 @@ class AddressSpace:
         """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""
 
     def populate(self, hva: int) -> None:
-        """Something touches a page that is not there; nothing comes of it here."""
+        """Handle the touch of a page that is not there; nothing follows from it here."""
 
     def break_cow(self, hva: int) -> None:
         """Give *hva* a frame of its own that may be written.

@@ -28,7 +28,7 @@ def unwrap(value: int) -> int:
     return value & (_TWO64 - 1)
 
 
-# What a freed page is filled with, so that a use after free shows.
+# The pattern of a freed page, so that a use after free shows.
 POISON: Final = wrap(0xA5A5A5A5A5A5A5A5)
 
 
@@ -60,9 +60,9 @@ class Arena:
     def poison(self, page: int) -> None:
         """Fill a page, by its number, with a pattern no table holds."""
         start = page * self.entries
-        # By the list's own method: `Words` would take it for stores of the kernel's.
+        # The list's own method, since `Words` would take it for stores by the kernel.
         list.__setitem__(self.words, slice(start, start + self.entries), self.poisoned)
 
     def holds(self, pa: int) -> bool:
-        """Whether physical address *pa* lies in a page handed out."""
+        """Tell whether physical address *pa* lies in a page handed out."""
         return 0 <= pa - self.base < len(self.words) << 3

@@ -43,7 +43,7 @@ MEMATTR_NAMES: Final = {
 
 
 def kind(entry: int, level: int, granule: Granule) -> int:
-    """INVALID, TABLE, LEAF or RESERVED: what *entry* means at *level*."""
+    """Return the meaning of *entry* at *level*: INVALID, TABLE, LEAF or RESERVED."""
     if not entry & VALID_BIT:
         return INVALID
     if entry & TYPE_BIT:
@@ -72,7 +72,7 @@ def memattr(entry: int) -> int:
 
 
 def is_cacheable(entry: int) -> bool:
-    """Whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
+    """Tell whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
     return memattr(entry) in (0xF, 0x6)
 
 

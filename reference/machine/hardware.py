@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What kernel code can ask of the hardware: TLB and cache maintenance."""
+"""The hardware as kernel code drives it: TLB and cache maintenance."""
 
 from ..compiled.annotations import mypyc_attr
 from .arena import Arena

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host process with contents: what user space and memory management do to guest memory.
+"""The host process with contents: user space and memory management act on guest memory.
 
 Each function does what the host kernel does, MMU notifiers in the same
 places; where the kernel would do nothing (a page that is huge already, a
@@ -89,7 +89,7 @@ class Host(AddressSpace):
         self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
 
     def block_is(self, hva: int, flags: int) -> bool:
-        """Whether one run with all of *flags* backs the whole block around *hva*."""
+        """Tell whether one run with all of *flags* backs the whole block around *hva*."""
         start = hva & -self.pmd_size
         seen = start
         while seen < start + self.pmd_size:
@@ -100,7 +100,7 @@ class Host(AddressSpace):
         return True
 
     def end_of(self, run: PageRun, hva: int, limit: int) -> int:
-        """Where *run* stops backing addresses from *hva* on: its end, or a newer run."""
+        """Return the address at which *run* stops backing from *hva* on: its end, or a newer run."""
         end = min(limit, run.hva + (run.npages << self.page_shift))
         for newer in reversed(self.runs):
             if newer is run:
@@ -298,6 +298,6 @@ class Host(AddressSpace):
 
 
 def without(first: int, last: int, start: int, end: int) -> list[tuple[int, int]]:
-    """What is left of [first, last) when [start, end) is cut out."""
+    """Return the rest of [first, last) when [start, end) is cut out."""
     parts = [(first, min(last, start)), (max(first, end), last)]
     return [(low, high) for low, high in parts if low < high]

@@ -10,7 +10,7 @@ from typing import Final
 
 from .spans import Spans
 
-# Version of what the last owner left in memory.
+# Version of the contents that the last owner left in memory.
 FOREIGN: Final = -1
 # Version of a page that the host cleared.
 ZEROED: Final = 0
@@ -115,7 +115,7 @@ class Memory:
         return self.cached[index] if cacheable else self.poc[index]
 
     def predictable(self, pfn: int, cacheable: bool, fetch: bool) -> bool:
-        """Whether the architecture says what a load or fetch sees.
+        """Tell whether the architecture defines the value that a load or fetch sees.
 
         It does not where a dirty line may or may not have been written back,
         nor for an instruction that changed since the cache was invalidated.
@@ -146,7 +146,7 @@ class Memory:
             self.host_dirty.fill(start, end, 0)
 
     def write_back(self, pfn: int, pages: int) -> None:
-        """Dirty lines reach memory without anybody asking: nothing that maintenance may rely on."""
+        """Let dirty lines reach memory without any maintenance, which therefore may not rely on it."""
         start = max(pfn - FIRST_PFN, 0)
         end = min(pfn - FIRST_PFN + pages, self.frames)
         if start < end:

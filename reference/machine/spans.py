@@ -122,7 +122,7 @@ class Spans:
             self.fill(begin - first + start, stop - first + start, value)
 
     def alike(self, first: int, other: int, length: int) -> bool:
-        """Whether *length* elements from *first* on are those from *other* on."""
+        """Tell whether *length* elements from *first* on equal those from *other* on."""
         a = [(start - first, end - first, value) for start, end, value in self.runs(first, first + length)]
         b = [(start - other, end - other, value) for start, end, value in self.runs(other, other + length)]
         return a == b

@@ -35,7 +35,7 @@ ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk", "fetch at E
 
 
 class Regime:
-    """What VTCR_EL2 and VTTBR_EL2 say of one guest.
+    """The contents of VTCR_EL2 and VTTBR_EL2 for one guest.
 
     :param granule: translation granule
     :param ia_bits: size of the guest's address space, 64 - T0SZ
@@ -84,7 +84,7 @@ class Walk:
 
 
 def permits(entry: int, access: int) -> bool:
-    """Whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
+    """Tell whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
 
     XN[54:53] is FEAT_XNX's, which every CPU has since Armv8.2 (Arm ARM D8.4): 0b00
     execute, 0b01 at EL0 alone, 0b10 never, 0b11 at EL1 alone.

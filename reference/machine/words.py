@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Table memory that tells of stores that go past the kernel layer. Never compiled: it is a list of Python's."""
+"""Table memory that reports stores that go past the kernel layer. Never compiled: it is a list of Python's."""
 
 from collections.abc import Callable
 from typing import Any
