@@ -35,9 +35,9 @@ class UnknownCandidate(ValueError):
 
 
 _REGISTRY: dict[str, Candidate] = {}
-# What inspection said of those that were asked for.
+# The result of the inspection of each version that was asked for.
 _CHANGES: dict[str, Changes] = {}
-# Apart, so that nothing which goes through all versions meets them.
+# Kept apart: whatever goes through all versions leaves them out.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
 
@@ -68,7 +68,7 @@ def get(name: str) -> Candidate:
 
 
 def changes(name: str) -> Changes:
-    """What the version called *name* changes of the one that it derives from.
+    """Return the changes that the version called *name* makes to the one that it derives from.
 
     :raises UnknownCandidate: there is none
     :raises RefusedCandidate: as in `get`
@@ -83,7 +83,7 @@ def changes(name: str) -> Changes:
 
 
 def origin(name: str) -> str:
-    """What the version called *name* is, also where `get` refuses it.
+    """Return the origin of the version called *name*, also where `get` refuses it.
 
     :raises UnknownCandidate: there is none
     """

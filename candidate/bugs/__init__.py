@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Planted bugs: known ones brought back, and plausible slips, each on top of a version that does not have it.
 
-What engines are ranked by (`fuzz.benchmark.finding`): some show in every tenth
-random program, some in one of tens of thousands. They are no patches that
-anybody looks at, so `candidate.names` leaves them out.
+The benchmark ranks engines by them (`fuzz.benchmark.finding`): some show in every tenth
+random program, some in one of tens of thousands. Nobody submits them as patches,
+so `candidate.names` leaves them out.
 """
 
 from typing import Final, NamedTuple

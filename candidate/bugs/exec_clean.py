@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a table becomes a block that may be executed, only the instruction cache is maintained.
+"""Maintains only the instruction cache where a table becomes a block that may be executed.
 
 A slip in what the review of RFC v1 asked for: one cache or the other, in place
 of the data cache and then the other.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A table two levels above pages becomes a block: the tables between lose a put_page().
 
-What the review of RFC v1 suspected of the table that becomes the block, true of
-those below it. It takes a 1G block.
+The review of RFC v1 suspected this of the table that becomes the block; here it is true
+of the tables below it. It takes a 1G block.
 """
 
 from reference.compiled.annotations import mypyc_attr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""When a vCPU is reset, the unmapping of a slot ends at the first hole in the host's memory behind it."""
+"""Ends the unmapping of a slot, when a vCPU is reset, at the first hole in the host's memory behind it."""
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm, kvm_memory_slot

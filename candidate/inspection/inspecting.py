@@ -15,7 +15,7 @@ from .sources import Site, method_line, shown_file, sites
 
 @dataclass(frozen=True)
 class Changes:
-    """What a candidate changes.
+    """The changes that a candidate makes.
 
     :param bases: names of the versions that its classes derive from; one name where both are the same
     :param overrides: names of what it overrides, in the order of its modules
@@ -51,7 +51,7 @@ class Inspected:
         self.own = own
         self.base = next((each for each in own.__mro__ if each in registered), object)
         self.base_name = registered.get(self.base, "nothing")
-        # What is the candidate's own: the class, and what it takes from elsewhere.
+        # The candidate's own part: the class, and what it takes from elsewhere.
         self.classes = [each for each in own.__mro__ if each not in self.base.__mro__]
         self.inherited = methods(self.base.__mro__)
         mine = methods(self.classes)
@@ -91,7 +91,7 @@ class Inspection:
         self.both = [Inspected(pgtable, registered), Inspected(mmu, registered)]
 
     def changes(self) -> Changes:
-        """What the candidate changes."""
+        """Return the changes that a candidate makes."""
         return Changes(
             self.name,
             tuple(dict.fromkeys(each.base_name for each in self.both)),
@@ -100,7 +100,7 @@ class Inspection:
         )
 
     def check(self) -> None:
-        """See that the candidate is what its author thinks.
+        """Check that the candidate is what its author thinks.
 
         :raises RefusedCandidate: it is not
         """
@@ -133,7 +133,7 @@ class Inspection:
                     )
 
     def unchanged(self) -> list[str]:
-        """Classes of its own, and none of them overrides anything."""
+        """Report classes of the candidate's own of which none overrides anything."""
         subclasses = [each for each in self.both if each.classes]
         if not subclasses or any(each.overrides() for each in self.both):
             return []
@@ -150,7 +150,7 @@ class Inspection:
                     yield f"{method.place}: {name} cannot take the calls of inherited code: {why}"
 
     def misfit(self, method: Method, base: Method) -> str:
-        """Why an override cannot take a call that inherited code makes; "" if it can take all."""
+        """Say why an override cannot take a call that inherited code makes; "" if it can take all."""
         own, old = signature(method), signature(base)
         if own is None or old is None:
             return ""
@@ -160,7 +160,7 @@ class Inspection:
         calls = list(sites(self.sources(), method.name))
         live = [each for each in calls if self.runs(each) and (wrong_places or each.keywords)]
         if wrong_places and not calls:
-            # What nobody is seen to call is called as the base has it.
+            # A method without a visible caller is called as the base declares it.
             return misfit_of_base(own, old)
         for site in live:
             count = len(names_of(old)) if site.arguments is None else site.arguments
@@ -174,7 +174,7 @@ class Inspection:
         return tuple(dict.fromkeys(owner for each in self.both for owner in each.base.__mro__ if owner is not object))
 
     def runs(self, site: Site) -> bool:
-        """Whether a call is made by code that the candidate has not overridden."""
+        """Tell whether code that the candidate has not overridden makes a call."""
         if site.owner is None:
             return True
         for each in self.both:

@@ -46,7 +46,7 @@ def written(owner: type, name: str) -> str:
 
 
 def is_method(value: object) -> bool:
-    """Whether an entry of a class's dictionary can be called on an object of it."""
+    """Tell whether an entry of a class's dictionary can be called on an object of it."""
     if isinstance(value, (type, GetSetDescriptorType, MemberDescriptorType, property)):
         return False
     return callable(value) or isinstance(value, (staticmethod, classmethod))
@@ -63,5 +63,5 @@ def methods(classes: Iterable[type]) -> dict[str, Method]:
 
 
 def is_constant(name: str, value: object) -> bool:
-    """Whether an entry of a class's dictionary is a value that its author gave the class."""
+    """Tell whether an entry of a class's dictionary is a value that its author gave the class."""
     return name not in _PYTHON and not is_method(value)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def one_edit_away(a: str, b: str) -> bool:
-    """Whether one insertion, deletion, substitution or swap of neighbours makes *b* of *a*."""
+    """Tell whether one insertion, deletion, substitution or swap of neighbours makes *b* of *a*."""
     if len(a) > len(b):
         a, b = b, a
     if len(b) - len(a) > 1 or a == b:
@@ -23,7 +23,7 @@ def plain(name: str) -> str:
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:
-    """Which of *names* may have been meant: the same but for underscores and case, or else those one edit away."""
+    """Return those of *names* that may have been meant: equal but for underscores and case, or else one edit away."""
     there = list(names)
     same = [each for each in there if plain(each) == plain(name)]
     return same or [each for each in there if one_edit_away(plain(name), plain(each))]

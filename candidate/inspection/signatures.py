@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What methods take, and which calls do not fit."""
+"""The parameters of methods, and the calls that do not fit them."""
 
 import inspect
 from collections.abc import Callable
@@ -29,20 +29,20 @@ def signature(method: Method) -> inspect.Signature | None:
 
 
 def names_of(found: inspect.Signature) -> list[str]:
-    """The parameters that take a place."""
+    """Return the names of the positional parameters."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [name for name, each in found.parameters.items() if each.kind in kinds]
 
 
 def counts(found: inspect.Signature) -> set[int]:
-    """The least and the most places that a call fills."""
+    """Return the least and the most positional arguments of a call."""
     names = names_of(found)
     needed = [name for name in names if found.parameters[name].default is inspect.Parameter.empty]
     return {len(needed), len(names)}
 
 
 def misfit_of_call(own: inspect.Signature, old: inspect.Signature, count: int, keywords: tuple[str, ...]) -> str:
-    """Why a call with *count* places and these names does not fit; "" if it does."""
+    """Say why a call with *count* positional arguments and these names does not fit; "" if it does."""
     try:
         own.bind(*range(count), **dict.fromkeys(keywords, 0))
     except TypeError as error:
@@ -52,12 +52,12 @@ def misfit_of_call(own: inspect.Signature, old: inspect.Signature, count: int, k
 
 
 def misfit_of_base(own: inspect.Signature, old: inspect.Signature) -> str:
-    """What a call as the base has it does not fit."""
+    """Say why a call that fits the method of the base does not fit this one; "" if it does."""
     return f"it is called with {parameters_text(old)} and takes {parameters_text(own)}"
 
 
 def exchanged(own: inspect.Signature, old: inspect.Signature) -> str:
-    """Which parameter stands in the place of another one; "" if none does."""
+    """Name the parameter that stands in the place of another one; "" if none does."""
     mine, theirs = names_of(own), names_of(old)
     for at, (name, passed) in enumerate(zip(mine, theirs, strict=False)):
         if name != passed and name in theirs and passed in mine[at:]:

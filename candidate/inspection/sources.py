@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sources of classes, read without running them: where a method stands, what it takes, who calls it.
+"""Sources of classes, read without running them: the place of a method, its parameters, its callers.
 
 Compiled classes have no code objects, so this is what works for both forms.
 """
@@ -104,9 +104,9 @@ def source_signature(owner: type, name: str) -> inspect.Signature | None:
 
 
 def sites(owners: tuple[type, ...], name: str) -> Iterator[Site]:
-    """Where a method of this name is called or passed on: by these classes, and by what calls them from outside.
+    """Return the sites that call or pass on a method of this name: in these classes, and in their callers outside.
 
-    A call that spreads a list tells no count and is left out.
+    A call that spreads a list has no known count and is left out.
     """
     modules: dict[Path, dict[str, type]] = {}
     for owner in owners:
@@ -130,7 +130,7 @@ def _sites_in(part: ast.AST, path: Path, owner: type | None, function: str, name
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
             called.add(id(node.func))
             spread = any(isinstance(each, ast.Starred) for each in node.args)
-            # What the base's own function is called through is the base's matter.
+            # A call through the base's own function is the base's matter.
             upwards = isinstance(node.func.value, ast.Call) and ast.unparse(node.func.value) == "super()"
             if not spread and not upwards:
                 keywords = tuple(each.arg for each in node.keywords if each.arg is not None)
