@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs: what they are made of, which are valid, and their text and binary forms."""
+"""Programs: their parts, the rules that make one valid, their text and binary forms."""

@@ -2,8 +2,8 @@
 """The binary form of programs, for engines that mutate bytes: records of 32 bytes.
 
 The first record is the machine, then come its slots (as many as the first
-says), then the operations. Every byte string is a program: what a field cannot
-mean is repaired by `fuzz.language.repair`, which leaves alone what is valid; `encode`
+says), then the operations. Every byte string is a program: `fuzz.language.repair`
+repairs a field without a meaning and leaves valid ones alone; `encode`
 writes every valid program so that nothing needs repair.
 
 Numbers are little endian. Choices are indices, in the order of the types in

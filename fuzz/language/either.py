@@ -15,12 +15,12 @@ _TEXT: Final = re.compile(rb"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t\r]*+s2fuzz\b")
 
 
 def is_text(data: bytes) -> bool:
-    """Whether *data* begins like a text; anything else is binary, and every byte string is a program."""
+    """Tell whether *data* begins like a text; anything else is binary, and every byte string is a program."""
     return _TEXT.match(data) is not None
 
 
 def is_readable(data: bytes) -> bool:
-    """Whether *data* is UTF-8 without control characters: what people write, be it a program or not."""
+    """Tell whether *data* is UTF-8 without control characters, as people write, be it a program or not."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -32,8 +32,8 @@ def read(data: bytes, name: str, engine: bool = False) -> Program:
     """The program that *data* stands for.
 
     :param name: what an error names as the file
-    :param engine: a byte engine wrote it, to which any bytes are a program; from people, what is
-        readable is meant as text
+    :param engine: a byte engine wrote it, to which any bytes are a program; readable data of people
+        is meant as text
     :raises ProgramError: it is a text and no valid program
     """
     text = is_text(data) or (not engine and is_readable(data))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which checkers interpret an operation: what they judge by depends on its kind.
+"""The checkers that interpret an operation: their judgement depends on its kind.
 
 Each class of `fuzz.language.operations` declares them here, by the names of the
 checkers. The classes are compiled dataclasses, which cannot hold such a

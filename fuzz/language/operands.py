@@ -15,7 +15,7 @@ from .validate import CLEAR_PAGES, FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCK
 # A number of bytes is pages, and above these bits the bytes that are left over.
 PAGE_BITS: Final = 48
 _PAGES: Final = (1 << PAGE_BITS) - 1
-# What a hypervisor mapping shrinks to where its size was none.
+# The size that a hypervisor mapping shrinks to where its own was not valid.
 _HYP_PAGES: Final = 64
 FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
 # The operations whose place is a byte, not a page.
@@ -53,7 +53,7 @@ class Operands:
     def build(self, make: type[Any], raw: RawOperation, slot: Slot) -> Operation:
         """An operation of this kind, its numbers within the bounds that hold in any state."""
         values: dict[str, object] = {}
-        # Where its size counts from.
+        # Its size counts from here.
         start = 0
         for name in FIELDS[make]:
             if name == "slot":
@@ -95,7 +95,7 @@ class Operands:
         return (raw & _PAGES) * page + (raw >> PAGE_BITS) % page
 
     def step(self, make: type[Any]) -> int:
-        """What the offset of an operation is a multiple of, in bytes."""
+        """Return the alignment of an operation's offset, in bytes."""
         if issubclass(make, _BYTES):
             return 1
         return CLEAR_PAGES * self.vm.granule if make is ops.ClearLog else self.vm.granule
@@ -119,7 +119,7 @@ class Operands:
         return address if address < (1 << HYP_BITS) - self.vm.granule else address % GIB
 
     def hyp_size(self, raw: RawOperation, highest: int) -> int:
-        """The size of what is mapped, given the higher of its two addresses; in bytes."""
+        """Return the size of a mapping, given the higher of its two addresses; in bytes."""
         page = self.vm.granule
         room = min((1 << HYP_BITS) - highest - page, MAX_HYP_PAGES * page)
         size = self.bytes(raw.size)

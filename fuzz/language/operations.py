@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can happen to a VM: one class for each kind of operation.
+"""The operations on a VM: one class for each kind.
 
 Offsets are in bytes from the start of a slot, sizes in bytes; `fuzz.language.text` has
 the written form, `fuzz.language.validate` says what is allowed.
@@ -14,13 +14,13 @@ HypProt: TypeAlias = Literal["r", "rw", "rx", "device", "w", "rwx", "xdevice"]
 ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
 PROTS: Final[tuple[str, ...]] = get_args(Prot)
 HYP_PROTS: Final[tuple[str, ...]] = get_args(HypProt)
-# What ``kvm_pgtable_hyp_map()`` must refuse: without read, writable code, device memory that runs.
+# The rights that ``kvm_pgtable_hyp_map()`` must refuse: without read, writable code, executable device memory.
 HYP_REFUSED: Final = ("w", "rwx", "xdevice")
 
 
 @dataclass(frozen=True, slots=True)
 class OnCpu:
-    """Base of what vCPU *cpu* does, or what happens to it.
+    """Base of the operations by, or on, vCPU *cpu*.
 
     vCPUs are numbered through all VMs: with two CPUs, 0 and 1 are those of the
     first VM, 2 and 3 those of the second.
@@ -89,7 +89,7 @@ class Speculate(OnCpu):
 
 @dataclass(frozen=True, slots=True)
 class Evict(OnCpu):
-    """The TLB of the vCPU's CPU loses what it holds for a place."""
+    """The TLB of the vCPU's CPU loses its entries for a place."""
 
     slot: str
     offset: int
@@ -97,7 +97,7 @@ class Evict(OnCpu):
 
 @dataclass(frozen=True, slots=True)
 class SlotPlace:
-    """Base of what happens at one place of a slot."""
+    """Base of the operations at one place of a slot."""
 
     slot: str
     offset: int
@@ -105,7 +105,7 @@ class SlotPlace:
 
 @dataclass(frozen=True, slots=True)
 class SlotRange(SlotPlace):
-    """Base of what happens to a range of a slot."""
+    """Base of the operations on a range of a slot."""
 
     size: int
 
@@ -189,7 +189,7 @@ class GetLog:
 
 @dataclass(frozen=True, slots=True)
 class ClearLog(SlotRange):
-    """What was collected of the range is cleared (KVM_CLEAR_DIRTY_LOG).
+    """User space clears the collected part of the log in the range (KVM_CLEAR_DIRTY_LOG).
 
     *offset* is a multiple of 64 pages, *size* too unless the range ends with the slot.
     """
@@ -238,9 +238,9 @@ class TableRange:
 class TableMap(TableRange):
     """``kvm_pgtable_stage2_map()`` of the host's frames.
 
-    As a careful caller does it: what the host's pages or the dirty log forbid
-    is left out of *prot*, caches are maintained before, the range ends where
-    the frames are no longer contiguous. *fail* is that of `GuestAccess`.
+    The call is that of a careful caller: *prot* leaves out what the host's pages or the dirty log
+    forbid, caches are maintained before, the range ends where the frames are no longer
+    contiguous. *fail* is that of `GuestAccess`.
     """
 
     prot: Prot
@@ -348,7 +348,7 @@ Operation: TypeAlias = (
 
 
 def fail_of(op: Operation) -> int | None:
-    """Which allocation of an operation fails, from 1; None: none is made to."""
+    """Return the number of the allocation of an operation that is made to fail, from 1; None: there is none."""
     return op.fail if isinstance(op, (GuestAccess, SlotCreate, SlotMove, TableMap, HypMap)) else None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program: the settings of the machine and its VMs, their slots, and what then happens.
+"""A program: the settings of the machine and its VMs, their slots, and the operations on them.
 
 Addresses, sizes and offsets are in bytes. `fuzz.language.operations` has the
 operations, `fuzz.language.validate` the rules, `fuzz.language.text` the written form.
@@ -34,12 +34,12 @@ GRANULES: Final = tuple(HUGE_PAGES)
 
 
 def backings(granule: int) -> tuple[Backing, ...]:
-    """What a slot may be backed by on a host with this page size."""
+    """Return the backings that a slot may have on a host with this page size."""
     return "anon", "thp", *HUGE_PAGES[granule], "device"
 
 
 class ProgramError(ValueError):
-    """A program that is not valid, and where.
+    """The place and the reason at which a program is not valid.
 
     :param file: name of the file; in angle brackets what is no file
     :param line: from 1, or 0 for the file as a whole
@@ -62,7 +62,7 @@ def refusal(wrong: str, allowed: str) -> ProgramError:
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """The machine, and what all VMs of the program have alike.
+    """The machine, and the settings that all VMs of the program share.
 
     :param granule: page size
     :param ipa: bits of a guest address

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From any numbers to a valid program: each statement becomes the nearest legal one.
 
-What is legal already stays as it is. `fuzz.language.validate.ValidationState` is the judge:
-nothing here decides what is legal, it only proposes, the nearest first.
+A legal statement stays as it is. `fuzz.language.validate.ValidationState` is the judge:
+this module decides nothing, it only proposes, the nearest first.
 
 * A choice counts modulo the number of choices.
 * A place in a slot counts modulo its size, a size modulo what is left of it;
   both go down to the step that the operation needs.
-* What bytes mean by chance should not take minutes: sizes of slots and of
+* Random bytes should not take minutes: sizes of slots and of
   hypervisor mappings that are none become small ones, and a large slot (some
   take many seconds) must say so in a second place, as one mutation rarely does.
 * A slot whose place is taken lies at the nearest end of another; where none is
   free, it is left out.
-* An operation goes to the next slot whose backing it can have; what its state
-  does not allow becomes what leads there: a deleted slot is made again, logging
+* An operation goes to the next slot whose backing it can have; one that the state
+  does not allow becomes the one that leads there: a deleted slot is made again, logging
   is turned on. The last resort is an access by the guest, always legal.
 """
 
@@ -39,7 +39,7 @@ from .validate import (
     wanted_backings,
 )
 
-# What is in a slot's record where it means to be larger than `large_size`.
+# The mark in the record of a slot that means to be larger than `large_size`.
 LARGE: Final = 0xA5
 
 
@@ -76,7 +76,7 @@ class RawSlot(NamedTuple):
 
 
 def repair_vm(raw: RawVm) -> tuple[Vm, int]:
-    """The machine that *raw* means, and how many slots are to follow."""
+    """Return the machine that *raw* means, and the number of slots that follow."""
     flags = raw.flags
     vm = Vm(
         GRANULES[raw.granule % len(GRANULES)],
@@ -168,7 +168,7 @@ class Repair:
         raise AssertionError("a guest access is always legal")
 
     def attempts(self, raw: RawOperation) -> Iterator[Operation]:
-        """What *raw* means, then what comes near."""
+        """Yield the operation that *raw* means, then those near it."""
         make = OPERATIONS[raw.kind % len(OPERATIONS)]
         at = raw.slot % len(self.slots)
         slot = self.slots[at]

@@ -36,7 +36,7 @@ _MAX_WORDS: Final = 14  # more than any statement has
 
 
 class _Kind(NamedTuple):
-    """How a word stands for *width* values."""
+    """The form of a word that stands for *width* values."""
 
     read: Callable[[str], tuple[Any, ...]]
     show: Callable[..., str]
@@ -166,7 +166,7 @@ _OPERATIONS: Final = {
     for words in [form.usage.split()]
     for verb in words[2 if words[0] in _VERB_LAST else 1].split("|")
 }
-# What makes an operation of a line that begins like a slot statement.
+# The verbs that make an operation of a line that begins like a slot statement.
 _SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
 
 
@@ -275,7 +275,7 @@ def shown_name(path: str | os.PathLike[str]) -> str:
 
 
 def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
-    """What is in a file of at most `MAX_FILE_SIZE` bytes.
+    """Read a file of at most `MAX_FILE_SIZE` bytes.
 
     :param path: or an open file descriptor, which stays open
     :param name: what an error names as the file
@@ -304,7 +304,7 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 
 def headings(program: Program) -> list[str]:
-    """What to call creation, each operation (counted from 1), and destruction."""
+    """Return the names of creation, of each operation (counted from 1), and of destruction."""
     texts = print_program(program).splitlines()[2 + len(program.slots) :]
     operations = [f"operation {number}: {text}" for number, text in enumerate(texts, 1)]
     return ["creation of the VM", *operations, "destruction of the VM"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which programs are legal: bounds, and statements that contradict each other."""
+"""The rules of legal programs: bounds, and statements that contradict each other."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -115,7 +115,7 @@ class ValidationState:
         self.logged: set[str] = set()
 
     def declare(self, slot: Slot) -> None:
-        """A slot statement, which then counts; raises a `refusal`, and nothing has changed."""
+        """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
         name, vm = slot.name, self.vm
         page = vm.granule
         _require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
@@ -161,7 +161,7 @@ class ValidationState:
         self.ipa[name] = ipa
 
     def check(self, op: Operation) -> None:
-        """One operation, which then counts as done; raises a `refusal`, and nothing has changed."""
+        """Check one operation, which then counts as done; raises a `refusal`, and nothing has changed."""
         vm = self.vm
         if isinstance(op, HypMap):
             _check_hyp(vm, op)
@@ -196,7 +196,7 @@ class ValidationState:
         _within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
 
     def check_pages(self, slot: Slot, op: SlotPlace) -> None:
-        """What has a page, or a range of pages."""
+        """Check an operation on a page or a range of pages."""
         name, page = slot.name, self.vm.granule
         _within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
         if isinstance(op, SlotRange):
@@ -228,7 +228,7 @@ class ValidationState:
             _check_fail(op.fail)
 
     def check_slot(self, slot: Slot, op: SetLog | GetLog | SlotDelete | SlotCreate | SlotMove) -> None:
-        """What concerns a slot as a whole."""
+        """Check an operation on a slot as a whole."""
         name = slot.name
         if isinstance(op, SlotCreate):
             _require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
