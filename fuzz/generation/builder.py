@@ -25,7 +25,7 @@ NAMES: Final = "abcd"
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ProgramBuilder:
-    """Keeps track of what an operation may refer to; what would not be legal is left out.
+    """Keeps track of what an operation may refer to, and leaves out operations that would not be legal.
 
     :param random_: where the choices come from
     :param granule: page size; 0: any
@@ -92,7 +92,7 @@ class ProgramBuilder:
             self.operations.append(operation)
 
     def draw_backing(self) -> tuple[Backing, int]:
-        """What is behind a slot, and its size."""
+        """Draw the backing of a slot, and its size."""
         page, block, choice = self.page, self.block, self.random.choice
         sizes = (block, block, 2 * block, 2 * block, 4 * block, page, 17 * page, block + 5 * page, 2 * block - page)
         if self.chance(20):
@@ -108,7 +108,7 @@ class ProgramBuilder:
         return backing, choice(sizes)
 
     def add_slot(self) -> None:
-        """A slot behind those there are; aligned, alike skewed, or skewed against the host."""
+        """Add a slot behind the others: aligned, alike skewed, or skewed against the host."""
         vm = self.random.randrange(self.vm.vms)
         if self.slots and self.chance(50 if self.vm.vms > 1 else 6):
             self.add_alias(self.random.choice(self.slots), vm)
@@ -125,7 +125,7 @@ class ProgramBuilder:
         self.declare(backing, self.free_ipa() + skew, size, offset % GIB, vm, "")
 
     def add_alias(self, other: Slot, vm: int) -> None:
-        """A slot over part of the memory of another."""
+        """Add a slot over part of the memory of another."""
         if other.alias:
             other = self.slots[[slot.name for slot in self.slots].index(other.alias)]
         pages = other.size // self.page

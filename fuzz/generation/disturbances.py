@@ -142,7 +142,7 @@ def reset(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def stage1(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    """What the guest's own MMU and its cache maintenance do."""
+    """Add accesses by the guest's own MMU, and its cache maintenance."""
     draft.access(slot, offset, "walk" if draft.chance(60) else "clean")
 
 
@@ -187,7 +187,7 @@ def table_place(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def slot_change(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    """The slot goes, comes back, or moves."""
+    """Delete, create again, or move the slot."""
     random = draft.random
     somewhere = draft.free_ipa() + random.choice((0, 0, draft.page, draft.block))
     fail = random.choice((1, 2)) if draft.chance(20) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program while it is changed: anything may be wrong in between, and is repaired in the end."""
+"""A program under change: anything may be wrong in between, and is repaired in the end."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from .builder import ProgramBuilder
 
 T = TypeVar("T")
 
-# What is written or moved page by page has no more than so many pages, where it is changed.
+# A changed operation that works page by page has no more than so many pages.
 _PAGE_BY_PAGE: Final = 512
 
 
@@ -36,7 +36,7 @@ class ProgramEditor:
     def program(self, limit: int) -> Program:
         """The nearest valid program, of no more than *limit* operations.
 
-        What is too long loses some of its operations in a row.
+        One that is too long loses some of its operations in a row.
         """
         excess = len(self.operations) - limit
         if excess > 0:
@@ -58,7 +58,7 @@ class ProgramEditor:
             try:
                 repair.state.check(operation)
             except ProgramError:
-                # What a slot that is gone was for is for the first that is left.
+                # The operations of a slot that is gone go to the first that is left.
                 index.setdefault(getattr(operation, "slot", ""), 0)
                 operation = repair.operation(raw_operation(operation, index, page))
             operations.append(operation)
@@ -73,7 +73,7 @@ class ProgramEditor:
 
     @property
     def block(self) -> int:
-        """What an entry of level 2 maps, in bytes."""
+        """The size that an entry of level 2 maps, in bytes."""
         return self.vm.granule * self.vm.granule // 8
 
     def chance(self, percent: int) -> bool:
@@ -85,7 +85,7 @@ class ProgramEditor:
         return self.random.choice(left) if left else than
 
     def position(self) -> int:
-        """Where an operation can be inserted."""
+        """Draw a position at which an operation can be inserted."""
         return self.random.randrange(len(self.operations) + 1)
 
     def pick(self, kinds: type | tuple[type, ...] = object) -> int:
@@ -109,7 +109,7 @@ class ProgramEditor:
         self.put(at, replace(operation, **values))
 
     def put(self, at: int, operation: Operation) -> None:
-        """Another operation in the place of one; not for many pages what hosts do page by page."""
+        """Put another operation in the place of one; those that hosts do page by page stay short."""
         if isinstance(operation, HostWrite | HostMigrate):
             operation = replace(operation, size=min(operation.size, _PAGE_BY_PAGE * self.page))
         self.operations[at] = operation
@@ -162,12 +162,12 @@ class ProgramEditor:
         by = self.random.choice((self.page, self.page, self.page, self.block, 1))
         return max(0, value + self.random.choice((-by, by)))
 
-    # What the generator knows.
+    # The knowledge of the generator.
 
     def draft(self, at: int) -> ProgramBuilder:
-        """A draft that goes on after the first *at* operations, near where this program is at work.
+        """Return a builder that goes on after the first *at* operations, near where this program is at work.
 
-        The sketch must be valid.
+        The program must be valid.
         """
         draft = ProgramBuilder(self.random, 0, Program(self.vm, tuple(self.slots), tuple(self.operations[:at])))
         near = self.pick_with("offset")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs that reach what matters.
+"""Random programs that reach the states that matter.
 
 A program is a few motifs (`fuzz.generation.motifs`) among random operations on the same few pages.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Changes of programs that keep their meaning by and large: one operation, operand or setting at a time.
 
-What is not legal afterwards is repaired (`fuzz.language.repair`), never refused.
+A result that is not legal is repaired (`fuzz.language.repair`), never refused.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from .motifs import MOTIFS
 LIMIT: Final = 200
 # How many changes at a time: one looks closer, many find more that is new.
 _CHANGES: Final = (1, 1, 2, 2, 3, 4, 6, 8, 12)
-# What is longer is shortened most of the time: what comes late in a program often only
-# follows from what went wrong before, and counts for nothing.
+# Longer programs are shortened most of the time: a violation late in a program often only
+# follows from an earlier one, and counts for nothing.
 _LONG: Final = 20
 # How often another change is tried where one changed nothing.
 _TRIES: Final = 8
@@ -226,7 +226,7 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     settings.add_slot,
     settings.drop_slot,
 )
-# Those that need a valid sketch.
+# Those that need a valid program.
 _DRAFTING: Final = (insert, insert_motif)
 
 

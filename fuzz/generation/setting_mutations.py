@@ -19,7 +19,7 @@ _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
 
 
 def affordable(sketch: ProgramEditor) -> list[Backing]:
-    """What a slot may be changed to be backed by."""
+    """Return the backings that a changed slot may have."""
     return [backing for backing in backings(sketch.page) if backing not in _COSTLY]
 
 
@@ -48,7 +48,7 @@ def change_slot(sketch: ProgramEditor) -> None:
     if name in ("size", "ipa", "offset"):
         value = sketch.step(getattr(slot, name))
     if name == "ipa" and sketch.chance(20):
-        # To the end of what the guest can address.
+        # To the end of the guest's address space.
         value = (1 << sketch.vm.ipa) - slot.size
     if name == "size":
         edge = sketch.random.choice(sketch.boundaries(slot))
@@ -87,7 +87,7 @@ def add_slot(sketch: ProgramEditor) -> None:
 
 
 def drop_slot(sketch: ProgramEditor) -> None:
-    """A slot less; what happened to it happens to the first that is left."""
+    """Drop a slot; its operations go to the first that is left."""
     if len(sketch.slots) > 1:
         sketch.slots.pop(sketch.random.randrange(len(sketch.slots)))
 

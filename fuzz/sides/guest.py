@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One VM of a program: its tables, slots, vCPUs, and what it is told of the host."""
+"""One VM of a program: its tables, slots, vCPUs, and the notifications that reach it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SlotLayout:
 
 
 def walked_range(addr: int, size: int, page: int) -> tuple[int, int]:
-    """[start, end) of what ``kvm_pgtable_walk(addr, size)`` walks: whole pages."""
+    """Return the range [start, end) that ``kvm_pgtable_walk(addr, size)`` walks: whole pages."""
     start = addr & -page
     return start, (start + size + page - 1) & -page
 
@@ -59,10 +59,10 @@ class Watcher:
 
 
 class Notified(Listener):
-    """Passes notifications on to KVM and remembers the ranges of this operation.
+    """Passes notifications on to KVM, and remembers the ranges of this operation.
 
     *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
-    that see them; *watch* is told when one was announced
+    that see them; *watch*: called when one was announced
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -164,7 +164,7 @@ class Guest:
         return ret
 
     def set_region(self, layout: SlotLayout) -> int:
-        """KVM_SET_USER_MEMORY_REGION with what *layout* says; size 0 where it does not exist.
+        """Call KVM_SET_USER_MEMORY_REGION for *layout*; with size 0 where it does not exist.
 
         :returns: 0 or a negative errno
         """
@@ -172,13 +172,13 @@ class Guest:
         return self.main.__kvm_set_memory_region__(layout.id, layout.flags, layout.ipa, size, layout.hva)
 
     def load(self, vcpu: int, cpu: int) -> None:
-        """``kvm_arch_vcpu_load()``: what another vCPU left on that CPU goes."""
+        """Run ``kvm_arch_vcpu_load()``, which drops what another vCPU left on that CPU."""
         if self.last_ran[cpu] != vcpu:
             self.kernel.__kvm_flush_cpu_context__(self.kvm.mmu, cpu)
             self.last_ran[cpu] = vcpu
 
     def destroy(self) -> None:
-        """User space is gone: tables and memory caches are given back."""
+        """Give tables and memory caches back, as when user space is gone."""
         self.side.mmu.kvm_arch_flush_shadow_all(self.kvm)
         if not self.kernel.locks:
             self.notify_late()
@@ -186,12 +186,12 @@ class Guest:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
 
     def dismantle(self) -> None:
-        """Cut what is in cycles; see `Side.dismantle`."""
+        """Cut the reference cycles; see `Side.dismantle`."""
         self.notified.watch = None
         del self.notified
 
     def notify_late(self) -> None:
-        """Notifications that another CPU began before ``mmu_notifier_release()``: there is nothing left to do."""
+        """Send the notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do."""
         for layout in self.layouts[:1]:
             start, end = layout.hva, layout.hva + self.granule.page_size
             self.main.invalidate_range_start(start, end, True)
@@ -218,7 +218,7 @@ class Guest:
         return found
 
     def maps_backing(self, ipa: int, pfn: int) -> bool:
-        """Whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
+        """Tell whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
         return self.backing_frame(ipa) == pfn
 
     def backing_frame(self, ipa: int) -> int:

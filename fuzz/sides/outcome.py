@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class Outcome:
-    """What guest and user space saw of an operation.
+    """The result of an operation, as guest and user space see it.
 
     :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``oops``
     :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
@@ -24,7 +24,7 @@ class Outcome:
         self.detail = detail
 
     def same_as(self, other: Outcome) -> bool:
-        """Whether guest and user space cannot tell the two apart."""
+        """Tell whether guest and user space cannot tell the two apart."""
         if self.status != other.status:
             return False
         return self.value == other.value or not self.predictable or not other.predictable

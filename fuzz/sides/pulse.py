@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where this process is in the kernel code under test, in memory that outlives the process.
+"""The place in the kernel code under test that this process is at, in memory that outlives the process.
 
 Code that loops without an event takes no signal once it is compiled, and keeps
-the interpreter's lock: only another process can end it, and only what stands
-here then says where it was (`fuzz.judging.silence` reads it).
+the interpreter's lock: only another process can end it, and only this
+memory then says where it was (`fuzz.judging.silence` reads it).
 
 Layout of the memory, 64-bit words: `BEATS`, which changes while kernel code
 gets on; `AT`, index of the operation + 2; `SIDE`, 0 while no kernel code runs;
@@ -31,10 +31,10 @@ SIZE: Final = NAMES + MOST_NAMES * NAME
 
 
 class Position(NamedTuple):
-    """What the memory said at some moment.
+    """The contents of the memory at some moment.
 
     :param beats: differs from that of an earlier moment where kernel code got on in between
-    :param at: index of the operation, as in `fuzz.judging.verdict.Finding`
+    :param at: index of the operation, as in `fuzz.judging.finding.Finding`
     :param side: `REFERENCE`, `CANDIDATE`; 0: no kernel code runs
     :param entry: the entry point that was called last
     :param walker: the walker callback that walked tables last in this operation; "" for none
@@ -144,7 +144,7 @@ def shared(fd: int) -> memoryview:
 
 
 def position(memory: memoryview) -> Position:
-    """What the memory of a `Pulse` says now.
+    """Read the memory of a `Pulse`.
 
     :param memory: `SIZE` bytes
     """

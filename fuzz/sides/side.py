@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One version of the kernel code on one machine: what a program runs on."""
+"""One version of the kernel code on one machine, for a program to run on."""
 
 from typing import ClassVar, Final
 
@@ -69,7 +69,7 @@ class Side(Listener):
         self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         self._active = self.guests[0]
-        # While the VMs are told of a change of the host's, in the middle of a fault too.
+        # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
@@ -80,7 +80,7 @@ class Side(Listener):
 
     @property
     def active(self) -> Guest:
-        """The VM that kernel code runs for: whose locks are taken, and whose slots reports name."""
+        """The VM that kernel code runs for: its locks are taken, and reports name its slots."""
         return self._active
 
     @active.setter
@@ -98,7 +98,7 @@ class Side(Listener):
         self.guests[slot.vm].layouts.append(layout)
 
     def enter(self, entry: str) -> None:
-        """An entry point of the kernel is about to be called: for reports."""
+        """Note, for reports, the entry point of the kernel that is about to be called."""
         self.kernel.entry = entry
         if PULSE.on:
             PULSE.place(entry, self.kernel.walker)
@@ -128,7 +128,7 @@ class Side(Listener):
         return 0
 
     def back(self, layout: SlotLayout) -> None:
-        """The host area of a slot, populated, as its backing says."""
+        """Make and populate the host area of a slot, as its backing says."""
         backing = layout.slot.backing
         shift = HUGE_SHIFT.get(backing, self.granule.page_shift)
         if backing in ("thp", "anon"):
@@ -147,13 +147,13 @@ class Side(Listener):
         self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0))
 
     def destroy(self) -> None:
-        """User space is gone, and all VMs with it."""
+        """Destroy all VMs, as when user space is gone."""
         for guest in self.guests:
             self.active = guest
             guest.destroy()
 
     def dismantle(self) -> None:
-        """Cut what is in cycles, so that all goes at once and need not wait for the collector.
+        """Cut the reference cycles, so that all memory goes at once and does not wait for the collector.
 
         Nothing can be done with the side then.
         """
@@ -188,12 +188,12 @@ class Side(Listener):
         self.end_notification(active)
 
     def begin_notification(self) -> Guest:
-        """The VM for which kernel code runs, to be active again once all VMs were told."""
+        """Begin to notify all VMs; the VM for which kernel code runs, to be active again afterwards."""
         self.notifying = True
         return self.active
 
     def end_notification(self, active: Guest) -> None:
-        """All VMs were told: kernel code goes on for the VM for which it ran before."""
+        """End it: kernel code goes on for the VM for which it ran before."""
         self.active = active
         self.notifying = False
 
