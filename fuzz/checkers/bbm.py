@@ -66,7 +66,7 @@ class Bbm(GuestChecker):
             self.judge(ipa, level, new)
 
     def unordered(self, ptep: int) -> bool:
-        """Whether the table that this entry names, or one below it, was written since the last barrier."""
+        """Tell whether the table that this entry names, or one below it, was written since the last barrier."""
         page, index = divmod(ptep, self.kernel.entries)
         child = self.shadow.by_page[page].children.get(index)
         return child is not None and any(table.page in self.shadow.unordered for table in tables_of(child))
@@ -95,7 +95,7 @@ class Bbm(GuestChecker):
         return "page" if level == 3 else "block"
 
     def change(self, level: int, old: int, new: int) -> str:
-        """What of a change from *old* to *new* needs break-before-make; "" if nothing does."""
+        """Name the part of a change from *old* to *new* that needs break-before-make; "" if none does."""
         was, now = self.name_of(old, level), self.name_of(new, level)
         if was != now:
             return f"{was}->{now}"
@@ -111,7 +111,7 @@ class Bbm(GuestChecker):
         return ""
 
     def alike(self, level: int, a: int, b: int) -> bool:
-        """Whether two leaves map the same contents, as they are in the data cache."""
+        """Tell whether two leaves map the same contents, as they are in the data cache."""
         memory = self.guest.memory
         first = memory.index_of(output_address(a, level, self.granule) >> self.granule.page_shift)
         other = memory.index_of(output_address(b, level, self.granule) >> self.granule.page_shift)

@@ -23,18 +23,18 @@ class Checker(Observer):
     """Watches one side and judges it alone.
 
     Events of the kernel arrive as `Observer` methods; changes of live entries
-    as `changed`; what CPUs do as `translated`; operations as `before_operation` and `after_operation`.
+    as `changed`; translations by CPUs as `translated`; operations as `before_operation` and `after_operation`.
     """
 
     name: ClassVar[str] = "checker"
 
     def __init__(self, side: Side) -> None:
-        # mypyc runs this twice for a subclass that has none of its own, and what is
+        # mypyc runs this twice for a subclass that has none of its own; an attribute
         # set right here a second time would never be freed.
         self.set_up(side)
 
     def set_up(self, side: Side) -> None:
-        """What every checker has."""
+        """Set the attributes that every checker has."""
         self.side = side
         self.kernel = side.kernel
         self.granule = side.granule
@@ -94,7 +94,7 @@ class GuestChecker(Checker):
         self.set_up_guest(guest)
 
     def set_up_guest(self, guest: Guest) -> None:
-        """What every checker of one VM has; apart for the reason that `Checker.set_up` is."""
+        """Set the attributes that every checker of one VM has; apart for the same reason as `Checker.set_up`."""
         self.guest = guest
         self.vmid = guest.vmid
 

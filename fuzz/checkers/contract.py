@@ -12,7 +12,7 @@ from .checker import Checker
 from .locking import WARNINGS
 from .memcache import EMPTY
 
-# What a guest or user space gets where memory was meant.
+# The answer that a guest or user space gets where memory was meant.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
 
 
@@ -46,7 +46,7 @@ class Contract(Checker):
             self.report(what, -1, reason, taints=False, function=entry)
 
     def answered(self, ret: int, status: str) -> None:
-        """``kvm_handle_guest_abort()`` returned *ret*, after what *status* says that it did besides mapping.
+        """Judge the result *ret* of ``kvm_handle_guest_abort()``; *status* says what it did besides mapping.
 
         A positive value resumes the guest (handle_exit.c): with the abort injected, the access emulated, or to
         meet the signal. Nothing here fills an exit reason, which 0 asks user space to read; an error is for
@@ -62,20 +62,20 @@ class Contract(Checker):
         self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
 
     def addressed(self, status: str, told: int, meant: int) -> None:
-        """Emulation, or an injected abort, was told address *told* of an access to *meant*."""
+        """Judge the address *told* that emulation, or an injected abort, got for an access to *meant*."""
         if told != meant:
             what = f"{'I/O exit' if status == 'io' else 'abort'} at another address"
             reason = f"told of {told:#x}, the guest accessed {meant:#x}"
             self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def injected(self, what: str, meant: str) -> None:
-        """A guest got abort *what*: a prefetch abort is for instruction fetches, a data abort for all else."""
+        """Judge the abort *what* that a guest got: a prefetch abort for fetches, a data abort for all else."""
         if what != meant:
             reason = f"the guest gets a {what}, its access calls for a {meant}"
             self.report(f"{what} injected for a {meant}", -1, reason, taints=False, function=self.kernel.entry)
 
     def deserved(self, op: GuestAccess, status: str) -> bool:
-        """Whether an access that did not complete is one for which there is no memory."""
+        """Tell whether an access that did not complete is one for which there is no memory."""
         layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)
         if layout is None:
             return status != "sigbus"
@@ -87,5 +87,5 @@ class Contract(Checker):
         return layout.readonly and op.kind in ("write", "clean") and status == "io"
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
-        """Whether the program itself made an allocation fail."""
+        """Tell whether the program itself made an allocation fail."""
         return op is not None and fail_of(op) is not None and outcome.value == -ENOMEM

@@ -108,7 +108,7 @@ class Dcache(GuestChecker):
             )
 
     def before(self, ipa: int, level: int) -> str:
-        """What stood where the new leaf stands, when the operation began."""
+        """Return the entry in the place of the new leaf when the operation began."""
         for table in self.shadow.detached:
             if table.base == ipa and table.level == level + 1:
                 return "table"
@@ -165,7 +165,7 @@ class Dcache(GuestChecker):
             self.lock_dropped()
 
     def lock_dropped(self) -> None:
-        """What was unmapped must be clean, unless its flush is still to come, as `Tlb` tells, and the clean with it."""
+        """Unmapped leaves must be clean, unless their flush, which `Tlb` judges, is still to come with the clean."""
         rest: list[Unmapped] = []
         for leaf in self.unmapped:
             if self.owed.holds_leaf(leaf.level, leaf.ipa):
@@ -194,7 +194,7 @@ class Dcache(GuestChecker):
         self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
 
     def cleaned_early(self, leaf: Unmapped) -> bool:
-        """Whether some of an unmapped leaf was cleaned before its flush, or before its break."""
+        """Tell whether some of an unmapped leaf was cleaned before its flush, or before its break."""
         if leaf.early:
             return True
         for start, end in self.cleans[: leaf.before]:
@@ -249,7 +249,7 @@ class Dcache(GuestChecker):
                     self.must_be_flushed(layout.ipa, layout.ipa + layout.size)
 
     def never_dropped(self) -> None:
-        """What is left on return: flushed late, or never. The latter is `Tlb`'s to tell; what is dirty is ours."""
+        """Judge leaves left on return, flushed late or never: `Tlb` reports the latter, this reports what is dirty."""
         for leaf in self.unmapped:
             if not self.owed.holds_leaf(leaf.level, leaf.ipa) or self.dirty_parts(leaf.start, leaf.end):
                 self.must_be_cleaned(leaf)
@@ -262,7 +262,7 @@ class Dcache(GuestChecker):
                 self.must_be_clean(level, ipa, entry)
 
     def flush_is_owed(self, op: Operation | None) -> bool:
-        """Whether the operation must trap and leave all of the guest's memory clean.
+        """Tell whether the operation must trap and leave all of the guest's memory clean.
 
         Cache controls trap from a reset, or a set/way operation, until the caches
         are on; a set/way operation counts while they do not.

@@ -242,13 +242,13 @@ class FaultOrder(GuestChecker):
             self.judge(ipa, level, new)
 
     def gains(self, level: int, old: int, new: int) -> bool:
-        """Whether a leaf maps, or allows, what the one before did not."""
+        """Tell whether a leaf maps, or allows, what the one before did not."""
         if not old & VALID_BIT or kind(old, level, self.granule) != LEAF:
             return True
         return not self.same_frame(old, new) or (new ^ XN_BIT) & ~(old ^ XN_BIT) & RIGHTS != 0
 
     def same_frame(self, old: int, new: int) -> bool:
-        """Whether two leaves of one level have one output address."""
+        """Tell whether two leaves of one level have one output address."""
         return address_bits(old, self.granule) == address_bits(new, self.granule)
 
     def judge(self, ipa: int, level: int, entry: int) -> None:
@@ -281,14 +281,14 @@ class FaultOrder(GuestChecker):
             )
 
     def kept(self, ipa: int, level: int, entry: int) -> bool:
-        """Whether the tables held the frame of a leaf at its address, valid in this operation or kept invalid."""
+        """Tell whether the tables held the frame of a leaf at its address, valid in this operation or kept invalid."""
         pa = address_bits(entry, self.granule)
         if self.before and not self.before & VALID_BIT and address_bits(self.before, self.granule) == pa:
             return True
         return self.shadow.exposed_before(ipa, ipa + self.granule.level_size(level)).maps(ipa, pa, 0, 0)
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
-        """What is wrong with mapping a frame that was looked up, and why; "" if nothing."""
+        """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
         if self.answer == RETRY:
             return "mapped in spite of mmu_notifier_retry()", "the frame may no longer be the host's page there"
         if self.answer == NOT_ASKED:

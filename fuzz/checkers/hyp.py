@@ -190,7 +190,7 @@ class Hyp(Checker):
                 self.report(wrong, level, f"{self.text(entry, level)} at {va:#x}: {wrong}", frozenset([va]))
 
     def fault_of(self, call: Call, va: int, size: int, entry: int) -> str:
-        """What is wrong with a leaf that *call* made; "" if nothing."""
+        """Say what is wrong with a leaf that *call* made; "" if nothing."""
         prot = call.op.prot
         pa = address_bits(entry, self.granule)
         if pa & (size - 1):
@@ -248,5 +248,5 @@ class Hyp(Checker):
 
 
 def same_call(a: HypMap, b: HypMap) -> bool:
-    """Whether two calls ask for the same."""
+    """Tell whether two calls ask for the same."""
     return (a.va, a.pa, a.size, a.prot) == (b.va, b.pa, b.size, b.prot)

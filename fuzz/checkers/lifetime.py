@@ -16,7 +16,7 @@ from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
 
-# What is done to the references of what is no table page, by the function called; the others drop one.
+# The effect on the references of a page that is no table, by the function called; the others drop one.
 NO_TABLE: Final = {
     "get_page": "reference taken on what is no table",
     "page_count": "references counted of what is no table",
@@ -38,11 +38,11 @@ class Lifetime(Checker):
         self.shadows = shadows
         self.tlbs = tlbs
         self.destroying = False
-        # Table pages that were stored to before their flush, and told of; no page is used twice.
+        # Table pages that were stored to before their flush, and reported; no page is used twice.
         self.early: set[int] = set()
         # Tables may be destroyed: while a VM is made, and at the end.
         self.may_destroy = False
-        # VMs whose root was told of as still linked.
+        # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
 
     def before_operation(self, op: Operation | None) -> None:
@@ -153,7 +153,7 @@ class Lifetime(Checker):
         )
 
     def is_root(self, page: int) -> bool:
-        """Whether a table page is one of a root's."""
+        """Tell whether a table page is one of a root's."""
         for shadow in self.shadows:
             for table in shadow.roots:
                 if table.page == page:
@@ -189,7 +189,7 @@ class Lifetime(Checker):
         return f"frame {pfn:#x}, which nobody was given", places
 
     def parent_of(self, page: int) -> str:
-        """Which live entry still names a table page; "" if none."""
+        """Name the live entry that still points to a table page; "" if none does."""
         for shadow in self.shadows:
             for table in shadow.by_page.values():
                 if table.live:

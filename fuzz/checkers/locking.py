@@ -17,7 +17,7 @@ from ..sides.side import Side
 from .checker import Checker, GuestChecker
 from .shadow import Shadow
 
-# Warnings of the layer below that are about locks, and what they say.
+# Warnings of the layer below that are about locks, and their texts.
 WARNINGS: Final = {
     "sleeping-call-under-lock": "sleeping call under mmu_lock",
     "lock-already-held": "mmu_lock taken twice",
@@ -36,9 +36,9 @@ class Locking(Checker):
 
     def __init__(self, side: Side) -> None:
         super().__init__(side)
-        # Locks that were held on a return and told of in this operation.
+        # Locks that were held on a return and reported in this operation.
         self.reported: list[str] = []
-        # SRCU was left with the mmu lock held; one that is never dropped is told of as such.
+        # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
         self.outlasts = False
 
     def wrong(self, what: str, reason: str, function: str = "") -> None:

@@ -55,7 +55,7 @@ class LostLeaf:
 
 
 class Events(Observer):
-    """What `LogOrder` is told of only while such a call runs, for it is frequent."""
+    """The frequent events, which `LogOrder` gets only while such a call runs."""
 
     def __init__(self, checker: LogOrder) -> None:
         self.checker = checker
@@ -201,6 +201,6 @@ class LogOrder(GuestChecker):
         self.forget()
 
     def seen_again(self, leaf: LostLeaf) -> bool:
-        """Whether all of a leaf was walked since it is owed."""
+        """Tell whether all of a leaf was walked since it is owed."""
         ranges = self.walked[leaf.since :]
         return bool(ranges) and not without(leaf.ipa, leaf.ipa + leaf.size, ranges)

@@ -48,7 +48,7 @@ class Memcache(Checker):
         self.splits_what_no_fault_made = walk.fault == PERMISSION and self.larger_than_host(cpu, ipa, walk.level)
 
     def larger_than_host(self, cpu: int, ipa: int, level: int) -> bool:
-        """Whether a leaf at this level is larger than the host's page behind it."""
+        """Tell whether a leaf at this level is larger than the host's page behind it."""
         layout = self.side.guest_of(cpu).layout_of(ipa)
         if layout is None or level == 3:
             return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""TLB flushes that are owed: what a CPU may still hold of entries that the tables no longer have.
+"""TLB flushes that are owed: entries that a CPU may still hold and the tables no longer have.
 
 A table entry that was cut off leaves two things behind: walk-cache entries,
 its own and those of the tables below, which keep table pages in use, and the
@@ -19,7 +19,7 @@ Key = tuple[int, int]
 
 
 def takes_away(old: int, new: int) -> bool:
-    """Whether a leaf of the same size grants less or elsewhere than before."""
+    """Tell whether a leaf of the same size grants less or elsewhere than before."""
     if not new & VALID_BIT:
         return True
     lost = old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT
@@ -27,7 +27,7 @@ def takes_away(old: int, new: int) -> bool:
 
 
 def breaks(old: int, new: int) -> bool:
-    """Whether more than permissions and the access flag of a leaf went."""
+    """Tell whether more than permissions and the access flag of a leaf went."""
     return not new & VALID_BIT or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
 
 
@@ -165,7 +165,7 @@ class Owed:
             self.pinned[page] = key
 
     def within(self, key: Key, table: Key) -> bool:
-        """Whether an entry lies below a table entry."""
+        """Tell whether an entry lies below a table entry."""
         return key[0] > table[0] and key[1] >> self.shifts[table[0]] == table[1] >> self.shifts[table[0]]
 
     def settle_table(self, key: Key) -> OwedTable:
@@ -198,7 +198,7 @@ class Owed:
             self.owe_table((table.level, table.base + (index << shift)), below)
 
     def held(self, owed: OwedTable, key: Key, entry: int) -> int:
-        """What a CPU may hold of a leaf below a table that was cut off; 0: nothing.
+        """Return what a CPU may hold of a leaf below a table that was cut off; 0: nothing.
 
         Where the hardware sets the access flag, it may have done so on a walk through the table.
         """
@@ -253,17 +253,17 @@ class Owed:
         self.fresh = False
 
     def meets(self, key: Key, ipa: int, size: int) -> bool:
-        """Whether an entry is used to translate an address of a range."""
+        """Tell whether an entry is used to translate an address of a range."""
         level, base = key
         return base < ipa + size and ipa < base + (1 << self.shifts[level])
 
     def covers(self, key: Key, ipa: int, size: int) -> bool:
-        """Whether a range covers all that an entry translates."""
+        """Tell whether a range covers all that an entry translates."""
         level, base = key
         return ipa <= base and base + (1 << self.shifts[level]) <= ipa + size
 
     def holds_leaf(self, level: int, ipa: int) -> bool:
-        """Whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
+        """Tell whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
         if (level, ipa) in self.leaves:
             return True
         for at in range(level):

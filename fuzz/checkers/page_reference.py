@@ -31,7 +31,7 @@ class Pins(Checker):
     def __init__(self, side: Side) -> None:
         super().__init__(side)
         self.counts: dict[int, int] = {}
-        # Those that were left over before, and told of.
+        # Those that were left over before, and reported.
         self.reported: dict[int, int] = {}
 
     def pin(self, pfn: int) -> None:
@@ -70,7 +70,7 @@ class Pins(Checker):
             self.reported = dict(self.counts)
 
     def held(self) -> bool:
-        """Whether there is a reference other than those that were left over."""
+        """Tell whether there is a reference other than those that were left over."""
         return any(count > self.reported.get(pfn, 0) for pfn, count in self.counts.items())
 
     def wrong(self, what: str, reason: str) -> None:
@@ -217,7 +217,7 @@ class PageReference(GuestChecker):
         return 0 if layout is None else self.guest.host.unit_at(layout.hva + ipa - layout.ipa)[1]
 
     def pinned(self, first: int, end: int) -> bool:
-        """Whether there is a reference on one of these frames: one on any part holds all of a host page."""
+        """Tell whether there is a reference on one of these frames: one on any part holds all of a host page."""
         for pfn in self.pins.counts:
             if first <= pfn < end:
                 return True
@@ -231,14 +231,14 @@ class PageReference(GuestChecker):
             self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
 
     def marked(self, marks: set[int], leaf: Mapped) -> bool:
-        """Whether a frame of the host page was marked."""
+        """Tell whether a frame of the host page was marked."""
         for pfn in marks:
             if leaf.first <= pfn < leaf.end:
                 return True
         return False
 
     def wrong(self, what: str, ipa: int, level: int, entry: int) -> None:
-        """Note what is to be told of at the quiet point: a leaf that is itself wrong is told of first."""
+        """Note a violation for the quiet point: a leaf that is itself wrong is reported first."""
         self.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
     def tell(self) -> None:

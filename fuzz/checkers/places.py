@@ -43,7 +43,7 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
 
 
 def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
-    """What is left of [start, end) when ranges are taken out of it, in order."""
+    """Return the rest of [start, end) when ranges are taken out of it, in order."""
     left: list[Range] = []
     for first, last in merged(taken):
         if first > start:
@@ -56,7 +56,7 @@ def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
 
 
 def overlap(one: list[Range], other: list[Range]) -> bool:
-    """Whether two lists, as `merged` gives them, have a number in common."""
+    """Tell whether two lists, as `merged` gives them, have a number in common."""
     i = j = 0
     while i < len(one) and j < len(other):
         if one[i][1] <= other[j][0]:
@@ -92,7 +92,7 @@ class Places:
             yield from range(start, end, self.page_size)
 
     def within(self, other: Places) -> bool:
-        """Whether all pages of this are in *other*."""
+        """Tell whether all pages of this are in *other*."""
         theirs = other.ranges
         for start, end in self.ranges:
             at = bisect_right(theirs, (start, end)) - 1

@@ -20,7 +20,7 @@ RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0,
 
 
 def lost(old: int, new: int) -> str:
-    """What a leaf *old* allows and *new* does not; "" if nothing."""
+    """Name the rights that a leaf *old* gives and *new* does not; "" if none."""
     return ", ".join([name for access, name in RIGHTS if permits(old, access) and not permits(new, access)])
 
 
@@ -36,7 +36,7 @@ class Rights(GuestChecker):
     def __init__(self, guest: Guest, shadow: Shadow) -> None:
         super().__init__(guest)
         self.shadow = shadow
-        # What removes a right is said to be, while it is looked for.
+        # The function that a removed right is blamed on, while it is looked for.
         self.what = ""
         self.place = -1
         # The leaf to be relaxed: its level, -1 for none, and descriptor.
@@ -62,7 +62,7 @@ class Rights(GuestChecker):
             self.judge(ipa, level, old, new)
 
     def same_leaf(self, old: int, new: int, level: int) -> bool:
-        """Whether two entries of a level are leaves with the same output address."""
+        """Tell whether two entries of a level are leaves with the same output address."""
         granule = self.granule
         if kind(old, level, granule) != LEAF or kind(new, level, granule) != LEAF:
             return False

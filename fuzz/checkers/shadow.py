@@ -59,7 +59,7 @@ class Table:
         return table
 
     def has_leaves(self) -> bool:
-        """Whether any leaf is in it or below it."""
+        """Tell whether any leaf is in it or below it."""
         if self.leaves:
             return True
         for child in self.children.values():
@@ -90,7 +90,7 @@ class Exposed:
             self.blocks.append((base, size, entry))
 
     def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
-        """Whether *page* was mapped to *pa* by a leaf with these attribute bits."""
+        """Tell whether *page* was mapped to *pa* by a leaf with these attribute bits."""
         for entry in self.pages.get(page, ()):
             if entry & self.address_mask == pa and entry & attributes == value:
                 return True
@@ -135,9 +135,9 @@ class Shadow(GuestChecker):
         # this operation, and the subtrees that did.
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
-        # While a store of the hardware's own is told of.
+        # Set during the event of a store by the hardware itself.
         self.by_hardware = False
-        # Whether the store that listeners are told of was made with release.
+        # Whether the store that listeners get was made with release.
         self.released = False
         # Table pages written, while the hardware could not reach them, since the last barrier.
         self.unordered: set[int] = set()
@@ -244,7 +244,7 @@ class Shadow(GuestChecker):
         pa = address_bits(entry, self.granule)
         if not self.kernel.arena.holds(pa):
             table.reserved.add(index)
-            # Of a table that the hardware does not reach it is told when it does.
+            # Listeners hear of a table that the hardware does not reach once it does.
             if table.live:
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
                 self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True)
@@ -364,7 +364,7 @@ class Shadow(GuestChecker):
         return 0
 
     def stepped_through(self, start: int, end: int) -> list[Range]:
-        """What a walk of [start, end) reaches whose cursor is not rounded down (bug B05), by the tables as they are."""
+        """Return the ranges that a walk of [start, end) reaches without rounding its cursor down (bug B05)."""
         found: list[Range] = []
         addr = start
         for root in self.roots:
@@ -434,7 +434,7 @@ class Shadow(GuestChecker):
                 self.collect(table.children[index], start, end, found)
 
     def exposed_before(self, start: int, end: int) -> Exposed:
-        """What mapped [start, end) when this operation began and went, or changed, since."""
+        """Return the leaves that mapped [start, end) when this operation began and went, or changed, since."""
         exposed = Exposed(self.granule.page_shift)
         for level, base, entry in self.removed:
             if base < end and start < base + (1 << self.shifts[level]):

@@ -37,7 +37,7 @@ _listens: Final[dict[type[Checker], tuple[bool, bool, bool, bool]]] = {}
 
 
 def listens(checker: type[Checker]) -> tuple[bool, bool, bool, bool]:
-    """Which of `before_operation`, `after_operation`, `translated` and `changed` a class of checkers has."""
+    """Tell which of `before_operation`, `after_operation`, `translated` and `changed` a class of checkers has."""
     known = _listens.get(checker)
     if known is None:
         known = (

@@ -108,7 +108,7 @@ class Tlb(GuestChecker):
             )
 
     def owes_table(self, page: int) -> str:
-        """Why a table page may still be reached through a walk cache; "" if it may not."""
+        """Say why a table page may still be reached through a walk cache; "" if it may not."""
         key = self.owed.pinned.get(page)
         if key is None:
             return ""
@@ -155,16 +155,16 @@ class Tlb(GuestChecker):
         )
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
-        """Whether the live tables grant at least what a CPU may hold."""
+        """Tell whether the live tables grant at least what a CPU may hold."""
         return self.grants(key[0], key[1], leaf.entry)
 
     def grants(self, level: int, ipa: int, entry: int) -> bool:
-        """Whether the live tables grant at least what *entry* grants."""
+        """Tell whether the live tables grant at least what *entry* grants."""
         now_level, now = self.shadow.lookup(ipa)
         return now_level == level and not takes_away(entry, now)
 
     def linked(self, key: Key, table: OwedTable) -> bool:
-        """Whether the live tables name the same table again."""
+        """Tell whether the live tables name the same table again."""
         level, ipa = key
         now = self.shadow.table_at(ipa, level + 1)
         return now is not None and table.table is not None and now.page == table.table.page

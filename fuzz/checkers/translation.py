@@ -130,7 +130,7 @@ class Translation(GuestChecker):
         return ranges if isinstance(op, (SetLog, GetLog, ClearLog, SlotDelete, SlotMove, SlotCreate)) else []
 
     def around(self, ipa: int) -> list[tuple[int, int]]:
-        """What a fault at *ipa* may map: the host's page there, or the block."""
+        """Return the ranges that a fault at *ipa* may map: the host's page there, or the block."""
         layout = self.guest.layout_of(ipa)
         if layout is None:
             return []
@@ -190,7 +190,7 @@ class Translation(GuestChecker):
         return [(at, base) for at, base, _ in found]
 
     def judge_taken(self) -> None:
-        """What a fault took away outside of its own page or block must be mapped again."""
+        """Judge what a fault took away outside of its own page or block: it must be mapped again."""
         for level, ipa, function in self.taken:
             now, _ = self.shadow.lookup(ipa)
             if now < 0:
@@ -261,7 +261,7 @@ class Translation(GuestChecker):
             )
 
     def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
-        """What is wrong with a leaf, and the first page where it is; "" if nothing."""
+        """Say what is wrong with a leaf, and the first page where it is; "" if nothing."""
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
         address_mask = address_bits(-1, self.granule)
@@ -289,7 +289,7 @@ class Translation(GuestChecker):
         return "", 0
 
     def rights_of(self, entry: int, run: PageRun) -> str:
-        """What is wrong with type and permissions, given the host's mapping."""
+        """Say what is wrong with type and permissions, given the host's mapping."""
         if entry & WRITE_BIT and not run.flags & WRITABLE:
             return "writable, the host's page is not"
         if run.flags & DEVICE:
@@ -303,7 +303,7 @@ class Translation(GuestChecker):
         return ""
 
     def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
-        """What is wrong with a writable leaf, given slot and dirty log."""
+        """Say what is wrong with a writable leaf, given slot and dirty log."""
         slot = self.guest.kvm_host.id_to_memslot(self.guest.kvm, layout.id)
         if slot is None:
             return "leaf outside of any slot", ipa

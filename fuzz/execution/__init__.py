@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One program on one version of the kernel code: what each operation does to the machine."""
+"""The run of one program on one version of the kernel code: the effect of each operation on the machine."""

@@ -113,7 +113,7 @@ class Executor:
     def guarded(self, call: Callable[[], Outcome | int | None], at: int) -> Outcome | int | None:
         """Call into the kernel code; a crash there is an outcome, not the end of us.
 
-        :param at: index of the operation, as in `fuzz.judging.verdict.Finding`
+        :param at: index of the operation, as in `fuzz.judging.finding.Finding`
         """
         PULSE.begin(self.number, at)
         try:
@@ -181,7 +181,7 @@ def innermost(error: BaseException) -> str:
 def kernel_place(error: BaseException) -> str:
     """``file:line`` of the innermost reference/ or candidate/ code that an exception passed; "": no crash of it.
 
-    What one of our observers raises while kernel code runs is our mistake.
+    An exception of one of our observers, while kernel code runs, is our mistake.
     """
     trace = error.__traceback__
     place = module = ""

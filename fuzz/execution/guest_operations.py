@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What vCPUs do: accesses with their faults, cache controls, moves, resets."""
+"""The operations of vCPUs: accesses with their faults, cache controls, moves, resets."""
 
 from typing import Final
 
@@ -56,7 +56,7 @@ from .unhandled import unhandled
 # are common (a table, then a permission), a copy-on-write makes one more each.
 MAX_FAULTS: Final = 8
 
-# What an access asks of the leaf, and what the syndrome says of it beside the
+# The right that an access needs of the leaf, and its bits of the syndrome beside the
 # fault: maintenance and walks by the MMU cannot be emulated (no ISV), and
 # maintenance always counts as a write.
 ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH, "walk": READ, "clean": READ}
@@ -72,13 +72,13 @@ CAUSE: Final = {
     FSC_ACCESS: " after an access flag fault",
     FSC_PERM: " after a permission fault",
 }
-# Where a guest's kernel maps what it accesses: any address that is no guest address will do.
+# The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
 class Exits(Observer):
-    """What a fault handler did besides mapping: emulation, injection, a signal.
+    """The effects of a fault handler besides mapping: emulation, injection, a signal.
 
     *address*: of the emulated access, a guest address, or that the injected
     abort reports, a virtual one; -1: the abort reports none
@@ -110,8 +110,8 @@ class Exits(Observer):
 class GuestOperations:
     """Runs the operations of vCPUs.
 
-    :param side: what they run on
-    :param checkers: who is told of each translation
+    :param side: the side that they run on
+    :param checkers: notified of each translation
     """
 
     def __init__(self, side: Side, checkers: CheckerSuite) -> None:
@@ -178,7 +178,7 @@ class GuestOperations:
         vcpu.hcr = 0 if guest.fwb else HCR_TVM
 
     def hardware(self, op: Speculate | Evict) -> None:
-        """What a CPU does of its own accord."""
+        """Run an operation that a CPU does of its own accord."""
         side = self.side
         guest = side.guest_of(op.cpu)
         ipa = side.by_name[op.slot].ipa + op.offset
@@ -227,7 +227,7 @@ class GuestOperations:
         return Outcome("stuck", 0, MAX_FAULTS)
 
     def translate(self, cpu: int, ipa: int, access: int) -> Walk:
-        """What the CPU of a vCPU makes of an access; it may set the access flag itself."""
+        """Translate an access on the CPU of a vCPU; it may set the access flag itself."""
         side = self.side
         guest = side.guest_of(cpu)
         where = side.cpu_of[cpu]
@@ -243,7 +243,7 @@ class GuestOperations:
         return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
 
     def unmapped(self, op: GuestAccess) -> bool:
-        """Whether user space has unmapped the place: then an error is deserved."""
+        """Tell whether user space has unmapped the place: then an error is deserved."""
         layout = self.side.by_name[op.slot]
         hva = layout.hva + op.offset
         vma = self.side.host.find_vma(hva)
@@ -258,7 +258,7 @@ class GuestOperations:
         return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa, va)
 
     def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int, va: int) -> int:
-        """``kvm_handle_guest_abort()`` with these syndrome and addresses, and what is wrong with its answer.
+        """Call ``kvm_handle_guest_abort()`` with these syndrome and addresses, and judge its answer.
 
         HPFAR_EL2 has the bits of *ipa* above the lowest 12 only, HFAR_EL2 all of *va*.
         """
@@ -277,7 +277,7 @@ class GuestOperations:
         return ret
 
     def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
-        """What the access does to the frame; the version read."""
+        """Read or write the frame as the access does; the version read."""
         memory = self.side.memory
         if memory.index_of(pfn) < 0:
             return Outcome("ok", "no such frame", faults)

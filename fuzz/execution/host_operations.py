@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the host does: user space, memory management, slots and their dirty logs."""
+"""The operations of the host: user space, memory management, slots and their dirty logs."""
 
 from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
@@ -34,7 +34,7 @@ from .unhandled import unhandled
 class HostOperations:
     """Runs the operations of user space and of the host's memory management.
 
-    :param side: what they run on
+    :param side: the side that they run on
     :param checkers: who judges what a failure leaves before it is tried again
     """
 
@@ -43,7 +43,7 @@ class HostOperations:
         self.checkers = checkers
 
     def run(self, op: SlotPlace, start: int) -> Outcome:
-        """What happens to pages, from host address *start* on."""
+        """Run an operation on pages, from host address *start* on."""
         host = self.side.host
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, HostWrite):
@@ -108,7 +108,7 @@ class HostOperations:
     def set_region(
         self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout, fail: int | None
     ) -> Outcome:
-        """One call; what *layout* says changes only where it succeeds. *fail*: as in `SlotCreate`."""
+        """Make one call; *layout* changes only where it succeeds. *fail*: as in `SlotCreate`."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
@@ -132,7 +132,7 @@ class HostOperations:
             layout.collected = []
         if fail is not None:
             side.kernel.topup_gets = fail - 1
-        # What a slot that goes leaves behind must be clean.
+        # The memory behind a slot that goes must be clean.
         guest.notified.unmapping = isinstance(op, (SlotDelete, SlotMove))
         ret = guest.set_region(layout)
         guest.notified.unmapping = False

@@ -30,7 +30,7 @@ PROT: dict[str, int] = {
 class HypOperations:
     """Runs `HypMap` as a caller that maps nothing twice, but for the very same call.
 
-    :param side: what it runs on
+    :param side: the side that it runs on
     """
 
     def __init__(self, side: Side) -> None:
@@ -71,7 +71,7 @@ class HypOperations:
         return ret
 
     def call(self, op: HypMap, start: int, end: int) -> int:
-        """``kvm_pgtable_hyp_map()``; what it may have mapped of [start, end) is in use from here on."""
+        """Call ``kvm_pgtable_hyp_map()``; the part of [start, end) that it may have mapped is in use from here on."""
         assert self.pgt is not None
         self.side.enter("kvm_pgtable_hyp_map")
         ret = self.side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes in a candidate's Python, told from crashes of kernel code.
+"""Mistakes in a candidate's Python, as distinct from crashes of kernel code.
 
 A name that is not bound, a module that is not there, a call with the wrong
 arguments, an attribute that no class has, a value of the wrong Python type: a C
 compiler would refuse the same patch, so they say nothing about it, and nothing
-is judged. What fails on None (a NULL pointer) or outside of the arena, and a
-structure that is taken for another one (a ``void *``), is what a kernel does
-that crashes: a finding.
+is judged. A failure on None (a NULL pointer) or outside of the arena, and a
+structure that is taken for another one (a ``void *``), is a crash of the
+kernel: a finding.
 """
 
 import ast
@@ -29,7 +29,7 @@ _CALL: Final = re.compile(
 )
 _CALLED: Final = re.compile(r"(?:(\w+)\.)?(\w+)\(\)")
 _NONE: Final = re.compile(r"\bNone(Type)?\b")
-# Always of whoever wrote the line.
+# Always a mistake of whoever wrote the line.
 _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError)
 
 
@@ -102,7 +102,7 @@ def called_place(text: str, version: Candidate) -> str:
 
 
 def taken_for_another(error: AttributeError, version: Candidate) -> bool:
-    """Whether a walker took its argument (a ``void *``) for another structure, and asked for a field of that."""
+    """Tell whether a walker took its argument (a ``void *``) for another structure, and asked for a field of that."""
     kind = type(getattr(error, "obj", None))
     fields: dict[str, set[str]] = {}
     for each in (Pgtable, kvm_s2_mmu, kind, *version.pgtable.__mro__):

@@ -55,7 +55,7 @@ class Frames:
 class TableOperations:
     """Runs direct calls.
 
-    :param side: what they run on
+    :param side: the side that they run on
     :param checkers: know which leaf is where
     """
 
@@ -133,7 +133,7 @@ class TableOperations:
         return first
 
     def allowed(self, prot: int, layout: SlotLayout, frames: Frames) -> int:
-        """What of *prot* a caller may ask for; code in device memory is for the callee to refuse."""
+        """Return the part of *prot* that a caller may ask for; code in device memory is for the callee to refuse."""
         if not frames.writable or layout.readonly or layout.flags & KVM_MEM_LOG_DIRTY_PAGES:
             prot &= ~KVM_PGTABLE_PROT_W
         if frames.device:
@@ -188,7 +188,7 @@ class TableOperations:
         return ret
 
     def tables_for(self, start: int, end: int, start_level: int) -> int:
-        """How many tables it may take to map [start, end) by pages."""
+        """Return the number of tables that it may take to map [start, end) by pages."""
         tables = 0
         for level in range(start_level, 3):
             shift = self.side.granule.level_shift(level)
