@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is remarkable about what one side did, as facts, of which there are only so many.
+"""The behaviour of one side as raw features, of which there are only so many.
 
-A fact says what happened, for what (the entry point, or the fault that it handles), in
-which walker. `fuzz.features.features` puts the facts of two sides together.
+A raw feature says what happened, for what (the entry point, or the fault that it handles), in
+which walker. `fuzz.features.features` puts the raw features of two sides together.
 """
 
 from typing import Final
@@ -34,29 +34,29 @@ from ..language.operations import (
 )
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
-from .facts import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, Fact, bucket, compared_bits
+from .raw import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, RawFeature, bucket, compared_bits
 
 # Likewise of an entry that an operation meets: less, for there are many kinds of operations.
 _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
 # Operations that have a place.
 _PLACED: Final = (GuestAccess, GuestExternalAbort, Speculate, Evict, SlotPlace, TableRange, TablePlace)
-# What an operation is counted by, for comparing the two sides.
+# The counters of an operation, for comparing the two sides.
 COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
 
 
-class FactCollector(Checker):
-    """Collects the facts of one side; judges nothing.
+class FeatureCollector(Checker):
+    """Collects the raw features of one side; judges nothing.
 
     :param executor: of the side, before anything has run on it
-    :param program: takes the facts of the program itself, which are the same on both
+    :param program: takes the raw features of the program itself, which are the same on both
         sides; None: they are not wanted
 
-    *seen*: the facts so far; the counts are of this operation
+    *seen*: the raw features so far; the counts are of this operation
     """
 
-    name = "facts"
+    name = "features"
 
-    def __init__(self, executor: Executor, program: set[Fact] | None = None) -> None:
+    def __init__(self, executor: Executor, program: set[RawFeature] | None = None) -> None:
         super().__init__(executor.side)
         self.program = program
         checkers = executor.checkers
@@ -66,10 +66,10 @@ class FactCollector(Checker):
         self.shifts = self.granule.shifts
         self.words = self.kernel.words
         self.address_mask = (1 << 48) - self.granule.page_size
-        self.seen: set[Fact] = set()
-        # For what an entry was written last, by its index.
+        self.seen: set[RawFeature] = set()
+        # The entry point, or fault, that an entry was written for last, by its index.
         self.writers: dict[int, str] = {}
-        # What was noted last of an entry and of a count, and where: walkers do the same to
+        # The last note on an entry and on a count, and its place: walkers do the same to
         # many in a row.
         self.before = self.after = self.level = self.page = 0
         self.moved = False
@@ -165,10 +165,10 @@ class FactCollector(Checker):
         self.tables += 1
         self.note("alloc", "" if page >= 0 else "fails")
 
-    # Flushes, locks, and what else the kernel layer tells of.
+    # Flushes, locks, and the other events of the kernel layer.
 
     def note(self, what: str, detail: str | int) -> None:
-        """A fact of where the kernel is."""
+        """Note a raw feature at the place where the kernel is."""
         kernel = self.kernel
         self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, detail))
 
@@ -284,7 +284,7 @@ class FactCollector(Checker):
                 program.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
 
     def edge(self, address: int) -> str:
-        """What an address is a multiple of."""
+        """Name the largest of page, block and their like that an address is a multiple of."""
         if address & ((1 << self.shifts[3]) - 1):
             return "byte"
         return "page" if address & ((1 << self.shifts[2]) - 1) else "block"
@@ -318,22 +318,22 @@ class FactCollector(Checker):
             if table.live and level <= 3:
                 tables[level] += 1
                 leaves[level] += len(table.leaves)
-        fact: list[str | int] = ["tree"]
+        raw: list[str | int] = ["tree"]
         for level in range(4):
-            fact += [bucket(tables[level], 3), bucket(leaves[level], 5)]
-        self.seen.add(tuple(fact))
+            raw += [bucket(tables[level], 3), bucket(leaves[level], 5)]
+        self.seen.add(tuple(raw))
         for table in shadow.touched.values():
             if table.live:
                 self.seen.add(("table", table.level, self.fill(table), bucket(len(table.children), 2)))
 
     def fill(self, table: Table) -> str:
-        """How many leaves a table has."""
+        """Name the number of leaves of a table."""
         leaves = len(table.leaves)
         return "full" if leaves == self.entries else str(leaves) if leaves < 2 else "some"
 
 
 def variant_of(op: Operation) -> str:
-    """What a kind of operation has variants by."""
+    """Name the variant of an operation within its kind."""
     if isinstance(op, GuestAccess):
         return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
     if isinstance(op, (TableMap, TableRelax, HypMap)):

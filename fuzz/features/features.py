@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Features of a program: what guides a search for programs that do something new.
+"""Features of a program: they guide a search for programs that do something new.
 
-A feature is a 32-bit hash of a fact (`fuzz.features.collector`) together with which of
+A feature is a 32-bit hash of a raw feature (`fuzz.features.collector`) together with which of
 the two sides showed it, or of what the two showed at the same operation: results,
 counts that differ, violations. The same program has the same features in every
 process and form.
@@ -14,16 +14,16 @@ from ..checkers import Violation
 from ..execution.executor import Executor
 from ..language.operations import Operation
 from ..sides.outcome import Outcome
-from .collector import COUNTERS, FactCollector
-from .facts import Fact, bucket, text_of
+from .collector import COUNTERS, FeatureCollector
+from .raw import RawFeature, bucket, text_of
 
-# What makes other features of the facts that only one side showed.
+# Salts that make other features of what only one side showed.
 _ONLY: Final = ((crc32(b"original only"), "original only"), (crc32(b"candidate only"), "candidate only"))
-# By how many bits a difference of counts is told.
+# The number of buckets of a difference of counts.
 _DIFFERENCE: Final = 4
 
-# What this process has seen so far, some thousands: the hash of each fact, and what it says.
-_hashes: Final[dict[Fact, int]] = {}
+# The raw features that this process has seen so far, some thousands: their hashes, and the text of each hash.
+_hashes: Final[dict[RawFeature, int]] = {}
 _texts: Final[dict[int, str]] = {}
 
 
@@ -37,15 +37,15 @@ def describe(feature: int) -> str:
     return f"{feature:#010x}"
 
 
-def hashed(facts: set[Fact]) -> set[int]:
-    """The hashes of facts; those that read alike are one."""
+def hashed(raw_features: set[RawFeature]) -> set[int]:
+    """Return the hashes of raw features; those with one text are one."""
     found: set[int] = set()
-    for fact in facts:
-        value = _hashes.get(fact, -1)
+    for raw in raw_features:
+        value = _hashes.get(raw, -1)
         if value < 0:
-            text = text_of(fact)
+            text = text_of(raw)
             value = crc32(text.encode())
-            _hashes[fact] = value
+            _hashes[raw] = value
             _texts[value] = text
         found.add(value)
     return found
@@ -59,10 +59,10 @@ class Features:
     """
 
     def __init__(self, left: Executor, right: Executor) -> None:
-        # What is not of one side: what the program does, and how the two compare.
-        self.pairs: set[Fact] = set()
-        self.left = FactCollector(left, self.pairs)
-        self.right = FactCollector(right)
+        # The raw features of neither side alone: of the program, and of the comparison of the two.
+        self.pairs: set[RawFeature] = set()
+        self.left = FeatureCollector(left, self.pairs)
+        self.right = FeatureCollector(right)
 
     def compare(
         self,
@@ -99,14 +99,14 @@ class Features:
         left, right = self.left.seen, self.right.seen
         found = hashed(left & right)
         ours, theirs = hashed(left - right), hashed(right - left)
-        # Facts that differ may read alike.
+        # Different raw features may have one text.
         found |= ours & theirs
         ours -= found
         theirs -= found
         found |= hashed(self.pairs)
         found.update([value ^ _ONLY[0][0] for value in ours])
         found.update([value ^ _ONLY[1][0] for value in theirs])
-        # The sides are in cycles, and wait for the collector: what is large goes now.
+        # The sides are in cycles, and wait for the collector: their large parts go now.
         for side in (self.left, self.right):
             side.seen.clear()
             side.writers.clear()
@@ -114,5 +114,5 @@ class Features:
 
 
 def result(outcome: Outcome) -> str:
-    """What kind of result it is: the status, and of an error its number."""
+    """Name the kind of a result: the status, and of an error its number."""
     return f"error {outcome.value}" if outcome.status == "error" else outcome.status

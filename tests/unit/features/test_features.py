@@ -19,7 +19,7 @@ from fuzz.language.text import load, parse
 
 ROOT = Path(__file__).parents[3]
 REGRESSIONS = ROOT / "corpus" / "regressions"
-# What facts begin with: each must be seen somewhere.
+# The first words of features: each must be seen somewhere.
 WHATS = (
     *("entry", "entry written before", "hyp entry", "get_page", "put_page", "free_page", "alloc", "tree", "table"),
     *("flush by IPA", "flush by VMID", "clean", "invalidate icache", "lock", "unlock", "resched", "topup"),
@@ -103,7 +103,7 @@ def test_addresses_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "fact"),
+    ("more", "text"),
     [
         ("cpu0 fetch a+8K", "access: fetch: translation: empty L1"),
         ("table map a+0 4K rw", "entry: kvm_pgtable_stage2_map: stage2_map_walker: empty -> rw- L3"),
@@ -118,15 +118,15 @@ def test_addresses_do_not_matter() -> None:
         ("slot a delete\ncpu0 read a+0", "slot flags: GuestAccess: deleted"),
     ],
 )  # fmt: skip
-def test_a_fact_and_what_makes_it(more: str, fact: str) -> None:
+def test_a_feature_and_what_makes_it(more: str, text: str) -> None:
     bare = "vm\nslot a size=4M backing=thp\n"
     *before, last = more.splitlines()
     shown = texts(bare + "\n".join(before) + "\n" + last + "\n")
-    assert fact in shown
-    assert fact not in texts(bare)
+    assert text in shown
+    assert text not in texts(bare)
 
 
-def test_all_kinds_of_facts() -> None:
+def test_all_kinds_of_features() -> None:
     shown = {describe(feature) for found in generated(1, 150) for feature in found}
     for name in ("hyp", "hardware-access-flag", "range-flush", "memory-failure", "copy-on-write", "migrate"):
         shown.update(texts(load(ROOT / "corpus" / "seeds" / f"{name}.s2"), "v5.14"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Facts: tuples of names, levels and bucketed counts, never of addresses; and their text."""
+"""Raw features: tuples of names, levels and bucketed counts, never of addresses; and their text."""
 
 from typing import Final, TypeAlias
 
@@ -17,20 +17,20 @@ from reference.machine.descriptor import (
 )
 from reference.machine.granule import Granule
 
-Fact: TypeAlias = tuple[str | int, ...]
+RawFeature: TypeAlias = tuple[str | int, ...]
 
-# First words of the facts that hold entries, as `compared_bits` leaves them.
+# First words of the raw features that hold entries, as `compared_bits` leaves them.
 ENTRY: Final = "entry"
 HYP_ENTRY: Final = "hyp entry"
 ACCESS: Final = "access"
 MEETS: Final = "meets"
 MEETS_LAST: Final = "meets at its end"
 
-# What of an entry is told apart: valid, type, memory type, rights, access flag.
+# The bits by which entries differ here: valid, type, memory type, rights, access flag.
 COMPARED: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | AF_BIT | XN_BIT
-# Stands for an entry that is neither valid nor 0: what break-before-make leaves.
+# Stands for an entry that is neither valid nor 0, as break-before-make leaves it.
 BROKEN: Final = 2
-# In which levels there are blocks is no matter here.
+# The levels that have blocks do not matter here.
 _GRANULE: Final = Granule(12)
 
 
@@ -40,12 +40,12 @@ def bucket(count: int, most: int) -> int:
 
 
 def compared_bits(entry: int) -> int:
-    """What facts have of an entry."""
+    """Return the bits of an entry that raw features have."""
     return entry & COMPARED if entry & VALID_BIT else BROKEN if entry else 0
 
 
 def label(entry: int, level: int) -> str:
-    """What `compared_bits` left of an entry, for people."""
+    """Return the text of an entry of which `compared_bits` are left."""
     if entry & VALID_BIT and kind(entry, level, _GRANULE) == LEAF:
         rights = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-")
         rights += "-" if entry & XN_BIT else "x"
@@ -54,14 +54,14 @@ def label(entry: int, level: int) -> str:
 
 
 def _other(entry: int, level: int) -> str:
-    """As `label`, where it does not matter what a leaf grants."""
+    """Return the text of an entry without the rights of a leaf."""
     if not entry & VALID_BIT:
         return "broken" if entry else "empty"
     return KIND_NAMES[kind(entry, level, _GRANULE)]
 
 
 def _change(old: int, new: int, level: int, moved: int) -> str:
-    """What became of an entry; *moved*: it has another address."""
+    """Return the text of a change of an entry; *moved*: it has another address."""
     if _other(old, level) != "leaf" or _other(new, level) != "leaf":
         return f"{label(old, level)} -> {label(new, level)}"
     found = [
@@ -77,18 +77,18 @@ def _change(old: int, new: int, level: int, moved: int) -> str:
     return f"leaf -> leaf {' '.join(found)}"
 
 
-def text_of(fact: Fact) -> str:
-    """A fact for people. What differs in nothing that it tells is the same."""
-    what = fact[0]
+def text_of(raw: RawFeature) -> str:
+    """Return the text of a raw feature. Those with one text count as one."""
+    what = raw[0]
     if what in (ENTRY, HYP_ENTRY):
-        _, context, walker, *numbers = fact
+        _, context, walker, *numbers = raw
         where = f"{context}: {walker}".strip()
         level, old, new, moved = map(int, numbers)
         if what == HYP_ENTRY:
             return f"{what}: {where}: {_other(old, level)} -> {_other(new, level)} L{level}"
         return f"{what}: {where}: {_change(old, new, level, moved)} L{level}"
     if what in (ACCESS, MEETS, MEETS_LAST):
-        _, first, second, *numbers = fact
+        _, first, second, *numbers = raw
         level, entry = map(int, numbers)
         if what == ACCESS:
             return f"{what}: {first}: {second}: {label(entry, level)} L{level}"
@@ -96,4 +96,4 @@ def text_of(fact: Fact) -> str:
         if text == "leaf":
             text += f"{' writable' if entry & WRITE_BIT else ''}{'' if entry & AF_BIT else ' old'}"
         return f"{what}: {first}: {text} L{level}"
-    return ": ".join([str(part).strip() for part in fact if part != ""])
+    return ": ".join([str(part).strip() for part in raw if part != ""])
