@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which distribution this is, in which form it runs, and whether its parts belong together."""
+"""The distribution: its version, the form in which it runs, and the check that its parts belong together."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ class BrokenCandidateError(Exception):
 
 
 def form() -> str:
-    """How the code under test and the checkers run."""
+    """Return the form in which the code under test and the checkers run."""
     native = sys.modules.get("reference.compiled.choice")
     mypyc = native.CHOICE.mypyc if native is not None else ""
     how = f"compiled (mypyc {mypyc})" if mypyc else "interpreted"
@@ -39,17 +39,17 @@ def remark() -> str:
 
 
 def debugging() -> bool:
-    """Whether tracebacks of our own mistakes are wanted: ``S2FUZZ_DEBUG=1``."""
+    """Tell whether tracebacks of our own mistakes are wanted: ``S2FUZZ_DEBUG=1``."""
     return os.environ.get("S2FUZZ_DEBUG") == "1"
 
 
 def home_folder() -> Path:
-    """Where the packages lie: the checkout."""
+    """Return the folder that holds the packages: the checkout."""
     return Path(__file__).resolve().parent.parent
 
 
 def check_packages() -> None:
-    """See that `PACKAGES` are found where this file lies; imports none of them.
+    """Check that Python finds `PACKAGES` beside this file; imports none of them.
 
     Their names are generic: another project on the path may have the same.
 
@@ -95,7 +95,7 @@ def candidate_line(error: Exception) -> str:
         frames.append((error.filename, error.lineno, "<module>"))
     for name, line, function in reversed(frames):
         file = Path(name).resolve()
-        # What the registry refuses is the mistake of whoever called it.
+        # The caller of the registry made the mistake that it refuses.
         if file == home / "candidate" / "__init__.py" and function in (
             "register",
             "get",

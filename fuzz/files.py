@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that are there as a whole or not at all; what is no regular file is written to, and never replaced."""
+"""Files that are there as a whole or not at all; devices and FIFOs are written to, and never replaced."""
 
 import errno
 import fcntl
@@ -27,7 +27,7 @@ class Place:
 
     A context manager: it closes what it opened.
 
-    *opened*: whether this is no regular file
+    *opened*: this is no regular file, and is open
 
     :param path: there, or not yet
     :raises OSError: nothing can be written there; ``strerror`` says why
@@ -61,7 +61,7 @@ class Place:
             self.fd = -1
 
     def probe(self) -> None:
-        """See that a regular file can be written, in the directory where that will happen.
+        """Check that a regular file can be written, in the directory where that will happen.
 
         :raises OSError: it cannot
         """
@@ -86,7 +86,7 @@ class Place:
             self._replace(data)
 
     def _look(self) -> None:
-        """Open what is no regular file, and refuse what cannot be written.
+        """Open a device, a FIFO or a descriptor, and refuse a place that cannot be written.
 
         :raises OSError: why
         :raises ValueError: no name of a file

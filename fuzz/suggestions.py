@@ -18,7 +18,7 @@ _FROM: Final = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """Which of *names* a mistyped one is most like, whatever its case; "" if it is like none."""
+    """Return the one of *names* that a mistyped one is most like, whatever its case; "" if it is like none."""
     by_case: dict[str, str] = {}
     for each in names:
         by_case.setdefault(each.lower(), each)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes end with their parent. Standard library only: who imports this may choose what else is."""
+"""Child processes end with their parent. Standard library only: its importer may choose the form of the rest."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the thread that started this process ends, whatever that died of; only Linux can.
+    """Have this process killed when the thread that started it ends, for whatever reason; only on Linux.
 
     :param parent: the process expected to be this one's parent
     """

@@ -9,7 +9,7 @@ from typing import Final
 
 # Ctrl-C has Python's own handler.
 _LIKE_CTRL_C: Final = ("SIGTERM", "SIGHUP")
-# What came last; Ctrl-C needs no note.
+# The signal that came last; Ctrl-C needs no note.
 _noted: list[int] = []
 
 
@@ -33,7 +33,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def heeded(name: str) -> bool:
-    """Whether a signal is not ignored: under nohup, or in the background of a shell without job control, some are."""
+    """Tell whether a signal is not ignored: under nohup, or behind a shell without job control, some are."""
     return signal.getsignal(getattr(signal, name)) != signal.SIG_IGN
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes that the system refuses: what failed, and what to do about it. Standard library only."""
+"""Processes that the system refuses to start: the reason, and the remedy. Standard library only."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# What helps, by the error.
+# The remedy, by the error.
 REMEDIES: Final = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
     errno.ENFILE: "close files of other programs: the system has no more",
