@@ -54,6 +54,13 @@ Run programs on the reference and on candidates, and say what that shows.
 
 example: s2fuzz run findings/rfc-v1/*.s2 --candidate rfc-v1 --trace
 """
+_DEMO: Final = """\
+Show in ten seconds what this is for: a program that answers a question of a real
+review, judged on the patch series and on its repair; then a few seconds of
+fuzzing, with findings as they come. Writes no files.
+
+example: s2fuzz demo
+"""
 _CONVERT: Final = """\
 Convert a program from text to the binary records of byte engines, or back.
 What does not begin like a text is binary, and every byte string is a program.
@@ -237,6 +244,17 @@ def parser() -> Parser:
     listing = "List the reference and the candidates, with origin."
     versions = command("list", "the versions of the kernel code there are", listing)
     versions.add_argument("--bugs", action="store_true", help="the planted bugs that engines are measured by, instead")
+
+    demo = commands.add_parser(
+        "demo",
+        help="a real question of a review, answered in ten seconds",
+        description=_DEMO,
+        epilog=_EXIT_CODES,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    demo.add_argument("--seconds", type=seconds, default=5.0, metavar="N", help="fuzz for so long (%(default)g)")
+    demo.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
 
     run = command("run", "judge programs that you have", _RUN, _CLASSES + _EXIT_CODES)
     binary = "a program as text; `s2fuzz convert` makes one of a binary"

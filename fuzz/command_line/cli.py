@@ -36,12 +36,13 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, campaign, commands, convert, corpus, cover, fuzz, hardware, minimize, promote
+    from . import benchmark, campaign, commands, convert, corpus, cover, demo, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
     command = {
         "list": commands.list_versions,
+        "demo": demo.command,
         "run": commands.run,
         "convert": convert.command,
         "fuzz": fuzz.command,

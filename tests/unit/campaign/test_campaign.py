@@ -44,6 +44,7 @@ from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN, ROOT, refused
 from ..console import Result as Refused
+from ..pages import blocks
 from ..processes import wait_for
 from .campaigns import Running, check, family, kill, units_done
 
@@ -484,10 +485,9 @@ def shape(line: str) -> str:
     return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
 
 
-def test_the_readme_shows_what_is_said(done: tuple[Path, Overview]) -> None:
+def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:
     """Line for line, but for numbers, and for classes that a longer campaign adds."""
-    command = "$ .venv/bin/s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours"
-    text = (ROOT / "README.md").read_text().split(command)[1].split("\n\n`DIR`")[0].split("\n", 1)[1]
+    (text,) = [block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
     shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
     said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))
     lines = [shape(line) for line in said.split("\n")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..console import MISSING_CLEAN, ROOT, process, refused
+from ..pages import blocks
 
 BROKEN_CANDIDATES = {
     "syntax": ("import os\n\ndef f(:\n", "candidate/my_patch.py:3: SyntaxError: "),
@@ -95,19 +96,17 @@ def test_a_crash_of_the_candidate_says_what_and_where(
     assert reason in lines[at + 1]
 
 
-README = (ROOT / "README.md").read_text()
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 def with_example(checkout: Path, *changes: tuple[str, str]) -> None:
-    """Register the README's example candidate, changed like this."""
-    match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert match is not None
-    text = match.group(1)
+    """Register the page's example candidate, changed like this."""
+    (text,) = [block.text for block in blocks(PAGE) if block.language == "python"]
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     (checkout / "candidate" / "my_patch.py").write_text(text)
-    add = "register('my-patch', my_patch.PgtableMyPatch, my_patch.MmuMyPatch, 'README')"
+    add = "register('my-patch', my_patch.PgtableMyPatch, my_patch.MmuMyPatch, 'a test')"
     with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
         file.write(f"\nfrom . import my_patch\n\n{add}\n")
     # The notifier unmaps.

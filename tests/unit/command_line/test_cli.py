@@ -150,7 +150,9 @@ def test_version_names_the_form(call: Call) -> None:
     assert form() in out
 
 
-@pytest.mark.parametrize("command", ["", "list", "run", "convert", "fuzz", "minimize", "promote", "bench", "build"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "demo", "run", "convert", "fuzz", "minimize", "promote", "bench", "build"]
+)
 def test_help(call: Call, command: str) -> None:
     code, out, _ = call(*command.split(), "--help")
     assert code == 0

@@ -19,7 +19,7 @@ from ..console import HEAD, MISSING_CLEAN, ROOT
 
 TABLE = ROOT / "tests" / "data" / "wrong_usages.txt"
 COMMANDS = [
-    *("list", "run", "fuzz", "campaign", "status", "minimize", "promote", "convert", "cover", "hardware check"),
+    *("list", "demo", "run", "fuzz", "campaign", "status", "minimize", "promote", "convert", "cover", "hardware check"),
     *("bench", "build", "corpus add", "corpus merge", "corpus import", "corpus show", "corpus export"),
     "corpus minimize",
 ]

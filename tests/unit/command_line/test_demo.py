@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz demo``: what the story says is what the versions do, with and without a corpus."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.command_line import cli, demo
+from fuzz.engines.unit import Unit
+from fuzz.judging.differential import Differential
+from fuzz.language.program import show_bytes
+from fuzz.language.text import load, parse
+
+from ..console import ROOT
+
+
+def told(name: str, out: str) -> str:
+    """The part of the story about one candidate, as one line."""
+    return " ".join(out.split(f"\n{name} against original: ")[1].split("\n\n")[0].split())
+
+
+def test_the_review(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.review()
+    out = capsys.readouterr().out
+    assert told(demo.SERIES, out).startswith("regression dcache: stage2_map_walker: table->block after a translation")
+    assert told(demo.REPAIR, out).startswith("clean The repair")
+    for name in (demo.SERIES, demo.REPAIR):
+        costs = (
+            Differential(candidate.get("original"), candidate.get(name), measure=True).run(parse(demo.PROGRAM)).costs
+        )
+        assert costs is not None
+        for side in (costs.reference, costs.candidate):
+            assert f" {show_bytes(side.bytes_cleaned)}" in told(name, out)
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_the_program_is_the_one_of_the_corpus() -> None:
+    assert parse(demo.PROGRAM) == load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "wrong"),
+    [("SERIES", "original", "original shows clean, not regression"), ("REPAIR", "rfc-v1", "rfc-v1 shows regression")],
+)
+def test_a_story_that_is_not_so_is_a_mistake(
+    part: str, name: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, part, name)
+    assert cli.main(["demo"]) == 3
+    assert f"s2fuzz: a mistake of s2fuzz: {wrong}" in capsys.readouterr().err
+
+
+def test_findings_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.fuzz(Unit("random", "original", demo.WHOLE, 1, programs=40)) == 0
+    out = capsys.readouterr().out
+    lines = re.findall(r"^ +[\d.]+ s  (\w+ +\w.*)$", out, re.MULTILINE)
+    assert any(line.startswith("regression  ") for line in lines)
+    assert len(set(lines)) == len(lines)
+    assert f"\n{len(lines)} findings in 40 programs\n" in out
+
+
+def test_it_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo.review()
+    demo.fuzz(Unit("random", "original", demo.WHOLE, 1, programs=5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_only_the_packages(tmp_path: Path) -> None:
+    """As after an ordinary installation: no corpus/, no checkout."""
+    for name in ("reference", "candidate", "fuzz"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from fuzz.command_line import demo; from fuzz.engines.unit import Unit; demo.review(); "
+    code += f"raise SystemExit(demo.fuzz(Unit('random', 'original', {demo.WHOLE!r}, 1, programs=5)))"
+    environment = {"PYTHONPATH": str(tmp_path), "S2FUZZ_PURE": "1", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{demo.SERIES} against original: regression" in done.stdout
+    assert "in 5 programs" in done.stdout

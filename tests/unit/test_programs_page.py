@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""docs/programs.md explains the whole language, and nothing that is not in it."""
+
+import re
+from dataclasses import MISSING, fields
+from typing import Final
+
+import pytest
+
+from fuzz.language.forms import FORMS
+from fuzz.language.program import Vm, show_bytes
+
+from .console import ROOT
+from .pages import blocks, prose
+
+PAGE: Final = ROOT / "docs" / "programs.md"
+EXPLANATIONS: Final = "".join(block.text for block in blocks(PAGE) if block.language == "text")
+
+
+@pytest.mark.parametrize("usage", [usage for _, usage in FORMS[2:]])
+def test_every_operation_is_explained(usage: str) -> None:
+    assert re.search(rf"^{re.escape(usage)}\n    \S", EXPLANATIONS, re.MULTILINE), usage
+
+
+def test_no_other_operation_is_explained() -> None:
+    assert re.findall(r"^(\S.*)$", EXPLANATIONS, re.MULTILINE) == [usage for _, usage in FORMS[2:]]
+
+
+@pytest.mark.parametrize(("make", "usage"), FORMS[:2], ids=["vm", "slot"])
+def test_every_setting_is_explained_with_its_default(make: type, usage: str) -> None:
+    defaults = {field.name: field.default for field in fields(make)}
+    table = prose(PAGE).split("| setting |")[1 if make is Vm else 2]
+    rows = dict(re.findall(r"^\| `([a-z]+)=(\w*)` \|", table, re.MULTILINE))
+    assert list(rows) == re.findall(r"([a-z]+)=", usage)
+    for key, shown in rows.items():
+        default = defaults[key]
+        if isinstance(default, bool):
+            assert shown == ("on" if default else "off")
+        elif key == "granule" and isinstance(default, int):
+            assert shown == show_bytes(default)
+        elif default not in (MISSING, None, ""):
+            assert shown == str(default)
