@@ -54,8 +54,6 @@ class FactCollector(Checker):
     *seen*: the facts so far; the counts are of this operation
     """
 
-    name = "facts"
-
     def __init__(self, executor: Executor, program: set[Fact] | None = None) -> None:
         super().__init__(executor.side)
         self.program = program
