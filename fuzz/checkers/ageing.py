@@ -15,7 +15,9 @@ from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung,
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .checker import Checker, GuestChecker
+from .checker import Checker, GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 from .tlb import Tlb
 
@@ -31,12 +33,18 @@ class Ageing(GuestChecker):
     range; *disturbed*: something else happened to the tables meanwhile
     """
 
-    name = "ageing"
+    rule = Rule(
+        "ageing",
+        "the host is told of every access that the access flag recorded, and what it clears is clear",
+        "the host would swap out pages in use, and keep those that nobody uses",
+        Severity.CONTRACT,
+        rank=6,
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow, tlb: Tlb) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
-        self.tlb = tlb
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.tlb = peers.at(Tlb, guest)
         self.active = False
         self.disturbed = False
         # The range of each host page, by slot.
@@ -137,11 +145,11 @@ class AgeingResults(Checker):
     :param guests: the checkers of each VM's tables; they see each operation before this one does
     """
 
-    name = "ageing"
+    rule = Ageing.rule
 
-    def __init__(self, side: Side, guests: list[Ageing]) -> None:
-        super().__init__(side)
-        self.guests = guests
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        self.guests = peers.each(Ageing)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not isinstance(op, (HostAge, HostTestAge, TableMkold, TableIsYoung)) or outcome.status != "ok":

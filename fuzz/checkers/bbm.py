@@ -21,7 +21,9 @@ from reference.machine.descriptor import (
 )
 
 from ..sides.guest import Guest
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow, Table
 from .tlb import Tlb
 
@@ -40,13 +42,22 @@ class Bbm(GuestChecker):
     was before. Other barriers are not judged.
     """
 
-    name = "bbm"
+    rule = Rule(
+        "bbm",
+        (
+            "an entry goes to another address, size, memory type, or between table and block only through break, "
+            "flush, make; tables are stored with release"
+        ),
+        "a CPU may hold two translations of one address: TLB conflict aborts, lost coherency, wrong data",
+        Severity.STALE,
+        rank=2,
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow, tlb: Tlb) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
-        self.tlb = tlb
-        self.owed = tlb.owed
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.tlb = peers.at(Tlb, guest)
+        self.owed = self.tlb.owed
         self.shifts = self.granule.shifts
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:

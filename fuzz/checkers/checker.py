@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from reference.compiled.annotations import mypyc_attr
 from reference.events import Observer
@@ -15,7 +15,43 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .places import Places, pages
+from .rule import NO_RULE, Rule
 from .violation import Violation
+
+AnyChecker = TypeVar("AnyChecker", bound="Checker")
+AnyGuestChecker = TypeVar("AnyGuestChecker", bound="GuestChecker")
+
+
+class Peers:
+    """The checkers of a side, each made when it is asked for first: so checkers find those that they build on.
+
+    :param side: the side
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.of_side: dict[type[Checker], Checker] = {}
+        self.of_guest: dict[tuple[type[Checker], int], Checker] = {}
+
+    def of(self, kind: type[AnyChecker]) -> AnyChecker:
+        """The checker of a class of which the side has one."""
+        found = self.of_side.get(kind)
+        if found is None:
+            found = self.of_side[kind] = kind(self.side, self)
+        assert isinstance(found, kind)
+        return found
+
+    def at(self, kind: type[AnyGuestChecker], guest: Guest) -> AnyGuestChecker:
+        """The checker of a class of which each VM has one."""
+        found = self.of_guest.get((kind, guest.number))
+        if found is None:
+            found = self.of_guest[kind, guest.number] = kind(guest, self)
+        assert isinstance(found, kind)
+        return found
+
+    def each(self, kind: type[AnyGuestChecker]) -> list[AnyGuestChecker]:
+        """As `at`, of every VM in turn."""
+        return [self.at(kind, guest) for guest in self.side.guests]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -24,11 +60,16 @@ class Checker(Observer):
 
     Events of the kernel arrive as `Observer` methods; changes of live entries
     as `changed`; translations by CPUs as `translated`; operations as `before_operation` and `after_operation`.
+
+    :param side: the side
+    :param peers: the other checkers of it, for one that builds on them
     """
 
-    name: ClassVar[str] = "checker"
+    rule: ClassVar[Rule] = NO_RULE
+    # Hears `changed` only while it asks for that (`Shadow.listen`).
+    on_demand: ClassVar[bool] = False
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, peers: Peers | None = None) -> None:
         # mypyc runs this twice for a subclass that has none of its own; an attribute
         # set right here a second time would never be freed.
         self.set_up(side)
@@ -60,7 +101,7 @@ class Checker(Observer):
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
         function = function or self.kernel.walker or self.kernel.entry
-        self.found.append(Violation(self.name, function, what, level, reason, places, taints, grave, table))
+        self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
 
     def text(self, entry: int, level: int) -> str:
         """A table entry, decoded."""
@@ -78,8 +119,20 @@ class Checker(Observer):
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         """A vCPU translated a guest access, or took a fault; or its CPU walked ahead (SPECULATE)."""
 
+    def scan(self) -> None:
+        """Look at everything once, after the last operation: a cross-check of what was judged by events."""
+
+    def before_destruction(self) -> None:
+        """The tables are about to be destroyed."""
+
+    def crashed(self, outcome: Outcome) -> None:
+        """The destruction crashed."""
+
     def destroyed(self) -> None:
         """The VMs are gone."""
+
+    def dismantle(self) -> None:
+        """Cut the references that make cycles; see `CheckerSuite.dismantle`."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -87,10 +140,11 @@ class GuestChecker(Checker):
     """Judges one VM; places are guest addresses of that VM.
 
     :param guest: the VM
+    :param peers: as in `Checker`
     """
 
-    def __init__(self, guest: Guest) -> None:
-        super().__init__(guest.side)
+    def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
+        super().__init__(guest.side, peers)
         self.set_up_guest(guest)
 
     def set_up_guest(self, guest: Guest) -> None:

@@ -11,6 +11,8 @@ from ..sides.outcome import Outcome
 from .checker import Checker
 from .locking import WARNINGS
 from .memcache import EMPTY
+from .rule import Rule
+from .severity import Severity
 
 # The answer that a guest or user space gets where memory was meant.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
@@ -22,7 +24,22 @@ class Contract(Checker):
     A warning harms no table: what other checkers find later stands for itself.
     """
 
-    name = "contract"
+    rule = Rule(
+        "contract",
+        (
+            "no warning, no undeserved error; no abort or I/O exit for an access that slot and host allow; the answer "
+            "to a fault, and the address that emulation or the guest is told, are right; live entries are stored to by "
+            "`WRITE_ONCE`; the mmu lock is not held over more than four times the entries (and 2^14) where the other "
+            "version reschedules"
+        ),
+        "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
+        Severity.CONTRACT,
+        rank=3,
+        finer=(
+            ("*: oops*", Severity.HANG, 3),
+            ("*: I/O exit at another address*", Severity.CORRUPTION, 8),
+        ),
+    )
 
     def warn(self, label: str) -> None:
         if label in WARNINGS or label == EMPTY:
@@ -33,6 +50,9 @@ class Contract(Checker):
         else:
             what, function = f"WARN {label}", self.kernel.entry
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
+
+    def crashed(self, outcome: Outcome) -> None:
+        self.after_operation(None, outcome)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         entry = self.kernel.entry

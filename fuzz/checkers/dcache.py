@@ -18,10 +18,12 @@ from reference.machine.memory import DEVICE, FIRST_PFN
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
-from .owed import Owed
+from .checker import GuestChecker, Peers
 from .places import Places, Range, without
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow, Table
+from .tlb import Tlb
 
 MEMATTR: Final = 0xF << 2
 
@@ -48,13 +50,23 @@ class Unmapped:
 class Dcache(GuestChecker):
     """Judges each new leaf, each unmapped leaf, and each full flush."""
 
-    name = "dcache"
+    rule = Rule(
+        "dcache",
+        (
+            "host data is clean before a page is first exposed; what a cache toggle flushes is clean; what an unmap "
+            "breaks is cleaned, dirty or not, between its flush and the drop of the mmu lock"
+        ),
+        "a guest that runs with its caches off would read stale memory in place of its image",
+        Severity.CORRUPTION,
+        rank=5,
+        finer=(("*: device frame cleaned*", Severity.CONTRACT, 1),),
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow, owed: Owed) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
-        self.owed = owed
+        self.owed = peers.at(Tlb, guest).owed
         # Leaves that were unmapped and not cleaned since their flush.
         self.unmapped: list[Unmapped] = []
         # Physical memory that an unmap has cleaned so far in this operation.

@@ -12,7 +12,9 @@ from reference.machine.walk import NONE, WRITE, Walk
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 
@@ -29,11 +31,20 @@ class DirtyLog(GuestChecker):
     cleared; cost, not a violation
     """
 
-    name = "dirty-log"
+    rule = Rule(
+        "dirty-log",
+        (
+            "what the guest writes to a logged slot is in the next log that user space collects; pages are write- "
+            "protected after the log is installed, and not before their bits are taken"
+        ),
+        "live migration would leave out pages that the guest has changed",
+        Severity.CORRUPTION,
+        rank=2,
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.over_reported = 0
         # Slots being logged -> pages written, by number within the slot, each
         # with the level of the entry that let the first write pass, and

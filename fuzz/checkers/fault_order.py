@@ -27,7 +27,9 @@ from reference.machine.walk import Walk
 from ..language.operations import GuestAccess, Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 # What mmu_notifier_retry() last said under the hold of the mmu lock that is on.
@@ -77,11 +79,22 @@ class Mark:
 class FaultOrder(GuestChecker):
     """Judges each leaf that a fault makes, and each entry that a notifier breaks."""
 
-    name = "fault-order"
+    rule = Rule(
+        "fault-order",
+        (
+            "a fault samples the notifier sequence (and a barrier follows), looks the frame up, asks "
+            "`mmu_notifier_retry()` under the lock, and maps under the same hold; the dirty bit is not set before; a "
+            "notifier raises its count before it unmaps"
+        ),
+        "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
+        Severity.LIFETIME,
+        rank=15,
+        finer=(("*: marked dirty before*", Severity.CORRUPTION, 1),),
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.notified = guest.notified
         self.page_shift = self.granule.page_shift
         self.faulting = False

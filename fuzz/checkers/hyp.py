@@ -23,7 +23,9 @@ from ..language.validate import HYP_BITS
 from ..sides.guest import walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Table
 
 DESTROY: Final = "kvm_pgtable_hyp_destroy"
@@ -52,10 +54,28 @@ class Hyp(Checker):
     Lifetime judges uses of freed pages, leak what is left after destruction.
     """
 
-    name = "hyp"
+    rule = Rule(
+        "hyp",
+        (
+            "the hypervisor's own tables (stage 1 of EL2) map what `hyp map` asked for, with those rights, and nothing "
+            "else; a valid entry never changes"
+        ),
+        "these tables map all that runs at EL2: a mistake there concerns every guest, and the host",
+        Severity.ISOLATION,
+        rank=2,
+        finer=(
+            ("*: table entered twice*", Severity.LIFETIME, 1),
+            ("*: freed while in use*", Severity.LIFETIME, 2),
+            ("*: not a hyp table*", Severity.LIFETIME, 3),
+            ("*: too few references*", Severity.LIFETIME, 4),
+            ("*: too many references*", Severity.ACCOUNTING, 1),
+            ("*: not mapped*", Severity.HANG, 1),
+            ("*: access flag clear*", Severity.HANG, 2),
+        ),
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
         # Pages taken from the allocator for hyp tables; those that are tables.

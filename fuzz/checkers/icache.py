@@ -13,19 +13,27 @@ from reference.machine.spans import Spans
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
 from .places import Places, Range
+from .rule import Rule
+from .severity import Severity
 from .shadow import Exposed, Shadow
 
 
 class Icache(GuestChecker):
     """Judges each leaf that becomes executable."""
 
-    name = "icache"
+    rule = Rule(
+        "icache",
+        "what becomes executable was invalidated, after its data side was cleaned",
+        "a guest would execute instructions that are no longer there",
+        Severity.CORRUPTION,
+        rank=6,
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         # Frames invalidated in this operation while host data was in the data
         # cache only: index of the first, index behind the last.

@@ -5,12 +5,20 @@ from reference.machine.address_space import WRITABLE
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
 from .checker import GuestChecker
+from .rule import Rule
+from .severity import Severity
 
 
 class Isolation(GuestChecker):
     """Judges each access that a CPU was allowed."""
 
-    name = "isolation"
+    rule = Rule(
+        "isolation",
+        "no access, through tables or TLB, reaches a frame that the slot does not own",
+        "a guest must not see or change memory of another guest, or of the host",
+        Severity.ISOLATION,
+        rank=1,
+    )
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE or access == SPECULATE:

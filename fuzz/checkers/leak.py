@@ -2,16 +2,24 @@
 """leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
 
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
+from .rule import Rule
+from .severity import Severity
 
 
 class Leak(Checker):
     """Balances what was taken against what was given back, and judges once, at the end."""
 
-    name = "leak"
+    rule = Rule(
+        "leak",
+        "no table, memory cache or small allocation is left when the VM is gone",
+        "each VM that ends would leave memory that the host never gets back",
+        Severity.ACCOUNTING,
+        rank=3,
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         self.cached = 0
         self.empty = False
         self.small = 0

@@ -11,7 +11,7 @@ from reference.machine.walk import LOST, Walk
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
 from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
@@ -31,12 +31,12 @@ class Lifetime(Checker):
     goes (``kvm_free_stage2_pgd()``); so must one of a creation that failed late.
     """
 
-    name = "lifetime"
+    rule = Shadow.rule
 
-    def __init__(self, side: Side, shadows: list[Shadow], tlbs: list[Tlb]) -> None:
-        super().__init__(side)
-        self.shadows = shadows
-        self.tlbs = tlbs
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        self.shadows = peers.each(Shadow)
+        self.tlbs = peers.each(Tlb)
         self.destroying = False
         # Table pages that were stored to before their flush, and reported; no page is used twice.
         self.early: set[int] = set()
@@ -44,6 +44,9 @@ class Lifetime(Checker):
         self.may_destroy = False
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
+
+    def before_destruction(self) -> None:
+        self.destroying = True
 
     def before_operation(self, op: Operation | None) -> None:
         self.may_destroy = op is None

@@ -14,7 +14,9 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .checker import Checker, GuestChecker
+from .checker import Checker, GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 # Warnings of the layer below that are about locks, and their texts.
@@ -32,10 +34,25 @@ class Locking(Checker):
     stands for itself.
     """
 
-    name = "locking"
+    rule = Rule(
+        "locking",
+        (
+            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock; live entries "
+            "are written, and roots unlinked, only under it"
+        ),
+        "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
+        Severity.HANG,
+        rank=5,
+        finer=(
+            ("*: entry written without mmu_lock*", Severity.LIFETIME, 7),
+            ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
+            ("*: without the mmap lock*", Severity.LIFETIME, 9),
+            ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
+        ),
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         # Locks that were held on a return and reported in this operation.
         self.reported: list[str] = []
         # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
@@ -142,12 +159,15 @@ class TableLock(GuestChecker):
     the access flag without asking.
     """
 
-    name = "locking"
+    rule = Locking.rule
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.destroying = False
+
+    def before_destruction(self) -> None:
+        self.destroying = True
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if "mmu" in self.kernel.locks or self.shadow.by_hardware or self.guest.creating or self.destroying:

@@ -27,7 +27,8 @@ from reference.pgtable import stage2_attr_data
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotMove
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .dirty_log import DirtyLog
 from .places import Places, without
 from .shadow import Shadow
 
@@ -74,12 +75,13 @@ class Events(Observer):
 class LogOrder(GuestChecker):
     """Judges what KVM_SET_USER_MEMORY_REGION and the calls for dirty logs write-protect."""
 
-    name = "dirty-log"
+    rule = DirtyLog.rule
+    on_demand = True
     __deletable__: ClassVar = ["events"]
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.page_shift = self.granule.page_shift
         self.watching = False
         self.events = Events(self)
@@ -107,7 +109,6 @@ class LogOrder(GuestChecker):
             self.forget()
 
     def dismantle(self) -> None:
-        """Cut what is in a cycle; see `CheckerSuite.dismantle`."""
         del self.events
 
     def forget(self) -> None:

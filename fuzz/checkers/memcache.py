@@ -17,7 +17,9 @@ from reference.machine.walk import PERMISSION, Walk
 
 from ..language.operations import Operation
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
+from .rule import Rule
+from .severity import Severity
 
 # The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.
 EMPTY: Final = "cache-empty"
@@ -30,10 +32,19 @@ class Memcache(Checker):
     direct call each use one, and take from it what they topped up themselves.
     """
 
-    name = "memcache"
+    rule = Rule(
+        "memcache",
+        (
+            "nothing is taken from a memory cache beyond the minimum topped up for the same fault or call, whatever is "
+            "left over in it"
+        ),
+        "the allocation fails under the mmu lock when memory is short, and the guest's fault with it",
+        Severity.CONTRACT,
+        rank=4,
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         self.left = 0
         self.asked = 0
         self.empty = False

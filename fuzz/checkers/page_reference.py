@@ -19,17 +19,35 @@ from ..language.operations import GuestAccess, Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .checker import Checker, GuestChecker
+from .checker import Checker, GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 
 class Pins(Checker):
     """Counts references on frames; none may be left when the caller gets control back."""
 
-    name = "page-reference"
+    rule = Rule(
+        "page-reference",
+        (
+            "the frame that a fault looks up is pinned while it is mapped, marked accessed and (where writable) dirty, "
+            "and released once, on every path"
+        ),
+        "a page that is not held may be freed while the guest uses it; one that is not released stays pinned",
+        Severity.CONTRACT,
+        rank=5,
+        finer=(
+            ("*: released more often than pinned*", Severity.LIFETIME, 12),
+            ("*: mapped, not pinned*", Severity.LIFETIME, 13),
+            ("*, not held*", Severity.LIFETIME, 14),
+            ("*: mapped writable, not marked dirty*", Severity.CORRUPTION, 4),
+            ("*: frame still pinned*", Severity.ACCOUNTING, 5),
+        ),
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         self.counts: dict[int, int] = {}
         # Those that were left over before, and reported.
         self.reported: dict[int, int] = {}
@@ -96,12 +114,12 @@ class PageReference(GuestChecker):
     :param pins: must be told of events before this, and the translation checker of quiet points
     """
 
-    name = "page-reference"
+    rule = Pins.rule
 
-    def __init__(self, guest: Guest, shadow: Shadow, pins: Pins) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
-        self.pins = pins
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.pins = peers.of(Pins)
         self.page_shift = self.granule.page_shift
         self.faulting = False
         self.fault_ipa = 0

@@ -4,7 +4,8 @@
 from reference.machine.stage1 import describe_stage1
 
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
+from .contract import Contract
 from .hyp import Hyp
 from .places import pages
 from .shadow import Shadow, Table
@@ -17,13 +18,16 @@ class PlainStore(Checker):
     destroyed. In all else such a store is one like the others: what it does is for the other checkers.
     """
 
-    name = "contract"
+    rule = Contract.rule
 
-    def __init__(self, side: Side, shadows: list[Shadow], hyp: Hyp) -> None:
-        super().__init__(side)
-        self.shadows = shadows
-        self.hyp = hyp
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        self.shadows = peers.each(Shadow)
+        self.hyp = peers.of(Hyp)
         self.destroying = False
+
+    def before_destruction(self) -> None:
+        self.destroying = True
 
     def plain_store(self, ptep: int, old: int, new: int) -> None:
         if self.destroying:

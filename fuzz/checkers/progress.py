@@ -7,7 +7,9 @@ from ..language.operations import Operation
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE
 from ..sides.side import Side
-from .checker import Checker
+from .checker import Checker, Peers
+from .rule import Rule
+from .severity import Severity
 
 # Steps of one operation (tables entered, stores, locks, look-ups): some, and
 # more than mapping or unmapping every page of every slot takes.
@@ -24,10 +26,16 @@ class Runaway(Exception):
 class Progress(Checker):
     """Judges the number of faults and of steps."""
 
-    name = "progress"
+    rule = Rule(
+        "progress",
+        "accesses and walks come to an end; kernel code comes back",
+        "a vCPU that faults for ever, or kernel code that does not return, hangs guest or host",
+        Severity.HANG,
+        rank=4,
+    )
 
-    def __init__(self, side: Side) -> None:
-        super().__init__(side)
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
         self.steps = 0
         pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
         self.limit = BASE_STEPS + STEPS_PER_PAGE * pages

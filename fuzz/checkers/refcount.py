@@ -7,18 +7,30 @@ Which entries count is the version's: the valid ones, or all that are not zero.
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow, Table
 
 
 class Refcount(GuestChecker):
     """Counts, at each quiet point, the tables that the operation touched."""
 
-    name = "refcount"
+    rule = Rule(
+        "refcount",
+        (
+            "a table page has one reference of its own and one for each valid entry (from v5.13 on: each that is not "
+            "zero)"
+        ),
+        "a count that is too low frees a table in use, one that is too high leaks the table",
+        Severity.ACCOUNTING,
+        rank=4,
+        finer=(("*: too few references*", Severity.LIFETIME, 11),),
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.asked: dict[int, int] = {}
 
     def before_operation(self, op: Operation | None) -> None:

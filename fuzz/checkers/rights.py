@@ -13,8 +13,9 @@ from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 from ..language.operations import GuestAccess, Operation, TableRelax
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
 from .shadow import Shadow
+from .translation import Translation
 
 RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
 
@@ -31,11 +32,11 @@ class Rights(GuestChecker):
     the host's notifications do meanwhile, to break copy-on-write, is apart.
     """
 
-    name = "translation"
+    rule = Translation.rule
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         # The function that a removed right is blamed on, while it is looked for.
         self.what = ""
         self.place = -1

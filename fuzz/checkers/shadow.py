@@ -16,8 +16,10 @@ from reference.vtcr import root_pages
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
-from .checker import Checker, GuestChecker
+from .checker import Checker, GuestChecker, Peers
 from .places import Range, without
+from .rule import Rule
+from .severity import Severity
 
 # Entries that are read at a time; divides the entries of a table.
 STRIDE: Final = 64
@@ -119,10 +121,21 @@ class Exposed:
 class Shadow(GuestChecker):
     """Follows every store; must be the first observer of the kernel."""
 
-    name = "lifetime"
+    rule = Rule(
+        "lifetime",
+        (
+            "no use of a freed table, no table freed while it is reachable or before the flush that covers it, nor "
+            "stored to before that once it was cut off; a root is unlinked before its tables are destroyed; what is no "
+            "table page is neither freed nor entered as one"
+        ),
+        "a freed page soon belongs to somebody else: to walk it or to store to it corrupts the host",
+        Severity.LIFETIME,
+        rank=5,
+        finer=(("*: root larger than*", Severity.ACCOUNTING, 2),),
+    )
 
-    def __init__(self, guest: Guest) -> None:
-        super().__init__(guest)
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
         self.zeros = [0] * STRIDE
@@ -149,6 +162,9 @@ class Shadow(GuestChecker):
     def dismiss(self, checker: Checker) -> None:
         """Undo `listen`."""
         self.listeners.remove(checker)
+
+    def dismantle(self) -> None:
+        self.listeners.clear()
 
     def alloc_exact(self, page: int, pages: int) -> None:
         """The root: so many tables in a row."""

@@ -12,8 +12,10 @@ from reference.machine.walk import NONE, Walk
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
 from .owed import Key, Late, Owed, OwedLeaf, OwedTable, takes_away
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 
@@ -26,15 +28,31 @@ class Tlb(GuestChecker):
     Nothing runs on tables that are being destroyed.
     """
 
-    name = "tlb"
+    rule = Rule(
+        "tlb",
+        (
+            "no CPU can hold an entry that the tables no longer justify; what is broken under the mmu lock is flushed "
+            "under it; no two sizes for one address"
+        ),
+        "a CPU would go on by a translation that is gone, and reach a frame that has another owner by then",
+        Severity.STALE,
+        rank=1,
+        finer=(
+            ("*unmap*: leaf not flushed*", Severity.ISOLATION, 10),
+            ("*: table not flushed*", Severity.LIFETIME, 6),
+        ),
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         self.owed = Owed(guest)
         self.reported: set[Key] = set()
         self.destroying = False
+
+    def before_destruction(self) -> None:
+        self.destroying = True
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not old & VALID_BIT:

@@ -44,7 +44,9 @@ from ..language.operations import (
 )
 from ..sides.guest import Guest, SlotLayout, Watcher, walked_range
 from ..sides.outcome import Outcome
-from .checker import GuestChecker
+from .checker import GuestChecker, Peers
+from .rule import Rule
+from .severity import Severity
 from .shadow import Shadow
 
 # Fields that a leaf of KVM's may set; SH must be inner shareable.
@@ -66,11 +68,31 @@ class Translation(GuestChecker):
     invalidation nothing of its range is mapped.
     """
 
-    name = "translation"
+    rule = Rule(
+        "translation",
+        (
+            "tables map only what host and slots allow: frame, permissions, type; nothing stays mapped that a notifier "
+            "took away; nothing changes outside an operation's range; relaxing takes no right away"
+        ),
+        "a guest that reaches a frame which the host took back reads and overwrites another's memory",
+        Severity.CORRUPTION,
+        rank=7,
+        finer=(
+            ("*: wrong frame*", Severity.ISOLATION, 3),
+            ("*: output address not aligned*", Severity.ISOLATION, 4),
+            ("*: still mapped after*", Severity.ISOLATION, 5),
+            ("*: leaf outside of any slot*", Severity.ISOLATION, 6),
+            ("*: writable, the host's page is not*", Severity.ISOLATION, 7),
+            ("*: writable in a read-only slot*", Severity.ISOLATION, 8),
+            ("*: device frame*", Severity.ISOLATION, 9),
+            ("*: writable and not in the dirty log*", Severity.CORRUPTION, 3),
+            ("*: right removed*", Severity.CONTRACT, 2),
+        ),
+    )
 
-    def __init__(self, guest: Guest, shadow: Shadow) -> None:
-        super().__init__(guest)
-        self.shadow = shadow
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
@@ -95,6 +117,9 @@ class Translation(GuestChecker):
         self.taken.clear()
         self.allowed = self.range_of(op)
         self.growing = self.slot_of(op) if isinstance(op, GuestAccess) else []
+
+    def before_destruction(self) -> None:
+        self.before_operation(None)
 
     def range_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """Guest addresses that *op* itself may change; notifications add theirs."""

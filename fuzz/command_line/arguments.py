@@ -241,9 +241,11 @@ def parser() -> Parser:
         made.add_argument("--json", action="store_true", help=keys)
         return made
 
-    listing = "List the reference and the candidates, with origin."
-    versions = command("list", "the versions of the kernel code there are", listing)
-    versions.add_argument("--bugs", action="store_true", help="the planted bugs that engines are measured by, instead")
+    listing = "List the reference and the candidates, with origin; or planted bugs, or the rules that checkers hold."
+    versions = command("list", "the versions of the kernel code there are, planted bugs, checkers", listing)
+    listed = versions.add_mutually_exclusive_group()
+    listed.add_argument("--bugs", action="store_true", help="the planted bugs that engines are measured by, instead")
+    listed.add_argument("--checkers", action="store_true", help="the rules that checkers hold, instead")
 
     demo = commands.add_parser(
         "demo",

@@ -57,10 +57,16 @@ def dump(answer: dict[str, Any]) -> None:
 
 def list_versions(arguments: argparse.Namespace) -> int:
     """``s2fuzz list``"""
-    if arguments.json:
-        dump(answers.bugs_answer() if arguments.bugs else answers.list_answer())
+    if arguments.checkers:
+        answer, text = answers.checkers_answer, report.checkers_text
+    elif arguments.bugs:
+        answer, text = answers.bugs_answer, report.bugs_text
     else:
-        print(report.bugs_text() if arguments.bugs else report.list_text())
+        answer, text = answers.list_answer, report.list_text
+    if arguments.json:
+        dump(answer())
+    else:
+        print(text())
     return FINE
 
 

@@ -15,7 +15,8 @@ ROOTS: Final = (
     "fuzz/generation/mutations.py",
 )
 # Plain Python for good: what is imported before the choice, what finds its data beside
-# itself, what gives a class methods when it is there already, and what compiled code must go through Python for.
+# itself, what gives a class methods when it is there already, what compiled code must go through Python for,
+# and enumerations.
 PLAIN: Final = frozenset(
     {
         *(
@@ -26,6 +27,7 @@ PLAIN: Final = frozenset(
         ),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
         *("reference/machine/words.py", "reference/stores.py"),
+        "fuzz/checkers/severity.py",
     }
 )
 PACKAGES: Final = ("reference", "candidate", "fuzz")

@@ -98,14 +98,14 @@ class Executor:
         if self.dead:
             return []
         self.checkers.scan()
-        self.checkers.destroying()
+        self.checkers.before_destruction()
         self.side.enter("kvm_free_stage2_pgd")
         self.side.kernel.cause = ""
         self.side.kernel.walker = ""
         for destroy in (self.side.destroy, self.hyp.destroy):
             failure = self.guarded(destroy, len(self.program.operations))
             if isinstance(failure, Outcome):
-                self.checkers.failed(failure)
+                self.checkers.crashed(failure)
         if not self.dead:
             self.checkers.destroyed()
         return self.checkers.take(len(self.program.operations))

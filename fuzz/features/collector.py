@@ -54,8 +54,6 @@ class FeatureCollector(Checker):
     *seen*: the raw features so far; the counts are of this operation
     """
 
-    name = "features"
-
     def __init__(self, executor: Executor, program: set[RawFeature] | None = None) -> None:
         super().__init__(executor.side)
         self.program = program

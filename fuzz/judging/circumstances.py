@@ -98,8 +98,6 @@ class Circumstances(Checker):
     :param executor: of the side, before anything has run on it
     """
 
-    name = "circumstances"
-
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         checkers = executor.checkers

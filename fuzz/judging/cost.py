@@ -13,6 +13,7 @@ from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import ACCESS_FLAG, PERMISSION, TRANSLATION, Walk
 
 from ..checkers import Checker
+from ..checkers.dirty_log import DirtyLog
 from ..execution.executor import Executor
 from .stretch import Stretch
 
@@ -108,8 +109,6 @@ class Cost(Checker):
     :param executor: of the side, before anything has run on it
     """
 
-    name = "cost"
-
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         self.costs = Costs()
@@ -118,7 +117,7 @@ class Cost(Checker):
         self.broken: dict[int, tuple[int, int, int]] = {}
         self.stretch = Stretch(executor.side)
         self.kernel.observe(self.stretch)
-        self.dirty_logs = [each.dirty_log for each in executor.checkers.guests]
+        self.dirty_logs = executor.checkers.peers.each(DirtyLog)
         self.kernel.observe(self)
         for shadow in executor.checkers.shadows:
             shadow.listen(self)

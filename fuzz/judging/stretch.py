@@ -29,8 +29,6 @@ class Stretch(Checker):
     in this operation with entries visited since it was taken, or could be last
     """
 
-    name = "stretch"
-
     def __init__(self, side: Side) -> None:
         super().__init__(side)
         self.longest = 0

@@ -12,6 +12,9 @@ there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or
 
 ``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: of
 each ``name``, ``origin``, ``reference`` (to be run against), ``signature`` (of the regression that is its own).
+With ``--checkers`` instead: ``checkers``: of each ``name`` (what its signatures begin with), ``rule``, ``why`` (it
+matters), ``severity``, and ``finer``: ``pattern`` of signatures that have a ``severity`` of their own; the first
+that fits counts.
 
 ``run``: ``results``, one for each program and candidate: ``program``,
 ``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
@@ -71,6 +74,7 @@ from typing import Any
 import candidate
 from candidate.bugs import BUGS
 
+from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
@@ -104,6 +108,23 @@ def bugs_answer() -> Json:
     """All planted bugs."""
     bugs = [{"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS]
     return {**head(), "bugs": bugs}
+
+
+def checkers_answer() -> Json:
+    """The rules that checkers hold, the one that weighs most first."""
+    found = [
+        {
+            "name": rule.name,
+            "rule": rule.holds,
+            "why": rule.why,
+            "severity": rule.severity.name.lower(),
+            "finer": [
+                {"pattern": pattern, "severity": severity.name.lower()} for pattern, severity, _ in rule.grades()[:-1]
+            ],
+        }
+        for rule in rules()
+    ]
+    return {**head(), "checkers": found}
 
 
 def run_answer(runs: list[Run], accepted: Accepted) -> Json:

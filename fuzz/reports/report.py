@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the commands say to people; `fuzz.reports.answers` has the same for machines."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Final
 import candidate
 from candidate.bugs import BUGS
 
+from ..checkers.registry import levels, rules
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
 from ..findings.found import Found, called, known_text
@@ -85,6 +87,16 @@ def bugs_text() -> str:
     lines = ["planted bugs (each to be run against the version that it is planted in)"]
     for bug in BUGS:
         lines += [f"  {bug.name:<{width}}  {bug.origin}", f"  {'':<{width}}  --reference {bug.base}: {bug.signature}"]
+    return "\n".join(lines)
+
+
+def checkers_text() -> str:
+    """The rules that checkers hold, the one that weighs most first."""
+    lines = ["checkers (each judges one side alone)"]
+    for rule in rules():
+        lines += ["", f"{rule.name}: {levels(rule)}"]
+        lines += textwrap.wrap(f"rule: {rule.holds}", 110, initial_indent="  ", subsequent_indent="        ")
+        lines += textwrap.wrap(f"why: {rule.why}", 110, initial_indent="  ", subsequent_indent="        ")
     return "\n".join(lines)
 
 

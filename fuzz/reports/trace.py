@@ -55,8 +55,6 @@ class Trace(Checker):
         showed it.
     """
 
-    name = "trace"
-
     def __init__(self, executor: Executor) -> None:
         side: Side = executor.side
         super().__init__(side)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import candidate
+from fuzz.checkers.registry import rules
 from fuzz.command_line import cli
 from fuzz.distribution import form
 from fuzz.engines import unit as units
@@ -176,6 +177,18 @@ def test_list_json(call: Call) -> None:
     found = answer(call("list", "--json"))
     assert found.keys() == {"s2fuzz", "form", "default_reference", "versions"}
     assert [version["name"] for version in found["versions"]] == candidate.names()
+
+
+def test_list_checkers(call: Call) -> None:
+    code, out, _ = call("list", "--checkers")
+    assert code == 0
+    for rule in rules():
+        assert f"\n{rule.name}: {rule.severity.name.lower()}" in out
+    found = answer(call("list", "--checkers", "--json"))
+    assert found.keys() == {"s2fuzz", "form", "checkers"}
+    assert [(each["name"], each["rule"], each["why"]) for each in found["checkers"]] == [
+        (rule.name, rule.holds, rule.why) for rule in rules()
+    ]
 
 
 def test_run_regression(call: Call) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import candidate
 from fuzz.checkers import CheckerSuite
+from fuzz.checkers.registry import CHECKERS as REGISTRY
 from fuzz.execution.executor import Executor
 from fuzz.execution.unhandled import UnhandledOperationError
 from fuzz.language import operations
@@ -40,7 +41,7 @@ FAILING = {GuestAccess, SlotCreate, SlotMove, TableMap, HypMap}
 
 def registered() -> set[str]:
     """The names of the checkers of a side."""
-    return {checker.name for checker in CheckerSuite(Side(candidate.get("original"), PROGRAM)).all}
+    return {checker.rule.name for checker in CheckerSuite(Side(candidate.get("original"), PROGRAM)).all}
 
 
 @pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
@@ -57,14 +58,7 @@ def told_apart() -> Iterator[tuple[type, str]]:
     """Each class that a checker's module asks `isinstance` for, as far as subclasses go, and that checker."""
     for path in sorted((ROOT / "fuzz" / "checkers").glob("*.py")):
         tree = ast.parse(path.read_text())
-        names = [
-            node.value.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == "name"
-            and isinstance(node.value, ast.Constant)
-        ]
+        names = {each.rule.name for each in REGISTRY if each.__module__ == f"fuzz.checkers.{path.stem}"}
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
@@ -77,7 +71,7 @@ def told_apart() -> Iterator[tuple[type, str]]:
                 asked = set(FAILING)
             for each in asked:
                 for name in names:
-                    yield each, str(name)
+                    yield each, name
 
 
 def test_what_is_declared_is_what_checkers_tell_apart() -> None:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All classes of checkers, in order: a class that does not stand here judges nothing.
+
+docs/how-to/checker.md says what else a checker needs.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from .ageing import Ageing, AgeingResults
+from .bbm import Bbm
+from .checker import Checker, GuestChecker
+from .contract import Contract
+from .dcache import Dcache
+from .dirty_log import DirtyLog
+from .fault_order import FaultOrder
+from .hyp import Hyp
+from .icache import Icache
+from .isolation import Isolation
+from .leak import Leak
+from .lifetime import Lifetime
+from .locking import Locking, TableLock
+from .log_order import LogOrder
+from .memcache import Memcache
+from .page_reference import PageReference, Pins
+from .plain_store import PlainStore
+from .progress import Progress
+from .refcount import Refcount
+from .rights import Rights
+from .rule import Rule
+from .shadow import Shadow
+from .tlb import Tlb
+from .translation import Translation
+
+# The order decides which of two violations at one event is the first. Classes of which each VM
+# has a checker, and that stand in a row, are asked VM by VM.
+CHECKERS: Final[tuple[type[Checker], ...]] = (
+    # The others ask it for the tables.
+    Shadow,
+    Progress,
+    Contract,
+    Locking,
+    Memcache,
+    Pins,
+    Isolation,
+    Lifetime,
+    Tlb,
+    Bbm,
+    Refcount,
+    Dcache,
+    Icache,
+    Translation,
+    Rights,
+    TableLock,
+    FaultOrder,
+    PageReference,
+    DirtyLog,
+    LogOrder,
+    Ageing,
+    AgeingResults,
+    Hyp,
+    PlainStore,
+    Leak,
+)
+
+# Of the table in the documentation.
+HEADER: Final = "| checker | holds | why it matters | severity |"
+
+
+def _runs() -> Iterator[tuple[list[type[Checker]], list[type[GuestChecker]]]]:
+    """The registry in pieces: some classes of which a side has one checker, then some of which each VM has one."""
+    of_side: list[type[Checker]] = []
+    of_guest: list[type[GuestChecker]] = []
+    for kind in CHECKERS:
+        if issubclass(kind, GuestChecker):
+            of_guest.append(kind)
+            continue
+        if of_guest:
+            yield of_side, of_guest
+            of_side, of_guest = [], []
+        of_side.append(kind)
+    yield of_side, of_guest
+
+
+RUNS: Final = tuple(_runs())
+
+
+def rules() -> list[Rule]:
+    """The rules that checkers hold, each once; the one that weighs most first."""
+    return sorted({kind.rule.name: kind.rule for kind in CHECKERS}.values(), key=_weight)
+
+
+def _weight(rule: Rule) -> tuple[int, int]:
+    """The level and rank of the worst violation of a rule."""
+    return min((severity, rank) for _, severity, rank in rule.grades())
+
+
+def markdown() -> str:
+    """The rules as a table in Markdown; docs/findings.md has it (``python -m fuzz.checkers`` prints it)."""
+    rows = [f"| {rule.name} | {rule.holds} | {rule.why} | {levels(rule)} |" for rule in rules()]
+    return "\n".join([HEADER, "|---|---|---|---|", *rows]) + "\n"
+
+
+def levels(rule: Rule) -> str:
+    """The levels that violations of a rule have, the one of most of them first."""
+    found = [rule.severity, *sorted({severity for _, severity, _ in rule.finer} - {rule.severity})]
+    return ", ".join(severity.name.lower() for severity in found)

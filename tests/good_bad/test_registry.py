@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each checker is registered, declares its rule, stands in the documentation, and has a good and a bad case.
+
+docs/how-to/checker.md tells a contributor what to do when a test here fails.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import fuzz.checkers
+from fuzz.checkers.checker import Checker, GuestChecker
+from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
+from fuzz.checkers.rule import NO_RULE, Rule
+from fuzz.checkers.severity import Severity
+
+from .case import Case
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+# The pages that may have the table of rules; one of them must.
+PAGES: Final = (ROOT / "docs" / "findings.md",)
+
+
+def defined() -> list[type[Checker]]:
+    """All classes of checkers in fuzz/checkers."""
+    found: list[type[Checker]] = []
+    for module in pkgutil.iter_modules(fuzz.checkers.__path__):
+        if module.name == "__main__":
+            continue
+        for value in vars(importlib.import_module(f"fuzz.checkers.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Checker) and value not in found:
+                found.append(value)
+    return [kind for kind in found if kind not in (Checker, GuestChecker)]
+
+
+def cases() -> list[Case]:
+    """Every case of this folder, as far as a module has it by a name."""
+    found: list[Case] = []
+    for path in sorted(HERE.glob("test_*.py")):
+        values: list[Any] = []
+        for value in vars(importlib.import_module(f"{__package__}.{path.stem}")).values():
+            values += value if isinstance(value, tuple | list) else [value]
+        found += [value for value in values if isinstance(value, Case)]
+    return found
+
+
+def unregistered(kinds: Iterable[type[Checker]], registry: tuple[type[Checker], ...]) -> list[str]:
+    """The classes that judge nothing, each as a line that says what to do."""
+    return [f"{kind.__name__}: missing in fuzz/checkers/registry.py" for kind in kinds if kind not in registry]
+
+
+def undeclared(kind: type[Checker]) -> list[str]:
+    """What the declaration of a class lacks."""
+    rule = kind.rule
+    if rule is NO_RULE:
+        return [f"{kind.__name__}: declares no rule"]
+    wrong = [
+        f"{kind.__name__}: its rule says nothing in {field}" for field in ("holds", "why") if not getattr(rule, field)
+    ]
+    if rule.name != rule.name.lower() or ":" in rule.name or not rule.name:
+        wrong.append(f"{kind.__name__}: {rule.name!r} cannot begin a signature")
+    if rule.severity == Severity.DIFFERENCE:
+        wrong.append(f"{kind.__name__}: a violation is more than a difference")
+    return wrong
+
+
+def untested(rule: Rule, known: Iterable[Case]) -> str:
+    """What is missing where no case shows that a rule is held, and broken; "" if one does."""
+    mine = [case for case in known if case.signature.startswith(f"{rule.name}: ")]
+    if not mine:
+        return f"{rule.name}: no case in tests/good_bad has a signature that begins with it"
+    for case in mine:
+        if case.all_good() == [] and case.first_bad() == case.signature:
+            return ""
+    return (
+        f"{rule.name}: no case in tests/good_bad shows both: a good candidate that breaks nothing, a bad one that does"
+    )
+
+
+def misplaced(pages: Iterable[Path], table: str) -> str:
+    """What is wrong with the table in the documentation; "" if nothing."""
+    shown = [page for page in pages if page.is_file() and HEADER in page.read_text()]
+    if not shown:
+        return f"no page has the table of rules: {', '.join(page.name for page in pages)}"
+    old = [page.name for page in shown if f"\n{table}\n" not in page.read_text()]
+    return f"{', '.join(old)}: put in what `python -m fuzz.checkers` prints" if old else ""
+
+
+def test_every_class_is_registered() -> None:
+    assert unregistered(defined(), CHECKERS) == []
+    assert len(CHECKERS) == len(set(CHECKERS))
+
+
+@pytest.mark.parametrize("kind", CHECKERS, ids=lambda kind: kind.__name__)
+def test_every_class_declares_its_rule(kind: type[Checker]) -> None:
+    assert undeclared(kind) == []
+
+
+def test_a_name_stands_for_one_rule() -> None:
+    assert len({kind.rule.name for kind in CHECKERS}) == len({id(kind.rule) for kind in CHECKERS})
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_every_rule_has_a_good_and_a_bad_case(rule: Rule) -> None:
+    assert untested(rule, cases()) == ""
+
+
+def test_the_documentation_has_every_rule() -> None:
+    assert misplaced(PAGES, markdown()) == ""
+
+
+class NewChecker(Checker):
+    """In no registry, without a rule."""
+
+
+NEW: Final = Rule("new", "nothing is new", "nobody would know", Severity.HANG)
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    assert unregistered([NewChecker], CHECKERS) == ["NewChecker: missing in fuzz/checkers/registry.py"]
+    assert undeclared(NewChecker) == ["NewChecker: declares no rule"]
+    assert untested(NEW, cases()) == "new: no case in tests/good_bad has a signature that begins with it"
+    page = tmp_path / "findings.md"
+    assert misplaced([page], markdown()) == "no page has the table of rules: findings.md"
+    page.write_text(f"\n{markdown()}| new | nothing is new |\n\n")
+    assert misplaced([page], markdown()) == "findings.md: put in what `python -m fuzz.checkers` prints"
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_a_rule_without_its_cases_is_named(rule: Rule) -> None:
+    others = [case for case in cases() if not case.signature.startswith(f"{rule.name}: ")]
+    assert untested(rule, others).startswith(f"{rule.name}: no case")
+
+
+def test_a_case_that_shows_nothing_does_not_count() -> None:
+    one = next(case for case in cases() if case.signature.startswith("tlb: "))
+    (tlb,) = (rule for rule in rules() if rule.name == "tlb")
+    assert untested(tlb, [one]) == ""
+    assert "both" in untested(tlb, [Case(one.rule, one.signature, one.good, one.text)])
+    assert "both" in untested(tlb, [Case(one.rule, one.signature, one.bad, one.text, one.bad)])

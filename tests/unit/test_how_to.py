@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pages in docs/how-to name files that are there, tests that are there, and code that works."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from fuzz.checkers.checker import Checker
+from fuzz.checkers.registry import RUNS
+from fuzz.checkers.shadow import Shadow
+from reference.compiled import choice as native
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+# Pages that a page may name before they are there.
+TO_COME: Final = ("docs/findings.md", "docs/programs.md")
+
+
+def code(page: str) -> list[str]:
+    """The examples of a page in Python."""
+    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text()
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:fuzz|tests|docs|corpus|candidate|reference)/[\w./-]+)`", page.read_text())
+    assert named
+    for name in named:
+        if "NAME" not in name and name not in TO_COME:
+            assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page.read_text()):
+        assert f"def {name}(" in known, name
+
+
+@pytest.mark.skipif(bool(native.CHOICE.mypyc), reason="compiled modules keep the checkers that they were compiled with")
+def test_the_checker_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, cases = code("checker")
+    checker: dict[str, Any] = {"__name__": "fuzz.checkers.small_block", "__package__": "fuzz.checkers"}
+    exec(source, checker)
+    tests: dict[str, Any] = {"__name__": "tests.good_bad.test_small_block", "__package__": "tests.good_bad"}
+    exec(cases, tests)
+    first: list[type[Checker]] = [checker["SmallBlock"]]
+    monkeypatch.setattr("fuzz.checkers.suite.RUNS", (([], [Shadow, *first]), *RUNS))
+    for case in tests["CASES"]:
+        assert case.all_good() == []
+        assert case.first_bad() == case.signature
