@@ -13,7 +13,9 @@ each source. The sources decide:
 
 import hashlib
 import json
+import keyword
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,8 +32,10 @@ MANIFEST: Final = FOLDER / "manifest.json"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
-# What stands beside the candidates and looks at them; like registries (``__init__.py``) never compiled.
-INSPECTION: Final = "candidate/inspection/"
+# What stands beside the candidates, finds them and looks at them; like ``__init__.py`` never compiled.
+UNCOMPILED: Final = ("candidate/inspection/", "candidate/registry/")
+# What the packages of files from outside, one for each folder, are called; the rest is made of the path.
+OUTSIDE: Final = "candidate.file_"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
@@ -78,13 +82,30 @@ def candidate_sources() -> set[str]:
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
-        if path.name != "__init__.py" and not path.relative_to(HOME).as_posix().startswith(INSPECTION)
+        if path.name != "__init__.py" and not path.relative_to(HOME).as_posix().startswith(UNCOMPILED)
     }
 
 
 def module_of(source: str) -> str:
     """Module name of a path below `HOME`."""
     return source.removesuffix(".py").replace("/", ".")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether the name of a version means a file from outside, and not a registered version."""
+    return "/" in name or name.endswith(".py")
+
+
+def module_of_file(path: Path) -> str:
+    """Module name of a file from outside.
+
+    :param path: absolute, without symbolic links
+    """
+    folder = hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:10]
+    stem = path.stem
+    if not stem.isidentifier() or keyword.iskeyword(stem):
+        stem = f"m_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
+    return f"{OUTSIDE}{folder}.{stem}"
 
 
 def wanted() -> bool:
