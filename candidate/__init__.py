@@ -2,6 +2,7 @@
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 from reference.compiled.choice import is_file_name as is_file
@@ -36,10 +37,10 @@ class UnknownCandidate(ValueError):
 
 # By name, in the order of their declarations.
 _REGISTRY: dict[str, Candidate] = {each.name: each for each in declared_in(__name__, Candidate, CANDIDATE)}
-# Versions from files, by the names of the files.
-_FILES: Final[dict[str, Candidate]] = {}
+# Versions from files, by the names of the files and what they mean here.
+_FILES: Final[dict[tuple[str, Path], Candidate]] = {}
 # What inspection said of those that were asked for.
-_CHANGES: dict[str, Changes] = {}
+_CHANGES: dict[Candidate, Changes] = {}
 # Apart, so that nothing which goes through all versions meets them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
@@ -76,11 +77,11 @@ def changes(name: str) -> Changes:
     :raises RefusedCandidate: as in `get`
     """
     version = _known(name)
-    found = _CHANGES.get(version.name)
+    found = _CHANGES.get(version)
     if found is None:
         inspection = Inspection(version.name, version.pgtable, version.mmu, version.adds, _classes_before(version))
         inspection.check()
-        found = _CHANGES[version.name] = inspection.changes()
+        found = _CHANGES[version] = inspection.changes()
     return found
 
 
@@ -111,13 +112,12 @@ def _known(name: str) -> Candidate:
 
 def _from_file(name: str) -> Candidate:
     """The version of a file; a file of this folder is that of a registered one."""
-    spelled = canonical(name)
-    if spelled not in _FILES:
-        path = path_of(name)
+    spelled, path = canonical(name), path_of(name)
+    if (spelled, path) not in _FILES:
         registered = [*_REGISTRY.values(), *_BUGS.values()]
         own = [each for each in registered if source_of(each.pgtable.__module__) == path]
-        _FILES[spelled] = own[0] if own else load(path, spelled)
-    return _FILES[spelled]
+        _FILES[spelled, path] = own[0] if own else load(path, spelled)
+    return _FILES[spelled, path]
 
 
 def _classes_before(version: Candidate) -> dict[type, str]:

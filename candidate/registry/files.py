@@ -144,7 +144,7 @@ def beside(version: Candidate) -> list[Candidate]:
     for module, there in sorted(sys.modules.items()):
         declared = getattr(there, CANDIDATE, None) if module.rpartition(".")[0] in packages else None
         if isinstance(declared, Candidate) and declared.pgtable is not version.pgtable:
-            found.append(_named(declared, shown_path(source_of(module))))
+            found.append(_named(declared, canonical(shown_path(source_of(module)))))
     return found
 
 
