@@ -1,67 +1,70 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final
 
+from reference.compiled.choice import is_file_name as is_file
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from . import bugs, rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
+from . import bugs
 from .inspection import Changes, Inspection, RefusedCandidate
+from .registry.declaration import CANDIDATE, Candidate
+from .registry.files import beside, canonical, load, path_of, portable
+from .registry.folder import declared_in
+from .registry.places import source_of
 
-__all__ = ["Candidate", "Changes", "RefusedCandidate", "changes", "get", "names", "origin", "register"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A pair (pgtable.c, mmu.c) under a name.
-
-    :param name: as on the command line
-    :param origin: one line: what it is and where it comes from
-    :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
-    """
-
-    name: str
-    pgtable: type[Pgtable]
-    mmu: type[Mmu]
-    origin: str
-    adds: tuple[str, ...] = ()
+__all__ = [
+    "Candidate",
+    "Changes",
+    "RefusedCandidate",
+    "UnknownCandidate",
+    "changes",
+    "get",
+    "is_file",
+    "names",
+    "origin",
+    "portable",
+    "register",
+]
 
 
 class UnknownCandidate(ValueError):
     """No candidate has this name; the message lists those there are."""
 
 
-_REGISTRY: dict[str, Candidate] = {}
-# The result of the inspection of each version that was asked for.
-_CHANGES: dict[str, Changes] = {}
-# Kept apart: whatever goes through all versions leaves them out.
+# By name, in the order of their declarations.
+_REGISTRY: dict[str, Candidate] = {each.name: each for each in declared_in(__name__, Candidate, CANDIDATE)}
+# Versions from files, by the names of the files and what they mean here.
+_FILES: Final[dict[tuple[str, Path], Candidate]] = {}
+# What inspection said of those that were asked for.
+_CHANGES: dict[Candidate, Changes] = {}
+# Apart, so that nothing which goes through all versions meets them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
 
 def register(
     name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str, *, adds: tuple[str, ...] = ()
 ) -> Candidate:
-    """Make a version known under *name*.
+    """Make a version known under *name* in this process; a module of this folder that declares one needs no call.
 
     :param adds: as in `Candidate`
     :raises ValueError: if the name is taken
     """
     if name in _REGISTRY or name in _BUGS:
         raise ValueError(f"there already is a candidate {name!r}")
-    # One name alone is what a forgotten comma makes of a tuple.
-    listed = (adds,) if isinstance(adds, str) else tuple(adds)
-    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, listed)
+    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, adds)
     return _REGISTRY[name]
 
 
 def get(name: str) -> Candidate:
     """The version called *name*, or the planted bug, to be run.
 
+    :param name: one that has a ``/`` or ends in ``.py`` is that of a file, which declares the version
     :raises UnknownCandidate: if there is none
-    :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`)
+    :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
     """
     changes(name)
     return _known(name)
@@ -73,12 +76,12 @@ def changes(name: str) -> Changes:
     :raises UnknownCandidate: there is none
     :raises RefusedCandidate: as in `get`
     """
-    found = _CHANGES.get(name)
+    version = _known(name)
+    found = _CHANGES.get(version)
     if found is None:
-        version = _known(name)
-        inspection = Inspection(name, version.pgtable, version.mmu, version.adds, _classes_before(name))
+        inspection = Inspection(version.name, version.pgtable, version.mmu, version.adds, _classes_before(version))
         inspection.check()
-        found = _CHANGES[name] = inspection.changes()
+        found = _CHANGES[version] = inspection.changes()
     return found
 
 
@@ -96,6 +99,8 @@ def names() -> list[str]:
 
 
 def _known(name: str) -> Candidate:
+    if is_file(name):
+        return _from_file(name)
     found = _REGISTRY.get(name) or _BUGS.get(name)
     if found is None:
         there = _BUGS if name.startswith("bug-") else _REGISTRY
@@ -105,76 +110,26 @@ def _known(name: str) -> Candidate:
     return found
 
 
-def _classes_before(name: str) -> dict[type, str]:
-    """The classes of the versions that *name* may build on, each with the name of the first that has it."""
+def _from_file(name: str) -> Candidate:
+    """The version of a file; a file of this folder is that of a registered one."""
+    spelled, path = canonical(name), path_of(name)
+    if (spelled, path) not in _FILES:
+        registered = [*_REGISTRY.values(), *_BUGS.values()]
+        own = [each for each in registered if source_of(each.pgtable.__module__) == path]
+        _FILES[spelled, path] = own[0] if own else load(path, spelled)
+    return _FILES[spelled, path]
+
+
+def _classes_before(version: Candidate) -> dict[type, str]:
+    """The classes of the versions that *version* may build on, each with the name of the first that has it."""
     earlier = list(_REGISTRY.values())
-    if name in _REGISTRY:
+    if version.name in _REGISTRY:
         # A later version may share a class with an earlier one, and is no base of it.
-        earlier = [*earlier[: list(_REGISTRY).index(name)], *_BUGS.values()]
+        earlier = [*earlier[: list(_REGISTRY).index(version.name)], *_BUGS.values()]
+    elif is_file(version.name):
+        earlier += [*_BUGS.values(), *beside(version)]
     known: dict[type, str] = {Pgtable: "original", Mmu: "original"}
-    for version in earlier:
-        known.setdefault(version.pgtable, version.name)
-        known.setdefault(version.mmu, version.name)
+    for each in earlier:
+        known.setdefault(each.pgtable, each.name)
+        known.setdefault(each.mmu, each.name)
     return known
-
-
-class _Add(Protocol):
-    """`register`."""
-
-    def __call__(
-        self, name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str, *, adds: tuple[str, ...] = ()
-    ) -> Candidate: ...
-
-
-def _register_all(add: _Add) -> None:
-    add(
-        "original",
-        Pgtable,
-        Mmu,
-        "pgtable.c blob 4d177ce1d536, the pre-image of RFC v1, with mmu.c blob 8711894db8c2 (v5.12.9)",
-    )
-    add(
-        "rfc-v1-1",
-        rfc_v1_1.PgtableRfcV1_1,
-        rfc_v1_1.MmuRfcV1_1,
-        "RFC v1 1/4 (8 Feb 2021): clean of the D-cache moves to the map handler",
-    )
-    add(
-        "rfc-v1-3",
-        rfc_v1_3.PgtableRfcV1_3,
-        rfc_v1_3.MmuRfcV1_3,
-        "RFC v1 1-3/4: and the block is installed before the pages are unmapped",
-    )
-    add(
-        "rfc-v1",
-        rfc_v1.PgtableRfcV1,
-        rfc_v1.MmuRfcV1,
-        "RFC v1 1-4/4: and the memory cache is filled under the lock, only where needed",
-    )
-    add(
-        "rfc-v1-fixed",
-        rfc_v1_fixed.PgtableRfcV1Fixed,
-        rfc_v1_fixed.MmuRfcV1Fixed,
-        "RFC v1 with what its review agreed on: D-clean, then I-invalidation in the helper; fill before the lock",
-    )
-    add(
-        "rfc-v2",
-        rfc_v2.PgtableRfcV2,
-        rfc_v2.MmuRfcV2,
-        "RFC v2 1-3/3 (10 Mar 2021): both kinds of cache maintenance move to the map handler; RFC v1 2-4/4 again",
-    )
-    add(
-        "v5.12.9",
-        v5_12_9.PgtableV5_12_9,
-        v5_12_9.MmuV5_12_9,
-        "the original with upstream fix 357ad203d45c: the walk rounds its cursor down (B05)",
-    )
-    add(
-        "v5.14",
-        v5_14.PgtableV5_14,
-        v5_14.MmuV5_14,
-        "stage 2 of pgtable.c as of v5.14, series v7 merged (25aa28691bb9); of mmu.c what v7 changes",
-    )
-
-
-_register_all(register)

@@ -24,6 +24,7 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_X,
 )
 
+from .registry.declaration import Candidate
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 
@@ -155,3 +156,12 @@ class MmuRfcV1(MmuRfcV1_3):
         self.h.kvm_set_pfn_accessed(pfn)
         self.h.kvm_release_pfn_clean(pfn)
         return ret if ret != -EAGAIN else 0
+
+
+CANDIDATE = Candidate(
+    "rfc-v1",
+    PgtableRfcV1,
+    MmuRfcV1,
+    "RFC v1 1-4/4: and the memory cache is filled under the lock, only where needed",
+    order=30,
+)

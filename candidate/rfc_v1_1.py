@@ -10,6 +10,8 @@ from reference.kernel import E2BIG, EAGAIN
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, Pgtable, stage2_map_data
 
+from .registry.declaration import Candidate
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_1(Pgtable):
@@ -45,3 +47,12 @@ class PgtableRfcV1_1(Pgtable):
 class MmuRfcV1_1(Mmu):
     def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
         """The patch removes this function and both its calls."""
+
+
+CANDIDATE = Candidate(
+    "rfc-v1-1",
+    PgtableRfcV1_1,
+    MmuRfcV1_1,
+    "RFC v1 1/4 (8 Feb 2021): clean of the D-cache moves to the map handler",
+    order=10,
+)

@@ -8,6 +8,7 @@ Mails 20210208112250.163568-3-wangyanan55@huawei.com and -4-; pgtable.c becomes 
 from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
+from .registry.declaration import Candidate
 from .rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
 
 
@@ -53,3 +54,12 @@ class PgtableRfcV1_3(PgtableRfcV1_1):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1_3(MmuRfcV1_1):
     """mmu.c is as after 1/4."""
+
+
+CANDIDATE = Candidate(
+    "rfc-v1-3",
+    PgtableRfcV1_3,
+    MmuRfcV1_3,
+    "RFC v1 1-3/4: and the block is installed before the pages are unmapped",
+    order=20,
+)

@@ -17,6 +17,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 
+from .registry.declaration import Candidate
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 
@@ -86,3 +87,12 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
 class MmuRfcV1Fixed(MmuRfcV1_3):
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         """Left to the page-table code."""
+
+
+CANDIDATE = Candidate(
+    "rfc-v1-fixed",
+    PgtableRfcV1Fixed,
+    MmuRfcV1Fixed,
+    "RFC v1 with what its review agreed on: D-clean, then I-invalidation in the helper; fill before the lock",
+    order=40,
+)

@@ -19,6 +19,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 
+from .registry.declaration import Candidate
 from .rfc_v1 import MmuRfcV1
 from .rfc_v1_3 import PgtableRfcV1_3
 
@@ -93,3 +94,12 @@ class MmuRfcV2(MmuRfcV1):
 
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         """1/3 removes this function and its call, as RFC v1 1/4 did with `clean_dcache_guest_page`."""
+
+
+CANDIDATE = Candidate(
+    "rfc-v2",
+    PgtableRfcV2,
+    MmuRfcV2,
+    "RFC v2 1-3/3 (10 Mar 2021): both kinds of cache maintenance move to the map handler; RFC v1 2-4/4 again",
+    order=50,
+)

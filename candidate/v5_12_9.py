@@ -13,6 +13,8 @@ from reference.pgtable import (
     kvm_pgtable_walk_data,
 )
 
+from .registry.declaration import Candidate
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_12_9(Pgtable):
@@ -54,3 +56,12 @@ class PgtableV5_12_9(Pgtable):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuV5_12_9(Mmu):
     """The stage-2 part of mmu.c is the original's."""
+
+
+CANDIDATE = Candidate(
+    "v5.12.9",
+    PgtableV5_12_9,
+    MmuV5_12_9,
+    "the original with upstream fix 357ad203d45c: the walk rounds its cursor down (B05)",
+    order=60,
+)

@@ -32,6 +32,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 
+from .registry.declaration import Candidate
 from .v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 
 
@@ -236,3 +237,12 @@ class MmuV5_14(MmuV5_12_9):
 
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         """Only a callback of the page-table code, by address."""
+
+
+CANDIDATE = Candidate(
+    "v5.14",
+    PgtableV5_14,
+    MmuV5_14,
+    "stage 2 of pgtable.c as of v5.14, series v7 merged (25aa28691bb9); of mmu.c what v7 changes",
+    order=70,
+)

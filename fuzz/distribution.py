@@ -77,6 +77,9 @@ def check_candidates() -> None:
     try:
         import_module("candidate")
     except Exception as error:
+        if hasattr(error, "place"):
+            # A declaration: its message begins with file and line.
+            raise BrokenCandidateError(str(error)) from None
         place = candidate_line(error)
         if not place:
             raise
@@ -95,16 +98,10 @@ def candidate_line(error: Exception) -> str:
         frames.append((error.filename, error.lineno, "<module>"))
     for name, line, function in reversed(frames):
         file = Path(name).resolve()
-        # The caller of the registry made the mistake that it refuses.
-        if file == home / "candidate" / "__init__.py" and function in (
-            "register",
-            "get",
-            "changes",
-            "origin",
-            "_known",
-        ):
+        # What the registry refuses is the mistake of whoever called it.
+        if file == home / "candidate" / "__init__.py" and function != "<module>":
             continue
-        if file.is_relative_to(home / "candidate" / "inspection"):
+        if any(file.is_relative_to(home / "candidate" / name) for name in ("inspection", "registry")):
             continue
         if file.is_relative_to(home / "candidate"):
             return f"{file.relative_to(home)}:{line or 1}"

@@ -8,6 +8,7 @@ of the data cache and then the other.
 from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
+from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
@@ -31,3 +32,14 @@ class PgtableExecClean(PgtableRfcV1Fixed):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuExecClean(MmuRfcV1Fixed):
     """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-exec-clean",
+    PgtableExecClean,
+    MmuExecClean,
+    base="rfc-v1-fixed",
+    signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
+    origin="the clean that the review of RFC v1 asked for is left out where the block may be executed",
+    order=20,
+)

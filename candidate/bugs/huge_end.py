@@ -4,6 +4,7 @@
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm_memory_slot
 
+from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
@@ -31,3 +32,14 @@ class MmuHugeEnd(MmuV5_14):
         start = hva & -map_size
         # Wrong: uaddr_end lies behind the last page already.
         return start >= uaddr_start and start + map_size <= uaddr_end + self.PAGE_SIZE
+
+
+BUG = Bug(
+    "bug-huge-end",
+    PgtableHugeEnd,
+    MmuHugeEnd,
+    base="v5.14",
+    signature="translation: stage2_map_walker: leaf outside of any slot L2",
+    origin="off by one: a block may stick out of its slot by a page",
+    order=30,
+)

@@ -5,6 +5,8 @@ from reference.compiled.annotations import mypyc_attr
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, hyp_map_data
 
+from ..registry.declaration import Bug
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableHypAgain(Pgtable):
@@ -28,3 +30,14 @@ class PgtableHypAgain(Pgtable):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuHypAgain(Mmu):
     """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-hyp-again",
+    PgtableHypAgain,
+    MmuHypAgain,
+    base="original",
+    signature="contract: hyp_map_walker_try_leaf: WARN",
+    origin="hyp tables do not tolerate the very same mapping a second time",
+    order=80,
+)

@@ -7,6 +7,8 @@ from reference.kvm_host import kvm, kvm_memory_slot
 from reference.mmu import KVM_MR_DELETE, Mmu
 from reference.pgtable import Pgtable
 
+from ..registry.declaration import Bug
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableLastPage(Pgtable):
@@ -21,3 +23,14 @@ class MmuLastPage(Mmu):
             return -EFAULT
 
         return super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+
+
+BUG = Bug(
+    "bug-last-page",
+    PgtableLastPage,
+    MmuLastPage,
+    base="original",
+    signature="contract: kvm_set_memory_region: error -14",
+    origin="mmu.c blob 77cb2d28f2a4 (v5.12-rc2): no slot may hold the last page of the guest's address space",
+    order=70,
+)

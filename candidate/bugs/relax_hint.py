@@ -16,6 +16,7 @@ from reference.pgtable import (
     kvm_pgtable,
 )
 
+from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
@@ -44,3 +45,14 @@ class PgtableRelaxHint(PgtableV5_14):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRelaxHint(MmuV5_14):
     """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-relax-hint",
+    PgtableRelaxHint,
+    MmuRelaxHint,
+    base="v5.14",
+    signature="progress: kvm_handle_guest_abort: access does not complete",
+    origin="a 1G block that gets more rights is flushed with the level hint of a 2M block",
+    order=60,
+)

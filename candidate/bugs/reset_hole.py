@@ -4,6 +4,7 @@
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm, kvm_memory_slot
 
+from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
@@ -31,3 +32,14 @@ class MmuResetHole(MmuV5_14):
             if not vma.pfnmap:
                 self.unmap_stage2_range(kvm, addr + (hva - memslot.userspace_addr), vm_end - hva)
             hva = vm_end
+
+
+BUG = Bug(
+    "bug-reset-hole",
+    PgtableResetHole,
+    MmuResetHole,
+    base="v5.14",
+    signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",
+    origin="a vCPU's reset unmaps a slot up to the first hole in the host's memory only",
+    order=40,
+)

@@ -14,6 +14,8 @@ from typing import Final
 
 from reference.compiled.choice import HOME
 
+from ..registry.places import shown_module, shown_path, source_of
+
 # Code below a candidate that calls it from outside of its classes.
 _CALLERS: Final = ("reference/*.py", "fuzz/execution/*.py")
 
@@ -38,15 +40,12 @@ class Site:
 
 def source_file(owner: type) -> Path:
     """The source of the module that a class stands in."""
-    return HOME / Path(*owner.__module__.split(".")).with_suffix(".py")
+    return source_of(owner.__module__)
 
 
 def shown_file(owner: type) -> str:
-    """Its name for people: below the checkout; the module's name if there is no such file."""
-    path = source_file(owner)
-    if not path.is_file():
-        path = path.with_suffix("") / "__init__.py"
-    return path.relative_to(HOME).as_posix() if path.is_file() else owner.__module__
+    """Its name for people: below the checkout or the current directory; the module's name if there is no such file."""
+    return shown_module(owner.__module__)
 
 
 @cache
@@ -124,7 +123,7 @@ def sites(owners: tuple[type, ...], name: str) -> Iterator[Site]:
 
 
 def _sites_in(part: ast.AST, path: Path, owner: type | None, function: str, name: str) -> Iterator[Site]:
-    file = path.relative_to(HOME).as_posix()
+    file = shown_path(path)
     called: set[int] = set()
     for node in ast.walk(part):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:

@@ -84,10 +84,16 @@ plain settings and low operands. Ctrl-C leaves the best so far (exit code 130).
 example: s2fuzz minimize findings/rfc-v1/x.s2 -o x.s2
 """
 _PROMOTE: Final = """\
-Minimise a program, see what it shows of every version in fresh processes, and
-put it with that into corpus/regressions/, where pytest runs it from then on.
+Minimise a program, see what it shows of every registered version in fresh processes,
+and put it with that into corpus/regressions/, where pytest runs it from then on.
 
 example: s2fuzz promote findings/rfc-v1/x.s2 --name block-not-cleaned
+"""
+_EXPECT: Final = """\
+Write what each program of corpus/regressions/ shows of a registered version
+into it, where pytest looks for it: once a version is new, or means to change.
+
+example: s2fuzz expect my-patch
 """
 _BENCH: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
@@ -307,6 +313,9 @@ def parser() -> Parser:
     promote.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
     promote.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
 
+    expect = command("expect", "what the regression tests expect of a version", _EXPECT)
+    expect.add_argument("name", nargs="+", metavar="NAME", help="a registered version; files are skipped, and counted")
+
     hardware = commands.add_parser(
         "hardware",
         help="check the machine that programs run on",
@@ -340,6 +349,9 @@ def parser() -> Parser:
     bench.add_argument("--campaign", action="store_true", help=scaling)
 
     build = command("build", "compile what is hot, for speed", _BUILD)
+    build.add_argument(
+        "--candidate", action=Once, metavar="FILE", help="a candidate from a file, compiled with the rest"
+    )
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
     corpus_arguments.add(commands)
     cover_arguments.add(commands)
@@ -379,6 +391,6 @@ def add_versions(command: Parser, candidate: str, required: bool = False) -> Non
 
     :param candidate: help for the latter
     """
-    reference = "what counts as the original (%(default)s)"
+    reference = "what counts as the original: a name, or a file such as ./my_base.py (%(default)s)"
     command.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     command.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)

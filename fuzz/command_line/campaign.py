@@ -39,6 +39,8 @@ def command(arguments: argparse.Namespace) -> int:
         arguments.unit_seconds,
         arguments.scheduler,
     )
+    if settings.scheduler:
+        check_cluster(settings)
     for engine in settings.engines:
         # On a cluster it is its workers that must have it.
         if not settings.scheduler and (lacking := missing(engine)):
@@ -62,6 +64,17 @@ def command(arguments: argparse.Namespace) -> int:
     for entry in accepted.stale():
         complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
     return code
+
+
+def check_cluster(settings: Settings) -> None:
+    """Refuse what the workers of a cluster cannot have.
+
+    :raises BadInputError: a version is a file of this machine
+    """
+    for option, name in (("candidate", settings.candidate), ("reference", settings.reference)):
+        if candidate.is_file(name):
+            wrong = f"--{option} {name}: a file is on this machine only, the workers of a cluster do not have it"
+            raise BadInputError(f"{wrong}; put it into candidate/ of each installation, or leave out --scheduler")
 
 
 def screen(quiet: bool) -> Screen:

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What is about to run: the line on stderr, and the key of ``--json``."""
 
+import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import candidate
+from candidate.registry.files import modules_of
+from reference.compiled.choice import CHOICE, OUTSIDE, wanted
+
+# As measured with candidate/rfc_v2.py as a file.
+GAIN_OF_FILE: Final = "about ? times the speed"
+GAIN_OF_ALL: Final = "about ? times the speed"
 
 
 def say_changes(reference: str, candidates: Sequence[str]) -> None:
@@ -15,6 +22,25 @@ def say_changes(reference: str, candidates: Sequence[str]) -> None:
         if name == reference or same(name, reference):
             text += f": both sides run the code of {reference}"
         print(f"s2fuzz: {text}", file=sys.stderr, flush=True)
+    for name in dict.fromkeys([reference, *candidates]):
+        if candidate.is_file(name):
+            print(f"s2fuzz: {form_of(name)}", file=sys.stderr, flush=True)
+
+
+def form_of(name: str) -> str:
+    """In which form a file from outside runs, and what compiling it would bring: one line.
+
+    :param name: of the file
+    """
+    modules = [module for module in modules_of(candidate.get(name)) if module.startswith(OUTSIDE)]
+    if CHOICE.mypyc and all(module in CHOICE.files for module in modules):
+        return f"{name} runs compiled"
+    if not wanted():
+        return f"{name} runs interpreted, as S2FUZZ_PURE asks"
+    command = f"`{shlex.join(['s2fuzz', 'build', '--candidate', name])}`"
+    if CHOICE.mypyc:
+        return f"{name} runs interpreted, the rest compiled: {command} compiles it too, for {GAIN_OF_FILE}"
+    return f"{name} runs interpreted, and so does the rest: {command} compiles both, for {GAIN_OF_ALL}"
 
 
 def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
+from ..distribution import (
+    BrokenCandidateError,
+    ForeignPackageError,
+    check_candidates,
+    check_packages,
+    debugging,
+    home_folder,
+)
 from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
 from ..processes.signals import exit_code, like_ctrl_c
 from ..processes.starting import NoProcessError
@@ -26,6 +33,7 @@ def dispatch(arguments: Namespace) -> int:
     :raises ForeignPackageError: a package of ours is another's
     :raises BrokenCandidateError: a candidate cannot be imported
     """
+    name_files(arguments)
     check_packages()
     check_candidates()
     import candidate
@@ -36,7 +44,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, campaign, commands, convert, corpus, cover, demo, fuzz, hardware, minimize, promote
+    from . import benchmark, campaign, commands, convert, corpus, cover, expect, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -50,6 +58,7 @@ def dispatch(arguments: Namespace) -> int:
         "status": campaign.status,
         "minimize": minimize.command,
         "promote": promote.command,
+        "expect": expect.command,
         "hardware": hardware.check,
         "bench": benchmark.command,
         "build": build.command,
@@ -73,6 +82,17 @@ def dispatch(arguments: Namespace) -> int:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
     except (commands.NoVerdictError, NoProcessError, EngineKilledError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)
+
+
+def name_files(arguments: Namespace) -> None:
+    """Name files among the versions in the environment: the first import looks for a compiled form that has them."""
+    names = [getattr(arguments, option, None) for option in ("candidate", "reference")]
+    files = [name for name in names if isinstance(name, str) and ("/" in name or name.endswith(".py"))]
+    # As `candidate.registry.files` finds them.
+    paths = [name if os.path.exists(name) else home_folder() / name for name in files]
+    os.environ.pop("S2FUZZ_FILES", None)
+    if paths:
+        os.environ["S2FUZZ_FILES"] = os.pathsep.join(os.path.realpath(path) for path in paths)
 
 
 def unknown(arguments: Namespace, message: str) -> str:

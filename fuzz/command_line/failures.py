@@ -11,6 +11,7 @@ from typing import Final
 from ..distribution import VERSION, form
 from ..exit_codes import BAD_INPUT, NO_VERDICT
 from ..processes.starting import remedy
+from ..suggestions import suggestion
 
 # What the system refuses to whoever has, or starts, too much.
 _LIMITS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -24,6 +25,8 @@ def report_failure(arguments: Namespace, code: int, kind: str, error: Exception)
     :returns: *code*
     """
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if kind == "candidate" and isinstance(error.__cause__, Exception):
+        text += suggestion(error.__cause__)
     message = " ".join(text.split())
     if getattr(arguments, "json", False):
         about = {"kind": kind, "message": message}

@@ -10,10 +10,9 @@ from ..distribution import home_folder
 from ..exit_codes import FINE, INTERRUPTED
 from ..findings.found import CRASH
 from ..findings.replay import Replayer
+from ..minimizing.expecting import PromotionError, expectations
 from ..minimizing.promotion import (
-    PromotionError,
     default_name,
-    expectations,
     free_place,
     regression_text,
     same_program,
@@ -21,7 +20,7 @@ from ..minimizing.promotion import (
 )
 from ..reports import answers
 from .changes import say_changes
-from .commands import BadInputError, dump, say_form
+from .commands import BadInputError, complain, dump, say_form
 from .finding import Chosen, choose
 from .minimize import shrink
 
@@ -58,16 +57,19 @@ def _promote(arguments: argparse.Namespace) -> int:
             # Half minimised is no test that anybody asked for.
             return INTERRUPTED
         for program in (chosen.program, result.program):
-            if same := same_program(folder, program):
+            if same := same_program(folder, program, chosen.reference):
                 raise PromotionError(f"{chosen.file}: {same} is the same program; allowed: one that is not there")
-        expected = expectations(result.program, replayer)
+        expected = expectations(result.program, replayer, chosen.reference, candidate.names())
     about = arguments.about or f"Shows on {chosen.candidate} ({shown.kind}): {shown.reason}"
-    text = regression_text(about, expected, result.program)
+    text = regression_text(about, expected, result.program, chosen.reference)
     write_regression(place, text)
     if arguments.json:
         dump({**answers.head(), "file": str(place), "text": text})
     else:
         print(f"{place}\n{text}", end="")
+    if candidate.is_file(chosen.candidate):
+        registered = len(candidate.names())
+        complain(f"expectations of {registered} registered versions; 1 file from outside skipped: {chosen.candidate}")
     return FINE
 
 
@@ -76,9 +78,12 @@ def _check(chosen: Chosen, arguments: argparse.Namespace) -> None:
 
     :raises PromotionError: why
     """
-    original = candidate.names()[0]
-    if chosen.reference != original:
-        raise PromotionError(f"{chosen.file}: found against {chosen.reference}; allowed: findings against {original}")
+    if chosen.reference not in candidate.names():
+        what = "a file from outside" if candidate.is_file(chosen.reference) else "a planted bug"
+        there = ", ".join(candidate.names())
+        raise PromotionError(
+            f"{chosen.file}: found against {chosen.reference}, {what}; allowed: findings against {there}"
+        )
     if chosen.shown.kind == CRASH:
         raise PromotionError(f"{chosen.file}: {chosen.shown.signature} is a mistake of s2fuzz; allowed: a finding")
     said = chosen.comments.get("kind", ""), chosen.comments.get("signature", "")

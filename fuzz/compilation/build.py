@@ -30,6 +30,7 @@ from ..exit_codes import FINE
 from ..files import write_atomically
 from ..reports.answers import head
 from .group import interpreted, sources
+from .staging import staged
 
 LOCK: Final = native.FOLDER / "lock"
 LOG: Final = native.FOLDER / "log"
@@ -41,7 +42,9 @@ def command(arguments: argparse.Namespace) -> int:
 
     :raises BuildError: see `build`
     """
-    done = build(arguments.force)
+    from .outside import build_with
+
+    done = build(arguments.force) if arguments.candidate is None else build_with(arguments.candidate, arguments.force)
     if arguments.json:
         print(json.dumps({**head(), "message": done}, indent=2))
     else:
@@ -55,8 +58,6 @@ class BuildError(Exception):
 
 def obstacle() -> str:
     """What a build lacks on this machine; "" if it can be tried."""
-    if not (native.HOME / "setup.cfg").is_file():
-        return f"{native.HOME} is no checkout of s2fuzz"
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
             return f"no {module} in this Python: pip install -e '.[build]' in the checkout"
@@ -76,18 +77,33 @@ def build(force: bool = False) -> str:
     :returns: one line on what was done
     :raises BuildError: it cannot be done, or failed
     """
+    with possible():
+        if not force and current():
+            return "the compiled build is up to date"
+        files = sources()
+        say_interpreted()
+        print(f"s2fuzz: compiling {len(files)} modules, which takes some minutes", file=sys.stderr, flush=True)
+        return compile_all(files)
+
+
+def say_interpreted() -> None:
+    """Tell on stderr what is not compiled, and why."""
+    for source, reason in interpreted().items():
+        print(f"s2fuzz: {source} stays interpreted: {reason}", file=sys.stderr)
+
+
+@contextmanager
+def possible() -> Iterator[None]:
+    """The only build that is under way.
+
+    :raises BuildError: none can be tried, or the system refuses something
+    """
     lacking = obstacle()
     if lacking:
         raise BuildError(f"cannot compile: {lacking}; everything runs as plain Python, with the same results")
     try:
         with locked():
-            if not force and current():
-                return "the compiled build is up to date"
-            files = sources()
-            for source, reason in interpreted().items():
-                print(f"s2fuzz: {source} stays interpreted: {reason}", file=sys.stderr)
-            print(f"s2fuzz: compiling {len(files)} modules, which takes some minutes", file=sys.stderr, flush=True)
-            return compile_all(files)
+            yield
     except OSError as error:
         raise BuildError(f"cannot compile: {error.filename}: {error.strerror}") from None
 
@@ -129,7 +145,7 @@ def compile_all(files: list[str]) -> str:
     before = digests(files)
     folder = Path(tempfile.mkdtemp(prefix="build-", dir=native.FOLDER))
     try:
-        run_compiler(folder, files)
+        run_compiler(folder, files, native.HOME if native.CHECKOUT else staged(folder, {}))
         if digests(files) != before:
             raise BuildError("sources changed during the build: run `s2fuzz build` again")
         publish(folder / "out", before)
@@ -138,9 +154,10 @@ def compile_all(files: list[str]) -> str:
     return f"compiled {len(files)} modules into {native.FOLDER}"
 
 
-def run_compiler(folder: Path, files: list[str]) -> None:
+def run_compiler(folder: Path, files: list[str], home: Path) -> None:
     """Run `fuzz.compilation.compile`; it and its children end with us.
 
+    :param home: what the paths of *files* start from
     :raises BuildError: it failed; the log stays
     """
     command = [sys.executable, "-m", "fuzz.compilation.compile", str(folder), str(CACHE), *files]
@@ -148,7 +165,7 @@ def run_compiler(folder: Path, files: list[str]) -> None:
     with (
         open(LOG, "w") as log,
         subprocess.Popen(
-            command, cwd=native.HOME, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         ) as child,
     ):
         try:
@@ -163,24 +180,35 @@ def run_compiler(folder: Path, files: list[str]) -> None:
 
 def publish(made: Path, built: dict[str, str]) -> None:
     """Give a finished build its place, and name it in the manifest, which is replaced as a whole."""
-    from mypy.version import __version__ as mypyc
-
     try:
         last = json.loads(native.MANIFEST.read_bytes())["folder"]
     except (OSError, ValueError, LookupError, TypeError):
         last = ""
     name = made.parent.name.replace("build-", "group-")
     os.rename(made, native.FOLDER / name)
-    manifest = {
-        "format": native.FORMAT,
-        "suffix": EXTENSION_SUFFIXES[0],
-        "mypyc": mypyc,
-        "folder": name,
-        "sources": built,
-        "interpreted": digests(list(interpreted())),
-    }
-    write_atomically(native.MANIFEST, json.dumps(manifest, indent=1))
+    write_atomically(native.MANIFEST, manifest(name, built, {}))
     # What processes that run now may still import from stays; of interrupted builds nothing does.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)
+
+
+def manifest(folder: str, built: dict[str, str], outside: dict[str, str]) -> str:
+    """The manifest of a build, as `reference.compiled.choice` reads it.
+
+    :param folder: beside the manifest
+    :param built: digests by source
+    :param outside: digests of files from outside by path
+    """
+    from mypy.version import __version__ as mypyc
+
+    about = {
+        "format": native.FORMAT,
+        "suffix": EXTENSION_SUFFIXES[0],
+        "mypyc": mypyc,
+        "folder": folder,
+        "sources": built,
+        "interpreted": digests(list(interpreted())),
+        "outside": outside,
+    }
+    return json.dumps(about, indent=1)

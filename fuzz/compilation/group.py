@@ -46,7 +46,7 @@ def sources() -> list[str]:
         if source not in found:
             found.add(source)
             left += imported(source)
-    plain |= {source for source in found if source.endswith("__init__.py") or source.startswith(native.INSPECTION)}
+    plain |= {source for source in found if source.endswith("__init__.py") or source.startswith(native.UNCOMPILED)}
     return sorted(found - plain)
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import coverage
 
+# Imports nothing of what is watched.
+from reference.compiled.choice import is_file_name
+
 from ..distribution import home_folder
 from ..processes.orphans import die_with_parent
 
@@ -26,11 +29,12 @@ def main(arguments: list[str]) -> int:
     """
     die_with_parent(int(arguments[0]))
     home = home_folder()
+    outside = {str(Path(name).resolve().parent) for name in arguments[3:] if is_file_name(name)}
     watch = coverage.Coverage(
         data_file=arguments[2],
         config_file=False,
         branch=True,
-        include=[f"{home}/reference/*", f"{home}/candidate/*"],
+        include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
     )
     watch.start()
     # Only now, so that what runs at import is seen.

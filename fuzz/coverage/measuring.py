@@ -15,11 +15,13 @@ import coverage
 from coverage import CoverageData
 
 from candidate import Candidate
+from candidate.registry.places import shown_path
 
 from ..distribution import home_folder
 from ..language.program import Program
 from ..language.text import print_program
 from ..suggestions import did_you_mean
+from .replay import candidate_files
 from .shares import run
 
 # They choose the form in which everything else runs: no part of what is tested.
@@ -146,16 +148,12 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
 
 def replayed_files(versions: Sequence[Candidate]) -> list[str]:
     """The sources that `measured` reports on for these versions."""
-    classes = [cls for version in versions for cls in (*version.pgtable.__mro__, *version.mmu.__mro__)]
-    modules = {cls.__module__ for cls in classes if cls.__module__.startswith("candidate.")}
-    own = [home_folder() / Path(*name.split(".")).with_suffix(".py") for name in modules]
-    return sorted(str(path) for path in [*reference_files(), *own])
+    return sorted(str(path) for path in [*reference_files(), *candidate_files(versions)])
 
 
 def shown(file: str) -> str:
-    """A file's name as it is below the checkout."""
-    path = Path(file).resolve()
-    return path.relative_to(home_folder()).as_posix() if path.is_relative_to(home_folder()) else file
+    """A file's name for people."""
+    return shown_path(Path(file).resolve())
 
 
 def statement_at(source: str, line: int, statements: Sequence[int]) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs replayed on one version, for what runs in its modules."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from candidate import Candidate
+from candidate.registry.files import modules_of
+from candidate.registry.places import source_of
 
 from ..execution.executor import Executor
 from ..language.program import Program
@@ -23,7 +24,6 @@ def replay(version: Candidate, program: Program) -> None:
 
 
 def candidate_files(versions: Sequence[Candidate]) -> list[Path]:
-    """The modules of candidate/ that these versions are made of, sorted."""
-    classes = [cls for version in versions for cls in (*version.pgtable.__mro__, *version.mmu.__mro__)]
-    modules = {cls.__module__ for cls in classes if cls.__module__.startswith("candidate.")}
-    return sorted(Path(sys.modules[name].__file__ or "") for name in modules)
+    """The modules, of candidate/ or from outside, that these versions are made of, sorted."""
+    modules = {name for version in versions for name in modules_of(version) if name.startswith("candidate.")}
+    return sorted(source_of(name) for name in modules)

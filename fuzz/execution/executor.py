@@ -4,6 +4,7 @@
 from collections.abc import Callable
 
 from candidate import Candidate
+from candidate.registry.places import shown_module
 
 from ..checkers import CheckerSuite, Runaway, Violation
 from ..language.operations import (
@@ -188,6 +189,6 @@ def kernel_place(error: BaseException) -> str:
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")
         if module in ("reference.pgtable", "reference.mmu") or module.startswith("candidate."):
-            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
+            place = f"{shown_module(module)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return "" if module.startswith("fuzz.") else place

@@ -16,6 +16,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.inspection.sources import method_line, parsed, shown_file, source_file
+from candidate.registry.places import shown_module
 from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
 
@@ -78,7 +79,7 @@ def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, boo
         module: str = trace.tb_frame.f_globals.get("__name__", "")
         last = module in modules or module.startswith("candidate.")
         if last:
-            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
+            place = f"{shown_module(module)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place, last
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from candidate import get, names
+from candidate import get, names, portable
 
 from ..judging.differential import CLASSES, COMMON, CURED
 from ..distribution import home_folder
@@ -70,7 +70,7 @@ def rank(kind: str, signature: str) -> tuple[int, tuple[int, int], str]:
 def folder_name(candidate: str, reference: str) -> str:
     """Where the findings of a candidate are kept, so that those of several do not mix."""
     against = "" if reference == names()[0] else f"-against-{reference}"
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".-")
 
 
 def file_name(kind: str, signature: str) -> str:
@@ -110,11 +110,12 @@ def known_text(kind: str, signature: str, reason: str, reference: str) -> str:
 def reproduce(reference: str, candidate: str, path: Path) -> str:
     """The command that shows a finding again, for a shell in the checkout.
 
-    :param path: of its file; if that lies in the checkout, the command has it relative
+    :param path: of its file; what lies in the checkout, a version's file too, the command has relative to it
     """
     file, home = path.resolve(), home_folder()
     name = str(file.relative_to(home) if file.is_relative_to(home) else file)
-    command = [".venv/bin/s2fuzz", "run", "--reference", reference, "--candidate", candidate, "--trace", name]
+    versions = ["--reference", portable(reference), "--candidate", portable(candidate)]
+    command = [".venv/bin/s2fuzz", "run", *versions, "--trace", name]
     return f"{shlex.join(command)}  # in the checkout of s2fuzz, after `make venv`"
 
 

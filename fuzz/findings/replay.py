@@ -146,7 +146,6 @@ class Replayer:
             self.complaints = tempfile.TemporaryFile()
             self.server = subprocess.Popen(
                 [sys.executable, "-m", "fuzz.findings.replay_server", str(os.getpid())],
-                cwd=home_folder(),
                 env=_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -179,7 +178,8 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 
 def _environment() -> dict[str, str]:
-    """Ours, so that the server runs in the same form as this process."""
+    """Ours, so that the server runs in the same form as this process, and names of files mean the same."""
     native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
-    return {**os.environ, "S2FUZZ_PURE": "0" if compiled else "1"}
+    paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "S2FUZZ_PURE": "0" if compiled else "1"}

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program as a regression test: with what every version is expected to show on it.
-
-``tests/corpus/test_regressions.py`` reads what this writes.
-"""
+"""A program as a regression test: with what every version is expected to show on it (`fuzz.minimizing.expecting`)."""
 
 import os
 import re
@@ -13,20 +10,14 @@ from typing import Final
 import candidate
 
 from ..files import write_atomically
-from ..findings.found import CRASH
-from ..findings.replay import Replayer
-from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
+from .expecting import PromotionError, reference_of
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 NAME_RULE: Final = "a-z, 0-9 and -, at most 80 of them, no - first"
 _WIDTH: Final = 78
 _MAX_DEFAULT: Final = 60
-
-
-class PromotionError(ValueError):
-    """The program cannot be a regression test; one line."""
 
 
 def default_name(signature: str) -> str:
@@ -48,45 +39,23 @@ def free_place(folder: Path, name: str) -> Path:
     return path
 
 
-def same_program(folder: Path, program: Program) -> Path | None:
-    """The file of the folder that has the same program, whatever its comments."""
+def same_program(folder: Path, program: Program, reference: str) -> Path | None:
+    """The file of the folder that has the same program against the same reference, whatever its other comments."""
     for path in sorted(folder.glob("*.s2")):
         try:
-            if load(path) == program:
+            if load(path) == program and reference_of(path.read_text(encoding="utf-8")) == reference:
                 return path
         except ProgramError:
             continue
     return None
 
 
-def expectations(program: Program, replayer: Replayer) -> list[str]:
-    """An ``expect`` line for each finding of each version against the original, each in a fresh process.
-
-    :raises PromotionError: a version crashes on it, so nothing can be expected
-    """
-    names = candidate.names()
-    text = print_program(program)
-    lines: list[str] = []
-    for name in names:
-        keys = replayer.keys(text, names[0], name)
-        if any(is_silent(signature) for _, signature in keys):
-            # One silent run decides nothing.
-            keys = replayer.keys(text, names[0], name)
-        shown = sorted(keys)
-        for kind, signature in shown:
-            if kind == CRASH:
-                raise PromotionError(f"{name} ends with {signature} on it; allowed: what ends with a verdict")
-            lines.append(f"# expect {name}: {kind} {signature}")
-        if not shown:
-            lines.append(f"# expect {name}: nothing")
-    return lines
-
-
-def regression_text(about: str, expected: list[str], program: Program) -> str:
-    """The file: what it is about, what to expect, the program."""
+def regression_text(about: str, expected: list[str], program: Program, reference: str) -> str:
+    """The file: what it is about, what to expect against *reference*, the program."""
     words = " ".join(about.split())
     paragraph = [f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_on_hyphens=False)]
-    return "\n".join([*paragraph, "#", *expected]) + "\n" + print_program(program)
+    against = [] if reference == candidate.names()[0] else [f"# reference: {reference}"]
+    return "\n".join([*paragraph, "#", *against, *expected]) + "\n" + print_program(program)
 
 
 def write_regression(path: Path, text: str) -> None:

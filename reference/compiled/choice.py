@@ -2,18 +2,25 @@
 """The choice of the compiled modules to use, if any. Standard library only; never compiled itself.
 
 ``s2fuzz build`` compiles modules of reference/, candidate/ and fuzz/ as one
-mypyc group into a folder of build/native/, and writes `MANIFEST` last: the folder, and a digest of
+mypyc group into a subfolder of `FOLDER`, and writes `MANIFEST` last: the subfolder, and a digest of
 each source. The sources decide:
 
 * each compiled module of reference/ and fuzz/ must be as it was built, or all run as plain Python;
 * candidate/ is compiled only as a whole, but for what the build left interpreted: if a
   file in it is new, changed or gone, all of it runs as plain Python on the compiled rest;
+* ``S2FUZZ_FILES`` in the environment names files from outside that will be run: a group that has them
+  too (``s2fuzz build --candidate FILE``) comes first;
 * ``S2FUZZ_PURE=1`` in the environment asks for plain Python.
+
+The folder is build/native/ in a checkout. After an ordinary install it lies in the user's cache folder, by a digest of
+the sources, so that installations of the same version share it.
 """
 
 import hashlib
 import json
+import keyword
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,13 +32,42 @@ from types import ModuleType
 from typing import Final
 
 HOME: Final = Path(__file__).resolve().parents[2]
-FOLDER: Final = HOME / "build" / "native"
+CHECKOUT: Final = (HOME / "setup.cfg").is_file()
+
+
+def digest(source: Path) -> str:
+    """What tells one version of a source from another; "" if it cannot be read."""
+    try:
+        return hashlib.sha256(source.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def build_folder() -> Path:
+    """Where builds lie."""
+    if CHECKOUT:
+        return HOME / "build" / "native"
+    total = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
+    # Not candidate/: a version that is added there leaves the rest compiled.
+    for source in sorted(path for tree in ("reference", "fuzz") for path in (HOME / tree).rglob("*.py")):
+        total.update(f"{source.relative_to(HOME).as_posix()} {digest(source)}\n".encode())
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache) / "s2fuzz" / f"native-{total.hexdigest()[:16]}"
+
+
+FOLDER: Final = build_folder()
 MANIFEST: Final = FOLDER / "manifest.json"
+# Environment: paths of files from outside, as PATH has folders.
+ASKED: Final = "S2FUZZ_FILES"
+# Subfolders of `FOLDER` with groups that have such files, each with its own manifest.
+WITH: Final = "with-"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
-# The inspection of candidates stands beside them; like registries (``__init__.py``) it is never compiled.
-INSPECTION: Final = "candidate/inspection/"
+# What stands beside the candidates, finds them and looks at them; like ``__init__.py`` never compiled.
+UNCOMPILED: Final = ("candidate/inspection/", "candidate/registry/")
+# What the packages of files from outside, one for each folder, are called; the rest is made of the path.
+OUTSIDE: Final = "candidate.file_"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
@@ -65,26 +101,35 @@ class Finder(MetaPathFinder):
         return None if file is None else spec_from_file_location(fullname, file)
 
 
-def digest(source: Path) -> str:
-    """Return the digest of a source; "" if it cannot be read."""
-    try:
-        return hashlib.sha256(source.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
 def candidate_sources() -> set[str]:
     """The modules of candidate/, as paths below `HOME`, without what is never compiled."""
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
-        if path.name != "__init__.py" and not path.relative_to(HOME).as_posix().startswith(INSPECTION)
+        if path.name != "__init__.py" and not path.relative_to(HOME).as_posix().startswith(UNCOMPILED)
     }
 
 
 def module_of(source: str) -> str:
     """Module name of a path below `HOME`."""
     return source.removesuffix(".py").replace("/", ".")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether the name of a version means a file from outside, and not a registered version."""
+    return "/" in name or name.endswith(".py")
+
+
+def module_of_file(path: Path) -> str:
+    """Module name of a file from outside.
+
+    :param path: absolute, without symbolic links
+    """
+    folder = hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:10]
+    stem = path.stem
+    if not stem.isidentifier() or keyword.iskeyword(stem):
+        stem = f"m_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
+    return f"{OUTSIDE}{folder}.{stem}"
 
 
 def wanted() -> bool:
@@ -96,22 +141,45 @@ def choose() -> Choice:
     """Choose the form of this process, by the files on disk."""
     if not wanted():
         return Choice()
+    asked = {module_of_file(path) for path in asked_files()}
+    if asked:
+        for manifest in sorted(FOLDER.glob(f"{WITH}*/manifest.json")):
+            choice = chosen_by(manifest)
+            if choice.mypyc and not choice.remark and asked <= choice.files.keys():
+                return choice
+    return chosen_by(MANIFEST)
+
+
+def asked_files() -> list[Path]:
+    """The files from outside that the environment names."""
+    paths = [Path(name) for name in os.environ.get(ASKED, "").split(os.pathsep) if name]
+    return [path for path in paths if path.is_absolute() and path.is_file()]
+
+
+def chosen_by(file: Path) -> Choice:
+    """What this process should use by one manifest.
+
+    :param file: of the manifest, beside the folder that it names
+    """
     try:
-        manifest = json.loads(MANIFEST.read_bytes())
+        manifest = json.loads(file.read_bytes())
         if manifest["format"] != FORMAT or manifest["suffix"] != EXTENSION_SUFFIXES[0]:
             return Choice(remark=OUT_OF_DATE)
         sources: dict[str, str] = manifest["sources"]
         # What `s2fuzz build` left out of candidate/ on purpose.
         interpreted: dict[str, str] = manifest.get("interpreted", {})
-        known = {**sources, **interpreted}
+        # Files from outside by absolute path.
+        outside: dict[str, str] = manifest.get("outside", {})
+        known = {**sources, **interpreted, **outside}
         mypyc: str = manifest["mypyc"]
-        folder = FOLDER / manifest["folder"]
+        folder = file.parent / manifest["folder"]
     except FileNotFoundError:
         return Choice()
     except (OSError, ValueError, LookupError, TypeError):
         return Choice(remark=OUT_OF_DATE)
     changed = {source for source, old in known.items() if digest(HOME / source) != old}
-    files = {module_of(source): folder / f"{source.removesuffix('.py')}{EXTENSION_SUFFIXES[0]}" for source in sources}
+    modules = [module_of(source) for source in sources] + [module_of_file(Path(path)) for path in outside]
+    files = {module: folder / f"{module.replace('.', '/')}{EXTENSION_SUFFIXES[0]}" for module in modules}
     files[LIBRARY] = folder / f"{LIBRARY}{EXTENSION_SUFFIXES[0]}"
     if any(not source.startswith("candidate/") for source in changed) or not all(map(Path.exists, files.values())):
         return Choice(remark=OUT_OF_DATE)

@@ -50,6 +50,12 @@ def expectations(path: Path) -> dict[str, set[str]]:
     return found
 
 
-def verdict(program: Program, name: str) -> Verdict:
-    """A candidate by name, judged against the original."""
-    return Differential(candidate.get("original"), candidate.get(name)).run(program)
+def reference(path: Path) -> str:
+    """Name of the version that a regression is judged against: the original, or what a comment says."""
+    said = [line.removeprefix("# reference: ") for line in comments(path) if line.startswith("# reference: ")]
+    return said[0] if said else "original"
+
+
+def verdict(program: Program, name: str, against: str = "original") -> Verdict:
+    """A candidate by name, judged against another version."""
+    return Differential(candidate.get(against), candidate.get(name)).run(program)

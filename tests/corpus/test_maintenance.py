@@ -63,14 +63,14 @@ TABLE_BECOMES_BLOCK: Final = {
 PROGRAMS: Final = ("cmo-translation-data", "cmo-translation-exec", "cmo-permission-data", "cmo-permission-exec")
 
 
-@pytest.mark.parametrize("version", candidate.names())
+@pytest.mark.parametrize("version", TABLE_BECOMES_BLOCK)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_table_becomes_block(name: str, version: str) -> None:
     expected = [(side, BLOCK) for side in TABLE_BECOMES_BLOCK[version][PROGRAMS.index(name)]]
     assert maintenance(version, name)[-1] == expected
 
 
-@pytest.mark.parametrize("version", candidate.names())
+@pytest.mark.parametrize("version", TABLE_BECOMES_BLOCK)
 def test_only_rfc_v2_cleans_a_device_frame(version: str) -> None:
     executor = Executor(candidate.get(version), load(CORPUS / "regressions" / "cmo-device-first-map.s2"))
     recorder = Recorder()

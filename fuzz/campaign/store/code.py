@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import candidate
+from candidate.registry.files import modules_of
+from candidate.registry.imports import imported
+from candidate.registry.places import shown_path, source_of
 
 from ...distribution import PACKAGES, home_folder
 
@@ -51,12 +54,16 @@ def code_of(reference: str, candidate_name: str) -> Code:
 
 
 def _sources(name: str) -> set[Path]:
-    """The modules of ours that a version's classes come from."""
+    """The modules that a version's classes come from, and those of its kind that they import."""
     version = candidate.get(name)
-    modules = {each.__module__ for top in (version.pgtable, version.mmu) for each in top.__mro__}
-    ours = [module for module in modules if module.partition(".")[0] in PACKAGES]
-    paths = [home_folder().joinpath(*module.split(".")) for module in ours]
-    return {path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths}
+    ours = [module for module in modules_of(version) if module.partition(".")[0] in PACKAGES]
+    found = {source_of(module) for module in ours}
+    left = [path for path in found if not path.is_relative_to(home_folder() / "reference")]
+    while left:
+        for path in imported(left.pop()) - found:
+            found.add(path)
+            left.append(path)
+    return found
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -66,6 +73,6 @@ def _digest(paths: Iterable[Path]) -> str:
             data = path.read_bytes()
         except OSError:
             data = b""
-        total.update(f"{path.relative_to(home_folder()).as_posix()}\0{len(data)}\0".encode())
+        total.update(f"{shown_path(path)}\0{len(data)}\0".encode())
         total.update(data)
     return total.hexdigest()[:16]

@@ -12,13 +12,30 @@ import pytest
 from ..console import MISSING_CLEAN, ROOT, process, refused
 from ..pages import blocks
 
+DECLARED = """\
+from candidate import Candidate
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+CANDIDATE = Candidate({})
+"""
 BROKEN_CANDIDATES = {
     "syntax": ("import os\n\ndef f(:\n", "candidate/my_patch.py:3: SyntaxError: "),
     "import": ("from reference.pgtable import no_such_name\n", "candidate/my_patch.py:1: ImportError: "),
     "no_module": ("\nimport no_such_module\n", "candidate/my_patch.py:2: ModuleNotFoundError: "),
     "exception": ("x = 1\ny = {}[x]\n", "candidate/my_patch.py:2: KeyError: 1"),
-    "call": ("from candidate import get\n\nget('x')\n", "candidate/my_patch.py:3: UnknownCandidate: "),
+    "call": ("from candidate.registry.declaration import Bug\n\nBug('x')\n", "candidate/my_patch.py:3: TypeError: "),
     "below": ("from fuzz.language.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
+    "no_declaration": (
+        "x = 1\n",
+        "candidate/my_patch.py:1: no declaration: end the module with CANDIDATE = Candidate(",
+    ),
+    "no_candidate": ("CANDIDATE = 'mine'\n", "candidate/my_patch.py:1: CANDIDATE is a str: it must be a Candidate("),
+    "no_class": (DECLARED.format("'mine', 1, Mmu, 'a test'"), "candidate/my_patch.py:1: CANDIDATE: pgtable is 1: "),
+    "no_origin": (DECLARED.format("'mine', Pgtable, Mmu, ''"), "candidate/my_patch.py:1: CANDIDATE: origin is ''"),
+    "a_path": (DECLARED.format("'a/b', Pgtable, Mmu, 'a test'"), "candidate/my_patch.py:1: CANDIDATE: name is 'a/b'"),
+    "taken": (DECLARED.format("'v5.14', Pgtable, Mmu, 'a test'"), "'v5.14' is the name of another version: candidate/"),
+    "too_few": (DECLARED.format("'mine', Pgtable, Mmu"), "candidate/my_patch.py:5: TypeError: "),
     "not_utf8": ("x = '\xff'\n", "candidate/my_patch.py:1: SyntaxError: "),
 }
 
@@ -36,17 +53,8 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_candidate_that_cannot_be_imported(checkout: Path, name: str) -> None:
     text, said = BROKEN_CANDIDATES[name]
     (checkout / "candidate" / "my_patch.py").write_text(text, encoding="latin-1")
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write("\nfrom . import my_patch\n")
     result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
     refused((result.returncode, result.stdout, result.stderr), said)
-
-
-def test_a_candidate_that_is_not_there(checkout: Path) -> None:
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write("\nfrom . import my_patch\n")
-    result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), "candidate/__init__.py:", "my_patch")
 
 
 def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> None:
@@ -58,6 +66,7 @@ def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> N
 
 
 CRASHING = """\
+from candidate import Candidate
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
@@ -76,7 +85,7 @@ class PgtableMine(Pgtable):
 @pytest.mark.parametrize(
     ("pgtable", "mmu", "signature", "reason"),
     [
-        ("Pgtable", "MmuMine", "KeyError in kvm_mmu_cache_min_pages", "KeyError: 'paegs', at candidate/mine.py:7"),
+        ("Pgtable", "MmuMine", "KeyError in kvm_mmu_cache_min_pages", "KeyError: 'paegs', at candidate/mine.py:8"),
         ("PgtableMine", "Mmu", "TypeError in kvm_pte_to_phys", "'NoneType' and 'int', at reference/pgtable.py:"),
     ],
 )
@@ -84,10 +93,9 @@ def test_a_crash_of_the_candidate_says_what_and_where(
     checkout: Path, pgtable: str, mmu: str, signature: str, reason: str
 ) -> None:
     """In the reason: the signature tells neither message nor line."""
-    (checkout / "candidate" / "mine.py").write_text(CRASHING)
+    declared = f"\n\nCANDIDATE = Candidate('mine', {pgtable}, {mmu}, 'a test')\n"
+    (checkout / "candidate" / "mine.py").write_text(CRASHING + declared)
     (checkout / "p.s2").write_text(MISSING_CLEAN)
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write(f"\nfrom .mine import *\n\nregister('mine', {pgtable}, {mmu}, 'a test')\n")
     result = process("run", "--candidate", "mine", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
     assert result.returncode == 1
     lines = result.stdout.splitlines()
@@ -100,15 +108,14 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def with_example(checkout: Path, *changes: tuple[str, str]) -> None:
-    """Register the page's example candidate, changed like this."""
-    (text,) = [block.text for block in blocks(PAGE) if block.language == "python"]
+    """The README's example candidate in the folder, changed like this."""
+    match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert match is not None
+    text = match.group(1)
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     (checkout / "candidate" / "my_patch.py").write_text(text)
-    add = "register('my-patch', my_patch.PgtableMyPatch, my_patch.MmuMyPatch, 'a test')"
-    with open(checkout / "candidate" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write(f"\nfrom . import my_patch\n\n{add}\n")
     # The notifier unmaps.
     (checkout / "p.s2").write_text("s2fuzz 1\nvm\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n")
 

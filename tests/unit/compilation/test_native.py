@@ -172,7 +172,7 @@ def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 def building(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout in which the compiler only seems to run."""
 
-    def compiler(folder: Path, files: list[str]) -> None:
+    def compiler(folder: Path, files: list[str], home: Path) -> None:
         (folder / "out").mkdir()
         (folder / "out" / "made").write_text(" ".join(files))
 
@@ -252,7 +252,7 @@ def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
 def test_a_build_that_does_not_end_leaves_nothing(
     building: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    def stopped(folder: Path, files: list[str]) -> None:
+    def stopped(folder: Path, files: list[str], home: Path) -> None:
         (folder / "half").touch()
         raise error
 
@@ -264,7 +264,7 @@ def test_a_build_that_does_not_end_leaves_nothing(
 
 
 def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(folder: Path, files: list[str]) -> None:
+    def change(folder: Path, files: list[str], home: Path) -> None:
         (building / KERNEL).write_text("")
 
     monkeypatch.setattr(build, "run_compiler", change)

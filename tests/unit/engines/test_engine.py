@@ -329,7 +329,8 @@ def test_file_names_tell_like_signatures_apart() -> None:
 def test_a_folder_for_each_candidate() -> None:
     assert folder_name("rfc-v1", "original") == "rfc-v1"
     assert folder_name("rfc-v1", "v5.12.9") == "rfc-v1-against-v5.12.9"
-    assert folder_name("../a b", "original") == "-a-b"
+    assert folder_name("../a b", "original") == "a-b"
+    assert folder_name("./my_patch.py", "./my_base.py") == "my_patch.py-against-.-my_base.py"
 
 
 def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from fuzz.language.operations import GuestAccess
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 from fuzz.language.validate import validate
-from fuzz.minimizing import promotion
+from fuzz.minimizing import expecting, promotion
 from fuzz.minimizing.ddmin import ddmin
+from fuzz.minimizing.expecting import PromotionError
 from fuzz.minimizing.legal import legal
 from fuzz.minimizing.measure import measure
 from fuzz.minimizing.minimize import NotShownError, minimize, minimized
@@ -207,7 +208,10 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
         ("promote x.s2 --name Bad", "--name 'Bad'; allowed: a-z, 0-9"),
         ("promote x.s2 --name ../x", "--name '../x'; allowed: "),
         ("promote x.s2 --name there", "there.s2 is there; allowed: a name that no file has"),
-        ("promote x.s2 --reference v5.12.9", "found against v5.12.9; allowed: findings against original"),
+        (
+            "promote x.s2 --reference bug-last-page",
+            "bug-last-page, a planted bug; allowed: findings against original, ",
+        ),
         ("promote x.s2 --candidate rfc-v1-fixed", "shows nothing; allowed: "),
         ("promote x.s2 --candidate v5.14", "shows nothing; allowed: "),
         ("promote gone.s2", "regression leak: f: a does not replay in a fresh process; allowed: what it still shows"),
@@ -252,15 +256,82 @@ def test_promote_makes_a_name_of_the_signature(call: Call) -> None:
 
 def test_promote_refuses_what_crashes_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replayer, "keys", lambda *_: {("crash", "process did not get on")})
-    with pytest.raises(promotion.PromotionError, match="original ends with process did not get on on it"):
-        promotion.expectations(parse(SMALL), Replayer())
+    with pytest.raises(PromotionError, match="original ends with process did not get on on it"):
+        expecting.expectations(parse(SMALL), Replayer(), "original", candidate.names())
+
+
+def test_promote_against_another_reference(call: Call) -> None:
+    code, _, _ = call("promote", "x.s2", "--name", "on-v5-12-9", "--reference", "v5.12.9")
+    assert code == 0
+    path = Path("regressions/on-v5-12-9.s2")
+    lines = path.read_text().splitlines()
+    assert "# reference: v5.12.9" in lines
+    assert expecting.reference_of(path.read_text()) == "v5.12.9"
+    expected = expectations(path)
+    assert set(expected) == set(candidate.names())
+    assert f"regression {SIGNATURE}" in expected["rfc-v1"]
+    assert expected["v5.12.9"] == set()
+
+
+def test_promote_of_a_file_expects_of_the_registered_versions(call: Call) -> None:
+    Path("mine.py").write_text(
+        "from candidate import Candidate\nfrom candidate.rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3\n"
+        "CANDIDATE = Candidate('mine', PgtableRfcV1_3, MmuRfcV1_3, 'a test')\n"
+    )
+    code, _, err = call("promote", "x.s2", "--candidate", "mine.py", "--name", "of-a-file")
+    assert code == 0
+    assert err.endswith(f"{len(candidate.names())} registered versions; 1 file from outside skipped: ./mine.py\n")
+    assert set(expectations(Path("regressions/of-a-file.s2"))) == set(candidate.names())
+    code, _, err = call("promote", "x.s2", "--reference", "mine.py", "--candidate", "original")
+    assert code == 2
+    assert "found against ./mine.py, a file from outside; allowed: findings against original, " in err
+
+
+def test_expect_writes_what_is_missing_or_wrong(call: Call) -> None:
+    head = f"# About.\n#\n# expect original: nothing\n# expect rfc-v1-3: nothing\n# expect v5.14: nothing\n{SMALL}"
+    path = Path("regressions/there.s2")
+    path.write_text(head)
+    code, out, _ = call("expect", "rfc-v1-3", "rfc-v1-fixed")
+    assert code == 0
+    assert f"there.s2: rfc-v1-3: regression {SIGNATURE}\n" in out
+    assert "rfc-v1-3: 1 regression test, 1 changed\nrfc-v1-fixed: 1 regression test, 1 changed\n" in out
+    after = path.read_text()
+    assert after == head.replace(
+        "# expect rfc-v1-3: nothing\n", f"# expect rfc-v1-3: regression {SIGNATURE}\n# expect rfc-v1-fixed: nothing\n"
+    )
+    code, out, _ = call("expect", "rfc-v1-3", "rfc-v1-fixed")
+    assert (code, path.read_text()) == (0, after)
+    assert out == "rfc-v1-3: 1 regression test, 0 changed\nrfc-v1-fixed: 1 regression test, 0 changed\n"
+
+
+def test_expect_skips_files_and_counts_them(call: Call) -> None:
+    Path("regressions/there.s2").write_text("# About.\n" + SMALL)
+    Path("mine.py").write_text(
+        "from candidate import Candidate\nfrom candidate.rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3\n"
+        "CANDIDATE = Candidate('mine', PgtableRfcV1_3, MmuRfcV1_3, 'a test')\n"
+    )
+    code, out, _ = call("expect", "./mine.py")
+    assert (code, out) == (0, "1 file from outside skipped: ./mine.py\n")
+    code, out, _ = call("expect", "./mine.py", "v5.14", "--json")
+    answer = json.loads(out)
+    assert (code, answer["programs"], answer["skipped"]) == (0, 1, ["./mine.py"])
+    assert [Path(name).name for name in answer["changed"]["v5.14"]] == ["there.s2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("bug-last-page", "bug-last-page is a planted bug"), ("rfc-v9", "no candidate 'rfc-v9'")],
+)
+def test_expect_refuses_what_is_no_registered_version(name: str, words: str, call: Call) -> None:
+    Path("regressions/there.s2").write_text("# About.\n" + SMALL)
+    refused(call("expect", name), words)
 
 
 def test_promote_overwrites_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.s2"
     path.write_text("mine")
-    with pytest.raises(promotion.PromotionError, match="is there"):
+    with pytest.raises(PromotionError, match="is there"):
         promotion.write_regression(path, "text")
     assert path.read_text() == "mine"
-    with pytest.raises(promotion.PromotionError, match="allowed: a folder that can be written"):
+    with pytest.raises(PromotionError, match="allowed: a folder that can be written"):
         promotion.write_regression(tmp_path / "no" / "x.s2", "text")

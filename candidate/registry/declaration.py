@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The declaration that a module of a candidate, or of a planted bug, ends in."""
+
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Final, NamedTuple, TypeVar
+
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+# The name that a module of each kind gives its declaration.
+CANDIDATE: Final = "CANDIDATE"
+BUG: Final = "BUG"
+EXAMPLE: Final = 'CANDIDATE = Candidate("my-patch", PgtableMyPatch, MmuMyPatch, "where it comes from")'
+# Place of a declaration that names none: behind all that do.
+LAST: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pair (pgtable.c, mmu.c) under a name.
+
+    :param name: as on the command line; a version from a file goes by the name of the file instead
+    :param origin: one line: what it is and where it comes from
+    :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
+    :param order: place among the registered versions; those without one come last, in the order of their names
+    """
+
+    name: str
+    pgtable: type[Pgtable]
+    mmu: type[Mmu]
+    origin: str
+    adds: tuple[str, ...] = ()
+    order: int = field(default=LAST, compare=False)
+
+    def __post_init__(self) -> None:
+        # One name alone is what a forgotten comma makes of a tuple.
+        listed = (self.adds,) if isinstance(self.adds, str) else tuple(self.adds)
+        object.__setattr__(self, "adds", listed)
+
+
+class Bug(NamedTuple):
+    """A planted bug.
+
+    :param name: as on the command line
+    :param base: name of the version that it is planted in, and is to be judged against
+    :param signature: of the regression that is its own
+    :param origin: one line: what is wrong and where that comes from
+    :param order: place among the bugs: the more programs the random engine needs, the later
+    """
+
+    name: str
+    pgtable: type[Pgtable]
+    mmu: type[Mmu]
+    base: str
+    signature: str
+    origin: str
+    order: int = LAST
+
+
+Declared = TypeVar("Declared", Candidate, Bug)
+
+
+class DeclarationError(ValueError):
+    """A module declares no version, or not as it must; one line.
+
+    :param place: ``file:line``
+    """
+
+    def __init__(self, place: str, wrong: str) -> None:
+        super().__init__(f"{place}: {wrong}")
+        self.place = place
+
+
+def declarations(module: ModuleType, kind: type[Declared], name: str, place: str) -> tuple[Declared, ...]:
+    """The declarations of a module: one, or a tuple of them.
+
+    :param kind: `Candidate` or `Bug`
+    :param name: `CANDIDATE` or `BUG`
+    :param place: ``file:line`` to name where something is wrong
+    :raises DeclarationError: there is none, or it cannot be used
+    """
+    if not hasattr(module, name):
+        example = EXAMPLE if name == CANDIDATE else f"{name} = {kind.__name__}(...)"
+        raise DeclarationError(place, f"no declaration: end the module with {example}")
+    value = getattr(module, name)
+    found: tuple[Declared, ...] = value if type(value) is tuple else (value,)
+    if not found:
+        raise DeclarationError(place, f"{name} is empty: give it a {kind.__name__}(...)")
+    for each in found:
+        if not isinstance(each, kind):
+            raise DeclarationError(place, f"{name} is a {type(each).__name__}: it must be a {kind.__name__}(...)")
+        wrong = misuse(each)
+        if wrong:
+            raise DeclarationError(place, f"{name}: {wrong}")
+    return found
+
+
+def misuse(declared: Candidate | Bug) -> str:
+    """What is wrong with the fields of a declaration, as far as that is known without its classes; "" for nothing."""
+    texts = {"name": declared.name, "origin": declared.origin}
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            return f"{name} is {text!a}: it must be a text"
+    if "/" in declared.name or declared.name.endswith(".py") or declared.name == "all" or " " in declared.name:
+        return f"name is {declared.name!a}: that is no name, use letters, digits and '-'"
+    for name, value in (("pgtable", declared.pgtable), ("mmu", declared.mmu)):
+        if not isinstance(value, type):
+            return f"{name} is {value!a}: it must be a class"
+    return ""

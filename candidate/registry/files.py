@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Candidates that are files from outside: no registration, the file is all.
+
+A file becomes a module of the package ``candidate``, under a name made of its path
+(`reference.compiled.choice.module_of_file`), so that all processes call it the same. The files of a folder
+form a package: ``from .my_base import PgtableMyBase`` imports the file beside it.
+"""
+
+import ast
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Final
+
+from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
+
+from ..inspection import RefusedCandidate
+from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
+from .places import note, shown_path, source_of
+
+_WANTED: Final = "the path of a Python file that ends in its declaration"
+
+
+class RefusedFile(RefusedCandidate):
+    """A file cannot be a candidate; one line: file and line, what is wrong, what to do."""
+
+
+class _Loader(SourceFileLoader):
+    """Compiles a file each time: nothing is cached, since folders of others stay as they are."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class _Finder(MetaPathFinder):
+    """Finds files from outside, and those beside them that they import.
+
+    *folders*: package name -> folder
+    """
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+
+    def add(self, path: Path) -> str:
+        """Have a file found.
+
+        :returns: the name of its module
+        """
+        module = module_of_file(path)
+        self.folders[module.rpartition(".")[0]] = path.parent
+        note(module, path)
+        return module
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in self.folders:
+            return ModuleSpec(fullname, None, is_package=True)
+        package, _, stem = fullname.rpartition(".")
+        folder = self.folders.get(package)
+        if folder is None:
+            return None
+        file = source_of(fullname)
+        if file.parent != folder:
+            file = folder / f"{stem}.py"
+        if not file.is_file():
+            return None
+        note(fullname, file)
+        return spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)))
+
+
+_FINDER: Final = _Finder()
+# Behind the finder of compiled modules, which may have the file too.
+sys.meta_path.append(_FINDER)
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a file's name, relative to the current directory if *name* is."""
+    if os.path.isabs(name):
+        return os.path.normpath(name)
+    plain = os.path.normpath(name)
+    return plain if plain.startswith("..") else f"./{plain}"
+
+
+def path_of(name: str) -> Path:
+    """The file that a name means: seen from the current directory, or else from the checkout.
+
+    :raises RefusedFile: there is none
+    """
+    try:
+        here = Path(os.path.abspath(name))
+        choices = [here] if os.path.isabs(name) else [here, HOME / name]
+        path = next((each for each in choices if each.exists()), here)
+        wrong = _misplaced(path)
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+    if wrong:
+        raise RefusedFile(f"candidate {name}: {wrong}; give {_WANTED}")
+    return path.resolve()
+
+
+def _misplaced(path: Path) -> str:
+    """Why a path is no source; "" if it is one."""
+    if not path.exists():
+        return "no such file"
+    if path.is_dir():
+        return "a directory"
+    if path.suffix != ".py":
+        return "its name does not end in .py"
+    if not path.is_file():
+        return "no regular file"
+    return "" if os.access(path, os.R_OK) else "it cannot be read"
+
+
+def load(path: Path, name: str) -> Candidate:
+    """The version that a file declares.
+
+    :param path: as `path_of` has it
+    :param name: of the version
+    :raises RefusedFile: the file cannot be imported, or does not declare one version
+    """
+    module = _imported(_FINDER.add(path))
+    place = f"{shown_path(path)}:{_declaration_line(path)}"
+    try:
+        found = declarations(module, Candidate, CANDIDATE, place)
+    except DeclarationError as error:
+        raise RefusedFile(str(error)) from None
+    if len(found) != 1:
+        raise RefusedFile(f"{place}: {len(found)} declarations: a file that is named declares one version")
+    return _named(found[0], name)
+
+
+def beside(version: Candidate) -> list[Candidate]:
+    """What the files beside that of *version* declare, as far as it has imported them: it may build on them."""
+    packages = {module.rpartition(".")[0] for module in modules_of(version) if module.startswith(OUTSIDE)}
+    found: list[Candidate] = []
+    for module, there in sorted(sys.modules.items()):
+        declared = getattr(there, CANDIDATE, None) if module.rpartition(".")[0] in packages else None
+        if isinstance(declared, Candidate) and declared.pgtable is not version.pgtable:
+            found.append(_named(declared, canonical(shown_path(source_of(module)))))
+    return found
+
+
+def modules_of(version: Candidate) -> list[str]:
+    """The modules of the classes of a version."""
+    return list(dict.fromkeys(each.__module__ for top in (version.pgtable, version.mmu) for each in top.__mro__))
+
+
+def portable(name: str) -> str:
+    """The name of a version in a command for a shell in the checkout."""
+    if not is_file_name(name):
+        return name
+    try:
+        path = path_of(name)
+    except RefusedFile:
+        return name
+    return f"./{path.relative_to(HOME).as_posix()}" if path.is_relative_to(HOME) else str(path)
+
+
+def _named(version: Candidate, name: str) -> Candidate:
+    return Candidate(name, version.pgtable, version.mmu, version.origin, version.adds, version.order)
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except (Exception, SystemExit) as error:
+        place = _failed_at(error, source_of(module))
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        wrong = " ".join(f"{type(error).__name__}: {said}".split())
+        raise RefusedFile(f"{place}: {wrong}; the file must import without an error: mend that line") from error
+
+
+def _failed_at(error: BaseException, path: Path) -> str:
+    """``file:line`` of the innermost code, of a file or of one beside it, that an import failed in."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno))
+    for name, line in reversed(frames):
+        if Path(name).parent == path.parent:
+            return f"{shown_path(Path(name))}:{line or 1}"
+    return f"{shown_path(path)}:1"
+
+
+def _declaration_line(path: Path) -> int:
+    """The line of a file's last declaration.
+
+    :raises RefusedFile: there are two
+    """
+    lines = [
+        node.lineno
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == CANDIDATE
+    ]
+    if len(lines) > 1:
+        shown = shown_path(path)
+        raise RefusedFile(f"{shown}:{lines[1]}: a second declaration, the first is in line {lines[0]}: keep one")
+    return lines[0] if lines else 1

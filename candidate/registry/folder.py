@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The versions that the modules of a folder declare: adding a module with a declaration is all it takes."""
+
+from importlib import import_module
+
+from reference.compiled.choice import HOME
+
+from .declaration import DeclarationError, Declared, declarations
+
+
+def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]:
+    """The declarations of all modules of a package, in their `order`.
+
+    Where two name the same place, or none, a version comes after those that it derives from. A module whose
+    name begins with ``_`` is a helper of others and declares nothing.
+
+    :param name: that a declaration has in its module
+    :raises DeclarationError: a module has none, or a name is taken
+    """
+    folder = HOME.joinpath(*package.split("."))
+    found: list[tuple[Declared, str]] = []
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith("_"):
+            place = f"{path.relative_to(HOME).as_posix()}:1"
+            module = import_module(f"{package}.{path.stem}")
+            found += [(each, place) for each in declarations(module, kind, name, place)]
+    found.sort(key=lambda pair: (pair[0].order, depth(pair[0].pgtable, pair[0].mmu), pair[0].name))
+    names: dict[str, str] = {}
+    for each, place in found:
+        if each.name in names:
+            raise DeclarationError(place, f"{each.name!r} is the name of another version: {names[each.name]}")
+        names[each.name] = place
+    return [each for each, _ in found]
+
+
+def depth(*classes: type) -> int:
+    """How many classes some classes derive from: more than any of those does."""
+    return sum(len(each.__mro__) for each in classes)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz expect``: what the regression tests expect of a registered version, written into them."""
+
+import argparse
+from pathlib import Path
+
+import candidate
+
+from ..exit_codes import FINE
+from ..files import write_atomically
+from ..findings.replay import Replayer
+from ..language.program import ProgramError
+from ..language.text import load
+from ..minimizing.expecting import PromotionError, expectations, reference_of, with_expectations
+from ..reports import answers
+from ..reports.report import plural
+from . import promote
+from .commands import BadInputError, dump
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """``s2fuzz expect``
+
+    :raises BadInputError: a name is no registered version's, a regression cannot be read, judged or written
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    versions = [candidate.get(name).name for name in arguments.name]
+    files = [name for name in versions if candidate.is_file(name)]
+    names = [name for name in versions if name not in files]
+    for name in names:
+        if name not in candidate.names():
+            raise BadInputError(f"{name} is a planted bug, regression tests expect nothing of it; name a version")
+    programs = sorted(promote.regressions_folder().glob("*.s2"))
+    if not programs:
+        raise BadInputError(
+            f"{promote.regressions_folder()}: no regression test; run this in an installation from a checkout"
+        )
+    changed = write(programs, names, quiet=arguments.json) if names else {}
+    if arguments.json:
+        told = {name: [str(path) for path in paths] for name, paths in changed.items()}
+        dump({**answers.head(), "programs": len(programs), "changed": told, "skipped": files})
+        return FINE
+    for name, paths in changed.items():
+        print(f"{name}: {plural(len(programs), 'regression test')}, {len(paths)} changed")
+    if files:
+        print(f"{plural(len(files), 'file')} from outside skipped: {', '.join(files)}")
+    return FINE
+
+
+def write(programs: list[Path], names: list[str], quiet: bool) -> dict[str, list[Path]]:
+    """Have the lines of some versions in all regression tests, and print what changes unless *quiet*.
+
+    :returns: the files that changed, by version
+    :raises BadInputError: a test cannot be read, judged or written
+    """
+    changed: dict[str, list[Path]] = {name: [] for name in names}
+    with Replayer() as replayer:
+        for path in programs:
+            try:
+                program = load(path)
+                text = path.read_text(encoding="utf-8")
+                for name in names:
+                    expected = expectations(program, replayer, reference_of(text), [name])
+                    after = with_expectations(text, name, expected)
+                    if after != text:
+                        write_atomically(path, after)
+                        text = after
+                        changed[name].append(path)
+                        if not quiet:
+                            print(f"{path.name}: " + "; ".join(line.removeprefix("# expect ") for line in expected))
+            except ProgramError as error:
+                raise BadInputError(str(error)) from None
+            except PromotionError as error:
+                raise BadInputError(f"{path}: {error}") from None
+            except OSError as error:
+                raise BadInputError(
+                    f"{path}: {error.strerror or error}; make the folder one that can be written"
+                ) from None
+    return changed

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz build --candidate FILE``: the group, compiled anew with a file from outside in it.
+
+A class that is compiled alone cannot derive from compiled ones, so the whole group is. The
+result lies beside the build of the rest, by a digest of all its sources, and serves processes
+that run the file.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import candidate
+from candidate import Candidate
+from candidate.registry.files import modules_of
+from candidate.registry.imports import imported
+from candidate.registry.places import shown_path, source_of
+from reference.compiled import choice as native
+from reference.stores import plain_store
+
+from ..files import write_atomically
+from .build import BuildError, build, digests, manifest, possible, run_compiler
+from .group import interpreted, sources
+from .staging import staged
+
+# Builds with files that are kept; each takes as much room as the whole build.
+KEPT: Final = 3
+
+
+def build_with(name: str, force: bool = False) -> str:
+    """Compile the group with a file in it, unless that is there.
+
+    :param name: of the file; with that of a registered version, this is `fuzz.compilation.build.build`
+    :param force: compile in any case
+    :returns: one line on what was done
+    :raises BuildError: it cannot be done, or failed
+    :raises candidate.RefusedCandidate: the file cannot be a candidate
+    """
+    version = candidate.get(name)
+    if not candidate.is_file(version.name):
+        return build(force)
+    paths = outside_sources(version)
+    check_stores(paths)
+    with possible():
+        outside, files = outside_digests(paths), sources()
+        built = digests(files)
+        place = native.FOLDER / f"{native.WITH}{key_of({**outside, **built})}"
+        there = native.chosen_by(place / "manifest.json")
+        if not force and there.mypyc and not there.remark:
+            os.utime(place)
+            return f"the compiled build with {version.name} is up to date"
+        print(
+            f"s2fuzz: compiling {len(files) + len(paths)} modules, {version.name} among them",
+            file=sys.stderr,
+            flush=True,
+        )
+        folder = Path(tempfile.mkdtemp(prefix="build-", dir=native.FOLDER))
+        try:
+            inside = {native.module_of_file(path).replace(".", "/") + ".py": path for path in paths}
+            run_compiler(folder, [*files, *inside], staged(folder, inside))
+            if (digests(files), outside_digests(paths)) != (built, outside):
+                raise BuildError("sources changed during the build: run `s2fuzz build` again")
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            os.rename(folder / "out", place / "group")
+            write_atomically(place / "manifest.json", manifest("group", built, outside))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        forget_old()
+    return f"compiled {len(files) + len(paths)} modules, {version.name} among them, into {place}"
+
+
+def outside_sources(version: Candidate) -> list[Path]:
+    """The file of a version, and those beside it that it imports, sorted."""
+    found = {source_of(module) for module in modules_of(version) if module.startswith(native.OUTSIDE)}
+    left = list(found)
+    while left:
+        for path in imported(left.pop()) - found:
+            if not path.is_relative_to(native.HOME / "candidate"):
+                found.add(path)
+                left.append(path)
+    return sorted(found)
+
+
+def check_stores(paths: list[Path]) -> None:
+    """See that files can be compiled: a plain store to a table would not be seen then (`reference.stores`).
+
+    :raises BuildError: one has such a store, or builds on a version that stays interpreted
+    """
+    plain = interpreted()
+    for path in paths:
+        line = plain_store(path.read_bytes())
+        if line:
+            wrong = "it may store to a table without WRITE_ONCE, which compiled code would hide"
+            raise BuildError(f"{shown_path(path)}:{line}: {wrong}; it runs interpreted, with the same results")
+        for base in sorted(imported(path)):
+            if shown_path(base) in plain:
+                wrong = f"it imports {shown_path(base)}, which stays interpreted"
+                raise BuildError(f"{shown_path(path)}: {wrong}; so does it, with the same results")
+
+
+def outside_digests(paths: list[Path]) -> dict[str, str]:
+    """Digests of files by path."""
+    return {str(path): native.digest(path) for path in paths}
+
+
+def key_of(digests: Mapping[str, str]) -> str:
+    """What tells a build of some sources from others."""
+    text = "\n".join(f"{source} {digest}" for source, digest in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def forget_old() -> None:
+    """Delete all builds with files but the last `KEPT`."""
+    there = sorted(native.FOLDER.glob(f"{native.WITH}*"), key=lambda path: path.stat().st_mtime)
+    for old in there[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)

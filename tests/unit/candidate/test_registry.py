@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The registered versions: found in the folder by their declarations, in the declared order."""
+
+from types import ModuleType
+
+import pytest
+
+import candidate
+from candidate.bugs import BUGS
+from candidate.registry.declaration import BUG, CANDIDATE, Bug, Candidate, DeclarationError, declarations
+from candidate.registry.folder import declared_in, depth
+from candidate.rfc_v1 import MmuRfcV1, PgtableRfcV1
+from candidate.rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+# Answers, statistics and corpora depend on it: what is added comes behind, or says why not.
+SHIPPED = ["original", "rfc-v1-1", "rfc-v1-3", "rfc-v1", "rfc-v1-fixed", "rfc-v2", "v5.12.9", "v5.14"]
+PLANTED = [
+    *("bug-walk-align", "bug-exec-clean", "bug-huge-end", "bug-reset-hole"),
+    *("bug-nested-put", "bug-relax-hint", "bug-last-page", "bug-hyp-again"),
+]
+
+
+def test_the_order_of_the_versions() -> None:
+    assert candidate.names()[: len(SHIPPED)] == SHIPPED
+    assert [bug.name for bug in BUGS] == PLANTED
+
+
+def test_every_module_of_the_folders_is_there() -> None:
+    assert [each.name for each in declared_in("candidate", Candidate, CANDIDATE)] == candidate.names()
+    assert [each.name for each in declared_in("candidate.bugs", Bug, BUG)] == PLANTED
+
+
+def test_a_base_comes_before_what_derives_from_it() -> None:
+    """Where no order is declared."""
+    assert depth(PgtableRfcV1_1, MmuRfcV1_1) < depth(PgtableRfcV1, MmuRfcV1)
+
+
+def test_one_name_in_adds_is_a_tuple_whose_comma_is_forgotten() -> None:
+    made = Candidate("mine", Pgtable, Mmu, "a test", "helper")  # type: ignore[arg-type]
+    assert made.adds == ("helper",)
+
+
+def test_a_module_may_declare_several() -> None:
+    module = ModuleType("mine")
+    module.CANDIDATE = (Candidate("a", Pgtable, Mmu, "a"), Candidate("b", Pgtable, Mmu, "b"))  # type: ignore[attr-defined]
+    assert [each.name for each in declarations(module, Candidate, CANDIDATE, "mine.py:1")] == ["a", "b"]
+    module.CANDIDATE = ()  # type: ignore[attr-defined]
+    with pytest.raises(DeclarationError, match=r"mine\.py:1: CANDIDATE is empty"):
+        declarations(module, Candidate, CANDIDATE, "mine.py:1")
