@@ -44,7 +44,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, campaign, commands, convert, corpus, cover, expect, fuzz, hardware, minimize, promote
+    from . import benchmark, campaign, commands, convert, corpus, cover, demo, expect, fuzz, hardware, minimize, promote
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS

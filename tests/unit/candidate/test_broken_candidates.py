@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ..console import MISSING_CLEAN, ROOT, process, refused
-from ..pages import blocks
 
 DECLARED = """\
 from candidate import Candidate
@@ -108,10 +107,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def with_example(checkout: Path, *changes: tuple[str, str]) -> None:
-    """The README's example candidate in the folder, changed like this."""
-    match = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert match is not None
-    text = match.group(1)
+    """Put the page's example candidate into the folder, changed like this."""
+    (text,) = [block.text for block in blocks(PAGE) if block.language == "python"]
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
