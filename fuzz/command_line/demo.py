@@ -82,7 +82,7 @@ def judge(name: str, expected: str, sentences: str) -> None:
     print(flush=True)
 
 
-class Finder:
+class FindingPrinter:
     """Prints each finding of a session once, when it is there.
 
     :param keeper: keeps the findings
@@ -138,7 +138,7 @@ def fuzz(unit: Unit) -> int:
     )
     summary = Summary(unit.reference, unit.candidate, unit.seed, unit.engine)
     with Keeper(summary) as keeper:
-        finder = Finder(keeper)
+        finder = FindingPrinter(keeper)
         finder.watch(run_unit(unit, finder.watch))
     code = code_of(summary)
     if code == INTERRUPTED:

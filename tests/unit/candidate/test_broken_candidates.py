@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..console import MISSING_CLEAN, ROOT, process, refused
+from ..pages import blocks
 
 DECLARED = """\
 from candidate import Candidate
