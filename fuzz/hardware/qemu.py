@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A QEMU kept alive to be asked for translations.
+"""A QEMU that stays alive to answer questions about translations.
 
 Its memory is ours as well: a file without a name (memfd), so that nothing is left over
 however we end. It ends with us: the kernel kills it with the thread that
@@ -31,7 +31,7 @@ PATIENCE: Final = 20.0
 
 
 class QemuError(Exception):
-    """QEMU is missing, died or does not answer; one line that says what was wrong and what is allowed."""
+    """QEMU is missing, died or does not answer; one line that says what was wrong and what to do."""
 
 
 def find() -> str:
@@ -47,7 +47,7 @@ def find() -> str:
 
 
 def version(program: str) -> str:
-    """What ``--version`` says first, such as ``QEMU emulator version 7.2.22``; "" if nothing."""
+    """Return the first line of ``--version``, such as ``QEMU emulator version 7.2.22``; "" if there is none."""
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -179,7 +179,7 @@ class Qemu:
             raise self.dead()
 
     def dead(self) -> QemuError:
-        """What to say of a QEMU that has ended, or has closed its output."""
+        """Return the error of a QEMU that has ended, or has closed its output."""
         try:
             code = self.process.wait(self.patience)
         except subprocess.TimeoutExpired:
