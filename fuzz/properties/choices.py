@@ -19,12 +19,12 @@ _BASE: Final = 0x5EED_0BAD_CAFE_0001
 # One in so many operations is left out, so that the shrinker knows how.
 _KEPT: Final = 64
 
-# What `Choices` choose by; drawn from directly, for a strategy for each number takes four times as long.
+# The source of `Choices`; drawn from directly, for a strategy for each number takes four times as long.
 SOURCES: Final = st.randoms(use_true_random=False, note_method_calls=False)
 
 
 class Choices(random.Random):
-    """Even choices, which shrink to the first of what there is.
+    """Even choices, which shrink to the first one.
 
     :param source: an example of `SOURCES`
     """

@@ -10,7 +10,7 @@
 
     TestMyPatch = MyPatch.TestCase
 
-A failure says what is worse, and shows the program, as small as Hypothesis could make it, in the
+A failure names the finding, and shows the program, as small as Hypothesis could make it, in the
 form that ``s2fuzz run`` takes.
 """
 
@@ -73,10 +73,10 @@ def version(named: str | Candidate) -> Candidate:
 class SideBySide(RuleBasedStateMachine):
     """Operations on two versions that must not differ for the worse.
 
-    To be derived, with *candidate* set; the rest has defaults.
+    Derive from it, and set *candidate*; the rest has defaults.
 
     *candidate*: the version under test, or its name, as ``s2fuzz list`` has it;
-    *reference*: what counts as the original, likewise;
+    *reference*: the version that counts as the original, likewise;
     *accepted*: findings that are no failure: ``kind signature``, with * and ? as in file names
     """
 
@@ -129,7 +129,7 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(CPUS))
     def cpus(self, change: Disturbance) -> None:
-        """What a vCPU does without accessing a byte, or what happens to it."""
+        """A vCPU does something other than access a byte, or something happens to it."""
         self.near(change)
 
     @rule(motif=st.sampled_from(MOTIFS))

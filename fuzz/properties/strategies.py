@@ -13,7 +13,7 @@ from .choices import SOURCES, Choices, ChosenDraft
 
 
 def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrategy[Program]:
-    """Valid programs that reach what matters, as `fuzz.generation.generator` makes them.
+    """Return valid programs that reach the states that matter, as `fuzz.generation.generator` makes them.
 
     They shrink to few operations, the first pages, small settings.
 
@@ -24,7 +24,7 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
     def make(source: random.Random) -> Program:
         choices = Choices(source)
         if corpus and choices.randrange(2):
-            # The later ones oftener: what was new about them is rarer.
+            # The later ones more often: their new features are rarer.
             late = max(choices.randrange(len(corpus)), choices.randrange(len(corpus)))
             return changed(source, corpus[late], choices.choice(corpus))
         draft = ChosenDraft(source, granule)
