@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the time goes, by area of the sources: from cProfile for plain Python, from perf for compiled code."""
+"""The areas of the sources that take the time: from cProfile for plain Python, from perf for compiled code."""
 
 import os
 import pstats
