@@ -35,7 +35,7 @@ def run(
     """Run a campaign until its time is over or somebody stops it.
 
     :param begin: called when nothing is refused any more
-    :returns: why it ended (`fuzz.campaign.work.stopping`), and what it has by then
+    :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """
@@ -70,7 +70,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connectio
 
 
 def make(folder: Path) -> None:
-    """Have the directory, and see that it is no other's.
+    """Make the directory, and check that it belongs to this campaign.
 
     :raises CampaignError: it holds something else, or cannot be made
     """
@@ -106,7 +106,7 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a killed session left half-written."""
+    """Delete half-written files of a killed session."""
     for path in folder.rglob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

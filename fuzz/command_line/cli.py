@@ -75,7 +75,7 @@ def dispatch(arguments: Namespace) -> int:
 
 
 def unknown(arguments: Namespace, message: str) -> str:
-    """What to say of a version that there is none of."""
+    """Return the message on a version that does not exist."""
     if "'all'" not in message:
         return message
     there = message.partition("; ")[2]

@@ -38,7 +38,7 @@ def complain(message: str) -> None:
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
-    """What to say of a file that ``-o`` names and that cannot be written."""
+    """Return the error of a file that ``-o`` names and that cannot be written."""
     allowed = "a file that can be written, a device, or a FIFO that somebody reads"
     return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; allowed: {allowed}")
 
@@ -126,7 +126,7 @@ def askable(programs: list[tuple[str, Program]], runs: list[Run]) -> list[tuple[
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:
-    """What ``--known`` names, or the file of the current directory.
+    """Read the known findings that ``--known`` names, or those of the current directory.
 
     :raises BadInputError: it cannot be used
     """

@@ -27,7 +27,7 @@ from .minimize import shrink
 
 
 def regressions_folder() -> Path:
-    """Where ``tests/corpus`` looks."""
+    """Return the folder of the regression tests, which ``tests/corpus`` runs."""
     return home_folder() / "corpus" / "regressions"
 
 

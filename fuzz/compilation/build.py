@@ -54,7 +54,7 @@ class BuildError(Exception):
 
 
 def obstacle() -> str:
-    """What a build lacks on this machine; "" if it can be tried."""
+    """Say what a build lacks on this machine; "" if it can be tried."""
     if not (native.HOME / "setup.cfg").is_file():
         return f"{native.HOME} is no checkout of s2fuzz"
     for module in ("mypyc", "setuptools"):
@@ -93,7 +93,7 @@ def build(force: bool = False) -> str:
 
 
 def current() -> bool:
-    """Whether the build on disk is the one that would be made now."""
+    """Tell whether the build on disk is the one that would be made now."""
     try:
         manifest = json.loads(native.MANIFEST.read_bytes())
         return bool(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How bad a finding is: what it does to guest and host, the worst first.
+"""The severity of a finding: its effect on guest and host, the worst first.
 
-The order is by what a maintainer would be woken for. Within a level the rule
-further up weighs more; a signature that no rule has is as bad as a broken contract.
+The order is that in which a maintainer would want to know. Within a level the rule
+further up weighs more; a signature without a rule counts as a broken contract.
 """
 
 from enum import IntEnum
@@ -44,7 +44,7 @@ MEANINGS: Final = {
 # Patterns of signatures; the first that fits counts.
 RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("isolation:*", Severity.ISOLATION),
-    # The hypervisor's own tables: what is wrong there is wrong for every guest and the host.
+    # The hypervisor's own tables: a mistake there hits every guest and the host.
     ("hyp: *: table entered twice*", Severity.LIFETIME),
     ("hyp: *: freed while in use*", Severity.LIFETIME),
     ("hyp: *: not a hyp table*", Severity.LIFETIME),
@@ -54,7 +54,7 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("hyp: *: not mapped*", Severity.HANG),
     ("hyp: *: access flag clear*", Severity.HANG),
     ("hyp:*", Severity.ISOLATION),
-    # What the guest could reach; isolation tells of it once it does.
+    # The guest could reach such memory; isolation reports it once it does.
     ("translation: *: wrong frame*", Severity.ISOLATION),
     ("translation: *: output address not aligned*", Severity.ISOLATION),
     ("translation: *: still mapped after*", Severity.ISOLATION),
@@ -113,12 +113,12 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
 
 
 def severity(signature: str) -> Severity:
-    """How bad what a signature says is, whoever does it."""
+    """Return the severity of a signature, whichever side shows it."""
     return _rule(signature)[0]
 
 
 def weight(signature: str) -> tuple[int, int]:
-    """What findings of one class are sorted by: level, then place of the rule."""
+    """Return the sort key of findings of one class: level, then place of the rule."""
     return _rule(signature)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program as a regression test: with what every version is expected to show on it.
+"""A program as a regression test, with the findings that every version is expected to show on it.
 
 ``tests/corpus/test_regressions.py`` reads what this writes.
 """
@@ -83,7 +83,7 @@ def expectations(program: Program, replayer: Replayer) -> list[str]:
 
 
 def regression_text(about: str, expected: list[str], program: Program) -> str:
-    """The file: what it is about, what to expect, the program."""
+    """Return the text of the file: its subject, its expectations, the program."""
     words = " ".join(about.split())
     paragraph = [f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_on_hyphens=False)]
     return "\n".join([*paragraph, "#", *expected]) + "\n" + print_program(program)

@@ -101,7 +101,7 @@ class CampaignError(Exception):
 
 
 def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
-    """What a user is told where the directory cannot be used."""
+    """Return the error for the user where the directory cannot be used."""
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", "")
         wrong = {"SQLITE_NOTADB": "no database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
@@ -195,7 +195,7 @@ def _close(db: sqlite3.Connection | None) -> None:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All that is written within, or nothing of it."""
+    """Write all that is written within, or nothing of it."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -209,7 +209,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """All that is read within is of one moment."""
+    """Let all that is read within be of one moment."""
     db.execute("BEGIN")
     try:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where units are done: each in a process of its own, here or on a cluster.
+"""The pool that does units: each in a process of its own, here or on a cluster.
 
 Both forms are a `concurrent.futures.Executor` that is given
 `fuzz.campaign.work.worker.do_unit`. Here it is a pool of supervised processes with a
@@ -29,16 +29,16 @@ _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^/\s]+:[0-9]+")
 
 
 class Pool(Protocol):
-    """What does units."""
+    """A pool that does units."""
 
     def slots(self) -> int:
-        """How many units it does at once, now."""
+        """Return the number of units that it does at once, now."""
 
     def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
         """Have a unit done."""
 
     def lost(self, error: BaseException) -> str:
-        """Why a unit came to nothing, if that says nothing about the unit; "" if it may be the unit's fault."""
+        """Say why a unit failed, if that says nothing about the unit; "" if it may be the unit's fault."""
 
     def close(self) -> None:
         """End it; do not wait."""
@@ -48,7 +48,7 @@ class Local:
     """Processes on this machine.
 
     :param workers: how many at once
-    :param notice: told how far they are
+    :param notice: called with their progress
     """
 
     def __init__(self, workers: int | None, notice: Callable[[Notice], None]) -> None:

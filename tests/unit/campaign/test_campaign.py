@@ -40,6 +40,8 @@ from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import EngineError
 from fuzz.engines.unit import Result, Unit
 from fuzz.findings.accepted import Accepted, Entry
+from fuzz.findings.record import FindingRecord
+from fuzz.judging.finding import Finding
 from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN, ROOT, refused
@@ -162,7 +164,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert outcome.fresh
     pending = books.finish(unit, outcome, outcome.code)
     assert pending == books.findings.waiting(books.version)
-    assert {(each.kind, each.signature) for each in pending} == {(each.kind, each.signature) for each in outcome.found}
+    assert {each.record.finding.key for each in pending} == {each.finding.key for each in outcome.found}
     before = rows(books)
     assert books.finish(unit, outcome, outcome.code) is None
     assert rows(books) == before
@@ -222,7 +224,8 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         books.db.execute(add, (signature,))
         key = ("regression", signature, 1, "why", 3, 7, 5)
         books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
-        waiting.append(Pending(number, *key, MISSING_CLEAN))
+        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
+        waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
     findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
@@ -236,7 +239,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
     assert [books.findings.file(each) for each in told] == [True, True]
     assert not books.findings.waiting(1)
     overview = read(books.db, "x")
-    assert [found.signature for found in overview.shown] == [missing]
+    assert [found.finding.signature for found in overview.shown] == [missing]
     assert len(overview.unreplayed) == 1
     assert "that no fresh process showed" in summary(overview)
 

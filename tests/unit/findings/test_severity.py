@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from fuzz import checkers
-from fuzz.findings.found import CRASH, Found, comments_of, file_text, in_order
+from fuzz.findings.found import CRASH, comments_of
+from fuzz.findings.record import FindingRecord, file_text, in_order, record_of
 from fuzz.findings.severity import MEANINGS, RULES, Severity, severity, weight
+from fuzz.judging.finding import Finding
 from fuzz.language.text import parse
 
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
@@ -16,8 +18,8 @@ SOURCES = sorted(Path(checkers.__file__).parent.glob("*.py"))
 CHECKERS = sorted({name for path in SOURCES for name in re.findall(r'^    name = "([a-z-]+)"', path.read_text(), re.M)})
 
 
-def found(kind: str, signature: str) -> Found:
-    return Found(kind, signature, "", PROGRAM, 1, 0)
+def found(kind: str, signature: str) -> FindingRecord:
+    return record_of(Finding(kind, signature, "", 0), PROGRAM, 1, 1)
 
 
 @pytest.mark.parametrize("name", CHECKERS)
@@ -92,9 +94,9 @@ def test_class_comes_first_then_severity_then_signature() -> None:
 
 
 def test_a_file_says_how_bad_it_is(tmp_path: Path) -> None:
-    text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", 1, tmp_path / "x.s2")
+    text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", tmp_path / "x.s2")
     assert comments_of(text)["severity"] == f"accounting, {MEANINGS[Severity.ACCOUNTING]}"
-    assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", 1, tmp_path / "x.s2"))
+    assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", tmp_path / "x.s2"))
 
 
 def test_comments_come_back() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import candidate
 from fuzz.command_line import cli, promote
 from fuzz.findings.found import comments_of
-from fuzz.findings.replay import Replayer, Shown
+from fuzz.findings.replay import Replayer
+from fuzz.judging.finding import Finding
 from fuzz.language.operations import GuestAccess
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
@@ -74,13 +75,13 @@ def test_measure_tells_programs_apart(program: Program) -> None:
         assert measure(replace(program, operations=program.operations[1:])) < measure(program)
 
 
-def accesses(least: int) -> Callable[[Program], list[Shown]]:
+def accesses(least: int) -> Callable[[Program], list[Finding]]:
     """A judge of our own: so many accesses by a guest show the finding."""
 
-    def judge(program: Program) -> list[Shown]:
+    def judge(program: Program) -> list[Finding]:
         validate(program)
         at = [number for number, each in enumerate(program.operations) if isinstance(each, GuestAccess)]
-        return [Shown(*KEY, "a reason", at[least - 1])] if len(at) >= least else []
+        return [Finding(*KEY, "a reason", at[least - 1])] if len(at) >= least else []
 
     return judge
 
