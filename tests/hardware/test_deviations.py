@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What QEMU 7.2 does otherwise than the architecture, it still does; and only that is left out."""
+"""The deviations of QEMU 7.2 from the architecture are still there, and only they are left out."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def odd(session: QemuSession) -> QemuSession:
 
 
 def ask(session: QemuSession, setting: Setting, entry: int, what: int = ASK_READ) -> tuple[str, str]:
-    """What QEMU and our walk say of address 0, under a root with this first entry; no difference is left."""
+    """Ask QEMU and our walk about address 0, under a root with this first entry; no difference is left."""
     tables = Tables(setting, session.memory.take(setting.root_pages, setting.page_shift), setting.vtcr(), {}, [])
     tables.root = 0
     tables.entries[0] = entry

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the README shows is what happens."""
+"""The README shows what happens."""
 
 import re
 import shutil
@@ -73,7 +73,7 @@ def plain(text: str) -> list[str]:
 
 
 def position(part: list[str], lines: list[str], start: int) -> int:
-    """Where *part* stands in *lines*, from *start* on; -1: nowhere."""
+    """Return the index of *part* in *lines*, from *start* on; -1: it is not there."""
     places = range(start, len(lines) - len(part) + 1)
     return next((i for i in places if lines[i : i + len(part)] == part), -1)
 

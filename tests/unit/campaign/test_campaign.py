@@ -99,7 +99,7 @@ def records(folder: Path) -> Iterator[tuple[Records, Planner]]:
 
 
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
-    """What an undisturbed worker would say."""
+    """Return the outcome of an undisturbed worker."""
     result = Result(unit)
     run_here(unit, result.take)
     found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)

@@ -25,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def convert(capsysbinary: pytest.CaptureFixture[bytes], data: bytes, *arguments: str) -> tuple[int, bytes, str]:
-    """What converting a file with this in it does: exit code, stdout, stderr."""
+    """Convert a file with this content; return exit code, stdout, stderr."""
     Path("x").write_bytes(data)
     code = cli.main(["convert", "x", *arguments])
     captured = capsysbinary.readouterr()

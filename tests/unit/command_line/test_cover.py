@@ -45,14 +45,14 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="module")
 def few() -> Iterator[Measured]:
-    """What three programs reach."""
+    """Measure three programs."""
     programs = [(name, load(ROOT / name)) for name in (PLAIN, HYP, BLOCK)]
     with measuring.measured(programs, ["original"], 2) as found:
         yield found
 
 
 def line_of(file: str, text: str) -> int:
-    """Where a line with this text is first."""
+    """Return the place of the first line with this text."""
     lines = (ROOT / file).read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 

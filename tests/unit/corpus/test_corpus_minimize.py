@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def minimal(made: Path) -> list[str]:
-    """What is left of it when nothing goes wrong."""
+    """Return the rest of it when nothing goes wrong."""
     folder = made.with_name("minimal")
     shutil.copytree(made, folder)
     corpus = Corpus(folder)

@@ -68,7 +68,7 @@ class Campaign:
         return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
 
     def replayed(self, pending: Pending | None) -> str:
-        """What comes of a program."""
+        """Replay a program; return the state of its finding."""
         assert pending is not None
         self.filer.ask(pending, CODES[pending.version])
         replayed = self.told.get(timeout=60)

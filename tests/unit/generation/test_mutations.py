@@ -171,7 +171,7 @@ def test_every_operation_and_setting_is_reached() -> None:
 
 
 def offsets(before: Program, mutation: Mutation, rounds: int = 400) -> set[int]:
-    """Where accesses of the results are."""
+    """Return the offsets of the results' accesses."""
     found: set[int] = set()
     for seed in range(rounds):
         for operation in changed(mutation, before, seed).operations:
