@@ -92,7 +92,7 @@ def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -
 
 
 def sampled(programs: int) -> dict[str, float]:
-    """As `shares`, of the compiled form: a process of its own under perf; {} where perf cannot be had."""
+    """Return `shares` of the compiled form: a process of its own under perf; {} where there is no perf."""
     perf = shutil.which("perf")
     if perf is None:
         return {}

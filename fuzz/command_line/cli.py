@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """As `main`, whatever signal interrupts it."""
+    """Do as `main`, whatever signal interrupts it."""
     if sys.stderr is None:
         # print() would write what is meant for it to stdout.
         sys.stderr = io.StringIO()

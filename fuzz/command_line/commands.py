@@ -29,7 +29,7 @@ class BadInputError(Exception):
 
 
 class NoVerdictError(Exception):
-    """Nothing could be found out; one line that says why, and what to do."""
+    """There is no verdict; one line that says why, and what to do."""
 
 
 def complain(message: str) -> None:

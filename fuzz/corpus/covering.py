@@ -66,7 +66,7 @@ def shared(chosen: Sequence[str], masks: Mapping[str, int]) -> int:
 
 
 def without_superfluous(chosen: Sequence[str], masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
-    """Those left when each of which others have all bits has gone, the largest first."""
+    """Return the programs that are left when those go of which others have all bits, the largest first."""
     left = list(chosen)
     twice = shared(left, masks)
     for name in sorted(chosen, key=sizes.__getitem__, reverse=True):

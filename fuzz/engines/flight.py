@@ -60,11 +60,11 @@ class SharedFlight:
         _HEAD.pack_into(self.memory, 0, number, len(data))
 
     def arrive(self) -> None:
-        """It is not in flight any more; its number stays."""
+        """Note that it is not in flight any more; its number stays."""
         struct.pack_into("<Q", self.memory, 8, 0)
 
     def number(self) -> int:
-        """Of the last program that departed; 0 if none has."""
+        """Return the number of the last program that departed; 0 if none has."""
         return int(_HEAD.unpack_from(self.memory)[0])
 
     def text(self) -> str:

@@ -20,7 +20,7 @@ INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
 
 
 def missing() -> str:
-    """As `fuzz.engines.drivers.missing`, for this engine."""
+    """Say the same as `fuzz.engines.drivers.missing`, for this engine."""
     if find_spec("atheris") is not None:
         return ""
     install = "pip install -e '.[atheris]' in the checkout (Linux on x86_64)"
@@ -64,7 +64,7 @@ class Counters:
                 atheris._reserve_counter()
 
     def start(self) -> None:
-        """In libFuzzer's first run, an input that says nothing; it has to show something, or libFuzzer ends."""
+        """Show something in libFuzzer's first run, whose input says nothing: else libFuzzer ends."""
         if self.there:
             if not self.started:
                 self.started = True

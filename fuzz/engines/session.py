@@ -35,7 +35,7 @@ class Flight(Protocol):
         """Keep it."""
 
     def arrive(self) -> None:
-        """It was judged."""
+        """Note that it was judged."""
 
 
 class Session:

@@ -43,7 +43,7 @@ class Unit:
     again: str = ""
 
     def to_json(self) -> str:
-        """One line."""
+        """Return the unit as one line."""
         return json.dumps(asdict(self))
 
     @staticmethod

@@ -168,7 +168,7 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 
 def _environment() -> dict[str, str]:
-    """Ours, so that the server runs in the same form as this process."""
+    """Return our environment, so that the server runs in the same form as this process."""
     native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
     return {**os.environ, "S2FUZZ_PURE": "0" if compiled else "1"}

@@ -26,7 +26,7 @@ class Severity(IntEnum):
 
     @property
     def text(self) -> str:
-        """One word and what it says."""
+        """One word and its meaning."""
         return f"{self.name.lower()}, {MEANINGS[self]}"
 
 

@@ -29,7 +29,7 @@ class Kind:
     file: str = ""
 
     def text(self) -> str:
-        """For people: the first one, then how many there were and its file."""
+        """Return the text for people: the first one, then their number and the file."""
         head, *rest = show(self.first)
         lines = [f"difference in {self.where}: {head}", *rest]
         more = f"    {self.count} like this" if self.count > 1 else ""

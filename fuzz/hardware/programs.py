@@ -36,7 +36,7 @@ def ask_programs(
 
 
 def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candidate]) -> Report:
-    """As `ask_programs`, with a QEMU for it; each version once.
+    """Do as `ask_programs`, with a QEMU for it; each version once.
 
     :raises QemuError: it is missing, died or does not answer
     """

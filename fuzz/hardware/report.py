@@ -24,7 +24,7 @@ class Report:
     seconds: float
 
     def text(self) -> str:
-        """For people."""
+        """Return the text for people."""
         asked, guests = self.session.asked, self.session.guests
         lines = [kind.text() + "\n" for kind in self.differences.kinds.values()]
         lines.append(f"{self.said}: {asked} translations of {guests} sets of tables in {self.seconds:.1f} s")
@@ -42,7 +42,7 @@ class Report:
         return f"{count} difference{'s' if count > 1 else ''} of {len(kinds)} kind{'s' if len(kinds) > 1 else ''}"
 
     def answer(self) -> dict[str, Any]:
-        """For ``--json``: ``qemu`` (version), ``translations``, ``tables`` (sets of them), ``seconds``,
+        """Return the keys for ``--json``: ``qemu`` (version), ``translations``, ``tables`` (their number), ``seconds``,
         ``left_out`` (count for each deviation), ``differences`` (of each kind ``where``, ``count``, ``file`` or
         null, ``text``).
         """

@@ -207,7 +207,7 @@ def _read(pipe: int) -> tuple[Any] | None:
 
 
 def _exactly(pipe: int, size: int) -> bytes:
-    """So many bytes; none where the other end is closed before."""
+    """Read so many bytes; none where the other end is closed before."""
     parts: list[bytes] = []
     while size:
         part = os.read(pipe, min(size, 1 << 20))

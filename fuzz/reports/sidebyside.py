@@ -144,7 +144,7 @@ def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple
 
 
 def count_text(rows: list[EventRow]) -> str:
-    """So many events, and whether the sides did the same."""
+    """Return the number of events as text, and whether the sides did the same."""
     differ = sum(not row.same for row in rows)
     alike = f"{differ} of them on one side only" if differ else "alike"
     return f"{len(rows)} event{'' if len(rows) == 1 else 's'}, {alike}" if rows else "no events"

@@ -115,7 +115,7 @@ class NoOutput:
         """See `fuzz.campaign.work.upkeep.Screen`."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:

@@ -56,7 +56,7 @@ class Checked(Replayer):
         self.busy = busy
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
-        """As in the base class.
+        """Replay, as in the base class.
 
         :raises OtherCode: the sources are, by the end of the replay, others
         :raises Ended: *ending* is set by then
