@@ -147,9 +147,9 @@ class Fuzzing:
 
 def joined(first: Program, second: Program, chance: random.Random) -> Program:
     """The operations of one program and then of another, on the machine and the slots of the first."""
-    sketch = ProgramEditor(first, chance)
-    sketch.operations += other_operations(sketch, second)
-    return sketch.program(OPERATIONS)
+    editor = ProgramEditor(first, chance)
+    editor.operations += other_operations(editor, second)
+    return editor.program(OPERATIONS)
 
 
 def slow(program: Program) -> bool:

@@ -122,7 +122,7 @@ class Search:
             self.corpus.append(program)
         worse = [finding for finding in verdict.findings if finding.kind in (REGRESSION, DIVERGENCE)]
         worse.sort(key=lambda finding: CLASSES.index(finding.kind))
-        return [f"{finding.kind} {finding.signature}" for finding in worse]
+        return [finding.title for finding in worse]
 
 
 def drive(session: Session) -> None:

@@ -48,8 +48,8 @@ class Choices(random.Random):
         return [left.pop(self.randrange(len(left))) for _ in range(k)]
 
 
-class ChosenDraft(ProgramBuilder):
-    """A draft that shrinks well: to nothing unusual, and to fewer operations.
+class ChosenBuilder(ProgramBuilder):
+    """A builder that shrinks well: to nothing unusual, and to fewer operations.
 
     :param source: an example of `SOURCES`
     :param granule: page size in bytes; 0: any

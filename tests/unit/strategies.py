@@ -196,9 +196,9 @@ class ProgramBuilder:
 @st.composite
 def programs(draw: st.DrawFn, max_operations: int = 12) -> Program:
     """A valid program of up to 8 slots."""
-    draft = ProgramBuilder(draw)
+    builder = ProgramBuilder(draw)
     for name in draw(NAMES):
-        draft.add_slot(name)
-    targets = draw(st.lists(st.sampled_from(draft.slots), max_size=max_operations))
-    operations = tuple(draft.add_operation(slot) for slot in targets)
-    return Program(draft.vm, tuple(draft.slots), operations)
+        builder.add_slot(name)
+    targets = draw(st.lists(st.sampled_from(builder.slots), max_size=max_operations))
+    operations = tuple(builder.add_operation(slot) for slot in targets)
+    return Program(builder.vm, tuple(builder.slots), operations)
