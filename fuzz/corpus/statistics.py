@@ -42,7 +42,7 @@ class Statistics:
 
     def absent(self) -> list[str]:
         """Kinds of operations that no program has."""
-        return [kind for kind in every_kind() if kind not in self.kinds]
+        return [kind for kind in all_kinds() if kind not in self.kinds]
 
 
 def kind_of(line: str) -> str:
@@ -52,7 +52,7 @@ def kind_of(line: str) -> str:
     return f"{head} {words[2 if head in ('log', 'slot') else 1]}"
 
 
-def every_kind() -> list[str]:
+def all_kinds() -> list[str]:
     """All kinds of operations, in the order of the grammar."""
     found: list[str] = []
     for _, usage in FORMS[2:]:
@@ -88,7 +88,7 @@ def statistics(programs: Iterable[Program]) -> Statistics:
         within.update(set(kinds))
         for name, value in settings_of(program):
             found.settings.setdefault(name, Counter())[value] += 1
-    found.kinds = {kind: (total[kind], within[kind]) for kind in every_kind() if total[kind]}
+    found.kinds = {kind: (total[kind], within[kind]) for kind in all_kinds() if total[kind]}
     return found
 
 

@@ -92,7 +92,7 @@ class Keeper:
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs
         summary.interrupted = result.interrupted
-        self.tell()
+        self.update()
 
     def take(self, record: FindingRecord, hurry: bool = False) -> None:
         """Note a finding with a smaller program than before.
@@ -107,7 +107,7 @@ class Keeper:
             self.store.offer(kept)
         self.records[record.finding.title] = record
 
-    def tell(self) -> None:
+    def update(self) -> None:
         """Bring the findings of the summary up to date."""
         found, unreplayed = self.store.findings(), self.store.unreplayed()
         for each in (*found, *unreplayed):

@@ -69,8 +69,8 @@ class Trace(Checker):
         # Called with each line as it comes.
         self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)
-        for told in self.checkers.on_translated:
-            told.append(self)
+        for listeners in self.checkers.on_translated:
+            listeners.append(self)
 
     def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
         """The lines since the last call.

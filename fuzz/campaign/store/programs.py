@@ -78,7 +78,7 @@ class Programs:
             gone = [(number,) for digest, number in known.items() if digest not in there and number <= newest]
             self.db.executemany("DELETE FROM programs WHERE id = ?", gone)
 
-    def told_of(self) -> list[str]:
+    def new_bad_files(self) -> list[str]:
         """Return a line for each bad file of the corpus that was met since the last call, once and for all."""
         lines: list[str] = []
         with transaction(self.db):

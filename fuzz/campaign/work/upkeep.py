@@ -129,7 +129,7 @@ class Upkeep:
 
     def report_aside(self) -> None:
         """Report files in the corpus that are no programs of it."""
-        for line in self.records.programs.told_of():
+        for line in self.records.programs.new_bad_files():
             self.log.say(f"corpus: {line}")
 
     def unit_done(self, worker: str, programs: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from fuzz.command_line import cli
 from fuzz.corpus import Corpus
-from fuzz.corpus.statistics import every_kind, statistics
+from fuzz.corpus.statistics import all_kinds, statistics
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import OPERATIONS
@@ -173,10 +173,10 @@ def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
     programs = [generator.next() for _ in range(400)]
     found = statistics(programs)
     assert found.absent() == []
-    assert list(found.kinds) == every_kind()
-    assert len(every_kind()) == len(set(every_kind())) >= len(OPERATIONS)
+    assert list(found.kinds) == all_kinds()
+    assert len(all_kinds()) == len(set(all_kinds())) >= len(OPERATIONS)
     assert sum(count for count, _ in found.kinds.values()) == found.operations == sum(found.lengths)
-    assert statistics([]).absent() == every_kind()
+    assert statistics([]).absent() == all_kinds()
 
 
 @pytest.mark.parametrize("action", ["show", "export", "minimize", "merge"])
