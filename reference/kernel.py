@@ -292,7 +292,7 @@ class Kernel:
         return self.zeroed_page()
 
     def zeroed_page(self) -> int:
-        """As `get_zeroed_page`, from the memory cache or atomically."""
+        """Do as `get_zeroed_page`, from the memory cache or atomically."""
         page = self._take_pages(1)
         for o in self.on["alloc"]:
             o.alloc(page)

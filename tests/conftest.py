@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What holds for all tests."""
+"""Fixtures for all tests."""
 
 import os
 

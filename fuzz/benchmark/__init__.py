@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast programs are judged, where the time goes, and whether memory grows."""
+"""Benchmarks: the speed of judging, the areas that take the time, the growth of memory."""

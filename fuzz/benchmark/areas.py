@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the time goes, by area of the sources: from cProfile for plain Python, from perf for compiled code."""
+"""The areas of the sources that take the time: from cProfile for plain Python, from perf for compiled code."""
 
 import os
 import pstats
@@ -92,7 +92,7 @@ def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -
 
 
 def sampled(programs: int) -> dict[str, float]:
-    """As `shares`, of the compiled form: a process of its own under perf; {} where perf cannot be had."""
+    """Return `shares` of the compiled form: a process of its own under perf; {} where there is no perf."""
     perf = shutil.which("perf")
     if perf is None:
         return {}

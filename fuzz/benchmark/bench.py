@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast programs are judged, in both forms, where the time goes, and whether memory grows.
+"""The speed of judging in both forms, the areas that take the time, the growth of memory.
 
 The mix is fixed: generator programs of one seed, original against RFC v1,
 creation and destruction of both VMs included. So two versions of s2fuzz compare
 as long as the generator is the same. Each form has a process of its own; they
-take turns, so that what else the machine does hits both.
+take turns, so that other load on the machine hits both.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How soon engines find planted bugs: what ranks them.
+"""The time in which engines find planted bugs, by which they are ranked.
 
 A trial is one engine, one planted bug (`candidate.bugs`) and one seed, judged
 against the version that the bug is planted in until the bug's own regression is
@@ -37,7 +37,7 @@ NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTrial:
-    """What came of one.
+    """The outcome of a trial.
 
     :param found: whether the bug was
     :param seconds: until then, or until the end

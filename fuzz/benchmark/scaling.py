@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What more workers bring a campaign on this machine, with its status screen on, and whether memory grows.
+"""The gain of more workers for a campaign on this machine, with its status screen on, and the growth of memory.
 
-Sessions of one campaign with one worker and with all take turns, so that what
-else the machine does hits both; a short one before them is left out, for in it everything is new.
+Sessions of one campaign with one worker and with all take turns, so that other load on the
+machine hits both; a short one before them is left out, for in it everything is new.
 """
 
 import fcntl

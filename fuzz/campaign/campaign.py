@@ -35,7 +35,7 @@ def run(
     """Run a campaign until its time is over or somebody stops it.
 
     :param begin: called when nothing is refused any more
-    :returns: why it ended (`fuzz.campaign.work.stopping`), and what it has by then
+    :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """
@@ -70,7 +70,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connectio
 
 
 def make(folder: Path) -> None:
-    """Have the directory, and see that it is no other's.
+    """Make the directory, and check that it belongs to this campaign.
 
     :raises CampaignError: it holds something else, or cannot be made
     """
@@ -80,11 +80,11 @@ def make(folder: Path) -> None:
             others = sorted(name for name in os.listdir(folder) if name not in _OURS and not name.startswith("."))
             if others:
                 wrong = f"holds other things ({others[0]!a}) and no campaign"
-                raise CampaignError(f"{folder}: {wrong}; allowed: a campaign's, a new or an empty directory")
+                raise CampaignError(f"{folder}: {wrong}; name a campaign's, a new or an empty directory")
         (folder / FINDINGS).mkdir(exist_ok=True)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise CampaignError(f"{folder}: {wrong}; allowed: a directory that can be made and written") from None
+        raise CampaignError(f"{folder}: {wrong}; name a directory that can be made and written") from None
 
 
 def corpus_of(folder: Path, lines: Log) -> Corpus:
@@ -106,7 +106,7 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a killed session left half-written."""
+    """Delete half-written files of a killed session."""
     for path in folder.rglob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

@@ -230,7 +230,7 @@ class Hyp(Checker):
         return ""
 
     def judge_mapped(self, call: Call) -> None:
-        """After a call that succeeded all of its range is mapped."""
+        """Judge a call that succeeded: all of its range must be mapped."""
         va = call.start
         while va < call.end:
             level, _ = self.lookup(va)

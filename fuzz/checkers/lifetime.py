@@ -172,7 +172,7 @@ class Lifetime(Checker):
         self.report(what, -1, reason, places, grave=True)
 
     def owner_of(self, pfn: int) -> tuple[str, Places]:
-        """Whose frame it is, as text, and the guest addresses behind which the host has it."""
+        """Return the owner of a frame, as text, and the guest addresses behind which the host has it."""
         text = ""
         places = Places((), self.granule.page_size)
         for guest in self.side.guests:

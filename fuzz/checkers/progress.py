@@ -44,7 +44,7 @@ class Progress(Checker):
         self.steps = 0
 
     def step(self) -> None:
-        """One more thing done by this operation.
+        """Count one more step of this operation.
 
         :raises Runaway: when it was too many
         """

@@ -57,7 +57,7 @@ class Refcount(GuestChecker):
             self.judge(table)
 
     def judge(self, table: Table) -> None:
-        """One table that is in use."""
+        """Judge one table that is in use."""
         if not table.live:
             return
         count = self.kernel.counts[table.page]

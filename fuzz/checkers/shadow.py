@@ -53,7 +53,7 @@ class Table:
         return len(self.leaves) + len(self.children) + len(self.reserved)
 
     def copy(self) -> Table:
-        """This table and those below as they are now."""
+        """Return a copy of this table and those below."""
         table = Table(self.page, self.level, self.base, self.live)
         table.leaves = dict(self.leaves)
         table.non_zero = self.non_zero
@@ -309,7 +309,7 @@ class Shadow(GuestChecker):
             self.scan_table(root)
 
     def scan_table(self, table: Table) -> None:
-        """One table, and those below; not one that was freed, or entered twice, in spite of its parent."""
+        """Scan one table, and those below; not one that was freed, or entered twice, in spite of its parent."""
         if self.by_page.get(table.page) is not table:
             return
         leaves: dict[int, int] = {}
@@ -356,7 +356,7 @@ class Shadow(GuestChecker):
         return -1, 0
 
     def lookup_in(self, table: Table, ipa: int) -> tuple[int, int]:
-        """As `lookup`, from *table* down."""
+        """Do as `lookup`, from *table* down."""
         while True:
             index = (ipa - table.base) >> self.shifts[table.level]
             leaf = table.leaves.get(index)
@@ -389,7 +389,7 @@ class Shadow(GuestChecker):
         return found
 
     def step(self, table: Table, addr: int, end: int, found: list[Range]) -> int:
-        """As `stepped_through`, in one table; where the cursor is then."""
+        """Do as `stepped_through`, in one table; return the cursor."""
         shift = self.shifts[table.level]
         index = (addr >> shift) & (self.entries - 1)
         children = sorted(table.children)

@@ -159,7 +159,7 @@ class Tlb(GuestChecker):
                 self.judge(key, table.entry, "table", table.function)
 
     def judge(self, key: Key, entry: int, what: str, function: str) -> None:
-        """One flush is still owed."""
+        """Judge one flush that is still owed."""
         if key in self.reported:
             return
         level, ipa = key

@@ -278,7 +278,7 @@ class Translation(GuestChecker):
             self.judge(level, ipa, entry)
 
     def judge(self, level: int, ipa: int, entry: int) -> None:
-        """One leaf against slot, frames and permissions."""
+        """Judge one leaf against slot, frames and permissions."""
         wrong, page = self.fault_of(level, ipa, entry)
         if wrong:
             self.report(

@@ -137,7 +137,7 @@ class Parser(argparse.ArgumentParser):
     given: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse has it; keeps what was given, for `error`."""
+        """Parse as argparse does; keep what was given, for `error`."""
         self.given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
@@ -145,7 +145,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
 
     def hint(self, message: str) -> str:
-        """What may have been meant: a command, the value of an option, or an option."""
+        """Suggest the command, the value of an option, or the option that may have been meant."""
         choice = _CHOICE.search(message)
         if choice:
             return did_you_mean(choice.group(1), re.findall(r"'([^']*)'", choice.group(2)))
@@ -365,7 +365,7 @@ def add_known(command: Parser) -> None:
 
 
 def _of_finding(command: Parser) -> None:
-    """What tells which finding of a program is meant, and how long it may be minimised."""
+    """Add the options that choose the finding of a program, and limit the time to minimise it."""
     said = "what its comments say"
     command.add_argument("--reference", action=Once, metavar="NAME", help=f"what counts as the original ({said})")
     command.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
@@ -375,7 +375,7 @@ def _of_finding(command: Parser) -> None:
 
 
 def _finding(bench: Parser) -> None:
-    """What ``--find`` takes."""
+    """Add the options of ``--find``."""
     find = "instead: how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
     bench.add_argument("--find", action="store_true", help=find)
     bench.add_argument("--full", action="store_true", help="all bugs, 300 s each time: takes hours")

@@ -78,7 +78,7 @@ def check_cluster(settings: Settings) -> None:
 
 
 def screen(quiet: bool) -> Screen:
-    """Where people see how it goes: on stderr, as a terminal can show it."""
+    """Return the output on stderr for people, as a terminal can show it."""
     if quiet:
         return lines.NoOutput()
     if not sys.stderr.isatty():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is about to run: the line on stderr, and the key of ``--json``."""
+"""The changes of the candidates that are about to run: the line on stderr, and the key of ``--json``."""
 
 import shlex
 import sys
@@ -59,6 +59,6 @@ def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, 
 
 
 def same(name: str, reference: str) -> bool:
-    """Whether two versions are the same code."""
+    """Tell whether two versions are the same code."""
     one, other = candidate.get(name), candidate.get(reference)
     return (one.pgtable, one.mmu) == (other.pgtable, other.mmu)

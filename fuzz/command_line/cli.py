@@ -96,7 +96,7 @@ def name_files(arguments: Namespace) -> None:
 
 
 def unknown(arguments: Namespace, message: str) -> str:
-    """What to say of a version that there is none of."""
+    """Return the message on a version that does not exist."""
     if "'all'" not in message:
         return message
     there = message.partition("; ")[2]
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """As `main`, whatever signal interrupts it."""
+    """Do as `main`, whatever signal interrupts it."""
     if sys.stderr is None:
         # print() would write what is meant for it to stdout.
         sys.stderr = io.StringIO()

@@ -29,7 +29,7 @@ class BadInputError(Exception):
 
 
 class NoVerdictError(Exception):
-    """Nothing could be found out; one line that says why, and what to do."""
+    """There is no verdict; one line that says why, and what to do."""
 
 
 def complain(message: str) -> None:
@@ -38,9 +38,9 @@ def complain(message: str) -> None:
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
-    """What to say of a file that ``-o`` names and that cannot be written."""
-    allowed = "a file that can be written, a device, or a FIFO that somebody reads"
-    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; allowed: {allowed}")
+    """Return the error of a file that ``-o`` names and that cannot be written."""
+    wanted = "a file that can be written, a device, or a FIFO that somebody reads"
+    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
 def say_form(arguments: argparse.Namespace) -> None:
@@ -132,7 +132,7 @@ def askable(programs: list[tuple[str, Program]], runs: list[Run]) -> list[tuple[
 
 
 def known_findings(arguments: argparse.Namespace) -> Accepted:
-    """What ``--known`` names, or the file of the current directory.
+    """Read the known findings that ``--known`` names, or those of the current directory.
 
     :raises BadInputError: it cannot be used
     """

@@ -52,7 +52,7 @@ def workers(text: str) -> int:
 
 
 def cores() -> int:
-    """How many processes run at once here."""
+    """Return the number of processes that run at once here."""
     return len(os.sched_getaffinity(0))
 
 

@@ -8,7 +8,8 @@ import candidate
 
 from ..findings.found import CRASH, comments_of, rank
 from ..findings.patterns import matches
-from ..findings.replay import NO_ANSWER, Key, Replayer, Shown
+from ..findings.replay import NO_ANSWER, Replayer
+from ..judging.finding import Finding, Key
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, print_program, shown_name
 from .commands import BadInputError, NoVerdictError
@@ -27,12 +28,12 @@ class Chosen:
     program: Program
     reference: str
     candidate: str
-    shown: Shown
+    shown: Finding
     comments: dict[str, str]
 
     @property
     def key(self) -> Key:
-        return self.shown.kind, self.shown.signature
+        return self.shown.key
 
 
 def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
@@ -51,27 +52,25 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     comments = comments_of(data.decode())
     patched = arguments.candidate or comments.get("candidate", "")
     if not patched:
-        raise BadInputError(f"{file}: no comment names its candidate; allowed: --candidate NAME")
+        raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
     reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
     patched = candidate.get(patched).name
     # Each finding once, the weightiest first.
-    shown = sorted(
-        replayer.shows(print_program(program), reference, patched), key=lambda each: rank(each.kind, each.signature)
-    )
+    shown = sorted(replayer.shows(print_program(program), reference, patched), key=rank)
     if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
         raise NoVerdictError(f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known of it: try again")
     if not shown:
-        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; allowed: a program with a finding")
+        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; give a program with a finding")
     return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)
 
 
-def _meant(file: str, shown: list[Shown], pattern: str | None, comments: dict[str, str]) -> Shown:
+def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[str, str]) -> Finding:
     """One of the findings, which are sorted by weight."""
     if pattern is not None:
         fits = [each for each in shown if matches(pattern, each.kind, each.signature)]
         if not fits:
-            there = dict.fromkeys(f"{each.kind} {each.signature}" for each in shown)
+            there = dict.fromkeys(each.title for each in shown)
             raise BadInputError(f"{file}: no finding is --signature {pattern[:200]!a}; there are: {'; '.join(there)}")
         return fits[0]
-    own = [each for each in shown if (each.kind, each.signature) == (comments.get("kind"), comments.get("signature"))]
+    own = [each for each in shown if each.key == (comments.get("kind"), comments.get("signature"))]
     return own[0] if own else shown[0]

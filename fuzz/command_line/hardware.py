@@ -86,7 +86,7 @@ def ask_random(session: QemuSession, arguments: argparse.Namespace, differences:
 
 
 def limit(session: QemuSession, arguments: argparse.Namespace) -> Callable[[], bool]:
-    """Whether to go on, by what was asked for: seconds or translations, of random tables alone."""
+    """Return the function that tells whether to go on: by seconds or translations, of random tables alone."""
     if arguments.seconds is not None:
         end = time.monotonic() + float(arguments.seconds)
         return lambda: time.monotonic() < end

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What goes to stderr: always one line for one message, whatever names it holds."""
+"""Messages on stderr: always one line for one message, whatever names it holds."""
 
 
 def one_line(text: str) -> str:

@@ -12,8 +12,10 @@ import candidate
 
 from ..exit_codes import FINE, INTERRUPTED
 from ..files import Place
-from ..findings.found import CRASH, Found, commented, file_comments
-from ..findings.replay import Replayer, Shown
+from ..findings.found import CRASH, commented
+from ..findings.record import file_comments, record_of
+from ..findings.replay import Replayer
+from ..judging.finding import Finding
 from ..judging.silence import SECONDS, is_silent
 from ..language.program import Program
 from ..language.text import print_program, shown_name
@@ -70,7 +72,7 @@ def command(arguments: argparse.Namespace) -> int:
     return code
 
 
-def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> tuple[Minimized, Shown]:
+def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> tuple[Minimized, Finding]:
     """Minimise, with progress on stderr unless *quiet*, and replay the result in a fresh process.
 
     :returns: the result, and the finding as it shows it; the program as it was where the smaller one does not replay
@@ -87,7 +89,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
         # Nobody waits any longer than for a minimizer.
         replayer.silence = patience
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
-        if (each.kind, each.signature) == chosen.key:
+        if each.key == chosen.key:
             return result, each
     complain(f"{chosen.file}: the smaller program does not replay in a fresh process; nothing is left out")
     return Minimized(chosen.program, result.runs, result.seconds, False, result.interrupted), chosen.shown
@@ -100,13 +102,12 @@ def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
     return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)
 
 
-def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, file: Path) -> str:
+def file_text_of(chosen: Chosen, result: Minimized, shown: Finding, file: Path) -> str:
     """The program with its comments.
 
     :param file: that it goes to, for the command in them
     """
-    found = Found(shown.kind, shown.signature, shown.reason, result.program, 0, shown.at)
-    about = file_comments(found, chosen.reference, chosen.candidate, file)
+    about = file_comments(record_of(shown, result.program, 0), chosen.reference, chosen.candidate, file)
     if "seed" in chosen.comments:
         about["seed"] = chosen.comments["seed"]
     about["minimized"] = _sizes(chosen.program, result)
@@ -114,7 +115,7 @@ def file_text_of(chosen: Chosen, result: Minimized, shown: Shown, file: Path) ->
 
 
 def _place(arguments: argparse.Namespace) -> Place | None:
-    """Where to write, seen to be a place for a file; None: standard output.
+    """Return the place to write to, checked to be one for a file; None: standard output.
 
     :raises BadInputError: it is none
     """

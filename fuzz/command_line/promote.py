@@ -26,7 +26,7 @@ from .minimize import shrink
 
 
 def regressions_folder() -> Path:
-    """Where ``tests/corpus`` looks."""
+    """Return the folder of the regression tests, which ``tests/corpus`` runs."""
     return home_folder() / "corpus" / "regressions"
 
 
@@ -58,7 +58,7 @@ def _promote(arguments: argparse.Namespace) -> int:
             return INTERRUPTED
         for program in (chosen.program, result.program):
             if same := same_program(folder, program, chosen.reference):
-                raise PromotionError(f"{chosen.file}: {same} is the same program; allowed: one that is not there")
+                raise PromotionError(f"{chosen.file}: {same} is the same program; promote another one")
         expected = expectations(result.program, replayer, chosen.reference, candidate.names())
     about = arguments.about or f"Shows on {chosen.candidate} ({shown.kind}): {shown.reason}"
     text = regression_text(about, expected, result.program, chosen.reference)
@@ -85,8 +85,8 @@ def _check(chosen: Chosen, arguments: argparse.Namespace) -> None:
             f"{chosen.file}: found against {chosen.reference}, {what}; allowed: findings against {there}"
         )
     if chosen.shown.kind == CRASH:
-        raise PromotionError(f"{chosen.file}: {chosen.shown.signature} is a mistake of s2fuzz; allowed: a finding")
+        raise PromotionError(f"{chosen.file}: {chosen.shown.signature} is a mistake of s2fuzz; promote a finding")
     said = chosen.comments.get("kind", ""), chosen.comments.get("signature", "")
     if arguments.signature is None and all(said) and said != chosen.key:
         wrong = f"{' '.join(said)} does not replay in a fresh process"
-        raise PromotionError(f"{chosen.file}: {wrong}; allowed: what it still shows, with --signature")
+        raise PromotionError(f"{chosen.file}: {wrong}; choose what it still shows, with --signature")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The build of what is hot with mypyc, into build/native/."""
+"""The build of the hot modules with mypyc, into build/native/."""

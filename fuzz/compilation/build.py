@@ -57,7 +57,7 @@ class BuildError(Exception):
 
 
 def obstacle() -> str:
-    """What a build lacks on this machine; "" if it can be tried."""
+    """Say what a build lacks on this machine; "" if it can be tried."""
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
             return f"no {module} in this Python: pip install -e '.[build]' in the checkout"
@@ -109,7 +109,7 @@ def possible() -> Iterator[None]:
 
 
 def current() -> bool:
-    """Whether the build on disk is the one that would be made now."""
+    """Tell whether the build on disk is the one that would be made now."""
     try:
         manifest = json.loads(native.MANIFEST.read_bytes())
         return bool(

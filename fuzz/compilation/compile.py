@@ -51,7 +51,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
 def compile_all(
     compiler: Any, compile_in_turn: Callable[..., list[str]], sources: list[str], *arguments: Any, **options: Any
 ) -> list[str]:
-    """As ``CCompiler.compile()``, with the C files of an extension side by side, the largest first.
+    """Do as ``CCompiler.compile()``, with the C files of an extension side by side, the largest first.
 
     :returns: the object files
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which modules are compiled: what making and judging programs imports, and all of candidate/."""
+"""The modules that are compiled: all that making and judging programs imports, and all of candidate/."""
 
 import ast
 from pathlib import Path
@@ -8,15 +8,15 @@ from typing import Final
 from reference.compiled import choice as native
 from reference.stores import plain_store
 
-# What the rest is found from.
+# The rest is found from these.
 ROOTS: Final = (
     "fuzz/judging/differential.py",
     "fuzz/generation/generator.py",
     "fuzz/generation/mutations.py",
 )
-# Plain Python for good: what is imported before the choice, what finds its data beside
-# itself, what gives a class methods when it is there already, what compiled code must go through Python for,
-# and enumerations.
+# Plain Python for good: modules that are imported before the choice, that find their data beside
+# themselves, that give a class methods when it is there already, whose objects pass between processes (pickle),
+# that compiled code must reach through Python, and enumerations.
 PLAIN: Final = frozenset(
     {
         *(
@@ -25,7 +25,7 @@ PLAIN: Final = frozenset(
             "fuzz/distribution.py",
             "fuzz/suggestions.py",
         ),
-        *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
+        *("fuzz/judging/known.py", "fuzz/judging/cost.py", "fuzz/judging/finding.py"),
         *("reference/machine/words.py", "reference/stores.py"),
         "fuzz/checkers/severity.py",
     }

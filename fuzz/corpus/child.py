@@ -4,7 +4,7 @@
 PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`. An empty line
 on descriptor PIPE says that it is ready. Each line on standard input is a JSON list of a digest
 and a program's text; the answer is one of the digest, the features (null where our own code
-failed) and what went wrong. Ends when its parent does.
+failed) and the failure. Ends when its parent does.
 """
 
 import json

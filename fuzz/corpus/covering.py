@@ -4,16 +4,16 @@
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
-# Fewer is better: what programs of a set are told apart by where they are as good otherwise.
+# The smaller value is better, of programs that are equal otherwise.
 Size = tuple[int, int, str]
 
 
 def covering(features: Mapping[str, Sequence[int]], sizes: Mapping[str, Size]) -> set[str]:
-    """Few programs, small ones, that have every feature which any has; each has one that no other has.
+    """Return few and small programs that together have every feature; each has one that no other of them has.
 
-    Greedy: that with most features that are still missing, of equal ones the smallest. Then those go
-    that the later ones have made superfluous, and each gives way to a smaller one that can stand for it.
-    The answer depends on nothing but the arguments, and on itself the function changes nothing.
+    Greedy: the next is the one with most features that are still missing, of equal ones the smallest. Then
+    those go that later ones have made superfluous, and each gives way to a smaller one that can stand for it.
+    The answer depends on nothing but the arguments; applied to its own answer, the function changes nothing.
 
     :param features: of each program
     :param sizes: of each program, no two alike
@@ -42,7 +42,7 @@ def greedy(masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
     """Programs that together have all bits, each with the most that those before it have not."""
     chosen: list[str] = []
     covered = 0
-    # What a program would add only ever shrinks: one that still adds as much as it did is the best.
+    # The gain of a program only ever shrinks: one that still adds as much as before is the best.
     heap = [(-mask.bit_count(), sizes[name], name) for name, mask in masks.items() if mask]
     heapify(heap)
     while heap:
@@ -66,7 +66,7 @@ def shared(chosen: Sequence[str], masks: Mapping[str, int]) -> int:
 
 
 def without_superfluous(chosen: Sequence[str], masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
-    """Those left when each of which others have all bits has gone, the largest first."""
+    """Return the programs that are left when those go of which others have all bits, the largest first."""
     left = list(chosen)
     twice = shared(left, masks)
     for name in sorted(chosen, key=sizes.__getitem__, reverse=True):

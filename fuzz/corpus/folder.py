@@ -2,8 +2,8 @@
 """A corpus: a folder of programs as canonical text, each in a file named by its content.
 
 `MARKER` makes a folder a corpus. Program D lies in ``D[:2]/D.s2``, where D is the
-SHA-256 of the file. What does not belong there is moved to ``aside/``, with a file
-beside it that says why. Names that begin with a dot are left alone. Files appear
+SHA-256 of the file. Files that do not belong there move to ``aside/``, with a file
+beside each that says why. Names that begin with a dot are left alone. Files appear
 whole or not at all, and any number of processes may add, read and remove at once.
 """
 
@@ -26,7 +26,7 @@ from ..language.validate import validate
 MARKER: Final = "s2fuzz-corpus"
 ASIDE: Final = "aside"
 SUFFIX: Final = ".s2"
-# What `MARKER` holds: the version of the layout.
+# The contents of `MARKER`: the version of the layout.
 _LAYOUT: Final = b"1\n"
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 _NAME: Final = re.compile(r"([0-9a-f]{64})\.s2")
@@ -62,13 +62,13 @@ def digest_of(text: str) -> str:
 
 
 def is_corpus(folder: Path) -> bool:
-    """Whether a folder says that it is one."""
+    """Tell whether a folder says that it is one."""
     return (folder / MARKER).is_file()
 
 
 def failure(path: Path, error: OSError) -> CorpusError:
-    """What a user is told where a corpus cannot be written."""
-    return CorpusError(f"{path}: {error.strerror or error}; allowed: a folder that can be written, with room in it")
+    """Return the error for the user where a corpus cannot be written."""
+    return CorpusError(f"{path}: {error.strerror or error}; use a folder that can be written, with room in it")
 
 
 class Corpus:
@@ -82,7 +82,7 @@ class Corpus:
     def __init__(self, folder: Path | str, change: bool = True) -> None:
         self.folder = Path(folder)
         self.change = change
-        # What was met so far and is no program, each file once.
+        # The files met so far that are no programs, each once.
         self.aside: list[Bad] = []
         self._reported: set[str] = set()
         try:
@@ -90,11 +90,11 @@ class Corpus:
                 self._make()
             layout = (self.folder / MARKER).read_bytes()
         except FileNotFoundError:
-            allowed = "a folder that `s2fuzz corpus add` has made"
-            raise CorpusError(f"{self.folder}: no corpus, {MARKER} is not there; allowed: {allowed}") from None
+            wanted = "a folder that `s2fuzz corpus add` has made"
+            raise CorpusError(f"{self.folder}: no corpus, {MARKER} is not there; name {wanted}") from None
         except (OSError, ValueError) as error:
             wrong = getattr(error, "strerror", None) or str(error)
-            raise CorpusError(f"{shown_name(self.folder)}: {wrong}; allowed: a corpus, or a new folder") from None
+            raise CorpusError(f"{shown_name(self.folder)}: {wrong}; name a corpus, or a new folder") from None
         if layout != _LAYOUT:
             wrong = f"a corpus of the unknown version {layout[:20].decode(errors='replace').strip()!a}"
             raise CorpusError(f"{self.folder}: {wrong}; allowed: {_LAYOUT.decode().strip()}")
@@ -105,11 +105,11 @@ class Corpus:
         # Another process may have made it meanwhile.
         if other and not is_corpus(self.folder):
             wrong = f"no corpus, and holds other things ({min(other)!a})"
-            raise CorpusError(f"{self.folder}: {wrong}; allowed: a corpus, or an empty or new folder")
+            raise CorpusError(f"{self.folder}: {wrong}; name a corpus, or an empty or new folder")
         write_atomically(self.folder / MARKER, _LAYOUT)
 
     def path(self, digest: str) -> Path:
-        """Where a program is, or would be."""
+        """Return the file of a program, whether it is there or not."""
         return self.folder / digest[:2] / f"{digest}{SUFFIX}"
 
     def add(self, program: Program | str) -> str:
@@ -147,7 +147,7 @@ class Corpus:
     def get(self, digest: str) -> Program:
         """The program with this digest.
 
-        :raises KeyError: there is none, or what is there is none and was set aside
+        :raises KeyError: there is none, or its file is no program and was set aside
         """
         program = self._read(digest)
         if program is None:
@@ -155,7 +155,7 @@ class Corpus:
         return program
 
     def programs(self) -> Iterator[tuple[str, Program]]:
-        """All programs with their digests, sorted by these; what is none is set aside on the way."""
+        """Yield all programs with their digests, sorted by these; other files are set aside on the way."""
         digests, strangers = self._scan()
         for path in strangers:
             self._set_aside(path, "not a program of this corpus (`s2fuzz corpus add` takes programs in)")
@@ -165,7 +165,7 @@ class Corpus:
                 yield digest, program
 
     def digests(self) -> list[str]:
-        """Of all programs, sorted; what their files hold is not looked at."""
+        """Return the digests of all programs, sorted, without a look into their files."""
         return self._scan()[0]
 
     def remove(self, digest: str) -> None:
@@ -180,7 +180,7 @@ class Corpus:
             raise failure(path, error) from None
 
     def sweep(self) -> None:
-        """Delete what processes that were killed left unfinished; nothing younger than `_STALE` seconds."""
+        """Delete unfinished files of processes that were killed; none younger than `_STALE` seconds."""
         now = time.time()
         for folder in (self.folder, *self.folder.glob("[0-9a-f][0-9a-f]")):
             for path in folder.glob(".*.tmp"):
@@ -243,10 +243,10 @@ class Corpus:
             try:
                 moved = str(self._move(path, reason))
             except FileNotFoundError:
-                # Another process has done it, and has told.
+                # Another process has done it, and has reported it.
                 return
             except OSError:
-                # Read-only, or full: it stays where it does no harm, and is told of again.
+                # Read-only, or full: it stays where it does no harm, and is reported again.
                 moved = ""
         name = shown_name(path)
         if moved or name not in self._reported:
@@ -275,7 +275,7 @@ def beside(path: Path) -> Path:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name, without hidden names; nothing if it is gone or cannot be read."""
+    """Return the entries of a folder, sorted by name, without hidden names; none if it is gone or cannot be read."""
     try:
         with os.scandir(folder) as found:
             return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)

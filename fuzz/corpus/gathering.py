@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs from wherever they are: files of either form, folders of texts, corpora; only read."""
+"""Programs from any source: files of either form, folders of texts, corpora; only read."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ STANDARD: Final = "-"
 
 
 def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """The programs that are meant by a name, each with its own name, sorted.
+    """Yield the programs that a name stands for, each with its own name, sorted.
 
     :param name: a file with a program as text or binary, `STANDARD` for standard input, a corpus,
         or another folder: of that, the texts in it and below, named ``*.s2``
@@ -67,8 +67,8 @@ def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Pr
     """
     path = Path(folder)
     if "\0" in folder or not path.is_dir():
-        allowed = "one of libFuzzer's, with a program in each file"
-        raise CorpusError(f"{shown_name(folder)}: no directory; allowed: {allowed}")
+        wanted = "one of libFuzzer's, with a program in each file"
+        raise CorpusError(f"{shown_name(folder)}: no directory; name {wanted}")
     for file in sorted(path.rglob("*")):
         if file.is_file():
             yield from one(str(file), shown_name(file), tell, engine=True)

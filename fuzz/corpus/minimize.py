@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A corpus minimised: what is left has the same features, and no program is superfluous."""
+"""The minimization of a corpus: the rest has the same features, and no program is superfluous."""
 
 import fcntl
 import os
@@ -23,10 +23,10 @@ _SAVE_EVERY: Final = 1.0
 
 @dataclass(slots=True)
 class ReducedCorpus:
-    """What a minimisation did.
+    """The result of minimizing a corpus.
 
     :param before: programs that were there, with so many operations; *after*: that are left
-    :param observed: programs that this run has run; of the others, what they show was known
+    :param observed: programs that this run has run; the features of the others were known
     :param features: distinct ones, before and after
     :param kept: digests, sorted
     :param removed: digests, sorted; with a dry run, what would be removed
@@ -46,7 +46,7 @@ class ReducedCorpus:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time decides what is superfluous in a corpus.
+    """Let only one process at a time decide which programs of a corpus are superfluous.
 
     :raises CorpusError: another one does so, or the folder cannot be written
     """
@@ -59,7 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CorpusError(f"{folder}: another process minimises it; allowed: one at a time") from None
+            raise CorpusError(f"{folder}: another process minimises it; wait until that has ended") from None
         except OSError as error:
             raise failure(path, error) from None
         yield
@@ -70,7 +70,7 @@ def alone(folder: Path) -> Iterator[None]:
 def observe_all(
     observations: Observations, texts: dict[str, str], workers: int, tell: Callable[[int, int], None]
 ) -> tuple[dict[str, Observed], int]:
-    """What each program shows, from the cache or by running it; what is new is saved as it comes.
+    """Return the features of each program, from the cache or by running it; new ones are saved as they come.
 
     :param texts: of programs, by digest
     :param tell: called with how many are known and how many there are
@@ -114,7 +114,7 @@ def minimize(
     :param workers: processes
     :param dry_run: remove nothing
     :param tell: called with how many programs are known and how many there are
-    :param remark: called with what people should know
+    :param remark: called with remarks for people
     :raises CorpusError: the folder cannot be written, or another process minimises it
     :raises fuzz.corpus.observing.ObservingError: no process can observe anything
     """
@@ -180,7 +180,7 @@ def opened(corpus: Corpus, reference: str, candidate: str, dry_run: bool) -> Obs
 
 
 def remove(corpus: Corpus, observations: Observations, digests: list[str]) -> None:
-    """Remove what was decided on."""
+    """Remove the programs that were decided on."""
     for digest in digests:
         corpus.remove(digest)
     observations.forget(digests)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the programs of a corpus were seen to show, kept in a SQLite file beside them.
+"""The observed features of the programs of a corpus, kept in a SQLite file beside them.
 
-A cache: it may be deleted at any time. What it says holds for one pair of versions
+The file is a cache: it may be deleted at any time. An entry holds for one pair of versions
 and one state of the sources only, which are part of every key.
 """
 
@@ -19,7 +19,7 @@ from .folder import Corpus, CorpusError
 from .observing import Observed
 
 FILE: Final = ".observed.sqlite3"
-# What decides on the features of a program, below the checkout.
+# The sources that decide on the features of a program, below the checkout.
 SOURCES: Final = ("reference", "candidate", "fuzz/language", "fuzz/checkers", "fuzz/execution", "fuzz/judging")
 _LAYOUT: Final = 1
 _TABLES: Final = f"""
@@ -34,7 +34,7 @@ _PATIENCE: Final = 60.0
 
 
 def sources_digest() -> str:
-    """What tells one state of the sources that features come from, from another."""
+    """Return the digest of the sources that features come from."""
     home = home_folder()
     whole = hashlib.sha256()
     for folder in SOURCES:
@@ -45,7 +45,7 @@ def sources_digest() -> str:
 
 
 class Seen(NamedTuple):
-    """What is known of the features of a corpus, by the sources as they are.
+    """The known features of a corpus, by the sources as they are.
 
     :param versions: the reference and the candidate
     :param programs: whose features are known
@@ -58,7 +58,7 @@ class Seen(NamedTuple):
 
 
 def seen_features(corpus: Corpus) -> list[Seen]:
-    """What earlier observations say, for each pair of versions; nothing where there is no file that can be read."""
+    """Return earlier observations, for each pair of versions; none where there is no file that can be read."""
     path = corpus.folder / FILE
     if not path.is_file():
         return []
@@ -124,7 +124,7 @@ class Observations:
         return database
 
     def _failure(self, error: sqlite3.Error) -> CorpusError:
-        return CorpusError(f"{self.path}: {error}; allowed: a folder that can be written, with room in it")
+        return CorpusError(f"{self.path}: {error}; use a folder that can be written, with room in it")
 
     def _discard(self, error: sqlite3.Error) -> str:
         """Move a file that is no database of ours out of the way."""
@@ -135,7 +135,7 @@ class Observations:
         return f"{self.path}: {error}; moved to {broken.name}, programs are observed anew"
 
     def known(self, digests: Collection[str]) -> dict[str, Observed]:
-        """What is known of these programs.
+        """Return what is known of these programs.
 
         :raises CorpusError: the file cannot be read
         """
@@ -158,7 +158,7 @@ class Observations:
             self._unsaved.append((self.key, observed.digest, features, observed.trouble))
 
     def save(self) -> None:
-        """Write what was noted.
+        """Write the notes.
 
         :raises CorpusError: it cannot be written
         """
@@ -166,12 +166,12 @@ class Observations:
         self._unsaved = []
 
     def superfluous(self) -> list[str]:
-        """What a run that was killed had decided to remove; nothing if the sources have changed since."""
+        """Return the programs that a killed run had decided to remove; none if the sources have changed since."""
         query = "SELECT digest FROM superfluous WHERE key = ? ORDER BY digest"
         return [digest for (digest,) in self.database.execute(query, (self.key,))]
 
     def decide(self, digests: Collection[str]) -> None:
-        """Remember what is to be removed; nothing: all of it has been.
+        """Remember the programs that are to be removed; none: all of them have been.
 
         :raises CorpusError: it cannot be written
         """
@@ -179,7 +179,7 @@ class Observations:
         self._write("INSERT INTO superfluous VALUES (?, ?)", rows, "DELETE FROM superfluous")
 
     def forget(self, digests: Collection[str]) -> None:
-        """Forget programs that were removed, and what other states of the sources showed.
+        """Forget programs that were removed, and observations under other states of the sources.
 
         :raises CorpusError: it cannot be written
         """

@@ -34,7 +34,7 @@ class ObservingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a program shows.
+    """The features of a program, as observed.
 
     :param features: None where they could not be observed
     :param trouble: why not
@@ -91,7 +91,7 @@ class Worker:
             self.process.stdin.flush()
 
     def answer(self) -> Observed | None:
-        """What it has to say, as far as that is a whole answer.
+        """Return its answer, as far as that is a whole one.
 
         :raises EOFError: the process is dead
         """
@@ -109,7 +109,7 @@ class Worker:
         return None
 
     def death(self) -> str:
-        """What it died of, once its end of the pipe is closed."""
+        """Return the cause of its death, once its end of the pipe is closed."""
         code = self.process.wait()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
@@ -126,7 +126,7 @@ class Worker:
 def observe(
     jobs: Sequence[tuple[str, str]], reference: str, candidate: str, workers: int, patience: float = PATIENCE
 ) -> Generator[Observed, None, None]:
-    """The features of each program, in the order in which they come.
+    """Yield the features of each program, in the order in which they come.
 
     A process may die or hang: its program is tried once more, by another one.
 

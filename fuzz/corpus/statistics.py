@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is in a corpus: sizes, kinds of operations, settings."""
+"""Statistics of a corpus: sizes, kinds of operations, settings."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from .observations import Seen
 
 @dataclass(slots=True)
 class Statistics:
-    """Of some programs.
+    """Statistics of some programs.
 
     :param lengths: operations of each program, in their order
     :param size: bytes of all texts
@@ -42,17 +42,17 @@ class Statistics:
 
     def absent(self) -> list[str]:
         """Kinds of operations that no program has."""
-        return [kind for kind in every_kind() if kind not in self.kinds]
+        return [kind for kind in all_kinds() if kind not in self.kinds]
 
 
 def kind_of(line: str) -> str:
-    """What an operation is called, by its canonical line: ``cpu read``, ``log get``."""
+    """Return the name of an operation's kind, by its canonical line: ``cpu read``, ``log get``."""
     words = line.split()
     head = "cpu" if words[0].startswith("cpu") else words[0]
     return f"{head} {words[2 if head in ('log', 'slot') else 1]}"
 
 
-def every_kind() -> list[str]:
+def all_kinds() -> list[str]:
     """All kinds of operations, in the order of the grammar."""
     found: list[str] = []
     for _, usage in FORMS[2:]:
@@ -62,7 +62,7 @@ def every_kind() -> list[str]:
 
 
 def settings_of(program: Program) -> Iterable[tuple[str, str]]:
-    """The settings of the machine with their values, and the number of slots and what backs them."""
+    """Yield the settings of the machine with their values, and the number and backings of the slots."""
     for each in fields(Vm):
         value = getattr(program.vm, each.name)
         if isinstance(value, bool):
@@ -75,7 +75,7 @@ def settings_of(program: Program) -> Iterable[tuple[str, str]]:
 
 
 def statistics(programs: Iterable[Program]) -> Statistics:
-    """What is in these programs."""
+    """Count the contents of these programs."""
     found = Statistics()
     total: Counter[str] = Counter()
     within: Counter[str] = Counter()
@@ -88,12 +88,12 @@ def statistics(programs: Iterable[Program]) -> Statistics:
         within.update(set(kinds))
         for name, value in settings_of(program):
             found.settings.setdefault(name, Counter())[value] += 1
-    found.kinds = {kind: (total[kind], within[kind]) for kind in every_kind() if total[kind]}
+    found.kinds = {kind: (total[kind], within[kind]) for kind in all_kinds() if total[kind]}
     return found
 
 
 def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) -> str:
-    """What people are told.
+    """Return the statistics as text for people.
 
     :param folder: name of the corpus
     :param seen: what is known of its features

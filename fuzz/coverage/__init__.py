@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which lines of the kernel code, and of the machine it runs on, programs reach; which program reaches a line."""
+"""The lines of the kernel code, and of the machine below it, that programs reach; the programs that reach a line."""

@@ -2,10 +2,10 @@
 """A process that replays programs: ``python -m fuzz.coverage.child PARENT MEMORY DATA VERSION...``.
 
 PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`, DATA the
-file for what coverage.py sees; DATA.at has the name of the program under way. Each
+file for the data of coverage.py; DATA.at has the name of the program under way. Each
 line on standard input is a JSON list of a program's name, which becomes the context of
 all that it runs, and its text. On standard output: a JSON object with the modules of
-candidate/ that the versions are made of, and what went wrong, by program. Needs the
+candidate/ that the versions are made of, and the failures, by program. Needs the
 interpreted form, for compiled code has no lines to watch.
 """
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
     )
     watch.start()
-    # Only now, so that what runs at import is seen.
+    # Only now, so that coverage.py sees the lines that run at import.
     import candidate
 
     from ..execution.mistakes import CandidateMistake
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     from .replay import candidate_files, replay
 
     versions = [candidate.get(name) for name in arguments[3:]]
-    # The first program runs twice: what a process keeps from then on is met both absent and
+    # The first program runs twice: whatever a process keeps from then on is met both absent and
     # there, however many programs and processes there are.
     again = versions
     troubled: dict[str, str] = {}

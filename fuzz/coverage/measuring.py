@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a set of programs reaches, line by line and branch by branch, and through which program."""
+"""The lines and branches that a set of programs reaches, and the programs that reach each."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ from ..suggestions import did_you_mean
 from .replay import candidate_files
 from .shares import run
 
-# They choose the form in which everything else runs: no part of what is tested.
+# They choose the form in which everything else runs, and are no part of the code under test.
 _NOT_TESTED: Final = ("choice.py", "annotations.py", "__init__.py")
 # Programs that a line of the HTML report names for each way through it.
 NAMED: Final = 3
@@ -36,7 +36,7 @@ class LineError(Exception):
 
 @dataclass(slots=True)
 class Reached:
-    """Programs that reach a line.
+    """The programs that reach a line.
 
     :param line: where its statement begins
     :param programs: their names, the smallest first
@@ -50,9 +50,9 @@ class Reached:
 
 
 class Measured:
-    """What programs reach.
+    """The lines and branches that programs reach.
 
-    :param data: what coverage.py saw; contexts are names of programs
+    :param data: of coverage.py; contexts are names of programs
     :param programs: names, the smallest first
     :param files: of the report
     :param troubled: programs on which our own code failed, and how
@@ -142,7 +142,7 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
     first, last = statement_at(Path(file).read_text(encoding="utf-8"), int(number), statements)
     if not first:
         near = min(statements, key=lambda line: abs(line - int(number)), default=0)
-        raise LineError(f"{shown(file)}:{number}: no statement; allowed: a line with one, the next is {near}")
+        raise LineError(f"{shown(file)}:{number}: no statement; name a line with one, the next is {near}")
     return file, first, last
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs replayed on one version, for what runs in its modules."""
+"""The replay of programs on one version, to see the lines of its modules that run."""
 
 from collections.abc import Sequence
 from pathlib import Path

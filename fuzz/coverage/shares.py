@@ -81,7 +81,7 @@ class Share:
             os.close(memory)
 
     def done(self) -> bool:
-        """Whether all programs are; ends the process where it does not come back, and starts another.
+        """Tell whether all programs are; ends the process where it does not come back, and starts another.
 
         :raises MeasuringError: it failed
         :raises CandidateMistake: the Python of a version has a mistake
@@ -107,13 +107,13 @@ class Share:
         return False
 
     def answer(self) -> dict[str, Any]:
-        """What it says, once it is done."""
+        """Return its answer, once it is done."""
         found = self.said()
         found["troubled"].update(self.troubled)
         return found
 
     def said(self) -> dict[str, Any]:
-        """What the process that ended has told."""
+        """Return the output of the process that ended."""
         found: dict[str, Any] = json.loads((self.folder / f"{self.number}.answer").read_bytes())
         return found
 
@@ -129,8 +129,8 @@ def run(
 ) -> list[dict[str, Any]]:
     """Have each of some processes replay its share.
 
-    :param folder: where they write what coverage.py saw, each in the file with its number
-    :returns: what each has answered
+    :param folder: where they write the data of coverage.py, each in the file with its number
+    :returns: the answer of each
     :raises MeasuringError: one failed
     :raises CandidateMistake: the Python of a version has a mistake
     :raises NoProcessError: one cannot be started

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What chooses the programs that are judged, and notes what they show."""
+"""Engines: they choose the programs that are judged, and note the findings."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The atheris engine: libFuzzer chooses among programs that showed something new, and judged is what is made of them.
+"""The atheris engine: libFuzzer chooses among programs that showed something new; it judges programs made of them.
 
-What it mutates are the binary records of programs (`fuzz.language.binary`), most
-often by whole operations (`fuzz.generation.mutations`). What is new is told by
-features of the runs and by instrumented lines (`fuzz.engines.guidance`).
+It mutates the binary records of programs (`fuzz.language.binary`), most
+often by whole operations (`fuzz.generation.mutations`). Features of the runs and
+instrumented lines tell libFuzzer what is new (`fuzz.engines.guidance`).
 """
 
 import os
@@ -33,7 +33,7 @@ OPERATIONS: Final = 100
 DEVICE_PAGES: Final = 2048
 # Of two programs that libFuzzer chose, in percent: cross them.
 CROSSED: Final = 15
-# What becomes of one that it chose, in percent; else some of its operations are mutated. A program
+# The changes of one that it chose, in percent; else some of its operations are mutated. A program
 # of the generator in its place, with another one's operations behind its own or by itself;
 FRESH: Final = 40
 JOINED: Final = 10
@@ -61,7 +61,7 @@ def guarded(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
 
 
 class Fuzzing:
-    """What libFuzzer calls.
+    """The callbacks of libFuzzer.
 
     :param atheris: the package
     :param session: judges; its corpus before anything else is made
@@ -128,7 +128,7 @@ class Fuzzing:
         return self.derived(decode(data), lambda program: mutate(program, chance, OPERATIONS))
 
     def derived(self, program: Program, change: Callable[[Program], Program]) -> bytes:
-        """What a change makes of a program, unless that takes long to judge."""
+        """Return a changed program, unless it takes long to judge."""
         try:
             changed = change(program)
         except Exception as error:
@@ -147,13 +147,13 @@ class Fuzzing:
 
 def joined(first: Program, second: Program, chance: random.Random) -> Program:
     """The operations of one program and then of another, on the machine and the slots of the first."""
-    sketch = ProgramEditor(first, chance)
-    sketch.operations += other_operations(sketch, second)
-    return sketch.program(OPERATIONS)
+    editor = ProgramEditor(first, chance)
+    editor.operations += other_operations(editor, second)
+    return editor.program(OPERATIONS)
 
 
 def slow(program: Program) -> bool:
-    """Whether a program may take a hundred times as long as others: large slots that are mapped page by page."""
+    """Tell whether a program may take a hundred times as long as others: large slots that are mapped page by page."""
     device = DEVICE_PAGES * program.vm.granule
     most = {"device": device, "anon": large_size(program.vm.granule), "thp": large_size(program.vm.granule)}
     return any(slot.size > most.get(slot.backing, slot.size) for slot in program.slots)

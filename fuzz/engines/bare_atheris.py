@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..language.binary import decode
 from .session import Session
 
-# The versions of the kernel code; the rest is what they run on.
+# The versions of the kernel code; the rest is the machine below them.
 INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
 _OPTIONS: Final = (
     # A program is longer than what lengths that grow by and by come to.
@@ -34,9 +34,9 @@ def functions(module: ModuleType) -> Iterator[FunctionType]:
 
 
 def instrument() -> int:
-    """Have the kernel code tell libFuzzer where it goes.
+    """Instrument the kernel code for libFuzzer.
 
-    :returns: how many functions it has
+    :returns: the number of its functions
     """
     import atheris
 
@@ -48,14 +48,14 @@ def instrument() -> int:
 
 
 def drive(session: Session) -> None:
-    """Judge what libFuzzer makes, until the unit's budget is spent; then this process ends.
+    """Judge the inputs of libFuzzer, until the unit's budget is spent; then this process ends.
 
     :raises RuntimeError: there are no lines to be led by
     """
     import atheris
 
     if not instrument():
-        raise RuntimeError("compiled code has no lines to be led by; allowed: S2FUZZ_PURE=1")
+        raise RuntimeError("compiled code has no lines to be led by; set S2FUZZ_PURE=1")
 
     def target(data: bytes) -> None:
         session.judge(decode(data))
@@ -68,7 +68,7 @@ def drive(session: Session) -> None:
             os._exit(0)
 
     end()
-    # libFuzzer tells of itself there.
+    # libFuzzer reports there.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     # It takes 0 for "choose one".
     own = session.unit.seed % ((1 << 32) - 1) + 1

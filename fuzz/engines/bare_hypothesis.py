@@ -65,7 +65,7 @@ def machine(session: Session) -> type[RuleBasedStateMachine]:
 
 
 def drive(session: Session) -> None:
-    """Judge what Hypothesis draws from the unit's seed until its budget is spent."""
+    """Judge the programs that Hypothesis draws from the unit's seed, until its budget is spent."""
     # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
     chosen = settings(

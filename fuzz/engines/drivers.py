@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which module drives an engine."""
+"""The modules that drive the engines."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,14 +13,14 @@ HYPOTHESIS: Final = "hypothesis"
 
 
 def missing(engine: str) -> str:
-    """Why an engine cannot run here: one line that says what to install; "" if it can."""
+    """Say why an engine cannot run here: one line that says what to install; "" if it can."""
     if engine in (HYPOTHESIS, peers.BARE_HYPOTHESIS) and find_spec("hypothesis") is None:
         return "hypothesis: no such package; allowed: pip install -e '.[hypothesis]' in the checkout, or another engine"
     return guidance.missing() if engine in (guidance.ENGINE, peers.BARE_ATHERIS) else ""
 
 
 def driver(engine: str) -> Callable[[Session], None]:
-    """What drives a session of this engine.
+    """Return the function that drives a session of this engine.
 
     :raises ValueError: no such engine
     """
@@ -29,7 +29,7 @@ def driver(engine: str) -> Callable[[Session], None]:
     if engine in peers.PEERS:
         return peers.driver(engine)
     if engine == guidance.ENGINE:
-        # What it takes is not needed for others.
+        # The packages of one engine are not needed for others.
         from . import atheris_records
 
         return atheris_records.drive
@@ -41,7 +41,7 @@ def driver(engine: str) -> Callable[[Session], None]:
 
 
 def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
-    """Do a unit in this process, unsupervised: `fuzz.engines.supervisor.run_unit` is what others should call.
+    """Do a unit in this process, unsupervised; others should call `fuzz.engines.supervisor.run_unit`.
 
     The atheris engine ends the process.
 

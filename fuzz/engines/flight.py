@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program in flight, and where it is, where that outlives the process that judges it.
+"""The program in flight, and its place, in memory that outlives the process that judges it.
 
 Layout of the memory, little endian: u64 number of the program, u64 length of
 its binary form (0: none is in flight), f64 `time.monotonic()` of the session's
@@ -49,7 +49,7 @@ class SharedFlight:
         PULSE.attach(self.pulse)
 
     def begun(self) -> float:
-        """When that was, as `time.monotonic` has it in every process; 0.0: not yet."""
+        """Return the time of that, as `time.monotonic` has it in every process; 0.0: not yet."""
         return float(_BEGUN.unpack_from(self.memory, _HEAD.size)[0])
 
     def depart(self, number: int, program: Program) -> None:
@@ -60,11 +60,11 @@ class SharedFlight:
         _HEAD.pack_into(self.memory, 0, number, len(data))
 
     def arrive(self) -> None:
-        """It is not in flight any more; its number stays."""
+        """Note that it is not in flight any more; its number stays."""
         struct.pack_into("<Q", self.memory, 8, 0)
 
     def number(self) -> int:
-        """Of the last program that departed; 0 if none has."""
+        """Return the number of the last program that departed; 0 if none has."""
         return int(_HEAD.unpack_from(self.memory)[0])
 
     def text(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What tells libFuzzer that a program showed something new: features of its runs, and lines of the kernel code.
+"""The guidance of libFuzzer towards programs that show something new: features of runs, lines of the kernel code.
 
 Both go through atheris (https://github.com/google/atheris), whose interface for
 instrumented code this is: ``_reserve_counter`` and ``_trace_branch``.
@@ -12,15 +12,15 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 ENGINE: Final = "atheris"
-# Features that share a counter hide one another; some thousands are seen. libFuzzer tells 2**21
-# values of counters apart, 8 of each.
+# Features that share a counter hide one another; some thousands are seen. libFuzzer distinguishes 2**21
+# values of counters, 8 of each.
 COUNTERS: Final = 1 << 17
-# The versions of the kernel code; the rest is what they run on.
+# The versions of the kernel code; the rest is the machine below them.
 INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
 
 
 def missing() -> str:
-    """As `fuzz.engines.drivers.missing`, for this engine."""
+    """Say the same as `fuzz.engines.drivers.missing`, for this engine."""
     if find_spec("atheris") is not None:
         return ""
     install = "pip install -e '.[atheris]' in the checkout (Linux on x86_64)"
@@ -48,7 +48,7 @@ def instrument(atheris: Any) -> None:
 class Counters:
     """A part of libFuzzer's table of counters; to be made before atheris is set up.
 
-    Each run counts what it showed once: how often is in the features, as far as it matters.
+    Each run counts a feature once: the features themselves say how often, as far as it matters.
     """
 
     def __init__(self, atheris: Any) -> None:
@@ -64,12 +64,12 @@ class Counters:
                 atheris._reserve_counter()
 
     def start(self) -> None:
-        """In libFuzzer's first run, an input that says nothing; it has to show something, or libFuzzer ends."""
+        """Show something in libFuzzer's first run, whose input says nothing: else libFuzzer ends."""
         if self.there:
             if not self.started:
                 self.started = True
                 self.count = self.atheris._trace_branch
-                # What instrumented lines call from now on: ten times as fast.
+                # Instrumented lines call this from now on: ten times as fast.
                 self.atheris._trace_branch = self.lines.add
             self.count(self.first)
 

@@ -2,8 +2,8 @@
 """The Hypothesis engine: draws programs, and shrinks those that show something worse.
 
 Each round is a search (``hypothesis.find``) for a program with a regression or divergence
-that no round before had; what it finds, it shrinks, while the session takes notes. Rounds are
-short: Hypothesis remembers all that it drew, and what it starts from stays as it is in a round.
+that no round before had; it shrinks each one, while the session takes notes. Rounds are
+short: Hypothesis remembers all that it drew, and its starting points stay the same in a round.
 """
 
 import gc
@@ -38,7 +38,7 @@ class _EnoughError(BaseException):
 
 
 class Search:
-    """Looks for what is worse, one kind of it after the other.
+    """Looks for regressions and divergences, one after the other.
 
     :param session: judges
     """
@@ -54,7 +54,7 @@ class Search:
         self.drawn = 0
         self.spent = 0
         self.judged: dict[Program, list[str]] = {}
-        # What later rounds start from.
+        # The starting points of later rounds.
         self.corpus = list(session.corpus)
 
     def round(self, number: int) -> None:
@@ -84,7 +84,7 @@ class Search:
             self.done.add(self.wanted)
 
     def shows(self, program: Program) -> bool:
-        """Whether a program shows what is being shrunk, or else anything that is to be.
+        """Tell whether a program shows the finding that is being shrunk, or else any that is to be.
 
         :raises _EnoughError: the budget is spent
         """
@@ -96,14 +96,14 @@ class Search:
         if not self.wanted:
             fresh = [key for key in keys if key not in self.done]
             credit = _ADVANCE + self.drawn // 2 - self.spent
-            # Who looks for one finding does not want others small.
+            # A search for one finding does not want others small.
             if fresh and credit >= _LEAST and not self.session.unit.until:
                 self.wanted = fresh[0]
                 self.left = min(credit, _MOST)
         return self.wanted in keys
 
     def judge(self, program: Program) -> list[str]:
-        """What is worse in a program, the heaviest first.
+        """Return the regressions and divergences of a program, the heaviest first.
 
         :raises _EnoughError: shrinking has taken long enough
         """
@@ -122,7 +122,7 @@ class Search:
             self.corpus.append(program)
         worse = [finding for finding in verdict.findings if finding.kind in (REGRESSION, DIVERGENCE)]
         worse.sort(key=lambda finding: CLASSES.index(finding.kind))
-        return [f"{finding.kind} {finding.signature}" for finding in worse]
+        return [finding.title for finding in worse]
 
 
 def drive(session: Session) -> None:
@@ -135,5 +135,5 @@ def drive(session: Session) -> None:
             return
         search.round(number)
         if number % _COLLECTED == 0:
-            # What Hypothesis leaves behind is in cycles, and Python looks for those rarely here.
+            # Hypothesis leaves cycles behind, and Python looks for those rarely here.
             gc.collect()

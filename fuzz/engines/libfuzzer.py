@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How libFuzzer is run: within this process, silent, without files, and leaving all watching to the supervisor.
+"""The options of libFuzzer: within this process, silent, without files, all watching left to the supervisor.
 
 https://llvm.org/docs/LibFuzzer.html#options
 """
@@ -12,7 +12,7 @@ from typing import Final
 _NEVER: Final = 1_000_000_000
 _SIGNALS: Final = ("abrt", "bus", "fpe", "ill", "int", "segv", "term", "trap", "usr1", "usr2", "xfsz")
 _OPTIONS: Final = (
-    # One mutation of what it chose; ours are stacked by ourselves.
+    # One mutation of its choice; ours are stacked by ourselves.
     "-mutate_depth=1",
     # No growing of lengths by and by: shorter programs do not say less.
     "-len_control=0",
@@ -43,7 +43,7 @@ def arguments(seed: int, longest: int) -> list[str]:
 
 
 def silence() -> None:
-    """Let what native code writes to stdout and stderr go nowhere; Python's own stderr stays."""
+    """Discard what native code writes to stdout and stderr; Python's own stderr stays."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Peers that engines are measured by (`fuzz.benchmark.finding`): others' tools without our guidance.
+"""Peers, by which engines are measured (`fuzz.benchmark.finding`): others' tools without our guidance.
 
 Run like engines, but nobody would fuzz with them.
 """
@@ -15,7 +15,7 @@ PEERS: Final = (BARE_HYPOTHESIS, BARE_ATHERIS)
 
 
 def driver(peer: str) -> Callable[[Session], None]:
-    """What drives a session of one of `PEERS`.
+    """Return the function that drives a session of one of `PEERS`.
 
     :raises ImportError: its package is not installed
     """
@@ -29,6 +29,6 @@ def driver(peer: str) -> Callable[[Session], None]:
 
 
 def environment(engine: str) -> dict[str, str]:
-    """What an engine's process needs in its environment."""
+    """Return the environment of an engine's process."""
     # Lines are there in plain Python only.
     return {"S2FUZZ_PURE": "1"} if engine == BARE_ATHERIS else {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The random engine: one program of the generator after the other. What others are measured by."""
+"""The random engine: one program of the generator after the other. The others are measured by it."""
 
 from ..generation.generator import Generator
 from .session import Session

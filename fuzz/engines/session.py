@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What every engine does with the programs that it chooses: judge them and tell what is new."""
+"""The session of an engine: it judges the programs that the engine chooses, and sends messages on what is new."""
 
 import time
 import traceback
@@ -10,22 +10,23 @@ import candidate
 
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
-from ..findings.found import CRASH, crash_reason, crash_signature
-from ..judging.differential import Differential, Verdict
+from ..findings.found import crash_finding
+from ..findings.record import FindingRecord
+from ..judging.differential import Differential, Finding, Verdict
 from ..language.program import Program
 from ..language.text import parse, print_program
-from .unit import FoundRecord, Fresh, Message, Mistake, Unit, UnitState
+from .unit import Fresh, Message, Mistake, Unit, UnitState
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
 # Seconds between two states.
 STATE_EVERY: Final = 0.2
-# What stands for a program where none could be made.
+# The program that stands for one that could not be made.
 NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
 
 class Flight(Protocol):
-    """Keeps the program that is being judged, for whoever has to explain why this process died of it."""
+    """Keeps the program that is being judged, in case this process dies of it."""
 
     def begin(self) -> None:
         """The session begins."""
@@ -34,13 +35,13 @@ class Flight(Protocol):
         """Keep it."""
 
     def arrive(self) -> None:
-        """It was judged."""
+        """Note that it was judged."""
 
 
 class Session:
     """One unit in the making.
 
-    :param unit: what to do
+    :param unit: its work
     :param tell: called with each message
     :param flight: keeps the program in flight; None: nobody needs it
     :raises candidate.UnknownCandidate: no version of one of the names
@@ -63,7 +64,7 @@ class Session:
         self.noted = self.start
 
     def begin(self) -> None:
-        """Before the engine drives: the clock starts; what an earlier process died of is judged again."""
+        """Start the clock, before the engine drives; judge again the program that an earlier process died of."""
         self.start = time.monotonic()
         if self.flight is not None:
             self.flight.begin()
@@ -72,7 +73,7 @@ class Session:
             self.judge(parse(self.unit.again))
 
     def over(self) -> bool:
-        """Whether the budget is spent, or what was looked for is found, or nothing can be judged."""
+        """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged."""
         unit, state = self.unit, self.state
         return (
             self.reached
@@ -81,11 +82,11 @@ class Session:
         )
 
     def judge(self, program: Program) -> Verdict | None:
-        """Judge a valid program, count it, tell what is new.
+        """Judge a valid program, count it, send messages on what is new.
 
-        A mistake in the candidate's Python is told and ends the unit.
+        A mistake in the candidate's Python is a message and ends the unit.
 
-        :returns: the verdict; None where our own code failed, which is told as a finding, or the candidate's Python
+        :returns: the verdict; None where our own code failed, which becomes a finding, or the candidate's Python
         """
         self.number += 1
         if self.flight is not None:
@@ -116,7 +117,7 @@ class Session:
         """
         if debugging():
             traceback.print_exception(error)
-        self.note(CRASH, crash_signature(error), crash_reason(error), -1, program)
+        self.note(crash_finding(error), program)
 
     def lost(self, error: Exception) -> None:
         """Count a program that could not be made, and note why."""
@@ -126,20 +127,20 @@ class Session:
         self.progress()
 
     def take(self, verdict: Verdict, program: Program) -> None:
-        """Note what a verdict says, each signature once a program."""
+        """Note the findings of a verdict, each signature once a program."""
         seen: set[tuple[str, str]] = set()
         for finding in verdict.findings:
-            if (finding.kind, finding.signature) not in seen:
-                seen.add((finding.kind, finding.signature))
-                self.note(finding.kind, finding.signature, finding.reason, finding.at, program)
+            if finding.key not in seen:
+                seen.add(finding.key)
+                self.note(finding, program)
         self.state.costs.add(verdict.costs)
         if self.unit.features and not self.features.issuperset(verdict.features):
             self.features.update(verdict.features)
             self.tell(Fresh(print_program(program), verdict.features))
 
-    def note(self, kind: str, signature: str, reason: str, at: int, program: Program) -> None:
-        """Count a finding; tell of it if its program is the smallest so far."""
-        key = f"{kind} {signature}"
+    def note(self, finding: Finding, program: Program) -> None:
+        """Count a finding; send it if its program is the smallest so far."""
+        key = finding.title
         self.state.counts[key] = self.state.counts.get(key, 0) + 1
         known = self.sizes.get(key)
         if known is None or len(program.operations) <= known[0]:
@@ -147,24 +148,24 @@ class Session:
             size = len(program.operations), len(text)
             if known is None or size < known:
                 self.sizes[key] = size
-                self.tell(FoundRecord(kind, signature, reason, at, self.number, text))
+                self.tell(FindingRecord(finding, text, self.number, self.unit.seed))
         if key == self.unit.until:
             self.reached = True
 
     def progress(self) -> None:
-        """Tell how far this is, not too often."""
+        """Send the state of the unit, not too often."""
         now = time.monotonic()
         if now - self.noted >= STATE_EVERY:
             self.noted = now
             self.tell(self.status(now))
 
     def status(self, now: float) -> UnitState:
-        """How far this is."""
+        """Return the state of the unit."""
         self.state.seconds = now - self.start
         self.state.features = len(self.features)
         return self.state
 
     def finish(self) -> None:
-        """Tell the last there is to tell."""
+        """Send the last state."""
         self.state.ended = True
         self.tell(self.status(time.monotonic()))

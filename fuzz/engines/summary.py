@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a session of fuzzing did and found, for reports; its findings as files."""
+"""The summary of a session of fuzzing, for reports; its findings as files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..findings.accepted import Accepted
-from ..findings.found import CRASH, Found
+from ..findings.found import CRASH
+from ..findings.record import FindingRecord
 from ..findings.replay import Replayer
 from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import DIVERGENCE, REGRESSION
 from ..judging.silence import is_silent
-from ..language.text import parse
-from .unit import FoundRecord, Result
+from .unit import Result
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a session did and found.
+    """The work and the findings of a session.
 
     :param reference: name of the version that counts as the original
     :param candidate: name of the version under test
-    :param engine: what made the programs
+    :param engine: its name
     :param programs: so many were judged, with so many operations, in so many seconds
     :param findings: in the order of `fuzz.findings.found.in_order`
     :param crashes: exceptions in our own code, and programs of which a process died or hung
-    :param unreplayed: what was seen once and not again in a fresh process, crashes too
+    :param unreplayed: findings, and crashes, that were seen once and not again in a fresh process
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program together
     :param interrupted: Ctrl-C ended it
-    :param trouble: why files could not be written; "" if they could
+    :param trouble: the reason why files could not be written; "" if they could
     :param accepted: findings that the user knows of
     """
 
@@ -39,9 +39,9 @@ class Summary:
     programs: int = 0
     operations: int = 0
     seconds: float = 0.0
-    findings: list[Found] = field(default_factory=list)
-    crashes: list[Found] = field(default_factory=list)
-    unreplayed: list[Found] = field(default_factory=list)
+    findings: list[FindingRecord] = field(default_factory=list)
+    crashes: list[FindingRecord] = field(default_factory=list)
+    unreplayed: list[FindingRecord] = field(default_factory=list)
     costs: Total = field(default_factory=Total)
     interrupted: bool = False
     trouble: str = ""
@@ -49,7 +49,7 @@ class Summary:
 
     @property
     def failed(self) -> bool:
-        """Whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        """True if the candidate is worse, or differs for no known reason, and nobody accepts that."""
         worse = [found for found in self.findings if found.kind in (REGRESSION, DIVERGENCE)]
         return any(self.accepted.match(found.kind, found.signature) is None for found in worse)
 
@@ -65,7 +65,7 @@ class Keeper:
     def __init__(self, summary: Summary, out: Path | None = None, replayer: Replayer | None = None) -> None:
         self.summary = summary
         self.store = Store(out, summary.reference, summary.candidate, replayer)
-        self.records: dict[str, FoundRecord] = {}
+        self.records: dict[str, FindingRecord] = {}
         # So many of `Result.messages` were taken.
         self.taken = 0
 
@@ -76,41 +76,42 @@ class Keeper:
         self.close()
 
     def close(self) -> None:
-        """End what replayed."""
+        """End the process that replays."""
         self.store.close()
 
     def watch(self, result: Result) -> None:
         """Take in a unit's result so far.
 
-        Each record in its turn: what is kept does not depend on when this is called.
+        Records are taken in their order, so that the result does not depend on when this is called.
         """
         for record in result.messages[self.taken :]:
-            self.take(record.key, record, result.interrupted)
+            self.take(record, result.interrupted)
             # Only now: one that Ctrl-C came between is taken again.
             self.taken += 1
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs = state.costs
         summary.interrupted = result.interrupted
-        self.tell()
+        self.update()
 
-    def take(self, key: str, record: FoundRecord, hurry: bool = False) -> None:
+    def take(self, record: FindingRecord, hurry: bool = False) -> None:
         """Note a finding with a smaller program than before.
 
         :param hurry: start no replay that is known to take its time
         """
-        found = Found(record.kind, record.signature, record.reason, parse(record.text), record.number, record.at)
+        # The store has a record of its own: it counts and names files as the folder has it.
+        kept = replace(record, seed=self.summary.seed, count=1)
         if hurry and is_silent(record.signature):
-            self.store.hold(found, self.summary.seed)
+            self.store.hold(kept)
         else:
-            self.store.offer(found, self.summary.seed)
-        self.records[key] = record
+            self.store.offer(kept)
+        self.records[record.finding.title] = record
 
-    def tell(self) -> None:
+    def update(self) -> None:
         """Bring the findings of the summary up to date."""
         found, unreplayed = self.store.findings(), self.store.unreplayed()
         for each in (*found, *unreplayed):
-            each.count = self.records[f"{each.kind} {each.signature}"].count
+            each.count = self.records[each.finding.title].count
         summary = self.summary
         summary.findings = [each for each in found if each.kind != CRASH]
         summary.crashes = [each for each in found if each.kind == CRASH]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Engines as supervised child processes: whatever a child dies of, nothing that it found is lost."""
+"""Engines as supervised child processes: whatever a child dies of, none of its findings is lost."""
 
 import os
 import select
@@ -15,14 +15,16 @@ from typing import Final
 from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..findings.found import CRASH
+from ..findings.record import FindingRecord
 from ..judging import silence
+from ..judging.finding import Finding
 from ..judging.silence import Silence, silent_finding, silent_key
 from ..language.text import parse
 from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
 from .peers import environment
-from .unit import FoundRecord, Result, Unit, from_line
+from .unit import Result, Unit, from_line
 
 # Seconds that one program may take.
 PATIENCE: Final = 180.0
@@ -48,8 +50,8 @@ class EngineKilledError(EngineError):
 class Child:
     """A process that does a unit.
 
-    :param unit: what it does
-    :param result: takes what it tells
+    :param unit: its work
+    :param result: takes its messages
     :param seconds: of CPU time without an event after which kernel code does not come back
     """
 
@@ -84,7 +86,7 @@ class Child:
             self.process.stdin.close()
 
     def read(self, seconds: float) -> bool | None:
-        """Take what the child tells within so many seconds.
+        """Take the messages of the child within so many seconds.
 
         :returns: whether there was anything; None: it has closed its end
         """
@@ -99,7 +101,7 @@ class Child:
         return True
 
     def look(self) -> bool:
-        """Whether it is in kernel code that does not come back."""
+        """Tell whether it is in kernel code that does not come back."""
         stuck = self.silence.look()
         last = self.silence.last
         if stuck is None and last is not None and self.over() and self.silence.quiet >= _ENOUGH:
@@ -109,12 +111,12 @@ class Child:
         return stuck is not None
 
     def over(self) -> bool:
-        """Whether its time is over."""
+        """Tell whether its time is over."""
         begun, seconds = self.flight.begun(), self.unit.seconds
         return begun > 0 and seconds is not None and time.monotonic() - begun >= seconds
 
     def drain(self) -> None:
-        """Take what is left of a child that was killed."""
+        """Take the remaining messages of a child that was killed."""
         while self.read(0):
             pass
 
@@ -135,8 +137,8 @@ def run_unit(
 ) -> Result:
     """Do a unit in child processes: in one, unless that dies or hangs.
 
-    Kernel code that does not come back is a finding (`fuzz.judging.silence`), which whoever takes
-    the result is to replay; the rest of the unit goes on, as long as there is time. A program of which
+    Kernel code that does not come back is a finding (`fuzz.judging.silence`), for the receiver of
+    the result to replay; the rest of the unit goes on, as long as there is time. A program of which
     a child dies otherwise is judged once more by the next one; if that
     dies too (after SIGKILL: the third as well), it is a finding of class crash, and the rest of the unit goes on.
 
@@ -179,13 +181,13 @@ def run_unit(
         if text and child.stuck is not None:
             again = ""
             program = parse(text)
-            found = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
-            record = FoundRecord(found.kind, found.signature, found.reason, found.at, number, text)
+            finding = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
+            record = FindingRecord(finding, text, number, unit.seed)
             if over:
                 # There is no time left to replay another program of a finding.
-                record = result.found.get(record.key, record)
+                record = result.found.get(finding.title, record)
             result.take_lost(record, len(program.operations))
-            if record.key == unit.until:
+            if finding.title == unit.until:
                 return result
             if watch is not None:
                 # Whoever replays it has the CPU time for that: no other process of ours runs meanwhile.
@@ -197,7 +199,8 @@ def run_unit(
         elif text and not again:
             reason = f"the process that judged it {death}, {tries} times in a row"
             # Without the seconds: another process has other patience.
-            result.take(FoundRecord(CRASH, f"process {death.partition(' for ')[0]}", reason, -1, number, text))
+            finding = Finding(CRASH, f"process {death.partition(' for ')[0]}", reason)
+            result.take(FindingRecord(finding, text, number, unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.end_child(time.monotonic() - begun if begun else 0.0)
@@ -208,9 +211,9 @@ def run_unit(
 
 
 def follow(child: Child, patience: float, watch: Watch | None) -> str:
-    """Take what a child tells until it ends.
+    """Take the messages of a child until it ends.
 
-    :returns: what it died of, as text; "" if its work is done
+    :returns: the cause of its death, as text; "" if its work is done
     """
     seen = -1
     since = time.monotonic()
@@ -238,7 +241,7 @@ def follow(child: Child, patience: float, watch: Watch | None) -> str:
 
 
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
-    """What is left of a unit after the death of a child.
+    """Return the rest of a unit after the death of a child.
 
     :param number: of the last program that it began
     :param again: a program to be judged once more; "" for none
@@ -247,7 +250,7 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     left = None if unit.programs is None else unit.programs - (first - unit.first) + bool(again)
     return replace(
         unit,
-        # Other programs than before; those of the random engine are told apart by their numbers.
+        # Other programs than before; those of the random engine differ by their numbers.
         seed=unit.seed if unit.engine == "random" else unit.seed + first,
         first=first,
         programs=left,

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A piece of fuzzing work, what is told while it is done, and what came of it."""
+"""A unit of fuzzing work, the messages of its progress, and its result."""
 
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..findings.record import FindingRecord
 from ..judging.cost import Costs, Total
+from ..judging.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What an engine is to do; the same unit, bounded by programs, does the same everywhere.
+    """The work of an engine; the same unit, bounded by programs, does the same everywhere.
 
     :param engine: name of one, as `fuzz.engines.drivers` knows them
     :param reference: name of the version that counts as the original
@@ -21,7 +23,7 @@ class Unit:
     :param seconds: judge for so long at most; None: no such bound
     :param first: number of the first program, from 1; the random engine skips those of the seed before it
     :param corpus: texts of programs to start from
-    :param features: observe features, and tell of programs that show fresh ones
+    :param features: observe features, and send programs that show fresh ones
     :param seen: features that are not fresh
     :param until: ``kind signature`` of a finding that ends the unit when it is seen; "" for none
     :param again: text of a program to judge before all others; "" for none
@@ -41,7 +43,7 @@ class Unit:
     again: str = ""
 
     def to_json(self) -> str:
-        """One line."""
+        """Return the unit as one line."""
         return json.dumps(asdict(self))
 
     @staticmethod
@@ -49,35 +51,6 @@ class Unit:
         """Exact inverse of `to_json`."""
         fields: dict[str, Any] = json.loads(text)
         return Unit(**{**fields, "corpus": tuple(fields["corpus"]), "seen": tuple(fields["seen"])})
-
-
-@dataclass(slots=True)
-class FoundRecord:
-    """A finding, with the smallest program of the unit so far that shows it.
-
-    :param kind: regression, divergence, common, cured, or crash
-    :param at: index of the operation, as in `fuzz.judging.differential.Finding`
-    :param number: of the program, from 1
-    :param text: the program
-    :param count: programs that showed it; known from `UnitState` only
-    """
-
-    kind: str
-    signature: str
-    reason: str
-    at: int
-    number: int
-    text: str
-    count: int = 1
-
-    @property
-    def key(self) -> str:
-        """What tells it from others: ``kind signature``."""
-        return f"{self.kind} {self.signature}"
-
-    def size(self) -> tuple[int, int]:
-        """What the smallest program is smallest by: its lines, then its length."""
-        return self.text.count("\n"), len(self.text)
 
 
 @dataclass(slots=True)
@@ -93,7 +66,7 @@ class Fresh:
 
 @dataclass(slots=True)
 class UnitState:
-    """How far a unit is.
+    """The state of a unit.
 
     :param programs: judged so far, with so many operations, in so many seconds
     :param counts: ``kind signature`` -> programs that showed it
@@ -111,7 +84,7 @@ class UnitState:
     ended: bool = False
 
     def after(self, earlier: "UnitState") -> "UnitState":
-        """What two processes did, one after the other."""
+        """Add up the work of two processes, one after the other."""
         costs = Total(self.costs.programs + earlier.costs.programs)
         for each in (earlier.costs, self.costs):
             costs.reference.add(each.reference)
@@ -134,7 +107,7 @@ class Mistake:
     text: str
 
 
-Message = FoundRecord | Fresh | UnitState | Mistake
+Message = FindingRecord | Fresh | UnitState | Mistake
 
 
 def to_line(message: Message) -> bytes:
@@ -148,8 +121,8 @@ def from_line(line: bytes) -> Message:
     :raises ValueError: no such line
     """
     match json.loads(line):
-        case ["FoundRecord", dict(values)]:
-            return FoundRecord(**values)
+        case ["FindingRecord", dict(values)]:
+            return FindingRecord(Finding(**values.pop("finding")), **values)
         case ["Mistake", dict(values)]:
             return Mistake(**values)
         case ["Fresh", dict(values)]:
@@ -163,11 +136,11 @@ def from_line(line: bytes) -> Message:
 
 @dataclass(slots=True)
 class Result:
-    """What came of a unit.
+    """The result of a unit.
 
-    :param state: as it was told last, all child processes together
-    :param found: by `FoundRecord.key`, each with the smallest program
-    :param messages: each record that was in *found* at some time, in the order in which they were told
+    :param state: the last one, all child processes together
+    :param found: by `fuzz.judging.finding.Finding.title`, each with the smallest program
+    :param messages: each record that was in *found* at some time, in the order in which they came
     :param fresh: in the order of their discovery
     :param interrupted: Ctrl-C ended it
     :param accidents: one line for each death of a child process that did not come again with the same program
@@ -176,8 +149,8 @@ class Result:
 
     unit: Unit
     state: UnitState = field(default_factory=UnitState)
-    found: dict[str, FoundRecord] = field(default_factory=dict)
-    messages: list[FoundRecord] = field(default_factory=list)
+    found: dict[str, FindingRecord] = field(default_factory=dict)
+    messages: list[FindingRecord] = field(default_factory=list)
     fresh: list[Fresh] = field(default_factory=list)
     interrupted: bool = False
     accidents: list[str] = field(default_factory=list)
@@ -185,30 +158,30 @@ class Result:
     _earlier: UnitState = field(default_factory=UnitState)
 
     def next_child(self) -> None:
-        """What is told from now on comes from another process."""
+        """Note that messages come from another process from now on."""
         self._earlier = self.state
 
     def end_child(self, seconds: float) -> None:
         """A process ended without a word, so many seconds after its session began."""
         self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
 
-    def take_lost(self, record: FoundRecord, operations: int) -> None:
-        """Note and count what a process was ended for, which can tell it no more.
+    def take_lost(self, record: FindingRecord, operations: int) -> None:
+        """Note and count the finding that a process was ended for and can send no more.
 
         :param operations: of the program
         """
-        self.state.counts[record.key] = self.state.counts.get(record.key, 0) + 1
+        self.state.counts[record.finding.title] = self.state.counts.get(record.finding.title, 0) + 1
         self.state.programs += 1
         self.state.operations += operations
         self.take(record)
 
     def take(self, message: Message) -> None:
-        """Note what was told."""
+        """Note a message."""
         match message:
-            case FoundRecord():
-                known = self.found.get(message.key)
-                if known is None or message.size() < known.size():
-                    self.found[message.key] = message
+            case FindingRecord():
+                known = self.found.get(message.finding.title)
+                if known is None or message.text_size() < known.text_size():
+                    self.found[message.finding.title] = message
                     self.messages.append(message)
             case Fresh():
                 self.fresh.append(message)

@@ -136,7 +136,7 @@ class Executor:
             PULSE.end()
 
     def run(self, op: Operation) -> Outcome:
-        """One operation, by its kind."""
+        """Run one operation, by its kind."""
         if isinstance(op, OnCpu):
             return self.guest.run(op, self.at)
         if isinstance(op, HypMap):

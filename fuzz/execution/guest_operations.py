@@ -121,7 +121,7 @@ class GuestOperations:
         side.kernel.observe(self.exits)
 
     def run(self, op: OnCpu, at: int) -> Outcome:
-        """One operation; *at* is its index in the program."""
+        """Run one operation; *at* is its index in the program."""
         side = self.side
         guest = side.guest_of(op.cpu)
         side.active = guest

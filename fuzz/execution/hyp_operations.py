@@ -40,7 +40,7 @@ class HypOperations:
         self.mapped: list[tuple[int, int, HypMap]] = []
 
     def map(self, op: HypMap) -> Outcome:
-        """One call, under the lock of the caller (``kvm_hyp_pgd_mutex``)."""
+        """Make one call, under the lock of the caller (``kvm_hyp_pgd_mutex``)."""
         side = self.side
         start, end = walked_range(op.va, op.size, side.granule.page_size)
         for first, last, earlier in self.mapped:

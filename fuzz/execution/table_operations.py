@@ -66,7 +66,7 @@ class TableOperations:
         self.page_shift = side.granule.page_shift
 
     def run(self, op: TableRange | TablePlace, layout: SlotLayout) -> Outcome:
-        """One call."""
+        """Make one call."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings that a user knows of and lives with: a TOML file of patterns, and what they matched.
+"""Findings that a user knows of and accepts: a TOML file of patterns, and their matches.
 
-Not to be confused with `fuzz.judging.known`, the bugs of the original.
+The bugs of the original are another matter: `fuzz.judging.known`.
 
 An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`),
 ``reason``, and ``link`` where there is one.
@@ -20,7 +20,7 @@ from ..suggestions import near_file
 from .patterns import matches
 from .renamed import names_of
 
-# What is taken from the current directory where no file is named.
+# The file in the current directory that is taken where none is named.
 DEFAULT_FILE: Final = "known-findings.toml"
 MAX_FILE_SIZE: Final = MIB
 _KEYS: Final = ("pattern", "reason", "link")
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """Why such findings are accepted."""
+        """The reason why such findings are accepted."""
         return f"{self.reason} ({self.link})" if self.link else self.reason
 
 
@@ -115,7 +115,7 @@ def load_accepted(name: str | None) -> Accepted:
             raise
         wrong = getattr(error, "strerror", None) or str(error)
         wrong += near_file(path) if isinstance(error, FileNotFoundError) else ""
-        raise AcceptedError(f"{name}: {wrong}; allowed: a file that can be read") from None
+        raise AcceptedError(f"{name}: {wrong}; name a file that can be read") from None
     return Accepted(name, _entries(name, content))
 
 

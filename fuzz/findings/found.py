@@ -1,108 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings of a session: each once, with the smallest program that shows it, as a file."""
+"""Names, order and texts of findings, for files and reports; the known bugs behind them."""
 
 import hashlib
 import re
 import shlex
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from candidate import get, names, portable
 
-from ..judging.differential import CLASSES, COMMON, CURED
 from ..distribution import home_folder
+from ..judging.finding import CLASSES, COMMON, CURED, Finding
 from ..judging.known import KnownBug, explanation, known_bug
 from ..language.program import Program
-from ..language.text import headings, print_program
-from .severity import severity, weight
+from ..language.text import print_program
+from .severity import weight
 
 MAX_SLUG: Final = 80
-# Beside the classes of `fuzz.judging.differential`: an exception in our own code.
+# Beside the classes of `fuzz.judging.finding`: an exception in our own code.
 CRASH: Final = "crash"
 _ORDER: Final = (*CLASSES, CRASH)
 
 
-@dataclass(slots=True)
-class Found:
-    """A finding, and the smallest program seen that shows it.
-
-    :param kind: regression, divergence, common, cured, or crash
-    :param signature: together with the kind what tells it from others
-    :param reason: one line for people, of that program
-    :param program: the smallest: fewest operations, then shortest text
-    :param number: which program of the seed that is, from 1; 0: one that its file had already
-    :param at: index of the operation in it, as in `fuzz.judging.differential.Finding`
-    :param count: programs that showed it
-    :param path: its file, once written
-    """
-
-    kind: str
-    signature: str
-    reason: str
-    program: Program
-    number: int
-    at: int
-    count: int = 1
-    path: Path | None = None
-
-    def size(self) -> tuple[int, int]:
-        """What the smallest program is smallest by; only fewer operations beat one that its file had already."""
-        return len(self.program.operations), len(print_program(self.program)) if self.number else 0
-
-    def where(self) -> str:
-        """The operation of the program at which it shows; "" for a crash."""
-        return "" if self.kind == CRASH else headings(self.program)[self.at + 1]
-
-
-def in_order(findings: Iterable[Found]) -> list[Found]:
-    """Sorted by weight of the class, then by severity, then by signature."""
-    return sorted(findings, key=lambda found: rank(found.kind, found.signature))
-
-
-def rank(kind: str, signature: str) -> tuple[int, tuple[int, int], str]:
-    """What findings are sorted by, the weightiest first."""
-    return _ORDER.index(kind), weight(signature), signature
+def rank(finding: Finding) -> tuple[int, tuple[int, int], str]:
+    """Return the sort key of findings: weight of the class, then severity, then signature."""
+    return _ORDER.index(finding.kind), weight(finding.signature), finding.signature
 
 
 def folder_name(candidate: str, reference: str) -> str:
-    """Where the findings of a candidate are kept, so that those of several do not mix."""
+    """Return the folder for the findings of a candidate, so that those of several do not mix."""
     against = "" if reference == names()[0] else f"-against-{reference}"
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".-")
 
 
-def file_name(kind: str, signature: str) -> str:
+def file_name(finding: Finding) -> str:
     """``<kind>-<slug>-<digest>.s2``: the same for the same finding, always.
 
     The digest keeps signatures apart whose readable parts are alike.
     """
-    slug = re.sub(r"[^A-Za-z0-9_]+", "-", signature).strip("-")[:MAX_SLUG].rstrip("-")
-    digest = hashlib.sha256(signature.encode()).hexdigest()[:6]
-    return f"{kind}-{slug}-{digest}.s2"
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", finding.signature).strip("-")[:MAX_SLUG].rstrip("-")
+    digest = hashlib.sha256(finding.signature.encode()).hexdigest()[:6]
+    return f"{finding.kind}-{slug}-{digest}.s2"
 
 
 def called(reference: str) -> str:
-    """What a text calls the version that counts as the original."""
+    """Return the name, in a text, of the version that counts as the original."""
     return "the original" if reference == names()[0] else reference
 
 
-def known_of(kind: str, signature: str, reason: str, reference: str) -> KnownBug | None:
-    """The known bug of the version *reference* that explains a finding, if one does."""
-    if kind not in (COMMON, CURED):
+def known_of(finding: Finding, reference: str) -> KnownBug | None:
+    """Return the known bug of the version *reference* that explains a finding, if one does."""
+    if finding.kind not in (COMMON, CURED):
         return None
-    return explanation(signature, reason, get(reference))
+    return explanation(finding.signature, finding.reason, get(reference))
 
 
-def known_text(kind: str, signature: str, reason: str, reference: str) -> str:
-    """What known bugs of the version *reference* have to do with a finding; "" if nothing."""
-    bug = known_of(kind, signature, reason, reference)
+def known_text(finding: Finding, reference: str) -> str:
+    """Say how known bugs of the version *reference* relate to a finding; "" if none does."""
+    bug = known_of(finding, reference)
     if bug is not None:
         link = f" (fixed upstream: {bug.link})" if bug.link else ""
         return f"known bug {bug.id} of {called(reference)}: {bug.reason}{link}"
-    bug = known_bug(signature, get(reference))
-    if bug is None or kind in (COMMON, CURED):
+    bug = known_bug(finding.signature, get(reference))
+    if bug is None or finding.kind in (COMMON, CURED):
         return ""
     return f"same signature as known bug {bug.id} of {called(reference)}, which did not show it here"
 
@@ -119,32 +80,6 @@ def reproduce(reference: str, candidate: str, path: Path) -> str:
     return f"{shlex.join(command)}  # in the checkout of s2fuzz, after `make venv`"
 
 
-def file_text(found: Found, reference: str, candidate: str, seed: int, path: Path) -> str:
-    """The program, under comments that say what it shows and how to see it.
-
-    :param path: of the file, for the command in it
-    """
-    about = file_comments(found, reference, candidate, path)
-    about["seed"] = f"{seed}, program {found.number}"
-    return commented(about, found.program)
-
-
-def file_comments(found: Found, reference: str, candidate: str, path: Path) -> dict[str, str]:
-    """What there is to say about a finding whose file is *path*: key -> value."""
-    return {
-        "kind": found.kind,
-        "signature": found.signature,
-        "severity": "" if found.kind == CRASH else severity(found.signature).text,
-        "reason": found.reason,
-        "at": found.where(),
-        "known": known_text(found.kind, found.signature, found.reason, reference),
-        "reference": reference,
-        "candidate": candidate,
-        "seed": "",
-        "reproduce": reproduce(reference, candidate, path),
-    }
-
-
 def commented(about: dict[str, str], program: Program) -> str:
     """A program under a comment line for each thing to say about it, empty ones left out."""
     comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
@@ -152,7 +87,7 @@ def commented(about: dict[str, str], program: Program) -> str:
 
 
 def comments_of(text: str) -> dict[str, str]:
-    """What `commented` put on top of a program, as far as it is there: key -> value."""
+    """Read the comments that `commented` put on top of a program, as far as they are there: key -> value."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -161,6 +96,11 @@ def comments_of(text: str) -> dict[str, str]:
         if colon:
             found.setdefault(key.strip(), value.strip())
     return found
+
+
+def crash_finding(error: BaseException) -> Finding:
+    """Make the finding that an exception of our own code is."""
+    return Finding(CRASH, crash_signature(error), crash_reason(error))
 
 
 def crash_signature(error: BaseException) -> str:

@@ -12,6 +12,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def matches(pattern: str, kind: str, signature: str) -> bool:
-    """Whether *pattern* is of the whole signature, or of ``KIND SIGNATURE``."""
+    """Tell whether *pattern* is of the whole signature, or of ``KIND SIGNATURE``."""
     compiled = _compiled(pattern)
     return bool(compiled.fullmatch(signature) or compiled.fullmatch(f"{kind} {signature}"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Signatures that changed: what a finding was called before, so that files of accepted findings still match.
+"""Signatures that changed: the former names of a finding, so that files of accepted findings still match.
 
 An entry is added when a checker calls the same defect by another name; one that
 now sees more, or something worse, gets none.
@@ -9,9 +9,9 @@ import re
 from functools import cache
 from typing import Final
 
-# A pattern of the signature as it is, and templates of what it was.
+# A pattern of the signature as it is, and templates of its former ones.
 RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    # Once the walk cache is flushed, the leaves of the table are what is left.
+    # Once the walk cache is flushed, only the leaves of the table are left.
     (
         r"tlb: (?P<function>.*): two sizes for one address, the other L\d (?P<level>L\d)",
         (
@@ -29,7 +29,7 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 @cache
 def names_of(signature: str) -> tuple[str, ...]:
-    """A signature, and what the same finding was called before."""
+    """Return a signature, and the former ones of the same finding."""
     found = [signature]
     for pattern, before in RENAMED:
         match = re.fullmatch(pattern, signature)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program shows in a process that ran nothing before it."""
+"""The replay of a program in a process that ran nothing before it."""
 
 import json
 import os
@@ -9,38 +9,27 @@ import sys
 import tempfile
 from contextlib import suppress
 from types import TracebackType
-from typing import IO, Final, NamedTuple, TypeAlias
+from typing import IO, Final
 
 from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..judging import silence
+from ..judging.finding import Finding, Key
 from ..judging.forked import PATIENCE, signal_name
 from ..processes.starting import remedy
 from .found import CRASH
 
-# Kind and signature: what tells a finding from others.
-Key: TypeAlias = tuple[str, str]
-
 # A program takes milliseconds, few with large slots some seconds; no less than an engine waits for one.
 SECONDS: Final = PATIENCE
-# What a server may take beyond that before it counts as lost.
+# Seconds that a server may take beyond that before it counts as lost.
 _GRACE: Final = 30.0
 # A signature of `CRASH`, as `fuzz.engines.supervisor` has it too: no kernel code that loops
 # (`fuzz.judging.silence`), but whatever else takes so long.
 HUNG: Final = "process did not get on"
-# Those that say nothing about the program.
+# Signatures that say nothing about the program.
 NOT_STARTED: Final = "process not started"
 LOST: Final = "process lost"
 NO_ANSWER: Final = (NOT_STARTED, LOST)
-
-
-class Shown(NamedTuple):
-    """One finding of a replayed program; the fields are those of `fuzz.judging.differential.Finding`."""
-
-    kind: str
-    signature: str
-    reason: str
-    at: int
 
 
 def died_signature(number: int) -> str:
@@ -71,7 +60,7 @@ class Replayer:
     ) -> None:
         self.close()
 
-    def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
+    def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """The findings of a program, in the order of its verdict.
 
         A crash, a hang or the end of the process is a finding of kind `CRASH`, never an exception.
@@ -84,13 +73,13 @@ class Replayer:
         request = {"program": program, "reference": reference, "candidate": candidate}
         line = json.dumps({**request, "seconds": self.seconds, "silence": self.silence}).encode() + b"\n"
         try:
-            # That a server is lost says nothing about the program: it judges none itself.
+            # A lost server says nothing about the program: it judges none itself.
             answer = self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
-            return [Shown(CRASH, NOT_STARTED, f"{error.strerror or error}{remedy(error)}", -1)]
+            return [Finding(CRASH, NOT_STARTED, f"{error.strerror or error}{remedy(error)}")]
         except BaseException:
-            # What is under way belongs to nobody any more.
+            # Nobody waits for the work under way any more.
             self.close()
             raise
         if not answer:
@@ -100,18 +89,18 @@ class Replayer:
             raise CandidateMistake(found["mistake"])
         if "lost" in found:
             text = HUNG if found["started"] else NOT_STARTED
-            return [Shown(CRASH, text, f"no verdict: {found['lost']}", -1)]
+            return [Finding(CRASH, text, f"no verdict: {found['lost']}")]
         if "signal" in found:
             text = died_signature(found["signal"])
-            return [Shown(CRASH, text, f"the {text} as it judged the program", -1)]
+            return [Finding(CRASH, text, f"the {text} as it judged the program")]
         if "exit" in found:
             text = f"process ended with exit code {found['exit']}"
-            return [Shown(CRASH, text, f"the {text} and no verdict", -1)]
-        return [Shown(*each) for each in found["shown"]]
+            return [Finding(CRASH, text, f"the {text} and no verdict")]
+        return [Finding(*each) for each in found["shown"]]
 
     def keys(self, program: str, reference: str, candidate: str) -> set[Key]:
         """Kind and signature of what `shows` has."""
-        return {(each.kind, each.signature) for each in self.shows(program, reference, candidate)}
+        return {each.key for each in self.shows(program, reference, candidate)}
 
     def close(self) -> None:
         """End the server, if there is one; the next program gets another."""
@@ -153,7 +142,7 @@ class Replayer:
             )
         return self.server
 
-    def _lost(self) -> Shown:
+    def _lost(self) -> Finding:
         """The server is gone: what it said last; the next program gets another."""
         lines: list[str] = []
         if self.complaints is not None:
@@ -161,7 +150,7 @@ class Replayer:
             lines = self.complaints.read().decode(errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]
         self.close()
-        return Shown(CRASH, LOST, said[-1] if said else "the process gave no answer", -1)
+        return Finding(CRASH, LOST, said[-1] if said else "the process gave no answer")
 
 
 def replay(program_text: str, reference: str, candidate: str, seconds: float = SECONDS) -> set[Key]:
@@ -178,7 +167,7 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 
 def _environment() -> dict[str, str]:
-    """Ours, so that the server runs in the same form as this process, and names of files mean the same."""
+    """Return our environment: the server runs in the same form as this process, and names of files mean the same."""
     native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
     paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]

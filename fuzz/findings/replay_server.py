@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m fuzz.findings.replay_server``: judges programs, each in a process of its own.
 
-What it imports takes most of a second, so it does so once, runs no program
+Its imports take most of a second, so it does them once, runs no program
 itself, and forks for each. Requests and answers are lines of JSON on stdin and
 stdout; `fuzz.findings.replay` is the other end. It ends when stdin does, and
 with its parent.
@@ -10,6 +10,7 @@ with its parent.
 import json
 import signal
 import sys
+from dataclasses import astuple
 from typing import Any
 
 import candidate
@@ -21,11 +22,11 @@ from ..judging.silence import silent_finding
 from ..language.text import parse
 from ..processes.orphans import die_with_parent
 from ..processes.starting import NoProcessError
-from .found import CRASH, crash_reason, crash_signature
+from .found import crash_finding
 
 
-def judge(request: dict[str, Any]) -> list[tuple[str, str, str, int]]:
-    """What the program of a request shows: kind, signature, reason, operation of each finding.
+def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Judge the program of a request; the fields of each finding.
 
     :raises CandidateMistake: the Python of a version has one
     """
@@ -35,8 +36,8 @@ def judge(request: dict[str, Any]) -> list[tuple[str, str, str, int]]:
     except CandidateMistake:
         raise
     except Exception as error:
-        return [(CRASH, crash_signature(error), crash_reason(error), -1)]
-    return [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+        return [astuple(crash_finding(error))]
+    return [astuple(each) for each in verdict.findings]
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             if lost.position is not None:
                 names = request["reference"], request["candidate"]
                 found = silent_finding(lost.position, *names, parse(request["program"]), silence)
-                return {"shown": [(found.kind, found.signature, found.reason, found.at)]}
+                return {"shown": [astuple(found)]}
             if lost.status is None:
                 return {"lost": f"the process {lost}", "started": True}
             return {"signal": -lost.status} if lost.status < 0 else {"exit": lost.status}

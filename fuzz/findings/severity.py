@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How bad a finding is: what it does to guest and host, the worst first.
+"""The severity of a finding: its effect on guest and host, the worst first.
 
 Each rule declares the levels of its violations (`fuzz.checkers.rule`); what only the comparison of
 the two sides shows stands here. A signature that no rule has is as bad as a broken contract.
@@ -25,12 +25,12 @@ UNKNOWN: Final = (Severity.CONTRACT, LAST + 1)
 
 
 def severity(signature: str) -> Severity:
-    """How bad what a signature says is, whoever does it."""
+    """Return the severity of a signature, whichever side shows it."""
     return _rule(signature)[0]
 
 
 def weight(signature: str) -> tuple[int, int]:
-    """What findings of one class are sorted by: level, then rank within it."""
+    """Return the sort key of findings of one class: level, then rank within it."""
     return _rule(signature)
 
 

@@ -6,21 +6,24 @@ A folder has for each finding
 * ``<file_name>``: the smallest program that shows it;
 * ``alternatives/``: up to `KEPT` - 1 larger ones of another structure: the
   same bug on another route, which may tell more, or survive a change of the candidate;
-* ``unreplayed/``: a program that was said to show it and did not in a fresh process.
+* ``unreplayed/``: a program that showed it once and did not in a fresh process.
 
 Files are named after finding and structure, so a name keeps its meaning.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ..files import write_atomically
+from ..judging.finding import Finding, Key
 from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
-from .found import CRASH, Found, file_name, file_text, in_order, reproduce
-from .replay import NO_ANSWER, Key, Replayer, Shown
+from .found import CRASH, file_name, reproduce
+from .record import FindingRecord, file_text, in_order
+from .replay import NO_ANSWER, Replayer
 
 # Programs of a finding, the smallest included.
 KEPT: Final = 3
@@ -31,7 +34,7 @@ UNREPLAYED: Final = "unreplayed"
 
 
 def structure(program: Program) -> str:
-    """A digest of what kinds of operations a program has, in their order, and on which machine."""
+    """Return a digest of the kinds of a program's operations, in their order, and of its machine."""
     kinds = [type(operation).__name__ for operation in program.operations]
     return hashlib.sha256(repr((program.vm, kinds)).encode()).hexdigest()[:8]
 
@@ -39,8 +42,8 @@ def structure(program: Program) -> str:
 class Store:
     """The findings of one candidate, in memory and in a folder.
 
-    What it knows holds for the code that its programs were replayed on: other code needs
-    another store, which replays what the folder has.
+    Its knowledge holds for the code that its programs were replayed on: other code needs
+    another store, which replays the programs of the folder.
 
     A context manager: it ends the processes that replayed.
 
@@ -56,11 +59,11 @@ class Store:
         self.candidate = candidate
         self.replayer = replayer or Replayer()
         # Of each finding the programs kept, the smallest first; the first one has the count.
-        self.kept: dict[Key, list[Found]] = {}
-        # What did not replay, and how many programs of it were tried.
-        self.lost: dict[Key, Found] = {}
+        self.kept: dict[Key, list[FindingRecord]] = {}
+        # Findings that did not replay, and the number of their programs that were tried.
+        self.lost: dict[Key, FindingRecord] = {}
         self.tries: dict[Key, int] = {}
-        # Why files could not be written, the last reason; "" if they could.
+        # The last reason why a file could not be written; "" if all could.
         self.trouble = ""
 
     def __enter__(self) -> "Store":
@@ -73,30 +76,29 @@ class Store:
         """End the process that replays; one more offer starts another."""
         self.replayer.close()
 
-    def findings(self) -> list[Found]:
+    def findings(self) -> list[FindingRecord]:
         """Each finding with its smallest program, the weightiest first; crashes come last."""
         return in_order(programs[0] for programs in self.kept.values())
 
-    def alternatives(self, kind: str, signature: str) -> list[Found]:
+    def alternatives(self, kind: str, signature: str) -> list[FindingRecord]:
         """Larger programs that show the same, the smallest first."""
         return self.kept.get((kind, signature), [])[1:]
 
-    def unreplayed(self) -> list[Found]:
-        """What no program showed again in a fresh process, with what `Found.reason` says of that."""
+    def unreplayed(self) -> list[FindingRecord]:
+        """Return the findings that no program showed again in a fresh process; `FindingRecord.reason` says so."""
         return in_order(self.lost.values())
 
-    def offer(self, found: Found, seed: int) -> Found | None:
+    def offer(self, found: FindingRecord) -> FindingRecord | None:
         """Count a finding, keep its program if it is worth it and shows the finding again.
 
-        :param found: taken over; `Found.count` are the programs that it stands for
-        :param seed: for the file's comments
+        :param found: taken over; `FindingRecord.count` are the programs that it stands for
         :returns: the finding with its smallest program; None: none has been seen to show it again
         """
-        key = (found.kind, found.signature)
+        key = found.finding.key
         programs = self.kept.get(key)
         if programs is None:
             programs = [] if key in self.lost else self._earlier(found)
-            self._settle(programs, seed)
+            self._settle(programs)
         count = found.count + (programs[0].count if programs else 0)
         if key in self.lost:
             count += self.lost[key].count
@@ -104,11 +106,11 @@ class Store:
             self.tries[key] += 1
         if self.tries.get(key, 0) <= TRIES and self._wanted(found, programs):
             shown = self._shown(found.program)
-            if any((each.kind, each.signature) == key for each in shown):
+            if any(each.key == key for each in shown):
                 programs = self._add(found, programs)
-                self._settle(programs, seed)
+                self._settle(programs)
             elif not programs:
-                self._set_aside(found, shown, seed, count)
+                self._set_aside(found, shown, count)
         if not programs:
             return None
         for each in programs:
@@ -117,19 +119,19 @@ class Store:
         self.kept[key] = programs
         return programs[0]
 
-    def hold(self, found: Found, seed: int) -> None:
-        """Keep what there is no time to replay apart, unless its finding has been replayed."""
-        key = (found.kind, found.signature)
+    def hold(self, found: FindingRecord) -> None:
+        """Keep a program that there is no time to replay apart, unless its finding has been replayed."""
+        key = found.finding.key
         if key in self.kept or key in self.lost:
             return
-        found.reason = f"{found.reason} (interrupted before a fresh process could show it)"
+        found.finding = noted(found.finding, "interrupted before a fresh process could show it")
         self.tries[key] = 0
         self.lost[key] = found
         if self.folder is not None:
-            self._write(found, self.folder / UNREPLAYED / file_name(*key), seed)
+            self._write(found, self.folder / UNREPLAYED / file_name(found.finding))
 
-    def _wanted(self, found: Found, programs: list[Found]) -> bool:
-        """Whether a program belongs to those that are kept, if it shows what it is said to."""
+    def _wanted(self, found: FindingRecord, programs: list[FindingRecord]) -> bool:
+        """Tell whether a program belongs to those that are kept, if it shows its finding again."""
         if programs and is_silent(found.signature):
             # A replay takes its time, and another route to the same loop tells nothing.
             return found.size() < programs[0].size()
@@ -138,54 +140,54 @@ class Store:
         alike = structure(found.program)
         return all(found.size() < each.size() for each in programs if structure(each.program) == alike)
 
-    def _shown(self, program: Program) -> list[Shown]:
-        """What a fresh process shows."""
+    def _shown(self, program: Program) -> list[Finding]:
+        """Replay a program in a fresh process."""
         return self.replayer.shows(print_program(program), self.reference, self.candidate)
 
-    def _add(self, found: Found, programs: list[Found]) -> list[Found]:
+    def _add(self, found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
         """The programs to keep now that there is one more."""
         alike = structure(found.program)
         rest = [each for each in programs if structure(each.program) != alike]
-        key = (found.kind, found.signature)
+        key = found.finding.key
         self.tries.pop(key, None)
         lost = self.lost.pop(key, None)
         if lost is not None and lost.path is not None:
             self._remove(lost.path)
-        return sorted([*rest, found], key=Found.size)[:KEPT]
+        return sorted([*rest, found], key=FindingRecord.size)[:KEPT]
 
-    def _settle(self, programs: list[Found], seed: int) -> None:
-        """Make the files so; what was the smallest has another one before it loses its own."""
+    def _settle(self, programs: list[FindingRecord]) -> None:
+        """Write the files of these programs; the smallest has its new file before it loses the old one."""
         for each in programs[1:]:
-            self._write(each, self._place(each, smallest=False), seed)
+            self._write(each, self._place(each, smallest=False))
         for each in programs[:1]:
-            self._write(each, self._place(each, smallest=True), seed)
+            self._write(each, self._place(each, smallest=True))
             wanted = {kept.path for kept in programs}
             for path in self._alternatives_of(each):
                 if path not in wanted:
                     self._remove(path)
 
-    def _place(self, found: Found, smallest: bool) -> Path | None:
+    def _place(self, found: FindingRecord, smallest: bool) -> Path | None:
         """The file of a program."""
         if self.folder is None:
             return None
-        name = file_name(found.kind, found.signature)
+        name = file_name(found.finding)
         if smallest:
             return self.folder / name
         stem = name.removesuffix(".s2")
         return self.folder / ALTERNATIVES / f"{stem}-{structure(found.program)}.s2"
 
-    def _alternatives_of(self, found: Found) -> list[Path]:
+    def _alternatives_of(self, found: FindingRecord) -> list[Path]:
         if self.folder is None:
             return []
-        stem = file_name(found.kind, found.signature).removesuffix(".s2")
+        stem = file_name(found.finding).removesuffix(".s2")
         return sorted((self.folder / ALTERNATIVES).glob(f"{stem}-????????.s2"))
 
-    def _earlier(self, found: Found) -> list[Found]:
+    def _earlier(self, found: FindingRecord) -> list[FindingRecord]:
         """The programs that an earlier session kept, as far as they still show the finding."""
         if self.folder is None:
             return []
-        programs: list[Found] = []
-        for path in (self.folder / file_name(found.kind, found.signature), *self._alternatives_of(found)):
+        programs: list[FindingRecord] = []
+        for path in (self.folder / file_name(found.finding), *self._alternatives_of(found)):
             try:
                 program = load(path)
             except ProgramError:
@@ -194,25 +196,25 @@ class Store:
             if any(structure(each.program) == alike for each in programs):
                 continue
             for each in self._shown(program):
-                if (each.kind, each.signature) == (found.kind, found.signature):
-                    programs.append(Found(*each[:3], program, 0, each.at, 0, path))
+                if each.key == found.finding.key:
+                    programs.append(FindingRecord(each, print_program(program), 0, 0, 0, path))
                     break
-        return sorted(programs, key=Found.size)[:KEPT]
+        return sorted(programs, key=FindingRecord.size)[:KEPT]
 
-    def _set_aside(self, found: Found, shown: list[Shown], seed: int, count: int) -> None:
-        """Keep what does not replay apart, the first program of each finding."""
-        key = (found.kind, found.signature)
+    def _set_aside(self, found: FindingRecord, shown: list[Finding], count: int) -> None:
+        """Keep a program that does not replay apart, the first of each finding."""
+        key = found.finding.key
         if key in self.lost:
             return
         self.tries[key] = 1
         found.count = count
         said = ", ".join(shown_text(each) for each in shown) or "nothing"
-        found.reason = f"{found.reason} (a fresh process showed: {said})"
+        found.finding = noted(found.finding, f"a fresh process showed: {said}")
         self.lost[key] = found
         if self.folder is not None:
-            self._write(found, self.folder / UNREPLAYED / file_name(*key), seed)
+            self._write(found, self.folder / UNREPLAYED / file_name(found.finding))
 
-    def _write(self, found: Found, path: Path | None, seed: int) -> None:
+    def _write(self, found: FindingRecord, path: Path | None) -> None:
         """Have the program of a finding in this file, if there is a place for it."""
         if path is None or found.path == path:
             return
@@ -225,7 +227,7 @@ class Store:
                 old, new = (reproduce(self.reference, self.candidate, each) for each in (before, path))
                 text = before.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
             else:
-                text = file_text(found, self.reference, self.candidate, seed, path)
+                text = file_text(found, self.reference, self.candidate, path)
             write_atomically(path, text)
             found.path = path
         except OSError as error:
@@ -238,7 +240,12 @@ class Store:
             self.trouble = f"{path}: {error.strerror or error}"
 
 
-def shown_text(shown: Shown) -> str:
-    """What a fresh process showed, for people; where there was none, why."""
+def noted(finding: Finding, note: str) -> Finding:
+    """Return a finding with a note in its reason."""
+    return replace(finding, reason=f"{finding.reason} ({note})")
+
+
+def shown_text(shown: Finding) -> str:
+    """Say what a fresh process showed, for people; where there was none, why."""
     why = f": {shown.reason}" if shown.kind == CRASH and shown.signature in NO_ANSWER else ""
     return f"{shown.kind} {shown.signature}{why}"

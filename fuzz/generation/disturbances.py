@@ -49,169 +49,169 @@ MAP_PROTS: Final[tuple[Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
 HYP_MAP_PROTS: Final[tuple[HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
-def host_write(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
+def host_write(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     # A large write breaks copy-on-write page by page: slow, and seldom worth it.
-    size = min(draft.page * draft.random.choice((1, 2, 5)), slot.size - offset)
-    if draft.chance(25):
-        offset, size = draft.range_at(slot, offset)
-    draft.add(HostWrite(slot.name, offset, size))
+    size = min(builder.page * builder.random.choice((1, 2, 5)), slot.size - offset)
+    if builder.chance(25):
+        offset, size = builder.range_at(slot, offset)
+    builder.add(HostWrite(slot.name, offset, size))
 
 
-def write_back(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostWriteback(slot.name, *draft.range_at(slot, offset)))
+def write_back(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostWriteback(slot.name, *builder.range_at(slot, offset)))
 
 
-def collapse(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostCollapse(slot.name, offset))
+def collapse(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostCollapse(slot.name, offset))
 
 
-def split(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostSplit(slot.name, offset))
+def split(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostSplit(slot.name, offset))
 
 
-def migrate(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
+def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     if slot.backing != "hugetlb1g":
-        size = min(draft.page * draft.random.choice((1, 1, 2, 5)), slot.size - offset)
-        draft.add(HostMigrate(slot.name, offset, size))
+        size = min(builder.page * builder.random.choice((1, 1, 2, 5)), slot.size - offset)
+        builder.add(HostMigrate(slot.name, offset, size))
 
 
-def discard(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostDiscard(slot.name, *draft.range_at(slot, offset)))
+def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostDiscard(slot.name, *builder.range_at(slot, offset)))
 
 
-def unmap(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
+def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     # Nothing comes back: a large hole leaves little to happen behind it.
-    size = min(draft.page * draft.random.choice((1, 1, 3)), slot.size - offset)
-    draft.add(HostUnmap(slot.name, offset, size))
+    size = min(builder.page * builder.random.choice((1, 1, 3)), slot.size - offset)
+    builder.add(HostUnmap(slot.name, offset, size))
 
 
-def poison(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostPoison(slot.name, offset))
+def poison(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostPoison(slot.name, offset))
 
 
-def share(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostShare(slot.name, *draft.range_at(slot, offset)))
+def share(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostShare(slot.name, *builder.range_at(slot, offset)))
 
 
-def merge(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostMerge(slot.name, offset))
+def merge(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostMerge(slot.name, offset))
 
 
-def age(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    size = min(draft.page * draft.random.choice((1, 2, 4)), slot.size - offset)
-    draft.add(HostAge(slot.name, offset, size, draft.chance(60)))
+def age(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    size = min(builder.page * builder.random.choice((1, 2, 4)), slot.size - offset)
+    builder.add(HostAge(slot.name, offset, size, builder.chance(60)))
 
 
-def test_age(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(HostTestAge(slot.name, offset))
+def test_age(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(HostTestAge(slot.name, offset))
 
 
-def set_log(draft: ProgramBuilder, slot: Slot, on: bool) -> None:
-    if draft.is_logged(slot) != on:
-        draft.add(SetLog(slot.name, on))
+def set_log(builder: ProgramBuilder, slot: Slot, on: bool) -> None:
+    if builder.is_logged(slot) != on:
+        builder.add(SetLog(slot.name, on))
 
 
-def toggle_log(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(SetLog(slot.name, not draft.is_logged(slot)))
+def toggle_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(SetLog(slot.name, not builder.is_logged(slot)))
 
 
-def get_log(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(GetLog(slot.name))
-    if draft.vm.manual != "off" and draft.chance(70):
-        clear_log(draft, slot, offset)
+def get_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(GetLog(slot.name))
+    if builder.vm.manual != "off" and builder.chance(70):
+        clear_log(builder, slot, offset)
 
 
-def clear_log(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    word = 64 * draft.page
-    start = offset // word * word if draft.chance(60) else 0
+def clear_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    word = 64 * builder.page
+    start = offset // word * word if builder.chance(60) else 0
     rest = slot.size - start
-    draft.add(ClearLog(slot.name, start, min(word, rest) if draft.chance(40) else rest))
+    builder.add(ClearLog(slot.name, start, min(word, rest) if builder.chance(40) else rest))
 
 
-def caches(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    cpu = draft.any_cpu()
-    draft.add(GuestSetWay(cpu) if draft.chance(30) else GuestCache(cpu, draft.chance(60)))
+def caches(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    cpu = builder.any_cpu()
+    builder.add(GuestSetWay(cpu) if builder.chance(30) else GuestCache(cpu, builder.chance(60)))
 
 
-def move_cpu(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(GuestMove(draft.any_cpu(), draft.random.randrange(draft.vm.cpus)))
+def move_cpu(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(GuestMove(builder.any_cpu(), builder.random.randrange(builder.vm.cpus)))
 
 
-def reset(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(GuestReset(draft.any_cpu()))
+def reset(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(GuestReset(builder.any_cpu()))
 
 
-def stage1(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
+def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     """Add accesses by the guest's own MMU, and its cache maintenance."""
-    draft.access(slot, offset, "walk" if draft.chance(60) else "clean")
+    builder.access(slot, offset, "walk" if builder.chance(60) else "clean")
 
 
-def external_abort(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(GuestExternalAbort(draft.cpu_of(slot), slot.name, offset))
+def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(GuestExternalAbort(builder.cpu_of(slot), slot.name, offset))
 
 
-def speculate(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(Speculate(draft.cpu_of(slot), slot.name, offset))
+def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(Speculate(builder.cpu_of(slot), slot.name, offset))
 
 
-def evict(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    draft.add(Evict(draft.cpu_of(slot), slot.name, offset))
+def evict(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    builder.add(Evict(builder.cpu_of(slot), slot.name, offset))
 
 
-def misalign(draft: ProgramBuilder, slot: Slot, offset: int) -> tuple[int, int]:
+def misalign(builder: ProgramBuilder, slot: Slot, offset: int) -> tuple[int, int]:
     """(offset, size) of a range whose two ends are off by some bytes, each on its own."""
-    start, size = draft.range_at(slot, offset)
-    choice = draft.random.choice
-    start += choice((0, 0, 1, 8, draft.page // 2, draft.page - 1))
+    start, size = builder.range_at(slot, offset)
+    choice = builder.random.choice
+    start += choice((0, 0, 1, 8, builder.page // 2, builder.page - 1))
     return start, max(
-        1, min(size + choice((0, 0, 1, -1, 100, draft.page - 1)), slot.size - start // draft.page * draft.page)
+        1, min(size + choice((0, 0, 1, -1, 100, builder.page - 1)), slot.size - start // builder.page * builder.page)
     )
 
 
-def table_map(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    fail = draft.random.choice((1, 2, 3)) if draft.chance(3) else None
-    draft.add(TableMap(slot.name, *misalign(draft, slot, offset), draft.random.choice(MAP_PROTS), fail))
+def table_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    fail = builder.random.choice((1, 2, 3)) if builder.chance(3) else None
+    builder.add(TableMap(slot.name, *misalign(builder, slot, offset), builder.random.choice(MAP_PROTS), fail))
 
 
-def table_range(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    kind = draft.random.choice((TableUnmap, TableUnmap, TableWrprotect, TableFlush))
-    draft.add(kind(slot.name, *misalign(draft, slot, offset)))
+def table_range(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    kind = builder.random.choice((TableUnmap, TableUnmap, TableWrprotect, TableFlush))
+    builder.add(kind(slot.name, *misalign(builder, slot, offset)))
 
 
-def table_place(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    offset += draft.random.choice((0, 1, draft.page - 1))
-    if draft.chance(30):
-        draft.add(TableRelax(slot.name, offset, draft.random.choice(MAP_PROTS)))
+def table_place(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    offset += builder.random.choice((0, 1, builder.page - 1))
+    if builder.chance(30):
+        builder.add(TableRelax(slot.name, offset, builder.random.choice(MAP_PROTS)))
     else:
-        draft.add(draft.random.choice((TableMkyoung, TableMkold, TableMkold, TableIsYoung))(slot.name, offset))
+        builder.add(builder.random.choice((TableMkyoung, TableMkold, TableMkold, TableIsYoung))(slot.name, offset))
 
 
-def slot_change(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
+def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     """Delete, create again, or move the slot."""
-    random = draft.random
-    somewhere = draft.free_ipa() + random.choice((0, 0, draft.page, draft.block))
-    fail = random.choice((1, 2)) if draft.chance(20) else None
-    if slot.name not in draft.state.live:
-        ipa = None if draft.chance(60) else somewhere
-        log = slot.backing != "device" and draft.chance(40)
-        draft.add(SlotCreate(slot.name, ipa, log, draft.chance(10), fail))
-    elif draft.chance(40):
-        draft.add(SlotMove(slot.name, somewhere, fail))
+    random = builder.random
+    somewhere = builder.free_ipa() + random.choice((0, 0, builder.page, builder.block))
+    fail = random.choice((1, 2)) if builder.chance(20) else None
+    if slot.name not in builder.state.live:
+        ipa = None if builder.chance(60) else somewhere
+        log = slot.backing != "device" and builder.chance(40)
+        builder.add(SlotCreate(slot.name, ipa, log, builder.chance(10), fail))
+    elif builder.chance(40):
+        builder.add(SlotMove(slot.name, somewhere, fail))
     else:
-        draft.add(SlotDelete(slot.name))
-        if draft.chance(80):
-            draft.add(SlotCreate(slot.name, None, slot.log, slot.ro))
+        builder.add(SlotDelete(slot.name))
+        if builder.chance(80):
+            builder.add(SlotCreate(slot.name, None, slot.log, slot.ro))
 
 
-def hyp_map(draft: ProgramBuilder, slot: Slot, offset: int) -> None:
-    random = draft.random
-    page = draft.page
-    va = random.choice((0, GIB, 3 * GIB, 1 << 40)) + draft.block * random.randrange(3) + page * random.randrange(4)
-    pa = 4 * GIB + draft.block * random.randrange(4) + (page * random.randrange(4) if draft.chance(50) else 0)
-    size = random.choice((page, 3 * page, draft.block, draft.block + page, 64 * KIB, 2 * MIB))
+def hyp_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    random = builder.random
+    page = builder.page
+    va = random.choice((0, GIB, 3 * GIB, 1 << 40)) + builder.block * random.randrange(3) + page * random.randrange(4)
+    pa = 4 * GIB + builder.block * random.randrange(4) + (page * random.randrange(4) if builder.chance(50) else 0)
+    size = random.choice((page, 3 * page, builder.block, builder.block + page, 64 * KIB, 2 * MIB))
     odd = random.choice((0, 0, 1, page - 1))
-    fail = random.choice((1, 2)) if draft.chance(10) else None
-    draft.add(HypMap(va + odd, pa + odd, size, random.choice(HYP_MAP_PROTS), fail))
+    fail = random.choice((1, 2)) if builder.chance(10) else None
+    builder.add(HypMap(va + odd, pa + odd, size, random.choice(HYP_MAP_PROTS), fail))
 
 
 Disturbance = Callable[[ProgramBuilder, Slot, int], None]

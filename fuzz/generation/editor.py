@@ -164,15 +164,15 @@ class ProgramEditor:
 
     # The knowledge of the generator.
 
-    def draft(self, at: int) -> ProgramBuilder:
+    def builder(self, at: int) -> ProgramBuilder:
         """Return a builder that goes on after the first *at* operations, near where this program is at work.
 
         The program must be valid.
         """
-        draft = ProgramBuilder(self.random, 0, Program(self.vm, tuple(self.slots), tuple(self.operations[:at])))
+        builder = ProgramBuilder(self.random, 0, Program(self.vm, tuple(self.slots), tuple(self.operations[:at])))
         near = self.pick_with("offset")
         slot = self.slot_of(self.operations[near]) if near >= 0 else None
         if slot is not None:
             offset: int = getattr(self.operations[near], "offset", 0)
-            draft.last = (slot, offset // self.page * self.page)
-        return draft
+            builder.last = (slot, offset // self.page * self.page)
+        return builder

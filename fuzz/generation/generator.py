@@ -26,25 +26,25 @@ class Generator:
 
     def next(self) -> Program:
         """The next program of this seed."""
-        draft = ProgramBuilder(random.Random(self.seed << 32 | self.number), self.granule)
+        builder = ProgramBuilder(random.Random(self.seed << 32 | self.number), self.granule)
         self.number += 1
-        compose(draft)
-        return draft.program()
+        compose(builder)
+        return builder.program()
 
 
-def compose(draft: ProgramBuilder) -> None:
+def compose(builder: ProgramBuilder) -> None:
     """A few motifs, and noise around them."""
-    for _ in range(draft.random.choice((1, 1, 2, 2, 3))):
-        noise(draft, draft.random.randrange(4))
-        draft.random.choice(MOTIFS)(draft, draft.pick_slot())
-    noise(draft, draft.random.randrange(1, 8))
+    for _ in range(builder.random.choice((1, 1, 2, 2, 3))):
+        noise(builder, builder.random.randrange(4))
+        builder.random.choice(MOTIFS)(builder, builder.pick_slot())
+    noise(builder, builder.random.randrange(1, 8))
 
 
-def noise(draft: ProgramBuilder, count: int) -> None:
+def noise(builder: ProgramBuilder, count: int) -> None:
     """Random operations, accesses most of all."""
     for _ in range(count):
-        slot, offset = draft.place()
-        if draft.chance(55):
-            draft.access(slot, offset)
+        slot, offset = builder.place()
+        if builder.chance(55):
+            builder.access(slot, offset)
         else:
-            draft.random.choice(DISTURBANCES)(draft, slot, offset)
+            builder.random.choice(DISTURBANCES)(builder, slot, offset)

@@ -31,185 +31,185 @@ _TRIES: Final = 8
 Mutation = Callable[[ProgramEditor], None]
 
 
-def insert(sketch: ProgramEditor) -> None:
+def insert(editor: ProgramEditor) -> None:
     """One more operation, most often near where others are."""
-    at = sketch.position()
-    draft = sketch.draft(at)
+    at = editor.position()
+    builder = editor.builder(at)
     for _ in range(_TRIES):
-        slot, offset = draft.place()
-        if draft.chance(40):
-            draft.access(slot, offset)
+        slot, offset = builder.place()
+        if builder.chance(40):
+            builder.access(slot, offset)
         else:
-            draft.random.choice(DISTURBANCES)(draft, slot, offset)
-        if len(draft.operations) > at:
+            builder.random.choice(DISTURBANCES)(builder, slot, offset)
+        if len(builder.operations) > at:
             break
-    sketch.operations[at:at] = draft.operations[at:]
+    editor.operations[at:at] = builder.operations[at:]
 
 
-def insert_motif(sketch: ProgramEditor) -> None:
+def insert_motif(editor: ProgramEditor) -> None:
     """One of the generator's motifs, or some of its noise."""
-    at = sketch.position()
-    draft = sketch.draft(at)
-    if draft.chance(15):
-        noise(draft, draft.random.randrange(2, 6))
+    at = editor.position()
+    builder = editor.builder(at)
+    if builder.chance(15):
+        noise(builder, builder.random.randrange(2, 6))
     else:
-        draft.random.choice(MOTIFS)(draft, draft.last[0] if draft.chance(60) else draft.pick_slot())
-    sketch.operations[at:at] = draft.operations[at:]
+        builder.random.choice(MOTIFS)(builder, builder.last[0] if builder.chance(60) else builder.pick_slot())
+    editor.operations[at:at] = builder.operations[at:]
 
 
-def delete(sketch: ProgramEditor) -> None:
+def delete(editor: ProgramEditor) -> None:
     """An operation less, or a few in a row."""
-    start, end = sketch.run(1 if sketch.chance(60) else 8)
-    del sketch.operations[start:end]
+    start, end = editor.run(1 if editor.chance(60) else 8)
+    del editor.operations[start:end]
 
 
-def duplicate(sketch: ProgramEditor) -> None:
+def duplicate(editor: ProgramEditor) -> None:
     """A few operations once more, right behind or anywhere."""
-    start, end = sketch.run()
-    at = end if sketch.chance(40) else sketch.position()
-    sketch.operations[at:at] = sketch.operations[start:end]
+    start, end = editor.run()
+    at = end if editor.chance(40) else editor.position()
+    editor.operations[at:at] = editor.operations[start:end]
 
 
-def swap(sketch: ProgramEditor) -> None:
+def swap(editor: ProgramEditor) -> None:
     """Two operations change places, neighbours most often."""
-    if len(sketch.operations) > 1:
-        a = sketch.random.randrange(len(sketch.operations) - 1)
-        b = a + 1 if sketch.chance(60) else sketch.random.randrange(len(sketch.operations))
-        sketch.operations[a], sketch.operations[b] = sketch.operations[b], sketch.operations[a]
+    if len(editor.operations) > 1:
+        a = editor.random.randrange(len(editor.operations) - 1)
+        b = a + 1 if editor.chance(60) else editor.random.randrange(len(editor.operations))
+        editor.operations[a], editor.operations[b] = editor.operations[b], editor.operations[a]
 
 
-def move(sketch: ProgramEditor) -> None:
+def move(editor: ProgramEditor) -> None:
     """A few operations go elsewhere."""
-    start, end = sketch.run(4)
-    moved = sketch.operations[start:end]
-    del sketch.operations[start:end]
-    at = sketch.position()
-    sketch.operations[at:at] = moved
+    start, end = editor.run(4)
+    moved = editor.operations[start:end]
+    del editor.operations[start:end]
+    at = editor.position()
+    editor.operations[at:at] = moved
 
 
-def repeat_elsewhere(sketch: ProgramEditor) -> None:
+def repeat_elsewhere(editor: ProgramEditor) -> None:
     """Another vCPU does the same, at once or a little later."""
-    at = sketch.pick(OnCpu)
+    at = editor.pick(OnCpu)
     if at >= 0:
-        operation: Any = sketch.operations[at]
-        behind = min(at + sketch.random.choice((1, 1, 2, 4)), len(sketch.operations))
-        sketch.operations.insert(behind, replace(operation, cpu=sketch.another_cpu(operation)))
+        operation: Any = editor.operations[at]
+        behind = min(at + editor.random.choice((1, 1, 2, 4)), len(editor.operations))
+        editor.operations.insert(behind, replace(operation, cpu=editor.another_cpu(operation)))
 
 
-def change_slot(sketch: ProgramEditor) -> None:
+def change_slot(editor: ProgramEditor) -> None:
     """An operation, or a few in a row, on another slot."""
-    at = sketch.pick_with("slot")
+    at = editor.pick_with("slot")
     if at < 0:
         return
-    slot = sketch.slot_of(sketch.operations[at])
-    other = sketch.other(sketch.slots, slot)
-    for near in range(at, at + sketch.random.choice((1, 1, 3))):
-        if near < len(sketch.operations) and "slot" in FIELDS[type(sketch.operations[near])]:
-            sketch.change(near, slot=other.name)
+    slot = editor.slot_of(editor.operations[at])
+    other = editor.other(editor.slots, slot)
+    for near in range(at, at + editor.random.choice((1, 1, 3))):
+        if near < len(editor.operations) and "slot" in FIELDS[type(editor.operations[near])]:
+            editor.change(near, slot=other.name)
 
 
-def change_page(sketch: ProgramEditor) -> None:
+def change_page(editor: ProgramEditor) -> None:
     """An operation begins at, before or behind something that is there already; a range may keep its end."""
-    at = sketch.pick_with("offset")
-    slot = sketch.slot_of(sketch.operations[at]) if at >= 0 else None
+    at = editor.pick_with("offset")
+    slot = editor.slot_of(editor.operations[at]) if at >= 0 else None
     if slot is None:
         return
-    operation: Any = sketch.operations[at]
-    offset = sketch.step(operation.offset) if sketch.chance(50) else sketch.near_boundary(slot)
+    operation: Any = editor.operations[at]
+    offset = editor.step(operation.offset) if editor.chance(50) else editor.near_boundary(slot)
     offset = min(offset, slot.size - 1)
-    sketch.change(at, offset=offset)
-    if "size" in FIELDS[type(operation)] and sketch.chance(50):
-        sketch.change(at, size=max(1, operation.offset + operation.size - offset))
+    editor.change(at, offset=offset)
+    if "size" in FIELDS[type(operation)] and editor.chance(50):
+        editor.change(at, size=max(1, operation.offset + operation.size - offset))
 
 
-def change_size(sketch: ProgramEditor) -> None:
+def change_size(editor: ProgramEditor) -> None:
     """A range ends at, before or behind something that is there already."""
-    at = sketch.pick_with("size")
+    at = editor.pick_with("size")
     if at < 0:
         return
-    operation: Any = sketch.operations[at]
-    slot = sketch.slot_of(operation)
-    if slot is None or sketch.chance(50):
-        sketch.change(at, size=max(1, sketch.step(operation.size)))
+    operation: Any = editor.operations[at]
+    slot = editor.slot_of(operation)
+    if slot is None or editor.chance(50):
+        editor.change(at, size=max(1, editor.step(operation.size)))
     else:
-        sketch.change(at, size=max(1, sketch.near_boundary(slot) - operation.offset))
+        editor.change(at, size=max(1, editor.near_boundary(slot) - operation.offset))
 
 
-def same_place(sketch: ProgramEditor) -> None:
+def same_place(editor: ProgramEditor) -> None:
     """An operation where another one is."""
-    at, model = sketch.pick_with("offset"), sketch.pick_with("offset")
+    at, model = editor.pick_with("offset"), editor.pick_with("offset")
     if at >= 0:
-        there: Any = sketch.operations[model]
-        sketch.change(at, slot=there.slot, offset=there.offset)
-        if "size" in FIELDS[type(sketch.operations[at])]:
-            sketch.change(at, size=getattr(there, "size", sketch.page))
+        there: Any = editor.operations[model]
+        editor.change(at, slot=there.slot, offset=there.offset)
+        if "size" in FIELDS[type(editor.operations[at])]:
+            editor.change(at, size=getattr(there, "size", editor.page))
 
 
-def change_operand(sketch: ProgramEditor) -> None:
+def change_operand(editor: ProgramEditor) -> None:
     """Another vCPU, access, permission, flag, failure or address."""
-    at = sketch.pick()
+    at = editor.pick()
     if at < 0:
         return
-    operation = sketch.operations[at]
+    operation = editor.operations[at]
     names = [name for name in FIELDS[type(operation)] if name not in ("slot", "offset", "size")]
     if names:
-        name = sketch.random.choice(names)
-        sketch.change(at, **{name: value(sketch, type(operation), name, getattr(operation, name))})
+        name = editor.random.choice(names)
+        editor.change(at, **{name: value(editor, type(operation), name, getattr(operation, name))})
 
 
-def change_kind(sketch: ProgramEditor) -> None:
+def change_kind(editor: ProgramEditor) -> None:
     """Another operation at the same place."""
-    at = sketch.pick()
+    at = editor.pick()
     if at < 0:
         return
-    old = sketch.operations[at]
-    make: Any = sketch.other(OPERATIONS, type(old))
+    old = editor.operations[at]
+    make: Any = editor.other(OPERATIONS, type(old))
     values: dict[str, Any] = {}
     for name in FIELDS[make]:
         kept = getattr(old, name, None) if name not in ("prot", "kind") else None
-        values[name] = value(sketch, make, name, None) if kept is None else kept
-    sketch.put(at, make(**values))
+        values[name] = value(editor, make, name, None) if kept is None else kept
+    editor.put(at, make(**values))
 
 
-def value(sketch: ProgramEditor, make: type, name: str, old: Any) -> Any:
+def value(editor: ProgramEditor, make: type, name: str, old: Any) -> Any:
     """Another value for a field of a kind of operation; *old* None: any."""
-    random, vm = sketch.random, sketch.vm
+    random, vm = editor.random, editor.vm
     if name == "cpu":
-        return sketch.other(range(vm.cpus * vm.vms), old)
+        return editor.other(range(vm.cpus * vm.vms), old)
     if name == "to":
-        return sketch.other(range(vm.cpus), old)
+        return editor.other(range(vm.cpus), old)
     if name in ("kind", "prot"):
-        return sketch.other(ACCESS_KINDS if name == "kind" else HYP_PROTS if make is HypMap else PROTS, old)
+        return editor.other(ACCESS_KINDS if name == "kind" else HYP_PROTS if make is HypMap else PROTS, old)
     if name == "slot":
-        return random.choice(sketch.slots).name
+        return random.choice(editor.slots).name
     if name == "offset":
-        return sketch.near_boundary(random.choice(sketch.slots))
+        return editor.near_boundary(random.choice(editor.slots))
     if name == "size":
-        return random.choice((sketch.page, 3 * sketch.page, sketch.block))
+        return random.choice((editor.page, 3 * editor.page, editor.block))
     if name == "fail":
-        return random.randrange(1, 4) if old is None and sketch.chance(50) else None
+        return random.randrange(1, 4) if old is None and editor.chance(50) else None
     if name == "ipa":
-        slot = random.choice(sketch.slots)
-        return sketch.step(slot.ipa + random.choice((0, slot.size)) if old is None or sketch.chance(30) else old)
+        slot = random.choice(editor.slots)
+        return editor.step(slot.ipa + random.choice((0, slot.size)) if old is None or editor.chance(30) else old)
     if name in ("va", "pa"):
-        others = [getattr(operation, name) for operation in sketch.operations if isinstance(operation, HypMap)]
-        return sketch.step(random.choice(others) if others else 0)
+        others = [getattr(operation, name) for operation in editor.operations if isinstance(operation, HypMap)]
+        return editor.step(random.choice(others) if others else 0)
     # All others are flags.
     return random.random() < 0.5 if old is None else not old
 
 
-def other_operations(sketch: ProgramEditor, donor: Program) -> list[Operation]:
+def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:
     """The operations of another program, on the slots and vCPUs of this one."""
-    names = {slot.name: sketch.slots[at % len(sketch.slots)].name for at, slot in enumerate(donor.slots)}
+    names = {slot.name: editor.slots[at % len(editor.slots)].name for at, slot in enumerate(donor.slots)}
     found: list[Operation] = []
     for operation in donor.operations:
         changed: Any = operation
         if "slot" in FIELDS[type(operation)]:
             changed = replace(changed, slot=names[changed.slot])
         if isinstance(operation, OnCpu):
-            changed = replace(changed, cpu=operation.cpu % (sketch.vm.cpus * sketch.vm.vms))
+            changed = replace(changed, cpu=operation.cpu % (editor.vm.cpus * editor.vm.vms))
         if isinstance(operation, GuestMove):
-            changed = replace(changed, to=operation.to % sketch.vm.cpus)
+            changed = replace(changed, to=operation.to % editor.vm.cpus)
         found.append(changed)
     return found
 
@@ -239,32 +239,32 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
     """
     result = program
     for _try in range(_TRIES):
-        sketch = ProgramEditor(program, random)
+        editor = ProgramEditor(program, random)
         valid = True
         if len(program.operations) > _LONG and random.randrange(4):
-            shorten(sketch)
+            shorten(editor)
             valid = False
         for _ in range(random.choice(_CHANGES)):
             mutation = random.choice(MUTATIONS)
             if mutation in _DRAFTING and not valid:
-                sketch = ProgramEditor(sketch.program(limit), random)
-            mutation(sketch)
+                editor = ProgramEditor(editor.program(limit), random)
+            mutation(editor)
             valid = False
-        result = sketch.program(limit)
+        result = editor.program(limit)
         if result != program:
             break
     return result
 
 
-def shorten(sketch: ProgramEditor) -> None:
+def shorten(editor: ProgramEditor) -> None:
     """Leave about half of the operations: some in a row, or each with a chance of its own."""
-    operations = sketch.operations
+    operations = editor.operations
     half = len(operations) // 2
-    if sketch.chance(50):
-        start = sketch.random.randrange(half + 1)
-        sketch.operations = operations[start : start + half]
+    if editor.chance(50):
+        start = editor.random.randrange(half + 1)
+        editor.operations = operations[start : start + half]
     else:
-        sketch.operations = [operation for operation in operations if sketch.chance(50)]
+        editor.operations = [operation for operation in operations if editor.chance(50)]
 
 
 def crossover(a: Program, b: Program, random: Random, limit: int = LIMIT) -> Program:
@@ -274,13 +274,13 @@ def crossover(a: Program, b: Program, random: Random, limit: int = LIMIT) -> Pro
     :param random: the same state makes the same result
     :param limit: so many operations the result has at most
     """
-    sketch = ProgramEditor(a, random)
+    editor = ProgramEditor(a, random)
     if random.randrange(3) == 0:
-        settings.take_slots(sketch, b)
-    mine, theirs = sketch.operations, other_operations(sketch, b)
+        settings.take_slots(editor, b)
+    mine, theirs = editor.operations, other_operations(editor, b)
     cut = random.randrange(len(mine) + 1)
     start = random.randrange(len(theirs) + 1)
     end = random.randrange(start, len(theirs) + 1) if random.randrange(2) else len(theirs)
     rest = mine[cut:] if random.randrange(2) else []
-    sketch.operations = mine[:cut] + theirs[start:end] + rest
-    return sketch.program(limit)
+    editor.operations = mine[:cut] + theirs[start:end] + rest
+    return editor.program(limit)

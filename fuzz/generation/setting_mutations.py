@@ -18,15 +18,15 @@ _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
 
 
-def affordable(sketch: ProgramEditor) -> list[Backing]:
+def affordable(editor: ProgramEditor) -> list[Backing]:
     """Return the backings that a changed slot may have."""
-    return [backing for backing in backings(sketch.page) if backing not in _COSTLY]
+    return [backing for backing in backings(editor.page) if backing not in _COSTLY]
 
 
-def change_vm(sketch: ProgramEditor) -> None:
+def change_vm(editor: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
-    vm = sketch.vm
-    name = sketch.random.choice([field.name for field in fields(Vm)])
+    vm = editor.vm
+    name = editor.random.choice([field.name for field in fields(Vm)])
     choices: dict[str, Any] = {
         "granule": GRANULES,
         "ipa": IPA_BITS,
@@ -35,69 +35,69 @@ def change_vm(sketch: ProgramEditor) -> None:
         "manual": MANUAL,
         "fail": _VM_FAILS,
     }
-    values: dict[str, Any] = {name: sketch.other(choices.get(name, (False, True)), getattr(vm, name))}
-    sketch.vm = replace(vm, **values)
+    values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
+    editor.vm = replace(vm, **values)
 
 
-def change_slot(sketch: ProgramEditor) -> None:
+def change_slot(editor: ProgramEditor) -> None:
     """A slot is of another size, backing or flag, or lies elsewhere; a page or a block more or less most often."""
-    at = sketch.random.randrange(len(sketch.slots))
-    slot = sketch.slots[at]
-    name = sketch.random.choice(_SLOT_FIELDS)
+    at = editor.random.randrange(len(editor.slots))
+    slot = editor.slots[at]
+    name = editor.random.choice(_SLOT_FIELDS)
     value: Any = not getattr(slot, name)
     if name in ("size", "ipa", "offset"):
-        value = sketch.step(getattr(slot, name))
-    if name == "ipa" and sketch.chance(20):
+        value = editor.step(getattr(slot, name))
+    if name == "ipa" and editor.chance(20):
         # To the end of the guest's address space.
-        value = (1 << sketch.vm.ipa) - slot.size
+        value = (1 << editor.vm.ipa) - slot.size
     if name == "size":
-        edge = sketch.random.choice(sketch.boundaries(slot))
-        most = max(slot.size, min(large_size(sketch.page), 4 * sketch.block))
-        value = max(sketch.page, min(edge if sketch.chance(30) else value, most))
+        edge = editor.random.choice(editor.boundaries(slot))
+        most = max(slot.size, min(large_size(editor.page), 4 * editor.block))
+        value = max(editor.page, min(edge if editor.chance(30) else value, most))
     elif name == "offset":
         value %= GIB
     elif name == "backing":
-        value = sketch.other(affordable(sketch), slot.backing)
+        value = editor.other(affordable(editor), slot.backing)
     elif name == "vm":
-        value = sketch.random.randrange(sketch.vm.vms)
+        value = editor.random.randrange(editor.vm.vms)
     elif name == "alias":
-        others = [each for each in sketch.slots[:at] if not each.alias]
-        value = sketch.random.choice(others).name if others and not slot.alias else ""
+        others = [each for each in editor.slots[:at] if not each.alias]
+        value = editor.random.choice(others).name if others and not slot.alias else ""
     values: dict[str, Any] = {name: value}
-    sketch.slots[at] = replace(slot, **values)
+    editor.slots[at] = replace(slot, **values)
 
 
-def add_slot(sketch: ProgramEditor) -> None:
+def add_slot(editor: ProgramEditor) -> None:
     """One more slot behind the others, over memory of its own or of another; some operations go there."""
-    name = sketch.free_name()
+    name = editor.free_name()
     if not name:
         return
-    model = sketch.random.choice(sketch.slots)
-    ipa = next_ipa(sketch.slots) if sketch.chance(50) else model.ipa + model.size
-    vm = sketch.random.randrange(sketch.vm.vms)
-    if sketch.chance(50) and not model.alias:
+    model = editor.random.choice(editor.slots)
+    ipa = next_ipa(editor.slots) if editor.chance(50) else model.ipa + model.size
+    vm = editor.random.randrange(editor.vm.vms)
+    if editor.chance(50) and not model.alias:
         slot = replace(model, name=name, ipa=ipa, vm=vm, alias=model.name, offset=0)
     else:
-        size = min(model.size, 4 * sketch.block)
-        slot = Slot(name, ipa, size, sketch.random.choice(affordable(sketch)), vm=vm, log=model.log)
-    sketch.slots.append(slot)
-    for at, operation in enumerate(sketch.operations):
-        if getattr(operation, "slot", None) == model.name and sketch.chance(30):
-            sketch.change(at, slot=name)
+        size = min(model.size, 4 * editor.block)
+        slot = Slot(name, ipa, size, editor.random.choice(affordable(editor)), vm=vm, log=model.log)
+    editor.slots.append(slot)
+    for at, operation in enumerate(editor.operations):
+        if getattr(operation, "slot", None) == model.name and editor.chance(30):
+            editor.change(at, slot=name)
 
 
-def drop_slot(sketch: ProgramEditor) -> None:
+def drop_slot(editor: ProgramEditor) -> None:
     """Drop a slot; its operations go to the first that is left."""
-    if len(sketch.slots) > 1:
-        sketch.slots.pop(sketch.random.randrange(len(sketch.slots)))
+    if len(editor.slots) > 1:
+        editor.slots.pop(editor.random.randrange(len(editor.slots)))
 
 
-def take_slots(sketch: ProgramEditor, donor: Program) -> None:
+def take_slots(editor: ProgramEditor, donor: Program) -> None:
     """The slots of another program beyond as many as this one has, as far as there is room."""
-    for slot in donor.slots[len(sketch.slots) :]:
-        name = sketch.free_name()
+    for slot in donor.slots[len(editor.slots) :]:
+        name = editor.free_name()
         if not name:
             return
-        size = max(sketch.page, slot.size // sketch.page * sketch.page)
-        values: dict[str, Any] = {"name": name, "size": size, "alias": "", "vm": slot.vm % sketch.vm.vms}
-        sketch.slots.append(replace(slot, **values))
+        size = max(editor.page, slot.size // editor.page * editor.page)
+        values: dict[str, Any] = {"name": name, "size": size, "alias": "", "vm": slot.vm % editor.vm.vms}
+        editor.slots.append(replace(slot, **values))

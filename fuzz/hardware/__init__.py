@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine's stage-2 walk checked against QEMU's: tables, questions, QEMU itself, what differs."""
+"""The check of the machine's stage-2 walk against QEMU's: tables, questions, QEMU itself, differences."""

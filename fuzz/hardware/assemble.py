@@ -26,7 +26,7 @@ def stored() -> bytes:
 
 
 def can_assemble() -> bool:
-    """Whether there is an assembler for arm64."""
+    """Tell whether there is an assembler for arm64."""
     return shutil.which(ASSEMBLER) is not None and shutil.which(OBJCOPY) is not None
 
 
@@ -44,7 +44,7 @@ def assembled() -> bytes:
 
 
 def as_text(code: bytes) -> str:
-    """What payload.hex holds for this code."""
+    """Return the contents of payload.hex for this code."""
     words = [f"{int.from_bytes(code[at : at + 4], 'little'):08x}" for at in range(0, len(code), 4)]
     lines = [" ".join(words[at : at + WORDS_A_LINE]) for at in range(0, len(words), WORDS_A_LINE)]
     head = ["# SPDX-License-Identifier: GPL-2.0-only", "# Made from payload.s by python -m fuzz.hardware.assemble"]
@@ -54,7 +54,7 @@ def as_text(code: bytes) -> str:
 def main() -> int:
     """Write payload.hex."""
     if not can_assemble():
-        print(f"there is no {ASSEMBLER}; allowed: one on PATH (Debian: binutils-aarch64-linux-gnu)", file=sys.stderr)
+        print(f"there is no {ASSEMBLER}; install it (Debian: binutils-aarch64-linux-gnu)", file=sys.stderr)
         return 2
     write_atomically(STORED, as_text(assembled()))
     return 0

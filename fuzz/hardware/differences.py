@@ -18,9 +18,9 @@ class Kind:
     """Differences that are alike but for addresses.
 
     :param first: the first one seen
-    :param where: what it was found with, for people
+    :param where: the tables or program that showed it, for people
     :param count: how many there were
-    :param file: where the first one was saved; "" if nowhere
+    :param file: of the first one; "" if it was not saved
     """
 
     first: Difference
@@ -29,7 +29,7 @@ class Kind:
     file: str = ""
 
     def text(self) -> str:
-        """For people: the first one, then how many there were and its file."""
+        """Return the text for people: the first one, then their number and the file."""
         head, *rest = show(self.first)
         lines = [f"difference in {self.where}: {head}", *rest]
         more = f"    {self.count} like this" if self.count > 1 else ""
@@ -47,7 +47,7 @@ class Collection:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.kinds: dict[tuple[str, ...], Kind] = {}
-        # Why a file could not be written; "" if all were.
+        # The reason why a file could not be written; "" if all were.
         self.trouble = ""
 
     def add(self, difference: Difference, where: str) -> None:
@@ -80,7 +80,7 @@ class Collection:
 
 
 def kind_of(difference: Difference) -> tuple[str, ...]:
-    """What tells kinds apart: no address, and a memory type only where nothing else differs."""
+    """Return the key of a kind: no address, and a memory type only where nothing else differs."""
     ask, _ = split(difference.asked)
     page = f"{1 << difference.tables.setting.page_shift >> 10}K"
     ours = in_words(difference.asked, difference.expected)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What QEMU should answer, by our walk; and answers in words.
+"""The answers that QEMU should give, by our walk; and answers in words.
 
 A read or write is answered with PAR_EL1 (Arm ARM D19.2): without a fault ATTR 63:56,
 address 51:12, SH 8:7; with one bit 0, fault status 6:1, S (at stage 2) 9, RES1 11. A fetch is
@@ -49,18 +49,18 @@ FETCHED: Final = 0
 class Expectation:
     """Answers under one setting.
 
-    :param setting: how translation is set up
+    :param setting: of the translation
     """
 
     def __init__(self, setting: Setting) -> None:
         self.offset_mask = setting.granule.page_size - (1 << 12)
         self.fwb = setting.fwb
         self.stage1 = setting.stage1
-        # By what of an entry matters: MemAttr and SH.
+        # By the fields of an entry that matter: MemAttr and SH.
         self.attributes: dict[int, int] = {}
 
     def answer(self, walk: Walk, asked: int) -> int:
-        """What QEMU should answer to a question that our walk answers with *walk*."""
+        """Return the answer that QEMU should give to a question that our walk answers with *walk*."""
         ask, ipa = split(asked)
         if ask >= ASK_FETCH:
             return FETCHED if walk.fault == NONE else FETCH_FAULT[walk.fault][walk.level]

@@ -2,7 +2,7 @@
 """Random tables, and questions that are worth asking of them.
 
 A tree is grown from the root, a few entries a table, and asked about where its
-branches end: at leaves of any kind, at what is invalid or reserved, at tables
+branches end: at leaves of any kind, at invalid and reserved entries, at tables
 whose address is out of range or holds no memory, at tables entered a second time.
 """
 
@@ -43,7 +43,7 @@ _FREE: Final = 1 << 31
 # Instructions are aligned.
 _FETCH_MASK: Final = -4
 
-# What an entry can be.
+# The kinds of entries.
 TABLE: Final = 0
 LEAF: Final = 1
 WRONG_TYPE: Final = 2
@@ -71,7 +71,7 @@ class TablesGenerator:
         self.shapes = all_shapes()
 
     def setting(self) -> Setting:
-        """How one guest's translation is set up."""
+        """Draw the setting of one guest's translation."""
         rng = self.random
         shift, start, ia_bits = rng.choice(self.shapes)
         pa_bits = rng.choice(output_sizes(shift, start, ia_bits))
@@ -123,7 +123,7 @@ class Tree:
         below: list[tuple[int, int, int, int]] = []
         entries = self.tables.entries
         for _ in range(2 + rng.getrandbits(2)):
-            # The ends matter more than the middle, and so do neighbours of what is there.
+            # The ends matter more than the middle, and so do neighbours of present entries.
             pick = rng.getrandbits(3)
             index = rng.getrandbits(bits) if pick > 1 else last * pick
             if first + index in entries:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where things lie in QEMU's memory; payload.s has the other end of it."""
+"""The layout of QEMU's memory; payload.s has the other end of it."""
 
 from typing import Final
 
@@ -21,5 +21,5 @@ JOB_WORDS: Final = 4
 MAX_JOBS: Final = (QUESTIONS - JOBS) // (8 * JOB_WORDS)
 MAX_QUESTIONS: Final = (ANSWERS - QUESTIONS) // 8
 
-# Where the number of what is asked stands in a question, above the address.
+# The place of the kind of a question in it, above the address.
 ASK_SHIFT: Final = 60

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables of programs: copied as they stand to where QEMU can read them.
+"""The tables of programs, copied as they stand into memory that QEMU can read.
 
 QEMU has no memory where the tables of a side lie, so they are packed, and the
 pointers in them changed to match. Our walk reads the original.
@@ -33,7 +33,7 @@ class Copy:
     """The making of a copy of one VM's tables.
 
     :param guest: the VM, with tables
-    :param memory: where to
+    :param memory: for the copy
     :raises Full: there is no room
     """
 
@@ -103,7 +103,7 @@ class Copy:
 class Follower:
     """Asks QEMU about the tables of one side whenever they have changed.
 
-    :param session: whom to ask
+    :param session: with the QEMU to ask
     :param executor: the side
     """
 

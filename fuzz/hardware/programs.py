@@ -26,7 +26,7 @@ def ask_programs(
     """Run each program on each version; ask at each quiet point, about each VM whose tables changed.
 
     :param programs: names and valid programs
-    :param differences: where to what differs
+    :param differences: takes the differences
     :raises QemuError: it died or does not answer
     """
     for name, program in programs:
@@ -36,7 +36,7 @@ def ask_programs(
 
 
 def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candidate]) -> Report:
-    """As `ask_programs`, with a QEMU for it; each version once.
+    """Do as `ask_programs`, with a QEMU for it; each version once.
 
     :raises QemuError: it is missing, died or does not answer
     """
@@ -56,5 +56,5 @@ def corpus() -> list[tuple[str, Program]]:
 
 
 def original() -> Candidate:
-    """What the programs of the corpus run on."""
+    """Return the version that the programs of the corpus run on."""
     return candidate.get(candidate.names()[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What was asked of QEMU and what came of it, for people and as JSON."""
+"""The report of a session with QEMU, for people and as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Report:
 
     :param said: QEMU's version
     :param session: ended or not
-    :param differences: what it found
+    :param differences: that it found
     :param seconds: how long it took
     """
 
@@ -24,17 +24,17 @@ class Report:
     seconds: float
 
     def text(self) -> str:
-        """For people."""
+        """Return the text for people."""
         asked, guests = self.session.asked, self.session.guests
         lines = [kind.text() + "\n" for kind in self.differences.kinds.values()]
         lines.append(f"{self.said}: {asked} translations of {guests} sets of tables in {self.seconds:.1f} s")
-        found = sorted(self.session.oddities.items(), key=lambda item: item[0].name)
-        lines += [f"left out, a known oddity: {oddity.name}: {count}" for oddity, count in found]
+        found = sorted(self.session.deviations.items(), key=lambda item: item[0].name)
+        lines += [f"left out, a known deviation: {deviation.name}: {count}" for deviation, count in found]
         lines.append(self.summary())
         return "\n".join(lines) + "\n"
 
     def summary(self) -> str:
-        """One line on what differs."""
+        """Return one line on the differences."""
         kinds = self.differences.kinds.values()
         if not kinds:
             return "no difference"
@@ -42,8 +42,8 @@ class Report:
         return f"{count} difference{'s' if count > 1 else ''} of {len(kinds)} kind{'s' if len(kinds) > 1 else ''}"
 
     def answer(self) -> dict[str, Any]:
-        """For ``--json``: ``qemu`` (version), ``translations``, ``tables`` (sets of them), ``seconds``,
-        ``left_out`` (count for each oddity), ``differences`` (of each kind ``where``, ``count``, ``file`` or
+        """Return the keys for ``--json``: ``qemu`` (version), ``translations``, ``tables`` (their number), ``seconds``,
+        ``left_out`` (count for each deviation), ``differences`` (of each kind ``where``, ``count``, ``file`` or
         null, ``text``).
         """
         return {
@@ -51,7 +51,7 @@ class Report:
             "translations": self.session.asked,
             "tables": self.session.guests,
             "seconds": round(self.seconds, 3),
-            "left_out": {oddity.name: count for oddity, count in self.session.oddities.items()},
+            "left_out": {deviation.name: count for deviation, count in self.session.deviations.items()},
             "differences": [
                 {"where": kind.where, "count": kind.count, "file": kind.file or None, "text": kind.text()}
                 for kind in self.differences.kinds.values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Asks QEMU and our walk the same, and keeps what differs."""
+"""A session with QEMU: asks QEMU and our walk the same, and keeps the differences."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ from typing import Final
 
 from reference.machine.walk import Walk
 
+from .deviations import Deviation, explain
 from .expectation import Expectation
 from .generator import TablesGenerator
-from .oddities import Oddity, explain
 from .qemu import Qemu
 from .tables import Full, TableMemory, Tables
 
@@ -22,11 +22,11 @@ BATCH: Final = 16384
 class Difference:
     """A question that QEMU answers otherwise.
 
-    :param tables: what was asked about, as it was
+    :param tables: that were asked about, as they were
     :param asked: the question
     :param walk: our walk
-    :param expected: what QEMU would answer if it were right about our walk
-    :param answer: what it does
+    :param expected: the answer of a QEMU that agreed with our walk
+    :param answer: of this QEMU
     """
 
     tables: Tables
@@ -39,7 +39,7 @@ class Difference:
 class QemuSession:
     """A QEMU, the table memory, and what has been asked so far.
 
-    *asked*: questions; *guests*: tables that they were about; *oddities*: how many answers were left out for each
+    *asked*: questions; *guests*: tables that they were about; *deviations*: how many answers were left out for each
 
     :param qemu: running
     """
@@ -49,7 +49,7 @@ class QemuSession:
         self.memory = TableMemory(qemu)
         self.asked = 0
         self.guests = 0
-        self.oddities: Counter[Oddity] = Counter()
+        self.deviations: Counter[Deviation] = Counter()
 
     def ask(self, batch: list[Tables]) -> list[Difference]:
         """Ask all questions of these, which are in the table memory.
@@ -72,21 +72,21 @@ class QemuSession:
     def differences(
         self, batch: list[Tables], walks: list[Walk], expected: list[int], answers: list[int]
     ) -> list[Difference]:
-        """The answers that no oddity explains."""
+        """The answers that no deviation explains."""
         found: list[Difference] = []
         at = 0
         for tables in batch:
             for asked in tables.questions:
                 if answers[at] != expected[at]:
                     odd = explain(tables, walks[at], asked, answers[at])
-                    self.oddities.update(odd)
+                    self.deviations.update(odd)
                     if not odd:
                         found.append(Difference(tables, asked, walks[at], expected[at], answers[at]))
                 at += 1
         return found
 
     def rounds(self, generator: TablesGenerator, more: Callable[[], bool]) -> Iterator[list[Difference]]:
-        """Ask about random tables, batch by batch, as long as *more* says so; what differs in each.
+        """Ask about random tables, batch by batch, as long as *more* says so; yield the differences of each.
 
         :raises QemuError: it died or does not answer
         """

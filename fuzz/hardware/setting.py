@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a guest's translation is set up: what VTCR_EL2 and HCR_EL2 say."""
+"""The setting of a guest's translation: VTCR_EL2 and HCR_EL2."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +34,7 @@ LOWEST_START_PA_BITS: Final = {12: 44, 14: 42, 16: 44}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One set-up.
+    """One setting.
 
     :param page_shift: log2 of the page size
     :param ia_bits: size of the guest's address space
@@ -62,7 +62,7 @@ class Setting:
 
     @property
     def root_pages(self) -> int:
-        """How many root tables are concatenated."""
+        """The number of root tables that are concatenated."""
         return max(1 << self.root_bits, self.granule.entries) // self.granule.entries
 
     @property
@@ -97,7 +97,7 @@ def output_sizes(page_shift: int, start_level: int, ia_bits: int) -> list[int]:
 
 
 def fault_of(setting: Setting) -> str:
-    """What is not allowed of these values, with what is; "" if they can be."""
+    """Say which of these values is not allowed, and which are; "" if all are."""
     if setting.page_shift not in GRANULES:
         return "granule; allowed: 4K, 16K, 64K"
     levels = START_LEVELS[setting.page_shift]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Translation tables that QEMU and our walk both read, and what is asked of them."""
+"""Translation tables that QEMU and our walk both read, and the questions about them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from . import layout
 from .qemu import Qemu
 from .setting import GRANULES, Setting
 
-# What is asked, by the number that payload.s has for it.
+# The kinds of questions, by their numbers in payload.s.
 ACCESSES: Final = (READ, WRITE, FETCH, FETCH_EL0)
 ASK_NAMES: Final = ("read", "write", "fetch", "fetch-el0")
 ASK_READ: Final = 0
@@ -31,7 +31,7 @@ def question(ask: int, ipa: int) -> int:
 
 
 def split(asked: int) -> tuple[int, int]:
-    """What is asked, and the guest address."""
+    """Return the kind of a question, and its guest address."""
     return asked >> layout.ASK_SHIFT, asked & ADDRESS_MASK
 
 
@@ -39,12 +39,12 @@ def split(asked: int) -> tuple[int, int]:
 class Tables:
     """The tables of one guest.
 
-    :param setting: how translation is set up
+    :param setting: of the translation
     :param root: index of the first root entry in the table memory
     :param vtcr: VTCR_EL2
     :param entries: index -> word, signed, of those that are not zero
-    :param questions: what is asked, in order
-    :param source: where our walk reads, if not in the table memory: the arena and the regime
+    :param questions: in order
+    :param source: of our walk, if it is not the table memory: the arena and the regime
     """
 
     setting: Setting
@@ -56,12 +56,12 @@ class Tables:
 
     @property
     def regime(self) -> Regime:
-        """What our walk is told."""
+        """The regime of our walk."""
         setting = self.setting
         return Regime(setting.granule, setting.ia_bits, setting.start_level, self.root, setting.pa_bits)
 
     def job(self) -> tuple[int, int, int, int]:
-        """What QEMU is told."""
+        """Return the job for QEMU."""
         return self.vtcr, layout.TABLES + (self.root << 3), self.setting.hcr(), len(self.questions)
 
 

@@ -8,9 +8,9 @@
     0x47000008 0x0000000080000441
     ask read 0x40000000
 
-``stage1`` is what stage 1, which is off, says: ``wb`` or ``device``. ``vtcr=``
+``stage1`` is the memory type of stage 1, which is off: ``wb`` or ``device``. ``vtcr=``
 may give VTCR_EL2 itself to QEMU. Then each word that is not zero, by its physical
-address, and what is asked: ``read``, ``write``, ``fetch`` or ``fetch-el0``. A
+address, and each question: ``read``, ``write``, ``fetch`` or ``fetch-el0``. A
 pointer to a table goes to one of these, or to 0x80000000 and above, where there is
 none: below, QEMU has memory and devices that our walk knows nothing of.
 """
@@ -53,7 +53,7 @@ def print_tables(tables: Tables, questions: list[int], comments: list[str]) -> s
 
 
 def _settings(tables: Tables) -> str:
-    """What a line ``tables`` says."""
+    """Return the words of a line ``tables``."""
     setting = tables.setting
     fields = [
         f"granule={_SIZE_NAMES[setting.page_shift]} ia={setting.ia_bits} start={setting.start_level}",
@@ -86,9 +86,9 @@ def load(name: str) -> TablesFile:
             data = file.read(_MAX_FILE + 1)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise TablesError(f"{name}: {wrong}; allowed: a file of tables") from None
+        raise TablesError(f"{name}: {wrong}; name a file of tables") from None
     if len(data) > _MAX_FILE:
-        raise TablesError(f"{name}: more than {_MAX_FILE >> 20}M; allowed: a file of tables")
+        raise TablesError(f"{name}: more than {_MAX_FILE >> 20}M; name a file of tables")
     return TablesFile(name, parse(data.decode("ascii", errors="replace"), name))
 
 
@@ -194,7 +194,7 @@ def _question(words: list[str]) -> int:
 
 
 def path(tables: Tables, ipa: int) -> list[tuple[int, int, int]]:
-    """What lies on the way to an address: level, index and word of each entry, to the first that is no table."""
+    """Return the way to an address: level, index and word of each entry, to the first that is no table."""
     setting = tables.setting
     granule = setting.granule
     regime = tables.regime

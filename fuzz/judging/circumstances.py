@@ -63,9 +63,9 @@ PREDICATES: Final = {
 }
 
 
-# What is asked of the operation itself, when a violation is to be explained.
-# What holds of pages, or of a table page: where a violation names some, of those.
+# Predicates of pages, or of a table page: where a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
+# Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
 
@@ -88,7 +88,7 @@ class Standing:
 
 @cache
 def asked_later() -> tuple[str, ...]:
-    """The predicates that a condition asks for after their operation."""
+    """Return the predicates that a condition asks for after their operation."""
     return tuple(sorted({name for bug in known_bugs() for time, name in bug.condition if time == EARLIER}))
 
 
@@ -128,10 +128,10 @@ class Circumstances(Checker):
         checkers.on_before_operation.append(self)
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
-        """A predicate holds, for guest addresses [start, end) of a VM."""
+        """Note that a predicate holds, for guest addresses [start, end) of a VM."""
         self.now.setdefault(predicate, []).append((place(vm, start), place(vm, end)))
 
-    # What is observed.
+    # Observations.
 
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
@@ -156,7 +156,7 @@ class Circumstances(Checker):
             self.accessed(self.side.by_name[op.slot], op.offset)
 
     def of_operation(self, predicate: str) -> bool:
-        """Whether one of `OF_OPERATION` holds."""
+        """Tell whether one of `OF_OPERATION` holds."""
         op = self.op
         if not isinstance(op, GuestAccess):
             return False
@@ -172,14 +172,14 @@ class Circumstances(Checker):
         return predicate == op.kind
 
     def accessed(self, layout: SlotLayout, offset: int) -> None:
-        """A guest accesses a host page that is larger than an entry of the root."""
+        """Note predicates of a guest's access to a host page that is larger than an entry of the root."""
         hva, size = self.side.host.unit_at(layout.hva + offset)
         start = hva - layout.hva + layout.ipa
         if self.shadows[layout.slot.vm].leaves_in(start, start + size):
             self.note(MAPPED, start, start + size, layout.slot.vm)
 
     def aged(self, start: int, end: int) -> None:
-        """The host is about to age [start, end), host addresses."""
+        """Note predicates of the host addresses [start, end), which the host is about to age."""
         for hva, size in self.side.host.pages_to_age(start, end):
             for layout in self.side.layouts:
                 if not layout.live or hva >= layout.hva + layout.size or hva + size <= layout.hva:
@@ -264,7 +264,7 @@ class Circumstances(Checker):
         if self.fault == ACCESS_FLAG and pfn == address_bits(self.fault_entry, self.granule) >> self.granule.page_shift:
             self.note(MARKED, 0, 0, 0)
 
-    # What is asked.
+    # Answers.
 
     def explain(self, violations: list[Violation]) -> None:
         """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
@@ -279,7 +279,7 @@ class Circumstances(Checker):
                     self.standing.append(self.standing_of(violation))
 
     def standing_of(self, violation: Violation) -> Standing:
-        """A violation that a known bug explains, and what shows whether it still stands."""
+        """Make the record of a violation that a known bug explains, by which one sees whether it still stands."""
         ranges = violation.reach(self.granule)
         if violation.places and violation.checker == "translation":
             start = violation.places.ranges[0][0]
@@ -288,7 +288,7 @@ class Circumstances(Checker):
         return Standing(violation, ranges, -1, 0, -1, 0)
 
     def stands(self, each: Standing) -> bool:
-        """Whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
+        """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
         if each.vm >= 0:
             return self.shadows[each.vm].lookup(each.ipa) == (each.level, each.entry)
         if each.violation.table >= 0 and each.violation.table in self.debts.values():
@@ -296,11 +296,11 @@ class Circumstances(Checker):
         return overlap(each.ranges, self.owed_ranges())
 
     def owed_ranges(self) -> list[Range]:
-        """What the tables translate whose flush is still owed because of their hint."""
+        """Return the addresses translated by tables whose flush is still owed because of their hint."""
         return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])
 
     def concern(self, each: Standing, violation: Violation) -> bool:
-        """Whether a violation may follow from one that stands: both concern the same pages or table page."""
+        """Tell whether a violation may follow from one that stands: both concern the same pages or table page."""
         if not violation.places and violation.table < 0:
             return violation.taints
         if violation.table >= 0 and violation.table == each.violation.table:
@@ -317,11 +317,11 @@ class Circumstances(Checker):
         return -1
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:
-        """Whether the whole condition of a known bug held for a violation."""
+        """Tell whether the whole condition of a known bug held for a violation."""
         return all(self.holds(time, predicate, violation) for time, predicate in bug.condition)
 
     def holds(self, time: str, predicate: str, violation: Violation) -> bool:
-        """Whether a predicate held.
+        """Tell whether a predicate held.
 
         :raises KeyError: there is none of this name
         """

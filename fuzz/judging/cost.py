@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program cost one side: measured beside the verdict, never part of it.
+"""The cost of a program on one side: measured beside the verdict, never part of it.
 
 The *invalid window* is the time in which a live entry that was valid, and will
 be again before the mmu lock is released, is not: break-before-make. Other
@@ -153,7 +153,7 @@ class Cost(Checker):
 
     def lock(self, name: str, vmid: int) -> None:
         self.events += 1
-        # What is still invalid when the lock changes hands was unmapped.
+        # Entries that are still invalid when the lock changes hands were unmapped.
         if name == "mmu":
             self.broken.clear()
 

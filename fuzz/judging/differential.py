@@ -12,9 +12,10 @@ from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
+from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .stretch import Stretches
 from .tables import maps_differ
-from .verdict import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding, Judge, Verdict
+from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
 
@@ -74,11 +75,11 @@ class Lockstep:
 
     @property
     def dead(self) -> bool:
-        """Whether the kernel code of a side crashed or ran away: nothing can run after it."""
+        """True if the kernel code of a side crashed or ran away: nothing can run after it."""
         return self.left.dead or self.right.dead
 
     def take(self, ours: list[Violation], theirs: list[Violation]) -> None:
-        """Add the violations of the two sides, and what explains them."""
+        """Add the violations of the two sides, and the known bugs that explain them."""
         for circumstances, found, more in zip(self.circumstances, self.found, (ours, theirs), strict=True):
             if more:
                 circumstances.explain(more)
@@ -100,7 +101,7 @@ class Lockstep:
             self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
 
     def compare(self, at: int, outcomes: tuple[Outcome, Outcome] | None) -> None:
-        """Add what can be told apart at this quiet point, each signature the first time only."""
+        """Add the differences between the sides at this quiet point, each signature the first time only."""
         differences = self.differences
         if outcomes is not None:
             a, b = outcomes
@@ -123,7 +124,7 @@ class Lockstep:
         self.step(len(program.operations))
 
     def verdict(self) -> Verdict:
-        """What was seen so far, without costs and features."""
+        """Return the verdict so far, without costs and features."""
         verdict = self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
         verdict.findings += self.held_long.values()
         return verdict

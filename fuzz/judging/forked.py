@@ -19,7 +19,7 @@ from ..processes.starting import NoProcessError, starting
 from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
 
-# Seconds on the clock on the wall that one piece of work may take, whatever it does.
+# Seconds of wall-clock time that one piece of work may take, whatever it does.
 PATIENCE: Final = 180.0
 _HEAD: Final = 8
 
@@ -40,7 +40,7 @@ class Lost(Exception):
 class Forked:
     """A copy of this process that does one piece of work after another.
 
-    It has what this process had imported and made when the first piece was asked for. After
+    It has all that this process had imported and made when the first piece was asked for. After
     `Lost` the next piece gets another copy. A context manager; the copy also ends with us.
 
     :param work: makes an answer of a request, both of built-in types, in the other process
@@ -105,7 +105,7 @@ class Forked:
         :raises NoProcessError: that cannot be done
         """
         parent = os.getpid()
-        # What waits in buffers is ours to write, once.
+        # Buffered output is ours to write, once.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         # A handler must not run in both processes.
@@ -153,7 +153,7 @@ class Forked:
             os._exit(0)
 
     def _answer(self) -> tuple[Any, str]:
-        """What the process says: the answer, and the mistake of a candidate that there is instead.
+        """Read the answer of the process, and the mistake of a candidate that there may be instead.
 
         :raises Lost: nothing
         """
@@ -174,7 +174,7 @@ class Forked:
                 raise Lost(f"ran for {self.seconds:g} s of CPU time without an event", stuck)
 
     def _death(self) -> Lost:
-        """What a process that has closed its end died of."""
+        """Return the cause of death of a process that has closed its end."""
         process, self.process = self.process, 0
         _, status = os.waitpid(process, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -207,7 +207,7 @@ def _read(pipe: int) -> tuple[Any] | None:
 
 
 def _exactly(pipe: int, size: int) -> bytes:
-    """So many bytes; none where the other end is closed before."""
+    """Read so many bytes; none where the other end is closed before."""
     parts: list[bytes] = []
     while size:
         part = os.read(pipe, min(size, 1 << 20))

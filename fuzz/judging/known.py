@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Bugs that versions are known to have: what they look like, where they lie, and when they strike."""
+"""Known bugs of versions: their signatures, the functions they lie in, the conditions under which they strike."""
 
 import tomllib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from candidate import Candidate
 NOW: Final = "now"
 EARLIER: Final = "earlier"
 
-# What the reason of a finding says of known bugs, for those who read it later: what it follows from, or
+# Words in the reason of a finding on known bugs, for those who read it later: the cause that it follows from, or
 # that the entries whose pattern it fits do not explain it.
 FOLLOWS: Final = "; it follows from "
 UNMET: Final = "; the condition of known bug "
@@ -42,14 +42,14 @@ class KnownBug:
 
 @cache
 def has(version: Candidate, bug: KnownBug) -> bool:
-    """Whether a version has a bug: its entry names it, or the functions concerned are those of one that is named."""
+    """Tell whether a version has a bug: its entry names it, or one with the same functions concerned."""
     if version in map(candidate.get, bug.versions):
         return True
     return any(_alike(version, candidate.get(name), bug.functions) for name in bug.versions)
 
 
 def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:
-    """Whether two versions have functions from the same places."""
+    """Tell whether two versions have functions from the same places."""
     return all(definitions(one, name) == definitions(other, name) for name in functions)
 
 
@@ -95,7 +95,7 @@ def fitting(signature: str) -> tuple[tuple[int, KnownBug], ...]:
 def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | None:
     """The known bug with this signature that *version*, by default the original, has, if any.
 
-    That a signature fits explains nothing yet: `fuzz.judging.circumstances` knows whether the condition held.
+    A signature that fits explains nothing yet: `fuzz.judging.circumstances` knows whether the condition held.
     """
     version = version or candidate.get(candidate.names()[0])
     return next((bug for _, bug in fitting(signature) if has(version, bug)), None)

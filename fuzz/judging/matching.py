@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The violations of one side held against the other's: what is shared, what counts, what follows."""
+"""The comparison of the two sides' violations: those that are shared, that count, that follow from others."""
 
 from collections.abc import Callable
 from math import inf
@@ -14,11 +14,11 @@ CACHE_CHECKERS: Final = ("dcache", "icache")
 
 
 def aspect(violation: Violation) -> str:
-    """What of a violation both sides must have in common, beside checker, operation and pages, to have the same.
+    """Return the part of a violation, beside checker, operation and pages, that both sides must have in common.
 
-    Of most rules the pages are enough: the two sides often break one in different
-    functions and forms. Of a missing flush it matters whether it is of a leaf
-    or of a table; of a reference, which mark; of a warning, whose it is.
+    For most rules the pages are enough: the two sides often break one in different
+    functions and forms. For a missing flush it matters whether it is of a leaf
+    or of a table; for a reference, which mark; for a warning, whose it is.
     """
     if violation.checker == "tlb":
         return violation.what.partition(" ")[0]
@@ -42,11 +42,11 @@ class Index:
         self.places = {key: Places(found) for key, found in ranges.items()}
 
     def key(self, violation: Violation) -> tuple[str, int, str]:
-        """What is looked up."""
+        """Return the key of a violation."""
         return violation.checker, violation.at, aspect(violation)
 
     def shares(self, violation: Violation) -> bool:
-        """Whether this side broke the same rule too, for the same pages, at the same point."""
+        """Tell whether this side broke the same rule too, for the same pages, at the same point."""
         there = self.places.get(self.key(violation))
         return there is not None and violation.places.within(there)
 
@@ -54,12 +54,12 @@ class Index:
 def weighty(violations: list[Violation], others: Index, excused: Callable[[Violation], bool]) -> list[Violation]:
     """The violations of one side that count, each signature once as shared or excused and once as neither.
 
-    What comes after a violation that taints may follow from it, but for one
-    that is grave. Where the other side shares that violation, the two
-    still stand alike: then only what they share is left out, and what they do
-    not counts. After one that a known bug explains, what concerns the same
-    pages is left out as long as it stands, and what names neither pages nor tables. Pages whose
-    caches were not maintained stay so until they are written again: the same checker's later word on
+    Violations after one that taints may follow from it, but for grave
+    ones. Where the other side shares the one that taints, the two sides
+    still agree: then only shared violations are left out, and the others
+    count. After one that a known bug explains, violations on the same
+    pages are left out as long as it stands, and those that name neither pages nor tables. Pages whose
+    caches were not maintained stay so until they are written again: the same checker's later violation on
     the same contents follows from the first.
 
     :param excused: whether a known bug explains a violation that is not shared
@@ -96,7 +96,7 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
 
 
 def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
-    """Whether all pages of a violation were told of before, and hold what they held then."""
+    """Tell whether all pages of a violation were reported before, with the same contents as now."""
     if not violation.places:
         return False
     before = Places()
@@ -129,24 +129,24 @@ def cause_of(
 
 
 def concerns_same(one: Violation, other: Violation, granule: Granule) -> bool:
-    """Whether two violations concern the same table page, or entries that translate the same addresses."""
+    """Tell whether two violations concern the same table page, or entries that translate the same addresses."""
     if one.table >= 0 and one.table == other.table:
         return True
     return overlap(one.reach(granule), other.reach(granule))
 
 
 def astray(violations: list[Violation], others: Index) -> float:
-    """The operation from which on a side alone had gone wrong, so that what it does not do proves nothing."""
+    """Return the operation from which on a side alone had gone wrong, so that its later silence proves nothing."""
     return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
 
 def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
-    """The operation from which on what one side did wrong can be why the two differ.
+    """Return the operation from which on the violations of one side can be the reason for a difference.
 
-    What harms nothing cannot, nor what both did alike. Caches that were not
-    maintained can, on both sides, where it is what a guest loaded that differs.
+    Harmless ones cannot be, nor those that both share. Caches that were not
+    maintained can be, on both sides, where the difference is in a guest's load.
 
-    :param loaded: whether it is
+    :param loaded: the difference is in a guest's load
     """
     stale = [v.at for v in violations if v.checker in CACHE_CHECKERS] if loaded else []
     return min([astray(violations, others), *stale])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel code that does not come back: seen from another process, and what is said of it."""
+"""Kernel code that does not come back: its detection from another process, and its finding."""
 
 import time
 from typing import Final
@@ -7,7 +7,7 @@ from typing import Final
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.pulse import REFERENCE, Position, position
-from .verdict import COMMON, REGRESSION, Finding
+from .finding import COMMON, REGRESSION, Finding
 
 # Seconds of its own CPU time that a process may spend in kernel code without getting on.
 # A loaded machine makes them longer, never fewer.
@@ -37,7 +37,7 @@ class Silence:
         self.quiet = 0.0
 
     def look(self) -> Position | None:
-        """Where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
+        """Return the place where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
         now = position(self.memory)
         try:
             spent = time.clock_gettime(self.clock)
@@ -79,5 +79,5 @@ def silent_key(stuck: Position) -> tuple[str, str]:
 
 
 def is_silent(signature: str) -> bool:
-    """Whether a signature is that of `silent_finding`."""
+    """Tell whether a signature is that of `silent_finding`."""
     return signature.startswith("progress: ") and signature.endswith(f": {WHAT}")

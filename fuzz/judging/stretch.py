@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How long the mmu lock is held at a stretch, in table entries visited, and which side holds it too long.
+"""The length of the holds of the mmu lock, in table entries visited, and the side that holds it too long.
 
 A stretch lasts from the lock, or the ``cond_resched_lock()`` in it, to the
 next ``cond_resched_lock()`` or the unlock. Entries count when the walk of
 their table ends (`Kernel.visited`), so that those of a table that is being
 walked belong to the stretch in which that ends: a few tables' worth at most.
-A destroy walk holds no lock. One side alone is never wrong: what counts is
-that the other one rescheduled where this one did not.
+A destroy walk holds no lock. One side alone is never wrong: it must hold the
+lock where the other one rescheduled.
 """
 
 from typing import Final
@@ -72,7 +72,7 @@ class Stretch(Checker):
 
 
 class TooLong:
-    """A stretch that is too long: whether it is the candidate's, its signature, and a line for people."""
+    """A stretch that is too long: its side, its signature, and a line for people."""
 
     def __init__(self, candidate: bool, signature: str, reason: str) -> None:
         self.candidate = candidate
@@ -92,7 +92,7 @@ class Stretches:
         self.right = measured(right)
 
     def compare(self) -> TooLong | None:
-        """What is too long in the operation that both have run."""
+        """Return the stretch that is too long in the operation that both have run, if there is one."""
         left, right = self.left, self.right
         if left.longest <= ENTRIES and right.longest <= ENTRIES:
             return None
@@ -112,7 +112,7 @@ def measured(executor: Executor) -> Stretch:
 
 
 def too_long(one: Stretch, other: Stretch) -> bool:
-    """Whether *one* holds the lock too long, and the *other*, which reschedules, shows that it need not.
+    """Tell whether *one* holds the lock too long, and the *other*, which reschedules, shows that it need not.
 
     A version that maps by smaller leaves visits more in all, and may visit more under a hold as well.
     """
@@ -123,12 +123,12 @@ def too_long(one: Stretch, other: Stretch) -> bool:
 
 
 def signature(stretch: Stretch) -> str:
-    """The same for either side."""
+    """Return the signature, which is the same for either side."""
     return f"contract: {stretch.entry}: mmu_lock held {TIMES} times as long, without rescheduling"
 
 
 def reason(who: str, one: Stretch, whom: str, other: Stretch) -> str:
-    """How long both held the lock."""
+    """Say how long both held the lock."""
     return (
         f"{who} visits {one.longest} entries under one hold of the mmu lock (rescheduled {one.rescheduled} times), "
         f"{whom} {other.longest} ({other.rescheduled} times)"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on a program: the violations of both sides, and where they differ, as findings."""
+"""The verdict on a program: the violations of both sides, and their differences, as findings."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,47 +10,22 @@ from reference.machine.granule import Granule
 from ..checkers import Violation
 from ..language.operations import GuestAccess
 from .cost import Comparison
+from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .known import FOLLOWS, UNMET, KnownBug, has, known_bug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
-
-REGRESSION: Final = "regression"
-CURED: Final = "cured"
-COMMON: Final = "common"
-DIVERGENCE: Final = "divergence"
 
 # The difference of what a guest's access gave.
 LOADED: Final = f"result: {GuestAccess.__name__}"
 
-# In the order of weight.
-CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one program says about a candidate.
-
-    :param kind: regression, cured, common or divergence
-    :param signature: checker, kernel function, event, level; the key for dedup
-    :param reason: one line for people
-    :param at: index of the operation; -1 at creation, the number of operations at destruction
-    :param known: id of the known bug that explains it; "" if none does
-    """
-
-    kind: str
-    signature: str
-    reason: str
-    at: int
-    known: str = ""
-
 
 @dataclass
 class Verdict:
-    """The findings of one program, and what followed from them.
+    """The findings of one program, and their consequences.
 
     *consequences*: violations after the first of a side, without weight;
     *costs*: of both sides, None where they were not measured;
-    *features*: what is new about the program is told by (`fuzz.features.features`),
-    sorted; () where they were not asked for
+    *features*: of the program (`fuzz.features.features`), sorted; () where they
+    were not asked for
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -60,12 +35,12 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the candidate is worse, or differs for no known reason."""
+        """True if the candidate is worse, or differs for no known reason."""
         return any(finding.kind in (REGRESSION, DIVERGENCE) for finding in self.findings)
 
     def kinds(self) -> list[str]:
         """The distinct (kind, signature) pairs as text, sorted."""
-        return sorted({f"{finding.kind} {finding.signature}" for finding in self.findings})
+        return sorted({finding.title for finding in self.findings})
 
 
 class Judge:
@@ -87,7 +62,7 @@ class Judge:
         return next((bug for bug in bugs if has(self.reference, bug)), None)
 
     def excused(self, violation: Violation) -> bool:
-        """Whether a known bug of the reference, which the candidate has as well, explains a violation."""
+        """Tell whether a known bug of the reference, which the candidate has as well, explains a violation."""
         bugs = [known_bugs()[number] for number in violation.known]
         return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From any numbers to a valid program: each statement becomes the nearest legal one.
+"""The repair of programs, from any numbers to a valid one: each statement becomes the nearest legal one.
 
 A legal statement stays as it is. `fuzz.language.validate.ValidationState` is the judge:
 this module decides nothing, it only proposes, the nearest first.

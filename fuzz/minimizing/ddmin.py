@@ -29,7 +29,7 @@ def ddmin(items: Sequence[Item], fails: Callable[[list[Item]], Sequence[Item] | 
             start = max(end - chunk, 0)
             shorter = fails(best[:start] + best[end:])
             if shorter is not None:
-                # What is left of the part behind has been tried; only the part before is new.
+                # The rest of the part behind has been tried; only the part before is new.
                 best = list(shorter)
             end = min(start, len(best))
         if chunk > 1:

@@ -17,7 +17,7 @@ _PAIRS: Final = 12
 
 
 def operations(minimizer: Minimizer) -> None:
-    """Operations one can do without: those of other slots, then chunks, single ones, and at last pairs."""
+    """Delete operations: those of other slots, then chunks, single ones, and at last pairs."""
     if minimizer.best.operations:
         last = slot_of(minimizer.best.operations[-1])
         near = [each for each in minimizer.best.operations if slot_of(each) in ("", last)]
@@ -29,7 +29,7 @@ def operations(minimizer: Minimizer) -> None:
 
 
 def logged_from_the_start(minimizer: Minimizer) -> None:
-    """Slots whose logging is turned on by an operation start with it instead."""
+    """Let slots whose logging an operation turns on start with it instead."""
     for number, slot in enumerate(minimizer.best.slots):
         turned = SetLog(slot.name, True)
         if not slot.log and turned in minimizer.best.operations:
@@ -48,10 +48,10 @@ def _pair(minimizer: Minimizer) -> bool:
 
 
 def slots(minimizer: Minimizer) -> None:
-    """Slots that nothing names, then those whose part another one can play; at last their names."""
+    """Delete slots that nothing names, then those whose part another one can play; at last rename the rest."""
     used = slots_used(minimizer.best)
     minimizer.attempt(without(minimizer.best, {slot.name for slot in minimizer.best.slots} - used))
-    # Each for itself: memory that nothing names may matter still.
+    # One by one: memory that nothing names may still matter.
     for slot in reversed(minimizer.best.slots):
         minimizer.attempt(without(minimizer.best, {slot.name}))
     for slot in reversed(minimizer.best.slots):
@@ -65,7 +65,7 @@ def slots(minimizer: Minimizer) -> None:
 
 
 def without(program: Program, names: set[str]) -> Program | None:
-    """The program without some slots, what is done to them, and those that share their memory; None: none is left."""
+    """Return the program without some slots, their operations, and slots over their memory; None: none is left."""
     gone = names | {slot.name for slot in program.slots if slot.alias in names}
     rest = tuple(slot for slot in program.slots if slot.name not in gone)
     kept = tuple(each for each in program.operations if slot_of(each) not in gone)
@@ -73,7 +73,7 @@ def without(program: Program, names: set[str]) -> Program | None:
 
 
 def renamed(program: Program, names: dict[str, str], slots_too: bool = False) -> Program:
-    """The program with operations on other slots; with *slots_too* it is the slots that are called otherwise."""
+    """Return the program with operations on other slots; with *slots_too* the slots themselves get other names."""
     operations: list[Any] = []
     for each in program.operations:
         operation: Any = each

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The legal rest of a program that lost something: what contradicts the rest goes too."""
+"""The legal rest of a program that lost a part: whatever contradicts the rest goes too."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from ..language.validate import ValidationState, check_vm
 def legal(program: Program) -> Program | None:
     """The program without the operations that are not legal where they stand; None: vm or slots are not.
 
-    Where a slot was deleted or its log turned off, what then needs it goes too, and so on.
+    Where a slot was deleted or its log turned off, operations that then need it go too, and so on.
     """
     state = ValidationState(program.vm)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which of two programs is the simpler one."""
+"""The order of programs by simplicity."""
 
 from dataclasses import fields
 from typing import Final, TypeAlias
@@ -60,6 +60,6 @@ def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -
         elif value is None:
             found.append(0)
         elif name != "on":
-            # Of what may be left out any value is more than none.
+            # Any value of an option is more than none.
             found.append(value + 1 if field.default is None else int(value))
     return found

@@ -7,13 +7,13 @@ from typing import Final
 
 from candidate import Candidate
 
-from ..findings.replay import Key
+from ..judging.finding import Key
 from ..language.program import Program
 from . import deletion, operands, settings
 from .minimizer import Judge, Minimizer, MinimizingProgress, Spent, judge_here
 
 SECONDS: Final = 60.0
-# What is done, in this order, until nothing changes any more.
+# The passes, in this order, are repeated until nothing changes any more.
 _PASSES: Final[tuple[tuple[str, Callable[[Minimizer], None]], ...]] = (
     ("deleting operations", deletion.operations),
     ("deleting slots", deletion.slots),
@@ -29,7 +29,7 @@ class NotShownError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Minimized:
-    """What came of it.
+    """The result of a minimization.
 
     :param program: the best
     :param runs: programs judged
@@ -57,7 +57,7 @@ def minimized(
 
     :param program: a valid one
     :param key: kind and signature of the finding that it must keep
-    :param judge: what a program shows
+    :param judge: returns the findings of a program
     :param seconds: at most so long, to the end of the run of then; None: no limit
     :param runs: at most so many programs are judged; None: no limit
     :param progress: called before each run

@@ -9,16 +9,16 @@ from typing import TypeAlias
 from candidate import Candidate
 
 from ..execution.mistakes import CandidateMistake
-from ..findings.found import CRASH, crash_reason, crash_signature
-from ..findings.replay import Key, Shown
+from ..findings.found import crash_finding
 from ..judging.differential import Differential
+from ..judging.finding import Finding, Key
 from ..language.operations import Operation
 from ..language.program import Program
 from ..language.text import print_program
 from .legal import legal
 from .measure import measure
 
-Judge: TypeAlias = Callable[[Program], list[Shown]]
+Judge: TypeAlias = Callable[[Program], list[Finding]]
 
 
 class Spent(Exception):
@@ -27,11 +27,11 @@ class Spent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MinimizingProgress:
-    """How far it is.
+    """The progress of a minimization.
 
     :param seconds: since the start
     :param runs: programs judged
-    :param doing: what is tried now
+    :param doing: the pass that is tried now
     :param program: the best so far
     """
 
@@ -48,14 +48,14 @@ def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
     """
     differential = Differential(reference, candidate)
 
-    def judge(program: Program) -> list[Shown]:
+    def judge(program: Program) -> list[Finding]:
         try:
             verdict = differential.run(program)
         except CandidateMistake:
             raise
         except Exception as error:
-            return [Shown(CRASH, crash_signature(error), crash_reason(error), -1)]
-        return [Shown(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+            return [crash_finding(error)]
+        return verdict.findings
 
     return judge
 
@@ -65,7 +65,7 @@ class Minimizer:
 
     :param program: shows it
     :param key: its kind and signature
-    :param judge: what a program shows
+    :param judge: returns the findings of a program
     :param seconds: after so many attempts raise `Spent`; None: never
     :param runs: likewise, after so many runs
     :param progress: called before each run
@@ -91,7 +91,7 @@ class Minimizer:
         self.tried: set[str] = set()
 
     def attempt(self, program: Program | None) -> bool:
-        """Whether a program, or its legal rest, is simpler than the best and shows the finding; then it is the best.
+        """Take a program, or its legal rest, as the best if it is simpler and shows the finding; true if so.
 
         :raises Spent: it was not judged
         """
@@ -110,12 +110,12 @@ class Minimizer:
         return True
 
     def operations(self, operations: Sequence[Operation]) -> Sequence[Operation] | None:
-        """For `ddmin`: what is left of these operations if they show the finding, else None."""
+        """Return, for `ddmin`, the rest of these operations if they show the finding, else None."""
         if self.attempt(replace(self.best, operations=tuple(operations))):
             return self.best.operations
         return None
 
-    def run(self, program: Program) -> Shown | None:
+    def run(self, program: Program) -> Finding | None:
         """The finding as the program shows it."""
         if self.seconds is not None and self.elapsed() >= self.seconds:
             raise Spent
@@ -124,13 +124,13 @@ class Minimizer:
         if self.progress is not None:
             self.progress(MinimizingProgress(self.elapsed(), self.runs, self.doing, self.best))
         self.runs += 1
-        return next((each for each in self.judge(program) if (each.kind, each.signature) == self.key), None)
+        return next((each for each in self.judge(program) if each.key == self.key), None)
 
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.start
 
-    def cut(self, shown: Shown) -> None:
+    def cut(self, shown: Finding) -> None:
         """Try without what comes after the finding."""
         if 0 <= shown.at < len(self.best.operations) - 1:
             self.attempt(replace(self.best, operations=self.best.operations[: shown.at + 1]))

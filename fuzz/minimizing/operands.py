@@ -10,7 +10,7 @@ from ..language.program import GIB, Program
 from .minimizer import Minimizer
 from .settings import block_of
 
-# What is the plainest; None: where it may be left out.
+# The plainest value; None: the operand may be left out.
 _PLAIN: Final[dict[str, Any]] = {
     "cpu": 0, "to": 0, "mmu": True, "flush": True, "fail": None, "log": False, "ro": False, "ipa": None
 }  # fmt: skip
@@ -31,7 +31,7 @@ def operands(minimizer: Minimizer) -> None:
 
 
 def together(minimizer: Minimizer) -> None:
-    """What the whole program can do without."""
+    """Leave options out of the whole program."""
     for name, value in _PLAIN.items():
         operations: list[Any] = list(minimizer.best.operations)
         for number, each in enumerate(operations):
@@ -46,7 +46,7 @@ def names(program: Program, number: int) -> list[str]:
 
 
 def plainer(program: Program, number: int, name: str) -> Iterator[Any]:
-    """Values for one operand, the plainest first; some are no plainer than what is there."""
+    """Yield values for one operand, the plainest first; some are no plainer than the present one."""
     operation: Any = program.operations[number]
     value = getattr(operation, name)
     if name == "kind":
@@ -81,7 +81,7 @@ def lower(value: int, page: int, least: int) -> Iterator[int]:
     found |= {value // page >> shift << (page.bit_length() - 1) for shift in range(1, 20)}
     found |= {block, block - page, 64 * page}
     yield from sorted(each for each in found if each >= least and (each < value or value % page))
-    # Byte by byte only what no whole page can stand for.
+    # Byte by byte only where no whole page will do.
     if value % page:
         yield from (1, value % page)
 
@@ -95,5 +95,5 @@ def changed(program: Program, number: int, name: str, value: Any) -> Program:
 
 
 def _optional(operation: Any) -> bool:
-    """Whether its ipa may be left out."""
+    """Tell whether its ipa may be left out."""
     return any(field.name == "ipa" and field.default is None for field in fields(operation))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program as a regression test: with what every version is expected to show on it (`fuzz.minimizing.expecting`)."""
+"""A program as a regression test, with the findings that every version is expected to show on it.
+
+`fuzz.minimizing.expecting` finds out what that is.
+"""
 
 import os
 import re
@@ -35,7 +38,7 @@ def free_place(folder: Path, name: str) -> Path:
         raise PromotionError(f"--name {name[:100]!a}; allowed: {NAME_RULE}")
     path = folder / f"{name}.s2"
     if os.path.lexists(path):
-        raise PromotionError(f"--name {name}: {path} is there; allowed: a name that no file has")
+        raise PromotionError(f"--name {name}: {path} is there; choose a name that no file has")
     return path
 
 
@@ -51,7 +54,7 @@ def same_program(folder: Path, program: Program, reference: str) -> Path | None:
 
 
 def regression_text(about: str, expected: list[str], program: Program, reference: str) -> str:
-    """The file: what it is about, what to expect against *reference*, the program."""
+    """Return the text of the file: its subject, its expectations against *reference*, the program."""
     words = " ".join(about.split())
     paragraph = [f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_on_hyphens=False)]
     against = [] if reference == candidate.names()[0] else [f"# reference: {reference}"]
@@ -64,8 +67,8 @@ def write_regression(path: Path, text: str) -> None:
     :raises PromotionError: it is there by now, or cannot be written
     """
     if os.path.lexists(path):
-        raise PromotionError(f"{path} is there; allowed: a name that no file has")
+        raise PromotionError(f"{path} is there; choose a name that no file has")
     try:
         write_atomically(path, text)
     except OSError as error:
-        raise PromotionError(f"{path}: {error.strerror or error}; allowed: a folder that can be written") from None
+        raise PromotionError(f"{path}: {error.strerror or error}; use a folder that can be written") from None

@@ -10,14 +10,14 @@ from ..language.validate import MAX_SLOT_SIZE
 from .legal import slot_of
 from .minimizer import Minimizer
 
-# Of a machine, what is on or off.
+# The settings of a machine that are on or off.
 _FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
-# What operations have in bytes.
+# The fields of operations that are numbers of bytes.
 _PLACES: Final = ("offset", "size", "va", "pa", "ipa")
 
 
 def machine(minimizer: Minimizer) -> None:
-    """Settings of the machine, all at once and then one by one."""
+    """Simplify the settings of the machine, all at once and then one by one."""
     plain = Vm(granule=minimizer.best.vm.granule, cpus=1)
     if not minimizer.attempt(on(minimizer.best, plain)):
         for vms in range(1, minimizer.best.vm.vms):
@@ -45,7 +45,7 @@ def _change_vm(minimizer: Minimizer, **changes: Any) -> bool:
 
 
 def on(program: Program, vm: Vm) -> Program:
-    """The program on a machine with no more VMs and CPUs: who is on one that is gone moves to the last left."""
+    """Return the program on a smaller machine: operations of VMs and CPUs that are gone move to the last left."""
     old = program.vm
 
     def moved(operation: Operation) -> Operation:
@@ -94,7 +94,7 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
 
 
 def memory(minimizer: Minimizer) -> None:
-    """Settings of the slots, and what they hold: blocks in a row, no more than is needed."""
+    """Simplify the slots and their contents: blocks in a row, no more than is needed."""
     # Host and guest addresses go together where blocks need them to.
     aligned = in_a_row(tuple(replace(slot, offset=0) for slot in minimizer.best.slots))
     if not minimizer.attempt(replace(minimizer.best, slots=aligned)):
@@ -162,7 +162,7 @@ def sizes(program: Program, number: int) -> list[int]:
 
 
 def shrunk(program: Program, number: int, size: int) -> Program:
-    """The program with a smaller slot; what would reach behind its end ends there."""
+    """Return the program with a smaller slot; ranges that would reach behind its end end there."""
     slots = list(program.slots)
     slot = slots[number] = replace(slots[number], size=size)
     operations: list[Any] = []

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program shows, judged in a process that may end or hang."""
+"""The findings of a program, judged in a process that may end or hang."""
 
+from dataclasses import astuple
 from typing import Final
 
 from candidate import Candidate
 
 from ..findings.found import CRASH
-from ..findings.replay import HUNG, Shown, died_signature
+from ..findings.replay import HUNG, died_signature
 from ..judging import silence
+from ..judging.finding import Finding
 from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.program import Program
@@ -15,7 +17,7 @@ from ..language.text import parse, print_program
 from .minimizer import judge_here
 
 # Seconds of CPU time without an event that are enough while a program is made smaller that is known
-# not to come back: each one that shows it takes so long. What comes of it is replayed with patience.
+# not to come back: each one that shows it takes so long. The result is replayed with patience.
 SILENT_TRIAL: Final = 2.0
 
 
@@ -29,7 +31,7 @@ class WatchedJudge:
         self.names = reference.name, candidate.name
         self.seconds = seconds
         judge = judge_here(reference, candidate)
-        self.forked = Forked(lambda text: [tuple(each) for each in judge(parse(text))], seconds)
+        self.forked = Forked(lambda text: [astuple(each) for each in judge(parse(text))], seconds)
 
     def __enter__(self) -> "WatchedJudge":
         return self
@@ -37,15 +39,14 @@ class WatchedJudge:
     def __exit__(self, *_: object) -> None:
         self.forked.close()
 
-    def __call__(self, program: Program) -> list[Shown]:
+    def __call__(self, program: Program) -> list[Finding]:
         try:
-            return [Shown(*each) for each in self.forked.ask(print_program(program))]
+            return [Finding(*each) for each in self.forked.ask(print_program(program))]
         except Lost as lost:
             if lost.position is not None:
-                found = silent_finding(lost.position, *self.names, program, self.seconds)
-                return [Shown(found.kind, found.signature, found.reason, found.at)]
+                return [silent_finding(lost.position, *self.names, program, self.seconds)]
             signature = HUNG
             if lost.status is not None:
                 text = f"process ended with exit code {lost.status}"
                 signature = died_signature(-lost.status) if lost.status < 0 else text
-            return [Shown(CRASH, signature, f"no verdict: the process {lost}", -1)]
+            return [Finding(CRASH, signature, f"no verdict: the process {lost}")]

@@ -19,12 +19,12 @@ _BASE: Final = 0x5EED_0BAD_CAFE_0001
 # One in so many operations is left out, so that the shrinker knows how.
 _KEPT: Final = 64
 
-# What `Choices` choose by; drawn from directly, for a strategy for each number takes four times as long.
+# The source of `Choices`; drawn from directly, for a strategy for each number takes four times as long.
 SOURCES: Final = st.randoms(use_true_random=False, note_method_calls=False)
 
 
 class Choices(random.Random):
-    """Even choices, which shrink to the first of what there is.
+    """Even choices, which shrink to the first one.
 
     :param source: an example of `SOURCES`
     """
@@ -48,8 +48,8 @@ class Choices(random.Random):
         return [left.pop(self.randrange(len(left))) for _ in range(k)]
 
 
-class ChosenDraft(ProgramBuilder):
-    """A draft that shrinks well: to nothing unusual, and to fewer operations.
+class ChosenBuilder(ProgramBuilder):
+    """A builder that shrinks well: to nothing unusual, and to fewer operations.
 
     :param source: an example of `SOURCES`
     :param granule: page size in bytes; 0: any

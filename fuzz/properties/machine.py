@@ -10,7 +10,7 @@
 
     TestMyPatch = MyPatch.TestCase
 
-A failure says what is worse, and shows the program, as small as Hypothesis could make it, in the
+A failure names the finding, and shows the program, as small as Hypothesis could make it, in the
 form that ``s2fuzz run`` takes.
 """
 
@@ -29,7 +29,7 @@ from ..generation.motifs import MOTIFS, Motif
 from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Lockstep, Verdict
 from ..language.operations import Operation
 from ..language.text import print_program
-from .choices import SOURCES, ChosenDraft
+from .choices import SOURCES, ChosenBuilder
 
 HOST: Final = (do.host_write, do.write_back, do.discard, do.unmap, do.poison)
 HUGE_PAGES: Final = (do.collapse, do.split, do.migrate, do.share, do.merge)
@@ -44,8 +44,8 @@ class WorseError(AssertionError):
     """The candidate is worse than the reference, or differs for no known reason."""
 
 
-class SteppedDraft(ChosenDraft):
-    """A draft whose operations run as soon as they are there.
+class SteppedBuilder(ChosenBuilder):
+    """A builder whose operations run as soon as they are there.
 
     :param differential: runs them
     """
@@ -73,10 +73,10 @@ def version(named: str | Candidate) -> Candidate:
 class SideBySide(RuleBasedStateMachine):
     """Operations on two versions that must not differ for the worse.
 
-    To be derived, with *candidate* set; the rest has defaults.
+    Derive from it, and set *candidate*; the rest has defaults.
 
     *candidate*: the version under test, or its name, as ``s2fuzz list`` has it;
-    *reference*: what counts as the original, likewise;
+    *reference*: the version that counts as the original, likewise;
     *accepted*: findings that are no failure: ``kind signature``, with * and ? as in file names
     """
 
@@ -84,18 +84,18 @@ class SideBySide(RuleBasedStateMachine):
     reference: ClassVar[str | Candidate] = "original"
     accepted: ClassVar[tuple[str, ...]] = ()
 
-    draft: SteppedDraft
+    builder: SteppedBuilder
     failed = False
 
     @initialize(source=SOURCES)
     def create(self, source: random.Random) -> None:
         """The machine, its VMs and their slots."""
-        self.draft = SteppedDraft(source, Differential(version(self.reference), version(self.candidate)))
+        self.builder = SteppedBuilder(source, Differential(version(self.reference), version(self.candidate)))
 
     @rule()
     def access(self) -> None:
         """A vCPU accesses a place, most often near the last one."""
-        self.draft.access(*self.draft.place())
+        self.builder.access(*self.builder.place())
 
     @rule(change=st.sampled_from(HOST))
     def host(self, change: Disturbance) -> None:
@@ -129,17 +129,17 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(CPUS))
     def cpus(self, change: Disturbance) -> None:
-        """What a vCPU does without accessing a byte, or what happens to it."""
+        """A vCPU does something other than access a byte, or something happens to it."""
         self.near(change)
 
     @rule(motif=st.sampled_from(MOTIFS))
     def motif(self, motif: Motif) -> None:
         """A few operations that lead the tables into a state worth having."""
-        motif(self.draft, self.draft.pick_slot())
+        motif(self.builder, self.builder.pick_slot())
 
     def near(self, change: Disturbance) -> None:
         """An operation at a place, most often near the last one."""
-        change(self.draft, *self.draft.place())
+        change(self.builder, *self.builder.place())
 
     @invariant()
     def no_worse(self) -> None:
@@ -147,15 +147,15 @@ class SideBySide(RuleBasedStateMachine):
 
         :raises WorseError: there is one
         """
-        self.judge(self.draft.run.verdict())
+        self.judge(self.builder.run.verdict())
 
     def teardown(self) -> None:
         """Destroy both sides; what is left over counts as well.
 
         :raises WorseError: there is a regression or divergence, and was none before
         """
-        if hasattr(self, "draft"):
-            verdict = self.draft.run.end()
+        if hasattr(self, "builder"):
+            verdict = self.builder.run.end()
             if not self.failed:
                 self.judge(verdict)
 
@@ -168,12 +168,12 @@ class SideBySide(RuleBasedStateMachine):
             finding
             for finding in verdict.findings
             if finding.kind in (REGRESSION, DIVERGENCE)
-            and not any(fnmatchcase(f"{finding.kind} {finding.signature}", pattern) for pattern in self.accepted)
+            and not any(fnmatchcase(finding.title, pattern) for pattern in self.accepted)
         ]
         if worse:
             self.failed = True
-            told = "\n".join(f"{finding.kind} {finding.signature}\n    {finding.reason}" for finding in worse)
-            differential = self.draft.run.differential
+            worst = "\n".join(f"{finding.title}\n    {finding.reason}" for finding in worse)
+            differential = self.builder.run.differential
             names = f"--reference {differential.reference.name} --candidate {differential.candidate.name}"
-            program = print_program(self.draft.run.program)
-            raise WorseError(f"{told}\n# s2fuzz run {names} PROGRAM\n{program}")
+            program = print_program(self.builder.run.program)
+            raise WorseError(f"{worst}\n# s2fuzz run {names} PROGRAM\n{program}")

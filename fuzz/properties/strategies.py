@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from ..generation.generator import compose
 from ..generation.mutations import crossover, mutate
 from ..language.program import Program
-from .choices import SOURCES, Choices, ChosenDraft
+from .choices import SOURCES, Choices, ChosenBuilder
 
 
 def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrategy[Program]:
-    """Valid programs that reach what matters, as `fuzz.generation.generator` makes them.
+    """Return valid programs that reach the states that matter, as `fuzz.generation.generator` makes them.
 
     They shrink to few operations, the first pages, small settings.
 
@@ -24,12 +24,12 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
     def make(source: random.Random) -> Program:
         choices = Choices(source)
         if corpus and choices.randrange(2):
-            # The later ones oftener: what was new about them is rarer.
+            # The later ones more often: their new features are rarer.
             late = max(choices.randrange(len(corpus)), choices.randrange(len(corpus)))
             return changed(source, corpus[late], choices.choice(corpus))
-        draft = ChosenDraft(source, granule)
-        compose(draft)
-        return draft.program()
+        builder = ChosenBuilder(source, granule)
+        compose(builder)
+        return builder.program()
 
     return SOURCES.map(make)
 
@@ -37,7 +37,7 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
 def changed(source: random.Random, program: Program, other: Program) -> Program:
     """A program of a corpus with some changes, down to fewer of its operations."""
     choices = Choices(source)
-    result = ChosenDraft(source, begun=program).program()
+    result = ChosenBuilder(source, begun=program).program()
     # Not at all, for the shrinker; else once or a few times.
     style = choices.randrange(32)
     if style >= 28:

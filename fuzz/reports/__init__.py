@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is told to people and to other programs: reports, traces, JSON."""
+"""Output for people and for other programs: reports, traces, JSON."""

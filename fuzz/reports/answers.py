@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the commands answer with ``--json``: one object; keys stay, more may come.
+"""Answers of the commands with ``--json``: one object; keys stay, more may come.
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
@@ -43,7 +43,7 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 
 ``promote``: ``file``, ``text``.
 
-``bench``: what `fuzz.benchmark.bench.measure` returns; with ``--find`` the fields of
+``bench``: the result of `fuzz.benchmark.bench.measure`; with ``--find`` the fields of
 `fuzz.benchmark.finding.Benchmark`.
 
 ``build``: ``message``, one line on what was done.
@@ -78,17 +78,18 @@ from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
-from ..findings.found import CRASH, Found, known_of
+from ..findings.found import CRASH, known_of
+from ..findings.record import FindingRecord
 from ..findings.severity import severity
 from ..judging.known import KnownBug
-from ..language.text import headings, print_program
+from ..language.text import headings
 from .runs import Run
 
 Json = dict[str, Any]
 
 
 def head() -> Json:
-    """What every answer begins with."""
+    """Return the keys that every answer begins with."""
     return {"s2fuzz": VERSION, "form": form()}
 
 
@@ -164,7 +165,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
             "at": finding.at,
             "operation": names[finding.at + 1],
             "severity": severity(finding.signature).name.lower(),
-            "known": _known(known_of(finding.kind, finding.signature, finding.reason, run.reference)),
+            "known": _known(known_of(finding, run.reference)),
             "accepted": _accepted(accepted, finding.kind, finding.signature),
         }
         for finding in run.findings()
@@ -186,20 +187,20 @@ def _run(run: Run, accepted: Accepted) -> Json:
     }
 
 
-def _found(found: Found, accepted: Accepted, reference: str) -> Json:
+def _found(found: FindingRecord, accepted: Accepted, reference: str) -> Json:
     return {
         "class": found.kind,
         "signature": found.signature,
         "reason": found.reason,
         "count": found.count,
         "severity": None if found.kind == CRASH else severity(found.signature).name.lower(),
-        "known": _known(known_of(found.kind, found.signature, found.reason, reference)),
+        "known": _known(known_of(found.finding, reference)),
         "accepted": _accepted(accepted, found.kind, found.signature),
         "program": found.number or None,
-        "operations": len(found.program.operations),
+        "operations": found.operations,
         "operation": found.where() or None,
         "file": str(found.path) if found.path else None,
-        "text": print_program(found.program),
+        "text": found.text,
     }
 
 

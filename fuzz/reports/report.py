@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the commands say to people; `fuzz.reports.answers` has the same for machines."""
+"""Reports of the commands for people; `fuzz.reports.answers` has the same for machines."""
 
 import textwrap
 from collections import Counter
@@ -13,7 +13,8 @@ from candidate.bugs import BUGS
 from ..checkers.registry import levels, rules
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
-from ..findings.found import Found, called, known_text
+from ..findings.found import called, known_text
+from ..findings.record import FindingRecord
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.program import show_bytes
@@ -63,7 +64,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def legend(kinds: Iterable[str], reference: str) -> str:
-    """What those of the four classes mean that occur, against the version *reference*."""
+    """Explain those of the four classes that occur, against the version *reference*."""
     there = set(kinds)
     name = called(reference)
     return "; ".join(f"{kind}: {MEANINGS[kind].format(reference=name)}" for kind in CLASSES if kind in there)
@@ -101,7 +102,7 @@ def checkers_text() -> str:
 
 
 def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> str:
-    """The verdict on one program and candidate; with *cost*, what each side cost."""
+    """Return the verdict on one program and candidate; with *cost*, the cost of each side."""
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
@@ -112,7 +113,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
-        if known := known_text(finding.kind, finding.signature, finding.reason, run.reference):
+        if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
     consequences = len(run.verdict.consequences) if run.verdict else 0
@@ -128,14 +129,14 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
 
 
 def accepted_lines(accepted: Accepted | None, kind: str, signature: str) -> Iterator[str]:
-    """What the user's file of known findings says of one, if anything."""
+    """Yield the line of the user's file of known findings on a finding, if there is one."""
     entry = accepted.match(kind, signature) if accepted else None
     if accepted and entry:
         yield f"{_INDENT}accepted by {accepted.file}, entry {entry.number}: {entry.text}"
 
 
 def accepted_text(accepted: Accepted) -> str:
-    """How often the entries of the file matched; one that never did may be stale."""
+    """Say how often the entries of the file matched; one that never did may be stale."""
     counts = [entry.count for entry in accepted.entries]
     lines = [f"{accepted.file}: {plural(sum(counts), 'finding')} accepted by {sum(map(bool, counts))} of"]
     lines[0] += f" {len(counts)} entr{'y' if len(counts) == 1 else 'ies'}"
@@ -144,7 +145,7 @@ def accepted_text(accepted: Accepted) -> str:
 
 
 def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) -> Iterator[str]:
-    """A table: both sides and the difference; what neither has is left out."""
+    """Yield a table: both sides and the difference; rows that neither side has are left out."""
     left, right = asdict(costs.reference), asdict(costs.candidate)
     rows = [(title, *names, "difference")]
     for field, label in COSTS.items():
@@ -161,7 +162,7 @@ def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) ->
 
 
 def run_summary(runs: list[Run]) -> str:
-    """How many verdicts of which class."""
+    """Count the verdicts by class."""
     words = Counter(run.word for run in runs)
     counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR) if words[word]]
     meaning = legend(words, runs[0].reference)
@@ -200,14 +201,14 @@ def fuzz_text(summary: Summary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def found_lines(found: Found, summary: Summary) -> Iterator[str]:
+def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
     """A finding: class, signature, reason, where it is kept."""
     yield f"{found.kind:<10}  {found.signature}"
     yield f"{_INDENT}{found.reason}"
     kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
-    times = f"{plural(found.count, 'program')}, the smallest of {plural(len(found.program.operations), 'operation')}"
+    times = f"{plural(found.count, 'program')}, the smallest of {plural(found.operations, 'operation')}"
     yield f"{_INDENT}{times}: {kept}"
-    if known := known_text(found.kind, found.signature, found.reason, summary.reference):
+    if known := known_text(found.finding, summary.reference):
         yield f"{_INDENT}{known}"
     yield from accepted_lines(summary.accepted, found.kind, found.signature)
 

@@ -25,7 +25,7 @@ class Run:
     :param verdict: None where there is none, as *error* says then
     :param trace: both sides' events, if asked for
     :param traceback: of a failure of our own code
-    :param killed: somebody else ended what judged it, or memory ran out; else *error* is a mistake of ours
+    :param killed: somebody else ended the process that judged it, or memory ran out; else *error* is a mistake of ours
     """
 
     file: str
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def trouble(self) -> str:
-        """Why there is no verdict; "" if there is one."""
+        """The reason why there is no verdict; "" if there is one."""
         if not self.error:
             return ""
         if self.killed:
@@ -56,14 +56,14 @@ class Run:
         return f"a mistake of s2fuzz, not of the candidate: {self.error}"
 
     def worse(self, accepted: Accepted) -> bool:
-        """Whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        """Tell whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
         worse = [finding for finding in self.findings() if finding.kind in (REGRESSION, DIVERGENCE)]
         return any(accepted.match(finding.kind, finding.signature) is None for finding in worse)
 
     def findings(self) -> list[Finding]:
         """The findings, the weightiest first."""
         found = self.verdict.findings if self.verdict else []
-        return sorted(found, key=lambda finding: (*rank(finding.kind, finding.signature), finding.at))
+        return sorted(found, key=lambda finding: (*rank(finding), finding.at))
 
 
 def chosen(name: str, reference: Candidate) -> list[Candidate]:

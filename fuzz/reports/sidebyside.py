@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Both sides' events of a program side by side, around what matters."""
+"""Both sides' events of a program side by side, around the differences and the findings."""
 
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ from .trace import Line, Trace
 CONTEXT: Final = 12
 NARROWEST: Final = 80
 WIDEST: Final = 160
-# Columns where nobody says how many there are: in a file, in a pipe.
+# Columns where their number is not known: in a file, in a pipe.
 UNKNOWN: Final = 120
 # Where more events than this differ in one operation, they are paired in order:
 # finding the best pairs takes quadratic time.
@@ -91,7 +91,7 @@ def record(
 def columns_of(
     program: Program, last: int, left: Mapping[int, list[Line]], right: Mapping[int, list[Line]]
 ) -> list[Section]:
-    """Sections as `record` makes them, of lines that it has told.
+    """Make sections as `record` does, of lines that it has sent.
 
     :param last: index of the operation that was under way
     :param left: lines of the left side by operation, like *right*
@@ -144,7 +144,7 @@ def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple
 
 
 def count_text(rows: list[EventRow]) -> str:
-    """So many events, and whether the sides did the same."""
+    """Return the number of events as text, and whether the sides did the same."""
     differ = sum(not row.same for row in rows)
     alike = f"{differ} of them on one side only" if differ else "alike"
     return f"{len(rows)} event{'' if len(rows) == 1 else 's'}, {alike}" if rows else "no events"
@@ -170,10 +170,10 @@ def render(
     context: int = CONTEXT,
     width: int | None = None,
 ) -> str:
-    """The text: every operation, and the events around what matters.
+    """Return the text: every operation, and the events that matter.
 
-    That is the first event that only one side did, and where each finding
-    shows. What is left out is counted.
+    These are around the first event of one side only, and around each finding. The
+    events that are left out are counted.
 
     :param sections: from `record`
     :param names: of the left and the right side

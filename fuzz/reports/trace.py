@@ -32,8 +32,8 @@ _ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "
 class Line:
     """One event.
 
-    :param text: what is shown
-    :param key: what two sides are compared by: the text without the numbers of table pages
+    :param text: for people
+    :param key: for comparing two sides: the text without the numbers of table pages
     :param violation: its signature where the line is a violation, or ""
     """
 
@@ -48,7 +48,7 @@ def errno_text(ret: int) -> str:
 
 
 class Trace(Checker):
-    """Notes what one side does; judges nothing.
+    """Notes the events of one side; judges nothing.
 
     :param executor: of the side, before anything has run on it. Its checkers
         see each event first, so that a violation stands behind the event that
@@ -64,11 +64,11 @@ class Trace(Checker):
         # and page numbers are not used twice.
         self.tables: dict[int, Table] = {}
         self.lines: list[Line] = []
-        # Told of each line as it comes.
+        # Called with each line as it comes.
         self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)
-        for told in self.checkers.on_translated:
-            told.append(self)
+        for listeners in self.checkers.on_translated:
+            listeners.append(self)
 
     def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
         """The lines since the last call.
@@ -107,7 +107,7 @@ class Trace(Checker):
             self.note(line)
 
     def place(self, ipa: int) -> str:
-        """A guest address, and what the program calls it."""
+        """Return the text of a guest address, with its name in the program."""
         layout = self.side.active.layout_of(ipa)
         return f"{ipa:#x}" if layout is None else f"{ipa:#x}={layout.slot.name}+{show_bytes(ipa - layout.ipa)}"
 
@@ -136,7 +136,7 @@ class Trace(Checker):
         return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
 
     def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
-        """A descriptor; of one that was made invalid, what it was."""
+        """Return the text of a descriptor; of one that was made invalid, with what it was."""
         show = describe_stage1 if hyp else describe
         if entry and not entry & VALID_BIT:
             return f"invalid, was {show(entry | VALID_BIT, level, self.granule)}"
@@ -243,7 +243,7 @@ class Trace(Checker):
         self.add(f"unlock {self.lock_text(name, vmid)}")
 
     def lock_text(self, name: str, vmid: int) -> str:
-        """A lock, and whose it is where there are several VMs."""
+        """Return the text of a lock, with its owner where there are several VMs."""
         return f"{name} of VM {vmid - 1}" if vmid and len(self.side.guests) > 1 else name
 
     def resched(self) -> None:

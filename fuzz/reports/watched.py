@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Verdicts for reports from a process that may end or hang: the same as if this one judged, and what it died of."""
+"""Verdicts for reports from a process that may end or hang: the same as if this one judged, or its cause of death."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from types import TracebackType
 from typing import Any, Final
 
@@ -27,15 +27,14 @@ from .runs import Run
 from .sidebyside import Section, columns_of, record, render
 from .trace import Line
 
-# What the process is to do with a program: judge it, trace it as far as it comes, judge what comes before an operation.
+# The jobs of the process: judge a program, trace it as far as it comes, judge the part before an operation.
 _JUDGE: Final = "judge"
 _TRACE: Final = "trace"
 _BEFORE: Final = "before"
 # Fields of `Run` that both processes know.
 _KNOWN: Final = ("file", "program", "reference", "candidate", "verdict")
-# How nothing of ours ends by itself, as `Lost.status` has it; SIGKILL also comes where memory runs out.
+# Ends that come from outside, as `Lost.status` has them; SIGKILL also comes where memory runs out.
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
-_FINDING: Final = tuple(each.name for each in fields(Finding))
 
 
 class Judging:
@@ -59,7 +58,7 @@ class Judging:
         self.candidates = candidates
         self.trace = trace
         self.seconds = seconds
-        # What a trace has so far, should the process hang; it outlives that.
+        # The trace so far, should the process hang; it outlives that.
         self.notes = os.memfd_create("s2fuzz-trace")
         self.forked = Forked(self._work, seconds)
 
@@ -102,7 +101,7 @@ class Judging:
         return run
 
     def _stuck(self, run: Run, stuck: Position, number: int, patched: int) -> None:
-        """Fill in what can be said where kernel code does not come back."""
+        """Fill in the finding, and the trace so far, where kernel code does not come back."""
         found = silent_finding(stuck, run.reference, run.candidate, run.program, self.seconds)
         if self.trace:
             sections = self._sections(run.program, stuck, found)
@@ -112,7 +111,7 @@ class Judging:
             before = Run(run.file, run.program, run.reference, run.candidate)
             _take(before, self.forked.ask((_BEFORE, number, patched, max(stuck.at, 0))))
             if before.verdict is not None:
-                # What the end of the shorter program shows is not this program's.
+                # Findings at the end of the shorter program are not this program's.
                 verdict.findings = [each for each in before.verdict.findings if each.at < stuck.at]
                 verdict.consequences = [each for each in before.verdict.consequences if each[1].at < stuck.at]
         except Lost:
@@ -122,7 +121,7 @@ class Judging:
         run.verdict = verdict
 
     def _sections(self, program: Program, stuck: Position, found: Finding) -> list[Section]:
-        """What was noted of a trace up to the place where it hung."""
+        """Return the trace up to the place where it hung."""
         sides: tuple[dict[int, list[Line]], dict[int, list[Line]]] = ({}, {})
         size = os.fstat(self.notes).st_size
         for text in os.pread(self.notes, size, 0).decode().splitlines():
@@ -147,7 +146,7 @@ class Judging:
         return _wire(run)
 
     def _noter(self) -> Callable[[int, int, Line], None]:
-        """What keeps the lines of a trace as they come."""
+        """Return the function that keeps the lines of a trace as they come."""
         os.ftruncate(self.notes, 0)
         os.lseek(self.notes, 0, os.SEEK_SET)
 
@@ -178,11 +177,11 @@ def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool) -> No
 
 
 def _wire(run: Run) -> dict[str, Any]:
-    """What a run has that the other process does not know; compiled classes cannot be pickled."""
+    """Return the fields of a run that the other process does not know; compiled classes cannot be pickled."""
     wire = {each.name: getattr(run, each.name) for each in fields(run) if each.name not in _KNOWN}
     verdict = run.verdict
     if verdict is not None:
-        wire["findings"] = [[getattr(each, name) for name in _FINDING] for each in verdict.findings]
+        wire["findings"] = [astuple(each) for each in verdict.findings]
         wire["consequences"] = [
             (side, each.checker, each.function, each.what, each.level, each.reason, each.at)
             for side, each in verdict.consequences
@@ -192,7 +191,7 @@ def _wire(run: Run) -> dict[str, Any]:
 
 
 def _take(run: Run, wire: dict[str, Any]) -> None:
-    """Exact inverse of `_wire`, but for what no report says of a violation."""
+    """Take them in: exact inverse of `_wire`, but for fields of a violation that no report shows."""
     if "findings" in wire:
         run.verdict = Verdict([Finding(*each) for each in wire.pop("findings")])
         for side, checker, function, what, level, reason, at in wire.pop("consequences"):

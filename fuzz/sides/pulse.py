@@ -78,7 +78,7 @@ class Pulse:
         self.words = self.bytes = None
 
     def begin(self, side: int, at: int) -> None:
-        """Kernel code of a side is about to run for operation *at*."""
+        """Note that kernel code of a side is about to run for operation *at*."""
         words = self.words
         if words is not None:
             self.beats += 1
@@ -89,13 +89,13 @@ class Pulse:
             words[SIDE] = side
 
     def end(self) -> None:
-        """It has returned."""
+        """Note that it has returned."""
         words = self.words
         if words is not None:
             words[SIDE] = 0
 
     def beat(self) -> None:
-        """It gets on."""
+        """Note that it gets on."""
         words = self.words
         if words is not None:
             self.beats += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which cache maintenance each version does: the programs show what they say they show.
+"""The cache maintenance of each version, which the programs show as their comments say.
 
 The cmo-* programs are the cells of the table "Cache maintenance when a table
 becomes a block"; the v7-* programs are the changes that v7 makes on purpose.
@@ -35,7 +35,7 @@ class Recorder(Observer):
 
 
 def maintenance(version: str, name: str) -> list[list[tuple[str, int]]]:
-    """What *version* maintains in each operation of a regression program."""
+    """Return the maintenance by *version* in each operation of a regression program."""
     program = load(CORPUS / "regressions" / f"{name}.s2")
     executor = Executor(candidate.get(version), program)
     recorder = Recorder()

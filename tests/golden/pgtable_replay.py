@@ -12,7 +12,7 @@ from .recorder import Recorder
 
 
 class StubKernel(Kernel):
-    """As in the harness that made the streams, the memory cache is the page allocator."""
+    """Use the page allocator as the memory cache, like the harness that made the streams."""
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
         return self.zeroed_page()

@@ -40,10 +40,10 @@ class Recorder(Observer):
         return hex(unwrap(pte))
 
     def walk(self, vmid: int, start: int, end: int) -> None:
-        """Not in the streams: our own notice that a range is walked."""
+        """Ignore our own notice that a range is walked: the streams do not have it."""
 
     def walk_table(self, table: int, level: int) -> None:
-        """Not in the streams: our own notice that a table is read."""
+        """Ignore our own notice that a table is read: the streams do not have it."""
 
     def sample(self, sequence: int) -> None:
         """The recordings have the barrier behind it."""

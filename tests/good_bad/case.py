@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a case is: a program, a candidate that breaks a rule on it, and one that does not."""
+"""A case: a program, a candidate that breaks a rule on it, and one that does not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

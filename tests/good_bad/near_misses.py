@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""For each entry of known.toml a program on which it strikes, and a near miss.
+"""Programs on which each entry of known.toml strikes, and near misses.
 
 A near miss is a version with a bug of its own, in a function that the entry does
 not name, and a program on which that bug has the entry's signature while the
@@ -57,7 +57,7 @@ class BlocksOverPages(Mmu):
 
 
 class RelaxMapsTheNextBlock(Pgtable):
-    """Where a block is relaxed, the next one is mapped too, uncleaned."""
+    """Maps the next block too, uncleaned, where a block is relaxed."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, 0)

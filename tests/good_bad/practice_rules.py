@@ -57,7 +57,7 @@ class GetsLeaves(Pgtable):
 
 
 class CountsLeaves(Pgtable):
-    """Whether it can be freed is asked of what a leaf maps, too."""
+    """Asks of the page that a leaf maps, too, whether it can be freed."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]

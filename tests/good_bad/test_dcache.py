@@ -42,7 +42,7 @@ class SetWayDoesNotTrap(Mmu):
 
 
 class CleanAnything(Pgtable):
-    """As RFC v2 1/3: whatever is mapped first is cleaned, device frames too."""
+    """Does as RFC v2 1/3: whatever is mapped first is cleaned, device frames too."""
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         phys = data.phys

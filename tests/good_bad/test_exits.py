@@ -10,7 +10,7 @@ from .case import ORIGINAL, Case, broken, each, violations
 
 
 class PassesZeroOn(Mmu):
-    """What user_mem_abort() returns on success is returned to the caller, who takes it for an exit to user space."""
+    """Returns the result of user_mem_abort() on success to the caller, who takes it for an exit to user space."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         return min(super().kvm_handle_guest_abort(vcpu), 0)

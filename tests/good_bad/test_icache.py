@@ -80,7 +80,7 @@ def test_icache_bad(case: Case) -> None:
 
 
 def test_icache_good_with_dic() -> None:
-    """Where nothing need be invalidated, nothing is owed."""
+    """Nothing is owed where nothing need be invalidated."""
     case = CASES[0]
     assert Case("", "", case.bad, case.text, case.bad).all_good() != []
     with_dic = case.text.replace("cpus=1", "cpus=1 dic=on")

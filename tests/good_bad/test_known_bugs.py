@@ -10,8 +10,9 @@ from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
 from fuzz.judging.differential import Differential, Lockstep
+from fuzz.judging.finding import COMMON, REGRESSION
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, has, known_bugs
-from fuzz.judging.verdict import COMMON, REGRESSION, Verdict
+from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.kvm_host import kvm_vcpu
 from reference.mmu import Mmu

@@ -83,7 +83,7 @@ LATE = ["dirty-log: stage2_attr_walker: write-protected before its bits were tak
 
 
 def with_main(main: type[KvmMain], text: str) -> list[str]:
-    """What the original shows on another kvm_main.c."""
+    """Return the violations of the original on another kvm_main.c."""
     program = parse(text)
     executor = Executor(ORIGINAL, program)
     for guest in executor.side.guests:

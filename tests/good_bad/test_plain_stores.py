@@ -88,7 +88,7 @@ def test_the_trace_names_it() -> None:
 
 @pytest.mark.parametrize("version", [PLAIN_BIT, PLAIN_RANGE, FILLS_PLAINLY], ids=lambda each: each.name)
 def test_nothing_but_the_name_differs_from_the_original(version: Candidate) -> None:
-    """Of programs of any kind: the plain store is in order, and no full scan finds what was not seen."""
+    """The plain store is in order in programs of any kind, and no full scan finds what was not seen."""
     generator = Generator(61)
     for _ in range(40):
         program = generator.next()

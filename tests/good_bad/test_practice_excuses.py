@@ -7,7 +7,7 @@ import candidate
 from candidate import Candidate
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
-from fuzz.judging.verdict import REGRESSION
+from fuzz.judging.finding import REGRESSION
 from fuzz.language.text import parse
 
 from .case import ORIGINAL, broken

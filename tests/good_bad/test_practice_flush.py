@@ -197,7 +197,7 @@ def run(version: candidate.Candidate, program: Program) -> list[Violation]:
 
 @pytest.mark.parametrize("name", practice.DESIGNS)
 def test_right_designs_show_nothing_of_their_own(name: str) -> None:
-    """On random programs nothing appears but what the version that the design changes shows too."""
+    """Random programs show nothing on the design that the version below it does not show too."""
     version, base = practice.DESIGNS[name]
     generator = Generator(41)
     more: Counter[str] = Counter()

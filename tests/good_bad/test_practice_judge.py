@@ -7,7 +7,7 @@ import candidate
 from candidate import Candidate
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
-from fuzz.judging.verdict import CURED, REGRESSION
+from fuzz.judging.finding import CURED, REGRESSION
 from fuzz.language.text import parse
 
 from .case import ORIGINAL, broken

@@ -117,7 +117,7 @@ def test_whose_memory_is_said_of_the_second_vm_too() -> None:
 
 
 def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
-    """Not when it is filled: what only software sees yet, or what was cut off, is no concern of the hardware's."""
+    """A table that is being filled, or was cut off, is no concern of the hardware's."""
     executor = Executor(FILLS_WITH_GUEST, parse("s2fuzz 1\nvm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n"))
     executor.create()
     kernel, shadow = executor.side.kernel, executor.checkers.shadows[0]
@@ -142,7 +142,7 @@ def test_the_root_is_as_vtcr_says(granule: str, ipa: int) -> None:
 @pytest.mark.parametrize("setting", ["", " ipa=32", " ipa=48", " granule=16K", " granule=64K"])
 @pytest.mark.parametrize("version", [LINKS_ITSELF, LINKS_GUEST], ids=lambda version: version.name)
 def test_walks_that_leave_the_tables_are_lost(version: Candidate, setting: str) -> None:
-    """What a walk cache holds may lie outside of all tables: a fault, and no crash of ours."""
+    """An entry of a walk cache may lie outside of all tables: a fault, and no crash of ours."""
     text = f"vm cpus=2{setting}\nslot a size=64M backing=anon\nslot b size=64M backing=thp ipa=3G\n"
     for number, kind in enumerate(("read", "write", "fetch")):
         text += "".join(f"cpu{number % 2} {kind} {slot}+{step}M\n" for slot in "ab" for step in (0, 32, 0, 1))

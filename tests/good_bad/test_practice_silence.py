@@ -26,7 +26,7 @@ SECONDS = 0.5
 
 
 def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL, trace: bool = False) -> Run:
-    """What a program shows."""
+    """Judge a program."""
     programs = [("p.s2", parse(f"s2fuzz 1\nvm\n{text}"))]
     with Judging(programs, reference, [version], trace, SECONDS) as judging:
         return judging.run(0, 0)
@@ -100,7 +100,7 @@ def test_one_silent_run_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_time_on_the_wall_decides_nothing() -> None:
-    """Who waits, or works outside of kernel code, gets on: only the patience for all of it ends that."""
+    """A process that waits, or works outside of kernel code, gets on: only the patience for all of it ends that."""
 
     def wait(_: object) -> None:
         Path("/proc/self/stat").read_text()

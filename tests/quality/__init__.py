@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""That hard things are found, and nothing else is."""
+"""Quality: hard things are found, and nothing else is."""

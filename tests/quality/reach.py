@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which lines of a version's modules no program reaches.
+"""The lines of a version's modules that no program reaches.
 
     S2FUZZ_PURE=1 python -m tests.quality.reach [CANDIDATE ...]
 
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
 
 class Lines(ast.NodeVisitor):
-    """For each line of a source: its function, and the line that the block of its statement stands under."""
+    """Return, for each line of a source, its function, and the line that the block of its statement stands under."""
 
     def __init__(self, source: str) -> None:
         self.source = source.split("\n")

@@ -60,7 +60,7 @@ def test_each_has_a_program_of_its_own() -> None:
 
 
 def test_goes_by_its_name_alone() -> None:
-    """What goes through all versions does not meet the bugs."""
+    """Code that goes through all versions does not meet the bugs."""
     for bug in BUGS:
         assert candidate.get(bug.name).mmu is bug.mmu
         assert bug.base in candidate.names()

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 
 import candidate
-from fuzz.findings.replay import Key
 from fuzz.generation.generator import Generator
+from fuzz.judging.finding import Key
 from fuzz.language.program import Program
 from fuzz.language.text import print_program
 from fuzz.language.validate import validate

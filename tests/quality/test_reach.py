@@ -19,7 +19,7 @@ LISTED: Final = tomllib.loads(LIST.read_text())["block"]
 
 @pytest.fixture(scope="module")
 def unreached() -> list[Block]:
-    """What the interpreted form does not reach, found in a process of its own."""
+    """Return the lines that the interpreted form does not reach, found in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.quality.reach"],
         cwd=ROOT,
@@ -31,7 +31,7 @@ def unreached() -> list[Block]:
 
 
 def differences(listed: list[Block], found: list[Block]) -> list[str]:
-    """What is not reached and not listed; what is listed, and is reached or no longer there."""
+    """Return the lines not reached and not listed; those that are listed, and are reached or no longer there."""
     wrong = [f"not reached: {block}" for block in found if block not in listed]
     return wrong + [f"listed, but reached or gone: {block}" for block in listed if block not in found]
 

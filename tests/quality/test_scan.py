@@ -12,7 +12,7 @@ PROGRAMS = 60
 
 
 def key(violation: Violation) -> tuple[str, str]:
-    """What a scan and an incremental check agree in: the checker and the rule."""
+    """Return the key in which a scan and an incremental check agree: the checker and the rule."""
     return violation.checker, violation.what
 
 
@@ -21,17 +21,17 @@ DYNAMIC = ("still ", "change outside", "reserved encoding")
 
 
 def of_the_state(violation: Violation) -> bool:
-    """Whether a scan must see it too."""
+    """Tell whether a scan must see it too."""
     return violation.checker in ("refcount", "translation") and not violation.what.startswith(DYNAMIC)
 
 
 def spoken_of(violation: Violation, places: set[tuple[str, int]]) -> bool:
-    """Whether its checker has reported all of its places before."""
+    """Tell whether its checker has reported all of its places before."""
     return bool(violation.places) and all((violation.checker, place) in places for place in violation.places)
 
 
 def disagreements(name: str, seed: int, programs: int) -> list[str]:
-    """What only one of the two says: a scan what was never said before, the checkers what no scan sees."""
+    """Return the violations of one of the two alone: new ones of a scan, those of checkers that no scan sees."""
     found: list[str] = []
     generator = Generator(seed)
     for _ in range(programs):

@@ -2,7 +2,8 @@
 """A replayer that judges in this process, where a test can reach into it."""
 
 import candidate
-from fuzz.findings.replay import Replayer, Shown
+from fuzz.findings.replay import Replayer
+from fuzz.judging.finding import Finding
 from fuzz.language.text import parse
 from fuzz.minimizing.minimizer import judge_here
 
@@ -14,7 +15,7 @@ class Here(Replayer):
         super().__init__()
         self.asked: list[str] = []
 
-    def shows(self, program: str, reference: str, candidate_name: str) -> list[Shown]:
+    def shows(self, program: str, reference: str, candidate_name: str) -> list[Finding]:
         self.asked.append(program)
         return judge_here(candidate.get(reference), candidate.get(candidate_name))(parse(program))
 
@@ -25,10 +26,10 @@ class Scripted(Here):
     :param answers: program text -> what it shows; others show nothing
     """
 
-    def __init__(self, answers: dict[str, list[Shown]]) -> None:
+    def __init__(self, answers: dict[str, list[Finding]]) -> None:
         super().__init__()
         self.answers = answers
 
-    def shows(self, program: str, reference: str, candidate_name: str) -> list[Shown]:
+    def shows(self, program: str, reference: str, candidate_name: str) -> list[Finding]:
         self.asked.append(program)
         return self.answers.get(program, [])

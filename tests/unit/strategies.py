@@ -74,7 +74,7 @@ class ProgramBuilder:
         return self.draw(st.sampled_from(choices))
 
     def gaps(self, name: str, vm: int) -> list[tuple[int, int]]:
-        """Where the VM has nothing but, perhaps, the slot itself: pairs of start and size in bytes."""
+        """Return the gaps of the VM, with the slot itself counted as one: pairs of start and size in bytes."""
         others = (slot for slot in self.slots if slot.vm == vm and slot.name in self.live - {name})
         start, gaps = 0, []
         for ipa, size in sorted((self.ipa[slot.name], slot.size) for slot in others):
@@ -83,7 +83,7 @@ class ProgramBuilder:
         return [gap for gap in (*gaps, (start, (1 << self.vm.ipa) - start)) if gap[1]]
 
     def fits(self, slot: Slot, ipa: int | None = None) -> bool:
-        """Whether a slot fits at *ipa*; None: anywhere."""
+        """Tell whether a slot fits at *ipa*; None: anywhere."""
         for start, size in self.gaps(slot.name, slot.vm):
             if slot.size <= size and (ipa is None or start <= ipa <= start + size - slot.size):
                 return True
@@ -125,7 +125,7 @@ class ProgramBuilder:
         (self.logged.add if log else self.logged.discard)(slot.name)
 
     def possible(self, make: type, slot: Slot) -> bool:
-        """Whether this kind of operation is legal on the slot now."""
+        """Tell whether this kind of operation is legal on the slot now."""
         name = slot.name
         if issubclass(make, NEEDS_RAM) and slot.backing == "device":
             return False
@@ -196,9 +196,9 @@ class ProgramBuilder:
 @st.composite
 def programs(draw: st.DrawFn, max_operations: int = 12) -> Program:
     """A valid program of up to 8 slots."""
-    draft = ProgramBuilder(draw)
+    builder = ProgramBuilder(draw)
     for name in draw(NAMES):
-        draft.add_slot(name)
-    targets = draw(st.lists(st.sampled_from(draft.slots), max_size=max_operations))
-    operations = tuple(draft.add_operation(slot) for slot in targets)
-    return Program(draft.vm, tuple(draft.slots), operations)
+        builder.add_slot(name)
+    targets = draw(st.lists(st.sampled_from(builder.slots), max_size=max_operations))
+    operations = tuple(builder.add_operation(slot) for slot in targets)
+    return Program(builder.vm, tuple(builder.slots), operations)

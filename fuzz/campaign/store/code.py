@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a campaign tests and with what, as digests of the sources: when it changes, statistics begin anew."""
+"""The code that a campaign tests, and that of s2fuzz, as digests: when it changes, statistics begin anew."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ from candidate.registry.places import shown_path, source_of
 from ...distribution import PACKAGES, home_folder
 
 _PARTS: Final = ("language", "generation", "checkers", "execution", "judging")
-# Where what judges programs, and what makes them, lies.
+# The folders of the code that judges programs, and of the code that makes them.
 _TOOL: Final = ("reference/machine", *(f"fuzz/{name}" for name in _PARTS))
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Digests of sources: of the candidate, of what counts as the original, of s2fuzz."""
+    """Digests of sources: of the candidate, of the version that counts as the original, of s2fuzz."""
 
     candidate: str
     reference: str
     tool: str
 
     def changes(self, earlier: "Code", settings: tuple[str, str]) -> str:
-        """What differs, for people: ``rfc-v1 and s2fuzz``; "" for nothing.
+        """Name the parts that differ, for people: ``rfc-v1 and s2fuzz``; "" for none.
 
         :param settings: names of candidate and reference
         """

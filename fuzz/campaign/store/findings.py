@@ -5,8 +5,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-from ...engines.unit import FoundRecord
 from ...findings.accepted import Accepted
+from ...findings.record import FindingRecord
+from ...judging.finding import Finding
 from .database import transaction
 
 PENDING: Final = "pending"
@@ -15,34 +16,31 @@ UNREPLAYED: Final = "unreplayed"
 # Not replayed: the code that it was found on is not there any more.
 GONE: Final = "gone"
 
-# A program is asked for while its code is there; one of older code until it is known that its code is gone.
-# Smaller programs of what is filed are not missed.
+# A program is to be replayed while its code is there; one of older code until it is known that its code is gone.
+# Smaller programs of filed findings are not missed.
 TO_REPLAY: Final = f"(version = ? OR state NOT IN ('{FILED}', '{GONE}'))"
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A program that is to be replayed.
+    """A finding whose program is to be replayed.
 
     :param id: of its row
+    :param version: of the code that the program was found on
+    :param record: the finding, and that program
     """
 
     id: int
-    kind: str
-    signature: str
     version: int
-    reason: str
-    at: int
-    number: int
-    seed: int
-    text: str
+    record: FindingRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a replay.
+    """The outcome of a replay.
 
     :param state: `FILED`, `UNREPLAYED` or `GONE`
+    :param reason: of the finding, as the replay showed it, or with a note on why it did not
     :param file: of its smallest program; "" if it is neither filed nor gone
     :param operations: of that program
     :param trouble: why a file could not be written; "" if it could; then the rest means nothing
@@ -54,6 +52,13 @@ class Replayed:
     file: str
     operations: int
     trouble: str = ""
+
+
+def pending(
+    id: int, kind: str, signature: str, version: int, reason: str, at: int, number: int, seed: int, text: str
+) -> Pending:
+    """Make the object of a row of the database."""
+    return Pending(id, version, FindingRecord(Finding(kind, signature, reason, at), text, number, seed))
 
 
 class Findings:
@@ -68,12 +73,12 @@ class Findings:
         self.accepted = accepted
 
     def accepted_text(self, kind: str, signature: str) -> str:
-        """Why a finding is accepted; "" if it is not."""
+        """Return the reason why a finding is accepted; "" if it is not."""
         entry = self.accepted.match(kind, signature)
         return entry.text if entry is not None else ""
 
     def accept(self) -> None:
-        """Within a transaction: hold all against the file of known findings, which may be another than before."""
+        """Match all, within a transaction, against the file of known findings, which may have changed."""
         for kind, signature in self.db.execute("SELECT DISTINCT kind, signature FROM findings").fetchall():
             self.db.execute(
                 "UPDATE findings SET accepted = ? WHERE kind = ? AND signature = ?",
@@ -81,17 +86,17 @@ class Findings:
             )
 
     def add(
-        self, found: FoundRecord, count: int, unit: int, engine: str, seed: int, version: int, elapsed: float
+        self, found: FindingRecord, count: int, unit: int, engine: str, seed: int, version: int, elapsed: float
     ) -> Pending | None:
-        """Within a transaction: count a finding; its program is to be replayed, unless a smaller one waits already.
+        """Count a finding, within a transaction; its program is to be replayed, unless a smaller one waits already.
 
-        One whose code was gone is asked for again: that code may be back.
+        One whose code was gone is replayed again: that code may be back.
 
         :param count: programs of the unit that showed it
         :param unit: its number
         :returns: what is to be replayed now
         """
-        key = (found.kind, found.signature, version)
+        key = (*found.finding.key, version)
         self.db.execute(
             "INSERT INTO findings (kind, signature, version, state, count, unit, engine, elapsed, last_elapsed, reason,"
             " accepted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, signature, version)"
@@ -102,18 +107,18 @@ class Findings:
             "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
         ).fetchone()
         for waiting in self._pending("kind = ? AND signature = ? AND version = ?", key):
-            if waiting.text.count("\n") <= found.text.count("\n"):
+            if waiting.record.text.count("\n") <= found.text.count("\n"):
                 return waiting if state == GONE else None
-        row = (*key, found.reason, found.at, found.number, seed)
+        row = (*key, found.reason, found.finding.at, found.number, seed)
         added = self.db.execute(
             "INSERT INTO pending (kind, signature, version, reason, at, number, seed, unit, text)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, unit, found.text),
         )
-        return Pending(added.lastrowid or 0, *row, found.text)
+        return pending(added.lastrowid or 0, *row, found.text)
 
     def waiting(self, version: int) -> list[Pending]:
-        """What is to be replayed, in order, and what is not yet known to be of code that is gone.
+        """Return the programs to be replayed, in order, and those that are not yet known to be of code that is gone.
 
         :param version: of the code that is there
         """
@@ -125,18 +130,18 @@ class Findings:
             f" FROM pending JOIN findings USING (kind, signature, version) WHERE {where} ORDER BY pending.id",
             values,
         )
-        return [Pending(*row) for row in rows]
+        return [pending(*row) for row in rows]
 
     def file(self, replayed: Replayed) -> bool:
-        """Note what came of a replay.
+        """Note the outcome of a replay.
 
         :returns: whether the finding is filed, known not to replay, or of code that is gone, from now on
         """
-        pending = replayed.pending
-        key = (pending.kind, pending.signature, pending.version)
+        asked = replayed.pending
+        key = (*asked.record.finding.key, asked.version)
         with transaction(self.db):
             if replayed.state != GONE:
-                self.db.execute("DELETE FROM pending WHERE id = ?", (pending.id,))
+                self.db.execute("DELETE FROM pending WHERE id = ?", (asked.id,))
             (before,) = self.db.execute(
                 "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
             ).fetchone()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The log of a campaign: one line for each thing that happened. It is also what keeps others out."""
+"""The log of a campaign: one line for each event. Its lock also keeps other processes out."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ class Log:
         except OSError:
             os.close(self.fd)
             wrong = "the campaign is running already"
-            raise CampaignError(f"{folder}: {wrong}; allowed: `s2fuzz status`, or another directory") from None
+            raise CampaignError(f"{folder}: {wrong}; use `s2fuzz status`, or another directory") from None
 
     def say(self, message: str) -> None:
         """Write a line.
@@ -49,7 +49,7 @@ class Log:
         os.write(self.fd, f"{stamp} {line}\n".encode(errors="backslashreplace"))
 
     def take(self) -> list[str]:
-        """What was said since this was asked last."""
+        """Take the lines since the last call."""
         news = list(self.news)
         self.news.clear()
         return news

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Progress and outcome of a unit of work, as its worker tells them."""
+"""Progress and outcome of a unit of work, as its worker sends them."""
 
 from dataclasses import dataclass
 
-from ...engines.unit import FoundRecord, Fresh, UnitState
+from ...engines.unit import Fresh, UnitState
+from ...findings.record import FindingRecord
 from .code import Code
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """How far a worker is with a unit.
+    """The progress of a worker with a unit.
 
     :param kib: resident memory of the engine's process, in KiB, at most so far
     """
@@ -24,10 +25,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class UnitOutcome:
-    """What came of a unit.
+    """The outcome of a unit.
 
     :param number: of the unit
-    :param code: what it ran on; None: that changed meanwhile, and the outcome means nothing
+    :param code: that it ran on; None: that changed meanwhile, and the outcome means nothing
     :param seconds: from its start to its end, that of its process included
     :param child_kib: resident memory of the engine's process, in KiB, at most; 0: not seen
     :param worker_kib: of the process that supervised it, now
@@ -38,7 +39,7 @@ class UnitOutcome:
     worker: str
     code: Code | None
     state: UnitState
-    found: list[FoundRecord]
+    found: list[FindingRecord]
     fresh: list[Fresh]
     seconds: float
     child_kib: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The corpus in the database: who brought a program, which features it was the first to show."""
+"""The corpus in the database: the unit that brought a program, the features that it was the first to show."""
 
 import sqlite3
 import time
@@ -23,7 +23,7 @@ class Programs:
         self.features = {feature for (feature,) in db.execute("SELECT feature FROM features")}
 
     def keep(self, fresh: Sequence[Fresh]) -> list[tuple[str, Fresh]]:
-        """Have those programs in the corpus that still show something new: other units ran meanwhile.
+        """Add those programs to the corpus that still show something new: other units ran meanwhile.
 
         :returns: these, with their digests
         :raises fuzz.corpus.CorpusError: one cannot be written
@@ -38,7 +38,7 @@ class Programs:
         return kept
 
     def add(self, kept: Sequence[tuple[str, Fresh]], unit: int, elapsed: float) -> int:
-        """Within a transaction: note programs of the corpus with their features.
+        """Note programs of the corpus with their features, within a transaction.
 
         :param unit: that brought them
         :returns: how many features are new
@@ -61,12 +61,12 @@ class Programs:
         return len(self.features) - before
 
     def newest(self) -> int:
-        """Of the corpus; 0 if it is empty."""
+        """Return the number of the newest program of the corpus; 0 if it is empty."""
         (newest,) = self.db.execute("SELECT coalesce(max(id), 0) FROM programs").fetchone()
         return int(newest)
 
     def take(self, there: set[str], newest: int, elapsed: float) -> None:
-        """Take in what others put into the corpus, forget what is gone.
+        """Take in programs that others put into the corpus, forget those that are gone.
 
         :param there: digests of all programs in it
         :param newest: what `newest` was before somebody looked
@@ -78,8 +78,8 @@ class Programs:
             gone = [(number,) for digest, number in known.items() if digest not in there and number <= newest]
             self.db.executemany("DELETE FROM programs WHERE id = ?", gone)
 
-    def told_of(self) -> list[str]:
-        """Bad files of the corpus that were met since this was asked last: a line for each, once and for all."""
+    def new_bad_files(self) -> list[str]:
+        """Return a line for each bad file of the corpus that was met since the last call, once and for all."""
         lines: list[str] = []
         with transaction(self.db):
             for bad in self.corpus.aside:

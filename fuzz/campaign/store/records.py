@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is written into the database: sessions, outcomes of units, statistics."""
+"""The records in the database: sessions, outcomes of units, statistics."""
 
 import os
 import socket
@@ -64,7 +64,7 @@ class Records:
         return self.versions[code]
 
     def previous_code(self) -> Code | None:
-        """What the last session ran on at its end; None for the first one."""
+        """Return the code that the last session ran on at its end; None for the first one."""
         row = self.db.execute(
             "SELECT candidate, reference, tool FROM sessions JOIN versions ON versions.id = version"
             " ORDER BY sessions.id DESC LIMIT 1"
@@ -72,7 +72,7 @@ class Records:
         return Code(*row) if row else None
 
     def begin(self, workers: int) -> None:
-        """A session begins."""
+        """Begin a session."""
         settings, now = self.settings, time.time()
         asked = (workers, " ".join(settings.engines), settings.scheduler)
         with transaction(self.db):
@@ -86,21 +86,21 @@ class Records:
             self.findings.accept()
 
     def end(self, why: str) -> None:
-        """The session ends."""
+        """End the session."""
         with transaction(self.db):
             self.beat()
             self.db.execute("UPDATE sessions SET ended = ?, why = ? WHERE id = ?", (time.time(), why, self.session))
             self.db.execute("DELETE FROM workers")
 
     def beat(self) -> None:
-        """Within a transaction: the session lives."""
+        """Note, within a transaction, that the session lives."""
         self.db.execute(
             "UPDATE sessions SET seen = ?, elapsed = ?, version = ? WHERE id = ?",
             (time.time(), time.monotonic() - self.start, self.version, self.session),
         )
 
     def show(self, workers: Mapping[str, tuple[int, int]], notices: Mapping[str, tuple[str, Notice]]) -> None:
-        """Tell other processes what goes on.
+        """Write the state of the workers, for other processes.
 
         :param workers: name -> units and programs that it has done
         :param notices: name -> engine and state of the unit that it is at
@@ -116,7 +116,7 @@ class Records:
             self.db.executemany("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def begin_unit(self, number: int) -> None:
-        """A unit is handed out."""
+        """Note that a unit is handed out."""
         with transaction(self.db):
             self.db.execute(
                 "UPDATE units SET session = ?, begun = ?, attempts = attempts + 1 WHERE number = ? AND state = 'open'",
@@ -124,16 +124,16 @@ class Records:
             )
 
     def finish(self, unit: Unit, outcome: UnitOutcome, code: Code) -> list[Pending] | None:
-        """Take in what came of a unit, once.
+        """Take in the outcome of a unit, once.
 
-        What an interrupted unit has left to do becomes another unit.
+        The rest of an interrupted unit becomes another unit.
 
         :param code: that it ran on
         :returns: what is to be replayed; None if the unit was taken in before
         :raises fuzz.corpus.CorpusError: a program cannot be written
         """
         version, state = self.version_of(code), outcome.state
-        # Files first: what the database speaks of is there.
+        # Files first: the database names no file that is not there.
         kept = self.programs.keep(outcome.fresh)
         with transaction(self.db):
             now, elapsed = time.time(), self.elapsed
@@ -163,9 +163,15 @@ class Records:
             features = self.programs.add(kept, outcome.number, elapsed)
             self.add_totals(version, unit.engine, outcome, features)
             pending = [
-                # What was found when the unit was interrupted is there, and counts with the rest of the unit.
+                # Findings before the interruption are there, and count with the rest of the unit.
                 self.findings.add(
-                    found, state.counts.get(found.key, 0), outcome.number, unit.engine, unit.seed, version, elapsed
+                    found,
+                    state.counts.get(found.finding.title, 0),
+                    outcome.number,
+                    unit.engine,
+                    unit.seed,
+                    version,
+                    elapsed,
                 )
                 for found in outcome.found
             ]
@@ -183,7 +189,7 @@ class Records:
         )
 
     def add_rest(self, unit: Unit, outcome: UnitOutcome) -> None:
-        """What an interrupted unit did not get to, as another unit."""
+        """Write down the rest of an interrupted unit, as another unit."""
         state = outcome.state
         rest = remaining(unit, Result(unit, state), unit.first - 1 + state.programs, "")
         if rest.programs:
@@ -195,7 +201,7 @@ class Records:
             )
 
     def fail_unit(self, number: int, trouble: str, for_good: bool) -> None:
-        """A unit came to nothing: it is tried again, or given up."""
+        """Note that a unit failed: it is tried again, or given up."""
         with transaction(self.db):
             self.db.execute(
                 "UPDATE units SET state = ?, trouble = ? WHERE number = ? AND state = 'open'",
@@ -203,7 +209,7 @@ class Records:
             )
 
     def add_statistics(self, programs: int, operations: int) -> None:
-        """A point of the curves.
+        """Add a point to the curves.
 
         :param programs: judged in units that are not done yet, with so many operations
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a campaign is asked to do; part of it is written down and holds for good."""
+"""The settings of a campaign; part of them is written down and holds for good."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ DEFAULT_SEED: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command asks for.
+    """The settings that the command asks for.
 
     :param candidate: name of the version under test; kept for good
     :param reference: name of the version that counts as the original; kept for good
-    :param seed: what the seeds of units come from; kept for good; None: that of before, or `DEFAULT_SEED`
+    :param seed: the source of the seeds of units; kept for good; None: that of before, or `DEFAULT_SEED`
     :param engines: names, one for each unit in turn
     :param workers: processes that judge at once; None: one for each core, or thread of the cluster
     :param seconds: end after so long; None: never
@@ -40,7 +40,7 @@ class Settings:
 
 
 def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
-    """Hold the command against what the campaign was begun with, which is written down the first time.
+    """Compare the command with the settings that the campaign began with, written down the first time.
 
     :returns: the seed
     :raises CampaignError: it is another campaign
@@ -58,7 +58,7 @@ def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
 
 
 def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """See that nothing differs.
+    """Check that nothing differs.
 
     :raises CampaignError: something does
     """

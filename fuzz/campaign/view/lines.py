@@ -11,7 +11,7 @@ from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
 from ...reports.report import legend, plural
 from ..store.findings import PENDING
-from .overview import FindingRow, Overview
+from .overview import CampaignFinding, Overview
 
 # Seconds between two lines.
 EVERY: Final = 10.0
@@ -34,7 +34,7 @@ def duration(seconds: float) -> str:
 
 
 def size(kib: int) -> str:
-    """``120M``; "" if it is not known."""
+    """Return a size, such as ``120M``; "" if it is not known."""
     return f"{kib // 1024}M" if kib else ""
 
 
@@ -63,7 +63,7 @@ def sparkline(points: list[tuple[float, int]], width: int, characters: str = _BA
 
 
 def state_of(overview: Overview) -> str:
-    """Whether it runs, or why not."""
+    """Say whether it runs, or why it does not."""
     if overview.running:
         return "running"
     if not overview.sessions:
@@ -76,7 +76,7 @@ def since_feature(overview: Overview) -> str:
 
 
 def progress_line(overview: Overview) -> str:
-    """How it goes, in one line."""
+    """Return the state of the campaign in one line."""
     return (
         f"{duration(overview.elapsed)}  {overview.programs} programs  {overview.programs_now:.1f} programs/s  "
         f"{overview.operations_now:.0f} operations/s  corpus {overview.corpus}  "
@@ -85,7 +85,7 @@ def progress_line(overview: Overview) -> str:
 
 
 class Lines:
-    """For what is no terminal: a line now and then, and one for each thing that happens.
+    """The output where there is no terminal: a line now and then, and one for each event.
 
     :param out: where to
     """
@@ -105,7 +105,7 @@ class Lines:
         self.out.flush()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 class NoOutput:
@@ -115,22 +115,22 @@ class NoOutput:
         """See `fuzz.campaign.work.upkeep.Screen`."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
-def finding_lines(found: FindingRow, overview: Overview) -> list[str]:
-    """A finding: class, signature, reason, where it is kept, what is known of it."""
+def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
+    """Return the lines of a finding: class, signature, reason, file, known bug."""
     smallest = "" if found.operations is None else f", the smallest of {plural(found.operations, 'operation')}"
     where = f": {Path(overview.folder, found.file)}" if found.file else ""
     if found.state == PENDING:
         where = ", not replayed yet"
     first = f"first by {found.engine} after {duration(found.elapsed)}"
     lines = [
-        f"{found.kind:<10}  {found.signature}",
-        f"{_INDENT}{found.reason}",
+        f"{found.kind:<10}  {found.finding.signature}",
+        f"{_INDENT}{found.finding.reason}",
         f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
     ]
-    if known := known_text(found.kind, found.signature, found.reason, overview.reference):
+    if known := known_text(found.finding, overview.reference):
         lines.append(f"{_INDENT}{known}")
     if found.accepted:
         lines.append(f"{_INDENT}accepted: {found.accepted}")
@@ -138,7 +138,7 @@ def finding_lines(found: FindingRow, overview: Overview) -> list[str]:
 
 
 def summary(overview: Overview) -> str:
-    """A campaign for people: what it did, what it found, by which engine."""
+    """Return the summary of a campaign for people: its work and its findings, by engine."""
     o = overview
     versions = f", code version {o.versions}" if o.versions > 1 else ""
     lines = [
@@ -204,11 +204,13 @@ def rate(count: int, seconds: float) -> str:
 
 
 def answer(overview: Overview) -> dict[str, Any]:
-    """For ``--json``: the fields of `fuzz.campaign.view.overview.Overview`; what did not replay is in ``unreplayed``.
+    """Return, for ``--json``, the fields of `fuzz.campaign.view.overview.Overview`.
 
-    ``gone`` has what was not replayed, for the code that showed it is gone.
+    ``unreplayed`` has the findings that did not replay, ``gone`` those that were not replayed, for the code
+    that showed them is gone.
     """
     fields = asdict(overview)
-    fields["findings"] = [asdict(each) for each in overview.shown]
-    fields["unreplayed"] = [asdict(each) for each in overview.unreplayed]
+    fields["findings"] = [each.answer() for each in overview.shown]
+    fields["unreplayed"] = [each.answer() for each in overview.unreplayed]
+    fields["gone"] = [each.answer() for each in overview.gone]
     return {"s2fuzz": VERSION, "state": state_of(overview), **fields}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A campaign at one moment, as its database has it: for the screen, the plain lines, and ``s2fuzz status``."""
 
+import dataclasses
 import os
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...findings.found import CRASH, rank
-from ...judging.differential import CLASSES, DIVERGENCE, REGRESSION
+from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
 from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
 
@@ -21,33 +22,41 @@ _CURVE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class FindingRow:
-    """A finding.
+class CampaignFinding:
+    """A finding, and where a campaign has seen it.
 
     :param state: pending, filed, unreplayed, or gone
     :param count: programs that showed it
     :param elapsed: campaign time of its first program, in seconds
     :param operations: of its smallest program; None until that is replayed
-    :param accepted: why the file of known findings lives with it; "" if it does not
+    :param accepted: why the file of known findings accepts it; "" if it does not
     """
 
-    kind: str
-    signature: str
+    finding: Finding
     state: str
     count: int
     engine: str
     unit: int
     elapsed: float
-    reason: str
     file: str
     operations: int | None
     accepted: str
     version: int
 
+    @property
+    def kind(self) -> str:
+        """The class of the finding."""
+        return self.finding.kind
+
+    def answer(self) -> dict[str, Any]:
+        """Return its keys for ``--json``."""
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "finding"}
+        return {"kind": self.kind, "signature": self.finding.signature, "reason": self.finding.reason, **fields}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """What a worker does.
+    """The work of a worker.
 
     :param unit: that it is at; None: none, or not known
     :param seconds: that the unit took so far, in which so many programs were judged
@@ -67,7 +76,7 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """What an engine did on the newest code version."""
+    """The work of an engine on the newest code version."""
 
     engine: str
     units: int
@@ -79,9 +88,9 @@ class EngineRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """See `read`; all but totals, curve and what is gone is of the newest code version.
+    """The overview that `read` makes; all but totals, curve and gone findings is of the newest code version.
 
-    :param running: a coordinator is at work on this machine, or told so less than a minute ago
+    :param running: a coordinator is at work on this machine, or reported so less than a minute ago
     :param why: why the last session ended; "" if it runs or was killed
     :param versions: how many code versions there were
     :param elapsed: campaign time in seconds
@@ -118,19 +127,19 @@ class Overview:
     features: int
     since_feature: float | None
     curve: list[tuple[float, int]]
-    findings: list[FindingRow]
-    gone: list[FindingRow]
+    findings: list[CampaignFinding]
+    gone: list[CampaignFinding]
     waiting: int
     workers: list[WorkerRow]
     by_engine: list[EngineRow]
 
     @property
-    def shown(self) -> list[FindingRow]:
-        """The findings that count: not those that no fresh process showed, or was asked for."""
+    def shown(self) -> list[CampaignFinding]:
+        """The findings that count: without those that no fresh process showed, or was asked to show."""
         return [each for each in self.findings if each.state not in (UNREPLAYED, GONE)]
 
     @property
-    def unreplayed(self) -> list[FindingRow]:
+    def unreplayed(self) -> list[CampaignFinding]:
         return [each for each in self.findings if each.state == UNREPLAYED]
 
     @property
@@ -140,12 +149,12 @@ class Overview:
 
     @property
     def worse(self) -> bool:
-        """Whether the candidate is worse, or differs for no known reason."""
+        """True if the candidate is worse, or differs for no known reason."""
         return bool(self.counts[REGRESSION] or self.counts[DIVERGENCE])
 
     @property
     def crashed(self) -> bool:
-        """Whether our own code failed."""
+        """True if our own code failed."""
         return bool(self.counts[CRASH])
 
     def by_class(self) -> str:
@@ -155,7 +164,7 @@ class Overview:
 
 
 def read(db: sqlite3.Connection, folder: Path | str) -> Overview:
-    """A campaign as it is."""
+    """Read the overview of a campaign."""
     with snapshot(db):
         return _read(db, str(folder))
 
@@ -197,14 +206,14 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         *(version, GONE),
     )
     findings = [
-        FindingRow(*row)
+        CampaignFinding(Finding(*row[:3]), *row[3:])
         for row in db.execute(
-            "SELECT kind, signature, state, count, engine, unit, elapsed, reason, file, operations, accepted, version"
+            "SELECT kind, signature, reason, state, count, engine, unit, elapsed, file, operations, accepted, version"
             " FROM findings WHERE version = ? OR state = ? ORDER BY version",
             (version, GONE),
         )
     ]
-    findings.sort(key=lambda row: rank(row.kind, row.signature))
+    findings.sort(key=lambda each: rank(each.finding))
     rows = db.execute(
         "SELECT engine, units, programs, operations, seconds, features FROM totals WHERE version = ? ORDER BY engine",
         (version,),
@@ -243,9 +252,9 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
 
 
 def alive(host: str, pid: int, silent: float) -> bool:
-    """Whether a coordinator that has not ended its session is there.
+    """Tell whether a coordinator that has not ended its session is there.
 
-    :param silent: seconds since it told so
+    :param silent: seconds since it reported so
     """
     if host != socket.gethostname():
         return silent < _RECENT

@@ -17,7 +17,7 @@ _STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", "crash": "bold magent
 
 
 def render(overview: Overview, last: list[str]) -> RenderableType:
-    """A campaign as it is.
+    """Render a campaign.
 
     :param last: the last messages
     """
@@ -43,7 +43,7 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
 
 
 def findings(overview: Overview) -> Text:
-    """How many of each class."""
+    """Return the number of findings of each class."""
     text = Text()
     for kind, count in sorted(overview.counts.items()):
         text.append(f"{count} {kind}", style=_STYLES.get(kind, ""))
@@ -60,7 +60,7 @@ def findings(overview: Overview) -> Text:
 
 
 def workers(overview: Overview) -> Table:
-    """What each worker does."""
+    """Return the table of the workers."""
     table = Table(box=None, padding=(0, 2), header_style="cyan")
     table.add_column("worker", no_wrap=True)
     for name in ("unit", "engine", "programs", "per second", "memory", "units done", "programs done"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Keeps a pool busy and writes down what comes of it, until it is told to stop."""
+"""The coordinator: keeps a pool busy and writes down the outcomes, until it is told to stop."""
 
 import sqlite3
 import time
@@ -30,7 +30,7 @@ from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
 
-# Ctrl-C is over within two seconds: units get so long to say what they have, replays so long to end.
+# Ctrl-C is over within two seconds: units get so long to send their results, replays so long to end.
 _UNITS_PATIENCE: Final = 1.0
 _REPLAY_PATIENCE: Final = 0.2
 # For the replays that are left when the time is over.
@@ -92,7 +92,7 @@ class Coordinator:
             self.pool = Local(settings.workers, self.note)
 
     def say_code(self) -> None:
-        """Tell where the code has changed since the last session."""
+        """Log where the code has changed since the last session."""
         before = self.records.previous_code()
         if before is None:
             return
@@ -114,7 +114,7 @@ class Coordinator:
         """Go on until it is time to stop.
 
         :returns: why it ended
-        :raises CampaignError: it cannot go on; what came of the units in flight is lost, they will be repeated
+        :raises CampaignError: it cannot go on; the outcomes of the units in flight are lost, they will be repeated
         """
         filer: Filer | None = None
         try:
@@ -164,7 +164,7 @@ class Coordinator:
         self.log.say(f"session {self.records.session}: {what}{rest}")
 
     def fill(self) -> None:
-        """Give every worker something to do."""
+        """Give every worker a unit."""
         slots = self.pool.slots()
         if not slots and self.slots:
             self.log.say("no worker of the cluster answers; waiting for one")
@@ -178,11 +178,11 @@ class Coordinator:
             self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
 
     def came_back(self, number: int, future: "Future[UnitOutcome]") -> None:
-        """A unit ended, in some thread."""
+        """Note, in some thread, that a unit ended."""
         self.events.put((number, future))
 
     def take(self, seconds: float) -> bool:
-        """Take in what happened, at least one thing within so many seconds.
+        """Take in what happened, at least one event within so many seconds.
 
         :returns: whether there was one
         """
@@ -201,7 +201,7 @@ class Coordinator:
                 return True
 
     def take_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
-        """A unit came back."""
+        """Take in a unit that came back."""
         unit = self.flying.pop(number)
         try:
             outcome = future.result()
@@ -229,12 +229,12 @@ class Coordinator:
             self.filer.ask(each, outcome.code)
 
     def ask_waiting(self) -> None:
-        """Have replayed what is to be."""
+        """Ask for the replays that are due."""
         for pending in self.records.findings.waiting(self.records.version):
             self.filer.ask(pending, self.records.codes[pending.version])
 
     def take_code(self, outcome: UnitOutcome) -> None:
-        """A unit ran on other code than those before."""
+        """Take in that a unit ran on other code than those before."""
         assert outcome.code is not None
         names = self.settings.candidate, self.settings.reference
         changes = outcome.code.changes(self.records.code, names)
@@ -248,7 +248,7 @@ class Coordinator:
         )
 
     def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
-        """A unit came to nothing."""
+        """Take in the failure of a unit."""
         if self.stopping.why:
             return
         if isinstance(error, CandidateMistake):
@@ -270,38 +270,38 @@ class Coordinator:
             self.again = [each for each in self.again if each != number]
             self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
             if not self.planner.engines:
-                raise CampaignError(f"{self.folder}: {text}; allowed: an engine that works")
+                raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
     def take_loss(self, number: int, why: str) -> None:
-        """A unit came to nothing, and not by its fault."""
+        """Take in the loss of a unit that was not its fault."""
         self.losses += 1
         self.log.say(f"unit {number}: {why}; it is repeated")
         self.again.append(number)
         if self.losses >= _MAX_LOSSES:
-            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that can work")
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; use workers that can work")
         # Too many processes, say: that may pass.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
     def take_replayed(self, replayed: Replayed) -> None:
-        """A program was replayed."""
-        pending = replayed.pending
+        """Take in the outcome of a replay."""
+        finding = replayed.pending.record.finding
         if replayed.trouble:
-            raise CampaignError(f"{replayed.trouble}; allowed: a directory that can be written, with room in it")
+            raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
         new = self.records.findings.file(replayed)
         self.filer.answered(replayed)
         if not new:
             return
         if replayed.state == FILED:
-            accepted = self.records.findings.accepted_text(pending.kind, pending.signature)
+            accepted = self.records.findings.accepted_text(*finding.key)
             known = f" (accepted: {accepted})" if accepted else ""
-            self.log.say(f"found: {pending.kind} {pending.signature}{known}: {replayed.file}")
+            self.log.say(f"found: {finding.title}{known}: {replayed.file}")
         elif replayed.state == GONE:
-            self.log.say(f"not replayed, its code is gone: {pending.kind} {pending.signature}: {replayed.file}")
+            self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
         else:
-            self.log.say(f"did not replay: {pending.kind} {pending.signature}: {replayed.reason}")
+            self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
     def wind_down(self) -> None:
-        """Take in what the units in flight have so far, and what is replayed by then."""
+        """Take in the results so far of the units in flight, and the replays that end by then."""
         self.stopping.event.set()
         interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_PATIENCE

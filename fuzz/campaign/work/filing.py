@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Replays programs in fresh processes and files those that show their finding, beside everything else."""
+"""The filer: replays programs in fresh processes and files those that show their finding, in a thread of its own."""
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
 from ...execution.mistakes import CandidateMistake
 from ...files import write_atomically
-from ...findings.found import Found, file_name, file_text
-from ...findings.replay import SECONDS, Replayer, Shown
-from ...findings.store import Store
+from ...findings.found import file_name
+from ...findings.record import file_text
+from ...findings.replay import SECONDS, Replayer
+from ...findings.store import Store, noted
+from ...judging.finding import Finding
 from ...language.program import ProgramError
-from ...language.text import parse
 from ..store.code import Code, code_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
 
@@ -23,11 +25,11 @@ _WRITING: Final = 60.0
 
 
 class Ended(Exception):
-    """Nobody wants what a replay shows any more: nothing is to be written."""
+    """Nobody wants the result of a replay any more: nothing is to be written."""
 
 
 class OtherCode(Exception):
-    """What is under test changed meanwhile: what the replay showed means nothing."""
+    """The code under test changed meanwhile: the result of the replay means nothing."""
 
 
 class Checked(Replayer):
@@ -53,8 +55,8 @@ class Checked(Replayer):
         self.ending = ending
         self.busy = busy
 
-    def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
-        """As in the base class.
+    def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
+        """Replay, as in the base class.
 
         :raises OtherCode: the sources are, by the end of the replay, others
         :raises Ended: *ending* is set by then
@@ -77,7 +79,7 @@ class Filer:
     Programs are replayed on the code that they were found on, or not at all.
 
     :param folder: where findings are kept, an existing directory
-    :param tell: called, in that thread, with what came of each program
+    :param tell: called, in that thread, with the outcome of each replay
     """
 
     def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed], None]) -> None:
@@ -85,15 +87,15 @@ class Filer:
         self.versions = (reference, candidate)
         self.tell = tell
         self.queue: SimpleQueue[tuple[Pending, Code, float] | None] = SimpleQueue()
-        # Rows of what was asked for and not answered; for the thread of those who ask.
+        # Rows of the replays asked for and not answered; for the thread of those who ask.
         self.waiting: set[int] = set()
-        # For the thread that replays: what the store is good for, and when the sources were looked at.
+        # For the thread that replays: the code that the store is for, and when the sources were looked at.
         self.store: Store | None = None
         self.code: Code | None = None
         self.looked = 0.0
         self.ending = threading.Event()
         self.busy = threading.Event()
-        # Whoever waits for Ctrl-C's end does not wait for a program that hangs: what is pending stays so.
+        # Ctrl-C does not wait for a program that hangs: pending replays stay so.
         self.thread = threading.Thread(target=self._work, name="filer", daemon=True)
         self.thread.start()
 
@@ -107,13 +109,13 @@ class Filer:
             self.queue.put((pending, code, time.monotonic()))
 
     def answered(self, replayed: Replayed) -> None:
-        """What came of a program is written down."""
+        """Note that the outcome of a replay is written down."""
         self.waiting.discard(replayed.pending.id)
         if replayed.state != GONE:
             gone_path(self.folder, replayed.pending).unlink(missing_ok=True)
 
     def close(self, seconds: float) -> None:
-        """End the thread, which writes what it is at, and replays no more.
+        """End the thread, which finishes the file that it writes, and replays no more.
 
         One that is in a replay is left after so many seconds, and writes nothing.
         """
@@ -133,9 +135,9 @@ class Filer:
             self._drop()
 
     def _replayed(self, pending: Pending, code: Code, asked: float) -> Replayed:
-        """What comes of a program that was found on this code, which may be there since it was asked for."""
+        """Replay a program that was found on this code, if that code is there."""
         while True:
-            # A look reads all sources, so there is one for all that was asked for together.
+            # A look reads all sources, so there is one for all replays that were asked for together.
             if self.store is None or (self.code != code and self.looked < asked):
                 self._renew()
             if self.store is None or self.code != code:
@@ -146,7 +148,7 @@ class Filer:
                 self._drop()
 
     def _renew(self) -> None:
-        """Have a store for the code that is there now."""
+        """Make a store for the code that is there now."""
         now = self._look()
         if self.store is None or now != self.code:
             self._drop()
@@ -154,7 +156,7 @@ class Filer:
             self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
 
     def _look(self) -> Code:
-        """The code that is there now."""
+        """Return the code that is there now."""
         self.looked = time.monotonic()
         return code_of(*self.versions)
 
@@ -171,33 +173,33 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     :raises OtherCode: by a `Checked` of the store
     :raises Ended: likewise
     """
+    record = replace(pending.record)
     try:
-        program = parse(pending.text)
+        operations = record.operations
     except ProgramError as error:
         return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
-    found = Found(pending.kind, pending.signature, pending.reason, program, pending.number, pending.at)
     store.trouble = ""
     try:
-        kept = store.offer(found, pending.seed)
+        kept = store.offer(record)
     except CandidateMistake as error:
-        # Whatever ran it before has told, and ended the campaign.
-        return Replayed(pending, UNREPLAYED, f"{pending.reason} ({error})", "", len(program.operations))
+        # The engine that ran it before has reported it, and ended the campaign.
+        return Replayed(pending, UNREPLAYED, noted(record.finding, str(error)).reason, "", operations)
     if store.trouble:
         return Replayed(pending, UNREPLAYED, "", "", 0, store.trouble)
     if kept is None:
-        lost = store.lost.get((pending.kind, pending.signature))
-        reason = lost.reason if lost is not None else pending.reason
-        return Replayed(pending, UNREPLAYED, reason, "", len(program.operations))
+        lost = store.lost.get(record.finding.key)
+        reason = lost.reason if lost is not None else record.reason
+        return Replayed(pending, UNREPLAYED, reason, "", operations)
     path = str(kept.path.relative_to(folder.parent)) if kept.path else ""
-    return Replayed(pending, FILED, kept.reason, path, len(kept.program.operations))
+    return Replayed(pending, FILED, kept.reason, path, kept.operations)
 
 
 def gone_path(folder: Path, pending: Pending) -> Path:
-    """Where a program is kept that cannot be replayed any more, each of a finding apart.
+    """Return the file for a program that cannot be replayed any more, one for each program of a finding.
 
     :param folder: of the findings
     """
-    stem = file_name(pending.kind, pending.signature).removesuffix(".s2")
+    stem = file_name(pending.record.finding).removesuffix(".s2")
     return folder / GONE / f"{stem}-version-{pending.version}-{pending.id}.s2"
 
 
@@ -208,18 +210,17 @@ def set_aside(folder: Path, reference: str, candidate: str, pending: Pending) ->
     """
     path = gone_path(folder, pending)
     why = f"not replayed: found on code version {pending.version} of the campaign, which is gone"
-    reason, operations = f"{pending.reason} ({why})", 0
+    finding, operations = noted(pending.record.finding, why), 0
     try:
-        program = parse(pending.text)
-        found = Found(pending.kind, pending.signature, reason, program, pending.number, pending.at)
-        text, operations = file_text(found, reference, candidate, pending.seed, path), len(program.operations)
+        record = replace(pending.record, finding=finding)
+        text, operations = file_text(record, reference, candidate, path), record.operations
     except ProgramError:
         # The language may have changed too.
-        text = f"# {why}\n{pending.text}"
+        text = f"# {why}\n{pending.record.text}"
     try:
         path.parent.mkdir(exist_ok=True)
         if not path.is_file() or path.read_bytes() != text.encode():
             write_atomically(path, text)
     except OSError as error:
         return Replayed(pending, GONE, "", "", 0, f"{path}: {error.strerror or error}")
-    return Replayed(pending, GONE, reason, str(path.relative_to(folder.parent)), operations)
+    return Replayed(pending, GONE, finding.reason, str(path.relative_to(folder.parent)), operations)

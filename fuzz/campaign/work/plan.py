@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which unit comes next; it is written down before anybody begins it."""
+"""The plan: the next unit, written down before anybody begins it."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ class Planner:
         return int(number)
 
     def budget(self, engine: str) -> int:
-        """How many programs take about as long as a unit should."""
+        """Return the number of programs that take about as long as a unit should."""
         rows = self.db.execute(
             "SELECT judged, ended - begun, programs FROM units"
             " WHERE engine = ? AND state = 'done' AND judged > 0 ORDER BY number DESC LIMIT ?",

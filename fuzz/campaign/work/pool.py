@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where units are done: each in a process of its own, here or on a cluster.
+"""The pool that does units: each in a process of its own, here or on a cluster.
 
 Both forms are a `concurrent.futures.Executor` that is given
 `fuzz.campaign.work.worker.do_unit`. Here it is a pool of supervised processes with a
@@ -29,16 +29,16 @@ _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^/\s]+:[0-9]+")
 
 
 class Pool(Protocol):
-    """What does units."""
+    """A pool that does units."""
 
     def slots(self) -> int:
-        """How many units it does at once, now."""
+        """Return the number of units that it does at once, now."""
 
     def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
         """Have a unit done."""
 
     def lost(self, error: BaseException) -> str:
-        """Why a unit came to nothing, if that says nothing about the unit; "" if it may be the unit's fault."""
+        """Say why a unit failed, if that says nothing about the unit; "" if it may be the unit's fault."""
 
     def close(self) -> None:
         """End it; do not wait."""
@@ -48,7 +48,7 @@ class Local:
     """Processes on this machine.
 
     :param workers: how many at once
-    :param notice: told how far they are
+    :param notice: called with their progress
     """
 
     def __init__(self, workers: int | None, notice: Callable[[Notice], None]) -> None:
@@ -94,7 +94,7 @@ class Cluster:
         try:
             from distributed import Client
         except ImportError:
-            wrong = "Dask is not installed; allowed: after pip install -e '.[cluster]' in the checkout"
+            wrong = "Dask is not installed; run `pip install -e '.[cluster]'` in the checkout"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
         # What goes wrong with it is ours to tell.
         for name in list(logging.root.manager.loggerDict):
@@ -105,8 +105,8 @@ class Cluster:
             return make(self.address, timeout=_CLUSTER_PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             wrong = " ".join(str(error).split())[:120]
-            allowed = "the address of a running dask scheduler of the same version"
-            raise CampaignError(f"--scheduler {self.address}: {wrong}; allowed: {allowed}") from None
+            wanted = "the address of a running dask scheduler of the same version"
+            raise CampaignError(f"--scheduler {self.address}: {wrong}; give {wanted}") from None
 
     def _watch(self) -> None:
         while not self.closed.wait(_LOOK_EVERY):
@@ -122,7 +122,7 @@ class Cluster:
 
     def slots(self) -> int:
         if self.client.status == "closed":
-            raise CampaignError(f"--scheduler {self.address}: it is gone; allowed: a dask scheduler that runs")
+            raise CampaignError(f"--scheduler {self.address}: it is gone; start a dask scheduler")
         if self.client.status != "running":
             return 0
         return min(self.threads, self.workers or self.threads)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a campaign is told to stop: by a signal, or because its time is over."""
+"""The end of a campaign: by a signal, or because its time is over."""
 
 import signal
 import threading
@@ -16,7 +16,7 @@ TIME_OVER: Final = "its time is over"
 
 
 class Stopping:
-    """Whether, and why.
+    """The decision to stop, and its reason.
 
     :param seconds: from now on, after which it is over; None: never
     """
@@ -29,14 +29,14 @@ class Stopping:
         self.event = threading.Event()
 
     def over(self) -> bool:
-        """Whether it is to end."""
+        """Tell whether it is to end."""
         if not self.why and self.end is not None and time.monotonic() >= self.end:
             self.why = TIME_OVER
         return bool(self.why)
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Ctrl-C and the like end it in order; a second one at once. What was ignored on entry stays so."""
+        """Let Ctrl-C and the like end it in order, a second one at once. Signals that were ignored on entry stay so."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             note(number)

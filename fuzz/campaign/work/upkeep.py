@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a coordinator does from time to time: say how it goes, look after the corpus."""
+"""The upkeep of a campaign, from time to time: show its state, look after the corpus."""
 
 import math
 import time
@@ -27,7 +27,7 @@ _SCAN_SLICE: Final = 0.05
 
 
 class Screen(Protocol):
-    """Where people see how it goes."""
+    """The output on which people see the state of a campaign."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
         """Show it.
@@ -41,7 +41,7 @@ class Screen(Protocol):
 
 
 class Upkeep:
-    """Done in between.
+    """The upkeep, between other work.
 
     :param folder: of the campaign
     """
@@ -77,7 +77,7 @@ class Upkeep:
             self.show(now)
 
     def beat(self, now: float, at: Mapping[str, tuple[str, Notice]]) -> None:
-        """Tell other processes what the workers do.
+        """Write the state of the workers, for other processes.
 
         :param at: of each the engine and how far it is
         """
@@ -90,7 +90,7 @@ class Upkeep:
         )
 
     def show(self, now: float) -> None:
-        """Tell people how it goes."""
+        """Show the state to people."""
         try:
             self.screen.show(read(self.records.db, self.folder), self.log.take(), list(self.log.last))
         except OSError:
@@ -107,7 +107,7 @@ class Upkeep:
         return True
 
     def list_corpus(self) -> None:
-        """Take in what is in the corpus, by its names; what the files hold is looked at later."""
+        """Take in the names of the corpus; the contents of the files are checked later."""
         programs = self.records.programs
         programs.take(set(programs.corpus.digests()), programs.newest(), self.records.elapsed)
 
@@ -128,8 +128,8 @@ class Upkeep:
         self.report_aside()
 
     def report_aside(self) -> None:
-        """Tell of files in the corpus that are no programs of it."""
-        for line in self.records.programs.told_of():
+        """Report files in the corpus that are no programs of it."""
+        for line in self.records.programs.new_bad_files():
             self.log.say(f"corpus: {line}")
 
     def unit_done(self, worker: str, programs: int) -> None:

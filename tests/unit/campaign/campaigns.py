@@ -85,7 +85,7 @@ def kill(pids: list[int]) -> None:
 
 
 def units_done(folder: Path) -> int:
-    """How many units are done by now."""
+    """Return the number of units that are done by now."""
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True)) as db:
             (count,) = db.execute("SELECT count(*) FROM units WHERE state = 'done'").fetchone()
@@ -95,7 +95,7 @@ def units_done(folder: Path) -> int:
 
 
 def check(folder: Path) -> None:
-    """What must hold of a campaign that does not run, whatever has happened to it."""
+    """Check a campaign that does not run: this must hold whatever has happened to it."""
     with closing(connect_to_read(folder)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         units = db.execute("SELECT number, state FROM units ORDER BY number").fetchall()

@@ -40,6 +40,8 @@ from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import EngineError
 from fuzz.engines.unit import Result, Unit
 from fuzz.findings.accepted import Accepted, Entry
+from fuzz.findings.record import FindingRecord
+from fuzz.judging.finding import Finding
 from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN, ROOT, refused
@@ -98,7 +100,7 @@ def records(folder: Path) -> Iterator[tuple[Records, Planner]]:
 
 
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
-    """What an undisturbed worker would say."""
+    """Return the outcome of an undisturbed worker."""
     result = Result(unit)
     run_here(unit, result.take)
     found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)
@@ -163,7 +165,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert outcome.fresh
     pending = books.finish(unit, outcome, outcome.code)
     assert pending == books.findings.waiting(books.version)
-    assert {(each.kind, each.signature) for each in pending} == {(each.kind, each.signature) for each in outcome.found}
+    assert {each.record.finding.key for each in pending} == {each.finding.key for each in outcome.found}
     before = rows(books)
     assert books.finish(unit, outcome, outcome.code) is None
     assert rows(books) == before
@@ -223,7 +225,8 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         books.db.execute(add, (signature,))
         key = ("regression", signature, 1, "why", 3, 7, 5)
         books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
-        waiting.append(Pending(number, *key, MISSING_CLEAN))
+        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
+        waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
     findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
@@ -237,7 +240,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
     assert [books.findings.file(each) for each in told] == [True, True]
     assert not books.findings.waiting(1)
     overview = read(books.db, "x")
-    assert [found.signature for found in overview.shown] == [missing]
+    assert [found.finding.signature for found in overview.shown] == [missing]
     assert len(overview.unreplayed) == 1
     assert "that no fresh process showed" in summary(overview)
 
@@ -269,13 +272,13 @@ def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
 
 def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign: Callable[[Path], Refused]) -> None:
     (tmp_path / "file").touch()
-    refused(campaign(tmp_path / "file"), "file:", "allowed:")
+    refused(campaign(tmp_path / "file"), "file:", "; name a directory")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    refused(campaign(tmp_path / "other"), "'thesis.tex'", "allowed:")
+    refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name a campaign's")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / NAME).write_text("no database\n" * 100)
-    refused(campaign(tmp_path / "text"), "no database", "allowed:")
+    refused(campaign(tmp_path / "text"), "no database", "; use a database that is whole")
     (tmp_path / "foreign").mkdir()
     with closing(sqlite3.connect(tmp_path / "foreign" / NAME)) as db:
         db.execute("CREATE TABLE x (y)")
@@ -285,7 +288,7 @@ def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign:
 
 @pytest.mark.parametrize("place", ["/proc/campaign", "/sys/campaign"])
 def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path], Refused]) -> None:
-    refused(campaign(Path(place)), place, "allowed: a directory that can be made and written")
+    refused(campaign(Path(place)), place, "name a directory that can be made and written")
 
 
 def test_an_engine_that_is_not_installed_is_refused(
@@ -312,7 +315,7 @@ def test_two_at_once_are_refused(folder: Path) -> None:
 
 def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", str(tmp_path)]) == 2
-    assert "no campaign; allowed:" in capsys.readouterr().err
+    assert "no campaign; name a directory" in capsys.readouterr().err
 
 
 def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
@@ -373,7 +376,7 @@ def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.Monke
         raise EngineError("engine random: its process ended with exit code 1, 3 times, before it judged anything")
 
     monkeypatch.setattr(work, "run_unit", broken)
-    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
+    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
@@ -403,7 +406,7 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
         pass
     with pytest.MonkeyPatch.context() as patch:
         full(patch)
-        expected = r"allowed: a (directory|folder) that can be written, with room in it; the campaign has stopped"
+        expected = r"use a (directory|folder) that can be written, with room in it; the campaign has stopped"
         with pytest.raises(CampaignError, match=expected) as stopped:
             run(folder, SETTINGS, Accepted(), NoOutput())
     assert "full" in str(stopped.value) or "No space left on device" in str(stopped.value)

@@ -54,7 +54,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def workers_of(folder: Path) -> set[str]:
-    """Who did units."""
+    """Return the workers that did units."""
     with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True)) as db:
         return {worker for (worker,) in db.execute("SELECT DISTINCT worker FROM units WHERE state = 'done'")}
 

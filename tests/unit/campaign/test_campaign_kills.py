@@ -91,7 +91,7 @@ def check_findings(db: sqlite3.Connection) -> None:
 
 
 def counts_of(unit: Unit) -> dict[str, int]:
-    """What a unit finds, undisturbed, and how often."""
+    """Return the findings of an undisturbed unit, with their counts."""
     result = Result(unit)
     if unit.programs:
         run_here(unit, result.take)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a candidate changes, and which candidates are refused."""
+"""The changes of a candidate, and the candidates that are refused."""
 
 import json
 import os
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers goes again."""
+    """Drop the versions that a test registers."""
     monkeypatch.setattr(candidate, "_REGISTRY", dict(candidate._REGISTRY))
     monkeypatch.setattr(candidate, "_CHANGES", {})
 
@@ -240,7 +240,7 @@ def test_an_override_that_can(good: type) -> None:
 
 
 def test_signatures_are_read_from_the_source_too() -> None:
-    """Where a compiled method tells none."""
+    """Compiled methods may have no signature of their own."""
     found = source_signature(Pgtable, "stage2_map_walker_try_leaf")
     assert found is not None
     assert list(found.parameters) == ["self", "addr", "end", "level", "ptep", "data"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a message names: what failed, what was meant, what to do; in any locale."""
+"""Messages name the failure, the meant name, the remedy; in any locale."""
 
 import errno
 import json

@@ -33,13 +33,13 @@ class Usage(NamedTuple):
     line: str
 
     def arguments(self) -> list[str]:
-        """What the command gets."""
+        """Return the arguments of the command."""
         name, *words = [word.encode().decode("unicode_escape") for word in shlex.split(self.typed)]
         assert name == "s2fuzz"
         return words
 
     def told(self, err: str) -> bool:
-        """Whether stderr has this line, and no other."""
+        """Tell whether stderr has this line, and no other."""
         parts = [re.escape(part) for part in f"{self.line}\n".split("...")]
         return re.fullmatch(r"[^\n]*".join(parts), err) is not None
 
@@ -89,7 +89,7 @@ def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def entries(folder: Path) -> dict[str, tuple[int, int]]:
-    """What is in a directory: of each name which file it is, and of what kind."""
+    """Return the entries of a directory: of each name which file it is, and of what kind."""
     found = {name: os.lstat(folder / name) for name in os.listdir(folder)}
     return {name: (info.st_ino, info.st_mode) for name, info in found.items()}
 

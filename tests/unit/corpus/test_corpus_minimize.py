@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def minimal(made: Path) -> list[str]:
-    """What is left of it when nothing goes wrong."""
+    """Return the rest of it when nothing goes wrong."""
     folder = made.with_name("minimal")
     shutil.copytree(made, folder)
     corpus = Corpus(folder)
@@ -232,7 +232,7 @@ def test_a_full_disk_ends_it_and_nothing_is_removed(unobserved: Corpus, monkeypa
         return database
 
     monkeypatch.setattr(sqlite3, "connect", small)
-    with pytest.raises(CorpusError, match=r"database or disk is full; allowed: a folder that can be written"):
+    with pytest.raises(CorpusError, match=r"database or disk is full; use a folder that can be written"):
         minimize(unobserved, *VERSIONS, workers=1)
     monkeypatch.undo()
     assert unobserved.digests() == before

@@ -12,13 +12,13 @@ import pytest
 import candidate
 from fuzz.engines.drivers import run_here
 from fuzz.engines.summary import Keeper, Summary
-from fuzz.engines.unit import FoundRecord, Message, Result, Unit, UnitState
-from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce
-from fuzz.findings.replay import Shown
+from fuzz.engines.unit import Message, Result, Unit, UnitState
+from fuzz.findings.found import file_name, folder_name, known_text, reproduce
+from fuzz.findings.record import FindingRecord
 from fuzz.findings.severity import weight
 from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
 from fuzz.generation.generator import Generator
-from fuzz.judging.differential import CLASSES, Differential, Verdict
+from fuzz.judging.differential import CLASSES, Differential, Finding, Verdict
 from fuzz.judging.known import known_bugs
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
@@ -94,13 +94,13 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
     unit = Unit("random", "original", "rfc-v1", 1)
     result = Result(unit)
     for signature in ("a: b: c", "d: e: f"):
-        result.take(FoundRecord("regression", signature, "why", 0, 1, print_program(EMPTY)))
-    shown = [Shown("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
+        result.take(FindingRecord(Finding("regression", signature, "why", 0), print_program(EMPTY), 1))
+    shown = [Finding("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
 
     class Interrupted(Scripted):
         times = 0
 
-        def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
+        def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
             self.times += 1
             if self.times == 2:
                 raise KeyboardInterrupt
@@ -201,7 +201,7 @@ def test_a_file_in_the_checkout_is_named_relative_to_it(monkeypatch: pytest.Monk
     assert " --trace 'findings/rfc-v1/a b.s2'  # in the checkout" in command
 
 
-def rewritten(found: Found, operations: int) -> Program:
+def rewritten(found: FindingRecord, operations: int) -> Program:
     """The program in the file of a finding is now one of so many more operations, at its end."""
     assert found.path is not None
     last = found.program.operations[-1:]
@@ -321,7 +321,10 @@ def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
 
 
 def test_file_names_tell_like_signatures_apart() -> None:
-    names = {file_name("common", signature) for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)}
+    names = {
+        file_name(Finding("common", signature, ""))
+        for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)
+    }
     assert len(names) == 5
     assert all(len(name) < 120 and "/" not in name and " " not in name for name in names)
 
@@ -334,9 +337,9 @@ def test_a_folder_for_each_candidate() -> None:
 
 
 def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
-    shown = Shown("regression", "a: b: c", "two\nlines", 0)
-    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Scripted({print_program(EMPTY): [shown]}))
-    keeper.take("key", FoundRecord("regression", "a: b: c", "two\nlines", 0, 1, print_program(EMPTY)))
+    finding = Finding("regression", "a: b: c", "two\nlines", 0)
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Scripted({print_program(EMPTY): [finding]}))
+    keeper.take(FindingRecord(finding, print_program(EMPTY), 1))
     (path,) = tmp_path.iterdir()
     assert load(path) == EMPTY
 
@@ -344,19 +347,24 @@ def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
 def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
     bug = known_bugs()[0]
     signature = bug.pattern.replace("*", "")
-    assert known_text("common", signature, "", "original").startswith(
+    assert known_text(Finding("common", signature, ""), "original").startswith(
         f"known bug {bug.id} of the original: {bug.reason}"
     )
-    assert "of the original, which did not show it here" in known_text("regression", signature, "", "original")
-    assert known_text("regression", signature, "", "v5.12.9") == ""
-    assert known_text("cured", signature, "", "v5.12.9") == ""
+    assert "of the original, which did not show it here" in known_text(Finding("regression", signature, ""), "original")
+    assert known_text(Finding("regression", signature, ""), "v5.12.9") == ""
+    assert known_text(Finding("cured", signature, ""), "v5.12.9") == ""
     hints = "lifetime: stage2_unmap_walker: freed before the flush"
-    assert "bug B21 of v5.12.9, which did not show it here" in known_text("regression", hints, "", "v5.12.9")
-    assert known_text("common", "dcache: nowhere: nothing", "", "original") == ""
+    assert "bug B21 of v5.12.9, which did not show it here" in known_text(Finding("regression", hints, ""), "v5.12.9")
+    assert known_text(Finding("common", "dcache: nowhere: nothing", ""), "original") == ""
 
 
 def test_the_reason_says_which_known_bug_explains_a_finding() -> None:
     signature = known_bugs()[0].pattern.replace("*", "")
-    assert known_text("common", signature, "a reason; the condition of known bug B05 did not hold", "original") == ""
+    assert (
+        known_text(Finding("common", signature, "a reason; the condition of known bug B05 did not hold"), "original")
+        == ""
+    )
     follows = f"a reason; it follows from {signature}"
-    assert known_text("common", "isolation: f: x", follows, "original").startswith("known bug B05 of the original: ")
+    assert known_text(Finding("common", "isolation: f: x", follows), "original").startswith(
+        "known bug B05 of the original: "
+    )

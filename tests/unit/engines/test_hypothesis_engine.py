@@ -31,7 +31,7 @@ ROOT: Final = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an engine sets in this process is not left to other tests."""
+    """Undo the settings that an engine makes in this process."""
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
 
 

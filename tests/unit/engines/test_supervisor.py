@@ -13,8 +13,9 @@ import pytest
 from fuzz.engines.drivers import run_here
 from fuzz.engines.flight import SIZE, SharedFlight, make
 from fuzz.engines.supervisor import EngineError, run_unit
-from fuzz.engines.unit import FoundRecord, Fresh, Message, Result, Unit, UnitState, from_line, to_line
+from fuzz.engines.unit import Fresh, Message, Result, Unit, UnitState, from_line, to_line
 from fuzz.findings.found import CRASH
+from fuzz.findings.record import FindingRecord
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import GuestAccess
 from fuzz.language.program import MIB, Program, Slot, Vm
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
 def test_messages_survive_the_pipe(undisturbed: Result) -> None:
     messages: list[Message] = [*undisturbed.found.values(), Fresh("x\n", (1, 2)), undisturbed.state, UnitState()]
     assert [from_line(to_line(message)) for message in messages] == messages
-    assert any(isinstance(message, FoundRecord) for message in messages)
+    assert any(isinstance(message, FindingRecord) for message in messages)
     with pytest.raises(ValueError, match="no message"):
         from_line(b"[1]")
 

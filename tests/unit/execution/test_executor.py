@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whose mistake an exception is."""
+"""The owner of the mistake behind an exception."""
 
 import pytest
 

@@ -142,7 +142,7 @@ def test_a_version_against_itself_has_no_side_of_its_own() -> None:
 
 
 def test_the_pair() -> None:
-    """What only one side does or breaks, and by how much they differ."""
+    """Features name the deeds and violations of one side alone, and by how much the two differ."""
     shown = texts(load(REGRESSIONS / "dcache-logging-route.s2"), "rfc-v1-3")
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
     assert f"first violations: none: {missing}" in shown

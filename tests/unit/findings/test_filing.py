@@ -17,11 +17,12 @@ from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
 from fuzz.campaign.view.lines import answer, summary
 from fuzz.campaign.view.overview import read
-from fuzz.engines.unit import FoundRecord
 from fuzz.findings import store
 from fuzz.findings.accepted import Accepted
-from fuzz.findings.replay import Replayer, Shown
+from fuzz.findings.record import FindingRecord
+from fuzz.findings.replay import Replayer
 from fuzz.findings.store import TRIES
+from fuzz.judging.finding import Finding
 from fuzz.language.text import load, parse
 
 from ..processes import wait_for
@@ -54,20 +55,20 @@ class Campaign:
         (folder / "findings").mkdir()
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
-    def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Shown]:
+    def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Finding]:
         """In place of that of `Replayer`."""
         self.asked += 1
-        shown = [Shown(KIND, SIGNATURE, "seen again", 0)] if self.code == self.buggy else []
+        shown = [Finding(KIND, SIGNATURE, "seen again", 0)] if self.code == self.buggy else []
         self.meanwhile()
         return shown
 
     def found(self, version: int, reads: int) -> Pending | None:
         """A unit found it on this version, with a program of so many operations."""
-        record = FoundRecord(KIND, SIGNATURE, "why", 0, 1, text(reads))
+        record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), text(reads), 1)
         return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
 
     def replayed(self, pending: Pending | None) -> str:
-        """What comes of a program."""
+        """Replay a program; return the state of its finding."""
         assert pending is not None
         self.filer.ask(pending, CODES[pending.version])
         replayed = self.told.get(timeout=60)
@@ -213,7 +214,7 @@ def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], 
 
 def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
-    record = FoundRecord(KIND, SIGNATURE, "why", 0, 1, "s2fuzz 0\nold words\n")
+    record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), "s2fuzz 0\nold words\n", 1)
     pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
     assert one.states() == {1: PENDING}
     one.code = NEW
@@ -227,7 +228,7 @@ def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Co
     go = threading.Event()
     one.meanwhile = lambda: go.wait(60)
     for signature in (SIGNATURE, "leak: g: x"):
-        record = FoundRecord(KIND, signature, "why", 0, 1, text(1))
+        record = FindingRecord(Finding(KIND, signature, "why", 0), text(1), 1)
         pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
         assert pending is not None
         one.filer.ask(pending, OLD)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How soon engines find planted bugs: trials, what is made of them, and the peers."""
+"""The time in which engines find planted bugs: trials, their evaluation, and the peers."""
 
 import json
 import os

@@ -7,15 +7,17 @@ import pytest
 
 from fuzz.checkers.registry import rules
 from fuzz.checkers.rule import Rule
-from fuzz.findings.found import CRASH, Found, comments_of, file_text, in_order
+from fuzz.findings.found import CRASH, comments_of
+from fuzz.findings.record import FindingRecord, file_text, in_order, record_of
 from fuzz.findings.severity import MEANINGS, RULES, Severity, severity, weight
+from fuzz.judging.finding import Finding
 from fuzz.language.text import parse
 
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
 
 
-def found(kind: str, signature: str) -> Found:
-    return Found(kind, signature, "", PROGRAM, 1, 0)
+def found(kind: str, signature: str) -> FindingRecord:
+    return record_of(Finding(kind, signature, "", 0), PROGRAM, 1, 1)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
@@ -95,9 +97,9 @@ def test_class_comes_first_then_severity_then_signature() -> None:
 
 
 def test_a_file_says_how_bad_it_is(tmp_path: Path) -> None:
-    text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", 1, tmp_path / "x.s2")
+    text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", tmp_path / "x.s2")
     assert comments_of(text)["severity"] == f"accounting, {MEANINGS[Severity.ACCOUNTING]}"
-    assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", 1, tmp_path / "x.s2"))
+    assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", tmp_path / "x.s2"))
 
 
 def test_comments_come_back() -> None:

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.findings.found import CRASH, Found, file_name
-from fuzz.findings.replay import Shown
+from fuzz.findings.found import CRASH, file_name
+from fuzz.findings.record import FindingRecord, record_of
 from fuzz.findings.store import ALTERNATIVES, KEPT, TRIES, UNREPLAYED, Store, structure
+from fuzz.judging.finding import Finding
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 
 from ..replaying import Scripted
 
 KIND, SIGNATURE = "regression", "dcache: f: something L2"
-MAIN = file_name(KIND, SIGNATURE)
+MAIN = file_name(Finding(KIND, SIGNATURE, ""))
 READ, WRITE, AGE, EVICT = "cpu0 read a+0", "host write a+0 4K", "host age a+0 4K", "cpu0 evict a+0"
 
 
@@ -25,13 +26,13 @@ def program(*operations: str) -> Program:
 ALL = [program(*[operation] * count) for operation in (READ, WRITE, AGE, EVICT) for count in (1, 2, 3, 4, 5)]
 
 
-def found(shown: Program, number: int = 1) -> Found:
-    return Found(KIND, SIGNATURE, "a reason", shown, number, 0)
+def found(shown: Program, number: int = 1, seed: int = 1) -> FindingRecord:
+    return record_of(Finding(KIND, SIGNATURE, "a reason", 0), shown, number, seed)
 
 
 def store(folder: Path | None, *programs: Program) -> Store:
     """One whose fresh processes show the finding of these programs only."""
-    answer = [Shown(KIND, SIGNATURE, "seen again", 0)]
+    answer = [Finding(KIND, SIGNATURE, "seen again", 0)]
     return Store(folder, "original", "rfc-v1", Scripted({print_program(each): answer for each in programs}))
 
 
@@ -41,7 +42,7 @@ def files(folder: Path) -> dict[str, Program]:
 
 def test_what_replays_is_filed(tmp_path: Path) -> None:
     kept = store(tmp_path, *ALL)
-    filed = kept.offer(found(ALL[0]), 7)
+    filed = kept.offer(found(ALL[0], seed=7))
     assert filed is not None
     assert filed.path == tmp_path / MAIN
     assert kept.findings() == [filed]
@@ -51,7 +52,7 @@ def test_what_replays_is_filed(tmp_path: Path) -> None:
 
 def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
     kept = store(tmp_path)
-    assert kept.offer(found(ALL[0]), 1) is None
+    assert kept.offer(found(ALL[0])) is None
     assert kept.findings() == []
     (lost,) = kept.unreplayed()
     assert files(tmp_path) == {f"{UNREPLAYED}/{MAIN}": ALL[0]}
@@ -61,8 +62,8 @@ def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
 
 def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
     kept = store(tmp_path, ALL[1])
-    assert kept.offer(found(ALL[0]), 1) is None
-    filed = kept.offer(found(ALL[1]), 1)
+    assert kept.offer(found(ALL[0])) is None
+    filed = kept.offer(found(ALL[1]))
     assert filed is not None
     assert filed.count == 2
     assert kept.unreplayed() == []
@@ -72,7 +73,7 @@ def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
 def test_a_finding_that_never_replays_is_tried_a_few_times_only() -> None:
     kept = store(None)
     for each in ALL:
-        assert kept.offer(found(each), 1) is None
+        assert kept.offer(found(each)) is None
     assert isinstance(kept.replayer, Scripted)
     assert len(kept.replayer.asked) == TRIES
     assert [lost.count for lost in kept.unreplayed()] == [len(ALL)]
@@ -82,7 +83,7 @@ def test_a_finding_that_never_replays_is_tried_a_few_times_only() -> None:
 def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_path: Path) -> None:
     kept = store(tmp_path, *ALL)
     for number, each in enumerate(order, 1):
-        kept.offer(found(each, number), 1)
+        kept.offer(found(each, number))
         # Never without the smallest so far, in its file.
         assert len(load(tmp_path / MAIN).operations) == min(len(seen.operations) for seen in order[:number])
     (filed,) = kept.findings()
@@ -99,7 +100,7 @@ def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_pat
 def test_only_what_would_be_kept_is_replayed() -> None:
     kept = store(None, *ALL)
     for each in (*ALL[:3], ALL[0]):
-        kept.offer(found(each), 1)
+        kept.offer(found(each))
     assert isinstance(kept.replayer, Scripted)
     # The second is larger than the first and of another structure; the last one is known.
     assert kept.replayer.asked == [print_program(each) for each in ALL[:3]]
@@ -114,11 +115,11 @@ def test_same_operations_on_another_machine_are_another_structure() -> None:
 def test_files_of_an_earlier_session_stay(tmp_path: Path) -> None:
     first = store(tmp_path, *ALL)
     for each in (ALL[0], ALL[6], ALL[12]):
-        first.offer(found(each), 1)
+        first.offer(found(each))
     before = {path: path.read_text() for path in tmp_path.glob("**/*.s2")}
     assert len(before) == KEPT
     again = store(tmp_path, *ALL)
-    filed = again.offer(found(ALL[4]), 2)
+    filed = again.offer(found(ALL[4]))
     assert filed is not None
     assert (filed.program, filed.number, filed.count) == (ALL[0], 0, 1)
     assert {path: path.read_text() for path in tmp_path.glob("**/*.s2")} == before
@@ -127,9 +128,9 @@ def test_files_of_an_earlier_session_stay(tmp_path: Path) -> None:
 def test_an_alternative_steps_in_for_a_file_that_shows_nothing_any_more(tmp_path: Path) -> None:
     first = store(tmp_path, *ALL)
     for each in (ALL[0], ALL[6]):
-        first.offer(found(each), 1)
+        first.offer(found(each))
     again = store(tmp_path, *ALL[1:])
-    filed = again.offer(found(ALL[6]), 2)
+    filed = again.offer(found(ALL[6]))
     assert filed is not None
     assert (filed.program, filed.path) == (ALL[6], tmp_path / MAIN)
     assert files(tmp_path) == {MAIN: ALL[6]}
@@ -137,21 +138,21 @@ def test_an_alternative_steps_in_for_a_file_that_shows_nothing_any_more(tmp_path
 
 
 def test_a_crash_is_filed_behind_all_findings() -> None:
-    crash = Found(CRASH, "KeyError in x", "a reason", ALL[1], 2, -1)
+    crash = record_of(Finding(CRASH, "KeyError in x", "a reason"), ALL[1], 2, 1)
     shown = {
-        print_program(ALL[0]): [Shown(KIND, SIGNATURE, "", 0)],
-        print_program(ALL[1]): [Shown(CRASH, "KeyError in x", "", -1)],
+        print_program(ALL[0]): [Finding(KIND, SIGNATURE, "", 0)],
+        print_program(ALL[1]): [Finding(CRASH, "KeyError in x", "", -1)],
     }
     kept = Store(None, "original", "rfc-v1", Scripted(shown))
-    kept.offer(crash, 1)
-    kept.offer(found(ALL[0]), 1)
+    kept.offer(crash)
+    kept.offer(found(ALL[0]))
     assert [each.kind for each in kept.findings()] == [KIND, CRASH]
 
 
 def test_a_folder_that_cannot_be_written_is_trouble_and_loses_nothing(tmp_path: Path) -> None:
     kept = store(tmp_path / "gone", *ALL)
     for each in (ALL[1], ALL[0]):
-        kept.offer(found(each), 1)
+        kept.offer(found(each))
     assert [each.program for each in kept.findings()] == [ALL[0]]
     assert str(tmp_path / "gone") in kept.trouble
     assert list(tmp_path.iterdir()) == []

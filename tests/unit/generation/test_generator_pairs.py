@@ -37,7 +37,7 @@ IMPOSSIBLE = {(SlotCreate, PAGES), (SlotCreate, BLOCKS)}
 
 
 def place_state(shadow: Shadow, ipa: int) -> str:
-    """What the tables have for one guest address."""
+    """Return the state of the tables for one guest address."""
     level, entry = shadow.lookup(ipa)
     if level < 0:
         lowest = any(
@@ -53,7 +53,7 @@ def place_state(shadow: Shadow, ipa: int) -> str:
 
 
 def whole_state(shadow: Shadow, start: int, end: int) -> str:
-    """What the tables have for a range of guest addresses."""
+    """Return the state of the tables for a range of guest addresses."""
     leaves = shadow.leaves_in(start, end)
     if not leaves:
         return NOTHING

@@ -64,12 +64,12 @@ def programs() -> list[Program]:
 
 def changed(mutation: Mutation, before: Program, seed: int, limit: int = LIMIT) -> Program:
     """A program after one mutation."""
-    sketch = ProgramEditor(before, Random(seed))
-    mutation(sketch)
-    return sketch.program(limit)
+    editor = ProgramEditor(before, Random(seed))
+    mutation(editor)
+    return editor.program(limit)
 
 
-def test_a_sketch_that_nothing_changes(programs: list[Program]) -> None:
+def test_an_editor_that_changes_nothing(programs: list[Program]) -> None:
     for before in programs:
         assert ProgramEditor(before, Random(0)).program(LIMIT) == before
 
@@ -171,7 +171,7 @@ def test_every_operation_and_setting_is_reached() -> None:
 
 
 def offsets(before: Program, mutation: Mutation, rounds: int = 400) -> set[int]:
-    """Where accesses of the results are."""
+    """Return the offsets of the results' accesses."""
     found: set[int] = set()
     for seed in range(rounds):
         for operation in changed(mutation, before, seed).operations:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What cost figures count, and that they are the same every time."""
+"""Cost figures count the right events, and are the same every time."""
 
 from dataclasses import asdict, fields
 from typing import Any

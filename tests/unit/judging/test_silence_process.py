@@ -58,8 +58,8 @@ def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path) -> None:
 def test_a_unit_goes_on_behind_it() -> None:
     result = run_unit(Unit("random", "original", "eventless-loop", 1, programs=6), seconds=0.5)
     found = result.found[f"regression {SIGNATURE}"]
-    assert found.count == result.state.counts[found.key] >= 2
-    assert found.at >= 0
+    assert found.count == result.state.counts[found.finding.title] >= 2
+    assert found.finding.at >= 0
     assert "the last walker stage2_unmap_walker" in found.reason
     assert parse(found.text)
     assert result.accidents == []

@@ -51,7 +51,7 @@ def record(make: type, **at: int) -> bytes:
 
 
 def after(text: str, *records: bytes) -> tuple[Operation, ...]:
-    """What records behind a program mean."""
+    """Return the operations that records behind a program mean."""
     before = parse(SLOTS + text)
     program = decode(encode(before) + b"".join(records))
     validate(program)

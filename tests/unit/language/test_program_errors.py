@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What makes a program illegal: each rule with its line, what was wrong, what is allowed; and what is just legal."""
+"""The rules that make a program illegal: line, mistake and what is allowed of each; and cases that are just legal."""
 
 import pickle
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the host does to its pages, and whom it tells."""
+"""The host's changes of its pages, and its notifications."""
 
 import pytest
 

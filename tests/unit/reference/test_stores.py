@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which code may store to table memory past the kernel layer, by its source alone."""
+"""The code that may store to table memory past the kernel layer, by its source alone."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a flush removes from a TLB, and what it leaves."""
+"""A flush removes the right entries from a TLB, and leaves the others."""
 
 import pytest
 

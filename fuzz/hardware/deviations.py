@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where an answer of QEMU may differ from our walk, and why: in exactly this way, and in no other.
+"""Known deviations of QEMU from our walk, with the reasons: in exactly these ways, and in no other.
 
-Found with version 7.2; `tests/hardware/test_oddities.py` shows that each is still so.
+Found with version 7.2; `tests/hardware/test_deviations.py` shows that each is still so.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from .tables import ACCESSES, ASK_FETCH, Tables, split
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """One way to differ.
+class Deviation:
+    """One way in which QEMU deviates.
 
     :param name: a few words
     :param reason: why our walk is not changed to do the same
@@ -27,24 +27,24 @@ class Oddity:
     reason: str
 
 
-BLOCK_LEVEL: Final = Oddity(
+BLOCK_LEVEL: Final = Deviation(
     "a block at any level",
     "QEMU 7.2 does not ask whether a level has blocks. There are none at level 0 of 4K pages and level 1 of 16K pages "
     "without FEAT_LPA2, and none at level 1 of 64K pages without FEAT_LPA (52-bit addresses): the encoding is "
     "reserved, a translation fault (Arm ARM D8.3). With 64K pages QEMU is right for its CPU max, which has FEAT_LPA "
     "whatever VTCR_EL2.PS says; our walk takes a CPU that implements no more addresses than PS says.",
 )
-FORCED_DEVICE: Final = Oddity(
+FORCED_DEVICE: Final = Deviation(
     "Device twice, with FWB",
     "Where both stages say Device the one that allows less counts, with FWB as without (Arm ARM, pseudocode "
     "S2CombineS1Device() in AArch64.S2ApplyFWBMemAttrs()). QEMU 7.2 takes stage 2's with FWB.",
 )
-FORCED_SHAREABILITY: Final = Oddity(
+FORCED_SHAREABILITY: Final = Deviation(
     "shareability of forced Write-Back",
     "Device memory of stage 1 counts as outer shareable when the two stages are combined, also where FWB makes "
     "Write-Back of it (S2CombineS1Shareability(), likewise). QEMU 7.2 then reports stage 2's shareability alone.",
 )
-RESERVED_TYPE: Final = Oddity(
+RESERVED_TYPE: Final = Deviation(
     "a reserved memory type",
     "A MemAttr encoding that the architecture reserves may be any type: only the address is compared. None is "
     "generated, tables of programs may hold some.",
@@ -52,15 +52,15 @@ RESERVED_TYPE: Final = Oddity(
 ALL: Final = (BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE)
 
 
-def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Oddity, ...]:
-    """The oddities by which *answer* is what QEMU says to a question that our walk answers with *walk*.
+def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviation, ...]:
+    """Return the deviations that explain *answer* of QEMU to a question that our walk answers with *walk*.
 
     :returns: none where it is a difference
     """
     setting = tables.setting
     ask, _ = split(asked)
     expectation = Expectation(setting)
-    found: tuple[Oddity, ...] = ()
+    found: tuple[Deviation, ...] = ()
     if reserved_block(tables, walk):
         walk = as_block(tables, walk, asked)
         found = (BLOCK_LEVEL,)
@@ -84,12 +84,12 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Oddity
 
 
 def answer_with(address: int, attr: int, shareability: int) -> int:
-    """The answer of a read or write that succeeds with this type."""
+    """Return the answer of a read or write that succeeds with this type."""
     return address | attr << PAR_ATTR_SHIFT | shareability << PAR_SH_SHIFT
 
 
 def reserved_block(tables: Tables, walk: Walk) -> bool:
-    """Whether our walk ended at what would be a block if its level had blocks."""
+    """Tell whether our walk ended at an entry that would be a block if its level had blocks."""
     granule = tables.setting.granule
     return (
         walk.fault == TRANSLATION
@@ -100,7 +100,7 @@ def reserved_block(tables: Tables, walk: Walk) -> bool:
 
 
 def as_block(tables: Tables, walk: Walk, asked: int) -> Walk:
-    """The walk, if the entry at which it ended were a block."""
+    """Return the walk as if the entry at which it ended were a block."""
     ask, ipa = split(asked)
     granule = tables.setting.granule
     regime = tables.regime

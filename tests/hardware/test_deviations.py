@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What QEMU 7.2 does otherwise than the architecture, it still does; and only that is left out."""
+"""The deviations of QEMU 7.2 from the architecture are still there, and only they are left out."""
 
 from dataclasses import replace
 
 import pytest
 
-from fuzz.hardware import oddities
+from fuzz.hardware import deviations
+from fuzz.hardware.deviations import BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE, Deviation, explain
 from fuzz.hardware.expectation import Expectation, in_words
-from fuzz.hardware.oddities import BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE, Oddity, explain
 from fuzz.hardware.qemu import version
 from fuzz.hardware.session import QemuSession
 from fuzz.hardware.setting import Setting
@@ -20,16 +20,16 @@ READ_WRITE = READ_BIT | WRITE_BIT | AF_BIT | 3 << 8
 
 @pytest.fixture
 def odd(session: QemuSession) -> QemuSession:
-    """A QEMU of the version whose oddities these are."""
+    """A QEMU of the version whose deviations these are."""
     said = version(session.qemu.program)
     if " 7.2" not in said:
-        pytest.skip(f"oddities of QEMU 7.2; this is {said}")
-    session.oddities.clear()
+        pytest.skip(f"deviations of QEMU 7.2; this is {said}")
+    session.deviations.clear()
     return session
 
 
 def ask(session: QemuSession, setting: Setting, entry: int, what: int = ASK_READ) -> tuple[str, str]:
-    """What QEMU and our walk say of address 0, under a root with this first entry; no difference is left."""
+    """Ask QEMU and our walk about address 0, under a root with this first entry; no difference is left."""
     tables = Tables(setting, session.memory.take(setting.root_pages, setting.page_shift), setting.vtcr(), {}, [])
     tables.root = 0
     tables.entries[0] = entry
@@ -57,17 +57,17 @@ def test_a_block_at_any_level(odd: QemuSession, setting: Setting, level: int, ad
     theirs, ours = ask(odd, setting, entry)
     assert theirs == f"{address:#x}, ATTR 0xff, SH 3"
     assert ours == f"translation fault, level {level}"
-    assert odd.oddities == {BLOCK_LEVEL: 1}
+    assert odd.deviations == {BLOCK_LEVEL: 1}
     # Faults of the block are those of any other.
     assert ask(odd, setting, entry & ~WRITE_BIT, ASK_WRITE)[0] == f"permission fault, level {level}"
     assert ask(odd, setting, entry, ASK_FETCH)[0] == "fetched"
-    assert odd.oddities == {BLOCK_LEVEL: 3}
+    assert odd.deviations == {BLOCK_LEVEL: 3}
 
 
 def test_a_block_of_64k_pages_at_level_1_is_one_with_52_bits(odd: QemuSession) -> None:
     entry = 1 << 44 | 0xF << 2 | READ_WRITE | BLOCK
     assert ask(odd, Setting(16, 48, 1, 52, False, True), entry)[0].startswith(f"{1 << 44:#x}, ")
-    assert not odd.oddities
+    assert not odd.deviations
 
 
 @pytest.mark.parametrize("attr", [1, 2, 3])
@@ -75,11 +75,11 @@ def test_device_twice_with_fwb(odd: QemuSession, attr: int) -> None:
     setting = Setting(12, 40, 1, 48, True, False)
     theirs, ours = ask(odd, setting, 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert (theirs, ours) == (f"{1 << 40:#x}, ATTR {attr << 2:#04x}, SH 2", f"{1 << 40:#x}, ATTR 0x00, SH 2")
-    assert odd.oddities == {FORCED_DEVICE: 1}
+    assert odd.deviations == {FORCED_DEVICE: 1}
     # Without FWB it takes the stricter of the two.
     theirs, ours = ask(odd, replace(setting, fwb=False), 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert theirs == ours
-    assert odd.oddities == {FORCED_DEVICE: 1}
+    assert odd.deviations == {FORCED_DEVICE: 1}
 
 
 @pytest.mark.parametrize("shareability", [0, 3])
@@ -88,16 +88,16 @@ def test_shareability_of_forced_write_back(odd: QemuSession, shareability: int) 
     entry = 1 << 40 | 6 << 2 | READ_BIT | AF_BIT | shareability << 8 | BLOCK
     theirs, ours = ask(odd, setting, entry)
     assert (theirs, ours) == (f"{1 << 40:#x}, ATTR 0xff, SH {shareability}", f"{1 << 40:#x}, ATTR 0xff, SH 2")
-    assert odd.oddities == {FORCED_SHAREABILITY: 1}
+    assert odd.deviations == {FORCED_SHAREABILITY: 1}
     theirs, ours = ask(odd, replace(setting, cached=True), entry)
     assert theirs == ours
-    assert odd.oddities == {FORCED_SHAREABILITY: 1}
+    assert odd.deviations == {FORCED_SHAREABILITY: 1}
 
 
 @pytest.mark.parametrize(("fwb", "attr"), [(False, 4), (False, 8), (False, 12), (True, 4), (True, 15)])
 def test_a_reserved_memory_type(odd: QemuSession, fwb: bool, attr: int) -> None:
     ask(odd, Setting(12, 40, 1, 48, fwb, True), 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
-    assert odd.oddities == {RESERVED_TYPE: 1}
+    assert odd.deviations == {RESERVED_TYPE: 1}
 
 
 ALONE = {
@@ -108,10 +108,10 @@ ALONE = {
 }
 
 
-@pytest.mark.parametrize("oddity", oddities.ALL, ids=[each.name for each in oddities.ALL])
-def test_nothing_else_is_left_out(odd: QemuSession, oddity: Oddity) -> None:
-    """Another address, a fault of another kind or level: a difference, though the oddity is met."""
-    setting, entry = ALONE[oddity]
+@pytest.mark.parametrize("deviation", deviations.ALL, ids=[each.name for each in deviations.ALL])
+def test_nothing_else_is_left_out(odd: QemuSession, deviation: Deviation) -> None:
+    """Another address, a fault of another kind or level: a difference, though the deviation is met."""
+    setting, entry = ALONE[deviation]
     tables = Tables(setting, 0, setting.vtcr(), {0: entry}, [question(ASK_READ, 0)])
     odd.memory.load(tables.entries)
     walk = odd.memory.walks(tables)[0]
@@ -119,6 +119,6 @@ def test_nothing_else_is_left_out(odd: QemuSession, oddity: Oddity) -> None:
     odd.memory.clear([tables])
     answer = odd.qemu.last_answers()[0]
     asked = tables.questions[0]
-    assert explain(tables, walk, asked, answer) == (oddity,)
+    assert explain(tables, walk, asked, answer) == (deviation,)
     for other in (answer ^ 1 << 30, 0x80F, 0xA0B, 0xA0F, 0, (1 << 64) - 1):
         assert explain(tables, walk, asked, other) == ()
