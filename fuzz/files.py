@@ -78,7 +78,7 @@ class Place:
         """
         data = content.encode() if isinstance(content, str) else content
         if not self.opened:
-            # What is there by now may be another thing.
+            # By now there may be another thing.
             self._look()
         if self.opened:
             _write_all(self.fd, data)

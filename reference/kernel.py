@@ -82,7 +82,7 @@ class Kernel:
         self.hardware = hardware
         self.arena: Arena = hardware.arena
         self.words: list[int] = self.arena.words
-        # Whether `words` tells of plain stores, as which an assignment here would count too.
+        # True if `words` reports plain stores; an assignment here would count as one.
         self.watched = False
         self.entries = granule.entries
         self.caps = caps

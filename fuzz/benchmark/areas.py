@@ -31,7 +31,7 @@ _AREAS: Final = {
     "fuzz/": "executor",
 }
 OTHER: Final = "other"
-# What is not compiled, called from nothing of ours that is: registries, collections.
+# Modules that are not compiled, and that no compiled one calls: registries, collections.
 INTERPRETER: Final = "interpreter"
 
 # (file, line, function), as `pstats` has it.

@@ -137,7 +137,7 @@ class Shadow(GuestChecker):
         self.detached: list[Table] = []
         # Set during the event of a store by the hardware itself.
         self.by_hardware = False
-        # Whether the store that listeners get was made with release.
+        # True if the store that listeners get was made with release.
         self.released = False
         # Table pages written, while the hardware could not reach them, since the last barrier.
         self.unordered: set[int] = set()

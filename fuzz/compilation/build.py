@@ -180,7 +180,7 @@ def publish(made: Path, built: dict[str, str]) -> None:
         "interpreted": digests(list(interpreted())),
     }
     write_atomically(native.MANIFEST, json.dumps(manifest, indent=1))
-    # What processes that run now may still import from stays; of interrupted builds nothing does.
+    # Folders stay that running processes may still import from; those of interrupted builds go.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)

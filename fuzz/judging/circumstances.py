@@ -105,7 +105,7 @@ class Circumstances(Checker):
         checkers = executor.checkers
         self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # What holds in this operation, and at which places; and in those before.
+        # The predicates that hold in this operation, with their places; and those of the operations before.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)

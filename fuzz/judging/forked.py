@@ -139,7 +139,7 @@ class Forked:
                     answer = self.work(request[0]), ""
                 except CandidateMistake as error:
                     answer = None, str(error)
-                # What a version under test prints, say.
+                # Output of a version under test, say.
                 for stream in (sys.stdout, sys.stderr):
                     stream.flush()
                 _write(answers, answer)

@@ -101,7 +101,7 @@ def choose() -> Choice:
         if manifest["format"] != FORMAT or manifest["suffix"] != EXTENSION_SUFFIXES[0]:
             return Choice(remark=OUT_OF_DATE)
         sources: dict[str, str] = manifest["sources"]
-        # What `s2fuzz build` left out of candidate/ on purpose.
+        # The modules of candidate/ that `s2fuzz build` left out on purpose.
         interpreted: dict[str, str] = manifest.get("interpreted", {})
         known = {**sources, **interpreted}
         mypyc: str = manifest["mypyc"]
