@@ -146,7 +146,7 @@ class Kernel:
     def WRITE_ONCE(self, ptep: int, pte: int) -> None:
         """``WRITE_ONCE(*ptep, pte)``
 
-        :raises IndexError: for what is no table memory, where the kernel would crash or write to a guest
+        :raises IndexError: it is no table memory: the kernel would crash or write to a guest
         """
         if ptep < 0:
             raise IndexError("not a table entry")

@@ -168,7 +168,7 @@ class FaultOrder(GuestChecker):
             self.dropped()
 
     def dropped(self) -> None:
-        """A hold of the mmu lock is over: what was checked under it counts no more."""
+        """Note that a hold of the mmu lock is over: checks under it count no more."""
         self.holds += 1
         if self.answer != NOT_ASKED:
             self.asked()

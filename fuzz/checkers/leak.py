@@ -6,7 +6,7 @@ from .checker import Checker
 
 
 class Leak(Checker):
-    """Balances what was taken against what was given back, and judges once, at the end."""
+    """Balances allocations against frees, and judges once, at the end."""
 
     name = "leak"
 

@@ -19,7 +19,7 @@ from ..language.operations import Operation
 from ..sides.side import Side
 from .checker import Checker
 
-# The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.
+# The warning of the layer below about a cache that did run dry: such an allocation is beyond the top-up as well.
 EMPTY: Final = "cache-empty"
 
 

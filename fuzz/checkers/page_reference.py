@@ -242,7 +242,7 @@ class PageReference(GuestChecker):
         self.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
     def tell(self) -> None:
-        """Report what was found; it harms no table."""
+        """Report the violations; they harm no table."""
         for what, level, reason, ipa in self.late:
             self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
         self.late.clear()

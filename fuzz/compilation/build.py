@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz build``: compiles what is hot, as one group, where `reference.compiled.choice` finds it.
+"""``s2fuzz build``: compiles the hot modules, as one group, where `reference.compiled.choice` finds it.
 
 All is made in a folder of its own, which counts only once the manifest names
 it: an interrupted build leaves nothing that is used. One build at a time; processes that

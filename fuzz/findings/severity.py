@@ -73,7 +73,7 @@ RULES: Final[tuple[tuple[str, Severity], ...]] = (
     ("locking: *: entry written without mmu_lock*", Severity.LIFETIME),
     ("locking: *: slots used outside of srcu*", Severity.LIFETIME),
     ("locking: *: without the mmap lock*", Severity.LIFETIME),
-    # A notifier may be about to walk what is freed.
+    # A notifier may be about to walk a freed table.
     ("locking: *: root unlinked without mmu_lock*", Severity.LIFETIME),
     # The next put frees a table, or a frame, that is in use.
     ("refcount: *: too few references*", Severity.LIFETIME),

@@ -310,7 +310,7 @@ class Circumstances(Checker):
         return overlap(each.ranges, violation.reach(self.granule))
 
     def version_at(self, violation: Violation) -> int:
-        """The operation, from 1, that wrote what is in the cache of the first page of a violation; -1: not known."""
+        """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
         for start, _ in violation.places.ranges[:1]:
             guest = self.side.guests[vm_of(start)]
             index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))

@@ -76,12 +76,12 @@ class Forked:
         try:
             if not self.process:
                 self._fork()
-            # Small enough for the pipe, or read by whoever waits for it.
+            # Small enough for the pipe, or read by the process that waits for it.
             with suppress(BrokenPipeError):
                 _write(self.requests, request)
             answer, mistake = self._answer()
         except BaseException:
-            # Lost, or what is under way belongs to nobody any more.
+            # Lost, or nobody waits for the work under way any more.
             self.close()
             raise
         if mistake:

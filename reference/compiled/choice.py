@@ -74,7 +74,7 @@ def digest(source: Path) -> str:
 
 
 def candidate_sources() -> set[str]:
-    """The modules of candidate/, as paths below `HOME`, without what is never compiled."""
+    """Return the modules of candidate/, as paths below `HOME`, without those that are never compiled."""
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
