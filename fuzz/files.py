@@ -78,7 +78,7 @@ class Place:
         """
         data = content.encode() if isinstance(content, str) else content
         if not self.opened:
-            # What is there by now may be another thing.
+            # By now there may be another thing.
             self._look()
         if self.opened:
             _write_all(self.fd, data)
@@ -137,7 +137,7 @@ class Place:
     def _replace(self, data: bytes) -> None:
         """Have a regular file with this content.
 
-        :raises OSError: it cannot be written; what was there stays
+        :raises OSError: it cannot be written; the former file stays
         """
         target = os.path.realpath(self.path)
         temporary, fd = self._temporary(target)
@@ -190,7 +190,7 @@ def _write_all(fd: int, data: bytes) -> None:
 def _descriptor(path: str) -> int | None:
     """The descriptor of this process that a path such as ``/dev/stdout`` or ``/dev/fd/3`` names.
 
-    Where it is a regular file, replacing that would part it from whoever has it open, and lose what was there before.
+    Where it is a regular file, replacing it would part it from the processes that have it open, and lose its contents.
     """
     own = (f"/proc/{os.getpid()}/fd", f"/proc/{os.getpid()}/task/{os.getpid()}/fd")
     for _ in range(_MAX_LINKS):

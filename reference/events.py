@@ -134,7 +134,7 @@ class Observer:
         """``kvm->mmu_notifier_seq`` was read, other than by a notifier or ``mmu_notifier_retry()``."""
 
     def rmb(self) -> None:
-        """``smp_rmb()``: what was read before, the notifier sequence above all, is ordered before what follows."""
+        """``smp_rmb()``: earlier reads, of the notifier sequence above all, are ordered before later ones."""
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()``."""

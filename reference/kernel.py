@@ -82,7 +82,7 @@ class Kernel:
         self.hardware = hardware
         self.arena: Arena = hardware.arena
         self.words: list[int] = self.arena.words
-        # Whether `words` tells of plain stores, as which an assignment here would count too.
+        # True if `words` reports plain stores; an assignment here would count as one.
         self.watched = False
         self.entries = granule.entries
         self.caps = caps
@@ -146,7 +146,7 @@ class Kernel:
     def WRITE_ONCE(self, ptep: int, pte: int) -> None:
         """``WRITE_ONCE(*ptep, pte)``
 
-        :raises IndexError: for what is no table memory, where the kernel would crash or write to a guest
+        :raises IndexError: it is no table memory: the kernel would crash or write to a guest
         """
         if ptep < 0:
             raise IndexError("not a table entry")

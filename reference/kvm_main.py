@@ -116,7 +116,7 @@ class KvmMain(Listener):
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
-            # No fault maps into the slot from here on; then what is mapped goes.
+            # No fault maps into the slot from here on; then its mappings go.
             slot = kvm_memory_slot(
                 old.id, old.base_gfn, old.npages, old.flags | KVM_MEMSLOT_INVALID, old.userspace_addr
             )

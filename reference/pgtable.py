@@ -114,7 +114,7 @@ class kvm_pgtable_walker:
         self.cb = cb
         self.flags = flags
         self.arg = arg
-        # Which of `WALKERS` *cb* is; 0: another function.
+        # The number of *cb* among `WALKERS`; 0: another function.
         self.number = 0
 
 
@@ -166,10 +166,10 @@ class Pgtable:
     :param kernel: what the C file links against
     """
 
-    # Which entries of a stage-2 table hold a reference on its page: the valid
+    # The entries of a stage-2 table that hold a reference on its page: the valid
     # ones, or (v5.13 on) all that are not zero.
     COUNTS_NON_ZERO: ClassVar[bool] = False
-    # Whether valid entries of a hyp table do likewise (v5.13 on).
+    # True if valid entries of a hyp table do likewise (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel) -> None:

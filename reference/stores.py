@@ -65,7 +65,7 @@ def _modules_write_once(names: Iterable[str], packages: set[str]) -> bool:
         if _package(name) in TRUSTED:
             continue
         module = sys.modules.get(name)
-        # What `s2fuzz build` compiled has none.
+        # Modules that `s2fuzz build` compiled have none.
         if module is None or not (_compiled(module) or _module_writes_once(module)):
             return False
         for used in _used(module):

@@ -20,7 +20,7 @@ class PgtableExecClean(PgtableRfcV1Fixed):
 
         self.kvm_set_invalid_pte(ptep)
         self.k.__kvm_tlb_flush_vmid__(data.mmu)
-        # Wrong: what is executable must be cleaned first.
+        # Wrong: an executable block must be cleaned first.
         if self.stage2_pte_executable(new):
             self.k.invalidate_icache_range(self.k.__va__(data.phys), granule)
         elif self.stage2_pte_cacheable(new):

@@ -72,7 +72,7 @@ class Inspected:
         return f"{shown_file(self.own)}:{line}" if line else shown_file(self.own)
 
     def overrides(self) -> list[str]:
-        """The names of what is overridden."""
+        """The names of the overridden methods and constants."""
         return list(dict.fromkeys([*self.constants, *self.overridden]))
 
 

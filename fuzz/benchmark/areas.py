@@ -31,7 +31,7 @@ _AREAS: Final = {
     "fuzz/": "executor",
 }
 OTHER: Final = "other"
-# What is not compiled, called from nothing of ours that is: registries, collections.
+# Modules that are not compiled, and that no compiled one calls: registries, collections.
 INTERPRETER: Final = "interpreter"
 
 # (file, line, function), as `pstats` has it.
@@ -62,7 +62,7 @@ def ranked(times: dict[str, float]) -> dict[str, float]:
 
 
 def shares(stats: pstats.Stats) -> dict[str, float]:
-    """A profile's own times by area; what is not ours counts where it was called from."""
+    """Return a profile's own times by area; functions of others count for the area that called them."""
     table: dict[_Function, tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
     times: dict[str, float] = {}
     for function, (_, _, own, _, callers) in table.items():

@@ -93,7 +93,7 @@ class Benchmark:
     :param cap: seconds that each trial had
     :param missing: engines left out, since their package is not installed
     :param workers: trials at a time
-    :param interrupted: Ctrl-C ended it; only what was complete counts
+    :param interrupted: Ctrl-C ended it; only complete trials count
     """
 
     seeds: int

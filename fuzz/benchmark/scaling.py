@@ -28,7 +28,7 @@ from .mix import CANDIDATE, SEED
 SECONDS: Final = 30.0
 TURNS: Final = 3
 _WARM: Final = 15.0
-# How long a session may take to end.
+# Seconds that a session may take to end.
 _GRACE: Final = 60.0
 
 

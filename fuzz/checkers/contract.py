@@ -70,7 +70,7 @@ class Contract(Checker):
 
         A positive value resumes the guest (handle_exit.c): with the abort injected, the access emulated, or to
         meet the signal. Nothing here fills an exit reason, which 0 asks user space to read; an error is for
-        what came to nothing.
+        a fault that failed.
         """
         if ret > 0 or (ret < 0 and not status):
             return

@@ -34,7 +34,7 @@ class Unmapped:
     :param frames: physical addresses [*start*, *end*) of what it mapped
     :param before: how many cleans there were before
 
-    *done*: what was cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
+    *done*: the part cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
     """
 
     def __init__(self, level: int, ipa: int, entry: int, frames: Range, before: int) -> None:
@@ -187,7 +187,7 @@ class Dcache(GuestChecker):
         self.unmapped = rest
 
     def must_be_cleaned(self, leaf: Unmapped) -> None:
-        """An unmapped leaf was cleaned since its flush, but for what is mapped again."""
+        """Judge an unmapped leaf: it must be cleaned since its flush, but for parts that are mapped again."""
         level, ipa = leaf.level, leaf.ipa
         by = leaf.start - ipa
         mapped = [

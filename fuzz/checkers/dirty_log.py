@@ -23,7 +23,7 @@ class DirtyLog(GuestChecker):
 
     A page counts as written from the write on until its bit was handed to
     user space and cleared: by the collection itself, or by the call that
-    clears what was collected. A write that comes between the two is covered,
+    clears the collected bits. A write that comes between the two is covered,
     since user space reads the page after it has cleared the bit. Turning
     logging off, or deleting the slot, ends it all; a move does not.
 
@@ -97,7 +97,7 @@ class DirtyLog(GuestChecker):
             self.written.pop(layout.id, None)
 
     def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
-        """User space has got *bitmap*: what was written must be in it."""
+        """Judge *bitmap*, which user space has got: all written pages must be in it."""
         assert isinstance(bitmap, list)
         reported = 0
         for word in bitmap:

@@ -32,7 +32,7 @@ from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
 
-# What mmu_notifier_retry() last said under the hold of the mmu lock that is on.
+# The last answer of mmu_notifier_retry() under the present hold of the mmu lock.
 NOT_ASKED: Final = 0
 GO_ON: Final = 1
 RETRY: Final = 2
@@ -115,7 +115,7 @@ class FaultOrder(GuestChecker):
         self.writable: list[Writable] = []
         self.marks: list[Mark] = []
         self.reported = False
-        # What stood in the entry that is written.
+        # The former value of the entry that is written.
         self.before = 0
 
     def before_operation(self, op: Operation | None) -> None:
@@ -173,7 +173,7 @@ class FaultOrder(GuestChecker):
         if name == "mmu":
             self.dropped()
         elif name == "mmap":
-            # What was read under it is ordered: later kernels rely on that.
+            # Reads under it are ordered: later kernels rely on that.
             self.ordered = len(self.samples)
 
     def resched(self) -> None:
@@ -181,7 +181,7 @@ class FaultOrder(GuestChecker):
             self.dropped()
 
     def dropped(self) -> None:
-        """A hold of the mmu lock is over: what was checked under it counts no more."""
+        """Note that a hold of the mmu lock is over: checks under it count no more."""
         self.holds += 1
         if self.answer != NOT_ASKED:
             self.asked()

@@ -83,11 +83,11 @@ class Hyp(Checker):
         self.by_page: dict[int, HypTable] = {}
         self.root: HypTable | None = None
         self.calls: list[Call] = []
-        # Whether this operation stored to a table.
+        # True if this operation stored to a table.
         self.touched = False
         # Addresses of the leaves written by this operation.
         self.written: list[int] = []
-        # Whether this very call has succeeded before.
+        # True if this very call has succeeded before.
         self.repeated = False
 
     def text(self, entry: int, level: int) -> str:

@@ -40,7 +40,7 @@ class Icache(GuestChecker):
         self.early: list[tuple[int, int]] = []
         # Frames where that data was cleaned only afterwards.
         self.refetched = Spans()
-        # What was dirty when the operation's first invalidation came.
+        # The frames that were dirty at the operation's first invalidation.
         self.dirty_then = Spans()
 
     def before_operation(self, op: Operation | None) -> None:

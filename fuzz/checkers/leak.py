@@ -8,7 +8,7 @@ from .severity import Severity
 
 
 class Leak(Checker):
-    """Balances what was taken against what was given back, and judges once, at the end."""
+    """Balances allocations against frees, and judges once, at the end."""
 
     rule = Rule(
         "leak",

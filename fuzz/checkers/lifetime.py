@@ -164,7 +164,7 @@ class Lifetime(Checker):
         return False
 
     def no_table(self, call: str, page: int) -> None:
-        """References of what is no table page: a guest's memory, for one, that nobody may free under it."""
+        """Judge references of a page that is no table: a guest's memory, say, that nobody may free under it."""
         pa = BASE + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
         what = NO_TABLE.get(call, "reference dropped on what is no table")

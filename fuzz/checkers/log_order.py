@@ -42,7 +42,7 @@ class LostLeaf:
     """A leaf that lost the right to write: where, which table page held it, what changed it.
 
     *may_return*: whether a fault could map it writable again right then;
-    *owed*: what came too late, "" as long as nothing did; *since*: how many ranges had been walked by then
+    *owed*: the event that came too late, "" as long as none did; *since*: how many ranges had been walked by then
     """
 
     def __init__(self, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
@@ -109,6 +109,7 @@ class LogOrder(GuestChecker):
             self.forget()
 
     def dismantle(self) -> None:
+        """Cut the reference cycle; see `CheckerSuite.dismantle`."""
         del self.events
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from .checker import Checker, Peers
 from .rule import Rule
 from .severity import Severity
 
-# The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.
+# The warning of the layer below about a cache that did run dry: such an allocation is beyond the top-up as well.
 EMPTY: Final = "cache-empty"
 
 

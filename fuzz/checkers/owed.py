@@ -211,7 +211,7 @@ class Owed:
             self.late.append(Late("leaf", key, owed.entry, owed.function))
 
     def flush_ipa(self, ipa: int, level: int) -> None:
-        """TLBI by address: what is on the way to *ipa*. A hint names the level of the leaf that goes."""
+        """Settle a TLBI by address: entries on the way to *ipa* go. A hint names the level of the leaf that goes."""
         if not (self.leaves or self.tables or self.aged):
             return
         hint = level & 3 if self.ttl else 0
@@ -225,7 +225,7 @@ class Owed:
                 self.aged.pop(key, None)
 
     def flush_range(self, ipa: int, size: int) -> None:
-        """TLBI by range, without a hint: what is on the way to any address of the range."""
+        """Settle a TLBI by range, without a hint: entries on the way to any address of the range go."""
         if not (self.leaves or self.tables or self.aged):
             return
         for at in range(4):

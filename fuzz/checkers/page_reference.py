@@ -123,7 +123,7 @@ class PageReference(GuestChecker):
         self.page_shift = self.granule.page_shift
         self.faulting = False
         self.fault_ipa = 0
-        # Whether this fault has looked a frame up.
+        # True if this fault has looked a frame up.
         self.looked_up = False
         self.waiting: list[Mapped] = []
         # (level, address) -> leaf that the fault itself broke: what it makes there of the same frame was mapped.
@@ -209,7 +209,7 @@ class PageReference(GuestChecker):
         if not self.side.kvm_host.pfn_valid(pfn) or not self.guest.maps_backing(ipa, pfn):
             return
         if not ipa <= self.fault_ipa < ipa + size and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
-            # What the fault breaks on its way, and maps again as it was.
+            # The fault breaks it on its way, and maps it again as it was.
             return
         if not self.looked_up and old and not old & VALID_BIT and address_bits(old, self.granule) == pa:
             # The table kept the leaf, invalid, and its marks were made when it was mapped.
@@ -260,7 +260,7 @@ class PageReference(GuestChecker):
         self.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
     def tell(self) -> None:
-        """Report what was found; it harms no table."""
+        """Report the violations; they harm no table."""
         for what, level, reason, ipa in self.late:
             self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
         self.late.clear()

@@ -14,8 +14,8 @@ from .shadow import Shadow, Table
 class PlainStore(Checker):
     """Judges stores that the compiler may split, repeat or move, where a walk may come between.
 
-    A table that is being made may be filled anyhow, and so may what is being
-    destroyed. In all else such a store is one like the others: what it does is for the other checkers.
+    A table that is being made or destroyed may be written in any way. In all else such a store
+    is one like the others: its effect is for the other checkers.
     """
 
     rule = Contract.rule

@@ -74,7 +74,7 @@ class Rights(GuestChecker):
         rights = lost(old, new)
         if not rights:
             return
-        # Once is enough: what comes later in the operation is seen against what is left.
+        # Once is enough: later changes in the operation are compared with the remaining rights.
         self.level = -1
         reason = f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}: no {rights} from here on"
         self.report(self.what, level, reason, frozenset([ipa]))

@@ -44,7 +44,7 @@ class Table:
         self.live = live
         self.leaves: dict[int, int] = {}
         self.children: dict[int, Table] = {}
-        # Valid entries that the architecture reserves, or that name what is no table.
+        # Valid entries that the architecture reserves, or that point to a page that is no table.
         self.reserved: set[int] = set()
         self.non_zero = 0
 
@@ -150,7 +150,7 @@ class Shadow(GuestChecker):
         self.detached: list[Table] = []
         # Set during the event of a store by the hardware itself.
         self.by_hardware = False
-        # Whether the store that listeners get was made with release.
+        # True if the store that listeners get was made with release.
         self.released = False
         # Table pages written, while the hardware could not reach them, since the last barrier.
         self.unordered: set[int] = set()
@@ -239,7 +239,7 @@ class Shadow(GuestChecker):
             else:
                 child = table.children.pop(index, None)
                 if child is not None and table.live:
-                    # As it is now: what was mapped when it was cut off.
+                    # A copy of the mappings at the moment when it was cut off.
                     self.detached.append(child.copy())
                     self.set_live(child, False)
         if new & 1:
@@ -287,7 +287,7 @@ class Shadow(GuestChecker):
                     child.reserved.add(i)
 
     def entries_of(self, page: int) -> list[tuple[int, int]]:
-        """(index, entry) of what is not zero in the memory of a table page, in order."""
+        """Return (index, entry) of the entries of a table page that are not zero in memory, in order."""
         found: list[tuple[int, int]] = []
         first = page * self.entries
         words = self.kernel.words

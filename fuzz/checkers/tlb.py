@@ -96,7 +96,7 @@ class Tlb(GuestChecker):
             self.lock_dropped()
 
     def lock_dropped(self) -> None:
-        """Another CPU may take the mmu lock: note what was broken and not flushed."""
+        """Note the entries that were broken and not flushed, for another CPU may take the mmu lock."""
         owed = self.owed
         owed.fresh = False
         if self.destroying:

@@ -96,7 +96,7 @@ class Translation(GuestChecker):
         self.shifts = self.granule.shifts
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
-        # Where mappings may be added or rebuilt; what was taken away there: (level, address, function).
+        # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
         guest.notified.watch = BetweenHalves(self)
@@ -347,7 +347,7 @@ class Translation(GuestChecker):
         page = gfn - slot.base_gfn
         end = page + pages
         while page < end:
-            # From this page on; what is above the word counts as clean.
+            # From this page on; pages beyond the word count as clean.
             clean = ~bitmap[page >> 6] >> (page & 63)
             first = page + (clean & -clean).bit_length() - 1
             page = min((page | 63) + 1, end)

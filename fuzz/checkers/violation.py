@@ -17,7 +17,7 @@ class Violation:
     :param level: table level, -1 where none is meant
     :param reason: one line for people, with addresses and decoded entries
     :param places: guest addresses of the pages concerned (and the VM), for matching the two sides
-    :param taints: whether what is found later in the same program may follow from it
+    :param taints: whether later violations in the same program may follow from it
     :param grave: whether it is a finding of its own also after a violation that taints:
         a guest access to a frame that it does not own, a use after free
     :param table: number of the table page concerned, -1 where none is meant

@@ -21,7 +21,7 @@ from ..suggestions import did_you_mean
 from . import arguments as allowed
 from .commands import BadInputError, complain, dump, say_form
 
-# What means nothing without --find.
+# Options that mean nothing without --find.
 OPTIONS: Final = ("full", "seeds", "cap", "workers", "bug", "engine")
 
 

@@ -141,7 +141,7 @@ def run(argv: Sequence[str] | None) -> int:
     if sys.stdout is None:
         print("s2fuzz: cannot write the answer: stdout is closed", file=sys.stderr)
         return BAD_INPUT
-    # What the encoding of a locale lacks must not end us.
+    # A character that the encoding of a locale lacks must not end us.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

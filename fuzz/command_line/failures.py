@@ -13,7 +13,7 @@ from ..exit_codes import BAD_INPUT, NO_VERDICT
 from ..processes.starting import remedy
 from ..suggestions import suggestion
 
-# What the system refuses to whoever has, or starts, too much.
+# The errors by which the system refuses more memory, files or processes.
 _LIMITS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WRITING: Final = ("fuzz.command_line", "fuzz.reports", "coverage")
 

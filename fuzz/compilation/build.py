@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz build``: compiles what is hot, as one group, where `reference.compiled.choice` finds it.
+"""``s2fuzz build``: compiles the hot modules, as one group, where `reference.compiled.choice` finds it.
 
 All is made in a folder of its own, which counts only once the manifest names
 it: an interrupted build leaves nothing that is used. One build at a time; processes that
@@ -187,7 +187,7 @@ def publish(made: Path, built: dict[str, str]) -> None:
     name = made.parent.name.replace("build-", "group-")
     os.rename(made, native.FOLDER / name)
     write_atomically(native.MANIFEST, manifest(name, built, {}))
-    # What processes that run now may still import from stays; of interrupted builds nothing does.
+    # Folders stay that running processes may still import from; those of interrupted builds go.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)

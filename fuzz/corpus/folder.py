@@ -37,7 +37,7 @@ _NOT_NOW: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EA
 
 
 class CorpusError(Exception):
-    """A folder that is no corpus, or cannot be written; one line that says what is allowed."""
+    """A folder that is no corpus, or cannot be written; one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

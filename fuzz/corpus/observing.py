@@ -56,7 +56,7 @@ class Worker:
     def __init__(self, reference: str, candidate: str, seconds: float = silence.SECONDS) -> None:
         self.job: tuple[str, str] | None = None
         self.since = 0.0
-        # Whether it has come so far that it is a program it dies of.
+        # True once it has started: from then on it is a program that it dies of.
         self.ready = False
         self.rest = b""
         self.pipe, pipe = os.pipe()

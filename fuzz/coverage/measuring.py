@@ -31,7 +31,7 @@ NAMED: Final = 3
 
 
 class LineError(Exception):
-    """No such line; one line that says what is allowed."""
+    """There is no such line; one line that says what is allowed."""
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Measured:
         return reporter
 
     def text(self, out: TextIO) -> None:
-        """Print a table: of each file the lines and branches, and what is missing."""
+        """Print a table: of each file the lines and branches, and those that are missing."""
         self._reporter().report(morfs=self.files, show_missing=True, file=out)
 
     def json(self) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Session:
     def failed(self, error: Exception, program: Program) -> None:
         """Note an exception of our own code.
 
-        :param program: what was being judged, or as much of it as there is
+        :param program: the one being judged, or as much of it as there is
         """
         if debugging():
             traceback.print_exception(error)

@@ -76,7 +76,7 @@ class Executor:
         return self.checkers.take(-1)
 
     def step(self, at: int) -> tuple[Outcome, list[Violation]]:
-        """Run operation number *at*; what was seen, and what was violated."""
+        """Run operation number *at*; return its outcome and its violations."""
         op = self.program.operations[at]
         self.at = at
         side = self.side

@@ -36,7 +36,7 @@ class HypOperations:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.pgt: kvm_pgtable | None = None
-        # [start, end) of what was mapped, and the call that did.
+        # [start, end) of each mapping, and the call that made it.
         self.mapped: list[tuple[int, int, HypMap]] = []
 
     def map(self, op: HypMap) -> Outcome:

@@ -196,7 +196,7 @@ class TableOperations:
         return tables
 
     def relax(self, op: TableRelax, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> int:
-        """Relax the leaf at *ipa*: all that it maps must allow what is asked for."""
+        """Relax the leaf at *ipa*: all pages that it maps must allow the requested rights."""
         level, entry = self.checkers.shadows[guest.number].lookup(ipa)
         size = self.side.granule.level_size(level) if level >= 0 else self.page_size
         hva = layout.hva + (ipa & -size) - layout.ipa

@@ -65,7 +65,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def serve() -> None:
     """Answer requests until there are no more."""
-    # Ctrl-C is for whoever asked.
+    # Ctrl-C is for the process that asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(int(sys.argv[1]))
     for line in sys.stdin:

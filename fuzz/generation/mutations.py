@@ -20,12 +20,12 @@ from .motifs import MOTIFS
 
 # So many operations a result has at most.
 LIMIT: Final = 200
-# How many changes at a time: one looks closer, many find more that is new.
+# The number of changes at a time: one looks closer, many find more new features.
 _CHANGES: Final = (1, 1, 2, 2, 3, 4, 6, 8, 12)
 # Longer programs are shortened most of the time: a violation late in a program often only
 # follows from an earlier one, and counts for nothing.
 _LONG: Final = 20
-# How often another change is tried where one changed nothing.
+# The number of attempts where a change changed nothing.
 _TRIES: Final = 8
 
 Mutation = Callable[[ProgramEditor], None]

@@ -70,7 +70,7 @@ class Copy:
         for index, word in enumerate(self.arena.words[old : old + count]):
             if not word:
                 if before == index - 1 >= 0:
-                    # Just behind what is mapped.
+                    # Just behind the mapped range.
                     self.ask(base + (index << shift), shift)
                 continue
             before = index

@@ -132,7 +132,7 @@ class Qemu:
         """Let it work on a batch; `answers` waits for the end.
 
         :param jobs: VTCR_EL2, VTTBR_EL2, HCR_EL2 and number of questions of each
-        :param questions: of all jobs, in order; the address, and what is asked from `layout.ASK_SHIFT` on
+        :param questions: of all jobs, in order; the address, and the kind of question from `layout.ASK_SHIFT` on
         :raises QemuError: it has died
         """
         assert not self.busy

@@ -37,7 +37,7 @@ class Difference:
 
 
 class QemuSession:
-    """A QEMU, the table memory, and what has been asked so far.
+    """A QEMU, the table memory, and the questions so far.
 
     *asked*: questions; *guests*: tables that they were about; *deviations*: how many answers were left out for each
 

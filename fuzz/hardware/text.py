@@ -214,7 +214,7 @@ def path(tables: Tables, ipa: int) -> list[tuple[int, int, int]]:
 
 
 def show(difference: Difference) -> list[str]:
-    """A difference in lines: what was asked, then the way through the tables as each side has it."""
+    """Return a difference in lines: the question, then the way through the tables as each side has it."""
     tables = difference.tables
     ask, ipa = split(difference.asked)
     ours = in_words(difference.asked, difference.expected)

@@ -103,7 +103,7 @@ class Circumstances(Checker):
         checkers = executor.checkers
         self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # What holds in this operation, and at which places; and in those before.
+        # The predicates that hold in this operation, with their places; and those of the operations before.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
@@ -308,7 +308,7 @@ class Circumstances(Checker):
         return overlap(each.ranges, violation.reach(self.granule))
 
     def version_at(self, violation: Violation) -> int:
-        """The operation, from 1, that wrote what is in the cache of the first page of a violation; -1: not known."""
+        """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
         for start, _ in violation.places.ranges[:1]:
             guest = self.side.guests[vm_of(start)]
             index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))

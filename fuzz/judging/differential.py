@@ -48,7 +48,7 @@ class Differential:
 class Lockstep:
     """Both sides of a program, stepped together.
 
-    :param differential: says what is compared
+    :param differential: the versions, and the options of the comparison
     :param program: a valid one; it may grow while it runs
     """
 

@@ -76,12 +76,12 @@ class Forked:
         try:
             if not self.process:
                 self._fork()
-            # Small enough for the pipe, or read by whoever waits for it.
+            # Small enough for the pipe, or read by the process that waits for it.
             with suppress(BrokenPipeError):
                 _write(self.requests, request)
             answer, mistake = self._answer()
         except BaseException:
-            # Lost, or what is under way belongs to nobody any more.
+            # Lost, or nobody waits for the work under way any more.
             self.close()
             raise
         if mistake:
@@ -139,7 +139,7 @@ class Forked:
                     answer = self.work(request[0]), ""
                 except CandidateMistake as error:
                     answer = None, str(error)
-                # What a version under test prints, say.
+                # Output of a version under test, say.
                 for stream in (sys.stdout, sys.stderr):
                     stream.flush()
                 _write(answers, answer)

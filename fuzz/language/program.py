@@ -41,7 +41,7 @@ def backings(granule: int) -> tuple[Backing, ...]:
 class ProgramError(ValueError):
     """The place and the reason at which a program is not valid.
 
-    :param file: name of the file; in angle brackets what is no file
+    :param file: name of the file; in angle brackets the name of another source
     :param line: from 1, or 0 for the file as a whole
     :param message: what is wrong, and what is allowed
     """
@@ -56,7 +56,7 @@ class ProgramError(ValueError):
 
 
 def refusal(wrong: str, allowed: str) -> ProgramError:
-    """The error of one statement; whoever knows its file and line adds them."""
+    """Make the error of one statement; the caller that knows its file and line adds them."""
     return ProgramError("", 0, f"{wrong}; allowed: {allowed}")
 
 

@@ -131,6 +131,6 @@ class Minimizer:
         return time.monotonic() - self.start
 
     def cut(self, shown: Finding) -> None:
-        """Try without what comes after the finding."""
+        """Try without the operations after the finding."""
         if 0 <= shown.at < len(self.best.operations) - 1:
             self.attempt(replace(self.best, operations=self.best.operations[: shown.at + 1]))

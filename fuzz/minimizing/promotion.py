@@ -62,7 +62,7 @@ def regression_text(about: str, expected: list[str], program: Program, reference
 
 
 def write_regression(path: Path, text: str) -> None:
-    """Have the file, whole, or none; what is there stays.
+    """Write the file, whole, or none; a file that is there stays.
 
     :raises PromotionError: it is there by now, or cannot be written
     """

@@ -24,7 +24,7 @@ def exit_code() -> int:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """A handler: note the signal, and end what is under way as Ctrl-C does.
+    """Handle a signal: note it, and end the work under way as Ctrl-C does.
 
     :raises KeyboardInterrupt: always
     """

@@ -30,7 +30,7 @@ def remedy(error: OSError) -> str:
 
 @contextmanager
 def starting(what: str) -> Iterator[None]:
-    """Name what is started where the system refuses it.
+    """Name the process that is being started where the system refuses it.
 
     :param what: for people: ``the process of engine random``
     :raises NoProcessError: it is refused

@@ -150,7 +150,7 @@ class SideBySide(RuleBasedStateMachine):
         self.judge(self.builder.run.verdict())
 
     def teardown(self) -> None:
-        """Destroy both sides; what is left over counts as well.
+        """Destroy both sides; leaks count as well.
 
         :raises WorseError: there is a regression or divergence, and was none before
         """

@@ -23,7 +23,7 @@ from ..language.program import show_bytes
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 
-# Which table page it is depends on what was allocated before: no difference in itself.
+# The number of a table page depends on earlier allocations: it is no difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
 _ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
 

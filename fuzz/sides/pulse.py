@@ -62,7 +62,7 @@ class Pulse:
     def attach(self, memory: memoryview) -> None:
         """Write into this memory from now on.
 
-        :param memory: `SIZE` bytes, shared with whoever reads
+        :param memory: `SIZE` bytes, shared with the reader
         """
         self.bytes = memory
         self.words = memory.cast("Q")

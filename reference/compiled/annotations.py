@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_extensions import i64, mypyc_attr
 else:
-    # A native integer where it is compiled: what does not fit in 64 bits raises.
+    # A native integer where it is compiled: a value that does not fit in 64 bits raises.
     i64 = int
 
     def mypyc_attr(**_):

@@ -102,7 +102,7 @@ class Finder(MetaPathFinder):
 
 
 def candidate_sources() -> set[str]:
-    """The modules of candidate/, as paths below `HOME`, without what is never compiled."""
+    """Return the modules of candidate/, as paths below `HOME`, without those that are never compiled."""
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
@@ -166,7 +166,7 @@ def chosen_by(file: Path) -> Choice:
         if manifest["format"] != FORMAT or manifest["suffix"] != EXTENSION_SUFFIXES[0]:
             return Choice(remark=OUT_OF_DATE)
         sources: dict[str, str] = manifest["sources"]
-        # What `s2fuzz build` left out of candidate/ on purpose.
+        # The modules of candidate/ that `s2fuzz build` left out on purpose.
         interpreted: dict[str, str] = manifest.get("interpreted", {})
         # Files from outside by absolute path.
         outside: dict[str, str] = manifest.get("outside", {})

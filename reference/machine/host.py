@@ -22,7 +22,7 @@ class Host(AddressSpace):
         self.memory = memory
         self.page_size = 1 << page_shift
         self.pmd_size = 1 << pmd_shift
-        # Version of the next write; set by whoever drives the host.
+        # Version of the next write; set by the driver of the host.
         self.version = 1
 
     def new_frames(self, pages: int, align: int) -> int:
@@ -38,7 +38,7 @@ class Host(AddressSpace):
 
     def copy_frames(self, old: int, new: int, pages: int) -> None:
         self.memory.copy(old, new, pages)
-        # The old frames stay with whoever shares them.
+        # The old frames stay with their other owners.
         start = old - FIRST_PFN
         self.memory.owner.fill(start, start + pages, FREE)
 

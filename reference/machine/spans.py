@@ -33,7 +33,7 @@ class Spans:
         return low
 
     def grow(self, size: int, value: int) -> None:
-        """Make the array *size* long; what is new holds *value*."""
+        """Make the array *size* long; new elements hold *value*."""
         if size > self.size:
             start = self.size
             self.size = size

@@ -31,7 +31,7 @@ INNER_SHAREABLE: Final = 3 << 8
 LEAF_FIELDS: Final = VALID_BIT | TYPE_BIT | 7 << 2 | AP1_BIT | READ_ONLY_BIT | SHAREABILITY | AF_BIT | XN_BIT
 TABLE_FIELDS: Final = VALID_BIT | TYPE_BIT
 
-# What the kernel puts into MAIR_EL2, by index (arch/arm64/include/asm/memory.h).
+# The kernel's value of MAIR_EL2, by index (arch/arm64/include/asm/memory.h).
 NORMAL: Final = 0
 DEVICE_nGnRE: Final = 5
 MAIR_NAMES: Final = ("normal", "normal-tagged", "normal-nc", "normal-wt", "device-nGnRnE", "device-nGnRE", "device-GRE")

@@ -123,7 +123,7 @@ def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, p
     granule = regime.granule
     mask = granule.entries - 1
     if not 0 <= ptep < len(arena.words):
-        # A walk cache, or the root, names what is no table.
+        # A walk cache, or the root, points to a page that is no table.
         return Walk(LOST, level, -1, 0, 0)
     result = Walk(NONE, level, ptep, 0, 0)
     while True:

@@ -40,7 +40,7 @@ def compare(want: dict[str, Any], got: dict[str, Any], where: str) -> None:
     assert not missing, f"{where}: not answered: {missing}"
 
 
-# What an operation says of what to do, not of what came of it.
+# The fields of an operation that are its input, not its outcome.
 ARGUMENTS = {
     *("op", "slot", "flags", "gpa", "size", "hva", "topup_gets", "vcpu", "ipa", "kind", "start", "end", "blockable"),
     *("reason", "backing", "pfn", "bracketed", "flush", "word", "mask", "was", "now", "pa", "writable"),

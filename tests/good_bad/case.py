@@ -16,7 +16,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 ORIGINAL: Final = candidate.get("original")
-# What the original shows at every access flag fault (bug R1).
+# The violation that the original shows at every access flag fault (bug R1).
 EVERYWHERE: Final = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
 
 

@@ -53,7 +53,7 @@ class Leaking(SideBySide):
 
 class NotCleaned(SideBySide):
     candidate = "rfc-v1"
-    # What else is wrong with it, and easier to come by.
+    # Its other mistakes, which are easier to find.
     accepted = ("regression locking: *", "regression icache: *", "regression page-reference: *")
 
 

@@ -151,6 +151,6 @@ def wait_for_work(pids: Callable[[], Iterable[int]], seconds: float) -> None:
         assert time.monotonic() < deadline, f"processes that work, {most - start:.2f} of {seconds:.2f} s so far"
         time.sleep(_LOOK_EVERY)
         now = work_of(pids())
-        # What one took that is gone, and that nobody has waited for yet, is not counted.
+        # A process that is gone, and that nobody has waited for yet, is not counted.
         start -= max(0.0, most - now)
         most = now

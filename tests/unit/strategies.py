@@ -52,7 +52,7 @@ NEEDS_RAM: Final = (
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
 NEEDS_LOG: Final = (ops.GetLog, ops.ClearLog)
 RARE: Final = (ops.SlotCreate, ops.ClearLog)
-# What may be anywhere, not only at the start of a page.
+# Operations that may be anywhere, not only at the start of a page.
 BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
 
@@ -142,7 +142,7 @@ class ProgramBuilder:
     def add_operation(self, slot: Slot) -> Operation:
         """A legal operation, on *slot* if it has to do with any."""
         kinds = [make for make in OPERATIONS if self.possible(make, slot)]
-        # What few states allow, more often there.
+        # Operations that few states allow, more often there.
         kinds += [make for make in RARE if make in kinds] * 8
         make = self.one(kinds)
         values = {"slot": slot.name, **self.settings(make, slot), **self.region(make, slot)}

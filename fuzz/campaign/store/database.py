@@ -97,7 +97,7 @@ CREATE TABLE workers (
 
 
 class CampaignError(Exception):
-    """A campaign cannot begin or go on; one line: where, why, what is allowed."""
+    """A campaign cannot begin or go on; one line: where, why, what to do."""
 
 
 def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:

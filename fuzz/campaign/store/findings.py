@@ -94,7 +94,7 @@ class Findings:
 
         :param count: programs of the unit that showed it
         :param unit: its number
-        :returns: what is to be replayed now
+        :returns: the program to be replayed now, if there is one
         """
         key = (*found.finding.key, version)
         self.db.execute(

@@ -96,7 +96,7 @@ class Cluster:
         except ImportError:
             wrong = "Dask is not installed; run `pip install -e '.[cluster]'` in the checkout"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
-        # What goes wrong with it is ours to tell.
+        # Its failures are ours to report.
         for name in list(logging.root.manager.loggerDict):
             if name.partition(".")[0] == "distributed":
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -97,7 +97,7 @@ class Upkeep:
             # The terminal is gone, or the pipe closed: no reason to end what may run for weeks.
             self.due["show"] = math.inf
             return
-        # What has run for months takes longer to sum up.
+        # A campaign of months takes longer to sum up.
         self.due["show"] = now + max(_SHOW_EVERY, _SHOW_SHARE * (time.monotonic() - now))
 
     def is_due(self, what: str, now: float, every: float) -> bool:

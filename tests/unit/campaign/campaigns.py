@@ -106,7 +106,7 @@ def check(folder: Path) -> None:
         sums = "SELECT coalesce(sum({}), 0), coalesce(sum(operations), 0), {} FROM {}"
         done = db.execute(sums.format("judged", "count(*)", "units WHERE state = 'done'")).fetchone()
         assert db.execute(sums.format("programs", "coalesce(sum(units), 0)", "totals")).fetchone() == done
-        # What the database speaks of is there, as a whole.
+        # The files that the database names are there, whole.
         corpus = Corpus(folder / "corpus")
         for (digest,) in db.execute("SELECT digest FROM programs"):
             corpus.get(digest)

@@ -82,7 +82,7 @@ def check_findings(db: sqlite3.Connection) -> None:
             # Interrupted at the end.
             counts = counts_of(replace(unit, programs=judged))
         needed |= set(counts)
-        # What an engine counted in the last moments before it was killed is not known.
+        # The counts of an engine's last moments before it was killed are not known.
         least.update({} if trouble else counts)
     found = dict(db.execute("SELECT kind || ' ' || signature, count FROM findings").fetchall())
     assert needed <= set(found) <= set(whole)

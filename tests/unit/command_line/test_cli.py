@@ -27,7 +27,7 @@ from ..console import HEAD, MISSING_CLEAN, Result, refused
 from ..replaying import Here
 
 SIGNATURE = "dcache: stage2_map_walker: table->block "
-# What is said before rfc-v1 runs, and before the original runs against itself.
+# The line before rfc-v1 runs, and the one before the original runs against itself.
 CHANGES = "s2fuzz: rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing\n"
 SAME = "s2fuzz: original changes nothing: both sides run the code of original\n"
 KNOWN_X1 = HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"

@@ -23,7 +23,7 @@ WRITERS = {
     "convert": ["convert", "--to", "text", "p.s2", "-o"],
     "minimize": ["minimize", "--candidate", "rfc-v1", "--seconds", "0.01", "p.s2", "-o"],
 }
-# What either writes begins so, or has it after comments.
+# The output of either begins so, or has it after comments.
 FIRST_LINE = "s2fuzz 1\n"
 WANTED = "; name a file that can be written, a device, or a FIFO that somebody reads\n"
 

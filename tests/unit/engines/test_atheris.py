@@ -140,7 +140,7 @@ def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         expected = mutate(program, chance, OPERATIONS)
         assert expected != program
         made = decode(bare.mutate(encode(program), LONGEST, seed))
-        # What would take long gives way to a fresh one.
+        # A program that would take long gives way to a fresh one.
         assert (made == expected) != slow(expected)
 
 

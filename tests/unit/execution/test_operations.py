@@ -35,7 +35,7 @@ from reference.compiled import choice as native
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
-# What `fuzz.language.operations.fail_of` tells from others.
+# The operations that `fuzz.language.operations.fail_of` distinguishes from others.
 FAILING = {GuestAccess, SlotCreate, SlotMove, TableMap, HypMap}
 
 

@@ -31,7 +31,7 @@ slot h size=4M backing=hugetlb2m
 slot o size=64M backing=anon vm=1
 """
 KIND = {make: kind for kind, make in enumerate(OPERATIONS)}
-# What of an operation lies where, in bytes of its record.
+# The places of an operation's fields, in bytes of its record.
 CPU, SLOT, CHOICE, FLAGS, FAIL, FIRST, SIZE, THIRD = 1, 2, 3, 4, 5, 8, 16, 24
 
 quick = settings(max_examples=200, deadline=None, database=None)

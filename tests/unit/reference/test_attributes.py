@@ -19,7 +19,7 @@ from reference.machine.descriptor import is_cacheable
 @pytest.mark.parametrize(
     ("attr", "fwb", "stage1", "expected"),
     [
-        # What KVM writes: normal and device memory, without and with FWB; stage 1 cacheable, then off.
+        # The entries that KVM writes: normal and device memory, without and with FWB; stage 1 cacheable, then off.
         (0xF, False, NORMAL_WB, NORMAL_WB),
         (0xF, False, DEVICE_nGnRnE, DEVICE_nGnRnE),
         (0x6, True, NORMAL_WB, NORMAL_WB),
