@@ -30,6 +30,7 @@ from ..exit_codes import FINE
 from ..files import write_atomically
 from ..reports.answers import head
 from .group import interpreted, sources
+from .progress import Progress
 from .staging import staged
 
 LOCK: Final = native.FOLDER / "lock"
@@ -82,7 +83,6 @@ def build(force: bool = False) -> str:
             return "the compiled build is up to date"
         files = sources()
         say_interpreted()
-        print(f"s2fuzz: compiling {len(files)} modules, which takes some minutes", file=sys.stderr, flush=True)
         return compile_all(files)
 
 
@@ -155,7 +155,7 @@ def compile_all(files: list[str]) -> str:
 
 
 def run_compiler(folder: Path, files: list[str], home: Path) -> None:
-    """Run `fuzz.compilation.compile`; it and its children end with us.
+    """Run `fuzz.compilation.compile` and show its progress; it and its children end with us.
 
     :param home: what the paths of *files* start from
     :raises BuildError: it failed; the log stays
@@ -165,14 +165,29 @@ def run_compiler(folder: Path, files: list[str], home: Path) -> None:
     with (
         open(LOG, "w") as log,
         subprocess.Popen(
-            command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
         ) as child,
     ):
+        progress = Progress(len(files))
         try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if not progress.take(line):
+                    log.write(line)
             status = child.wait()
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)
             raise
+        finally:
+            progress.clear()
     if status:
         wrong = [line for line in LOG.read_text(errors="replace").splitlines() if "error:" in line]
         raise BuildError(f"the compiler failed: {wrong[0] if wrong else f'exit code {status}'}; log: {LOG}")

@@ -2,22 +2,28 @@
 """The compiler's part of ``s2fuzz build``: a process of its own, run in the checkout.
 
 Usage: ``python -m fuzz.compilation.compile FOLDER CACHE SOURCE...``.
-Extension modules go to FOLDER/out, C files to FOLDER/c.
+Extension modules go to FOLDER/out, C files to FOLDER/c. Standard output has reports of progress
+(`fuzz.compilation.progress`) between what compilers say.
 """
 
 import os
+import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
 
-OPTIMISATION: Final = "2"
-# Parts of the names of C files whose code runs once a program, or less: they are compiled without optimisation.
-COLD: Final = ("generation___", "language___", "candidate___bugs", "minimizing___", "__init__")
+from .jobs import NONE, USUAL, Job, jobs
+from .progress import report
+
+GROUP: Final = LIBRARY.removesuffix("__mypyc")
+# The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
+HEADERS: Final = f'#include "__native_{GROUP}.h"\n#include "__native_internal_{GROUP}.h"\n'
+# Calls within the library need no detour that would let another library replace a function.
+HIDDEN: Final = "-fvisibility=hidden"
 
 
 def main(folder: Path, cache: str, sources: list[str]) -> None:
@@ -26,52 +32,92 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
     from setuptools import setup
     from setuptools.command.build_ext import build_ext
 
-    def build_extension(self: Any, ext: Any) -> None:
-        self.compiler.compile = partial(compile_all, self.compiler, type(self.compiler).compile)
-        build_ext.build_extension(self, ext)
+    def build_extensions(self: Any) -> None:
+        compile_all(self.compiler, jobs(self.extensions), Path(self.build_temp))
+        build_ext.build_extensions(self)
 
     extensions = mypycify(
         ["--cache-dir", cache, *sources],
-        opt_level=OPTIMISATION,
         debug_level="0",
         multi_file=True,
         target_dir=str(folder / "c"),
-        group_name=LIBRARY.removesuffix("__mypyc"),
+        group_name=GROUP,
     )
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
+    # The linker's jobs, which are what is left to do then.
+    arguments += ["--parallel", str(os.cpu_count() or 1)]
     setup(
         name="s2fuzz-native",
         packages=[],
         ext_modules=extensions,
-        cmdclass={"build_ext": type("Parallel", (build_ext,), {"build_extension": build_extension})},
+        cmdclass={"build_ext": type("Parallel", (build_ext,), {"build_extensions": build_extensions})},
         script_args=arguments,
     )
 
 
-def compile_all(
-    compiler: Any, compile_in_turn: Callable[..., list[str]], sources: list[str], *arguments: Any, **options: Any
-) -> list[str]:
-    """Do as ``CCompiler.compile()``, with the C files of an extension side by side, the largest first.
+def compile_all(compiler: Any, todo: list[Job], folder: Path) -> None:
+    """Compile C files side by side; in each extension module, object files take the place of its sources.
 
-    :returns: the object files
+    :param compiler: the ``CCompiler`` of setuptools
+    :param folder: gets the object files
     """
-    compile_one, jobs = compiler._compile, []
-    compiler._compile = lambda *job: jobs.append(job)
-    objects = compile_in_turn(compiler, sources, *arguments, **options)
-    compiler._compile = compile_one
-    jobs.sort(key=lambda job: -os.path.getsize(job[1]))
+    modules, spent, whole = 0, 0.0, sum(job.cost for job in todo)
+    report(modules, spent)
+    made: dict[str, list[str]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda job: compile_one(*for_file(job)), jobs))
-    return objects
+        levels = (USUAL, NONE)
+        example = next(job for job in todo if job.is_module)
+        parsed = dict(zip(levels, pool.map(partial(parse_headers, compiler, example, folder), levels), strict=True))
+        running = {pool.submit(compile_one, compiler, job, folder, parsed.get(job.level, "")): job for job in todo}
+        try:
+            for future in as_completed(running):
+                job = running[future]
+                made[job.source] = future.result()
+                modules += job.is_module
+                spent += job.cost
+                report(modules, spent / whole)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for job in sorted(todo, key=lambda job: job.source):
+        job.extension.extra_objects += made[job.source]
+        job.extension.sources = []
 
 
-def for_file(job: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of ``CCompiler._compile()`` (object, source, extension, options, ...), for one C file."""
-    name = Path(job[1]).name
-    if not any(part in name for part in COLD):
-        return job
-    options = [each for each in job[4] if not each.startswith("-O")]
-    return (*job[:4], [*options, "-O0"], *job[5:])
+def options_for(job: Job, level: str) -> list[str]:
+    """The compiler's options but for includes."""
+    return [*(each for each in job.extension.extra_compile_args if not each.startswith("-O")), HIDDEN, level]
+
+
+def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:
+    """Have the compiler keep `HEADERS` in parsed form, for the files of one level.
+
+    :param job: one of those files
+    :returns: the file to include; "" if the compiler has no such form
+    """
+    header = folder / f"headers{level}.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text(HEADERS)
+    folders = [f"-I{each}" for each in (*job.extension.include_dirs, *compiler.include_dirs)]
+    command = [*compiler.compiler_so, *folders, "-x", "c-header", header, "-o", f"{header}.gch"]
+    done = subprocess.run([*command, *options_for(job, level)], check=False)
+    return str(header) if done.returncode == 0 else ""
+
+
+def compile_one(compiler: Any, job: Job, folder: Path, header: str) -> list[str]:
+    """Compile one C file.
+
+    :param header: see `parse_headers`
+    :returns: the object file
+    """
+    include = ["-include", header] if header and job.is_module else []
+    made: list[str] = compiler.compile(
+        [job.source],
+        output_dir=str(folder),
+        include_dirs=job.extension.include_dirs,
+        extra_postargs=[*include, *options_for(job, job.level)],
+    )
+    return made
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[st
 def test_a_new_candidate_joins_the_group(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (building / "candidate" / "my_patch.py").touch()
     assert "compiled" in build.build()
-    assert "takes some minutes" in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
     manifest = json.loads(native.MANIFEST.read_text())
     assert "candidate/my_patch.py" in manifest["sources"]
     assert "candidate/my_patch.py" in (native.FOLDER / manifest["folder"] / "made").read_text()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Progress of ``s2fuzz build``: modules done, modules in all, time left.
+
+The compiler's process reports a line for each module (`report`). `Progress` shows it on stderr: on one
+line that renews itself in a terminal, otherwise on a line for each quarter of the work.
+"""
+
+import re
+import sys
+import time
+from typing import Final
+
+_MARK: Final = "s2fuzz-progress"
+_REPORT: Final = re.compile(rf"{_MARK} (\d+) (0|1|0\.\d+)\n?")
+# Seconds between two renewals of the line.
+_RENEW: Final = 0.2
+
+
+def report(done: int, fraction: float) -> None:
+    """Report to the process that shows progress.
+
+    :param done: modules that are compiled
+    :param fraction: part of the C compiler's work that is done, by the time that it is expected to take
+    """
+    print(f"{_MARK} {done} {min(max(fraction, 0.0), 1.0):.4g}", flush=True)
+
+
+class Progress:
+    """Shows a build on stderr.
+
+    :param modules: how many there are to compile
+    """
+
+    def __init__(self, modules: int) -> None:
+        self.modules = modules
+        self.terminal = sys.stderr.isatty()
+        self.started = 0.0
+        self.renewed = 0.0
+        self.quarter = 0
+        self.show(f"compiling {modules} modules: translating them to C")
+
+    def take(self, line: str) -> bool:
+        """Take a line of the compiler's output.
+
+        :returns: whether the line was a report, and nothing for the log
+        """
+        match = _REPORT.fullmatch(line)
+        if match is None:
+            return False
+        done, fraction = int(match[1]), float(match[2])
+        now = time.monotonic()
+        if not done:
+            self.started = now
+        quarter = int(4 * fraction)
+        if now - self.renewed >= _RENEW if self.terminal else quarter > self.quarter:
+            self.renewed = now
+            self.quarter = quarter
+            self.show(f"compiled {done} of {self.modules} modules{time_left(now - self.started, fraction)}")
+        return True
+
+    def show(self, text: str) -> None:
+        """Show a text, in a terminal in place of the last one."""
+        start, end = ("\r\x1b[K", "") if self.terminal else ("", "\n")
+        print(f"{start}s2fuzz: {text}", end=end, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line of the terminal to others."""
+        if self.terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def time_left(elapsed: float, fraction: float) -> str:
+    """The end of a progress line; "" as long as nothing can be estimated.
+
+    :param elapsed: seconds since the C compiler started
+    :param fraction: part of its work that is done
+    """
+    if fraction < 0.02:
+        return ""
+    return f", {elapsed * (1 - fraction) / fraction:.0f} s left"

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Progress of a build: what the compiler's process reports, and what people see of it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fuzz.compilation import build
+from fuzz.compilation.group import sources
+from fuzz.compilation.jobs import COLD, FULL, HOT, NONE, USUAL, Job, jobs
+from fuzz.compilation.progress import Progress, report
+from reference.compiled.choice import LIBRARY
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands: its seconds are the only entry."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def reports(capsys: pytest.CaptureFixture[str], *states: tuple[int, float]) -> list[str]:
+    for state in states:
+        report(*state)
+    return capsys.readouterr().out.splitlines(keepends=True)
+
+
+def test_lines_for_each_quarter_where_there_is_no_terminal(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = reports(capsys, *((done, done / 8) for done in range(9)))
+    shown = Progress(8)
+    for line in lines:
+        assert shown.take(line)
+        clock[0] += 10
+    shown.clear()
+    assert capsys.readouterr().err.splitlines() == [
+        "s2fuzz: compiling 8 modules: translating them to C",
+        "s2fuzz: compiled 2 of 8 modules, 60 s left",
+        "s2fuzz: compiled 4 of 8 modules, 40 s left",
+        "s2fuzz: compiled 6 of 8 modules, 20 s left",
+        "s2fuzz: compiled 8 of 8 modules, 0 s left",
+    ]
+
+
+def test_a_line_that_renews_itself_in_a_terminal(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    lines = reports(capsys, (0, 0), (1, 0.1), (2, 0.2), (3, 0.3))
+    shown = Progress(9)
+    # The third report comes too soon after the second.
+    for line, passed in zip(lines, (3.0, 0.1, 3.0, 0.0), strict=True):
+        assert shown.take(line)
+        clock[0] += passed
+    shown.clear()
+    assert capsys.readouterr().err.split("\r\x1b[K")[1:] == [
+        "s2fuzz: compiling 9 modules: translating them to C",
+        "s2fuzz: compiled 0 of 9 modules",
+        "s2fuzz: compiled 1 of 9 modules, 27 s left",
+        "s2fuzz: compiled 3 of 9 modules, 14 s left",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("line", ["", "error: x", "s2fuzz-progress", "s2fuzz-progress 1 2\n", "s2fuzz-progress 1 0.5x"])
+def test_other_lines_are_for_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress(3)
+    capsys.readouterr()
+    assert not shown.take(line)
+    assert capsys.readouterr() == ("", "")
+
+
+COMPILER = "import sys; from fuzz.compilation.progress import report\n"
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Runs a build with this Python in place of the compiler's process."""
+    monkeypatch.setattr(build, "LOG", tmp_path / "log")
+    start = subprocess.Popen
+
+    def run(code: str) -> None:
+        def replaced(command: list[str], **options: object) -> Any:
+            return start([sys.executable, "-c", COMPILER + code], **options)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(subprocess, "Popen", replaced)
+        build.run_compiler(tmp_path, ["a.py", "b.py"], tmp_path)
+
+    return run
+
+
+def test_reports_are_shown_and_the_rest_is_logged(
+    compiler: Callable[[str], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    compiler("report(0, 0); print('warning: x', file=sys.stderr, flush=True); report(2, 1)")
+    assert (tmp_path / "log").read_text() == "warning: x\n"
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("s2fuzz: compiling 2 modules: translating them to C\ns2fuzz: compiled 2 of 2 modules")
+
+
+def test_the_first_error_of_the_compiler_is_told(compiler: Callable[[str], None], tmp_path: Path) -> None:
+    with pytest.raises(build.BuildError, match=r"the compiler failed: a\.py:1: error: bad; log: "):
+        compiler("report(0, 0); print('a.py:1: error: bad'); sys.exit(1)")
+    with pytest.raises(build.BuildError, match="exit code 3"):
+        compiler("sys.exit(3)")
+
+
+@dataclass
+class Extension:
+    """As one of setuptools."""
+
+    name: str
+    sources: list[str] = field(default_factory=list)
+
+
+def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
+    files = {
+        "__native_reference___pgtable.c": (2000, FULL, True),
+        "list_ops.c": (1000, FULL, False),
+        "__native_fuzz___checkers___tlb.c": (1500, USUAL, True),
+        "__native_fuzz___language___text.c": (900, NONE, True),
+        "__native_s2fuzz.c": (800, NONE, False),
+    }
+    for name, (size, _, _) in files.items():
+        (tmp_path / name).write_text("x" * size)
+    shim = tmp_path / "tlb.c"
+    shim.write_text("x")
+    todo = jobs(
+        [Extension(LIBRARY, [os.fspath(tmp_path / name) for name in files]), Extension("fuzz.tlb", [os.fspath(shim)])]
+    )
+    assert [Path(job.source).name for job in todo] == [
+        "__native_reference___pgtable.c",
+        "list_ops.c",
+        "__native_fuzz___checkers___tlb.c",
+        "__native_fuzz___language___text.c",
+        "__native_s2fuzz.c",
+        "tlb.c",
+    ]
+    for job in todo[:-1]:
+        assert (job.level, job.is_module) == files[Path(job.source).name][1:]
+    assert (todo[-1].level, todo[-1].is_module) == (NONE, False)
+
+
+def test_every_hot_file_is_there() -> None:
+    """A module that is renamed does not lose its optimisation in silence."""
+    names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
+    for part in (*HOT, *COLD):
+        assert part == "__native_s2fuzz." or any(part in name for name in names), part
+    assert any(Job(Extension(LIBRARY), name).level == USUAL for name in names)
