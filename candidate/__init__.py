@@ -13,8 +13,7 @@ from . import bugs
 from .inspection import Changes, Inspection, RefusedCandidate
 from .registry.declaration import CANDIDATE, Candidate
 from .registry.files import beside, canonical, load, path_of, portable
-from .registry.folder import declared_in
-from .registry.places import source_of
+from .registry.folder import declared_by, declared_in
 
 __all__ = [
     "Candidate",
@@ -114,9 +113,8 @@ def _from_file(name: str) -> Candidate:
     """The version of a file; a file of this folder is that of a registered one."""
     spelled, path = canonical(name), path_of(name)
     if (spelled, path) not in _FILES:
-        registered = [*_REGISTRY.values(), *_BUGS.values()]
-        own = [each for each in registered if source_of(each.pgtable.__module__) == path]
-        _FILES[spelled, path] = own[0] if own else load(path, spelled)
+        own = declared_by(path)
+        _FILES[spelled, path] = _known(own) if own else load(path, spelled)
     return _FILES[spelled, path]
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The versions that the modules of a folder declare: adding a module with a declaration is all it takes."""
 
+import sys
 from importlib import import_module
+from pathlib import Path
 
 from reference.compiled.choice import HOME
 
-from .declaration import DeclarationError, Declared, declarations
+from .declaration import BUG, CANDIDATE, Bug, Candidate, DeclarationError, Declared, declarations
 
 
 def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]:
@@ -31,6 +33,19 @@ def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]
             raise DeclarationError(place, f"{each.name!r} is the name of another version: {names[each.name]}")
         names[each.name] = place
     return [each for each, _ in found]
+
+
+def declared_by(path: Path) -> str:
+    """The name of the registered version, or planted bug, that a file of the folders declares; "" for another file.
+
+    :param path: absolute, without symbolic links
+    """
+    for package, name in (("candidate", CANDIDATE), ("candidate.bugs", BUG)):
+        if path.parent == HOME.joinpath(*package.split(".")):
+            value = getattr(sys.modules.get(f"{package}.{path.stem}"), name, None)
+            first = value[0] if type(value) is tuple else value
+            return first.name if isinstance(first, Candidate | Bug) else ""
+    return ""
 
 
 def depth(*classes: type) -> int:

@@ -23,6 +23,7 @@ from candidate.registry.places import shown_path, source_of
 from reference.compiled import choice as native
 from reference.stores import plain_store
 
+from ..distribution import home_folder
 from ..files import write_atomically
 from .build import BuildError, build, digests, manifest, possible, run_compiler
 from .group import interpreted, sources
@@ -81,7 +82,7 @@ def outside_sources(version: Candidate) -> list[Path]:
     left = list(found)
     while left:
         for path in imported(left.pop()) - found:
-            if not path.is_relative_to(native.HOME / "candidate"):
+            if not path.is_relative_to(home_folder() / "candidate"):
                 found.add(path)
                 left.append(path)
     return sorted(found)

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 import candidate
+from candidate.bugs import BUGS
 from fuzz.command_line.commands import say_form
-from fuzz.compilation import build
+from fuzz.compilation import build, outside
 from fuzz.compilation.group import PLAIN, sources
 from fuzz.distribution import form
 from fuzz.generation.generator import Generator
@@ -183,6 +184,126 @@ def building(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return checkout
 
 
+FILE = """\
+from candidate import Candidate
+from candidate.rfc_v2 import MmuRfcV2, PgtableRfcV2
+
+from .helper import LIMIT
+
+
+class PgtableMine(PgtableRfcV2):
+    def stage2_flush_dcache(self, addr: int, size: int) -> None:
+        super().stage2_flush_dcache(addr, size)
+
+
+CANDIDATE = Candidate("mine", PgtableMine, MmuRfcV2, "a test")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A candidate from a file, which imports the one beside it."""
+    folder = tmp_path_factory.mktemp("mine").resolve()
+    (folder / "helper.py").write_text("LIMIT = 1\n")
+    path = folder / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.Choice:
+    """What a process that runs these files would use."""
+    monkeypatch.setenv(native.ASKED, os.pathsep.join(map(str, files)))
+    return native.choose()
+
+
+@pytest.fixture
+def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """As `building`; what the compiler was given, all of which stands below the copy of the sources."""
+    given: list[list[str]] = []
+
+    def compiler(folder: Path, files: list[str], home: Path) -> None:
+        given.append(files)
+        for source in [*files, f"{native.LIBRARY}.py"]:
+            assert source.startswith(native.LIBRARY) or (home / source).is_file()
+            made = folder / "out" / source.replace(".py", SUFFIX)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.touch()
+
+    monkeypatch.setattr(outside, "run_compiler", compiler)
+    return given
+
+
+def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
+    assert "mine.py among them" in outside.build_with(str(mine))
+    (given,) = building_with
+    inside = [f"{native.module_of_file(path).replace('.', '/')}.py" for path in (mine.with_name("helper.py"), mine)]
+    assert sorted(given) == sorted([*sources(), *inside])
+    choice = compiled_with([mine], monkeypatch)
+    assert (choice.mypyc != "", choice.remark) == (True, "")
+    assert {native.module_of_file(mine), native.module_of(CANDIDATE), native.LIBRARY} <= choice.files.keys()
+    assert Path(choice.files[native.module_of_file(mine)]).is_file()
+    assert "up to date" in outside.build_with(str(mine))
+    # Processes that run another file, or none, have nothing to do with it.
+    assert native.module_of_file(mine) not in compiled_with([mine.with_name("other.py")], monkeypatch).files
+
+
+@pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL])
+def test_a_build_with_a_file_is_for_these_sources(
+    building_with: list[list[str]], building: Path, mine: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.build_with(str(mine))
+    path = building / KERNEL if changed == KERNEL else mine.with_name(changed)
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
+    path.write_bytes(before)
+    assert native.module_of_file(mine) in compiled_with([mine], monkeypatch).files
+
+
+def test_few_builds_with_files_are_kept(building_with: list[list[str]], mine: Path) -> None:
+    for number in range(outside.KEPT + 2):
+        mine.write_text(FILE + f"# {number}\n")
+        outside.build_with(str(mine))
+    assert len(building_with) == outside.KEPT + 2
+    assert len(list(native.FOLDER.glob(f"{native.WITH}*"))) == outside.KEPT
+    assert native.MANIFEST.is_file()
+
+
+def test_a_file_with_a_plain_store_is_not_compiled(building_with: list[list[str]], mine: Path) -> None:
+    mine.write_text(FILE.replace("super().stage2_flush_dcache(addr, size)", "self.mem[addr] = 0"))
+    with pytest.raises(build.BuildError, match=r"mine\.py:9: it may store to a table without WRITE_ONCE"):
+        outside.build_with(str(mine))
+    assert building_with == []
+
+
+def test_a_registered_version_is_compiled_as_ever(building: Path) -> None:
+    assert outside.build_with("rfc-v2") == "the compiled build is up to date"
+
+
+def test_an_installation_builds_into_the_cache_folder(tmp_path: Path) -> None:
+    """Not into site-packages; by a digest of the sources, without candidate/."""
+    home = tmp_path / "site-packages"
+    for package in ("reference", "candidate", "fuzz"):
+        shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
+    asked = "from reference.compiled.choice import CHECKOUT, FOLDER; print(CHECKOUT, FOLDER)"
+    environment = {**os.environ, "PYTHONPATH": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def folder() -> Path:
+        command = [sys.executable, "-c", asked]
+        said = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        checkout, _, name = said.strip().partition(" ")
+        assert checkout == "False"
+        return Path(name)
+
+    first = folder()
+    assert first.parent == tmp_path / "cache" / "s2fuzz"
+    (home / "candidate" / "mine.py").touch()
+    assert folder() == first
+    (home / "reference" / "mine.py").touch()
+    assert folder() != first
+
+
 def folders() -> list[str]:
     return sorted(path.name for path in native.FOLDER.iterdir() if path.is_dir())
 
@@ -327,6 +448,69 @@ def test_both_forms_do_the_same() -> None:
     compiled, plain = in_form("0"), in_form("1")
     assert (compiled[0], plain[0]) == ("compiled", "interpreted")
     assert compiled[1] == plain[1]
+
+
+ON_TOP = """\
+from candidate import Candidate
+from {pgtable.__module__} import {pgtable.__name__}
+from {mmu.__module__} import {mmu.__name__}
+
+
+class PgtableOnTop({pgtable.__name__}):
+    def kvm_pgtable_stage2_map(self, *arguments):
+        return super().kvm_pgtable_stage2_map(*arguments)
+
+    def kvm_pgtable_stage2_unmap(self, *arguments):
+        return super().kvm_pgtable_stage2_unmap(*arguments)
+
+
+class MmuOnTop({mmu.__name__}):
+    def user_mem_abort(self, *arguments):
+        return super().user_mem_abort(*arguments)
+
+
+CANDIDATE = Candidate("on-top", PgtableOnTop, MmuOnTop, "a test")
+"""
+JUDGE = """
+import json, sys
+import candidate
+from fuzz.distribution import form
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from reference.compiled.choice import CHOICE
+names = json.loads(sys.argv[1])
+judged = {}
+for name in names:
+    version = candidate.get(name)
+    assert (version.pgtable.__module__ in CHOICE.files) != candidate.is_file(name), version.pgtable.__module__
+    generator = Generator(3)
+    differential = Differential(candidate.get("original"), version)
+    judged[name] = [sorted(differential.run(generator.next()).kinds()) for _ in range(25)]
+print(json.dumps([form(), judged]))
+"""
+
+
+@needs_build
+def test_a_file_derives_from_every_registered_class(tmp_path: Path) -> None:
+    """Interpreted on compiled classes, and judged as the version itself is."""
+    files = {}
+    for name in [*candidate.names(), *(bug.name for bug in BUGS)]:
+        version = candidate.get(name)
+        files[name] = tmp_path / f"on_{name.replace('-', '_').replace('.', '_')}.py"
+        files[name].write_text(ON_TOP.format(pgtable=version.pgtable, mmu=version.mmu))
+    if native.choose().remark:
+        pytest.skip(native.choose().remark)
+    names = [*files, *map(str, files.values())]
+    command = [sys.executable, "-c", JUDGE, json.dumps([name for name in names if name != "original"])]
+    environment = {**os.environ, "S2FUZZ_PURE": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    form_of_process, judged = json.loads(done.stdout)
+    assert form_of_process.startswith("compiled")
+    assert any(judged["rfc-v1"])
+    for name, file in files.items():
+        if name != "original":
+            assert judged[str(file)] == judged[name], name
 
 
 @needs_build
