@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
 
+from .runtime import withstand_signals
+
 OPTIMISATION: Final = "2"
 # Parts of the names of C files whose code runs once a program, or less: they are compiled without optimisation.
 COLD: Final = ("generation___", "language___", "candidate___bugs", "minimizing___", "__init__")
@@ -38,6 +40,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         target_dir=str(folder / "c"),
         group_name=LIBRARY.removesuffix("__mypyc"),
     )
+    withstand_signals(extensions)
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
     setup(
         name="s2fuzz-native",

@@ -29,7 +29,8 @@ FOLDER: Final = HOME / "build" / "native"
 MANIFEST: Final = FOLDER / "manifest.json"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
-FORMAT: Final = 1
+# Also what C code is added to: an older build does not have it.
+FORMAT: Final = 2
 # What stands beside the candidates and looks at them; like registries (``__init__.py``) never compiled.
 INSPECTION: Final = "candidate/inspection/"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"

@@ -329,6 +329,37 @@ def test_both_forms_do_the_same() -> None:
     assert compiled[1] == plain[1]
 
 
+INTERRUPTED = """
+import signal
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+from fuzz.language import program
+
+assert program.__file__.endswith(".so")
+# In the middle of whatever runs, each time at another place.
+interrupts = 0
+for shot in range(1000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + shot * 1e-7)
+        while True:
+            # Multiplies by 2 ** 30, which has two digits.
+            assert program.next_ipa([]) == 1 << 30
+    except KeyboardInterrupt:
+        interrupts += 1
+print(interrupts)
+"""
+
+
+@needs_build
+def test_a_signal_aborts_no_multiplication() -> None:
+    """Python runs signal handlers while it multiplies; their exception comes later, and is not lost."""
+    environment = {**os.environ, "S2FUZZ_PURE": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
+
+
 @needs_build
 def test_golden_streams_in_the_other_form() -> None:
     pure = "1" if form().startswith("compiled") else "0"
