@@ -11,7 +11,7 @@ from ..findings.patterns import matches
 from ..findings.replay import NO_ANSWER, Key, Replayer, Shown
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, print_program, shown_name
-from .commands import BadInputError, NoVerdictError
+from .messages import BadInputError, NoVerdictError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ it: an interrupted build leaves nothing that is used. One build at a time; proce
 run meanwhile keep what they have.
 """
 
-import argparse
 import fcntl
 import json
 import os
@@ -26,27 +25,12 @@ from typing import Final
 
 from reference.compiled import choice as native
 
-from ..exit_codes import FINE
 from ..files import write_atomically
-from ..reports.answers import head
 from .group import interpreted, sources
 
 LOCK: Final = native.FOLDER / "lock"
 LOG: Final = native.FOLDER / "log"
 CACHE: Final = native.FOLDER / "mypy-cache"
-
-
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz build``
-
-    :raises BuildError: see `build`
-    """
-    done = build(arguments.force)
-    if arguments.json:
-        print(json.dumps({**head(), "message": done}, indent=2))
-    else:
-        print(done)
-    return FINE
 
 
 class BuildError(Exception):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.command_line.commands import say_form
+from fuzz.command_line.messages import say_form
 from fuzz.compilation import build
 from fuzz.compilation.group import PLAIN, sources
 from fuzz.distribution import form
