@@ -11,3 +11,8 @@ The directory is the truth: whatever is killed, the same command goes on from it
 A unit is written down before it is begun. It counts when its outcome is
 written down, which happens once, in one transaction. Until then it is repeated.
 """
+
+from typing import Final
+
+# Seconds that a unit should take: long against the start of a process, short against what a kill may cost.
+UNIT_SECONDS: Final = 15.0

@@ -22,8 +22,9 @@ from ..distribution import (
 from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
 from ..processes.signals import exit_code, like_ctrl_c
 from ..processes.starting import NoProcessError
-from .arguments import DEFAULT_SECONDS, parser
 from .failures import failure, report_failure
+from .messages import BadInputError, NoVerdictError, complain
+from .registry import COMMANDS, make_parser
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -38,49 +39,22 @@ def dispatch(arguments: Namespace) -> int:
     check_candidates()
     import candidate
 
-    from ..compilation import build
-    from ..engines.supervisor import EngineKilledError
     from ..execution.mistakes import CandidateMistake
-    from ..hardware.qemu import QemuError
-    from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, campaign, commands, convert, corpus, cover, demo, expect, fuzz, hardware, minimize, promote
 
-    if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
-        arguments.seconds = DEFAULT_SECONDS
-    command = {
-        "list": commands.list_versions,
-        "demo": demo.command,
-        "run": commands.run,
-        "convert": convert.command,
-        "fuzz": fuzz.command,
-        "campaign": campaign.command,
-        "status": campaign.status,
-        "minimize": minimize.command,
-        "promote": promote.command,
-        "expect": expect.command,
-        "hardware": hardware.check,
-        "bench": benchmark.command,
-        "build": build.command,
-        "corpus": corpus.command,
-        "cover": cover.command,
-    }[arguments.command]
     collect_rarely()
     try:
-        return command(arguments)
+        return COMMANDS[arguments.command].action(arguments)
     except candidate.UnknownCandidate as error:
-        commands.complain(unknown(arguments, str(error)))
+        complain(unknown(arguments, str(error)))
         return BAD_INPUT
-    except commands.BadInputError as error:
+    except BadInputError as error:
         for line in error.args:
-            commands.complain(line)
-        return BAD_INPUT
-    except (build.BuildError, QemuError, TablesError) as error:
-        commands.complain(str(error))
+            complain(line)
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
-    except (commands.NoVerdictError, NoProcessError, EngineKilledError) as error:
+    except (NoVerdictError, NoProcessError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)
 
 
@@ -115,7 +89,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     :raises OSError: their text cannot be written
     """
     try:
-        return parser().parse_args(argv)
+        return make_parser().parse_args(argv)
     except SystemExit:
         sys.stdout.flush()
         raise

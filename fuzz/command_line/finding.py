@@ -12,7 +12,7 @@ from ..findings.replay import NO_ANSWER, Replayer
 from ..judging.finding import Finding, Key
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, print_program, shown_name
-from .commands import BadInputError, NoVerdictError
+from .messages import BadInputError, NoVerdictError
 
 
 @dataclass(frozen=True, slots=True)

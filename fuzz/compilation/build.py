@@ -6,7 +6,6 @@ it: an interrupted build leaves nothing that is used. One build at a time; proce
 run meanwhile keep what they have.
 """
 
-import argparse
 import fcntl
 import json
 import os
@@ -26,9 +25,7 @@ from typing import Final
 
 from reference.compiled import choice as native
 
-from ..exit_codes import FINE
 from ..files import write_atomically
-from ..reports.answers import head
 from .group import interpreted, sources
 from .progress import Progress
 from .staging import staged
@@ -36,21 +33,6 @@ from .staging import staged
 LOCK: Final = native.FOLDER / "lock"
 LOG: Final = native.FOLDER / "log"
 CACHE: Final = native.FOLDER / "mypy-cache"
-
-
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz build``
-
-    :raises BuildError: see `build`
-    """
-    from .outside import build_with
-
-    done = build(arguments.force) if arguments.candidate is None else build_with(arguments.candidate, arguments.force)
-    if arguments.json:
-        print(json.dumps({**head(), "message": done}, indent=2))
-    else:
-        print(done)
-    return FINE
 
 
 class BuildError(Exception):

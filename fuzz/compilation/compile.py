@@ -18,6 +18,7 @@ from reference.compiled.choice import LIBRARY
 
 from .jobs import NONE, USUAL, Job, jobs
 from .progress import report
+from .runtime import withstand_signals
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
 # The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
@@ -43,6 +44,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         target_dir=str(folder / "c"),
         group_name=GROUP,
     )
+    withstand_signals(extensions)
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
     # The linker's jobs, which are what is left to do then.
     arguments += ["--parallel", str(os.cpu_count() or 1)]

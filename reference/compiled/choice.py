@@ -63,7 +63,8 @@ ASKED: Final = "S2FUZZ_FILES"
 WITH: Final = "with-"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
-FORMAT: Final = 1
+# Also the code that C files get in addition: an older build does not have it.
+FORMAT: Final = 2
 # What stands beside the candidates, finds them and looks at them; like ``__init__.py`` never compiled.
 UNCOMPILED: Final = ("candidate/inspection/", "candidate/registry/")
 # What the packages of files from outside, one for each folder, are called; the rest is made of the path.

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions that loop without an event, where nothing in their own process can end them."""
 
+import time
 from collections import deque
 from itertools import repeat
+from typing import Final
 
 from candidate import Candidate
 from reference.kernel import kvm_s2_mmu
@@ -57,12 +59,18 @@ class EventlessCreation(Mmu):
         return 0
 
 
-class LongScan(Pgtable):
-    """Right: much is read between two events."""
+# Seconds of CPU time, on any machine.
+SCAN: Final = 0.3
 
-    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
-        sum(self.mem[ptep] & KVM_PTE_VALID for _ in range(20_000))
-        return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+class LongScan(Pgtable):
+    """Right: before anything is unmapped, the root is read for `SCAN` seconds, without an event."""
+
+    def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        end = time.process_time() + SCAN
+        while time.process_time() < end:
+            self.mem[pgt.pgd] & KVM_PTE_VALID
+        return super().kvm_pgtable_stage2_unmap(pgt, addr, size)
 
 
 EVENTLESS = Candidate("eventless-loop", EventlessLoop, Mmu, "")

@@ -17,7 +17,8 @@ from typing import Final
 import pytest
 
 from candidate import Candidate
-from fuzz.command_line.arguments import Parser, parser
+from fuzz.command_line.parser import Parser
+from fuzz.command_line.registry import make_parser
 from fuzz.findings.accepted import load_accepted
 from fuzz.findings.patterns import matches
 from fuzz.findings.severity import MEANINGS
@@ -141,7 +142,7 @@ def option_names(top: Parser) -> set[str]:
 
 @each_page
 def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
-    top = parser()
+    top = make_parser()
     (names,) = [action.choices for action in top._actions if isinstance(action.choices, dict)]
     targets = makefile_targets()
     extras = configparser.ConfigParser()
@@ -173,7 +174,7 @@ def check_command(line: str) -> None:
         words = words[1:]
     match words:
         case ["s2fuzz", *arguments]:
-            parser().parse_args(arguments)
+            make_parser().parse_args(arguments)
         case ["make", *targets]:
             assert {target for target in targets if "=" not in target} <= makefile_targets(), line
         case [".venv/bin/python", "-m", "pytest", *arguments]:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .. import UNIT_SECONDS
 from .database import CampaignError, transaction
 
-# Seconds that a unit should take: long against the start of a process, short against what a kill may cost.
-UNIT_SECONDS: Final = 15.0
 DEFAULT_SEED: Final = 1
 
 

@@ -366,7 +366,7 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
 
 def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
-    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", in_this_process)
+    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", in_this_process)
     monkeypatch.setattr("fuzz.findings.store.Replayer", Here)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
     assert code == 3
@@ -410,7 +410,7 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
     def interrupted(unit: Unit, watch: Watch) -> units.Result:
         return units.Result(unit, interrupted=True)
 
-    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
+    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--seconds", "60")
     assert (code, err) == (130, f"{CHANGES}s2fuzz: {form()}\n")
     assert "0 programs and 0 operations judged" in out
@@ -427,7 +427,7 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
         result.interrupted = True
         return result
 
-    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", interrupted)
+    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "2")
     assert (code, err) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n")
     assert "3 programs and " in out

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from fuzz.command_line import cli, cover
+from fuzz.command_line import cli
+from fuzz.command_line.commands import cover
 from fuzz.coverage import measuring
 from fuzz.coverage.measuring import LineError, Measured, Reached, statement_at
 from fuzz.language.text import load

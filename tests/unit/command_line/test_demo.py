@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.command_line import cli, demo
+from fuzz.command_line import cli, story
 from fuzz.engines.unit import Unit
 from fuzz.judging.differential import Differential
 from fuzz.language.program import show_bytes
@@ -25,13 +25,13 @@ def told(name: str, out: str) -> str:
 
 
 def test_the_review(capsys: pytest.CaptureFixture[str]) -> None:
-    demo.review()
+    story.review()
     out = capsys.readouterr().out
-    assert told(demo.SERIES, out).startswith("regression dcache: stage2_map_walker: table->block after a translation")
-    assert told(demo.REPAIR, out).startswith("clean The repair")
-    for name in (demo.SERIES, demo.REPAIR):
+    assert told(story.SERIES, out).startswith("regression dcache: stage2_map_walker: table->block after a translation")
+    assert told(story.REPAIR, out).startswith("clean The repair")
+    for name in (story.SERIES, story.REPAIR):
         costs = (
-            Differential(candidate.get("original"), candidate.get(name), measure=True).run(parse(demo.PROGRAM)).costs
+            Differential(candidate.get("original"), candidate.get(name), measure=True).run(parse(story.PROGRAM)).costs
         )
         assert costs is not None
         for side in (costs.reference, costs.candidate):
@@ -40,7 +40,7 @@ def test_the_review(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_program_is_the_one_of_the_corpus() -> None:
-    assert parse(demo.PROGRAM) == load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
+    assert parse(story.PROGRAM) == load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_the_program_is_the_one_of_the_corpus() -> None:
 def test_a_story_that_is_not_so_is_a_mistake(
     part: str, name: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, part, name)
+    monkeypatch.setattr(story, part, name)
     assert cli.main(["demo"]) == 3
     assert f"s2fuzz: a mistake of s2fuzz: {wrong}" in capsys.readouterr().err
 
 
 def test_findings_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.fuzz(Unit("random", "original", demo.WHOLE, 1, programs=40)) == 0
+    assert story.fuzz(Unit("random", "original", story.WHOLE, 1, programs=40)) == 0
     out = capsys.readouterr().out
     lines = re.findall(r"^ +[\d.]+ s  (\w+ +\w.*)$", out, re.MULTILINE)
     assert any(line.startswith("regression  ") for line in lines)
@@ -66,8 +66,8 @@ def test_findings_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_it_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    demo.review()
-    demo.fuzz(Unit("random", "original", demo.WHOLE, 1, programs=5))
+    story.review()
+    story.fuzz(Unit("random", "original", story.WHOLE, 1, programs=5))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,11 +75,11 @@ def test_it_needs_only_the_packages(tmp_path: Path) -> None:
     """As after an ordinary installation: no corpus/, no checkout."""
     for name in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    code = "from fuzz.command_line import demo; from fuzz.engines.unit import Unit; demo.review(); "
-    code += f"raise SystemExit(demo.fuzz(Unit('random', 'original', {demo.WHOLE!r}, 1, programs=5)))"
+    code = "from fuzz.command_line import story; from fuzz.engines.unit import Unit; story.review(); "
+    code += f"raise SystemExit(story.fuzz(Unit('random', 'original', {story.WHOLE!r}, 1, programs=5)))"
     environment = {"PYTHONPATH": str(tmp_path), "S2FUZZ_PURE": "1", "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, cwd=tmp_path, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{demo.SERIES} against original: regression" in done.stdout
+    assert f"{story.SERIES} against original: regression" in done.stdout
     assert "in 5 programs" in done.stdout

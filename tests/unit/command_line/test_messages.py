@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.view.lines import bars_for, sparkline
-from fuzz.command_line import cli, cover
+from fuzz.command_line import cli
+from fuzz.command_line.commands import cover
 from fuzz.command_line.failures import failure
 from fuzz.engines.unit import Result as UnitResult
 from fuzz.processes.starting import NoProcessError, starting
@@ -153,7 +154,7 @@ def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: 
 
 
 def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.command_line.fuzz.run_unit", lambda unit, watch: UnitResult(unit))
+    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", lambda unit, watch: UnitResult(unit))
     code, out, _ = call("fuzz", "--candidate", "original", "--programs", "1")
     assert code == 4
     assert "0 programs" in out

@@ -14,15 +14,12 @@ from typing import NamedTuple
 import pytest
 
 from fuzz.command_line import cli
+from fuzz.command_line.parser import Parser
+from fuzz.command_line.registry import make_parser
 
 from ..console import HEAD, MISSING_CLEAN, ROOT
 
 TABLE = ROOT / "tests" / "data" / "wrong_usages.txt"
-COMMANDS = [
-    *("list", "demo", "run", "fuzz", "campaign", "status", "minimize", "promote", "convert", "cover", "hardware check"),
-    *("bench", "build", "corpus add", "corpus merge", "corpus import", "corpus show", "corpus export"),
-    "corpus minimize",
-]
 
 
 class Usage(NamedTuple):
@@ -110,11 +107,25 @@ def test_wrong_usage(usage: Usage, furnished: Path, capsys: pytest.CaptureFixtur
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
+def typed_commands() -> Iterator[str]:
+    """What is typed for each command and each part of one: ``run``, ``corpus add``."""
+    for name, below in parts(make_parser()):
+        inner = [f"{name} {part}" for part, _ in parts(below)]
+        yield from inner or [name]
+
+
+def parts(parser: Parser) -> Iterator[tuple[str, Parser]]:
+    """The commands of a parser, by name."""
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            yield from action.choices.items()
+
+
 def test_every_command_is_in_the_table() -> None:
     assert len(USAGES) >= 80
     assert len({usage.typed for usage in USAGES}) == len(USAGES)
     typed = [f"{usage.typed} " for usage in USAGES]
-    for command in COMMANDS:
+    for command in typed_commands():
         assert any(each.startswith(f"s2fuzz {command} ") for each in typed), command
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import candidate
 from candidate.bugs import BUGS
-from fuzz.command_line.commands import say_form
+from fuzz.command_line.messages import say_form
 from fuzz.compilation import build, outside
 from fuzz.compilation.group import PLAIN, sources
 from fuzz.distribution import form
@@ -488,6 +488,25 @@ for name in names:
     judged[name] = [sorted(differential.run(generator.next()).kinds()) for _ in range(25)]
 print(json.dumps([form(), judged]))
 """
+INTERRUPTED = """
+import signal
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+from fuzz.language import program
+
+assert program.__file__.endswith(".so")
+# In the middle of whatever runs, each time at another place.
+interrupts = 0
+for shot in range(1000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + shot * 1e-7)
+        while True:
+            # Multiplies by 2 ** 30, which has two digits.
+            assert program.next_ipa([]) == 1 << 30
+    except KeyboardInterrupt:
+        interrupts += 1
+print(interrupts)
+"""
 
 
 @needs_build
@@ -511,6 +530,16 @@ def test_a_file_derives_from_every_registered_class(tmp_path: Path) -> None:
     for name, file in files.items():
         if name != "original":
             assert judged[str(file)] == judged[name], name
+
+
+@needs_build
+def test_a_signal_aborts_no_multiplication() -> None:
+    """Python runs signal handlers while it multiplies; their exception comes later, and is not lost."""
+    environment = {**os.environ, "S2FUZZ_PURE": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
 
 
 @needs_build

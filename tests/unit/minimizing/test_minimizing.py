@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import candidate
-from fuzz.command_line import cli, promote
+from fuzz.command_line import cli
+from fuzz.command_line.commands import promote
 from fuzz.findings.found import comments_of
 from fuzz.findings.replay import Replayer
 from fuzz.judging.finding import Finding
@@ -189,7 +190,7 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
         if len(progress.program.operations) < 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fuzz.command_line.minimize.Shower.__call__", lambda _, progress: interrupt(progress))
+    monkeypatch.setattr("fuzz.command_line.shrinking.Shower.__call__", lambda _, progress: interrupt(progress))
     code, out, _ = call("minimize", "x.s2")
     assert code == 130
     assert ", interrupted: x.min.s2\n" in out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz expect``: what the regression tests expect of a registered version, written into them."""
+"""The expectations of regression tests, written into them. Imported by actions only."""
 
 import argparse
 from pathlib import Path
@@ -14,8 +14,8 @@ from ..language.text import load
 from ..minimizing.expecting import PromotionError, expectations, reference_of, with_expectations
 from ..reports import answers
 from ..reports.report import plural
-from . import promote
-from .commands import BadInputError, dump
+from .commands import promote
+from .messages import BadInputError, dump
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz promote``: a finding becomes a regression test."""
 
-import argparse
+from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-import candidate
+from ...distribution import home_folder
+from ...exit_codes import FINE, INTERRUPTED
+from ..command import Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import BINARY, add_finding
+from ..parser import Parser
 
-from ..distribution import home_folder
-from ..exit_codes import FINE, INTERRUPTED
-from ..findings.found import CRASH
-from ..findings.replay import Replayer
-from ..minimizing.expecting import PromotionError, expectations
-from ..minimizing.promotion import (
-    default_name,
-    free_place,
-    regression_text,
-    same_program,
-    write_regression,
-)
-from ..reports import answers
-from .changes import say_changes
-from .commands import BadInputError, complain, dump, say_form
-from .finding import Chosen, choose
-from .minimize import shrink
+if TYPE_CHECKING:
+    from ..finding import Chosen
+
+_ABOUT: Final = """\
+Minimise a program, see what it shows of every registered version in fresh processes,
+and put it with that into corpus/regressions/, where pytest runs it from then on.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("program", metavar="FINDING", help=BINARY)
+    add_finding(parser)
+    parser.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
+    parser.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
 
 
 def regressions_folder() -> Path:
@@ -30,19 +33,37 @@ def regressions_folder() -> Path:
     return home_folder() / "corpus" / "regressions"
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz promote``
+def promote(arguments: Namespace) -> int:
+    """Make a finding a regression test.
 
     :raises BadInputError: the finding cannot be read, does not replay, or is there already; a name that is not valid
     :raises candidate.UnknownCandidate: no version of one of the names
     """
+    from ...minimizing.expecting import PromotionError
+
     try:
         return _promote(arguments)
     except PromotionError as error:
         raise BadInputError(str(error)) from None
 
 
-def _promote(arguments: argparse.Namespace) -> int:
+def _promote(arguments: Namespace) -> int:
+    import candidate
+
+    from ...findings.replay import Replayer
+    from ...minimizing.expecting import PromotionError, expectations
+    from ...minimizing.promotion import (
+        default_name,
+        free_place,
+        regression_text,
+        same_program,
+        write_regression,
+    )
+    from ...reports import answers
+    from ..changes import say_changes
+    from ..finding import choose
+    from ..shrinking import shrink
+
     folder = regressions_folder()
     if arguments.name is not None:
         free_place(folder, arguments.name)
@@ -73,11 +94,16 @@ def _promote(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def _check(chosen: Chosen, arguments: argparse.Namespace) -> None:
+def _check(chosen: "Chosen", arguments: Namespace) -> None:
     """Refuse what is no regression test.
 
     :raises PromotionError: why
     """
+    import candidate
+
+    from ...findings.found import CRASH
+    from ...minimizing.expecting import PromotionError
+
     if chosen.reference not in candidate.names():
         what = "a file from outside" if candidate.is_file(chosen.reference) else "a planted bug"
         there = ", ".join(candidate.names())
@@ -90,3 +116,13 @@ def _check(chosen: Chosen, arguments: argparse.Namespace) -> None:
     if arguments.signature is None and all(said) and said != chosen.key:
         wrong = f"{' '.join(said)} does not replay in a fresh process"
         raise PromotionError(f"{chosen.file}: {wrong}; choose what it still shows, with --signature")
+
+
+COMMAND: Final = Command(
+    "promote",
+    "make a finding a regression test",
+    _ABOUT,
+    add_arguments,
+    promote,
+    ("s2fuzz promote findings/rfc-v1/x.s2 --name block-not-cleaned",),
+)

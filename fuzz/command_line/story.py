@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz demo``: a real review question, answered in ten seconds, then a few seconds of fuzzing."""
+"""The story of ``s2fuzz demo``: a real review question, then a few seconds of fuzzing. Imported by actions only."""
 
 import argparse
 import textwrap
@@ -18,8 +18,8 @@ from ..language.text import parse
 from ..reports.report import legend, plural
 from ..reports.runs import CLEAN
 from ..reports.watched import run_all
-from .commands import complain, say_form
-from .fuzz import code_of
+from .commands.fuzz import code_of
+from .messages import complain, say_form
 
 SERIES: Final = "rfc-v1-3"
 REPAIR: Final = "rfc-v1-fixed"

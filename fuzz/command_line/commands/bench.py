@@ -1,32 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz bench``: speed; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring."""
 
-import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from candidate.bugs import BUGS
+from ...exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
+from ...suggestions import did_you_mean
+from ..command import Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import ENGINES
+from ..parser import Parser
+from ..values import programs, seconds, trials
 
-from ..benchmark import bench, finding, scaling
-from ..engines.drivers import missing
-from ..engines.peers import PEERS
-from ..engines.supervisor import EngineError
-from ..exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
-from ..reports.answers import head
-from ..reports.report import plural
-from ..suggestions import did_you_mean
-from . import arguments as allowed
-from .commands import BadInputError, complain, dump, say_form
+if TYPE_CHECKING:
+    from ...benchmark.finding import BenchmarkTrial
 
 # Options that mean nothing without --find.
 OPTIONS: Final = ("full", "seeds", "cap", "workers", "bug", "engine")
+_ABOUT: Final = """\
+Judge a fixed mix of programs: how many a second, where the time goes, whether
+memory grows. With --find: how soon engines find planted bugs, each against the
+version that the bug is planted in, with two peers: Hypothesis and atheris
+without any guidance of ours.
+"""
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz bench``
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
+    find = "instead: how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
+    parser.add_argument("--find", action="store_true", help=find)
+    parser.add_argument("--full", action="store_true", help="all bugs, 300 s each time: takes hours")
+    parser.add_argument("--seeds", type=trials, metavar="N", help="so many trials of each engine with each bug (5)")
+    parser.add_argument("--cap", type=seconds, metavar="N", help="seconds that a trial may take (5)")
+    parser.add_argument("--workers", type=trials, metavar="N", help="trials at a time (one for each core)")
+    parser.add_argument("--bug", action="append", metavar="NAME", help="only this one; may be given again")
+    parser.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
+    scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
+    parser.add_argument("--campaign", action="store_true", help=scaling)
+
+
+def bench(arguments: Namespace) -> int:
+    """Measure speed, or what the options ask for.
 
     :raises BadInputError: options that do not go together, or what `find` refuses
     """
@@ -42,8 +60,11 @@ def command(arguments: argparse.Namespace) -> int:
     return find(arguments) if arguments.find else speed(arguments)
 
 
-def speed(arguments: argparse.Namespace) -> int:
+def speed(arguments: Namespace) -> int:
     """``s2fuzz bench`` as it is."""
+    from ...benchmark import bench
+    from ...reports.answers import head
+
     say_form(arguments)
     result = bench.measure(arguments.programs or bench.PROGRAMS)
     if arguments.json:
@@ -53,11 +74,14 @@ def speed(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def campaign(arguments: argparse.Namespace) -> int:
+def campaign(arguments: Namespace) -> int:
     """``s2fuzz bench --campaign``
 
     :raises BadInputError: no campaign can be run here
     """
+    from ...benchmark import scaling
+    from ...reports.answers import head
+
     say_form(arguments)
     try:
         result = scaling.measure()
@@ -70,13 +94,21 @@ def campaign(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def find(arguments: argparse.Namespace) -> int:
+def find(arguments: Namespace) -> int:
     """``s2fuzz bench --find``
 
     :raises BadInputError: no bug, or no engine, of this name
     """
+    from candidate.bugs import BUGS
+
+    from ...benchmark import finding
+    from ...engines.drivers import missing
+    from ...engines.peers import PEERS
+    from ...engines.supervisor import EngineError
+    from ...reports.answers import head
+
     by_name = {bug.name: bug for bug in BUGS}
-    there = (*allowed.ENGINES, *PEERS)
+    there = (*ENGINES, *PEERS)
     wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     engines = chosen("engine", arguments.engine or there, there)
@@ -113,8 +145,20 @@ def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str
     return [name for name in there if name in names]
 
 
-def progress(trial: finding.BenchmarkTrial, left: int) -> None:
+def progress(trial: "BenchmarkTrial", left: int) -> None:
     """One line on stderr for each trial."""
+    from ...reports.report import plural
+
     how = "found" if trial.found else "not found"
     after = f"after {plural(trial.programs, 'program')}, {trial.seconds:.1f} s"
     print(f"{trial.bug}, {trial.engine}, seed {trial.seed}: {how} {after}; {left} to go", file=sys.stderr, flush=True)
+
+
+COMMAND: Final = Command(
+    "bench",
+    "measure speed and memory",
+    _ABOUT,
+    add_arguments,
+    bench,
+    ("s2fuzz bench --find --bug bug-nested-put --seeds 3 --cap 60",),
+)

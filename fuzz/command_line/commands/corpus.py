@@ -1,41 +1,101 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz corpus``: programs kept, each once."""
 
-import argparse
 import hashlib
 import re
 import sys
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-import candidate
+from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
+from ..command import Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import add_json, add_workers
+from ..parser import Once, Parser
+from ..values import folder
 
-from ..corpus import Bad, Corpus, CorpusError
-from ..corpus.folder import digest_of, is_corpus
-from ..corpus.gathering import binaries, gather, of_corpus
-from ..corpus.minimize import minimize
-from ..corpus.observations import seen_features
-from ..corpus.observing import ObservingError
-from ..corpus.statistics import as_text, statistics
-from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
-from ..files import write_atomically
-from ..language.binary import encode
-from ..language.program import Program
-from ..language.text import print_program, shown_name
-from ..reports import answers
-from .commands import BadInputError, complain, dump, say_form
+if TYPE_CHECKING:
+    from ...corpus import Bad, Corpus
+    from ...language.program import Program
 
-_DIGEST = re.compile(r"[0-9a-f]{4,64}")
+DEFAULT: Final = "programs"
+_DIGEST: Final = re.compile(r"[0-9a-f]{4,64}")
+_ABOUT: Final = """\
+Keep programs: each once, as text, in a folder where it is named by its content.
+Any number of processes may use the folder at once.
+
+What does not belong into it is told of in a line, and moved to its sub-folder
+aside/ with a file that says why; nothing stops because of it.
+"""
+_EXIT_CODES: Final = f"""\
+exit codes:
+    0  done
+    {BAD_INPUT}  bad usage, a file given that is no program, or a folder that cannot be written
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was done by then is kept
+"""
+_MINIMIZE: Final = """\
+Remove programs whose features others have: what is left shows as much, small
+programs are preferred, and none is superfluous. What features are depends on the
+two versions and on the sources. What was observed is kept beside the programs:
+interrupted or killed, the same command goes on. Programs that are added meanwhile
+stay.
+"""
+_ACTIONS: Final = {
+    "add": ("take programs in", "Take programs in, as text or binary records.", "a program, a folder of them, or -"),
+    "merge": ("take other corpora in", "Take in the programs of other corpora.", "a corpus"),
+    "import": (
+        "take a directory of libFuzzer in",
+        "Take in the programs of directories of libFuzzer: each file is one.",
+        "a directory with a program in each file",
+    ),
+}
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz corpus``
+def add_arguments(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, brief: str, description: str) -> Parser:
+        made: Parser = actions.add_parser(
+            name,
+            help=brief,
+            description=description,
+            epilog=_EXIT_CODES,
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        where = "the corpus (%(default)s)"
+        made.add_argument("--corpus", type=folder, action=Once, default=DEFAULT, metavar="DIR", help=where)
+        add_json(made)
+        return made
+
+    for name, (brief, description, source) in _ACTIONS.items():
+        made = action(name, brief, description)
+        made.add_argument("source", nargs="+", metavar="FILE" if name == "add" else "DIR", help=source)
+    show = action("show", "what is in a corpus, or one program", "Show what is in a corpus, or one program of it.")
+    what = "another corpus, or the digest of a program (its first 4 digits or more will do)"
+    show.add_argument("what", nargs="?", metavar="DIR|DIGEST", help=what)
+    export = action("export", "make a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
+    export.add_argument("target", type=folder, metavar="DIR", help="a directory; it is made if it is not there")
+    minimize = action("minimize", "remove what shows nothing of its own", _MINIMIZE)
+    reference = "the version that counts as the original (%(default)s)"
+    minimize.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    minimize.add_argument("--candidate", action=Once, required=True, metavar="NAME", help="the version under test")
+    add_workers(minimize)
+    minimize.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+
+
+def corpus(arguments: Namespace) -> int:
+    """Do one of the actions.
 
     :raises BadInputError: what is no corpus, or cannot be written
     :raises candidate.UnknownCandidate: no version of this name
     """
-    action: Callable[[argparse.Namespace], int] = {
+    from ...corpus import CorpusError
+
+    action: Callable[[Namespace], int] = {
         "add": take_in,
         "merge": take_in,
         "import": take_in,
@@ -49,19 +109,26 @@ def command(arguments: argparse.Namespace) -> int:
         raise BadInputError(str(error)) from None
 
 
-def answer(arguments: argparse.Namespace, words: str, **values: Any) -> None:
+def answer(arguments: Namespace, words: str, **values: Any) -> None:
     """Say it in words or as JSON."""
+    from ...reports import answers
+
     if arguments.json:
         dump({**answers.head(), **values})
     else:
         print(words)
 
 
-def sources(arguments: argparse.Namespace, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tuple[str, Program]]":
     """The programs to be taken in.
 
     :raises CorpusError: a folder that is none, or not of the kind asked for
     """
+    from ...corpus import CorpusError
+    from ...corpus.folder import is_corpus
+    from ...corpus.gathering import binaries, gather, of_corpus
+    from ...language.text import shown_name
+
     for name in arguments.source:
         if arguments.action == "add":
             yield from gather(name, tell)
@@ -74,12 +141,16 @@ def sources(arguments: argparse.Namespace, tell: Callable[[Bad], None]) -> Itera
             yield from of_corpus(Path(name), tell)
 
 
-def take_in(arguments: argparse.Namespace) -> int:
+def take_in(arguments: Namespace) -> int:
     """``s2fuzz corpus add | merge | import``"""
+    from ...corpus import Corpus
+    from ...corpus.folder import digest_of
+    from ...language.text import print_program
+
     corpus = Corpus(arguments.corpus)
     refused: list[str] = []
 
-    def tell(bad: Bad) -> None:
+    def tell(bad: "Bad") -> None:
         refused.append(f"{bad.path}: {bad.reason}")
         complain(refused[-1])
 
@@ -98,7 +169,7 @@ def take_in(arguments: argparse.Namespace) -> int:
     return BAD_INPUT if refused and arguments.action == "add" else FINE
 
 
-def told_aside(corpus: Corpus) -> list[str]:
+def told_aside(corpus: "Corpus") -> list[str]:
     """A line on stderr for each file that was met and is no program."""
     lines = [str(bad) for bad in corpus.aside]
     for line in lines:
@@ -106,8 +177,12 @@ def told_aside(corpus: Corpus) -> list[str]:
     return lines
 
 
-def show(arguments: argparse.Namespace) -> int:
+def show(arguments: Namespace) -> int:
     """``s2fuzz corpus show``"""
+    from ...corpus import Corpus
+    from ...corpus.observations import seen_features
+    from ...corpus.statistics import as_text, statistics
+
     what = arguments.what
     if what and _DIGEST.fullmatch(what) and not Path(what).is_dir():
         return show_program(arguments, Corpus(arguments.corpus, change=False), what)
@@ -132,8 +207,10 @@ def show(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def show_program(arguments: argparse.Namespace, corpus: Corpus, prefix: str) -> int:
+def show_program(arguments: Namespace, corpus: "Corpus", prefix: str) -> int:
     """One program, as text that can be run."""
+    from ...language.text import print_program
+
     matches = [digest for digest in corpus.digests() if digest.startswith(prefix)]
     if len(matches) != 1:
         wrong = f"{len(matches)} programs begin with {prefix}" if matches else f"no program begins with {prefix}"
@@ -149,8 +226,13 @@ def show_program(arguments: argparse.Namespace, corpus: Corpus, prefix: str) -> 
     return FINE
 
 
-def export(arguments: argparse.Namespace) -> int:
+def export(arguments: Namespace) -> int:
     """``s2fuzz corpus export``"""
+    from ...corpus import Corpus
+    from ...files import write_atomically
+    from ...language.binary import encode
+    from ...language.text import shown_name
+
     corpus = Corpus(arguments.corpus, change=False)
     target = Path(arguments.target)
     written = there = 0
@@ -175,11 +257,17 @@ def export(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def minimize_command(arguments: argparse.Namespace) -> int:
+def minimize_command(arguments: Namespace) -> int:
     """``s2fuzz corpus minimize``
 
     :raises BadInputError: it cannot be done here
     """
+    import candidate
+
+    from ...corpus import Corpus
+    from ...corpus.minimize import minimize
+    from ...corpus.observing import ObservingError
+
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
     # One that is not there is not made: its name may be mistyped.
@@ -229,3 +317,8 @@ def minimize_command(arguments: argparse.Namespace) -> int:
         bad=bad,
     )
     return FINE
+
+
+COMMAND: Final = Command(
+    "corpus", "keep programs, each once", _ABOUT, add_arguments, corpus, epilog=_EXIT_CODES, keys=""
+)

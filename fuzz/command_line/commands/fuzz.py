@@ -1,36 +1,64 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz fuzz``: one engine, for a while."""
 
-import argparse
 import sys
 import time
-from pathlib import Path
-from typing import Final
+from argparse import Namespace
+from typing import TYPE_CHECKING, Final
 
-import candidate
+from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
+from ..command import CLASSES, EXIT_CODES, Command
+from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
+from ..options import ENGINES, add_known, add_versions
+from ..parser import Once, Parser
+from ..values import folder, programs, seconds, seed
 
-from ..engines.drivers import missing
-from ..engines.seeds import shipped
-from ..engines.summary import Keeper, Summary
-from ..engines.supervisor import run_unit
-from ..engines.unit import Result, Unit
-from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
-from ..files import Place
-from ..findings.found import CRASH, folder_name
-from ..findings.replay import NO_ANSWER
-from ..reports import answers, report
-from .changes import changes_answer, say_changes
-from .commands import BadInputError, complain, dump, known_findings, say_form
+if TYPE_CHECKING:
+    from ...engines.summary import Summary
+    from ...engines.unit import Result
 
+DEFAULT_SECONDS: Final = 30
 _PROGRESS_EVERY: Final = 0.2
+_ABOUT: Final = """\
+Judge programs that an engine makes; report each finding once and keep the
+smallest program that shows it. Ctrl-C ends it early, with what was found so
+far (exit code 130). Engines: random makes each program anew; atheris, guided by
+libFuzzer, makes most of them from those that showed something new.
+"""
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz fuzz``
+def add_arguments(parser: Parser) -> None:
+    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what makes the programs (%(default)s)")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
+    limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
+    out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
+    parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=out)
+    add_known(parser)
+
+
+def fuzz(arguments: Namespace) -> int:
+    """Judge programs that an engine makes.
 
     :raises BadInputError: the engine cannot run here, or the output directory or the known findings cannot be used
+    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """
+    import candidate
+
+    from ...engines.drivers import missing
+    from ...engines.seeds import shipped
+    from ...engines.summary import Keeper, Summary
+    from ...engines.supervisor import EngineKilledError, run_unit
+    from ...engines.unit import Unit
+    from ...findings.found import folder_name
+    from ..changes import say_changes
+    from ..inputs import known_findings, make_out
+
+    if arguments.programs is None and arguments.seconds is None:
+        arguments.seconds = DEFAULT_SECONDS
     lacking = missing(arguments.engine)
     if lacking:
         raise BadInputError(f"--engine {lacking}")
@@ -46,23 +74,28 @@ def command(arguments: argparse.Namespace) -> int:
     progress = ProgressLine(summary, sys.stderr.isatty() and not arguments.json)
     with Keeper(summary, out) as keeper:
 
-        def watch(result: Result) -> None:
+        def watch(result: "Result") -> None:
             keeper.watch(result)
             progress.show()
 
         try:
             result = run_unit(unit, watch)
+        except EngineKilledError as error:
+            raise NoVerdictError(str(error)) from None
         finally:
             progress.clear()
         keeper.watch(result)
     return print_summary(summary, result, arguments.json)
 
 
-def print_summary(summary: Summary, result: Result, as_json: bool) -> int:
+def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
     """Print what a session did.
 
     :returns: the exit code
     """
+    from ...reports import answers, report
+    from ..changes import changes_answer
+
     code = code_of(summary)
     if as_json:
         changes = changes_answer(summary.reference, [summary.candidate])
@@ -81,8 +114,11 @@ def print_summary(summary: Summary, result: Result, as_json: bool) -> int:
     return code
 
 
-def code_of(summary: Summary) -> int:
+def code_of(summary: "Summary") -> int:
     """The exit code of a session."""
+    from ...findings.found import CRASH
+    from ...findings.replay import NO_ANSWER
+
     if summary.interrupted:
         return INTERRUPTED
     if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
@@ -102,12 +138,15 @@ class ProgressLine:
     :param shown: whether at all
     """
 
-    def __init__(self, summary: Summary, shown: bool) -> None:
+    def __init__(self, summary: "Summary", shown: bool) -> None:
         self.summary = summary
         self.shown = shown
         self.last = 0.0
 
     def show(self) -> None:
+        """Show it, unless that was a moment ago."""
+        from ...reports import report
+
         now = time.monotonic()
         if self.shown and now - self.last >= _PROGRESS_EVERY:
             self.last = now
@@ -119,17 +158,12 @@ class ProgressLine:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def make_out(name: str, folder: str) -> Path:
-    """The output directory; it is seen now, not after an hour, that files can be written.
-
-    :param folder: in it, for this candidate
-    :raises BadInputError: they cannot
-    """
-    out = Path(name) / folder
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        Place(out / "finding.s2").probe()
-    except (OSError, ValueError) as error:
-        wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--out {name}: {wrong}; name a directory that can be made and written") from None
-    return out
+COMMAND: Final = Command(
+    "fuzz",
+    "look for programs that show a difference",
+    _ABOUT,
+    add_arguments,
+    fuzz,
+    ("s2fuzz fuzz --candidate rfc-v1 --seconds 60 --seed 1",),
+    CLASSES + EXIT_CODES,
+)

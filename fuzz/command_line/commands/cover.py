@@ -1,45 +1,74 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz cover``: what programs reach."""
 
-import argparse
 import os
-import shlex
 import sys
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import candidate
-
-from ..corpus import Bad, CorpusError
-from ..corpus.gathering import gather
-from ..distribution import home_folder
-from ..exit_codes import FINE, OUR_MISTAKE
-from ..language.program import Program
-from ..reports import answers
-from .commands import BadInputError, complain, dump
+from ...distribution import home_folder
+from ...exit_codes import FINE, OUR_MISTAKE
+from ..command import Command
+from ..messages import BadInputError, complain, dump
+from ..options import add_json, add_workers
+from ..parser import Once, Parser
+from ..values import folder
 
 if TYPE_CHECKING:
-    from ..coverage.measuring import Measured
+    from ...corpus import Bad
+    from ...coverage.measuring import Measured
+    from ...language.program import Program
 
 # Programs that are shown for a line.
 _SHOWN: Final = 5
+_ABOUT: Final = """\
+Replay programs on plain Python and say which lines and branches of the kernel code
+and of the machine they reach: a table on standard output, pages with --html. Each
+line of a page names programs that reach it; --line asks for those of one line.
+Needs coverage.py (pip install -e '.[cover]' in the checkout).
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  done
+    2  bad usage or input, or coverage.py is not there
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+"""
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz cover``
+def add_arguments(parser: Parser) -> None:
+    what = "a corpus, a folder of programs, or a program (the seeds and regressions of the checkout)"
+    parser.add_argument("program", nargs="*", metavar="DIR|PROGRAM", help=what)
+    reference = "the version that counts as the original (%(default)s)"
+    parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    about = "replay on this version too, and report on its modules"
+    parser.add_argument("--candidate", action=Once, metavar="NAME", help=about)
+    parser.add_argument("--line", metavar="FILE:LINE", help="only say which programs reach this line")
+    parser.add_argument("--html", type=folder, action=Once, metavar="DIR", help="write pages too")
+    add_workers(parser)
+    add_json(parser)
+
+
+def cover(arguments: Namespace) -> int:
+    """Replay programs and say what they reach.
 
     :raises BadInputError: coverage.py is not there, a program or a line is none, or pages cannot be written
     :raises candidate.UnknownCandidate: no version of this name
     """
+    import candidate
+
+    from ...reports import answers
+
     versions = [candidate.get(arguments.reference).name]
     if arguments.candidate and arguments.candidate != versions[0]:
         versions.append(candidate.get(arguments.candidate).name)
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
     # Only where coverage.py is there.
-    from ..coverage.measuring import LineError, line_of, measured, replayed_files
-    from ..coverage.shares import MeasuringError
+    from ...coverage.measuring import LineError, line_of, measured, replayed_files
+    from ...coverage.shares import MeasuringError
 
     try:
         # All that can be refused, before minutes are spent.
@@ -71,15 +100,18 @@ def command(arguments: argparse.Namespace) -> int:
         return OUR_MISTAKE
 
 
-def chosen(names: list[str]) -> list[tuple[str, Program]]:
+def chosen(names: list[str]) -> "list[tuple[str, Program]]":
     """The programs to replay.
 
     :raises BadInputError: there are none; files that are none are only told of where there are some
     """
+    from ...corpus import CorpusError
+    from ...corpus.gathering import gather
+
     programs: list[tuple[str, Program]] = []
     refused: list[str] = []
 
-    def tell(bad: Bad) -> None:
+    def tell(bad: "Bad") -> None:
         refused.append(f"{bad.path}: {bad.reason}")
 
     try:
@@ -134,8 +166,14 @@ def write_pages(found: "Measured", folder: str) -> None:
         raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be made and written") from None
 
 
-def tell_line(found: "Measured", arguments: argparse.Namespace) -> None:
+def tell_line(found: "Measured", arguments: Namespace) -> None:
     """Say which programs reach a line."""
+    import shlex
+
+    import candidate
+
+    from ...reports import answers
+
     reached = found.reaching(arguments.line)
     if arguments.json:
         answer = {"file": reached.file, "line": reached.line, "at_import": reached.at_import}
@@ -153,3 +191,15 @@ def tell_line(found: "Measured", arguments: argparse.Namespace) -> None:
     options += ["--candidate", arguments.candidate] if arguments.candidate else []
     for name in reached.programs[:_SHOWN]:
         print(shlex.join(["s2fuzz", "run", *options, name]))
+
+
+COMMAND: Final = Command(
+    "cover",
+    "which lines programs reach, and which program reaches a line",
+    _ABOUT,
+    add_arguments,
+    cover,
+    ("s2fuzz cover --candidate rfc-v1 --line candidate/rfc_v1.py:60",),
+    _EXIT_CODES,
+    keys="",
+)

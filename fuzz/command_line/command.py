@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The declaration of a command."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from .parser import Parser
+
+CLASSES: Final = """\
+classes of findings:
+  regression  only the candidate breaks a rule
+  divergence  guest or host can tell the two apart, no rule says which is wrong
+  common      the reference breaks the rule too
+  cured       only the reference breaks it
+
+"""
+EXIT_CODES: Final = """\
+exit codes:
+    0  no regression and no divergence
+    1  some: the candidate is worse, or differs for no known reason
+    2  bad usage or input, or a mistake in the candidate's Python; one line on
+       stderr says where, and what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: a process cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
+  141  whoever read the output has closed it
+"""
+# Where the keys of an answer are explained.
+KEYS: Final = "fuzz/reports/answers.py"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or a part of one: ``corpus add``.
+
+    :param name: the word that is typed
+    :param summary: its line in the help of what it is a part of
+    :param description: its help, above the arguments
+    :param add_arguments: adds its arguments to its parser, after ``--json``
+    :param action: does it and returns the exit code; raises `fuzz.command_line.messages.BadInputError` and
+        `fuzz.command_line.messages.NoVerdictError` for what cannot be done
+    :param examples: command lines that can be parsed, shown below the description
+    :param epilog: its help, below the arguments
+    :param keys: the file that explains the keys of ``--json``; "" where `add_arguments` adds that, or nothing does
+    """
+
+    name: str
+    summary: str
+    description: str
+    add_arguments: Callable[[Parser], None]
+    action: Callable[[Namespace], int]
+    examples: tuple[str, ...] = ()
+    epilog: str = EXIT_CODES
+    keys: str = KEYS
+
+    def text(self) -> str:
+        """The description with the examples."""
+        if not self.examples:
+            return self.description
+        head = "example: " if len(self.examples) == 1 else "examples: "
+        return f"{self.description}\n{head}" + f"\n{' ' * len(head)}".join(self.examples)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz campaign``: fuzzing for hours and weeks."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ...campaign import UNIT_SECONDS
+from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT
+from ..command import CLASSES, EXIT_CODES, Command
+from ..messages import BadInputError, complain, say_form
+from ..options import ENGINES, add_known, add_versions
+from ..parser import Once, Parser
+from ..values import MAX_SECONDS, folder, number, seed, workers
+from .status import KEYS, code_of, tell_overview
+
+if TYPE_CHECKING:
+    from ...campaign.store.settings import Settings
+    from ...campaign.work.upkeep import Screen
+
+_ABOUT: Final = """\
+Fuzz until somebody stops it. DIR has everything: programs that showed something
+new (corpus/), programs that show findings, each replayed in a fresh process
+first (findings/), campaign.sqlite and log. Whatever is killed or restarted, the
+same command goes on from there. Ctrl-C ends it within two seconds;
+`s2fuzz status DIR` shows it from elsewhere.
+"""
+
+
+def hours(text: str) -> float:
+    """The value of ``--hours``."""
+    return number(text, 0, MAX_SECONDS / 3600)
+
+
+def unit_seconds(text: str) -> float:
+    """The value of ``--unit-seconds``."""
+    return number(text, 0.1, 3600)
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
+    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
+    engine = f"what makes the programs; given more than once: in turn ({ENGINES[0]})"
+    parser.add_argument("--engine", action="append", choices=ENGINES, help=engine)
+    processes = "processes that judge at once (one for each core)"
+    parser.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)
+    parser.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after so long (never)")
+    seeds = "what the seeds of all its work come from (1); it keeps the one that it was begun with"
+    parser.add_argument("--seed", type=seed, action=Once, metavar="S", help=seeds)
+    add_known(parser)
+    cluster = "of a Dask scheduler whose workers do the work, instead of this machine; needs s2fuzz[cluster]"
+    parser.add_argument("--scheduler", action=Once, default="", metavar="ADDRESS", help=cluster)
+    length = "how long a piece of work takes, about: what a kill may cost (%(default)g)"
+    parser.add_argument(
+        "--unit-seconds", type=unit_seconds, action=Once, default=UNIT_SECONDS, metavar="N", help=length
+    )
+
+
+def campaign(arguments: Namespace) -> int:
+    """Fuzz until somebody stops it.
+
+    :raises BadInputError: DIR, an engine, the known findings or the scheduler cannot be used
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    import candidate
+
+    from ...campaign.campaign import run
+    from ...campaign.store.database import CampaignError
+    from ...campaign.store.settings import Settings
+    from ...campaign.work import stopping
+    from ...engines.drivers import missing
+    from ..changes import changes_answer, say_changes
+    from ..inputs import known_findings
+
+    settings = Settings(
+        candidate.get(arguments.candidate).name,
+        candidate.get(arguments.reference).name,
+        arguments.seed,
+        tuple(arguments.engine or ENGINES[:1]),
+        arguments.workers,
+        arguments.hours * 3600 if arguments.hours else None,
+        arguments.unit_seconds,
+        arguments.scheduler,
+    )
+    if settings.scheduler:
+        check_cluster(settings)
+    for engine in settings.engines:
+        # On a cluster it is its workers that must have it.
+        if not settings.scheduler and (lacking := missing(engine)):
+            raise BadInputError(f"--engine {lacking}")
+    accepted = known_findings(arguments)
+
+    def begin() -> None:
+        say_changes(settings.reference, [settings.candidate])
+        say_form(arguments)
+
+    try:
+        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
+    except CampaignError as error:
+        raise BadInputError(str(error)) from None
+    code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
+    if code == FINE and not overview.programs:
+        complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
+        code = NO_VERDICT
+    changes = changes_answer(settings.reference, [settings.candidate])
+    tell_overview(overview, arguments.json, {"exit_code": code, "changes": changes})
+    for entry in accepted.stale():
+        complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
+    return code
+
+
+def check_cluster(settings: "Settings") -> None:
+    """Refuse what the workers of a cluster cannot have.
+
+    :raises BadInputError: a version is a file of this machine
+    """
+    import candidate
+
+    for option, name in (("candidate", settings.candidate), ("reference", settings.reference)):
+        if candidate.is_file(name):
+            wrong = f"--{option} {name}: a file is on this machine only, the workers of a cluster do not have it"
+            raise BadInputError(f"{wrong}; put it into candidate/ of each installation, or leave out --scheduler")
+
+
+def screen(quiet: bool) -> "Screen":
+    """Return the output on stderr for people, as a terminal can show it."""
+    from ...campaign.view import lines
+
+    if quiet:
+        return lines.NoOutput()
+    if not sys.stderr.isatty():
+        return lines.Lines()
+    try:
+        from ...campaign.view.screen import RichScreen
+    except ImportError:
+        # From a checkout without `make venv`.
+        complain("no status screen without rich; plain lines instead")
+        return lines.Lines()
+    return RichScreen()
+
+
+COMMAND: Final = Command(
+    "campaign",
+    "fuzz for hours and weeks, resumably",
+    _ABOUT,
+    add_arguments,
+    campaign,
+    ("s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours 8",),
+    CLASSES + EXIT_CODES,
+    KEYS,
+)

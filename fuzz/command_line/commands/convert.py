@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz convert``: programs from text to binary and back."""
+
+import sys
+from argparse import Namespace
+from typing import Final
+
+from ...exit_codes import FINE
+from ..command import Command
+from ..messages import BadInputError
+from ..parser import Once, Parser
+
+STANDARD: Final = "-"
+_ABOUT: Final = """\
+Convert a program from text to the binary records of byte engines, or back.
+What does not begin like a text is binary, and every byte string is a program.
+Comments get lost, nothing else does.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the program; - is standard input")
+    parser.add_argument("--to", choices=("text", "binary"), help="the form to write (the one that FILE has not)")
+    where = "where to (%(default)s: standard output)"
+    parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
+
+
+def convert(arguments: Namespace) -> int:
+    """Convert a program.
+
+    What does not begin like a text is a binary: any bytes are one. Only where
+    a binary is asked for, a text is what they must be.
+
+    :raises BadInputError: the file cannot be read, is no valid text, or *output* cannot be written
+    """
+    from ...files import write_atomically
+    from ...language.binary import decode, encode
+    from ...language.either import is_text
+    from ...language.program import ProgramError
+    from ...language.text import contents, parse, print_program, shown_name
+    from ..inputs import refused_output
+
+    file = arguments.file
+    name = "<stdin>" if file == STANDARD else shown_name(file)
+    try:
+        data = contents(0 if file == STANDARD else file, name)
+        text = arguments.to == "binary" or is_text(data)
+        program = parse(data, name) if text else decode(data)
+    except ProgramError as error:
+        raise BadInputError(str(error)) from None
+    to_text = arguments.to == "text" or not (arguments.to or text)
+    answer = print_program(program).encode() if to_text else encode(program)
+    if arguments.output == STANDARD:
+        sys.stdout.buffer.write(answer)
+        return FINE
+    try:
+        write_atomically(arguments.output, answer)
+    except OSError as error:
+        raise refused_output(arguments.output, error) from None
+    return FINE
+
+
+COMMAND: Final = Command(
+    "convert",
+    "programs from text to binary records and back",
+    _ABOUT,
+    add_arguments,
+    convert,
+    ("s2fuzz convert crash-0a1b2c -o crash.s2",),
+    keys="",
+)

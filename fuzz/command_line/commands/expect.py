@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz expect``: what the regression tests expect of a registered version."""
+
+from argparse import Namespace
+from typing import Final
+
+from ..command import Command
+from ..parser import Parser
+
+_ABOUT: Final = """\
+Write what each program of corpus/regressions/ shows of a registered version
+into it, where pytest looks for it: once a version is new, or means to change.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("name", nargs="+", metavar="NAME", help="a registered version; files are skipped, and counted")
+
+
+def expect(arguments: Namespace) -> int:
+    """Write the expectations of versions into the regression tests.
+
+    :raises BadInputError: a name is no registered version's, a regression cannot be read, judged or written
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    from ..expectations import command
+
+    return command(arguments)
+
+
+COMMAND: Final = Command(
+    "expect",
+    "what the regression tests expect of a version",
+    _ABOUT,
+    add_arguments,
+    expect,
+    ("s2fuzz expect my-patch",),
+)

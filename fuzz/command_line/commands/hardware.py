@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz hardware check``: our walk against QEMU's."""
+
+import sys
+import time
+from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
+from ..command import Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import add_json
+from ..parser import Once, Parser
+from ..values import folder, seconds, seed, translations
+
+if TYPE_CHECKING:
+    from ...hardware.differences import Collection
+    from ...hardware.session import QemuSession
+    from ...hardware.text import TablesFile
+
+DEFAULT_TRANSLATIONS: Final = 1_000_000
+_ABOUT: Final = """\
+Ask QEMU, whose stage-2 walk is another's work, about random and adversarial
+tables and about those that the programs of corpus/ make: each read, write and
+fetch must come out as in our machine. What does not is shown with the way
+through the tables, and saved as a file that asks it again. Needs
+qemu-system-aarch64 (Debian: qemu-system-arm); S2FUZZ_QEMU names another.
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  no difference
+    1  some
+    2  bad usage or input, or QEMU is missing, dies or does not answer
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parts = parser.add_subparsers(dest="action", required=True, metavar="check")
+    check: Parser = parts.add_parser(
+        "check",
+        help="compare our stage-2 walk with QEMU's",
+        description=COMMAND.text(),
+        epilog=_EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    check.add_argument("file", nargs="*", metavar="FILE", help="ask only what these say, as saved in DIR")
+    limit = check.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, metavar="N", help="random tables for so long")
+    limit.add_argument("--translations", type=translations, metavar="N", help="so many of random tables (a million)")
+    check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same tables (%(default)s)")
+    differences = "differences go to DIR/hardware (%(default)s)"
+    check.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=differences)
+    add_json(check, "fuzz/hardware/report.py")
+
+
+def check(arguments: Namespace) -> int:
+    """Compare our walk with QEMU's.
+
+    :raises BadInputError: QEMU is missing, died or does not answer; a file is refused; the output directory cannot be
+        used; there are files and a limit
+    """
+    from ...hardware.qemu import QemuError
+    from ...hardware.text import TablesError
+
+    try:
+        return ask(arguments)
+    except (QemuError, TablesError) as error:
+        raise BadInputError(str(error)) from None
+
+
+def ask(arguments: Namespace) -> int:
+    """Do as `check`; raise QemuError and TablesError, too."""
+    from ...hardware.differences import Collection
+    from ...hardware.programs import ask_programs, corpus, original
+    from ...hardware.qemu import Qemu, version
+    from ...hardware.report import Report
+    from ...hardware.session import QemuSession
+    from ...hardware.text import load
+    from ...reports import answers
+    from ..inputs import make_out
+
+    if arguments.file and (arguments.seconds is not None or arguments.translations is not None):
+        raise BadInputError("hardware check: FILE and a limit given; allowed: FILE, or --seconds or --translations")
+    files = [load(name) for name in arguments.file]
+    start = time.monotonic()
+    interrupted = False
+    with Qemu() as qemu:
+        said = version(qemu.program)
+        differences = Collection(None if files else make_out(arguments.out, "hardware"))
+        say_form(arguments)
+        session = QemuSession(qemu)
+        try:
+            if files:
+                replay(session, files, differences)
+            else:
+                ask_programs(session, corpus(), [original()], differences)
+                ask_random(session, arguments, differences)
+                differences.save(session)
+        except KeyboardInterrupt:
+            interrupted = True
+    report = Report(said, session, differences, time.monotonic() - start)
+    if arguments.json:
+        dump({**answers.head(), **report.answer()})
+    else:
+        print(report.text(), end="")
+    if differences.trouble:
+        complain(f"{differences.trouble}; not all differences could be written")
+        return BAD_INPUT
+    if interrupted:
+        print("s2fuzz: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return WORSE if differences.kinds else FINE
+
+
+def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Collection") -> None:
+    """Ask what files say.
+
+    :raises QemuError: it died or does not answer
+    """
+    for file in files:
+        session.memory.load(file.tables.entries)
+        for difference in session.ask([file.tables]):
+            differences.add(difference, file.name)
+        session.memory.clear([file.tables])
+
+
+def ask_random(session: "QemuSession", arguments: Namespace, differences: "Collection") -> None:
+    """Ask about random tables, for as long or as much as wanted.
+
+    :raises QemuError: it died or does not answer
+    """
+    from ...hardware.generator import TablesGenerator
+
+    more = limit(session, arguments)
+    for found in session.rounds(TablesGenerator(arguments.seed), more):
+        for difference in found:
+            differences.add(difference, f"random tables of seed {arguments.seed}")
+
+
+def limit(session: "QemuSession", arguments: Namespace) -> Callable[[], bool]:
+    """Return the function that tells whether to go on: by seconds or translations, of random tables alone."""
+    if arguments.seconds is not None:
+        end = time.monotonic() + float(arguments.seconds)
+        return lambda: time.monotonic() < end
+    most = session.asked + int(arguments.translations or DEFAULT_TRANSLATIONS)
+    return lambda: session.asked < most
+
+
+COMMAND: Final = Command(
+    "hardware",
+    "check the machine that programs run on",
+    _ABOUT,
+    add_arguments,
+    check,
+    ("s2fuzz hardware check --seconds 60 --seed 2", "s2fuzz hardware check findings/hardware/*.tables"),
+    _EXIT_CODES,
+    keys="",
+)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz minimize``: the smallest program that shows a finding."""
+
+from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ...exit_codes import FINE, INTERRUPTED
+from ..command import Command
+from ..messages import dump, say_form
+from ..options import BINARY, add_finding
+from ..parser import Once, Parser
+
+if TYPE_CHECKING:
+    from ...files import Place
+    from ...judging.finding import Finding
+    from ...minimizing.minimize import Minimized
+    from ...reports import answers
+    from ..finding import Chosen
+
+STANDARD: Final = "-"
+_ABOUT: Final = """\
+Shrink a program that shows a finding to the smallest one found that shows the
+same: class and signature stay. Fewer operations first, then fewer slots, then
+plain settings and low operands. Ctrl-C leaves the best so far (exit code 130).
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("program", metavar="PROGRAM", help=BINARY)
+    add_finding(parser)
+    where = "where to (PROGRAM with .min before its ending)"
+    parser.add_argument("-o", "--output", action=Once, metavar="OUT", help=where)
+
+
+def minimize(arguments: Namespace) -> int:
+    """Shrink a program that shows a finding.
+
+    :raises BadInputError: the program cannot be read or shows nothing, *output* cannot be written
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    from ...findings.replay import Replayer
+    from ...language.text import shown_name
+    from ..changes import changes_answer, say_changes
+    from ..finding import choose
+    from ..inputs import refused_output
+    from ..shrinking import shrink, sizes_text
+
+    with ExitStack() as stack:
+        with Replayer() as replayer:
+            # What is refused is refused before anything runs.
+            place = None if arguments.output is None else _place(arguments)
+            chosen = choose(arguments, replayer)
+            if arguments.output is None:
+                place = _place(arguments)
+            if place is not None:
+                stack.enter_context(place)
+            say_changes(chosen.reference, [chosen.candidate])
+            say_form(arguments)
+            result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
+        # A device or a FIFO cannot be run again.
+        file = Path(chosen.file if place is None or place.opened else place.path)
+        text = file_text_of(chosen, result, shown, file)
+        if place is not None:
+            try:
+                place.write(text)
+            except OSError as error:
+                raise refused_output(place.path, error) from None
+    name = None if place is None else shown_name(place.path)
+    code = INTERRUPTED if result.interrupted else FINE
+    if arguments.json:
+        changes = changes_answer(chosen.reference, [chosen.candidate])
+        dump({**_answer(chosen, result, name, text), "exit_code": code, "changes": changes})
+    elif name is None:
+        print(text, end="")
+    else:
+        print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{sizes_text(chosen.program, result)}: {name}")
+    return code
+
+
+def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: Path) -> str:
+    """The program with its comments.
+
+    :param file: that it goes to, for the command in them
+    """
+    from ...findings.found import commented
+    from ...findings.record import file_comments, record_of
+    from ..shrinking import sizes_text
+
+    about = file_comments(record_of(shown, result.program, 0), chosen.reference, chosen.candidate, file)
+    if "seed" in chosen.comments:
+        about["seed"] = chosen.comments["seed"]
+    about["minimized"] = sizes_text(chosen.program, result)
+    return commented(about, result.program)
+
+
+def _place(arguments: Namespace) -> "Place | None":
+    """Return the place to write to, checked to be one for a file; None: standard output.
+
+    :raises BadInputError: it is none
+    """
+    from ...files import Place
+    from ..inputs import refused_output
+
+    name = arguments.output
+    if name == STANDARD:
+        return None
+    if name is None:
+        path = Path(arguments.program)
+        name = str(path.with_name(f"{path.stem}.min{path.suffix}"))
+    try:
+        place = Place(name)
+        place.probe()
+    except OSError as error:
+        raise refused_output(name, error) from None
+    return place
+
+
+def _answer(chosen: "Chosen", result: "Minimized", file: str | None, text: str) -> "answers.Json":
+    from ...reports import answers
+
+    return {
+        **answers.head(),
+        "program": chosen.file,
+        "reference": chosen.reference,
+        "candidate": chosen.candidate,
+        "class": chosen.shown.kind,
+        "signature": chosen.shown.signature,
+        "operations": [len(chosen.program.operations), len(result.program.operations)],
+        "slots": [len(chosen.program.slots), len(result.program.slots)],
+        "runs": result.runs,
+        "seconds": round(result.seconds, 3),
+        "finished": result.finished,
+        "interrupted": result.interrupted,
+        "file": file,
+        "text": text,
+    }
+
+
+COMMAND: Final = Command(
+    "minimize",
+    "the smallest program that shows a finding",
+    _ABOUT,
+    add_arguments,
+    minimize,
+    ("s2fuzz minimize findings/rfc-v1/x.s2 -o x.s2",),
+)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz status``: how a campaign is doing."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...exit_codes import FINE, OUR_MISTAKE, WORSE
+from ..command import CLASSES, EXIT_CODES, Command
+from ..messages import BadInputError, dump
+from ..parser import Parser
+from ..values import folder
+
+if TYPE_CHECKING:
+    from ...campaign.view.overview import Overview
+
+KEYS: Final = "fuzz/campaign/view/overview.py"
+_ABOUT: Final = """\
+Say how a campaign is doing: rates, corpus, features, findings, workers. Reads
+campaign.sqlite only, also while the campaign runs, and changes nothing.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")
+
+
+def status(arguments: Namespace) -> int:
+    """Say how a campaign is doing.
+
+    :raises BadInputError: DIR has no campaign, or cannot be read
+    """
+    import sqlite3
+
+    from ...campaign.store.database import NAME, CampaignError, connect_to_read, failure
+    from ...campaign.view.overview import read
+
+    folder = Path(arguments.directory)
+    try:
+        db = connect_to_read(folder)
+        try:
+            overview = read(db, folder)
+        except sqlite3.Error as error:
+            raise failure(folder / NAME, error) from None
+        finally:
+            db.close()
+    except CampaignError as error:
+        raise BadInputError(str(error)) from None
+    code = code_of(overview)
+    tell_overview(overview, arguments.json, {"exit_code": code})
+    return code
+
+
+def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any]) -> None:
+    """Print how a campaign is doing; *more*: keys for ``--json``."""
+    from ...campaign.view import lines
+
+    if as_json:
+        dump({**lines.answer(overview), **more})
+    else:
+        print(lines.summary(overview), end="")
+
+
+def code_of(overview: "Overview") -> int:
+    """The exit code."""
+    if overview.crashed:
+        return OUR_MISTAKE
+    return WORSE if overview.worse else FINE
+
+
+COMMAND: Final = Command(
+    "status",
+    "how a campaign is doing",
+    _ABOUT,
+    add_arguments,
+    status,
+    ("s2fuzz status rfc-v1.campaign",),
+    CLASSES + EXIT_CODES,
+    KEYS,
+)

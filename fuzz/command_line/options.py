@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Options that several commands have."""
+
+import os
+from typing import Final
+
+from .command import KEYS
+from .parser import Once, Parser
+from .values import seconds, workers
+
+ENGINES: Final = ("random", "atheris", "hypothesis")
+# As `fuzz.findings.accepted` has it, which must not be imported yet.
+DEFAULT_FILE: Final = "known-findings.toml"
+# Help for a program.
+BINARY: Final = "a program as text; `s2fuzz convert` makes one of a binary"
+
+
+def add_json(parser: Parser, keys: str = KEYS) -> None:
+    """Add ``--json``.
+
+    :param keys: the file that explains the keys of the answer
+    """
+    parser.add_argument("--json", action="store_true", help=f"answer with one JSON object; keys: {keys}")
+
+
+def add_versions(parser: Parser, candidate: str, required: bool = False) -> None:
+    """Add ``--reference`` and ``--candidate``.
+
+    :param candidate: help for the latter
+    """
+    reference = "what counts as the original: a name, or a file such as ./my_base.py (%(default)s)"
+    parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
+
+
+def add_known(parser: Parser) -> None:
+    """Add ``--known``."""
+    known = "findings that you know of, as TOML: reported as accepted, and not counted for the exit code"
+    parser.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
+
+
+def add_finding(parser: Parser) -> None:
+    """Add what tells which finding of a program is meant, and how long it may be minimised."""
+    said = "what its comments say"
+    parser.add_argument("--reference", action=Once, metavar="NAME", help=f"what counts as the original ({said})")
+    parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
+    signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
+    parser.add_argument("--signature", action=Once, metavar="S", help=signature)
+    parser.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
+
+
+def add_workers(parser: Parser) -> None:
+    """Add ``--workers``, by default one for each core."""
+    about = "processes (%(default)s: one for each core)"
+    parser.add_argument("--workers", type=workers, default=len(os.sched_getaffinity(0)), metavar="N", help=about)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parser of arguments: says in one line what is wrong, and what may have been meant."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from ..exit_codes import BAD_INPUT
+from ..suggestions import did_you_mean
+from .messages import one_line
+
+_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and what may have been meant."""
+
+    given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; keeps what was given, for `error`."""
+        self.given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
+
+    def hint(self, message: str) -> str:
+        """What may have been meant: a command, the value of an option, or an option."""
+        choice = _CHOICE.search(message)
+        if choice:
+            return did_you_mean(choice.group(1), re.findall(r"'([^']*)'", choice.group(2)))
+        there = self.options()
+        for word in self.given:
+            option = word.partition("=")[0]
+            if option.startswith("--") and option not in there and (near := did_you_mean(option, there)):
+                return f": {option}{near}"
+        return ""
+
+    def options(self) -> list[str]:
+        """All options that what was given may have, those of its subcommand included."""
+        found: list[str] = []
+        for action in self._actions:
+            found += action.option_strings
+            if isinstance(action.choices, dict):
+                for name, below in action.choices.items():
+                    found += below.options() if name in self.given and isinstance(below, Parser) else []
+        return found
+
+
+class Once(argparse.Action):
+    """An option that may be given once: the first of two would go unseen."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given twice; allowed: one name")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All commands, and the parser of their arguments."""
+
+import os
+from argparse import RawDescriptionHelpFormatter
+from importlib import import_module
+from typing import Final
+
+from ..distribution import VERSION, form
+from . import commands
+from .command import EXIT_CODES, Command
+from .options import add_json
+from .parser import Parser
+
+# The order of the help; a command that is not named here comes behind these.
+ORDER: Final = (
+    *("list", "demo", "run", "convert", "fuzz", "campaign", "status", "minimize", "promote", "expect"),
+    *("hardware", "bench", "build", "corpus", "cover"),
+)
+_ABOUT: Final = """\
+Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of
+guest accesses, host memory management and dirty logging go to a port of the
+original kernel code and to a patched version (a candidate); checkers say what
+the patch breaks, what it cures, and what was wrong all along.
+"""
+
+
+def found() -> list[Command]:
+    """The commands of the modules in `fuzz.command_line.commands`, in the order of the help."""
+    files = [file for folder in commands.__path__ for file in os.listdir(folder)]
+    names = [file.removesuffix(".py") for file in files if file.endswith(".py") and not file.startswith("_")]
+    modules = [import_module(f"{commands.__name__}.{name}") for name in names]
+    declared: list[Command] = [module.COMMAND for module in modules]
+    return sorted(declared, key=lambda each: (ORDER.index(each.name) if each.name in ORDER else len(ORDER), each.name))
+
+
+COMMANDS: Final = {each.name: each for each in found()}
+
+
+def make_parser() -> Parser:
+    """The parser of all commands."""
+    layout = RawDescriptionHelpFormatter
+    top = Parser("s2fuzz", description=_ABOUT, epilog=EXIT_CODES, formatter_class=layout, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"s2fuzz {VERSION} ({form()})")
+    parts = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for each in COMMANDS.values():
+        made: Parser = parts.add_parser(
+            each.name,
+            help=each.summary,
+            description=each.text(),
+            epilog=each.epilog,
+            formatter_class=layout,
+            allow_abbrev=False,
+        )
+        if each.keys:
+            add_json(made, each.keys)
+        each.add_arguments(made)
+    return top
