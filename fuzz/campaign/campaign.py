@@ -80,11 +80,11 @@ def make(folder: Path) -> None:
             others = sorted(name for name in os.listdir(folder) if name not in _OURS and not name.startswith("."))
             if others:
                 wrong = f"holds other things ({others[0]!a}) and no campaign"
-                raise CampaignError(f"{folder}: {wrong}; allowed: a campaign's, a new or an empty directory")
+                raise CampaignError(f"{folder}: {wrong}; name a campaign's, a new or an empty directory")
         (folder / FINDINGS).mkdir(exist_ok=True)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise CampaignError(f"{folder}: {wrong}; allowed: a directory that can be made and written") from None
+        raise CampaignError(f"{folder}: {wrong}; name a directory that can be made and written") from None
 
 
 def corpus_of(folder: Path, lines: Log) -> Corpus:

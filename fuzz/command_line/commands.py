@@ -38,9 +38,9 @@ def complain(message: str) -> None:
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
-    """What to say of a file that ``-o`` names and that cannot be written."""
-    allowed = "a file that can be written, a device, or a FIFO that somebody reads"
-    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; allowed: {allowed}")
+    """Return the error of a file that ``-o`` names and that cannot be written."""
+    wanted = "a file that can be written, a device, or a FIFO that somebody reads"
+    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
 def say_form(arguments: argparse.Namespace) -> None:

@@ -68,8 +68,8 @@ def sources(arguments: argparse.Namespace, tell: Callable[[Bad], None]) -> Itera
         elif arguments.action == "import":
             yield from binaries(name, tell)
         elif "\0" in name or not is_corpus(Path(name)):
-            allowed = "a corpus (`s2fuzz corpus add` takes other folders)"
-            raise CorpusError(f"{shown_name(name)}: no corpus; allowed: {allowed}")
+            wanted = "a corpus (`s2fuzz corpus add` takes other folders)"
+            raise CorpusError(f"{shown_name(name)}: no corpus; name {wanted}")
         else:
             yield from of_corpus(Path(name), tell)
 
@@ -137,11 +137,11 @@ def show_program(arguments: argparse.Namespace, corpus: Corpus, prefix: str) -> 
     matches = [digest for digest in corpus.digests() if digest.startswith(prefix)]
     if len(matches) != 1:
         wrong = f"{len(matches)} programs begin with {prefix}" if matches else f"no program begins with {prefix}"
-        raise BadInputError(f"{arguments.corpus}: {wrong}; allowed: a digest, or the first digits of a single one")
+        raise BadInputError(f"{arguments.corpus}: {wrong}; give a digest, or the first digits of a single one")
     try:
         program = corpus.get(matches[0])
     except KeyError:
-        raise BadInputError(f"{corpus.aside[0]}; allowed: a program") from None
+        raise BadInputError(f"{corpus.aside[0]}; correct or remove it") from None
     text = print_program(program)
     path = str(corpus.path(matches[0]))
     head = f"# {path}\n# {len(program.operations)} operations\n"
@@ -167,8 +167,8 @@ def export(arguments: argparse.Namespace) -> int:
                 written += 1
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        allowed = "a directory that can be made and written, with room in it"
-        raise BadInputError(f"{shown_name(target)}: {wrong}; allowed: {allowed}") from None
+        wanted = "a directory that can be made and written, with room in it"
+        raise BadInputError(f"{shown_name(target)}: {wrong}; name {wanted}") from None
     bad = told_aside(corpus)
     text = f"{arguments.target}: {written} written, {there} there already"
     answer(arguments, text, corpus=arguments.corpus, target=arguments.target, written=written, there=there, bad=bad)

@@ -36,7 +36,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.candidate and arguments.candidate != versions[0]:
         versions.append(candidate.get(arguments.candidate).name)
     if find_spec("coverage") is None:
-        raise BadInputError("coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
+        raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
     # Only where coverage.py is there.
     from ..coverage.measuring import LineError, line_of, measured, replayed_files
     from ..coverage.shares import MeasuringError
@@ -92,7 +92,7 @@ def chosen(names: list[str]) -> list[tuple[str, Program]]:
     for line in refused:
         complain(line)
     if not programs:
-        raise BadInputError("there is no program to replay; allowed: corpora, folders with programs, programs")
+        raise BadInputError("there is no program to replay; name corpora, folders with programs, or programs")
     return programs
 
 
@@ -117,7 +117,7 @@ def check_pages(folder: str) -> None:
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
     if not folder or wrong:
-        raise BadInputError(f"--html {folder}: {wrong}; allowed: a directory that can be made and written")
+        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be made and written")
 
 
 def write_pages(found: "Measured", folder: str) -> None:
@@ -131,7 +131,7 @@ def write_pages(found: "Measured", folder: str) -> None:
         found.html(folder)
     except (OSError, ValueError, CoverageException) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--html {folder}: {wrong}; allowed: a directory that can be made and written") from None
+        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be made and written") from None
 
 
 def tell_line(found: "Measured", arguments: argparse.Namespace) -> None:

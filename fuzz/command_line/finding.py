@@ -51,7 +51,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     comments = comments_of(data.decode())
     patched = arguments.candidate or comments.get("candidate", "")
     if not patched:
-        raise BadInputError(f"{file}: no comment names its candidate; allowed: --candidate NAME")
+        raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
     reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
     patched = candidate.get(patched).name
     # Each finding once, the weightiest first.
@@ -61,7 +61,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
         raise NoVerdictError(f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known of it: try again")
     if not shown:
-        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; allowed: a program with a finding")
+        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; give a program with a finding")
     return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)
 
 

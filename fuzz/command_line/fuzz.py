@@ -131,5 +131,5 @@ def make_out(name: str, folder: str) -> Path:
         Place(out / "finding.s2").probe()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--out {name}: {wrong}; allowed: a directory that can be made and written") from None
+        raise BadInputError(f"--out {name}: {wrong}; name a directory that can be made and written") from None
     return out

@@ -59,7 +59,7 @@ def _promote(arguments: argparse.Namespace) -> int:
             return INTERRUPTED
         for program in (chosen.program, result.program):
             if same := same_program(folder, program):
-                raise PromotionError(f"{chosen.file}: {same} is the same program; allowed: one that is not there")
+                raise PromotionError(f"{chosen.file}: {same} is the same program; promote another one")
         expected = expectations(result.program, replayer)
     about = arguments.about or f"Shows on {chosen.candidate} ({shown.kind}): {shown.reason}"
     text = regression_text(about, expected, result.program)
@@ -80,8 +80,8 @@ def _check(chosen: Chosen, arguments: argparse.Namespace) -> None:
     if chosen.reference != original:
         raise PromotionError(f"{chosen.file}: found against {chosen.reference}; allowed: findings against {original}")
     if chosen.shown.kind == CRASH:
-        raise PromotionError(f"{chosen.file}: {chosen.shown.signature} is a mistake of s2fuzz; allowed: a finding")
+        raise PromotionError(f"{chosen.file}: {chosen.shown.signature} is a mistake of s2fuzz; promote a finding")
     said = chosen.comments.get("kind", ""), chosen.comments.get("signature", "")
     if arguments.signature is None and all(said) and said != chosen.key:
         wrong = f"{' '.join(said)} does not replay in a fresh process"
-        raise PromotionError(f"{chosen.file}: {wrong}; allowed: what it still shows, with --signature")
+        raise PromotionError(f"{chosen.file}: {wrong}; choose what it still shows, with --signature")

@@ -67,8 +67,8 @@ def is_corpus(folder: Path) -> bool:
 
 
 def failure(path: Path, error: OSError) -> CorpusError:
-    """What a user is told where a corpus cannot be written."""
-    return CorpusError(f"{path}: {error.strerror or error}; allowed: a folder that can be written, with room in it")
+    """Return the error for the user where a corpus cannot be written."""
+    return CorpusError(f"{path}: {error.strerror or error}; use a folder that can be written, with room in it")
 
 
 class Corpus:
@@ -90,11 +90,11 @@ class Corpus:
                 self._make()
             layout = (self.folder / MARKER).read_bytes()
         except FileNotFoundError:
-            allowed = "a folder that `s2fuzz corpus add` has made"
-            raise CorpusError(f"{self.folder}: no corpus, {MARKER} is not there; allowed: {allowed}") from None
+            wanted = "a folder that `s2fuzz corpus add` has made"
+            raise CorpusError(f"{self.folder}: no corpus, {MARKER} is not there; name {wanted}") from None
         except (OSError, ValueError) as error:
             wrong = getattr(error, "strerror", None) or str(error)
-            raise CorpusError(f"{shown_name(self.folder)}: {wrong}; allowed: a corpus, or a new folder") from None
+            raise CorpusError(f"{shown_name(self.folder)}: {wrong}; name a corpus, or a new folder") from None
         if layout != _LAYOUT:
             wrong = f"a corpus of the unknown version {layout[:20].decode(errors='replace').strip()!a}"
             raise CorpusError(f"{self.folder}: {wrong}; allowed: {_LAYOUT.decode().strip()}")
@@ -105,7 +105,7 @@ class Corpus:
         # Another process may have made it meanwhile.
         if other and not is_corpus(self.folder):
             wrong = f"no corpus, and holds other things ({min(other)!a})"
-            raise CorpusError(f"{self.folder}: {wrong}; allowed: a corpus, or an empty or new folder")
+            raise CorpusError(f"{self.folder}: {wrong}; name a corpus, or an empty or new folder")
         write_atomically(self.folder / MARKER, _LAYOUT)
 
     def path(self, digest: str) -> Path:

@@ -67,8 +67,8 @@ def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Pr
     """
     path = Path(folder)
     if "\0" in folder or not path.is_dir():
-        allowed = "one of libFuzzer's, with a program in each file"
-        raise CorpusError(f"{shown_name(folder)}: no directory; allowed: {allowed}")
+        wanted = "one of libFuzzer's, with a program in each file"
+        raise CorpusError(f"{shown_name(folder)}: no directory; name {wanted}")
     for file in sorted(path.rglob("*")):
         if file.is_file():
             yield from one(str(file), shown_name(file), tell, engine=True)

@@ -59,7 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CorpusError(f"{folder}: another process minimises it; allowed: one at a time") from None
+            raise CorpusError(f"{folder}: another process minimises it; wait until that has ended") from None
         except OSError as error:
             raise failure(path, error) from None
         yield

@@ -124,7 +124,7 @@ class Observations:
         return database
 
     def _failure(self, error: sqlite3.Error) -> CorpusError:
-        return CorpusError(f"{self.path}: {error}; allowed: a folder that can be written, with room in it")
+        return CorpusError(f"{self.path}: {error}; use a folder that can be written, with room in it")
 
     def _discard(self, error: sqlite3.Error) -> str:
         """Move a file that is no database of ours out of the way."""

@@ -115,7 +115,7 @@ def load_accepted(name: str | None) -> Accepted:
             raise
         wrong = getattr(error, "strerror", None) or str(error)
         wrong += near_file(path) if isinstance(error, FileNotFoundError) else ""
-        raise AcceptedError(f"{name}: {wrong}; allowed: a file that can be read") from None
+        raise AcceptedError(f"{name}: {wrong}; name a file that can be read") from None
     return Accepted(name, _entries(name, content))
 
 

@@ -54,7 +54,7 @@ def as_text(code: bytes) -> str:
 def main() -> int:
     """Write payload.hex."""
     if not can_assemble():
-        print(f"there is no {ASSEMBLER}; allowed: one on PATH (Debian: binutils-aarch64-linux-gnu)", file=sys.stderr)
+        print(f"there is no {ASSEMBLER}; install it (Debian: binutils-aarch64-linux-gnu)", file=sys.stderr)
         return 2
     write_atomically(STORED, as_text(assembled()))
     return 0

@@ -25,7 +25,7 @@ from . import assemble, layout
 PROGRAM: Final = "qemu-system-aarch64"
 # Names another one, say one that was built.
 VARIABLE: Final = "S2FUZZ_QEMU"
-ALLOWED: Final = f"an executable {PROGRAM} on PATH (Debian: qemu-system-arm), or named by {VARIABLE}"
+WANTED: Final = f"an executable {PROGRAM} on PATH (Debian: qemu-system-arm), or named by {VARIABLE}"
 # Seconds for an answer; a batch takes a fraction of one.
 PATIENCE: Final = 20.0
 
@@ -42,7 +42,7 @@ def find() -> str:
     wanted = os.environ.get(VARIABLE) or PROGRAM
     found = shutil.which(wanted)
     if found is None:
-        raise QemuError(f"QEMU: {wanted} is not there; allowed: {ALLOWED}")
+        raise QemuError(f"QEMU: {wanted} is not there; provide {WANTED}")
     return found
 
 
@@ -117,7 +117,7 @@ class Qemu:
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
         except OSError as error:
-            raise QemuError(f"QEMU: {self.program}: {error.strerror}; allowed: {ALLOWED}") from None
+            raise QemuError(f"QEMU: {self.program}: {error.strerror}; provide {WANTED}") from None
 
     def index(self, address: int) -> int:
         """Index in `words` of a physical address."""
@@ -173,7 +173,7 @@ class Qemu:
             self.kill()
             raise QemuError(
                 f"QEMU: {self.program} does not answer within {self.patience:g} s and was killed; "
-                f"allowed: one that runs arm64 code at some speed, as version 7.2 does"
+                f"use one that runs arm64 code at some speed, as version 7.2 does"
             )
         if not self.process.stdout.read(1):
             raise self.dead()
@@ -189,7 +189,7 @@ class Qemu:
         self.errors.seek(0)
         said = self.errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
         text = f"QEMU: {self.program} ended {how}{': ' + said if said else ''}"
-        return QemuError(f"{text}; allowed: one that runs the machine virt with the CPU max, as version 7.2 does")
+        return QemuError(f"{text}; use one that runs the machine virt with the CPU max, as version 7.2 does")
 
     def kill(self) -> None:
         """End it at once."""

@@ -86,9 +86,9 @@ def load(name: str) -> TablesFile:
             data = file.read(_MAX_FILE + 1)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise TablesError(f"{name}: {wrong}; allowed: a file of tables") from None
+        raise TablesError(f"{name}: {wrong}; name a file of tables") from None
     if len(data) > _MAX_FILE:
-        raise TablesError(f"{name}: more than {_MAX_FILE >> 20}M; allowed: a file of tables")
+        raise TablesError(f"{name}: more than {_MAX_FILE >> 20}M; name a file of tables")
     return TablesFile(name, parse(data.decode("ascii", errors="replace"), name))
 
 

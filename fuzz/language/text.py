@@ -287,7 +287,7 @@ def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
         hint = near_file(path) if isinstance(error, FileNotFoundError) and not isinstance(path, int) else ""
-        raise ProgramError(name, 0, f"{wrong}{hint}; allowed: a file that can be read") from None
+        raise ProgramError(name, 0, f"{wrong}{hint}; name a file that can be read") from None
     if len(data) > MAX_FILE_SIZE:
         allowed = f"at most {show_bytes(MAX_FILE_SIZE)}"
         raise ProgramError(name, 0, f"the file is too long; allowed: {allowed}")

@@ -44,7 +44,7 @@ def free_place(folder: Path, name: str) -> Path:
         raise PromotionError(f"--name {name[:100]!a}; allowed: {NAME_RULE}")
     path = folder / f"{name}.s2"
     if os.path.lexists(path):
-        raise PromotionError(f"--name {name}: {path} is there; allowed: a name that no file has")
+        raise PromotionError(f"--name {name}: {path} is there; choose a name that no file has")
     return path
 
 
@@ -75,7 +75,7 @@ def expectations(program: Program, replayer: Replayer) -> list[str]:
         shown = sorted(keys)
         for kind, signature in shown:
             if kind == CRASH:
-                raise PromotionError(f"{name} ends with {signature} on it; allowed: what ends with a verdict")
+                raise PromotionError(f"{name} ends with {signature} on it; promote a program that ends with a verdict")
             lines.append(f"# expect {name}: {kind} {signature}")
         if not shown:
             lines.append(f"# expect {name}: nothing")
@@ -95,8 +95,8 @@ def write_regression(path: Path, text: str) -> None:
     :raises PromotionError: it is there by now, or cannot be written
     """
     if os.path.lexists(path):
-        raise PromotionError(f"{path} is there; allowed: a name that no file has")
+        raise PromotionError(f"{path} is there; choose a name that no file has")
     try:
         write_atomically(path, text)
     except OSError as error:
-        raise PromotionError(f"{path}: {error.strerror or error}; allowed: a folder that can be written") from None
+        raise PromotionError(f"{path}: {error.strerror or error}; use a folder that can be written") from None

@@ -108,11 +108,11 @@ def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
         if name == "SQLITE_BUSY":
             wrong = "another program keeps it locked"
         if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            allowed = "a database that is whole, or a new directory (the programs in corpus/ and findings/ are texts)"
-            return CampaignError(f"{path}: {wrong}; allowed: {allowed}")
+            whole = "a database that is whole, or a new directory (the programs in corpus/ and findings/ are texts)"
+            return CampaignError(f"{path}: {wrong}; use {whole}")
     else:
         wrong = error.strerror or str(error)
-    return CampaignError(f"{path}: {wrong}; allowed: a directory that can be written, with room in it")
+    return CampaignError(f"{path}: {wrong}; use a directory that can be written, with room in it")
 
 
 def connect(folder: Path) -> sqlite3.Connection:
@@ -149,7 +149,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     """
     path = folder / NAME
     if not path.is_file():
-        raise CampaignError(f"{folder}: no campaign; allowed: a directory that `s2fuzz campaign` has made")
+        raise CampaignError(f"{folder}: no campaign; name a directory that `s2fuzz campaign` has made")
     where = f"file:{quote(str(path.resolve()))}"
     db: sqlite3.Connection | None = None
     try:
@@ -182,7 +182,7 @@ def _head(db: sqlite3.Connection) -> tuple[int, int]:
 def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
-        raise CampaignError(f"{path}: a database of something else; allowed: one that `s2fuzz campaign` has made")
+        raise CampaignError(f"{path}: a database of something else; name one that `s2fuzz campaign` has made")
     if version != VERSION:
         raise CampaignError(f"{path}: of the unknown version {version}; allowed: {VERSION}")
 

@@ -35,7 +35,7 @@ class Log:
         except OSError:
             os.close(self.fd)
             wrong = "the campaign is running already"
-            raise CampaignError(f"{folder}: {wrong}; allowed: `s2fuzz status`, or another directory") from None
+            raise CampaignError(f"{folder}: {wrong}; use `s2fuzz status`, or another directory") from None
 
     def say(self, message: str) -> None:
         """Write a line.

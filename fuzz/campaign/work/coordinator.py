@@ -270,7 +270,7 @@ class Coordinator:
             self.again = [each for each in self.again if each != number]
             self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
             if not self.planner.engines:
-                raise CampaignError(f"{self.folder}: {text}; allowed: an engine that works")
+                raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
     def take_loss(self, number: int, why: str) -> None:
         """A unit came to nothing, and not by its fault."""
@@ -278,7 +278,7 @@ class Coordinator:
         self.log.say(f"unit {number}: {why}; it is repeated")
         self.again.append(number)
         if self.losses >= _MAX_LOSSES:
-            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that can work")
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; use workers that can work")
         # Too many processes, say: that may pass.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
@@ -286,7 +286,7 @@ class Coordinator:
         """A program was replayed."""
         pending = replayed.pending
         if replayed.trouble:
-            raise CampaignError(f"{replayed.trouble}; allowed: a directory that can be written, with room in it")
+            raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
         new = self.records.findings.file(replayed)
         self.filer.answered(replayed)
         if not new:

@@ -94,7 +94,7 @@ class Cluster:
         try:
             from distributed import Client
         except ImportError:
-            wrong = "Dask is not installed; allowed: after pip install -e '.[cluster]' in the checkout"
+            wrong = "Dask is not installed; run `pip install -e '.[cluster]'` in the checkout"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
         # What goes wrong with it is ours to tell.
         for name in list(logging.root.manager.loggerDict):
@@ -105,8 +105,8 @@ class Cluster:
             return make(self.address, timeout=_CLUSTER_PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             wrong = " ".join(str(error).split())[:120]
-            allowed = "the address of a running dask scheduler of the same version"
-            raise CampaignError(f"--scheduler {self.address}: {wrong}; allowed: {allowed}") from None
+            wanted = "the address of a running dask scheduler of the same version"
+            raise CampaignError(f"--scheduler {self.address}: {wrong}; give {wanted}") from None
 
     def _watch(self) -> None:
         while not self.closed.wait(_LOOK_EVERY):
@@ -122,7 +122,7 @@ class Cluster:
 
     def slots(self) -> int:
         if self.client.status == "closed":
-            raise CampaignError(f"--scheduler {self.address}: it is gone; allowed: a dask scheduler that runs")
+            raise CampaignError(f"--scheduler {self.address}: it is gone; start a dask scheduler")
         if self.client.status != "running":
             return 0
         return min(self.threads, self.workers or self.threads)

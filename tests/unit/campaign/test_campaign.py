@@ -269,13 +269,13 @@ def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
 
 def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign: Callable[[Path], Refused]) -> None:
     (tmp_path / "file").touch()
-    refused(campaign(tmp_path / "file"), "file:", "allowed:")
+    refused(campaign(tmp_path / "file"), "file:", "; name a directory")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    refused(campaign(tmp_path / "other"), "'thesis.tex'", "allowed:")
+    refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name a campaign's")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / NAME).write_text("no database\n" * 100)
-    refused(campaign(tmp_path / "text"), "no database", "allowed:")
+    refused(campaign(tmp_path / "text"), "no database", "; use a database that is whole")
     (tmp_path / "foreign").mkdir()
     with closing(sqlite3.connect(tmp_path / "foreign" / NAME)) as db:
         db.execute("CREATE TABLE x (y)")
@@ -285,7 +285,7 @@ def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign:
 
 @pytest.mark.parametrize("place", ["/proc/campaign", "/sys/campaign"])
 def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path], Refused]) -> None:
-    refused(campaign(Path(place)), place, "allowed: a directory that can be made and written")
+    refused(campaign(Path(place)), place, "name a directory that can be made and written")
 
 
 def test_an_engine_that_is_not_installed_is_refused(
@@ -312,7 +312,7 @@ def test_two_at_once_are_refused(folder: Path) -> None:
 
 def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", str(tmp_path)]) == 2
-    assert "no campaign; allowed:" in capsys.readouterr().err
+    assert "no campaign; name a directory" in capsys.readouterr().err
 
 
 def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
@@ -373,7 +373,7 @@ def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.Monke
         raise EngineError("engine random: its process ended with exit code 1, 3 times, before it judged anything")
 
     monkeypatch.setattr(work, "run_unit", broken)
-    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
+    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
         run(folder, SETTINGS, Accepted(), Silence())
 
 
@@ -403,7 +403,7 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
         pass
     with pytest.MonkeyPatch.context() as patch:
         full(patch)
-        expected = r"allowed: a (directory|folder) that can be written, with room in it; the campaign has stopped"
+        expected = r"use a (directory|folder) that can be written, with room in it; the campaign has stopped"
         with pytest.raises(CampaignError, match=expected) as stopped:
             run(folder, SETTINGS, Accepted(), Silence())
     assert "full" in str(stopped.value) or "No space left on device" in str(stopped.value)

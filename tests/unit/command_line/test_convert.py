@@ -67,9 +67,9 @@ def test_a_file_to_write_and_the_same_one(capsysbinary: pytest.CaptureFixture[by
         (BINARY, ("--to", "binary"), "x:1: character "),
         (b"s2fuzz 1\n\xff", (), "x: byte 0xff at offset 9 is not UTF-8; allowed: UTF-8 text"),
         (bytes(MAX_FILE_SIZE + 1), (), "x: the file is too long; allowed: at most 1M"),
-        (TEXT, ("-o", "none/y"), "-o none/y: No such file or directory; allowed: a file that can be written, "),
-        (TEXT, ("-o", "."), "-o .: Is a directory; allowed: a file that can be written, "),
-        (TEXT, ("-o", "a\0b"), "-o a\\x00b: embedded null byte; allowed: a file that can be written, "),
+        (TEXT, ("-o", "none/y"), "-o none/y: No such file or directory; name a file that can be written, "),
+        (TEXT, ("-o", "."), "-o .: Is a directory; name a file that can be written, "),
+        (TEXT, ("-o", "a\0b"), "-o a\\x00b: embedded null byte; name a file that can be written, "),
     ],
 )
 def test_refused(
@@ -83,7 +83,7 @@ def test_refused(
 
 def test_no_such_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["convert", "none"]) == 2
-    assert capsys.readouterr().err == "s2fuzz: none: No such file or directory; allowed: a file that can be read\n"
+    assert capsys.readouterr().err == "s2fuzz: none: No such file or directory; name a file that can be read\n"
 
 
 @pytest.mark.parametrize("usage", [[], ["x", "y"], ["x", "--to", "json"], ["x", "-o"]])
@@ -110,4 +110,4 @@ def test_pipes() -> None:
     assert pipe(b"s2fuzz 1\n", "-") == (
         2, b"", b"s2fuzz: <stdin>:1: the text ends here; allowed: " + FORMS[0][1].encode() + b"\n"
     )  # fmt: skip
-    assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; allowed: a file that can be read\n")
+    assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; name a file that can be read\n")

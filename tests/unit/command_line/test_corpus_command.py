@@ -90,7 +90,7 @@ def test_what_is_no_program_is_told_of_and_the_rest_is_added(call: Call) -> None
     assert (code, out) == (2, "programs: 1 added, 0 there already, 2 refused\n")
     assert err == (
         "s2fuzz: bad:1: unknown version '7'; allowed: 1\n"
-        "s2fuzz: missing: No such file or directory; allowed: a file that can be read\n"
+        "s2fuzz: missing: No such file or directory; name a file that can be read\n"
     )
 
 
@@ -107,7 +107,7 @@ def test_corpora_are_merged_and_left_as_they_are(call: Call) -> None:
     assert len(found["added"]) == len(Corpus("programs")) >= len(SOME) - 1
     assert len(found["refused"]) == len(err.splitlines()) == 2
     assert (files("one"), files("two")) == before
-    refused(call("merge", str(SEEDS)), "no corpus; allowed: a corpus", "corpus add")
+    refused(call("merge", str(SEEDS)), "no corpus; name a corpus", "corpus add")
 
 
 def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
@@ -131,7 +131,7 @@ def test_whatever_libfuzzer_left_is_imported(call: Call) -> None:
     code, out, err = call("import", "bytes")
     assert (code, out) == (0, "programs: 3 added, 0 there already, 1 refused\n")
     assert err.startswith("s2fuzz: bytes/d:2: no slot; allowed: ")
-    refused(call("import", "missing"), "missing: no directory; allowed: one of libFuzzer's")
+    refused(call("import", "missing"), "missing: no directory; name one of libFuzzer's")
 
 
 def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
@@ -165,7 +165,7 @@ def test_one_program_is_shown_by_the_first_digits_of_its_digest(call: Call) -> N
     assert answer(call("show", digest, "--json"))["digest"] == digest
     refused(call("show", "0" * 64), "no program begins with 000")
     Corpus("programs").path(digest).write_text("damaged")
-    refused(call("show", digest), "line 1", "left there; allowed: a program")
+    refused(call("show", digest), "line 1", "left there; correct or remove it")
 
 
 def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
@@ -182,7 +182,7 @@ def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("action", ["show", "export", "minimize", "merge"])
 def test_what_is_no_corpus_is_refused(action: str, call: Call) -> None:
     options = {"export": ["out"], "minimize": ["--candidate", "rfc-v1", "--dry-run"], "merge": ["missing"]}
-    refused(call(action, *options.get(action, [])), "no corpus", "allowed: ")
+    refused(call(action, *options.get(action, [])), "no corpus", "; name a folder")
 
 
 def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
@@ -249,9 +249,9 @@ def test_a_full_or_read_only_disk_is_told_in_a_line(number: int, call: Call, mon
 
     monkeypatch.setattr(os, "fsync", fail)
     why = os.strerror(number)
-    refused(call("add", str(SOME[2])), why, "allowed: a folder that can be written, with room in it")
-    refused(call("add", str(SOME[2]), "--corpus", "new"), why, "allowed: ")
-    refused(call("export", "out"), why, "allowed: a directory that can be made and written")
+    refused(call("add", str(SOME[2])), why, "use a folder that can be written, with room in it")
+    refused(call("add", str(SOME[2]), "--corpus", "new"), why, "; name a corpus")
+    refused(call("export", "out"), why, "name a directory that can be made and written")
     assert files(".") == before
 
 
@@ -265,7 +265,7 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path) -> None:
     try:
         folder = str(disk / "c")
         full = process("corpus", "add", str(SEEDS), "--corpus", folder, stdout=subprocess.PIPE)
-        refused((full.returncode, full.stdout, full.stderr), "No space left on device; allowed: ")
+        refused((full.returncode, full.stdout, full.stderr), "No space left on device; use a folder")
         corpus = Corpus(folder)
         assert 0 < sum(1 for _ in corpus.programs()) == len(corpus) < 60
         assert corpus.aside == []
@@ -275,7 +275,7 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path) -> None:
         for command in ["add", str(SEEDS)], ["minimize", "--candidate", "rfc-v1"]:
             done = process("corpus", *command, "--corpus", folder, stdout=subprocess.PIPE)
             assert (done.returncode, done.stdout) == (2, "")
-            assert done.stderr.splitlines()[-1].endswith("allowed: a folder that can be written, with room in it")
+            assert done.stderr.splitlines()[-1].endswith("use a folder that can be written, with room in it")
             assert "Traceback" not in done.stderr
         options = ["--candidate", "rfc-v1", "--dry-run", "--corpus", folder]
         dry = process("corpus", "minimize", *options, stdout=subprocess.PIPE)

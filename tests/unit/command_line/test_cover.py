@@ -178,7 +178,7 @@ def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int,
     [
         ("reference/pgtable.py", "'reference/pgtable.py'; allowed: a file and a line"),
         ("reference/pgtable.py:x", "'reference/pgtable.py:x'; allowed: a file and a line"),
-        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; allowed: a line with one, the next is "),
+        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; name a line with one, the next is "),
         ("candidate/rfc_v1.py:9", "candidate/rfc_v1.py: not replayed; allowed: reference/events.py, "),
     ],
 )
@@ -192,12 +192,12 @@ def test_its_refusal_is_a_line(call: Call) -> None:
 
 
 def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused(call(str(tmp_path)), "there is no program to replay; allowed: ")
+    refused(call(str(tmp_path)), "there is no program to replay; name corpora")
     refused(call(PLAIN, "--candidate", "nobody"), "no candidate 'nobody'")
     (tmp_path / "file").write_text("")
-    refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "allowed: a directory that can be made")
+    refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "name a directory that can be made")
     monkeypatch.setattr(cover, "find_spec", lambda name: None if name == "coverage" else importlib.util.find_spec(name))
-    refused(call(PLAIN), "coverage.py is not there; allowed: after `pip install -e '.[cover]' in the checkout`")
+    refused(call(PLAIN), "coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
 
 
 def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(measuring.Measured, "html", fail)
-    refused(call(PLAIN, "--html", str(tmp_path / "p")), "No space left on device; allowed: ")
+    refused(call(PLAIN, "--html", str(tmp_path / "p")), "No space left on device; name a directory")
 
 
 def test_a_bad_program_among_others_is_told_of(call: Call, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ WRITERS = {
 }
 # What either writes begins so, or has it after comments.
 FIRST_LINE = "s2fuzz 1\n"
-ALLOWED = "; allowed: a file that can be written, a device, or a FIFO that somebody reads\n"
+WANTED = "; name a file that can be written, a device, or a FIFO that somebody reads\n"
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="making a device node needs root")
 
@@ -68,7 +68,7 @@ def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[s
     # minimize says what runs, and in which form, before it takes its time, and refuses before that.
     said = [line for line in err.splitlines(keepends=True) if "CPython" not in line and " overrides " not in line]
     name = one_line(target) or "''"
-    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{ALLOWED}"])
+    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{WANTED}"])
     assert sorted(os.listdir()) == before
 
 
@@ -157,7 +157,7 @@ def test_a_fifo_whose_reader_goes_is_told_of(capsys: pytest.CaptureFixture[str],
         finally:
             os.close(holder)
     assert code == 2
-    assert capsys.readouterr().err == f"s2fuzz: -o {fifo}: Broken pipe{ALLOWED}"
+    assert capsys.readouterr().err == f"s2fuzz: -o {fifo}: Broken pipe{WANTED}"
     assert fifo.is_fifo()
 
 

@@ -232,7 +232,7 @@ def test_a_full_disk_ends_it_and_nothing_is_removed(unobserved: Corpus, monkeypa
         return database
 
     monkeypatch.setattr(sqlite3, "connect", small)
-    with pytest.raises(CorpusError, match=r"database or disk is full; allowed: a folder that can be written"):
+    with pytest.raises(CorpusError, match=r"database or disk is full; use a folder that can be written"):
         minimize(unobserved, *VERSIONS, workers=1)
     monkeypatch.undo()
     assert unobserved.digests() == before

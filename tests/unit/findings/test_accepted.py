@@ -148,7 +148,7 @@ def test_a_wrong_file_ends_the_command_at_once(
     assert cli.main([*command.split(), "--known", "k.toml"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "s2fuzz: k.toml: No such file or directory; allowed: a file that can be read\n"
+    assert captured.err == "s2fuzz: k.toml: No such file or directory; name a file that can be read\n"
 
 
 @pytest.mark.parametrize(

@@ -197,21 +197,21 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; allowed: a program with a finding"),
+        ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; give a program with a finding"),
         ("minimize x.s2 --signature cured*", "no finding is --signature 'cured*'; there are: regression "),
         ("minimize x.s2 --candidate rfc-v9", "no candidate 'rfc-v9'"),
-        ("minimize plain.s2", "plain.s2: no comment names its candidate; allowed: --candidate NAME"),
+        ("minimize plain.s2", "plain.s2: no comment names its candidate; name it with --candidate NAME"),
         ("minimize no.s2", "no.s2: No such file"),
         ("minimize bad.s2", "bad.s2:1: "),
-        ("minimize x.s2 -o no/x.s2", "-o no/x.s2: No such file or directory; allowed: "),
+        ("minimize x.s2 -o no/x.s2", "-o no/x.s2: No such file or directory; name a file"),
         ("promote x.s2 --name Bad", "--name 'Bad'; allowed: a-z, 0-9"),
         ("promote x.s2 --name ../x", "--name '../x'; allowed: "),
-        ("promote x.s2 --name there", "there.s2 is there; allowed: a name that no file has"),
+        ("promote x.s2 --name there", "there.s2 is there; choose a name that no file has"),
         ("promote x.s2 --reference v5.12.9", "found against v5.12.9; allowed: findings against original"),
-        ("promote x.s2 --candidate rfc-v1-fixed", "shows nothing; allowed: "),
-        ("promote x.s2 --candidate v5.14", "shows nothing; allowed: "),
-        ("promote gone.s2", "regression leak: f: a does not replay in a fresh process; allowed: what it still shows"),
-        ("promote x.s2", "there.s2 is the same program; allowed: one that is not there"),
+        ("promote x.s2 --candidate rfc-v1-fixed", "shows nothing; give a program"),
+        ("promote x.s2 --candidate v5.14", "shows nothing; give a program"),
+        ("promote gone.s2", "regression leak: f: a does not replay in a fresh process; choose what it still shows"),
+        ("promote x.s2", "there.s2 is the same program; promote another one"),
     ],
 )
 def test_refused_in_one_line(arguments: str, words: str, call: Call) -> None:
@@ -262,5 +262,5 @@ def test_promote_overwrites_nothing(tmp_path: Path) -> None:
     with pytest.raises(promotion.PromotionError, match="is there"):
         promotion.write_regression(path, "text")
     assert path.read_text() == "mine"
-    with pytest.raises(promotion.PromotionError, match="allowed: a folder that can be written"):
+    with pytest.raises(promotion.PromotionError, match="use a folder that can be written"):
         promotion.write_regression(tmp_path / "no" / "x.s2", "text")
