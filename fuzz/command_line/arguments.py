@@ -173,7 +173,7 @@ class Once(argparse.Action):
     ) -> None:
         given = namespace.__dict__.setdefault("given", set())
         if self.dest in given:
-            raise argparse.ArgumentError(self, "given twice; allowed: one name")
+            raise argparse.ArgumentError(self, "given twice; give it once")
         given.add(self.dest)
         setattr(namespace, self.dest, values)
 
@@ -220,7 +220,7 @@ def seed(text: str) -> int:
 def folder(text: str) -> str:
     """The name of a directory that is written to; an empty one would mean the current directory."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty name; allowed: a directory (. is the current one)")
+        raise argparse.ArgumentTypeError("an empty name; name a directory (. is the current one)")
     return text
 
 

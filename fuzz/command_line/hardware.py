@@ -30,7 +30,7 @@ def check(arguments: argparse.Namespace) -> int:
     :raises BadInputError: the output directory cannot be used, or there are files and a limit
     """
     if arguments.file and (arguments.seconds is not None or arguments.translations is not None):
-        raise BadInputError("hardware check: FILE and a limit given; allowed: FILE, or --seconds or --translations")
+        raise BadInputError("hardware check: FILE and a limit given; give FILE, or --seconds or --translations")
     files = [load(name) for name in arguments.file]
     start = time.monotonic()
     interrupted = False
