@@ -108,7 +108,7 @@ class Inspection:
         if foreign:
             kinds = " and ".join(f"{each.place}: {each.own.__name__}" for each in foreign)
             wants = "first a class that derives from Pgtable, then one that derives from Mmu"
-            raise RefusedCandidate(f"candidate {self.name!r} is refused: {kinds}; allowed: {wants}")
+            raise RefusedCandidate(f"candidate {self.name!r} is refused: {kinds}; declare {wants}")
         wrong = [*self.misspelt(), *self.incompatible()]
         unknown = [name for name in self.adds if all(name not in each.added for each in self.both)]
         added = [name for each in self.both for name in each.added]
@@ -129,7 +129,7 @@ class Inspection:
                 if near:
                     yield (
                         f"{method.place}: {name} overrides nothing, did you mean {' or '.join(near)}? "
-                        f"allowed: that name, or adds=({name!r},) in the declaration"
+                        f"use that name, or adds=({name!r},) in the declaration"
                     )
 
     def unchanged(self) -> list[str]:
@@ -139,7 +139,7 @@ class Inspection:
             return []
         first = subclasses[0]
         wanted = f"functions of {first.base.__name__} under their own names"
-        return [f"{first.place}: it overrides nothing of {first.base_name}; allowed: {wanted}"]
+        return [f"{first.place}: it overrides nothing of {first.base_name}; override {wanted}"]
 
     def incompatible(self) -> Iterator[str]:
         """Overrides that cannot take the calls which inherited code makes."""

@@ -62,6 +62,6 @@ class Once(argparse.Action):
     ) -> None:
         given = namespace.__dict__.setdefault("given", set())
         if self.dest in given:
-            raise argparse.ArgumentError(self, "given twice; allowed: one name")
+            raise argparse.ArgumentError(self, "given twice; give it once")
         given.add(self.dest)
         setattr(namespace, self.dest, values)

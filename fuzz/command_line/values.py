@@ -55,7 +55,7 @@ def seed(text: str) -> int:
 def folder(text: str) -> str:
     """The name of a directory that is written to; an empty one would mean the current directory."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty name; allowed: a directory (. is the current one)")
+        raise argparse.ArgumentTypeError("an empty name; name a directory (. is the current one)")
     return text
 
 

@@ -131,7 +131,7 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
     """
     name, _, number = place.rpartition(":")
     if not name or not (number.isascii() and number.isdigit()):
-        raise LineError(f"{place!a}; allowed: a file and a line, for example reference/pgtable.py:123")
+        raise LineError(f"{place!a}; give a file and a line, for example reference/pgtable.py:123")
     paths = [str((base / name).resolve()) for base in (home_folder(), Path.cwd())]
     file = next((path for path in paths if path in files), "")
     if not file:

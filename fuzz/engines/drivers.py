@@ -15,7 +15,8 @@ HYPOTHESIS: Final = "hypothesis"
 def missing(engine: str) -> str:
     """Say why an engine cannot run here: one line that says what to install; "" if it can."""
     if engine in (HYPOTHESIS, peers.BARE_HYPOTHESIS) and find_spec("hypothesis") is None:
-        return "hypothesis: no such package; allowed: pip install -e '.[hypothesis]' in the checkout, or another engine"
+        install = "`pip install -e '.[hypothesis]'` in the checkout"
+        return f"hypothesis: no such package; run {install}, or choose another engine"
     return guidance.missing() if engine in (guidance.ENGINE, peers.BARE_ATHERIS) else ""
 
 

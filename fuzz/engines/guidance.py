@@ -23,8 +23,8 @@ def missing() -> str:
     """Say the same as `fuzz.engines.drivers.missing`, for this engine."""
     if find_spec("atheris") is not None:
         return ""
-    install = "pip install -e '.[atheris]' in the checkout (Linux on x86_64)"
-    return f"atheris: no such package; allowed: {install}, or another engine"
+    install = "`pip install -e '.[atheris]'` in the checkout (Linux on x86_64)"
+    return f"atheris: no such package; run {install}, or choose another engine"
 
 
 def functions(module: ModuleType) -> Iterator[FunctionType]:

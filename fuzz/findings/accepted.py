@@ -139,6 +139,6 @@ def _entries(name: str, content: dict[str, Any]) -> tuple[Entry, ...]:
                 raise AcceptedError(f"{where}: {key} is missing; allowed: {_ALLOWED}")
         earlier = [each.number for each in entries if each.pattern == table["pattern"]]
         if earlier:
-            raise AcceptedError(f"{where}: same pattern as entry {earlier[0]}; allowed: every pattern once")
+            raise AcceptedError(f"{where}: same pattern as entry {earlier[0]}; give every pattern once")
         entries.append(Entry(number, **table))
     return tuple(entries)

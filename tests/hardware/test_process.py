@@ -189,7 +189,7 @@ def test_a_file_that_is_refused(tmp_path: Path, text: str) -> None:
         (["--translations", "x"], "allowed: a whole number from 1"),
         (["--seed", "-1"], "--seed"),
         (["--seconds", "1", "--translations", "1"], "not allowed with argument"),
-        (["x.tables", "--seconds", "1"], "allowed: FILE, or --seconds or --translations"),
+        (["x.tables", "--seconds", "1"], "give FILE, or --seconds or --translations"),
     ],
 )
 def test_usage(arguments: list[str], words: str) -> None:

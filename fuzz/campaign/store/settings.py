@@ -64,4 +64,4 @@ def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> 
     for key, value in wanted.items():
         if kept[key] != value:
             wrong = f"--{key} {value}, but this campaign has --{key} {kept[key]}"
-            raise CampaignError(f"{folder}: {wrong}; allowed: {kept[key]}, or another directory")
+            raise CampaignError(f"{folder}: {wrong}; give {kept[key]}, or name another directory")

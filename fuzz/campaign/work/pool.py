@@ -90,7 +90,7 @@ class Cluster:
 
     def _connect(self) -> Any:
         if not _ADDRESS.fullmatch(self.address):
-            raise CampaignError(f"--scheduler {self.address}: no address; allowed: tcp://HOST:PORT of a dask scheduler")
+            raise CampaignError(f"--scheduler {self.address}: no address; give tcp://HOST:PORT of a dask scheduler")
         try:
             from distributed import Client
         except ImportError:

@@ -50,12 +50,12 @@ def bench(arguments: Namespace) -> int:
     """
     for name in OPTIONS:
         if getattr(arguments, name) and not arguments.find:
-            raise BadInputError(f"bench --{name} without --find; allowed: both, or neither")
+            raise BadInputError(f"bench --{name} without --find; give both, or neither")
     if arguments.find and arguments.programs is not None:
-        raise BadInputError("bench --programs with --find; allowed: one of them")
+        raise BadInputError("bench --programs with --find; give one of them")
     if arguments.campaign:
         if arguments.find or arguments.programs is not None:
-            raise BadInputError("bench --campaign with --find or --programs; allowed: one of them")
+            raise BadInputError("bench --campaign with --find or --programs; give one of them")
         return campaign(arguments)
     return find(arguments) if arguments.find else speed(arguments)
 

@@ -84,7 +84,7 @@ def ask(arguments: Namespace) -> int:
     from ..inputs import make_out
 
     if arguments.file and (arguments.seconds is not None or arguments.translations is not None):
-        raise BadInputError("hardware check: FILE and a limit given; allowed: FILE, or --seconds or --translations")
+        raise BadInputError("hardware check: FILE and a limit given; give FILE, or --seconds or --translations")
     files = [load(name) for name in arguments.file]
     start = time.monotonic()
     interrupted = False

@@ -90,7 +90,7 @@ def test_a_misspelt_override(name: str, meant: str) -> None:
     """Also beside others that do override."""
     bad = adding(Pgtable, name, "kvm_pgtable_stage2_flush")
     shown = name.removeprefix("_Adding")
-    assert f"{shown} overrides nothing, did you mean {meant}? allowed: that name, or adds=" in refusal(bad)
+    assert f"{shown} overrides nothing, did you mean {meant}? use that name, or adds=" in refusal(bad)
     assert changes_as("other", bad, (shown,)).adds == (shown,)
 
 
@@ -126,7 +126,7 @@ def test_nothing_overridden(base: type) -> None:
 
 def test_only_helpers_override_nothing() -> None:
     told = refusal(adding(Pgtable, "stage2_helper"), type("Mine", (MmuRfcV1,), {"__init__": lambda *_: None}))
-    assert "it overrides nothing of original; allowed: functions of Pgtable under their own names" in told
+    assert "it overrides nothing of original; override functions of Pgtable under their own names" in told
 
 
 def test_one_unchanged_class_is_fine() -> None:

@@ -142,7 +142,7 @@ def test_bad_usage(call: Call, usage: str) -> None:
 @pytest.mark.parametrize("option", ["--candidate", "--reference"])
 def test_a_second_version_is_not_dropped(call: Call, option: str) -> None:
     both = [option, "rfc-v1", option, "rfc-v2"]
-    refused(call("run", write(MISSING_CLEAN), *both), option, "given twice; allowed: one name")
+    refused(call("run", write(MISSING_CLEAN), *both), option, "given twice; give it once")
 
 
 def test_version_names_the_form(call: Call) -> None:
