@@ -11,7 +11,7 @@ import candidate
 
 from ...distribution import PACKAGES, home_folder
 
-_PARTS: Final = ("language", "generation", "checkers", "execution", "judging")
+_PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
 # Where what judges programs, and what makes them, lies.
 _TOOL: Final = ("reference/machine", *(f"fuzz/{name}" for name in _PARTS))
 
