@@ -23,7 +23,7 @@ BUILD := $(VENV)/.stamp-build
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
 	@echo "make test    run all tests"
-	@echo "make check   ruff and mypy --strict"
+	@echo "make check   ruff (mistakes, layout) and mypy --strict"
 	@echo "make hardware  ask QEMU whether the machine translates as it does"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
 	@echo "make build   compile what is hot, for speed (fuzz and bench try it too)"
@@ -74,6 +74,7 @@ test: $(TEST) compiled
 
 check: $(TEST)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 
 hardware: compiled

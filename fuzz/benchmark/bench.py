@@ -10,52 +10,50 @@ take turns, so that other load on the machine hits both.
 import json
 import os
 import platform
-import subprocess
-import sys
 from contextlib import ExitStack
 from itertools import pairwise
-from types import TracebackType
 from typing import Any, Final
 
 from reference.compiled import choice as native
 
+from ..processes.child import Child
 from .areas import sampled
 from .mix import CANDIDATE, PROFILED, SEED
 
 PROGRAMS: Final = 1200
 TURNS: Final = 10
 
+# Seconds for one answer.
+_PATIENCE: Final = 3600.0
+
 COMPILED: Final = "compiled"
 INTERPRETED: Final = "interpreted"
 
 
-class BenchmarkWorker:
+class BenchmarkWorker(Child):
     """A process that judges the mix in one form.
 
     :param form: COMPILED or INTERPRETED
     :param programs: how many it has
+    :raises NoProcessError: it cannot be started
     """
 
     def __init__(self, form: str, programs: int) -> None:
-        environment = {**os.environ, "S2FUZZ_PURE": str(int(form == INTERPRETED)), "PYTHONPATH": str(native.HOME)}
-        command = [sys.executable, "-m", "fuzz.benchmark.mix", str(programs)]
-        self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        environment = {"S2FUZZ_PURE": str(int(form == INTERPRETED))}
+        what = f"the process that judges ({form})"
+        super().__init__(what, "fuzz.benchmark.child", str(programs), environment=environment)
 
     def ask(self, *words: object) -> Any:
-        """The answer to a command of `fuzz.benchmark.mix`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(*words, file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+        """The answer to a command of `fuzz.benchmark.mix`.
 
-    def __enter__(self) -> "BenchmarkWorker":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()
+        :raises RuntimeError: it died
+        """
+        self.send(" ".join(map(str, words)).encode())
+        answer = self.line(_PATIENCE)
+        if answer is None:
+            self.kill()
+            raise RuntimeError(f"{self.what} {self.death()}")
+        return json.loads(answer)
 
 
 def measure(programs: int = PROGRAMS) -> dict[str, Any]:

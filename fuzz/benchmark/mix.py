@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs of the benchmark, and the process that judges them in one form.
+"""The programs of the benchmark, and what `fuzz.benchmark.child` answers.
 
 ``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
 standard input with one line of JSON: `Mix.run`, `Mix.events`, `memory`, `Mix.areas`.
@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import candidate
@@ -110,13 +111,16 @@ def memory() -> dict[str, int]:
     return {"peak_kib": peak // 1024 if sys.platform == "darwin" else peak, "objects": len(gc.get_objects())}
 
 
-def serve(mix: Mix) -> None:
-    """Answer until standard input ends."""
+def serve(mix: Mix, say: Callable[[str], None]) -> None:
+    """Answer until standard input ends.
+
+    :param say: takes each answer, a line of JSON
+    """
     commands = {"run": mix.run, "events": mix.events, "memory": memory, "areas": mix.areas}
     for line in sys.stdin:
         name, *arguments = line.split()
         answer = commands[name](*map(int, arguments))  # type: ignore[operator]
-        print(json.dumps(answer), flush=True)
+        say(json.dumps(answer))
 
 
 if __name__ == "__main__":
@@ -128,4 +132,4 @@ if __name__ == "__main__":
         _mix.run(0, len(_mix.programs))
         # Without the collections at exit, which are no part of judging.
         os._exit(0)
-    serve(_mix)
+    serve(_mix, lambda line: print(line, flush=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that observes features of programs: ``python -m fuzz.corpus.child PARENT PIPE MEMORY REFERENCE CANDIDATE``.
+"""Observes features of programs: a `fuzz.processes.child.Child`, ``fuzz.corpus.child ... MEMORY REFERENCE CANDIDATE``.
 
 PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`. An empty line
 on descriptor PIPE says that it is ready. Each line on standard input is a JSON list of a digest
@@ -8,10 +8,9 @@ failed) and the failure. Ends when its parent does.
 """
 
 import json
-import os
 import sys
 
-from ..processes.orphans import die_with_parent
+from ..processes.parent import parent_of
 
 
 def main(arguments: list[str]) -> int:
@@ -19,7 +18,7 @@ def main(arguments: list[str]) -> int:
 
     :returns: the exit code
     """
-    die_with_parent(int(arguments[0]))
+    parent, (memory, reference, patched) = parent_of(arguments)
 
     import candidate
 
@@ -30,11 +29,10 @@ def main(arguments: list[str]) -> int:
     from ..language.text import parse
     from ..sides.pulse import PULSE, shared
 
-    differential = Differential(candidate.get(arguments[3]), candidate.get(arguments[4]), features=True)
+    differential = Differential(candidate.get(reference), candidate.get(patched), features=True)
     collect_rarely()
-    PULSE.attach(shared(int(arguments[2])))
-    pipe = int(arguments[1])
-    os.write(pipe, b"\n")
+    PULSE.attach(shared(int(memory)))
+    parent.tell(b"")
     for line in sys.stdin:
         digest, text = json.loads(line)
         features, trouble = None, ""
@@ -44,9 +42,7 @@ def main(arguments: list[str]) -> int:
             trouble = str(error)
         except Exception as error:
             trouble = crash_reason(error)
-        answer = json.dumps([digest, features, trouble]).encode() + b"\n"
-        while answer:
-            answer = answer[os.write(pipe, answer) :]
+        parent.tell(json.dumps([digest, features, trouble]).encode())
     return 0
 
 

@@ -4,20 +4,15 @@
 import json
 import os
 import select
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from ..distribution import home_folder
 from ..judging import silence
 from ..judging.silence import Silence
-from ..processes.starting import starting
+from ..processes.child import Child
 from ..sides import pulse
 
 # Seconds that one program may take.
@@ -47,10 +42,11 @@ class Observed:
     lasting: bool = True
 
 
-class Worker:
+class Worker(Child):
     """A process, and the program that it has at the moment.
 
     :param seconds: of CPU time without an event after which kernel code does not come back
+    :raises NoProcessError: it cannot be started
     """
 
     def __init__(self, reference: str, candidate: str, seconds: float = silence.SECONDS) -> None:
@@ -58,47 +54,27 @@ class Worker:
         self.since = 0.0
         # True once it has started: from then on it is a program that it dies of.
         self.ready = False
-        self.rest = b""
-        self.pipe, pipe = os.pipe()
         memory = pulse.make()
-        command = [sys.executable, "-m", "fuzz.corpus.child", str(os.getpid()), str(pipe), str(memory)]
-        paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            self.process = subprocess.Popen(
-                [*command, reference, candidate],
-                stdin=subprocess.PIPE,
-                # A process group of its own: Ctrl-C is the parent's to handle.
-                start_new_session=True,
-                pass_fds=(pipe, memory),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            )
-        except BaseException:
-            os.close(self.pipe)
-            os.close(memory)
-            raise
+            arguments = str(memory), reference, candidate
+            super().__init__("a process that observes programs", "fuzz.corpus.child", *arguments, passed=[memory])
+            self.silence = Silence(self.pid, pulse.shared(memory), seconds)
         finally:
-            os.close(pipe)
-        self.silence = Silence(self.process.pid, pulse.shared(memory), seconds)
-        os.close(memory)
+            os.close(memory)
 
     def give(self, job: tuple[str, str]) -> None:
         """Have it observe a program."""
         self.job, self.since = job, time.monotonic()
-        assert self.process.stdin is not None
-        # If it is dead, that shows where its answer should be.
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
-            self.process.stdin.flush()
+        self.send(json.dumps(job).encode())
 
     def answer(self) -> Observed | None:
         """Return its answer, as far as that is a whole one.
 
         :raises EOFError: the process is dead
         """
-        data = os.read(self.pipe, 1 << 20)
-        if not data:
+        lines = self.read(_LOOK_EVERY)
+        if lines is None:
             raise EOFError
-        *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             if line:
                 self.job = None
@@ -107,20 +83,6 @@ class Worker:
             # The clock of its program starts now.
             self.ready, self.since = True, time.monotonic()
         return None
-
-    def death(self) -> str:
-        """Return the cause of its death, once its end of the pipe is closed."""
-        code = self.process.wait()
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-    def close(self) -> None:
-        """End it, whatever it does."""
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        os.close(self.pipe)
 
 
 def observe(
@@ -141,13 +103,12 @@ def observe(
     try:
         while True:
             while left and len(running) < workers and all(worker.job for worker in running):
-                with starting("a process that observes programs"):
-                    running.append(Worker(reference, candidate))
+                running.append(Worker(reference, candidate))
                 running[-1].give(left.popleft())
             for worker in running:
                 if left and not worker.job:
                     worker.give(left.popleft())
-            busy = {worker.pipe: worker for worker in running if worker.job}
+            busy = {worker.answers: worker for worker in running if worker.job}
             if not busy:
                 return
             ready, _, _ = select.select(list(busy), [], [], _LOOK_EVERY)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that replays programs: ``python -m fuzz.coverage.child PARENT MEMORY DATA VERSION...``.
+"""Replays programs under coverage.py: a `fuzz.processes.child.Child`.
 
-PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`, DATA the
-file for the data of coverage.py; DATA.at has the name of the program under way. Each
-line on standard input is a JSON list of a program's name, which becomes the context of
-all that it runs, and its text. On standard output: a JSON object with the modules of
-candidate/ that the versions are made of, and the failures, by program. Needs the
-interpreted form, for compiled code has no lines to watch.
+Its arguments are MEMORY DATA VERSION...: MEMORY is a descriptor for `fuzz.sides.pulse`,
+DATA the file for what coverage.py sees; DATA.at has the name of the program under way. Each
+line on standard input is a JSON list of a program's name, which becomes the context of all that
+it runs, and its text. The answer is a JSON object with the modules of candidate/ that the
+versions are made of, and what went wrong, by program. Needs the interpreted form, for
+compiled code has no lines to watch.
 """
 
 import json
@@ -19,7 +19,7 @@ import coverage
 from reference.compiled.choice import is_file_name
 
 from ..distribution import home_folder
-from ..processes.orphans import die_with_parent
+from ..processes.parent import parent_of
 
 
 def main(arguments: list[str]) -> int:
@@ -27,11 +27,11 @@ def main(arguments: list[str]) -> int:
 
     :returns: the exit code
     """
-    die_with_parent(int(arguments[0]))
+    parent, (memory, data, *names) = parent_of(arguments)
     home = home_folder()
-    outside = {str(Path(name).resolve().parent) for name in arguments[3:] if is_file_name(name)}
+    outside = {str(Path(name).resolve().parent) for name in names if is_file_name(name)}
     watch = coverage.Coverage(
-        data_file=arguments[2],
+        data_file=data,
         config_file=False,
         branch=True,
         include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
@@ -46,28 +46,29 @@ def main(arguments: list[str]) -> int:
     from ..sides.pulse import PULSE, shared
     from .replay import candidate_files, replay
 
-    versions = [candidate.get(name) for name in arguments[3:]]
-    # The first program runs twice: whatever a process keeps from then on is met both absent and
+    versions = [candidate.get(name) for name in names]
+    # The first program runs twice: what a process keeps from then on is met both absent and
     # there, however many programs and processes there are.
     again = versions
     troubled: dict[str, str] = {}
-    PULSE.attach(shared(int(arguments[1])))
+    PULSE.attach(shared(int(memory)))
     for line in sys.stdin:
         name, text = json.loads(line)
-        Path(f"{arguments[2]}.at").write_text(name)
+        Path(f"{data}.at").write_text(name)
         watch.switch_context(name)
         try:
             for version in again + versions:
                 replay(version, parse(text))
         except CandidateMistake as error:
-            print(json.dumps({"mistake": str(error)}))
+            parent.tell(json.dumps({"mistake": str(error)}).encode())
             return 0
         except Exception as error:
             troubled[name] = crash_reason(error)
         again = []
     watch.stop()
     watch.save()
-    print(json.dumps({"files": [str(path) for path in candidate_files(versions)], "troubled": troubled}))
+    files = [str(path) for path in candidate_files(versions)]
+    parent.tell(json.dumps({"files": files, "troubled": troubled}).encode())
     return 0
 
 

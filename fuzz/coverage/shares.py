@@ -3,19 +3,16 @@
 
 import json
 import os
-import subprocess
-import sys
+import select
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..judging.silence import LOOK_EVERY, Silence
 from ..language.program import Program
 from ..language.text import headings, print_program
-from ..processes.starting import starting
+from ..processes.child import Child
 from ..sides import pulse
 
 # Seconds of CPU time without an event after which kernel code does not come back; under coverage.py
@@ -53,28 +50,28 @@ class Share:
         self.seconds = seconds
         self.stuck = ""
         self.troubled: dict[str, str] = {}
+        # Its answer, once it is done.
+        self.said: dict[str, Any] = {}
         self.start()
 
     def start(self) -> None:
-        """Have a process do the programs that are left, from the first one on."""
-        jobs, out = self.folder / f"{self.number}.jobs", self.folder / f"{self.number}.answer"
+        """Have a process do the programs that are left, from the first one on.
+
+        :raises NoProcessError: it cannot be started
+        """
+        jobs = self.folder / f"{self.number}.jobs"
         texts = (json.dumps([name, print_program(program)]) + "\n" for name, program in self.programs)
         jobs.write_text("".join(texts))
-        environment = {**os.environ, "S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}
-        paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
         memory = pulse.make()
-        command = [sys.executable, "-m", "fuzz.coverage.child", str(os.getpid()), str(memory)]
         try:
-            with open(jobs) as given, open(out, "w") as answer, starting("a process that replays programs"):
-                self.process = subprocess.Popen(
-                    [*command, str(self.folder / str(self.number)), *self.versions],
-                    stdin=given,
-                    stdout=answer,
-                    # A process group of its own: Ctrl-C is the parent's to handle.
-                    start_new_session=True,
-                    pass_fds=(memory,),
-                    env=environment,
+            with open(jobs) as given:
+                self.process = Child(
+                    "a process that replays programs",
+                    "fuzz.coverage.child",
+                    *(str(memory), str(self.folder / str(self.number)), *self.versions),
+                    passed=[memory],
+                    environment={"S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"},
+                    given=given,
                 )
             self.silence = Silence(self.process.pid, pulse.shared(memory), self.seconds)
         finally:
@@ -86,16 +83,19 @@ class Share:
         :raises MeasuringError: it failed
         :raises CandidateMistake: the Python of a version has a mistake
         """
-        code = self.process.poll()
-        if code is not None:
-            if code:
-                raise MeasuringError(f"a process that replays programs ended with exit code {code}")
-            if "mistake" in self.said():
-                raise CandidateMistake(self.said()["mistake"])
+        if not self.said:
+            lines = self.process.read(0)
+            if lines is None:
+                raise MeasuringError(f"a process that replays programs {self.process.death()}")
+            if lines:
+                self.said = json.loads(lines[0])
+                if "mistake" in self.said:
+                    raise CandidateMistake(self.said["mistake"])
+        if self.said:
             return True
         stuck = self.silence.look()
         if stuck is not None:
-            self.close()
+            self.process.close()
             name = (self.folder / f"{self.number}.at").read_text()
             if name == self.stuck:
                 program = dict(self.programs)[name]
@@ -107,21 +107,14 @@ class Share:
         return False
 
     def answer(self) -> dict[str, Any]:
-        """Return its answer, once it is done."""
-        found = self.said()
+        """What it says, once it is done."""
+        found = self.said
         found["troubled"].update(self.troubled)
-        return found
-
-    def said(self) -> dict[str, Any]:
-        """Return the output of the process that ended."""
-        found: dict[str, Any] = json.loads((self.folder / f"{self.number}.answer").read_bytes())
         return found
 
     def close(self) -> None:
         """End it, whatever it does."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
+        self.process.close()
 
 
 def run(
@@ -142,9 +135,8 @@ def run(
         while running:
             running = [share for share in running if not share.done()]
             if running:
-                # One that ends in this time is seen at once.
-                with suppress(subprocess.TimeoutExpired):
-                    running[0].process.wait(LOOK_EVERY)
+                # One that answers in this time is seen at once.
+                select.select([share.process.answers for share in running], [], [], LOOK_EVERY)
         return [share.answer() for share in shares]
     finally:
         for share in shares:

@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which an engine runs: ``python -m fuzz.engines.child PARENT PIPE FLIGHT``.
+"""The process in which an engine runs: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT``.
 
-PARENT is the parent's process number, PIPE the descriptor that messages go to
-(`fuzz.engines.unit.to_line`), FLIGHT that of `fuzz.engines.flight`; the unit is a
-line of JSON on standard input. Ends when its parent does, whatever that died of.
+FLIGHT is the descriptor of `fuzz.engines.flight`; the unit is a line of JSON on standard input.
+It tells its parent messages (`fuzz.engines.unit.to_line`).
 """
 
-import os
 import sys
 
-from ..processes.orphans import die_with_parent
+from ..processes.parent import Parent, parent_of
 
 
-def work(line: str, pipe: int, memory: int) -> None:
+def work(line: str, parent: Parent, memory: int) -> None:
     """Do a unit.
 
     :param line: the unit
-    :param pipe: where messages go
+    :param parent: is told messages
     :param memory: for the program in flight
     """
     from ..judging.collection import collect_rarely
@@ -29,9 +27,7 @@ def work(line: str, pipe: int, memory: int) -> None:
     collect_rarely()
 
     def tell(message: Message) -> None:
-        line = to_line(message)
-        while line:
-            line = line[os.write(pipe, line) :]
+        parent.tell(to_line(message))
 
     session = Session(unit, tell, SharedFlight(memory))
     session.begin()
@@ -44,11 +40,10 @@ def main(arguments: list[str]) -> int:
 
     :returns: the exit code
     """
-    parent, pipe, memory = map(int, arguments)
-    die_with_parent(parent)
+    parent, (memory,) = parent_of(arguments)
     line = sys.stdin.readline()
     try:
-        work(line, pipe, memory)
+        work(line, parent, int(memory))
     except Exception as error:
         from ..distribution import debugging
         from ..findings.found import crash_reason

@@ -2,17 +2,11 @@
 """Engines as supervised child processes: whatever a child dies of, none of its findings is lost."""
 
 import os
-import select
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
@@ -20,7 +14,7 @@ from ..judging import silence
 from ..judging.finding import Finding
 from ..judging.silence import Silence, silent_finding, silent_key
 from ..language.text import parse
-from ..processes.starting import starting
+from ..processes.child import Child
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
 from .peers import environment
@@ -47,12 +41,13 @@ class EngineKilledError(EngineError):
     """Somebody else ends them, or memory runs out."""
 
 
-class Child:
+class EngineChild(Child):
     """A process that does a unit.
 
     :param unit: its work
     :param result: takes its messages
     :param seconds: of CPU time without an event after which kernel code does not come back
+    :raises NoProcessError: it cannot be started
     """
 
     def __init__(self, unit: Unit, result: Result, seconds: float) -> None:
@@ -60,45 +55,32 @@ class Child:
         self.result = result
         # Where it did not come back, if that was so.
         self.stuck: Position | None = None
-        self.rest = b""
         memory = make()
-        self.pipe, pipe = os.pipe()
-        self.flight = SharedFlight(memory)
-        command = [sys.executable, "-m", "fuzz.engines.child", str(os.getpid()), str(pipe), str(memory)]
-        paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                # A process group of its own: Ctrl-C is the parent's to handle.
-                start_new_session=True,
-                pass_fds=(pipe, memory),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment(unit.engine)},
+            self.flight = SharedFlight(memory)
+            super().__init__(
+                f"the process of engine {unit.engine}",
+                "fuzz.engines.child",
+                str(memory),
+                passed=[memory],
+                environment=environment(unit.engine),
             )
         finally:
-            os.close(pipe)
             os.close(memory)
-        assert self.process.stdin is not None
-        self.silence = Silence(self.process.pid, self.flight.pulse, seconds)
-        # If it is dead, its exit code says more.
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(unit.to_json().encode() + b"\n")
-            self.process.stdin.close()
+        self.silence = Silence(self.pid, self.flight.pulse, seconds)
+        self.send(unit.to_json().encode(), last=True)
 
-    def read(self, seconds: float) -> bool | None:
+    def take(self, seconds: float) -> bool | None:
         """Take the messages of the child within so many seconds.
 
         :returns: whether there was anything; None: it has closed its end
         """
-        if not select.select([self.pipe], [], [], seconds)[0]:
-            return False
-        data = os.read(self.pipe, 1 << 20)
-        if not data:
+        lines = self.read(seconds)
+        if lines is None:
             return None
-        *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             self.result.take(from_line(line))
-        return True
+        return bool(lines)
 
     def look(self) -> bool:
         """Tell whether it is in kernel code that does not come back."""
@@ -115,20 +97,14 @@ class Child:
         begun, seconds = self.flight.begun(), self.unit.seconds
         return begun > 0 and seconds is not None and time.monotonic() - begun >= seconds
 
-    def drain(self) -> None:
-        """Take the remaining messages of a child that was killed."""
-        while self.read(0):
-            pass
-
-    def kill(self) -> None:
-        """End it, and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    def stop(self) -> None:
+        """End it, and take its remaining messages."""
+        self.kill()
+        for line in self.left():
+            self.result.take(from_line(line))
 
     def close(self) -> None:
-        self.kill()
-        os.close(self.pipe)
+        super().close()
         self.flight.close()
 
 
@@ -153,13 +129,11 @@ def run_unit(
     rest = unit
     idle = tries = 0
     while True:
-        with starting(f"the process of engine {unit.engine}"):
-            child = Child(rest, result, seconds)
+        child = EngineChild(rest, result, seconds)
         try:
             death = follow(child, patience, watch)
         except KeyboardInterrupt:
-            child.kill()
-            child.drain()
+            child.stop()
             result.interrupted = True
             return result
         finally:
@@ -210,7 +184,7 @@ def run_unit(
             return result
 
 
-def follow(child: Child, patience: float, watch: Watch | None) -> str:
+def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     """Take the messages of a child until it ends.
 
     :returns: the cause of its death, as text; "" if its work is done
@@ -218,15 +192,12 @@ def follow(child: Child, patience: float, watch: Watch | None) -> str:
     seen = -1
     since = time.monotonic()
     while True:
-        more = child.read(_LOOK_EVERY)
+        more = child.take(_LOOK_EVERY)
         if more is None:
-            code = child.process.wait()
-            if child.result.state.ended:
-                return ""
-            return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            how = child.death()
+            return "" if child.result.state.ended else how
         if child.look():
-            child.kill()
-            child.drain()
+            child.stop()
             return "ran on in kernel code without an event"
         if watch is not None:
             watch(child.result)
@@ -235,8 +206,7 @@ def follow(child: Child, patience: float, watch: Watch | None) -> str:
         if more or number != seen:
             seen, since = number, now
         elif now - since > patience:
-            child.kill()
-            child.drain()
+            child.stop()
             return f"did not get on for {patience:g} s"
 
 

@@ -112,7 +112,7 @@ Message = FindingRecord | Fresh | UnitState | Mistake
 
 def to_line(message: Message) -> bytes:
     """A message as one line of JSON."""
-    return json.dumps([type(message).__name__, asdict(message)]).encode() + b"\n"
+    return json.dumps([type(message).__name__, asdict(message)]).encode()
 
 
 def from_line(line: bytes) -> Message:

@@ -2,21 +2,18 @@
 """The replay of a program in a process that ran nothing before it."""
 
 import json
-import os
-import select
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from types import TracebackType
 from typing import IO, Final
 
-from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..judging import silence
 from ..judging.finding import Finding, Key
-from ..judging.forked import PATIENCE, signal_name
-from ..processes.starting import remedy
+from ..judging.forked import PATIENCE
+from ..processes.child import Child, signal_name
+from ..processes.starting import NoProcessError, remedy
 from .found import CRASH
 
 # A program takes milliseconds, few with large slots some seconds; no less than an engine waits for one.
@@ -49,7 +46,7 @@ class Replayer:
     def __init__(self, seconds: float = SECONDS, silence: float = silence.SECONDS) -> None:
         self.seconds = seconds
         self.silence = silence
-        self.server: subprocess.Popen[bytes] | None = None
+        self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
 
     def __enter__(self) -> "Replayer":
@@ -71,13 +68,14 @@ class Replayer:
         :raises CandidateMistake: the Python of one of them has a mistake
         """
         request = {"program": program, "reference": reference, "candidate": candidate}
-        line = json.dumps({**request, "seconds": self.seconds, "silence": self.silence}).encode() + b"\n"
+        line = json.dumps({**request, "seconds": self.seconds, "silence": self.silence}).encode()
         try:
             # A lost server says nothing about the program: it judges none itself.
             answer = self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
-            return [Finding(CRASH, NOT_STARTED, f"{error.strerror or error}{remedy(error)}")]
+            why = error.why if isinstance(error, NoProcessError) else f"{error.strerror or error}{remedy(error)}"
+            return [Finding(CRASH, NOT_STARTED, why)]
         except BaseException:
             # Nobody waits for the work under way any more.
             self.close()
@@ -106,38 +104,30 @@ class Replayer:
         """End the server, if there is one; the next program gets another."""
         server, self.server = self.server, None
         if server is not None:
-            server.kill()
-            # Popen.__exit__ closes the pipes, of which one may have what nobody read, and waits.
-            with suppress(BrokenPipeError), server:
-                pass
+            server.close()
         if self.complaints is not None:
             self.complaints.close()
             self.complaints = None
 
-    def _ask(self, request: bytes, anew: bool = False) -> bytes:
-        """A line of the server, with *anew* of another one; empty if it is gone, or does not answer."""
+    def _ask(self, request: bytes, anew: bool = False) -> bytes | None:
+        """The answer of the server, with *anew* of another one; None if it is gone, or does not answer."""
         if anew:
             self.close()
         server = self._running()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        try:
-            server.stdin.write(request)
-            server.stdin.flush()
-        except BrokenPipeError:
-            return b""
-        ready, _, _ = select.select([server.stdout], [], [], self.seconds + _GRACE)
-        return server.stdout.readline() if ready else b""
+        server.send(request)
+        return server.line(self.seconds + _GRACE)
 
-    def _running(self) -> "subprocess.Popen[bytes]":
-        if self.server is None or self.server.poll() is not None:
+    def _running(self) -> Child:
+        """The server: the one that there is, or another one."""
+        if self.server is None or not self.server.running():
             self.close()
             self.complaints = tempfile.TemporaryFile()
-            self.server = subprocess.Popen(
-                [sys.executable, "-m", "fuzz.findings.replay_server", str(os.getpid())],
-                env=_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+            self.server = Child(
+                "the process that replays programs",
+                "fuzz.findings.replay_server",
+                environment=_environment(),
+                # What a version under test prints was printed when it was judged.
+                stdout=subprocess.DEVNULL,
                 stderr=self.complaints,
             )
         return self.server
@@ -167,8 +157,7 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment: the server runs in the same form as this process, and names of files mean the same."""
+    """Return the variable that lets the server run in the same form as this process."""
     native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
-    paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "S2FUZZ_PURE": "0" if compiled else "1"}
+    return {"S2FUZZ_PURE": "0" if compiled else "1"}

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m fuzz.findings.replay_server``: judges programs, each in a process of its own.
+"""Judges programs, each in a process of its own: a `fuzz.processes.child.Child`, ``fuzz.findings.replay_server``.
 
-Its imports take most of a second, so it does them once, runs no program
-itself, and forks for each. Requests and answers are lines of JSON on stdin and
-stdout; `fuzz.findings.replay` is the other end. It ends when stdin does, and
-with its parent.
+What it imports takes most of a second, so it does so once, runs no program
+itself, and forks for each. Requests and answers are lines of JSON; `fuzz.findings.replay`
+is the other end. It ends when standard input does, and with its parent.
 """
 
 import json
@@ -20,7 +19,7 @@ from ..judging.differential import Differential
 from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.text import parse
-from ..processes.orphans import die_with_parent
+from ..processes.parent import parent_of
 from ..processes.starting import NoProcessError
 from .found import crash_finding
 
@@ -67,9 +66,9 @@ def serve() -> None:
     """Answer requests until there are no more."""
     # Ctrl-C is for the process that asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(int(sys.argv[1]))
+    parent, _ = parent_of(sys.argv[1:])
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        parent.tell(json.dumps(answer(json.loads(line))).encode())
 
 
 if __name__ == "__main__":

@@ -2,26 +2,19 @@
 """Judging in a forked process, which this one watches and ends when it does not come back."""
 
 import mmap
-import os
-import pickle
-import select
-import signal
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
 from ..execution.mistakes import CandidateMistake
-from ..processes.orphans import die_with_parent
-from ..processes.starting import NoProcessError, starting
+from ..processes.child import end_text
+from ..processes.fork import Fork
 from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
 
 # Seconds of wall-clock time that one piece of work may take, whatever it does.
 PATIENCE: Final = 180.0
-_HEAD: Final = 8
 
 
 class Lost(Exception):
@@ -54,8 +47,9 @@ class Forked:
         self.work = work
         self.seconds = seconds
         self.patience = patience
-        self.process = 0
-        self.requests = self.answers = -1
+        self.process = Fork("the process that judges", self._work)
+        # In the copy: whether it says where it is.
+        self.attached = False
         self.memory = memoryview(mmap.mmap(-1, SIZE))
 
     def __enter__(self) -> "Forked":
@@ -74,11 +68,9 @@ class Forked:
         :raises NoProcessError: the process cannot be started
         """
         try:
-            if not self.process:
-                self._fork()
-            # Small enough for the pipe, or read by the process that waits for it.
-            with suppress(BrokenPipeError):
-                _write(self.requests, request)
+            if self.process.pid < 0:
+                self.process.start()
+            self.process.send(request)
             answer, mistake = self._answer()
         except BaseException:
             # Lost, or nobody waits for the work under way any more.
@@ -90,129 +82,36 @@ class Forked:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        process, self.process = self.process, 0
-        if process:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-        for end in (self.requests, self.answers):
-            if end >= 0:
-                os.close(end)
-        self.requests = self.answers = -1
+        self.process.close()
 
-    def _fork(self) -> None:
-        """Start the process.
-
-        :raises NoProcessError: that cannot be done
-        """
-        parent = os.getpid()
-        # Buffered output is ours to write, once.
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        # A handler must not run in both processes.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        try:
-            with starting("the process that judges"):
-                requests, self.requests = os.pipe()
-                self.answers, answers = os.pipe()
-                self.process = os.fork()
-        except NoProcessError:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            raise
-        if self.process:
-            os.close(requests)
-            os.close(answers)
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            return
-        try:
-            # Ctrl-C is the parent's to handle; what ends the parent otherwise may end us as well.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            die_with_parent(parent)
-            os.close(self.requests)
-            os.close(self.answers)
+    def _work(self, request: Any) -> tuple[Any, str]:
+        """An answer and no mistake, or the other way round; in the other process."""
+        if not self.attached:
             PULSE.attach(self.memory)
-            while (request := _read(requests)) is not None:
-                try:
-                    answer = self.work(request[0]), ""
-                except CandidateMistake as error:
-                    answer = None, str(error)
-                # Output of a version under test, say.
-                for stream in (sys.stdout, sys.stderr):
-                    stream.flush()
-                _write(answers, answer)
-        except BaseException:
-            # Work that raises is a mistake of ours; a traceback is all that can be told.
-            sys.excepthook(*sys.exc_info())
-            with suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os._exit(1)
-        finally:
-            os._exit(0)
+            self.attached = True
+        try:
+            return self.work(request), ""
+        except CandidateMistake as error:
+            return None, str(error)
 
     def _answer(self) -> tuple[Any, str]:
-        """Read the answer of the process, and the mistake of a candidate that there may be instead.
+        """The answer of `_work`.
 
-        :raises Lost: nothing
+        :raises Lost: there is none
         """
-        watch = silence.Silence(self.process, self.memory, self.seconds)
+        watch = silence.Silence(self.process.pid, self.memory, self.seconds)
         end = time.monotonic() + self.patience
         while True:
             left = end - time.monotonic()
             if left <= 0:
                 raise Lost(f"did not get on for {self.patience:g} s")
-            if select.select([self.answers], [], [], min(left, silence.LOOK_EVERY))[0]:
-                answer = _read(self.answers)
+            if self.process.ready(min(left, silence.LOOK_EVERY)):
+                answer = self.process.read()
                 if answer is None:
-                    raise self._death()
+                    code = self.process.death()
+                    raise Lost(end_text(code), status=code)
                 said: tuple[Any, str] = answer[0]
                 return said
             stuck = watch.look()
             if stuck is not None:
                 raise Lost(f"ran for {self.seconds:g} s of CPU time without an event", stuck)
-
-    def _death(self) -> Lost:
-        """Return the cause of death of a process that has closed its end."""
-        process, self.process = self.process, 0
-        _, status = os.waitpid(process, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0:
-            return Lost(f"was killed by {signal_name(-code)}", status=code)
-        return Lost(f"ended with exit code {code}", status=code)
-
-
-def signal_name(number: int) -> str:
-    """``SIGSEGV``; ``signal 70`` where it has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _write(pipe: int, value: Any) -> None:
-    """Send a value, whole."""
-    data = pickle.dumps(value)
-    data = len(data).to_bytes(_HEAD, "little") + data
-    while data:
-        data = data[os.write(pipe, data) :]
-
-
-def _read(pipe: int) -> tuple[Any] | None:
-    """A value that `_write` sent; None: the other end is closed."""
-    head = _exactly(pipe, _HEAD)
-    data = _exactly(pipe, int.from_bytes(head, "little")) if head else b""
-    return (pickle.loads(data),) if data else None
-
-
-def _exactly(pipe: int, size: int) -> bytes:
-    """Read so many bytes; none where the other end is closed before."""
-    parts: list[bytes] = []
-    while size:
-        part = os.read(pipe, min(size, 1 << 20))
-        if not part:
-            return b""
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)

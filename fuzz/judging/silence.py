@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Kernel code that does not come back: its detection from another process, and its finding."""
 
-import time
 from typing import Final
 
 from ..language.program import Program
 from ..language.text import headings
+from ..processes.child import cpu_seconds
 from ..sides.pulse import REFERENCE, Position, position
 from .finding import COMMON, REGRESSION, Finding
 
@@ -15,8 +15,6 @@ SECONDS: Final = 10.0
 # Seconds between two looks.
 LOOK_EVERY: Final = 0.25
 WHAT: Final = "does not come back"
-# MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of include/linux/posix-timers.h
-_SCHED: Final = 2
 
 
 class Silence:
@@ -28,7 +26,7 @@ class Silence:
     """
 
     def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
-        self.clock = (~process << 3) | _SCHED
+        self.process = process
         self.memory = memory
         self.seconds = seconds
         self.last: Position | None = None
@@ -39,10 +37,9 @@ class Silence:
     def look(self) -> Position | None:
         """Return the place where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
         now = position(self.memory)
-        try:
-            spent = time.clock_gettime(self.clock)
-        except OSError:
-            # Gone, or no Linux: then only the clock on the wall ends it.
+        spent = cpu_seconds(self.process)
+        if spent is None:
+            # Then only the clock on the wall ends it.
             return None
         if not now.side or now != self.last:
             self.last, self.since = now, spent

@@ -19,7 +19,12 @@ REMEDIES: Final = {
 
 
 class NoProcessError(OSError):
-    """A process of ours cannot be started; the text names it and says what helps."""
+    """A process of ours cannot be started; the text names it and says what helps.
+
+    *why*: the text without the process
+    """
+
+    why = ""
 
 
 def remedy(error: OSError) -> str:
@@ -38,5 +43,7 @@ def starting(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
-        raise NoProcessError(error.errno, f"{what} cannot be started: {why}{remedy(error)}") from None
+        why = f"{error.strerror or error}{remedy(error)}"
+        refused = NoProcessError(error.errno, f"{what} cannot be started: {why}")
+        refused.why = why
+        raise refused from None

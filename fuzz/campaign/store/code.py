@@ -14,7 +14,7 @@ from candidate.registry.places import shown_path, source_of
 
 from ...distribution import PACKAGES, home_folder
 
-_PARTS: Final = ("language", "generation", "checkers", "execution", "judging")
+_PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
 # The folders of the code that judges programs, and of the code that makes them.
 _TOOL: Final = ("reference/machine", *(f"fuzz/{name}" for name in _PARTS))
 

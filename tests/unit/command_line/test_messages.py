@@ -127,7 +127,7 @@ def test_a_judging_process_that_cannot_be_forked(call: Call, monkeypatch: pytest
     def refuse() -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("fuzz.judging.forked.os.fork", refuse)
+    monkeypatch.setattr("os.fork", refuse)
     said = "the process that judges cannot be started: Resource temporarily unavailable; try: "
     code, out, err = call("run", "program.s2", "--candidate", "original")
     assert (code, out) == (4, "")

@@ -66,7 +66,6 @@ def test_a_lost_server_is_replaced(replayer: Replayer) -> None:
     replayer.keys(MISSING_CLEAN, "original", "rfc-v1")
     assert replayer.server is not None
     replayer.server.kill()
-    replayer.server.wait()
     assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
 
 
@@ -110,10 +109,8 @@ def test_the_server_ends_with_its_input() -> None:
         made.keys(MISSING_CLEAN, "original", "rfc-v1")
         server = made.server
         assert server is not None
-        assert server.stdin is not None
-        server.stdin.close()
-        assert server.wait(timeout=60) == 0
-        server.stdin = None
+        server.end_input()
+        assert server.wait(60) == 0
 
 
 def test_closing_leaves_no_process() -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .console import ROOT
+from ..console import ROOT
 
 # Seconds that a loaded machine may take for what usually takes one.
 PATIENCE: Final = 60.0

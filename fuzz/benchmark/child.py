@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process that judges the mix in one form: a `fuzz.processes.child.Child` with the number of programs.
+
+Its standard input and its answers are those of `fuzz.benchmark.mix.serve`.
+"""
+
+import sys
+
+from ..judging.collection import collect_rarely
+from ..processes.parent import parent_of
+from .mix import Mix, serve
+
+if __name__ == "__main__":
+    _parent, (_programs,) = parent_of(sys.argv[1:])
+    _mix = Mix(int(_programs))
+    collect_rarely()
+    serve(_mix, lambda line: _parent.tell(line.encode()))
