@@ -97,9 +97,10 @@ without any guidance of ours.
 example: s2fuzz bench --find --bug bug-nested-put --seeds 3 --cap 60
 """
 _BUILD: Final = """\
-Compile the ports, the machine and the checkers with mypyc into build/native/.
-From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
-environment asks for plain Python. Needs a C compiler, Python's headers and
+Compile the ports, the machine and the checkers with mypyc into build/native/ (after
+an ordinary install: into the cache folder of the user). From then on they are
+used, until a source changes; S2FUZZ_PURE=1 in the environment asks for plain
+Python. With --candidate, a file joins them: alone it cannot be compiled. Needs a C compiler, Python's headers and
 mypy (pip install -e '.[build]' in the checkout). Results are the same in both forms.
 """
 _HARDWARE: Final = """\
@@ -371,6 +372,7 @@ def add_versions(command: Parser, candidate: str, required: bool = False) -> Non
 
     :param candidate: help for the latter
     """
+    candidate += "; a file such as ./my_patch.py will do"
     reference = "what counts as the original: a name, or a file such as ./my_base.py (%(default)s)"
     command.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     command.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
