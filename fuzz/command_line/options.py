@@ -30,6 +30,7 @@ def add_versions(parser: Parser, candidate: str, required: bool = False) -> None
     """
     reference = "what counts as the original: a name, or a file such as ./my_base.py (%(default)s)"
     parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    candidate += "; a file such as ./my_patch.py will do"
     parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
 
 

@@ -10,9 +10,11 @@ from ..messages import BadInputError, dump
 from ..parser import Once, Parser
 
 _ABOUT: Final = """\
-Compile the ports, the machine and the checkers with mypyc into build/native/.
-From then on they are used, until a source changes; S2FUZZ_PURE=1 in the
-environment asks for plain Python. Needs a C compiler, Python's headers and
+Compile the ports, the machine and the checkers with mypyc into build/native/ (after
+an ordinary install: into the cache folder of the user). From then on they are
+used, until a source changes; S2FUZZ_PURE=1 in the environment asks for plain
+Python. With --candidate, a file joins them: alone it cannot be compiled. Needs a
+C compiler, Python's headers and
 mypy (pip install -e '.[build]' in the checkout). Results are the same in both forms.
 """
 
