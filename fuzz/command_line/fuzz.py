@@ -23,6 +23,8 @@ from .commands import BadInputError, complain, dump, known_findings, say_form
 from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 _PROGRESS_EVERY: Final = 0.2
+# To the start of the terminal's line, which becomes empty.
+_RENEW: Final = "\r\x1b[K"
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -43,7 +45,7 @@ def command(arguments: argparse.Namespace) -> int:
     budget = arguments.programs, arguments.seconds
     unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
     summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
-    progress = Progress(summary, sys.stderr.isatty() and not arguments.json)
+    progress = Progress(summary, sys.stderr.isatty(), quiet=arguments.json)
     with Keeper(summary, out) as keeper:
 
         def watch(result: Result) -> None:
@@ -52,9 +54,10 @@ def command(arguments: argparse.Namespace) -> int:
 
         try:
             result = run_unit(unit, watch)
+            keeper.watch(result)
+            progress.tell()
         finally:
             progress.clear()
-        keeper.watch(result)
     return told(summary, result, arguments.json)
 
 
@@ -97,26 +100,41 @@ def code_of(summary: Summary) -> int:
 
 
 class Progress:
-    """Shows the session so far on stderr, in one line, not too often.
+    """Shows the session so far on stderr: each finding when it is there; in a terminal, also a line that renews itself.
 
-    :param shown: whether at all
+    :param terminal: whether stderr is one
+    :param quiet: show nothing
     """
 
-    def __init__(self, summary: Summary, shown: bool) -> None:
+    def __init__(self, summary: Summary, terminal: bool, quiet: bool = False) -> None:
         self.summary = summary
-        self.shown = shown
+        self.terminal = terminal and not quiet
+        self.quiet = quiet
         self.last = 0.0
+        self.told: set[tuple[str, str]] = set()
 
     def show(self) -> None:
+        """Tell new findings, and renew the line, not too often."""
+        self.tell()
         now = time.monotonic()
-        if self.shown and now - self.last >= _PROGRESS_EVERY:
+        if self.terminal and now - self.last >= _PROGRESS_EVERY:
             self.last = now
-            print(f"\r\x1b[K{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
+            print(f"{_RENEW}{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
+
+    def tell(self) -> None:
+        """Print the findings that are new, a line for each."""
+        for found in () if self.quiet else self.summary.findings:
+            if (found.kind, found.signature) not in self.told:
+                self.told.add((found.kind, found.signature))
+                self.clear()
+                complain(f"program {found.number}: {found.kind} {found.signature}")
+                # The line comes back behind it.
+                self.last = 0.0
 
     def clear(self) -> None:
         """Leave the line to others."""
-        if self.shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self.terminal:
+            print(_RENEW, end="", file=sys.stderr, flush=True)
 
 
 def make_out(name: str, folder: str) -> Path:
