@@ -2,6 +2,7 @@
 """The modules that are compiled: all that making and judging programs imports, and all of candidate/."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -75,16 +76,27 @@ def interpreted() -> dict[str, str]:
 
 def imported(source: str) -> list[str]:
     """The sources of ours that a module imports."""
+    package = tuple(source.split("/")[:-1])
+    modules = imported_modules((native.HOME / source).read_bytes(), package)
+    return [file for module in modules for file in files_of(module)]
+
+
+@cache
+def imported_modules(text: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all modules that a source may import, those that only might be modules included.
+
+    :param text: the source; parsing it is what takes the time here, so the answer is kept
+    :param package: of the module
+    """
     found: list[str] = []
-    for node in ast.walk(ast.parse((native.HOME / source).read_bytes())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found += [file for alias in node.names for file in files_of(alias.name)]
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = source.split("/")[: -node.level] if node.level else []
-            module = ".".join([*package, *([node.module] if node.module else [])])
-            found += files_of(module)
-            found += [file for alias in node.names for file in files_of(f"{module}.{alias.name}")]
-    return found
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def files_of(module: str) -> list[str]:

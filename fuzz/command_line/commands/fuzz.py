@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS: Final = 30
 _PROGRESS_EVERY: Final = 0.2
+# To the start of the line of a terminal, which becomes empty.
+_RENEW: Final = "\r\x1b[K"
 _ABOUT: Final = """\
 Judge programs that an engine makes; report each finding once and keep the
 smallest program that shows it. Ctrl-C ends it early, with what was found so
@@ -71,7 +73,7 @@ def fuzz(arguments: Namespace) -> int:
     budget = arguments.programs, arguments.seconds
     unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
     summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
-    progress = ProgressLine(summary, sys.stderr.isatty() and not arguments.json)
+    progress = ProgressLine(summary, sys.stderr.isatty(), quiet=arguments.json)
     with Keeper(summary, out) as keeper:
 
         def watch(result: "Result") -> None:
@@ -80,11 +82,12 @@ def fuzz(arguments: Namespace) -> int:
 
         try:
             result = run_unit(unit, watch)
+            keeper.watch(result)
+            progress.print_new()
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
         finally:
             progress.clear()
-        keeper.watch(result)
     return print_summary(summary, result, arguments.json)
 
 
@@ -133,29 +136,43 @@ def code_of(summary: "Summary") -> int:
 
 
 class ProgressLine:
-    """Shows the session so far on stderr, in one line, not too often.
+    """Shows the session so far on stderr: each finding when it is there; in a terminal, also a line that renews itself.
 
-    :param shown: whether at all
+    :param terminal: whether stderr is one
+    :param quiet: show nothing
     """
 
-    def __init__(self, summary: "Summary", shown: bool) -> None:
+    def __init__(self, summary: "Summary", terminal: bool, quiet: bool = False) -> None:
         self.summary = summary
-        self.shown = shown
+        self.terminal = terminal and not quiet
+        self.quiet = quiet
         self.last = 0.0
+        self.printed: set[tuple[str, str]] = set()
 
     def show(self) -> None:
-        """Show it, unless that was a moment ago."""
+        """Print new findings, and renew the line, not too often."""
         from ...reports import report
 
+        self.print_new()
         now = time.monotonic()
-        if self.shown and now - self.last >= _PROGRESS_EVERY:
+        if self.terminal and now - self.last >= _PROGRESS_EVERY:
             self.last = now
-            print(f"\r\x1b[K{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
+            print(f"{_RENEW}{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
+
+    def print_new(self) -> None:
+        """Print the findings that are new, a line for each."""
+        for found in () if self.quiet else self.summary.findings:
+            if found.finding.key not in self.printed:
+                self.printed.add(found.finding.key)
+                self.clear()
+                complain(f"program {found.number}: {found.kind} {found.signature}")
+                # The line comes back behind it.
+                self.last = 0.0
 
     def clear(self) -> None:
         """Leave the line to others."""
-        if self.shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self.terminal:
+            print(_RENEW, end="", file=sys.stderr, flush=True)
 
 
 COMMAND: Final = Command(

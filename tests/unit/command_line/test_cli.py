@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -302,9 +303,18 @@ def test_fuzz_json(call: Call) -> None:
     assert classes == sorted(classes)
 
 
+def told_first(err: str) -> str:
+    """What stderr has but for findings, which are told as they come."""
+    return re.sub(r"^s2fuzz: program \d+: .*\n", "", err, flags=re.MULTILINE)
+
+
 def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept")
-    assert (code, err) == (1, f"{CHANGES}s2fuzz: {form()}\n")
+    assert (code, told_first(err)) == (1, f"{CHANGES}s2fuzz: {form()}\n")
+    # Each is told when it comes, and again in the summary.
+    told = re.findall(r"^s2fuzz: program \d+: (\w+) (.*)$", err, re.MULTILINE)
+    assert sorted(told) == sorted(re.findall(r"^(regression|divergence|common|cured) +(.*)$", out, re.MULTILINE))
+    assert told
     assert "8 programs and " in out
     assert " operations/s\n" in out
     assert "\ncost of 2 of 8 programs " in out
@@ -429,7 +439,7 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
 
     monkeypatch.setattr("fuzz.engines.supervisor.run_unit", interrupted)
     code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "2")
-    assert (code, err) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n")
+    assert (code, told_first(err)) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n")
     assert "3 programs and " in out
     assert ", interrupted\n" in out
     assert said in out
