@@ -126,7 +126,8 @@ def test_every_operation_is_explained(usage: str) -> None:
 
 def test_no_other_operation_is_explained() -> None:
     text = PROGRAMS.split("\nOperations")[1]
-    assert re.findall(r"^    (\S.*)$", text, re.MULTILINE) == [usage for _, usage in FORMS[2:]]
+    explained = re.findall(r"^    (\S.*)$", text, re.MULTILINE)
+    assert sorted(explained) == sorted(usage for _, usage in FORMS[2:])
 
 
 @pytest.mark.parametrize(("make", "usage"), FORMS[:2], ids=["vm", "slot"])
