@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from ..distribution import VERSION, form
+from ..engines.registry import DEFAULT, PUBLIC
 from ..exit_codes import BAD_INPUT
 from ..suggestions import did_you_mean
 from .messages import one_line
-
-ENGINES: Final = ("random", "atheris", "hypothesis")
 
 # As `fuzz.findings.accepted` has it, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
@@ -266,7 +265,7 @@ def parser() -> Parser:
 
     fuzz = command("fuzz", "look for programs that show a difference", _FUZZ, _CLASSES + _EXIT_CODES)
     add_versions(fuzz, "the version to look at; see `s2fuzz list`", required=True)
-    fuzz.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what makes the programs (%(default)s)")
+    fuzz.add_argument("--engine", choices=PUBLIC, default=DEFAULT, help="what makes the programs (%(default)s)")
     limit = fuzz.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
     limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")

@@ -11,14 +11,12 @@ from typing import Final
 from candidate.bugs import BUGS
 
 from ..benchmark import bench, finding, scaling
-from ..engines.drivers import missing
-from ..engines.peers import PEERS
+from ..engines.registry import PEERS, PUBLIC, engine_of
 from ..engines.supervisor import EngineError
 from ..exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
 from ..reports.answers import head
 from ..reports.report import plural
 from ..suggestions import did_you_mean
-from . import arguments as allowed
 from .commands import BadInputError, complain, dump, say_form
 
 # What means nothing without --find.
@@ -76,11 +74,11 @@ def find(arguments: argparse.Namespace) -> int:
     :raises BadInputError: no bug, or no engine, of this name
     """
     by_name = {bug.name: bug for bug in BUGS}
-    there = (*allowed.ENGINES, *PEERS)
+    there = (*PUBLIC, *PEERS)
     wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     engines = chosen("engine", arguments.engine or there, there)
-    lacking = [missing(engine) for engine in engines]
+    lacking = [engine_of(engine).missing() for engine in engines]
     if all(lacking):
         raise BadInputError(f"bench --engine {lacking[0]}")
     seeds = arguments.seeds or finding.SEEDS

@@ -16,9 +16,8 @@ from ..campaign.view import lines
 from ..campaign.view.overview import Overview, read
 from ..campaign.work import stopping
 from ..campaign.work.upkeep import Screen
-from ..engines.drivers import missing
+from ..engines.registry import DEFAULT, engine_of
 from ..exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
-from .arguments import ENGINES
 from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
 
@@ -33,7 +32,7 @@ def command(arguments: argparse.Namespace) -> int:
         candidate.get(arguments.candidate).name,
         candidate.get(arguments.reference).name,
         arguments.seed,
-        tuple(arguments.engine or ENGINES[:1]),
+        tuple(arguments.engine or (DEFAULT,)),
         arguments.workers,
         arguments.hours * 3600 if arguments.hours else None,
         arguments.unit_seconds,
@@ -41,7 +40,7 @@ def command(arguments: argparse.Namespace) -> int:
     )
     for engine in settings.engines:
         # On a cluster it is its workers that must have it.
-        if not settings.scheduler and (lacking := missing(engine)):
+        if not settings.scheduler and (lacking := engine_of(engine).missing()):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ..campaign.store.settings import UNIT_SECONDS
-from .arguments import ENGINES, MAX_SECONDS, Once, Parser, add_known, add_versions, folder, seed, whole
+from ..engines.registry import DEFAULT, PUBLIC
+from .arguments import MAX_SECONDS, Once, Parser, add_known, add_versions, folder, seed, whole
 
 MAX_WORKERS: Final = 1024
 
@@ -64,8 +65,8 @@ def add(command: Callable[..., Parser], epilog: str) -> None:
     campaign = command("campaign", "fuzz for hours and weeks, resumably", _CAMPAIGN, epilog, keys=_KEYS)
     campaign.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
     add_versions(campaign, "the version to look at; see `s2fuzz list`", required=True)
-    engine = f"what makes the programs; given more than once: in turn ({ENGINES[0]})"
-    campaign.add_argument("--engine", action="append", choices=ENGINES, help=engine)
+    engine = f"what makes the programs; given more than once: in turn ({DEFAULT})"
+    campaign.add_argument("--engine", action="append", choices=PUBLIC, help=engine)
     processes = "processes that judge at once (one for each core)"
     campaign.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)
     campaign.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after so long (never)")

@@ -9,7 +9,7 @@ from typing import Final
 
 import candidate
 
-from ..engines.drivers import missing
+from ..engines.registry import engine_of
 from ..engines.seeds import shipped
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
@@ -31,7 +31,7 @@ def command(arguments: argparse.Namespace) -> int:
     :raises BadInputError: the engine cannot run here, or the output directory or the known findings cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
-    lacking = missing(arguments.engine)
+    lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
     reference = candidate.get(arguments.reference).name

@@ -21,7 +21,7 @@ from ..language.text import parse
 from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
-from .peers import environment
+from .registry import engine_of
 from .unit import FoundRecord, Result, Unit, from_line
 
 # Seconds that one program may take.
@@ -71,7 +71,7 @@ class Child:
                 # A process group of its own: Ctrl-C is the parent's to handle.
                 start_new_session=True,
                 pass_fds=(pipe, memory),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment(unit.engine)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **dict(engine_of(unit.engine).environment)},
             )
         finally:
             os.close(pipe)
@@ -247,8 +247,8 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     left = None if unit.programs is None else unit.programs - (first - unit.first) + bool(again)
     return replace(
         unit,
-        # Other programs than before; those of the random engine are told apart by their numbers.
-        seed=unit.seed if unit.engine == "random" else unit.seed + first,
+        # Other programs than before, where numbers do not tell them apart.
+        seed=unit.seed if engine_of(unit.engine).numbered else unit.seed + first,
         first=first,
         programs=left,
         seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),

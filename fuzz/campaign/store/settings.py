@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ...engines.registry import DEFAULT
 from .database import CampaignError, transaction
 
 # Seconds that a unit should take: long against the start of a process, short against what a kill may cost.
@@ -31,7 +32,7 @@ class Settings:
     candidate: str
     reference: str
     seed: int | None = None
-    engines: tuple[str, ...] = ("random",)
+    engines: tuple[str, ...] = (DEFAULT,)
     workers: int | None = None
     seconds: float | None = None
     unit_seconds: float = UNIT_SECONDS
