@@ -21,7 +21,7 @@ from typing import Final
 
 from candidate.bugs import BUGS, Bug
 
-from ..engines.drivers import missing
+from ..engines.registry import engine_of
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..judging.differential import REGRESSION
@@ -151,7 +151,7 @@ def measure(
     :param progress: called after each trial, with how many are left
     :raises fuzz.engines.supervisor.EngineError: an engine does not run
     """
-    there = [engine for engine in engines if not missing(engine)]
+    there = [engine for engine in engines if not engine_of(engine).missing()]
     stop = Event()
     trials: list[BenchmarkTrial] = []
     interrupted = False
@@ -176,7 +176,7 @@ def measure(
     trials.sort(key=lambda trial: (names.index(trial.bug), there.index(trial.engine), trial.seed))
     return Benchmark(
         *(seeds, cap, workers, os.cpu_count() or 1, platform.python_version()),
-        *([engine for engine in engines if missing(engine)], interrupted, trials),
+        *([engine for engine in engines if engine_of(engine).missing()], interrupted, trials),
         [row(each) for each in grouped(trials, lambda trial: (trial.bug, trial.engine))],
         ranked([rank(each, cap) for each in grouped(trials, lambda trial: trial.engine)]),
     )

@@ -8,7 +8,6 @@ from .command import KEYS
 from .parser import Once, Parser
 from .values import seconds, workers
 
-ENGINES: Final = ("random", "atheris", "hypothesis")
 # As `fuzz.findings.accepted` has it, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
 # Help for a program.

@@ -18,8 +18,8 @@ def work(line: str, parent: Parent, memory: int) -> None:
     :param memory: for the program in flight
     """
     from ..judging.collection import collect_rarely
-    from .drivers import driver
     from .flight import SharedFlight
+    from .registry import engine_of
     from .session import Session
     from .unit import Message, Unit, to_line
 
@@ -31,7 +31,7 @@ def work(line: str, parent: Parent, memory: int) -> None:
 
     session = Session(unit, tell, SharedFlight(memory))
     session.begin()
-    driver(unit.engine)(session)
+    engine_of(unit.engine).drive()(session)
     session.finish()
 
 

@@ -7,24 +7,14 @@ instrumented code this is: ``_reserve_counter`` and ``_trace_branch``.
 
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
-ENGINE: Final = "atheris"
 # Features that share a counter hide one another; some thousands are seen. libFuzzer distinguishes 2**21
 # values of counters, 8 of each.
 COUNTERS: Final = 1 << 17
 # The versions of the kernel code; the rest is the machine below them.
 INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
-
-
-def missing() -> str:
-    """Say the same as `fuzz.engines.drivers.missing`, for this engine."""
-    if find_spec("atheris") is not None:
-        return ""
-    install = "`pip install -e '.[atheris]'` in the checkout (Linux on x86_64)"
-    return f"atheris: no such package; run {install}, or choose another engine"
 
 
 def functions(module: ModuleType) -> Iterator[FunctionType]:

@@ -4,13 +4,13 @@
 from ..distribution import home_folder
 from ..language.program import ProgramError
 from ..language.text import load, print_program
-from . import guidance
+from .registry import engine_of
 
 
 def shipped(engine: str) -> tuple[str, ...]:
     """Texts of the programs of corpus/seeds/, as far as they are there; none if the engine has no use for them."""
     found: list[str] = []
-    if engine == guidance.ENGINE:
+    if engine_of(engine).corpus:
         for path in sorted((home_folder() / "corpus" / "seeds").glob("*.s2")):
             try:
                 found.append(print_program(load(path)))

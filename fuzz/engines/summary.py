@@ -12,6 +12,7 @@ from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import DIVERGENCE, REGRESSION
 from ..judging.silence import is_silent
+from .registry import DEFAULT
 from .unit import Result
 
 
@@ -35,7 +36,7 @@ class Summary:
     reference: str
     candidate: str
     seed: int
-    engine: str = "random"
+    engine: str = DEFAULT
     programs: int = 0
     operations: int = 0
     seconds: float = 0.0

@@ -17,7 +17,7 @@ from ..language.text import parse
 from ..processes.child import Child
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
-from .peers import environment
+from .registry import engine_of
 from .unit import Result, Unit, from_line
 
 # Seconds that one program may take.
@@ -63,7 +63,7 @@ class EngineChild(Child):
                 "fuzz.engines.child",
                 str(memory),
                 passed=[memory],
-                environment=environment(unit.engine),
+                environment=dict(engine_of(unit.engine).environment),
             )
         finally:
             os.close(memory)
@@ -220,8 +220,8 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     left = None if unit.programs is None else unit.programs - (first - unit.first) + bool(again)
     return replace(
         unit,
-        # Other programs than before; those of the random engine differ by their numbers.
-        seed=unit.seed if unit.engine == "random" else unit.seed + first,
+        # Other programs than before, where their numbers do not make them differ.
+        seed=unit.seed if engine_of(unit.engine).numbered else unit.seed + first,
         first=first,
         programs=left,
         seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),

@@ -15,7 +15,7 @@ from ..judging.finding import Finding
 class Unit:
     """The work of an engine; the same unit, bounded by programs, does the same everywhere.
 
-    :param engine: name of one, as `fuzz.engines.drivers` knows them
+    :param engine: name of one, of `fuzz.engines.registry`
     :param reference: name of the version that counts as the original
     :param candidate: name of the version under test
     :param seed: from 0

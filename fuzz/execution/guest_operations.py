@@ -43,9 +43,9 @@ from ..language.operations import (
     GuestCache,
     GuestExternalAbort,
     GuestMove,
+    GuestOperation,
     GuestReset,
     GuestSetWay,
-    OnCpu,
     Speculate,
 )
 from ..sides.outcome import Outcome
@@ -120,7 +120,7 @@ class GuestOperations:
         self.exits = Exits()
         side.kernel.observe(self.exits)
 
-    def run(self, op: OnCpu, at: int) -> Outcome:
+    def run(self, op: GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""
         side = self.side
         guest = side.guest_of(op.cpu)

@@ -12,6 +12,7 @@ from ..language.operations import (
     HostDiscard,
     HostMerge,
     HostMigrate,
+    HostOperation,
     HostPoison,
     HostShare,
     HostSplit,
@@ -23,7 +24,6 @@ from ..language.operations import (
     SlotCreate,
     SlotDelete,
     SlotMove,
-    SlotPlace,
 )
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
@@ -42,7 +42,7 @@ class HostOperations:
         self.side = side
         self.checkers = checkers
 
-    def run(self, op: SlotPlace, start: int) -> Outcome:
+    def run(self, op: HostOperation, start: int) -> Outcome:
         """Run an operation on pages, from host address *start* on."""
         host = self.side.host
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
@@ -124,10 +124,12 @@ class HostOperations:
             layout.live = False
         elif isinstance(op, SlotMove):
             layout.ipa = op.ipa
-        else:
+        elif isinstance(op, SlotCreate):
             layout.live = True
             layout.ipa = layout.ipa if op.ipa is None else op.ipa
             layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
+        else:
+            raise unhandled(op)
         if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
             layout.collected = []
         if fail is not None:

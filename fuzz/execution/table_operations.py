@@ -20,13 +20,13 @@ from reference.pgtable import (
 
 from ..checkers import CheckerSuite
 from ..language.operations import (
+    LockedTableOperation,
     TableFlush,
     TableIsYoung,
     TableMap,
     TableMkold,
     TableMkyoung,
-    TablePlace,
-    TableRange,
+    TableOperation,
     TableRelax,
     TableUnmap,
     TableWrprotect,
@@ -65,7 +65,7 @@ class TableOperations:
         self.page_size = side.granule.page_size
         self.page_shift = side.granule.page_shift
 
-    def run(self, op: TableRange | TablePlace, layout: SlotLayout) -> Outcome:
+    def run(self, op: TableOperation, layout: SlotLayout) -> Outcome:
         """Make one call."""
         side = self.side
         guest = side.guests[layout.slot.vm]
@@ -84,9 +84,7 @@ class TableOperations:
             side.kernel.__kvm_tlb_flush_vmid__(guest.kvm.mmu)
         return outcome
 
-    def locked(
-        self, op: TableRange | TablePlace, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int
-    ) -> Outcome:
+    def locked(self, op: LockedTableOperation, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> Outcome:
         """The calls that need no memory, under the lock."""
         pgtable = self.side.pgtable
         ret = 0

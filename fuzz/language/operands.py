@@ -8,9 +8,10 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple, cast
 
 from . import operations as ops
-from .operations import OPERATIONS, Operation
+from .operations import OPERATIONS, Operation, declaration_of
+from .operations.declaration import WORD
 from .program import GIB, Slot, Vm
-from .validate import CLEAR_PAGES, FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCKS
+from .validate import FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
 
 # A number of bytes is pages, and above these bits the bytes that are left over.
 PAGE_BITS: Final = 48
@@ -18,8 +19,6 @@ _PAGES: Final = (1 << PAGE_BITS) - 1
 # The size that a hypervisor mapping shrinks to where its own was not valid.
 _HYP_PAGES: Final = 64
 FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
-# The operations whose place is a byte, not a page.
-_BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
 
 class RawOperation(NamedTuple):
@@ -96,9 +95,7 @@ class Operands:
 
     def step(self, make: type[Any]) -> int:
         """Return the alignment of an operation's offset, in bytes."""
-        if issubclass(make, _BYTES):
-            return 1
-        return CLEAR_PAGES * self.vm.granule if make is ops.ClearLog else self.vm.granule
+        return step_of(declaration_of(make).align, self.vm.granule)
 
     def size(self, make: type[Any], raw: RawOperation, slot: Slot, offset: int) -> int:
         """The size of a range in a slot, in bytes."""
@@ -108,7 +105,7 @@ class Operands:
         if make is ops.TableMap:
             room = min(room, MAX_MAP_BLOCKS * page * page // 8)
         size = self.bytes(raw.size)
-        if make is ops.ClearLog:
+        if declaration_of(make).align == WORD:
             # Only at the end of the slot may it be no multiple.
             return min(-(-fit(size, page, room, page) // step) * step, room)
         return fit(size, step, room, step)

@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple
 
 from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
-from .operations import OPERATIONS, Operation
+from .operations import OPERATIONS, Operation, declaration_of
+from .operations.declaration import DELETED, LOGGED
 from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
 from .validate import (
     CPUS,
@@ -184,15 +185,15 @@ class Repair:
 
     def on_slot(self, make: type[Any], raw: RawOperation, slot: Slot) -> Iterator[Operation]:
         """An operation on a slot, then those that lead to a state in which it is legal."""
-        name = slot.name
+        name, needs = slot.name, declaration_of(make).needs
         operation = self.operands.build(make, raw, slot)
         yield operation
-        if make is ops.SlotCreate and name in self.state.live:
+        if DELETED in needs and name in self.state.live:
             yield ops.SlotDelete(name)
-        elif name not in self.state.live and make is not ops.SlotCreate:
+        elif name not in self.state.live and DELETED not in needs:
             operation = self.operands.build(ops.SlotCreate, raw._replace(flags=raw.flags & 3), slot)
             yield operation
-        elif make is ops.GetLog or make is ops.ClearLog:
+        elif LOGGED in needs:
             yield ops.GetLog(name)
             yield ops.SetLog(name, True)
         if isinstance(operation, ops.SlotCreate | ops.SlotMove):

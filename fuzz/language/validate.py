@@ -3,27 +3,17 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 from .operations import (
     ACCESS_KINDS,
     HYP_PROTS,
     PROTS,
-    ClearLog,
-    Evict,
-    GetLog,
     GuestAccess,
-    GuestExternalAbort,
+    GuestCache,
     GuestMove,
-    HostCollapse,
-    HostDiscard,
-    HostMerge,
-    HostMigrate,
-    HostPoison,
-    HostShare,
-    HostSplit,
-    HostWrite,
-    HostWriteback,
+    GuestReset,
+    GuestSetWay,
     HypMap,
     OnCpu,
     Operation,
@@ -33,12 +23,13 @@ from .operations import (
     SlotMove,
     SlotPlace,
     SlotRange,
-    Speculate,
     TableMap,
     TablePlace,
     TableRange,
     TableRelax,
+    declaration_of,
 )
+from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, PAGED, RAM, WORD, Align, Declaration
 from .program import GIB, GRANULES, HUGE_PAGES, Program, ProgramError, Slot, Vm, backings, refusal, show_bytes
 
 IPA_BITS: Final = range(32, 49)
@@ -65,18 +56,21 @@ SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a
 _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
 
 _PAGED: Final = ("anon", "thp")
-# Operations that need memory of the host's own, and those that hugetlb pages do not take.
-_ON_RAM: Final = (HostWrite, HostWriteback, HostMigrate, HostDiscard, HostPoison, SetLog, GetLog, ClearLog)
-_ON_PAGED: Final = (HostCollapse, HostSplit, HostShare, HostMerge)
 
 
 def wanted_backings(op: type, granule: int) -> tuple[str, ...]:
     """The backings of a slot on which a kind of operation makes sense."""
-    if op in _ON_PAGED:
+    wanted = declaration_of(op).backings
+    if wanted == PAGED:
         return _PAGED
-    if op in _ON_RAM:
+    if wanted == RAM:
         return (*_PAGED, *HUGE_PAGES[granule])
     return backings(granule)
+
+
+def step_of(align: Align, page: int) -> int:
+    """The number of bytes that offset and size of an operation are multiples of, with pages of so many bytes."""
+    return 1 if align == BYTE else CLEAR_PAGES * page if align == WORD else page
 
 
 def _within(what: str, value: int, bounds: range, show: Callable[[int], str]) -> None:
@@ -170,7 +164,7 @@ class ValidationState:
             _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
             if isinstance(op, GuestMove):
                 _within("move ", op.to, range(vm.cpus), str)
-            if not isinstance(op, (GuestAccess, GuestExternalAbort, Speculate, Evict)):
+            if isinstance(op, (GuestCache, GuestSetWay, GuestMove, GuestReset)):
                 return
         name = op.slot
         slot = self.slots.get(name)
@@ -182,40 +176,57 @@ class ValidationState:
             allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
             _require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
             self.check_byte(slot, op.offset)
+        declared = declaration_of(type(op))
+        if isinstance(op, (SlotPlace, TableRange, TablePlace)):
+            if declared.align == BYTE:
+                self.check_byte(slot, op.offset)
+            else:
+                self.check_pages(slot, op)
+        self.check_needs(slot, declared)
+        if declared.align == WORD and isinstance(op, SlotRange):
+            self.check_words(slot, op)
         if isinstance(op, GuestAccess):
             _require(op.kind in ACCESS_KINDS, f"{op.kind[:40]!a}", *ACCESS_KINDS)
             _check_fail(op.fail)
-        elif isinstance(op, SlotPlace):
-            self.check_pages(slot, op)
         elif isinstance(op, (TableRange, TablePlace)):
             self.check_table(slot, op)
-        elif isinstance(op, (SetLog, GetLog, SlotDelete, SlotCreate, SlotMove)):
+        elif isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
             self.check_slot(slot, op)
+
+    def check_needs(self, slot: Slot, declared: Declaration) -> None:
+        """What a declaration says must be so where an operation stands."""
+        name = slot.name
+        for need in declared.needs:
+            if need == LIVE:
+                _require(name in self.live, f"slot {name} is deleted here", f"after slot {name} create")
+            elif need == DELETED:
+                _require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
+            elif need == LOGGED:
+                verb = declared.form.split()[2]
+                _require(name in self.logged, f"log {name} is off here", f"{verb} after log {name} on")
+            else:
+                verb = declared.form.split()[2]
+                _require(self.vm.manual != "off", f"log {verb} with manual=off", "manual=on, manual=set")
 
     def check_byte(self, slot: Slot, offset: int) -> None:
         _within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
 
-    def check_pages(self, slot: Slot, op: SlotPlace) -> None:
+    def check_pages(self, slot: Slot, op: SlotPlace | TableRange | TablePlace) -> None:
         """Check an operation on a page or a range of pages."""
         name, page = slot.name, self.vm.granule
         _within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
-        if isinstance(op, SlotRange):
+        if isinstance(op, (SlotRange, TableRange)):
             _within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
-        if isinstance(op, ClearLog):
-            self.check_logged(name, "clear")
-            _require(self.vm.manual != "off", "log clear with manual=off", "manual=on, manual=set")
-            word = CLEAR_PAGES * page
-            steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
-            fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
-            _require(fine, f"log clear of {name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
 
-    def check_logged(self, name: str, verb: str) -> None:
-        _require(name in self.logged, f"log {name} is off here", f"{verb} after log {name} on")
+    def check_words(self, slot: Slot, op: SlotRange) -> None:
+        """What has a range of pages whose bits are whole words of the dirty log."""
+        word = CLEAR_PAGES * self.vm.granule
+        steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
+        fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
+        _require(fine, f"log clear of {slot.name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
 
     def check_table(self, slot: Slot, op: TableRange | TablePlace) -> None:
         """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
-        self.check_byte(slot, op.offset)
-        _require(slot.name in self.live, f"slot {slot.name} is deleted here", f"after slot {slot.name} create")
         if isinstance(op, (TableMap, TableRelax)):
             _require(op.prot in PROTS, f"{op.prot[:40]!a}", *PROTS)
         if isinstance(op, TableRange):
@@ -227,28 +238,25 @@ class ValidationState:
             _within("size ", op.size, range(1, MAX_MAP_BLOCKS * block + 1), show_bytes)
             _check_fail(op.fail)
 
-    def check_slot(self, slot: Slot, op: SetLog | GetLog | SlotDelete | SlotCreate | SlotMove) -> None:
-        """Check an operation on a slot as a whole."""
+    def check_slot(self, slot: Slot, op: SetLog | SlotDelete | SlotCreate | SlotMove) -> None:
+        """Check an operation on a slot as a whole, and note its effect on later ones."""
         name = slot.name
         if isinstance(op, SlotCreate):
-            _require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
             _require(not op.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
             _check_fail(op.fail)
             self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
             self.live.add(name)
             (self.logged.add if op.log else self.logged.discard)(name)
-            return
-        _require(name in self.live, f"slot {name} is deleted here", f"after slot {name} create")
-        if isinstance(op, GetLog):
-            self.check_logged(name, "get")
         elif isinstance(op, SetLog):
             (self.logged.add if op.on else self.logged.discard)(name)
         elif isinstance(op, SlotMove):
             _check_fail(op.fail)
             self.place(slot, op.ipa, "move ")
-        else:
+        elif isinstance(op, SlotDelete):
             self.live.discard(name)
             self.logged.discard(name)
+        else:
+            assert_never(op)
 
 
 def _check_fail(fail: int | None) -> None:

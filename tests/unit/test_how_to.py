@@ -10,6 +10,8 @@ import pytest
 from fuzz.checkers.checker import Checker
 from fuzz.checkers.registry import RUNS
 from fuzz.checkers.shadow import Shadow
+from fuzz.engines.session import Session
+from fuzz.engines.unit import Message, Unit, UnitState
 from reference.compiled import choice as native
 
 ROOT: Final = Path(__file__).parents[2]
@@ -48,7 +50,21 @@ def test_the_checker_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
     tests: dict[str, Any] = {"__name__": "tests.good_bad.test_small_block", "__package__": "tests.good_bad"}
     exec(cases, tests)
     first: list[type[Checker]] = [checker["SmallBlock"]]
-    monkeypatch.setattr("fuzz.checkers.suite.RUNS", (([], [Shadow, *first]), *RUNS))
+    monkeypatch.setattr("fuzz.checkers.suite.RUNS", (([], [Shadow, *first]), *RUNS[1:]))
     for case in tests["CASES"]:
         assert case.all_good() == []
         assert case.first_bad() == case.signature
+
+
+def test_the_engine_of_the_page_works() -> None:
+    (source,) = code("engine")
+    engine: dict[str, Any] = {"__name__": "fuzz.engines.short_programs", "__package__": "fuzz.engines"}
+    exec(source, engine)
+    told: list[Message] = []
+    session = Session(Unit("short", "original", "rfc-v1", 1, programs=5), told.append)
+    session.begin()
+    engine["drive"](session)
+    session.finish()
+    states = [message for message in told if isinstance(message, UnitState)]
+    assert (states[-1].programs, states[-1].ended) == (5, True)
+    assert 0 < states[-1].operations <= 20

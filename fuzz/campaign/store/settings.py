@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ...engines.registry import DEFAULT
 from .. import UNIT_SECONDS
 from .database import CampaignError, transaction
 
@@ -30,7 +31,7 @@ class Settings:
     candidate: str
     reference: str
     seed: int | None = None
-    engines: tuple[str, ...] = ("random",)
+    engines: tuple[str, ...] = (DEFAULT,)
     workers: int | None = None
     seconds: float | None = None
     unit_seconds: float = UNIT_SECONDS

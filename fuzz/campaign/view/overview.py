@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ...engines.registry import DEFAULT
 from ...findings.found import CRASH, rank
 from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
@@ -179,7 +180,7 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
     session = one(
         "SELECT id, seen, elapsed, ended, why, version, engines, scheduler, form, host, pid FROM sessions"
         " ORDER BY id DESC LIMIT 1"
-    ) or (0, 0.0, 0.0, 0.0, "", 1, "random", "", "", "", 0)
+    ) or (0, 0.0, 0.0, 0.0, "", 1, DEFAULT, "", "", "", 0)
     _, seen, _, ended, why, version, engines, scheduler, form, host, pid = session
     now = time.time()
     running = ended is None and alive(host, pid, now - seen)

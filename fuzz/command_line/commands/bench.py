@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from ...engines.registry import PEERS, PUBLIC, engine_of
 from ...exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
 from ...suggestions import did_you_mean
 from ..command import Command
 from ..messages import BadInputError, complain, dump, say_form
-from ..options import ENGINES
 from ..parser import Parser
 from ..values import programs, seconds, trials
 
@@ -102,17 +102,15 @@ def find(arguments: Namespace) -> int:
     from candidate.bugs import BUGS
 
     from ...benchmark import finding
-    from ...engines.drivers import missing
-    from ...engines.peers import PEERS
     from ...engines.supervisor import EngineError
     from ...reports.answers import head
 
     by_name = {bug.name: bug for bug in BUGS}
-    there = (*ENGINES, *PEERS)
+    there = (*PUBLIC, *PEERS)
     wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     engines = chosen("engine", arguments.engine or there, there)
-    lacking = [missing(engine) for engine in engines]
+    lacking = [engine_of(engine).missing() for engine in engines]
     if all(lacking):
         raise BadInputError(f"bench --engine {lacking[0]}")
     seeds = arguments.seeds or finding.SEEDS

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...campaign import UNIT_SECONDS
+from ...engines.registry import DEFAULT, PUBLIC, engine_of
 from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, say_form
-from ..options import ENGINES, add_known, add_versions
+from ..options import add_known, add_versions
 from ..parser import Once, Parser
 from ..values import MAX_SECONDS, folder, number, seed, workers
 from .status import KEYS, code_of, tell_overview
@@ -41,8 +42,8 @@ def unit_seconds(text: str) -> float:
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
     add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    engine = f"what makes the programs; given more than once: in turn ({ENGINES[0]})"
-    parser.add_argument("--engine", action="append", choices=ENGINES, help=engine)
+    engine = f"what makes the programs; given more than once: in turn ({DEFAULT})"
+    parser.add_argument("--engine", action="append", choices=PUBLIC, help=engine)
     processes = "processes that judge at once (one for each core)"
     parser.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)
     parser.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after so long (never)")
@@ -69,7 +70,6 @@ def campaign(arguments: Namespace) -> int:
     from ...campaign.store.database import CampaignError
     from ...campaign.store.settings import Settings
     from ...campaign.work import stopping
-    from ...engines.drivers import missing
     from ..changes import changes_answer, say_changes
     from ..inputs import known_findings
 
@@ -77,7 +77,7 @@ def campaign(arguments: Namespace) -> int:
         candidate.get(arguments.candidate).name,
         candidate.get(arguments.reference).name,
         arguments.seed,
-        tuple(arguments.engine or ENGINES[:1]),
+        tuple(arguments.engine or (DEFAULT,)),
         arguments.workers,
         arguments.hours * 3600 if arguments.hours else None,
         arguments.unit_seconds,
@@ -87,7 +87,7 @@ def campaign(arguments: Namespace) -> int:
         check_cluster(settings)
     for engine in settings.engines:
         # On a cluster it is its workers that must have it.
-        if not settings.scheduler and (lacking := missing(engine)):
+        if not settings.scheduler and (lacking := engine_of(engine).missing()):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
 

@@ -6,10 +6,11 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
+from ...engines.registry import DEFAULT, PUBLIC, engine_of
 from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
-from ..options import ENGINES, add_known, add_versions
+from ..options import add_known, add_versions
 from ..parser import Once, Parser
 from ..values import folder, programs, seconds, seed
 
@@ -31,7 +32,7 @@ libFuzzer, makes most of them from those that showed something new.
 
 def add_arguments(parser: Parser) -> None:
     add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what makes the programs (%(default)s)")
+    parser.add_argument("--engine", choices=PUBLIC, default=DEFAULT, help="what makes the programs (%(default)s)")
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
     limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
@@ -50,7 +51,6 @@ def fuzz(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ...engines.drivers import missing
     from ...engines.seeds import shipped
     from ...engines.summary import Keeper, Summary
     from ...engines.supervisor import EngineKilledError, run_unit
@@ -61,7 +61,7 @@ def fuzz(arguments: Namespace) -> int:
 
     if arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
-    lacking = missing(arguments.engine)
+    lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
     reference = candidate.get(arguments.reference).name

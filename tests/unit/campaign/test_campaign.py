@@ -294,7 +294,7 @@ def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path]
 def test_an_engine_that_is_not_installed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fuzz.engines.drivers.find_spec", lambda name: None)
+    monkeypatch.setattr("fuzz.engines.registry.find_spec", lambda name: None)
     code = cli.main(["campaign", str(tmp_path / "x"), "--candidate", "rfc-v1", "--engine", "hypothesis"])
     refused((code, *capsys.readouterr()), "--engine hypothesis: no such package; run `pip install")
     assert not (tmp_path / "x").exists()

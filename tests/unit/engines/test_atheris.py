@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fuzz.command_line.cli import main
-from fuzz.engines import atheris_records, guidance
+from fuzz.engines import atheris_records, registry
 from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, slow
 from fuzz.engines.seeds import shipped
 from fuzz.engines.session import Session
@@ -24,7 +24,8 @@ from fuzz.language.text import parse, print_program
 
 from ..console import HEAD, ROOT, process, refused
 
-needs_atheris = pytest.mark.skipif(bool(guidance.missing()), reason=guidance.missing() or "it is there")
+MISSING = registry.engine_of("atheris").missing()
+needs_atheris = pytest.mark.skipif(bool(MISSING), reason=MISSING or "it is there")
 COALESCING = "regression dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
 LONGEST = 100 * RECORD_SIZE
 # Shows nothing that is wrong.
@@ -105,7 +106,7 @@ def test_says_nothing_and_leaves_nothing_else(tmp_path: Path) -> None:
 
 
 def test_without_atheris(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(guidance, "find_spec", lambda name: None)
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
     out = tmp_path / "out"
     code = main(["fuzz", "--engine", "atheris", "--candidate", "rfc-v1", "--out", str(out)])
     refused((code, *capsys.readouterr()), "--engine atheris", ".[atheris]")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from fuzz.command_line.cli import main
-from fuzz.engines import drivers
+from fuzz.engines import registry
 from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Message, Result, Unit, UnitState
@@ -158,7 +158,7 @@ def test_programs_that_cannot_be_made_are_told_of(monkeypatch: pytest.MonkeyPatc
 def test_a_missing_package_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(drivers, "find_spec", lambda name: None)
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
     out = ["--out", str(tmp_path / "out"), "--programs", "1"]
     assert main(["fuzz", "--candidate", "rfc-v1", "--engine", "hypothesis", *out]) == BAD_INPUT
     (line,) = capsys.readouterr().err.splitlines()
@@ -167,6 +167,6 @@ def test_a_missing_package_is_one_line(
 
 
 def test_other_engines_import_nothing_of_it() -> None:
-    code = "import sys, fuzz.engines.drivers as d; d.driver('random'); print('hypothesis' in sys.modules)"
+    code = "import sys, fuzz.engines.registry as r; r.engine_of('random').drive(); print('hypothesis' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

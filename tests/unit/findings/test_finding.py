@@ -14,7 +14,7 @@ from candidate.bugs import BUGS
 from fuzz.benchmark import finding
 from fuzz.benchmark.finding import Benchmark, Rank, BenchmarkRow, BenchmarkTrial
 from fuzz.command_line import cli
-from fuzz.engines import drivers, guidance, peers
+from fuzz.engines import registry
 from fuzz.engines.drivers import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import EngineError, run_unit
@@ -25,7 +25,8 @@ from fuzz.language.program import Program
 SHALLOW: Final = BUGS[1]
 # Far more than anything here takes, wherever it runs.
 PLENTY: Final = 500.0
-needs_atheris = pytest.mark.skipif(drivers.missing("atheris") != "", reason="atheris is not installed")
+BARE_HYPOTHESIS, BARE_ATHERIS = registry.PEERS
+needs_atheris = pytest.mark.skipif(registry.engine_of("atheris").missing() != "", reason="atheris is not installed")
 
 
 def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> BenchmarkTrial:
@@ -111,10 +112,9 @@ def test_an_engine_that_does_not_run_is_an_error() -> None:
 
 
 def test_an_engine_without_its_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drivers, "find_spec", lambda name: None)
-    monkeypatch.setattr(guidance, "find_spec", lambda name: None)
-    found = finding.measure([SHALLOW], ["atheris", "hypothesis", *peers.PEERS], 2, PLENTY, 1)
-    assert found.missing == ["atheris", "hypothesis", *peers.PEERS]
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    found = finding.measure([SHALLOW], ["atheris", "hypothesis", *registry.PEERS], 2, PLENTY, 1)
+    assert found.missing == ["atheris", "hypothesis", *registry.PEERS]
     assert found.trials == []
 
 
@@ -134,7 +134,7 @@ class Judged:
     def of(self, seed: int) -> list[Program]:
         """Those of a unit of two programs."""
         self.programs.clear()
-        here(Unit(peers.BARE_HYPOTHESIS, SHALLOW.base, SHALLOW.name, seed, programs=2))
+        here(Unit(BARE_HYPOTHESIS, SHALLOW.base, SHALLOW.name, seed, programs=2))
         return self.programs[:]
 
 
@@ -149,7 +149,7 @@ def test_bare_hypothesis_draws_programs_from_its_seed(monkeypatch: pytest.Monkey
 
 @needs_atheris
 def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
-    result = run_unit(Unit(peers.BARE_ATHERIS, SHALLOW.base, SHALLOW.name, 1, programs=3))
+    result = run_unit(Unit(BARE_ATHERIS, SHALLOW.base, SHALLOW.name, 1, programs=3))
     assert result.state.programs == 3
     assert result.accidents == []
 

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest accesses and what else vCPUs do."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from .declaration import declare
+
+AccessKind: TypeAlias = Literal["read", "write", "fetch", "walk", "clean"]
+ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
+
+
+@dataclass(frozen=True, slots=True)
+class OnCpu:
+    """Base of what vCPU *cpu* does, or what happens to it.
+
+    vCPUs are numbered through all VMs: with two CPUs, 0 and 1 are those of the
+    first VM, 2 and 3 those of the second.
+    """
+
+    cpu: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestAccess(OnCpu):
+    """vCPU *cpu* accesses one byte of a slot, its stage-1 MMU on or off.
+
+    *walk*: its MMU reads a stage-1 descriptor there; *clean*: it cleans the
+    data cache by that address.
+
+    With *fail* (1 to 99) the refill of the memory cache during this access
+    gets ``fail - 1`` pages and then fails.
+    """
+
+    kind: AccessKind
+    slot: str
+    offset: int
+    mmu: bool = True
+    fail: int | None = None
+
+
+declare(
+    GuestAccess,
+    0,
+    "cpuN read|write|fetch|walk|clean SLOT+OFF [mmu=on|off] [fail=COUNT]",
+    checkers=("translation", "contract", "fault-order", "page-reference"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestCache(OnCpu):
+    """The guest turns its stage-1 MMU and caches on or off."""
+
+    on: bool
+
+
+declare(GuestCache, 1, "cpuN cache on|off", checkers=("translation", "dcache"))
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSetWay(OnCpu):
+    """The guest cleans the data cache by set/way."""
+
+
+declare(GuestSetWay, 2, "cpuN setway", checkers=("translation", "dcache"))
+
+
+@dataclass(frozen=True, slots=True)
+class GuestExternalAbort(OnCpu):
+    """Memory answers an access to the place with a synchronous external abort."""
+
+    slot: str
+    offset: int
+
+
+declare(GuestExternalAbort, 3, "cpuN abort SLOT+OFF", checkers=("contract",), by_events=True)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestMove(OnCpu):
+    """The vCPU is loaded on physical CPU *to*."""
+
+    to: int
+
+
+declare(GuestMove, 4, "cpuN move COUNT", checkers=("translation",))
+
+
+@dataclass(frozen=True, slots=True)
+class GuestReset(OnCpu):
+    """User space resets the vCPU (KVM_ARM_VCPU_INIT once more)."""
+
+
+declare(GuestReset, 5, "cpuN reset", checkers=("translation", "dcache"))
+
+
+@dataclass(frozen=True, slots=True)
+class Speculate(OnCpu):
+    """The CPU of the vCPU walks the tables for a place that nobody accesses yet."""
+
+    slot: str
+    offset: int
+
+
+declare(Speculate, 6, "cpuN speculate SLOT+OFF", checkers=("translation",))
+
+
+@dataclass(frozen=True, slots=True)
+class Evict(OnCpu):
+    """The TLB of the vCPU's CPU loses what it holds for a place."""
+
+    slot: str
+    offset: int
+
+
+declare(Evict, 7, "cpuN evict SLOT+OFF", checkers=("translation",))
+
+GuestOperation: TypeAlias = (
+    GuestAccess | GuestCache | GuestSetWay | GuestExternalAbort | GuestMove | GuestReset | Speculate | Evict
+)

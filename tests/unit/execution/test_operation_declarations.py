@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each operation is declared, written, kept as bytes, in a seed, made, reached by mutations, judged, and it acts.
+
+docs/how-to/operation.md tells a contributor what to do when a test here fails. The branch
+in the runner is not tested here: without it mypy fails (`fuzz.execution.unhandled`).
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import pytest
+
+import candidate
+from fuzz.checkers.checker import Checker
+from fuzz.checkers.registry import rules
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.generation.mutations import mutate
+from fuzz.language.binary import decode, encode
+from fuzz.language.operations import DECLARATIONS, OPERATIONS, Evict, HostMerge, Operation, declaration_of
+from fuzz.language.program import Program, ProgramError
+from fuzz.language.text import load, parse, print_program
+from fuzz.minimizing.legal import legal
+from reference.events import EVENT_NAMES
+from reference.machine.walk import Walk
+
+ROOT: Final = Path(__file__).parents[3]
+SEEDS: Final = ROOT / "corpus" / "seeds"
+# The kinds of operations by their number in binary records: a new one goes to the end, and none moves.
+POSITIONS: Final = (
+    *("GuestAccess", "GuestCache", "GuestSetWay", "GuestExternalAbort", "GuestMove", "GuestReset", "Speculate"),
+    *("Evict", "HostWrite", "HostWriteback", "HostCollapse", "HostSplit", "HostMigrate", "HostDiscard", "HostUnmap"),
+    *("HostPoison", "HostShare", "HostMerge", "HostAge", "HostTestAge", "SetLog", "GetLog", "ClearLog", "SlotDelete"),
+    *("SlotCreate", "SlotMove", "TableMap", "TableUnmap", "TableWrprotect", "TableFlush", "TableMkyoung"),
+    *("TableMkold", "TableIsYoung", "TableRelax", "HypMap"),
+)
+# Programs of the generator, and mutations for each class.
+PROGRAMS: Final = 300
+MUTATIONS: Final = 1000
+
+
+@dataclass(frozen=True)
+class Known:
+    """Where an operation must be known; tests below take one of them away at a time.
+
+    :param declared: classes that have a declaration
+    :param positions: names by position
+    :param seeds: the programs of corpus/seeds by name
+    :param generated: classes that the generator makes
+    :param reached: classes that a mutation puts into a program that has none of them
+    :param checkers: names of rules
+    """
+
+    declared: frozenset[type]
+    positions: tuple[str, ...]
+    seeds: dict[str, Program]
+    generated: frozenset[type]
+    reached: frozenset[type]
+    checkers: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    seeds = {path.name: load(path) for path in sorted(SEEDS.glob("*.s2"))}
+    generator = Generator(1)
+    made = [generator.next() for _ in range(PROGRAMS)]
+    generated = {type(op) for program in made for op in program.operations}
+    names = frozenset(rule.name for rule in rules())
+    reached = frozenset(kind for kind in DECLARATIONS if is_reached(kind, list(seeds.values())))
+    return Known(frozenset(DECLARATIONS), POSITIONS, seeds, frozenset(generated), reached, names)
+
+
+def is_reached(kind: type, programs: list[Program]) -> bool:
+    """Tell whether mutations put a class into programs that have none: these, as far as it was taken out of them."""
+    having = [program for program in programs if kind in map(type, program.operations)]
+    bare = [
+        legal(replace(each, operations=tuple(op for op in each.operations if type(op) is not kind))) for each in having
+    ]
+    sources = [program for program in bare if program is not None]
+    chosen = random.Random(1)
+    for number in range(MUTATIONS if sources else 0):
+        if kind in map(type, mutate(sources[number % len(sources)], chosen).operations):
+            return True
+    return False
+
+
+def missing(kind: type, known: Known) -> list[str]:
+    """The steps that a class of operations lacks, each as a line that says what to do; in the order of the page."""
+    name = kind.__name__
+    if kind not in known.declared:
+        return [f"{name}: no declare({name}, ...) stands below the class"]
+    wrong = []
+    declared = declaration_of(kind)
+    if name not in known.positions or known.positions.index(name) != declared.position:
+        wrong.append(f"{name}: binary form: position {declared.position} is not its place in POSITIONS")
+    unknown = sorted(set(declared.checkers) - known.checkers)
+    if not declared.checkers or unknown:
+        wrong.append(f"{name}: checkers: declares {', '.join(unknown) or 'none'}")
+    if kind not in known.generated:
+        wrong.append(f"{name}: generator: not among {PROGRAMS} programs (fuzz/generation/disturbances.py)")
+    if kind not in known.reached:
+        wrong.append(f"{name}: mutation: none makes one where there was none (fuzz/generation/mutations.py)")
+    having = {file: program for file, program in known.seeds.items() if kind in map(type, program.operations)}
+    if not having:
+        return [*wrong, f"{name}: seed: no program of corpus/seeds has one"]
+    wrong += [f"{name}: {each}" for each in (unwritten(having), idle(kind, having)) if each]
+    return wrong
+
+
+Through = Callable[[Program], Program]
+
+
+def as_text(program: Program) -> Program:
+    """The program, written and read."""
+    return parse(print_program(program))
+
+
+def as_binary(program: Program) -> Program:
+    """The program, encoded and decoded."""
+    return decode(encode(program))
+
+
+def unwritten(having: dict[str, Program], text: Through = as_text, binary: Through = as_binary) -> str:
+    """The form in which programs do not come back; "" if they do in both."""
+    for form, through in (("text form", text), ("binary form", binary)):
+        for file, program in having.items():
+            try:
+                same = through(program) == program
+            except (TypeError, ValueError, AttributeError, LookupError) as error:
+                return f"{form}: {file}: {error}"
+            if not same:
+                return f"{form}: {file} does not come back"
+    return ""
+
+
+class Stream(Checker):
+    """Everything that kernel code does, what CPUs translate, and what data caches hold."""
+
+    events: list[tuple[Any, ...]]
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        self.events.append(("translated", cpu, access, ipa, walk.fault, walk.level, walk.entry))
+
+
+def _record(event: str) -> Any:
+    def record(self: Stream, *values: Any) -> None:
+        self.events.append((event, *values))
+
+    return record
+
+
+for _name in EVENT_NAMES:
+    setattr(Stream, _name, _record(_name))
+
+
+@cache
+def stream(program: Program) -> list[tuple[Any, ...]]:
+    """The events of a program on the original."""
+    executor = Executor(candidate.get("original"), program)
+    watcher = Stream(executor.side)
+    watcher.events = []
+    executor.side.kernel.observe(watcher)
+    for listeners in executor.checkers.on_translated:
+        listeners.append(watcher)
+    executor.create()
+    memory = executor.side.memory
+    before = (0, *memory.dirty.runs(0, memory.frames))
+    for at in range(len(program.operations)):
+        executor.step(at)
+        # Where a CPU without caches would see something else.
+        dirty = (0, *memory.dirty.runs(0, memory.frames))
+        if dirty != before:
+            watcher.events.append(("dirty", *dirty))
+        before = dirty
+    executor.destroy()
+    return watcher.events
+
+
+def without(program: Program, at: int) -> Program | None:
+    """The program without one operation, and without those that are not legal then."""
+    return legal(replace(program, operations=program.operations[:at] + program.operations[at + 1 :]))
+
+
+def idle(kind: type, having: dict[str, Program]) -> str:
+    """Where an operation is one that changes nothing; "" if removing it from a seed changes the original's events."""
+    for program in sorted(having.values(), key=lambda program: len(program.operations)):
+        for at in [at for at, op in enumerate(program.operations) if type(op) is kind]:
+            shorter = without(program, at)
+            if shorter is not None and stream(shorter) != stream(program):
+                return ""
+    return f"it does not act: removing it changes no event of the original in {', '.join(having)}"
+
+
+@pytest.mark.parametrize("kind", get_args(Operation), ids=lambda kind: kind.__name__)
+def test_no_step_is_missing(kind: type, known: Known) -> None:
+    assert missing(kind, known) == []
+
+
+def test_the_union_has_what_is_declared() -> None:
+    assert set(get_args(Operation)) == set(DECLARATIONS)
+
+
+def test_positions_are_appended() -> None:
+    assert [kind.__name__ for kind in OPERATIONS] == list(POSITIONS)
+    assert [declaration_of(kind).position for kind in OPERATIONS] == list(range(len(OPERATIONS)))
+
+
+def test_no_two_forms_begin_alike() -> None:
+    begins = []
+    for kind in OPERATIONS:
+        words = declaration_of(kind).form.split()
+        at = 2 if words[0] in ("log", "slot") else 1
+        begins += [(words[0], verb) for verb in words[at].split("|")]
+    assert len(begins) == len(set(begins))
+
+
+def test_every_step_that_is_left_out_is_named(known: Known) -> None:
+    """Take away one at a time what a new operation would lack."""
+    kind, name = HostMerge, "HostMerge"
+    there = known.seeds
+    seeds = {file: program for file, program in there.items() if kind not in map(type, program.operations)}
+    lacking = {
+        "no declare(": replace(known, declared=known.declared - {kind}),
+        "binary form: position": replace(known, positions=(*known.positions[:17], "Other", *known.positions[18:])),
+        "checkers: declares": replace(known, checkers=known.checkers - {"tlb"}),
+        "generator: ": replace(known, generated=known.generated - {kind}),
+        "mutation: ": replace(known, reached=known.reached - {kind}),
+        "seed: ": replace(known, seeds=seeds),
+    }
+    assert missing(kind, known) == []
+    for said, less in lacking.items():
+        (line,) = missing(kind, less)
+        assert line.startswith(f"{name}: {said}")
+
+
+def test_an_operation_that_does_nothing_is_named() -> None:
+    """Nothing is in the TLB that could be evicted, and nothing comes behind it."""
+    program = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 evict a+0\n")
+    assert idle(Evict, {"idle.s2": program}).startswith("it does not act: ")
+    assert idle(Evict, {"idle.s2": program}).endswith("in idle.s2")
+
+
+def test_what_a_form_loses_is_named(known: Known) -> None:
+    having = {file: program for file, program in known.seeds.items() if HostMerge in map(type, program.operations)}
+
+    def halved(program: Program) -> Program:
+        return replace(program, operations=program.operations[::2])
+
+    def refused(program: Program) -> Program:
+        raise ProgramError("merge.s2", 4, "unknown operation")
+
+    assert unwritten(having) == ""
+    first = next(iter(having))
+    assert unwritten(having, text=halved) == f"text form: {first} does not come back"
+    assert unwritten(having, text=refused) == f"text form: {first}: merge.s2:4: unknown operation"
+    assert unwritten(having, binary=halved) == f"binary form: {first} does not come back"
