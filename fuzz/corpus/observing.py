@@ -13,6 +13,7 @@ from typing import Final
 from ..judging import silence
 from ..judging.silence import Silence
 from ..processes.child import Child
+from ..processes.starting import starting
 from ..sides import pulse
 
 # Seconds that one program may take.
@@ -54,10 +55,12 @@ class Worker(Child):
         self.since = 0.0
         # True once it has started: from then on it is a program that it dies of.
         self.ready = False
-        memory = pulse.make()
+        what = "a process that observes programs"
+        with starting(what):
+            memory = pulse.make()
         try:
             arguments = str(memory), reference, candidate
-            super().__init__("a process that observes programs", "fuzz.corpus.child", *arguments, passed=[memory])
+            super().__init__(what, "fuzz.corpus.child", *arguments, passed=[memory])
             self.silence = Silence(self.pid, pulse.shared(memory), seconds)
         finally:
             os.close(memory)

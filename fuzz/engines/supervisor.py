@@ -15,6 +15,7 @@ from ..judging.finding import Finding
 from ..judging.silence import Silence, silent_finding, silent_key
 from ..language.text import parse
 from ..processes.child import Child
+from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
 from .registry import engine_of
@@ -55,16 +56,13 @@ class EngineChild(Child):
         self.result = result
         # Where it did not come back, if that was so.
         self.stuck: Position | None = None
-        memory = make()
+        what = f"the process of engine {unit.engine}"
+        with starting(what):
+            memory = make()
         try:
             self.flight = SharedFlight(memory)
-            super().__init__(
-                f"the process of engine {unit.engine}",
-                "fuzz.engines.child",
-                str(memory),
-                passed=[memory],
-                environment=dict(engine_of(unit.engine).environment),
-            )
+            changes = dict(engine_of(unit.engine).environment)
+            super().__init__(what, "fuzz.engines.child", str(memory), passed=[memory], environment=changes)
         finally:
             os.close(memory)
         self.silence = Silence(self.pid, self.flight.pulse, seconds)

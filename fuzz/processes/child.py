@@ -182,7 +182,8 @@ class Child:
 
     def kill(self) -> None:
         """End it at once, with all that it started; what it has said can still be read."""
-        if self.running():
+        # Until somebody has waited for it, nothing else gets its number.
+        if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()

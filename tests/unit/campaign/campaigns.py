@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fuzz.campaign.store.database import NAME, connect_to_read
+from fuzz.campaign.store.settings import Settings
 from fuzz.corpus import Corpus
 from fuzz.language.text import load
 
@@ -19,6 +20,7 @@ from ..processes import PATIENCE, interruptible, wait_for
 
 # In the environment of a campaign's processes, all of them: nobody leaves the family.
 MARK: Final = "S2FUZZ_TEST_CAMPAIGN"
+SETTINGS: Final = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
 
 
 class Running:

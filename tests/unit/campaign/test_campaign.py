@@ -8,49 +8,33 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from fuzz.campaign.campaign import opened, run
-from fuzz.campaign.store import database
 from fuzz.campaign.store.code import Code, code_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
-from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
-from fuzz.campaign.store.outcomes import UnitOutcome
-from fuzz.campaign.store.records import Records
+from fuzz.campaign.store.findings import FILED
 from fuzz.campaign.store.settings import Settings
 from fuzz.campaign.view.lines import Lines, NoOutput, duration, progress_line, sparkline, state_of, summary
-from fuzz.campaign.view.overview import Overview, read
+from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.screen import RichScreen
-from fuzz.campaign.work import coordinator as coordinators
-from fuzz.campaign.work import filing
-from fuzz.campaign.work import worker as work
-from fuzz.campaign.work.filing import Filer
-from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
 from fuzz.campaign.work.upkeep import Screen
-from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.command_line import cli
-from fuzz.engines.drivers import run_here
-from fuzz.engines.supervisor import EngineError
-from fuzz.engines.unit import Result, Unit
 from fuzz.findings.accepted import Accepted, Entry
-from fuzz.findings.record import FindingRecord
-from fuzz.judging.finding import Finding
-from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN, ROOT, refused
 from ..console import Result as Refused
 from ..pages import blocks
 from ..processes import wait_for
-from .campaigns import Running, check, family, kill, units_done
-
-SETTINGS = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
+from .campaigns import SETTINGS, Running, check, family, kill, units_done
 
 
 @dataclass
@@ -90,29 +74,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
     return folder, go_on(folder, 3)
 
 
-@pytest.fixture
-def records(folder: Path) -> Iterator[tuple[Records, Planner]]:
-    """The books of a new campaign, without anybody who works."""
-    with opened(folder, SETTINGS) as (db, _, corpus, seed):
-        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
-        made.begin(1)
-        yield made, Planner(db, corpus, SETTINGS, seed)
-
-
-def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
-    """Return the outcome of an undisturbed worker."""
-    result = Result(unit)
-    run_here(unit, result.take)
-    found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)
-    return UnitOutcome(number, "worker_0", code, result.state, found, result.fresh, 1.0, 0, 0, interrupted, [])
-
-
-def rows(records: Records) -> list[object]:
-    """All that is written down, but for the time."""
-    tables = ("units", "totals", "findings", "pending", "programs", "features")
-    return [records.db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
-
-
 def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
     folder, overview = done
     assert (overview.candidate, overview.reference, overview.seed) == ("rfc-v1", "original", 1)
@@ -145,104 +106,6 @@ def test_time_is_over_at_some_time(folder: Path) -> None:
     assert why == TIME_OVER
     assert not overview.waiting
     check(folder)
-
-
-def test_units_are_written_down_before_they_begin(records: tuple[Records, Planner]) -> None:
-    _, planner = records
-    number = planner.plan()
-    assert planner.open() == [number]
-    assert planner.unit(number) == planner.unit(number)
-    assert planner.unit(number).seed == unit_seed(1, number) != unit_seed(1, number + 1)
-    assert unit_seed(1, 1) != unit_seed(2, 1)
-
-
-def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
-    books, planner = records
-    number = planner.plan()
-    unit = replace(planner.unit(number), programs=8)
-    outcome = outcome_of(number, unit)
-    assert outcome.code is not None
-    assert outcome.fresh
-    pending = books.finish(unit, outcome, outcome.code)
-    assert pending == books.findings.waiting(books.version)
-    assert {each.record.finding.key for each in pending} == {each.finding.key for each in outcome.found}
-    before = rows(books)
-    assert books.finish(unit, outcome, outcome.code) is None
-    assert rows(books) == before
-
-
-def test_what_an_interrupted_unit_has_left_is_another_unit(records: tuple[Records, Planner]) -> None:
-    books, planner = records
-    number = planner.plan()
-    whole = replace(planner.unit(number), programs=12, features=False)
-    books.db.execute("UPDATE units SET programs = 12")
-    part = outcome_of(number, replace(whole, programs=5), interrupted=True)
-    assert part.code is not None
-    books.finish(whole, part, part.code)
-    (rest,) = planner.open()
-    unit = planner.unit(rest)
-    assert (unit.seed, unit.first, unit.programs) == (whole.seed, 6, 7)
-    outcome = outcome_of(rest, replace(unit, features=False))
-    assert outcome.code is not None
-    books.finish(unit, outcome, outcome.code)
-    counts = books.db.execute("SELECT kind || ' ' || signature, count FROM findings")
-    assert dict(counts) == outcome_of(number, whole).state.counts
-
-
-def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
-    books, planner = records
-    assert planner.budget("random") == 3
-    number = planner.plan()
-    unit = planner.unit(number)
-    outcome = outcome_of(number, unit)
-    assert outcome.code is not None
-    for seconds, expected in ((0.001, 24), (0.5, 6), (30.0, 1)):
-        books.finish(unit, replace(outcome, seconds=seconds), outcome.code)
-        assert planner.budget("random") == expected
-        books.db.execute("UPDATE units SET state = 'open'")
-
-
-def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
-    books, planner = records
-    texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
-    digests = [books.programs.corpus.add(text) for text in texts]
-    assert len(set(digests)) == 200
-    books.programs.take(set(digests), 0, 0.0)
-    rare = books.db.execute("SELECT id FROM programs WHERE digest = ?", (digests[0],)).fetchone()[0]
-    books.db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (7, ?, 0, 1)", (rare,))
-    unit = planner.unit(planner.plan())
-    assert len(unit.corpus) == 64
-    assert unit.corpus[0] == print_program(parse(texts[0]))
-    assert unit.seen == (7,)
-
-
-def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
-    books, _ = records
-    missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
-    add = "INSERT INTO findings VALUES ('regression', ?, 1, 'pending', 1, 1, 'random', 0, 0, 'why', '', NULL, '')"
-    waiting = []
-    for number, signature in enumerate((missing, "dcache: nowhere: nothing L2"), 1):
-        books.db.execute(add, (signature,))
-        key = ("regression", signature, 1, "why", 3, 7, 5)
-        books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
-        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
-        waiting.append(Pending(number, 1, record))
-    assert books.findings.waiting(1) == waiting
-    findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
-    filer = Filer(findings, "original", "rfc-v1", told.append)
-    for each in waiting:
-        filer.ask(each, books.code)
-    wait_for(lambda: len(told) == 2, "two replays")
-    filer.close(60)
-    assert [each.state for each in told] == [FILED, UNREPLAYED]
-    assert (tmp_path / "campaign" / told[0].file).is_file()
-    assert len(list(findings.glob("*.s2"))) == 1
-    assert [books.findings.file(each) for each in told] == [True, True]
-    assert not books.findings.waiting(1)
-    overview = read(books.db, "x")
-    assert [found.finding.signature for found in overview.shown] == [missing]
-    assert len(overview.unreplayed) == 1
-    assert "that no fresh process showed" in summary(overview)
 
 
 @pytest.mark.parametrize(
@@ -339,17 +202,12 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
 
 
 def test_other_code_is_counted_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources that are not where they were."""
     first = go_on(folder, 1)
-
-    def other(reference: str, candidate: str) -> Code:
-        return replace(code_of(reference, candidate), candidate="changed")
-
-    monkeypatch.setattr(work, "code_of", other)
-    monkeypatch.setattr(coordinators, "code_of", other)
-    monkeypatch.setattr(filing, "code_of", other)
+    monkeypatch.setattr("fuzz.campaign.store.code.home_folder", lambda: Path("/nowhere"))
     second = go_on(folder, first.units + 1)
     assert (first.versions, second.versions) == (1, 2)
-    assert "the code of rfc-v1 has changed" in (folder / "log").read_text()
+    assert "the code of rfc-v1 and original and s2fuzz has changed" in (folder / "log").read_text()
     assert sum(each.programs for each in second.by_engine) == second.programs - first.programs
 
 
@@ -359,7 +217,7 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
     def changing(reference: str, candidate: str) -> Code:
         return replace(code_of(reference, candidate), tool=next(digests, "b"))
 
-    monkeypatch.setattr(work, "code_of", changing)
+    monkeypatch.setattr("fuzz.campaign.work.worker.code_of", changing)
     # Those who replay never have the code of this worker.
     overview = go_on(folder, 1)
     log = (folder / "log").read_text()
@@ -372,11 +230,8 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
 
 
 def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(unit: Unit, watch: object) -> Result:
-        raise EngineError("engine random: its process ended with exit code 1, 3 times, before it judged anything")
-
-    monkeypatch.setattr(work, "run_unit", broken)
-    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
@@ -390,7 +245,15 @@ def test_accepted_findings_do_not_count(folder: Path) -> None:
 
 
 def full_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_MODES", f"{database._MODES} PRAGMA max_page_count = 40;")
+    real = sqlite3.connect
+
+    def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(*arguments, **options)
+        # SQLite's own word for a disk of so many pages.
+        connection.execute("PRAGMA max_page_count = 40")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", small)
 
 
 def full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,12 +279,12 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
 
 
 def test_no_processes_end_it_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(unit: Unit, watch: object) -> Result:
+    def none(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(work, "run_unit", none)
-    monkeypatch.setattr(coordinators, "_LOSS_DELAY", 0.0)
-    with pytest.raises(CampaignError, match="Resource temporarily unavailable, 10 times in a row"):
+    monkeypatch.setattr("subprocess.Popen", none)
+    said = "the process of engine random cannot be started: Resource temporarily unavailable; .*, 10 times in a row"
+    with pytest.raises(CampaignError, match=said):
         run(folder, SETTINGS, Accepted(), NoOutput())
     check(folder)
 
@@ -451,14 +314,6 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
 
 def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
     assert state_of(replace(done[1], why="")).startswith("was killed")
-
-
-def test_a_notice_can_stop_a_unit() -> None:
-    def notice(told: object) -> None:
-        raise Stop
-
-    outcome = do_unit(1, Unit("random", "original", "rfc-v1", 1), notice)
-    assert outcome.interrupted
 
 
 @pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(Console(file=out, force_terminal=True, width=100))])

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The books of a campaign: planned units, outcomes that count once, findings that are filed when they replay."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.campaign.campaign import opened
+from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
+from fuzz.campaign.store.outcomes import UnitOutcome
+from fuzz.campaign.store.records import Records
+from fuzz.campaign.view.lines import summary
+from fuzz.campaign.view.overview import read
+from fuzz.campaign.work.filing import Filer
+from fuzz.campaign.work.plan import Planner, unit_seed
+from fuzz.campaign.work.worker import Stop, do_unit
+from fuzz.engines.drivers import run_here
+from fuzz.engines.unit import Result, Unit
+from fuzz.findings.accepted import Accepted
+from fuzz.findings.record import FindingRecord
+from fuzz.judging.finding import Finding
+from fuzz.language.text import parse, print_program
+
+from ..console import MISSING_CLEAN
+from ..processes import wait_for
+from .campaigns import SETTINGS
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
+    """The books of a new campaign, without anybody who works."""
+    with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
+        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        made.begin(1)
+        yield made, Planner(db, corpus, SETTINGS, seed)
+
+
+def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
+    """Return the outcome of an undisturbed worker."""
+    result = Result(unit)
+    run_here(unit, result.take)
+    found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)
+    return UnitOutcome(number, "worker_0", code, result.state, found, result.fresh, 1.0, 0, 0, interrupted, [])
+
+
+def rows(records: Records) -> list[object]:
+    """All that is written down, but for the time."""
+    tables = ("units", "totals", "findings", "pending", "programs", "features")
+    return [records.db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+
+
+def test_units_are_written_down_before_they_begin(records: tuple[Records, Planner]) -> None:
+    _, planner = records
+    number = planner.plan()
+    assert planner.open() == [number]
+    assert planner.unit(number) == planner.unit(number)
+    assert planner.unit(number).seed == unit_seed(1, number) != unit_seed(1, number + 1)
+    assert unit_seed(1, 1) != unit_seed(2, 1)
+
+
+def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    number = planner.plan()
+    unit = replace(planner.unit(number), programs=8)
+    outcome = outcome_of(number, unit)
+    assert outcome.code is not None
+    assert outcome.fresh
+    pending = books.finish(unit, outcome, outcome.code)
+    assert pending == books.findings.waiting(books.version)
+    assert {each.record.finding.key for each in pending} == {each.finding.key for each in outcome.found}
+    before = rows(books)
+    assert books.finish(unit, outcome, outcome.code) is None
+    assert rows(books) == before
+
+
+def test_what_an_interrupted_unit_has_left_is_another_unit(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    number = planner.plan()
+    whole = replace(planner.unit(number), programs=12, features=False)
+    books.db.execute("UPDATE units SET programs = 12")
+    part = outcome_of(number, replace(whole, programs=5), interrupted=True)
+    assert part.code is not None
+    books.finish(whole, part, part.code)
+    (rest,) = planner.open()
+    unit = planner.unit(rest)
+    assert (unit.seed, unit.first, unit.programs) == (whole.seed, 6, 7)
+    outcome = outcome_of(rest, replace(unit, features=False))
+    assert outcome.code is not None
+    books.finish(unit, outcome, outcome.code)
+    counts = books.db.execute("SELECT kind || ' ' || signature, count FROM findings")
+    assert dict(counts) == outcome_of(number, whole).state.counts
+
+
+def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    assert planner.budget("random") == 3
+    number = planner.plan()
+    unit = planner.unit(number)
+    outcome = outcome_of(number, unit)
+    assert outcome.code is not None
+    for seconds, expected in ((0.001, 24), (0.5, 6), (30.0, 1)):
+        books.finish(unit, replace(outcome, seconds=seconds), outcome.code)
+        assert planner.budget("random") == expected
+        books.db.execute("UPDATE units SET state = 'open'")
+
+
+def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
+    digests = [books.programs.corpus.add(text) for text in texts]
+    assert len(set(digests)) == 200
+    books.programs.take(set(digests), 0, 0.0)
+    rare = books.db.execute("SELECT id FROM programs WHERE digest = ?", (digests[0],)).fetchone()[0]
+    books.db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (7, ?, 0, 1)", (rare,))
+    unit = planner.unit(planner.plan())
+    assert len(unit.corpus) == 64
+    assert unit.corpus[0] == print_program(parse(texts[0]))
+    assert unit.seen == (7,)
+
+
+def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
+    books, _ = records
+    missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+    add = "INSERT INTO findings VALUES ('regression', ?, 1, 'pending', 1, 1, 'random', 0, 0, 'why', '', NULL, '')"
+    waiting = []
+    for number, signature in enumerate((missing, "dcache: nowhere: nothing L2"), 1):
+        books.db.execute(add, (signature,))
+        key = ("regression", signature, 1, "why", 3, 7, 5)
+        books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
+        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 5, 7)
+        waiting.append(Pending(number, 1, record))
+    assert books.findings.waiting(1) == waiting
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
+    filer = Filer(findings, "original", "rfc-v1", told.append)
+    for each in waiting:
+        filer.ask(each, books.code)
+    wait_for(lambda: len(told) == 2, "two replays")
+    filer.close(60)
+    assert [each.state for each in told] == [FILED, UNREPLAYED]
+    assert (tmp_path / "campaign" / told[0].file).is_file()
+    assert len(list(findings.glob("*.s2"))) == 1
+    assert [books.findings.file(each) for each in told] == [True, True]
+    assert not books.findings.waiting(1)
+    overview = read(books.db, "x")
+    assert [found.finding.signature for found in overview.shown] == [missing]
+    assert len(overview.unreplayed) == 1
+    assert "that no fresh process showed" in summary(overview)
+
+
+def test_a_notice_can_stop_a_unit() -> None:
+    def notice(told: object) -> None:
+        raise Stop
+
+    outcome = do_unit(1, Unit("random", "original", "rfc-v1", 1), notice)
+    assert outcome.interrupted
