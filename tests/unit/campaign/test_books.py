@@ -130,7 +130,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         books.db.execute(add, (signature,))
         key = ("regression", signature, 1, "why", 3, 7, 5)
         books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
-        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 5, 7)
+        record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
     findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
