@@ -67,11 +67,13 @@ fuzz: $(BASE)
 	esac
 
 # Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
-# The tests of a file share what they made, and run one after the other.
+# What judges thousands of programs is run in that second part alone, in whichever form there is: verdicts are the same.
+# The tests of a file share what they made, and run one after the other, those that take longest first (tests/conftest.py).
+MANY := tests/quality/test_finds.py tests/unit/generation/test_generator_pairs.py
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 test: $(TEST) compiled
-	S2FUZZ_PURE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
+	S2FUZZ_PURE=1 $(PYTEST) $(MANY:%=--ignore=%)
+	$(PYTEST) $(MANY) tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
 
 check: $(TEST)
 	$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 """Fixtures for all tests."""
 
 import os
+from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A loaded machine takes its time: that says nothing about the code.
@@ -12,3 +14,34 @@ settings.load_profile("any machine")
 # Traces are as wide as the terminal; a worker of pytest-xdist is told that of the whole run.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
+
+# Files that take longest, the longest first: begun last, one of them would leave the other cores idle at the end.
+LONGEST: Final = (
+    *(
+        "tests/unit/campaign/test_campaign.py",
+        "tests/quality/test_finds.py",
+        "tests/unit/generation/test_generator_pairs.py",
+    ),
+    *("tests/unit/engines/test_engine.py", "tests/quality/test_reach.py", "tests/unit/language/test_program_text.py"),
+    *(
+        "tests/unit/features/test_features.py",
+        "tests/unit/engines/test_supervisor.py",
+        "tests/unit/campaign/test_campaign_kills.py",
+    ),
+    *(
+        "tests/quality/test_state_machine.py",
+        "tests/unit/command_line/test_cover.py",
+        "tests/good_bad/test_practice_judge.py",
+    ),
+    *(
+        "tests/unit/command_line/test_corpus_command.py",
+        "tests/unit/engines/test_atheris.py",
+        "tests/unit/campaign/test_campaign_cluster.py",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONGEST` first; the order within a file stays."""
+    rank = {file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.location[0], len(rank)))
