@@ -17,27 +17,21 @@ for name in ("COLUMNS", "LINES"):
 
 # Files that take longest, the longest first: begun last, one of them would leave the other cores idle at the end.
 LONGEST: Final = (
-    *(
-        "tests/unit/campaign/test_campaign.py",
-        "tests/quality/test_finds.py",
-        "tests/unit/generation/test_generator_pairs.py",
-    ),
-    *("tests/unit/engines/test_engine.py", "tests/quality/test_reach.py", "tests/unit/language/test_program_text.py"),
-    *(
-        "tests/unit/features/test_features.py",
-        "tests/unit/engines/test_supervisor.py",
-        "tests/unit/campaign/test_campaign_kills.py",
-    ),
-    *(
-        "tests/quality/test_state_machine.py",
-        "tests/unit/command_line/test_cover.py",
-        "tests/good_bad/test_practice_judge.py",
-    ),
-    *(
-        "tests/unit/command_line/test_corpus_command.py",
-        "tests/unit/engines/test_atheris.py",
-        "tests/unit/campaign/test_campaign_cluster.py",
-    ),
+    "tests/unit/campaign/test_campaign.py",
+    "tests/quality/test_finds.py",
+    "tests/unit/generation/test_generator_pairs.py",
+    "tests/unit/engines/test_engine.py",
+    "tests/quality/test_reach.py",
+    "tests/unit/language/test_program_text.py",
+    "tests/unit/features/test_features.py",
+    "tests/unit/engines/test_supervisor.py",
+    "tests/unit/campaign/test_campaign_kills.py",
+    "tests/quality/test_state_machine.py",
+    "tests/unit/command_line/test_cover.py",
+    "tests/good_bad/test_practice_judge.py",
+    "tests/unit/command_line/test_corpus_command.py",
+    "tests/unit/engines/test_atheris.py",
+    "tests/unit/campaign/test_campaign_cluster.py",
 )
 
 
