@@ -155,19 +155,19 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     long.write_text(good.read_text() + "#")
     binary.write_bytes(b"s2fuzz 1\n\xff")
     assert load(good) == load(str(good)) == parse(CANONICAL)
-    for path, wrong, allowed in [
-        (str(tmp_path / "none"), "No such file or directory", "a file that can be read"),
-        (str(tmp_path), "Is a directory", "a file that can be read"),
-        ("/proc/self/mem", "Input/output error", "a file that can be read"),
-        ("a\0b", "embedded null byte", "a file that can be read"),
-        ("\udcff/none", "No such file or directory", "a file that can be read"),
-        (str(long), "the file is too long", "at most 1M"),
-        (str(binary), "byte 0xff at offset 9 is not UTF-8", "UTF-8 text"),
+    for path, wrong, hint in [
+        (str(tmp_path / "none"), "No such file or directory", "name a file that can be read"),
+        (str(tmp_path), "Is a directory", "name a file that can be read"),
+        ("/proc/self/mem", "Input/output error", "name a file that can be read"),
+        ("a\0b", "embedded null byte", "name a file that can be read"),
+        ("\udcff/none", "No such file or directory", "name a file that can be read"),
+        (str(long), "the file is too long", "allowed: at most 1M"),
+        (str(binary), "byte 0xff at offset 9 is not UTF-8", "allowed: UTF-8 text"),
     ]:
         with pytest.raises(ProgramError) as caught:
             load(path)
         name = path.replace("\udcff", r"\udcff")
-        assert str(caught.value) == f"{name}: {wrong}; allowed: {allowed}"
+        assert str(caught.value) == f"{name}: {wrong}; {hint}"
     with pytest.raises(ProgramError, match=r"^/dev/null:1: the text ends here; allowed: s2fuzz 1$"):
         load("/dev/null")
 
