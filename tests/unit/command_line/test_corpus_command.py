@@ -182,7 +182,7 @@ def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("action", ["show", "export", "minimize", "merge"])
 def test_what_is_no_corpus_is_refused(action: str, call: Call) -> None:
     options = {"export": ["out"], "minimize": ["--candidate", "rfc-v1", "--dry-run"], "merge": ["missing"]}
-    refused(call(action, *options.get(action, [])), "no corpus", "; name a folder")
+    refused(call(action, *options.get(action, [])), "no corpus", "; name a ")
 
 
 def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
