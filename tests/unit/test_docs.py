@@ -111,9 +111,12 @@ def resolves(name: str) -> bool:
 
 
 def wrong_name(code: str) -> bool:
-    """Whether something in code style looks like a name of ours, and is none; NAME in a path stands for any."""
+    """Whether something in code style looks like a name of ours, and is none.
+
+    NAME and my_patch in a path stand for any.
+    """
     if re.fullmatch(rf"(?:{'|'.join(TREES)}|corpus|docs|tests|\.ci)/[\w./*-]*", code):
-        return not list(ROOT.glob(code.replace("NAME", "*").rstrip("/")))
+        return not list(ROOT.glob(code.replace("NAME", "*").replace("my_patch", "*").rstrip("/")))
     if re.fullmatch(rf"(?:{'|'.join(TREES)})(?:\.\w+)+", code):
         return not resolves(code)
     if match := re.fullmatch(r"([A-Z][a-z]+\w*)(?:\.(\w+))?(?:\(\))?", code):
