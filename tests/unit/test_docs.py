@@ -2,6 +2,7 @@
 """What the pages say is so: links, names, commands, examples, and every session with its output."""
 
 import ast
+import builtins
 import configparser
 import os
 import re
@@ -38,6 +39,8 @@ LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace")
 # Commands of a shell that pages show beside ours.
 SHELL: Final = ("python3", "pip", "grep", "head")
 TREES: Final = ("reference", "candidate", "fuzz")
+# Pages that a test of their own follows step by step, examples that are made to fail included.
+FOLLOWED: Final = {"docs/how-to/patch.md": "test_how_to_patch.py"}
 
 
 def test_the_readme_is_an_entry_page() -> None:
@@ -70,7 +73,12 @@ def test_blocks_say_what_they_are(page: Path) -> None:
         assert block.language in LANGUAGES, f"line {block.line}"
     assert page.read_text().count("\n```") % 2 == 0
     # A session that is only indented would be run by nobody.
-    assert re.findall(r"^ {4,}\$ .*$", prose(page), re.MULTILINE) == []
+    assert followed(page) or re.findall(r"^ {4,}\$ .*$", prose(page), re.MULTILINE) == []
+
+
+def followed(page: Path) -> bool:
+    """Whether a test of its own follows a page."""
+    return (ROOT / "tests" / "unit" / FOLLOWED.get(name_of(page), "none")).exists()
 
 
 @cache
@@ -104,15 +112,18 @@ def resolves(name: str) -> bool:
 
 
 def wrong_name(code: str) -> bool:
-    """Whether something in code style looks like a name of ours, and is none; capitals in a path stand for any name."""
+    """Whether something in code style looks like a name of ours, and is none.
+
+    NAME and my_patch in a path stand for any.
+    """
     if re.fullmatch(rf"(?:{'|'.join(TREES)}|corpus|docs|tests|\.ci)/[\w./*-]*", code):
-        return not list(ROOT.glob(re.sub(r"\b[A-Z]{3,}\b(?!\.md)", "*", code.rstrip("/"))))
+        return not list(ROOT.glob(code.replace("NAME", "*").replace("my_patch", "*").rstrip("/")))
     if re.fullmatch(rf"(?:{'|'.join(TREES)})(?:\.\w+)+", code):
         return not resolves(code)
     if match := re.fullmatch(r"([A-Z][a-z]+\w*)(?:\.(\w+))?(?:\(\))?", code):
         # A test's own helpers are not looked for.
         names = classes().get(match[1], {"case"} if match[1] == "Case" else set())
-        return not names or bool(match[2] and match[2] not in names)
+        return (not names and not hasattr(builtins, match[1])) or bool(match[2] and match[2] not in names)
     return False
 
 
@@ -211,7 +222,7 @@ def test_python_runs(page: Path) -> None:
     """A candidate among it does not fail on random programs; a part of a package of ours is only compiled."""
     names: dict[str, object] = {"__name__": "candidate.example"}
     for block in blocks(page):
-        if block.language == "python":
+        if block.language == "python" and not followed(page):
             code = compile(block.text, f"{name_of(page)}:{block.line}", "exec")
             if not re.search(r"^from \.", block.text, re.MULTILINE):
                 exec(code, names)
