@@ -185,6 +185,7 @@ def run_unit(
 def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     """Take the messages of a child until it ends.
 
+    :param patience: seconds that one program may take; before the first one, it is `PATIENCE`
     :returns: the cause of its death, as text; "" if its work is done
     """
     seen = -1
@@ -203,9 +204,9 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
         number = child.flight.number()
         if more or number != seen:
             seen, since = number, now
-        elif now - since > patience:
+        elif now - since > (limit := patience if number else PATIENCE):
             child.stop()
-            return f"did not get on for {patience:g} s"
+            return f"did not get on for {limit:g} s"
 
 
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
