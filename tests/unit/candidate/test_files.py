@@ -227,7 +227,6 @@ def test_findings_of_a_file_replay_from_where_the_user_was_and_by_their_command(
 
 COMMANDS = {
     "hypothesis": ("fuzz", "--candidate", "./top.py", "--engine", "hypothesis", "--programs", "20"),
-    "campaign": ("campaign", "c", "--candidate", "top.py", "--hours", "0.001", "--workers", "1"),
     "cover": ("cover", "--candidate", "./top.py", "p.s2"),
     "trace": ("run", "--trace", "--candidate", "./top.py", "p.s2"),
     "corpus": ("corpus", "minimize", "--corpus", "c", "--candidate", "./top.py"),
@@ -244,6 +243,15 @@ def test_every_command_takes_a_file(here: Path, name: str) -> None:
     if name == "cover":
         assert "mine.py" in done.stdout
         assert "top.py" in done.stdout
+
+
+def test_a_campaign_runs_the_file(here: Path) -> None:
+    """With a mistake in the file, which ends it at the first program: nobody waits for a clock."""
+    (here / "bad.py").write_text(MINE.replace("(addr, size)\n", "(adr, size)\n", 2))
+    arguments = ("campaign", "c", "--candidate", "bad.py", "--hours", "0.05", "--workers", "1")
+    done = process(*arguments, cwd=here, stdout=subprocess.PIPE)
+    assert done.returncode == 2
+    assert "bad.py:7: NameError: name 'adr' is not defined" in done.stderr
 
 
 def test_a_cluster_does_not_have_the_file(capsys: pytest.CaptureFixture[str]) -> None:
