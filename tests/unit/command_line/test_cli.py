@@ -114,7 +114,7 @@ def test_unknown_candidate_to_fuzz(call: Call) -> None:
 @pytest.mark.parametrize("out", ["file", "file/below"])
 def test_unwritable_out(call: Call, out: str) -> None:
     write("", "file")
-    refused(call("fuzz", "--candidate", "rfc-v1", "--programs", "1", "--out", out), f"--out {out}:", "; name a directory")
+    refused(call("fuzz", "--candidate", "rfc-v1", "--programs", "1", "--out", out), f"--out {out}:", "; name ")
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300", "soon", ""])
