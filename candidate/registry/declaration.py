@@ -97,7 +97,7 @@ def declarations(module: ModuleType, kind: type[Declared], name: str, place: str
 
 
 def misuse(declared: Candidate | Bug) -> str:
-    """What is wrong with the fields of a declaration, as far as that is known without its classes; "" for nothing."""
+    """Say what is wrong with the fields of a declaration, without a look at its classes; "" for nothing."""
     texts = {"name": declared.name, "origin": declared.origin}
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():

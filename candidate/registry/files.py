@@ -107,7 +107,7 @@ def path_of(name: str) -> Path:
 
 
 def _misplaced(path: Path) -> str:
-    """Why a path is no source; "" if it is one."""
+    """Say why a path is no source; "" if it is one."""
     if not path.exists():
         return "no such file"
     if path.is_dir():
@@ -138,7 +138,7 @@ def load(path: Path, name: str) -> Candidate:
 
 
 def beside(version: Candidate) -> list[Candidate]:
-    """What the files beside that of *version* declare, as far as it has imported them: it may build on them."""
+    """Return the versions in files beside *version* that it has imported: it may build on them."""
     packages = {module.rpartition(".")[0] for module in modules_of(version) if module.startswith(OUTSIDE)}
     found: list[Candidate] = []
     for module, there in sorted(sys.modules.items()):

@@ -49,5 +49,5 @@ def declared_by(path: Path) -> str:
 
 
 def depth(*classes: type) -> int:
-    """How many classes some classes derive from: more than any of those does."""
+    """Return the number of classes that some classes derive from: more than any of those does."""
     return sum(len(each.__mro__) for each in classes)

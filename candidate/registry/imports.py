@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the source of a version imports of other versions, read without running it."""
+"""The imports of other versions in the source of a version, read without running it."""
 
 import ast
 from pathlib import Path

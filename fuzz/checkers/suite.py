@@ -34,7 +34,7 @@ _listens: Final[dict[type[Checker], Listens]] = {}
 
 
 def listens(kind: type[Checker]) -> Listens:
-    """What a class of checkers is called for."""
+    """The events that a class of checkers listens to."""
     known = _listens.get(kind)
     if known is None:
         known = _listens[kind] = Listens(kind)

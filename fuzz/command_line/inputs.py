@@ -29,7 +29,7 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
 
 
 def known_findings(arguments: Namespace) -> Accepted:
-    """What ``--known`` names, or the file of the current directory.
+    """Read the known findings that ``--known`` names, or those of the current directory.
 
     :raises BadInputError: it cannot be used
     """
@@ -56,6 +56,6 @@ def make_out(name: str, folder: str) -> Path:
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
-    """What to say of a file that ``-o`` names and that cannot be written."""
+    """Return the error of a file that ``-o`` names and that cannot be written."""
     wanted = "a file that can be written, a device, or a FIFO that somebody reads"
     return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; name {wanted}")

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
 
     def hint(self, message: str) -> str:
-        """What may have been meant: a command, the value of an option, or an option."""
+        """Suggest the command, the value of an option, or the option that may have been meant."""
         choice = _CHOICE.search(message)
         if choice:
             return did_you_mean(choice.group(1), re.findall(r"'([^']*)'", choice.group(2)))

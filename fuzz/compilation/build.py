@@ -27,7 +27,7 @@ from reference.compiled import choice as native
 
 from ..files import write_atomically
 from .group import interpreted, sources
-from .progress import Progress
+from .progress import BuildProgress
 from .staging import staged
 
 LOCK: Final = native.FOLDER / "lock"
@@ -158,7 +158,7 @@ def run_compiler(folder: Path, files: list[str], home: Path) -> None:
             start_new_session=True,
         ) as child,
     ):
-        progress = Progress(len(files))
+        progress = BuildProgress(len(files))
         try:
             assert child.stdout is not None
             for line in child.stdout:

@@ -39,7 +39,7 @@ class Job:
 
     @property
     def is_module(self) -> bool:
-        """Whether it holds the code of a module of ours."""
+        """Tell whether it holds the code of a module of ours."""
         name = Path(self.source).name
         return name.startswith("__native_") and "___" in name
 

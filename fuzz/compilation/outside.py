@@ -111,7 +111,7 @@ def outside_digests(paths: list[Path]) -> dict[str, str]:
 
 
 def key_of(digests: Mapping[str, str]) -> str:
-    """What tells a build of some sources from others."""
+    """Return the key of a build of some sources."""
     text = "\n".join(f"{source} {digest}" for source, digest in sorted(digests.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

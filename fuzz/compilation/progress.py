@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Progress of ``s2fuzz build``: modules done, modules in all, time left.
+"""BuildProgress of ``s2fuzz build``: modules done, modules in all, time left.
 
-The compiler's process reports a line for each module (`report`). `Progress` shows it on stderr: on one
+The compiler's process reports a line for each module (`report`). `BuildProgress` shows it on stderr: on one
 line that renews itself in a terminal, otherwise on a line for each quarter of the work.
 """
 
@@ -25,7 +25,7 @@ def report(done: int, fraction: float) -> None:
     print(f"{_MARK} {done} {min(max(fraction, 0.0), 1.0):.4g}", flush=True)
 
 
-class Progress:
+class BuildProgress:
     """Shows a build on stderr.
 
     :param modules: how many there are to compile

@@ -107,7 +107,7 @@ class Share:
         return False
 
     def answer(self) -> dict[str, Any]:
-        """What it says, once it is done."""
+        """Return its answer, once it is done."""
         found = self.said
         found["troubled"].update(self.troubled)
         return found

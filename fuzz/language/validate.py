@@ -194,7 +194,7 @@ class ValidationState:
             self.check_slot(slot, op)
 
     def check_needs(self, slot: Slot, declared: Declaration) -> None:
-        """What a declaration says must be so where an operation stands."""
+        """Check that the needs of an operation's declaration are met where it stands."""
         name = slot.name
         for need in declared.needs:
             if need == LIVE:
@@ -219,7 +219,7 @@ class ValidationState:
             _within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
 
     def check_words(self, slot: Slot, op: SlotRange) -> None:
-        """What has a range of pages whose bits are whole words of the dirty log."""
+        """Check an operation on a range of pages whose bits are whole words of the dirty log."""
         word = CLEAR_PAGES * self.vm.granule
         steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
         fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)

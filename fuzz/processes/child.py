@@ -33,7 +33,7 @@ def signal_name(number: int) -> str:
 
 
 def end_text(code: int) -> str:
-    """How a process ended: ``was killed by SIGSEGV``, ``ended with exit code 1``.
+    """Say how a process ended: ``was killed by SIGSEGV``, ``ended with exit code 1``.
 
     :param code: as `os.waitstatus_to_exitcode` has it
     """
@@ -163,7 +163,7 @@ class Child:
         return None
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Tell whether it still runs."""
         return self.process.poll() is None
 
     def wait(self, seconds: float | None = None) -> int | None:
@@ -177,7 +177,7 @@ class Child:
             return None
 
     def death(self) -> str:
-        """How it ended, once it has closed its end: see `end_text`."""
+        """Say how it ended, once it has closed its end: see `end_text`."""
         return end_text(self.process.wait())
 
     def kill(self) -> None:

@@ -93,7 +93,7 @@ class Fork:
             _write(self.requests, request)
 
     def ready(self, seconds: float) -> bool:
-        """Whether it has an answer, or is dead, within so many seconds."""
+        """Tell whether it has an answer, or is dead, within so many seconds."""
         return bool(select.select([self.answers], [], [], seconds)[0])
 
     def read(self) -> tuple[Any] | None:

@@ -36,7 +36,7 @@ CHECKOUT: Final = (HOME / "setup.cfg").is_file()
 
 
 def digest(source: Path) -> str:
-    """What tells one version of a source from another; "" if it cannot be read."""
+    """Return the identity of one version of a source; "" if it cannot be read."""
     try:
         return hashlib.sha256(source.read_bytes()).hexdigest()
     except OSError:
@@ -44,7 +44,7 @@ def digest(source: Path) -> str:
 
 
 def build_folder() -> Path:
-    """Where builds lie."""
+    """Return the folder of the builds."""
     if CHECKOUT:
         return HOME / "build" / "native"
     total = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
@@ -117,7 +117,7 @@ def module_of(source: str) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether the name of a version means a file from outside, and not a registered version."""
+    """Tell whether the name of a version means a file from outside, and not a registered version."""
     return "/" in name or name.endswith(".py")
 
 
@@ -158,7 +158,7 @@ def asked_files() -> list[Path]:
 
 
 def chosen_by(file: Path) -> Choice:
-    """What this process should use by one manifest.
+    """Choose the form of this process by one manifest.
 
     :param file: of the manifest, beside the folder that it names
     """

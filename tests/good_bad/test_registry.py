@@ -55,7 +55,7 @@ def unregistered(kinds: Iterable[type[Checker]], registry: tuple[type[Checker], 
 
 
 def undeclared(kind: type[Checker]) -> list[str]:
-    """What the declaration of a class lacks."""
+    """Return the parts that the declaration of a class lacks."""
     rule = kind.rule
     if rule is NO_RULE:
         return [f"{kind.__name__}: declares no rule"]
@@ -70,7 +70,7 @@ def undeclared(kind: type[Checker]) -> list[str]:
 
 
 def untested(rule: Rule, known: Iterable[Case]) -> str:
-    """What is missing where no case shows that a rule is held, and broken; "" if one does."""
+    """Say what is missing where no case shows that a rule is held, and broken; "" if one does."""
     mine = [case for case in known if case.signature.startswith(f"{rule.name}: ")]
     if not mine:
         return f"{rule.name}: no case in tests/good_bad has a signature that begins with it"
@@ -83,7 +83,7 @@ def untested(rule: Rule, known: Iterable[Case]) -> str:
 
 
 def misplaced(pages: Iterable[Path], table: str) -> str:
-    """What is wrong with the table in the documentation; "" if nothing."""
+    """Say what is wrong with the table in the documentation; "" if nothing."""
     shown = [page for page in pages if page.is_file() and HEADER in page.read_text()]
     if not shown:
         return f"no page has the table of rules: {', '.join(page.name for page in pages)}"

@@ -65,7 +65,7 @@ def links(page: Path) -> list[str]:
 
 
 def codes(page: Path) -> list[str]:
-    """What a page has in code style, as one line each."""
+    """Return the texts of a page in code style, as one line each."""
     return [" ".join(code.split()) for code in _CODE.findall(prose(page))]
 
 

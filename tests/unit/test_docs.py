@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the pages say is so: links, names, commands, examples, and every session with its output."""
+"""The pages are true: links, names, commands, examples, and every session with its output."""
 
 import ast
 import builtins
@@ -77,7 +77,7 @@ def test_blocks_say_what_they_are(page: Path) -> None:
 
 
 def followed(page: Path) -> bool:
-    """Whether a test of its own follows a page."""
+    """Tell whether a test of its own follows a page."""
     return (ROOT / "tests" / "unit" / FOLLOWED.get(name_of(page), "none")).exists()
 
 
@@ -98,7 +98,7 @@ def classes() -> dict[str, set[str]]:
 
 
 def resolves(name: str) -> bool:
-    """Whether a dotted name is a module, or something in one."""
+    """Tell whether a dotted name is a module, or something in one."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:
@@ -112,7 +112,7 @@ def resolves(name: str) -> bool:
 
 
 def wrong_name(code: str) -> bool:
-    """Whether something in code style looks like a name of ours, and is none.
+    """Tell whether something in code style looks like a name of ours, and is none.
 
     NAME and my_patch in a path stand for any.
     """
@@ -171,7 +171,7 @@ def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
 
 
 def makefile_targets() -> set[str]:
-    """What can be made."""
+    """Return the targets of the Makefile."""
     return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -283,7 +283,7 @@ def timeless(session: Session, lines: list[str]) -> list[str]:
 
 
 def position(part: list[str], lines: list[str], start: int) -> int:
-    """Where *part* stands in *lines*, from *start* on; -1: nowhere."""
+    """Return the index of *part* in *lines*, from *start* on; -1: it is not there."""
     places = range(start, len(lines) - len(part) + 1)
     return next((i for i in places if lines[i : i + len(part)] == part), -1)
 

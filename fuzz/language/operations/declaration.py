@@ -29,7 +29,7 @@ MANUAL: Final = "manual"
 
 
 class Declaration:
-    """What an operation is; the parameters are those of `declare`."""
+    """The declaration of an operation; the parameters are those of `declare`."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ declare(GetLog, 21, "log SLOT get", backings=RAM, needs=(LIVE, LOGGED), checkers
 
 @dataclass(frozen=True, slots=True)
 class ClearLog(SlotRange):
-    """What was collected of the range is cleared (KVM_CLEAR_DIRTY_LOG).
+    """User space clears the collected part of the log in the range (KVM_CLEAR_DIRTY_LOG).
 
     *offset* is a multiple of 64 pages, *size* too unless the range ends with the slot.
     """

@@ -33,7 +33,7 @@ def test_every_module_of_the_folders_is_there() -> None:
 
 
 def test_a_base_comes_before_what_derives_from_it() -> None:
-    """Where no order is declared."""
+    """The order holds where none is declared."""
     assert depth(PgtableRfcV1_1, MmuRfcV1_1) < depth(PgtableRfcV1, MmuRfcV1)
 
 

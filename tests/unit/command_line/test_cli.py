@@ -304,7 +304,7 @@ def test_fuzz_json(call: Call) -> None:
 
 
 def told_first(err: str) -> str:
-    """What stderr has but for findings, which are told as they come."""
+    """Return stderr without the findings, which are printed as they come."""
     return re.sub(r"^s2fuzz: program \d+: .*\n", "", err, flags=re.MULTILINE)
 
 

@@ -108,7 +108,7 @@ def test_wrong_usage(usage: Usage, furnished: Path, capsys: pytest.CaptureFixtur
 
 
 def typed_commands() -> Iterator[str]:
-    """What is typed for each command and each part of one: ``run``, ``corpus add``."""
+    """Yield the words of each command and each part of one: ``run``, ``corpus add``."""
     for name, below in parts(make_parser()):
         inner = [f"{name} {part}" for part, _ in parts(below)]
         yield from inner or [name]

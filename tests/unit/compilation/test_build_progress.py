@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Progress of a build: what the compiler's process reports, and what people see of it."""
+"""BuildProgress of a build: what the compiler's process reports, and what people see of it."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import pytest
 from fuzz.compilation import build
 from fuzz.compilation.group import sources
 from fuzz.compilation.jobs import COLD, FULL, HOT, NONE, USUAL, Job, jobs
-from fuzz.compilation.progress import Progress, report
+from fuzz.compilation.progress import BuildProgress, report
 from reference.compiled.choice import LIBRARY
 
 
@@ -37,7 +37,7 @@ def test_lines_for_each_quarter_where_there_is_no_terminal(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = reports(capsys, *((done, done / 8) for done in range(9)))
-    shown = Progress(8)
+    shown = BuildProgress(8)
     for line in lines:
         assert shown.take(line)
         clock[0] += 10
@@ -56,7 +56,7 @@ def test_a_line_that_renews_itself_in_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     lines = reports(capsys, (0, 0), (1, 0.1), (2, 0.2), (3, 0.3))
-    shown = Progress(9)
+    shown = BuildProgress(9)
     # The third report comes too soon after the second.
     for line, passed in zip(lines, (3.0, 0.1, 3.0, 0.0), strict=True):
         assert shown.take(line)
@@ -73,7 +73,7 @@ def test_a_line_that_renews_itself_in_a_terminal(
 
 @pytest.mark.parametrize("line", ["", "error: x", "s2fuzz-progress", "s2fuzz-progress 1 2\n", "s2fuzz-progress 1 0.5x"])
 def test_other_lines_are_for_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Progress(3)
+    shown = BuildProgress(3)
     capsys.readouterr()
     assert not shown.take(line)
     assert capsys.readouterr() == ("", "")

@@ -211,7 +211,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.Choice:
-    """What a process that runs these files would use."""
+    """Return the choice of a process that runs these files."""
     monkeypatch.setenv(native.ASKED, os.pathsep.join(map(str, files)))
     return native.choose()
 

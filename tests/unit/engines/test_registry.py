@@ -29,14 +29,14 @@ each_engine: Final = pytest.mark.parametrize("engine", ENGINES, ids=lambda engin
 
 
 def extras() -> dict[str, str]:
-    """What setup.cfg installs with each extra."""
+    """Return the packages that setup.cfg installs with each extra."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     return dict(config["options.extras_require"])
 
 
 def uninstallable(engine: Engine) -> str:
-    """What is wrong with how an engine's package is installed; "" if nothing."""
+    """Say what is wrong with the installation of an engine's package; "" for nothing."""
     if not engine.package:
         return ""
     if engine.extra not in extras():
@@ -46,13 +46,13 @@ def uninstallable(engine: Engine) -> str:
 
 
 def unexplained(engine: Engine, pages: Iterable[Path]) -> str:
-    """What is missing where no page names an engine; "" if one does."""
+    """Say what is missing where no page names an engine; "" if one does."""
     word = rf"`(?:--engine )?{re.escape(engine.name)}`"
     return "" if any(re.search(word, page.read_text()) for page in pages) else f"{engine.name}: no page explains it"
 
 
 def compared(path: Path, names: set[str]) -> list[str]:
-    """Where a module has the name of an engine as a string, as ``line: name``."""
+    """Return the places where a module has the name of an engine as a string, as ``line: name``."""
     return [
         f"{path.name}:{node.lineno}: {node.value}"
         for node in ast.walk(ast.parse(path.read_text()))

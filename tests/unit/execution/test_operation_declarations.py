@@ -45,7 +45,7 @@ MUTATIONS: Final = 1000
 
 @dataclass(frozen=True)
 class Known:
-    """Where an operation must be known; tests below take one of them away at a time.
+    """The places at which an operation must be known; tests below take one of them away at a time.
 
     :param declared: classes that have a declaration
     :param positions: names by position
@@ -186,7 +186,7 @@ def without(program: Program, at: int) -> Program | None:
 
 
 def idle(kind: type, having: dict[str, Program]) -> str:
-    """Where an operation is one that changes nothing; "" if removing it from a seed changes the original's events."""
+    """Name an operation that changes nothing; "" if removing it from a seed changes the original's events."""
     for program in sorted(having.values(), key=lambda program: len(program.operations)):
         for at in [at for at, op in enumerate(program.operations) if type(op) is kind]:
             shorter = without(program, at)

@@ -94,7 +94,7 @@ def test_it_is_ended_with_what_it_started(child: Child) -> None:
 
 
 def select_ready(child: Child) -> bool:
-    """Whether there is something to be read."""
+    """Tell whether there is something to be read."""
     import select
 
     return bool(select.select([child.answers], [], [], 0)[0])

@@ -16,7 +16,7 @@ from . import PATIENCE, state, wait_for
 
 
 def work(request: object) -> object:
-    """What the copies of the tests do."""
+    """Do the work of the copies of the tests."""
     if request == "die":
         os.kill(os.getpid(), signal.SIGTERM)
     if request == "leave":
