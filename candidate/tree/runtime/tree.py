@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One side's tree: calls into its process, what that asks for meanwhile, and its events."""
+
+from pathlib import Path
+
+from reference.kernel import EFAULT, Kernel
+from reference.kvm_host import KvmHost, kvm
+from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE
+
+from . import records as r
+from .errors import TreeOops, TreeRefused
+from .places import places_of
+from .process import Process, give_back, take
+from .replay import Replay
+
+EHWPOISON = 133
+# Of a request for a page: only what is there now.
+_PEEK = 2
+
+
+class Tree:
+    """A compiled tree, for one run of a program.
+
+    :param library: what was built of it
+    :param kernel: whose observers see what it does
+    :raises TreeError: it does not start
+    """
+
+    def __init__(self, library: Path, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.process: Process | None = take(library)
+        self.places = places_of(library)
+        self.host: KvmHost | None = None
+        self.replay: Replay | None = None
+        self.areas: list[tuple[int, int, int, int]] = []
+        self.devices: list[tuple[int, int]] = []
+        self.ended = False
+
+    def attach(self, host: KvmHost) -> None:
+        """The host whose memory the guest has."""
+        assert self.process is not None
+        self.host = host
+        self.replay = Replay(self.kernel, host, self.process, self.places)
+
+    def close(self) -> None:
+        """The run is over."""
+        process, self.process = self.process, None
+        if process is not None:
+            if self.ended:
+                process.close()
+            else:
+                give_back(process)
+
+    def call(self, op: int, *args: int) -> int:
+        """Have the tree do something; what it returns.
+
+        :raises TreeOops: it crashed
+        :raises TreeRefused: it needs what is not modelled
+        """
+        process, replay, kernel = self.process, self.replay, self.kernel
+        assert process is not None
+        assert replay is not None
+        self.mirror()
+        process.set_knobs(
+            kernel.allocations_left,
+            kernel.small_allocations_left,
+            kernel.topup_gets,
+            len(self.areas),
+            len(self.devices),
+        )
+        lives = process.call(op, *args)
+        while lives and process.status in (r.FULL, r.HOST):
+            asked, info = process.status, process.info
+            replay.run()
+            answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
+            self.mirror()
+            process.set_knobs(*process.knobs, len(self.areas), len(self.devices))
+            lives = process.call(r.OP_RESUME, *answer)
+        ret = process.ret
+        if lives:
+            replay.run()
+        if not lives or process.status in (r.CRASH, r.REFUSED):
+            self.lost(lives)
+        kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
+        return ret
+
+    def lost(self, lives: bool) -> None:
+        """The child is gone.
+
+        :raises TreeOops: it crashed
+        :raises TreeRefused: it needs what is not modelled
+        """
+        process, replay = self.process, self.replay
+        assert process is not None
+        assert replay is not None
+        status, text, chain = process.status, process.text(), process.info[0] if process.info else 0
+        if lives:
+            process.gone()
+        self.ended = True
+        if not lives:
+            raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")
+        place = replay.place(chain)
+        if status == r.REFUSED:
+            raise TreeRefused(text)
+        raise TreeOops(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
+
+    def mirror(self) -> None:
+        """Tell the process of areas and device frames that are new."""
+        host, process = self.host, self.process
+        assert host is not None
+        assert process is not None
+        mm = host.mm
+        areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
+        if areas != self.areas:
+            self.areas = areas
+            if len(areas) > r.MAX_VMAS:
+                raise TreeRefused(f"more than {r.MAX_VMAS} areas of the host")
+            for number, area in enumerate(areas):
+                r.VMA_WORDS.pack_into(process.memory, r.VMA_AT + number * r.VMA_WORDS.size, *area)
+        devices = [(run.pfn, run.npages) for run in mm.runs if run.flags & DEVICE]
+        if devices != self.devices:
+            self.devices = devices
+            if len(devices) > r.MAX_DEVICES:
+                raise TreeRefused(f"more than {r.MAX_DEVICES} runs of device frames")
+            for number, run in enumerate(devices):
+                r.DEVICE_WORDS.pack_into(process.memory, r.DEVICE_AT + number * r.DEVICE_WORDS.size, *run)
+
+    def page(self, hva: int, how: int) -> tuple[int, ...]:
+        """What the host has at an address, for its page table in the process; a write breaks copy-on-write.
+
+        :param how: 1 to write; with `_PEEK` nothing of the host changes
+        :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level, writable | device << 1
+        """
+        assert self.host is not None
+        mm = self.host.mm
+        run = mm.run_at(hva)
+        if run is not None and run.flags & POISON:
+            return (-EHWPOISON,)
+        if not how & _PEEK:
+            if run is None or run.flags & ABSENT:
+                mm.populate(hva)
+                run = mm.run_at(hva)
+            if run is not None and how & 1 and not run.flags & (ABSENT | WRITABLE | DEVICE):
+                mm.break_cow(hva)
+                run = mm.run_at(hva)
+        if run is None or run.flags & ABSENT:
+            return (-EFAULT,)
+        if not how & _PEEK and how & 1 and not run.flags & WRITABLE:
+            return (-EFAULT,)
+        writable = 1 if run.flags & WRITABLE else 0
+        device = 2 if run.flags & DEVICE else 0
+        if run.flags & THP:
+            start = hva & -(1 << mm.pmd_shift)
+            return 0, start, mm.pfn_in(run, start), 2, writable | device
+        start = hva & -(1 << mm.page_shift)
+        return 0, start, mm.pfn_in(run, start), 3, writable | device
+
+    def number(self, machine: kvm) -> int:
+        """The number of a VM."""
+        return machine.mmu.vmid - 1
