@@ -30,8 +30,8 @@ MANIFEST: Final = FOLDER / "manifest.json"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
-# What stands beside the candidates and looks at them; like registries (``__init__.py``) never compiled.
-INSPECTION: Final = "candidate/inspection/"
+# What stands beside the candidates and looks at them, or builds one; like registries (``__init__.py``) never compiled.
+INSPECTION: Final = ("candidate/inspection/", "candidate/tree/build")
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 

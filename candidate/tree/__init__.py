@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel tree's stage-2 code as it is, compiled for this machine: built by `build`, run by `runtime`."""
+"""A kernel tree as a version: its own C files, compiled for this machine and run."""

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is compiled, and how: flags, include folders, units.
+
+All paths are relative to the folder of a build, where ``tree`` and ``native`` are links: nothing in the
+library depends on where the tree lies.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .compiler import Compiler, Job
+from .source import ARM, INTERVAL_TREE, MMU, NESTED, PGTABLE, RBTREE, Source
+
+NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
+TREE: Final = "tree"
+GENERATED: Final = "generated"
+GRANULES: Final = (12, 14, 16)
+
+# In the order in which they are searched: our headers come first, then as in a kernel build.
+INCLUDES: Final = (
+    "native/shim",
+    "native",
+    f"{TREE}/{ARM}/include",
+    GENERATED,
+    f"{TREE}/include",
+    f"{TREE}/{ARM}/include/uapi",
+    f"{GENERATED}/uapi",
+    f"{TREE}/include/uapi",
+    f"{GENERATED}/generated/uapi",
+    f"{TREE}/{ARM}/kvm",
+    f"{TREE}/virt/kvm",
+    ".",
+)
+# As a kernel build has them, where they decide what the code does.
+_KERNEL: Final = (
+    *("-std=gnu11", "-fno-strict-aliasing", "-fno-common", "-fms-extensions", "-fshort-wchar", "-funsigned-char"),
+    *("-fno-strict-overflow", "-fno-delete-null-pointer-checks", "-fno-builtin", "-fno-stack-protector"),
+    *("-D__KERNEL__", "-D__aarch64__", "-U__x86_64__", "-U__i386__", "-U__linux__", "-U__unix__", "-Ulinux", "-Uunix"),
+    *("-D__DISABLE_EXPORTS", "-DKASAN_SHADOW_SCALE_SHIFT="),
+    *('-DKBUILD_MODFILE="kvm"', '-DKBUILD_BASENAME="kvm"', '-DKBUILD_MODNAME="kvm"'),
+    # Kernel code uses no floating point registers: SSE would hide stores that are to be seen.
+    "-mgeneral-regs-only",
+)
+# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
+_MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")
+_COMMON: Final = ("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output")
+# Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
+_PLAIN: Final = (
+    *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
+    "--param=tsan-instrument-func-entry-exit=0",
+)
+# Before anything else, as in a kernel build.
+_FIRST: Final = (f"{TREE}/include/linux/kconfig.h", f"{TREE}/include/linux/compiler_types.h")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a tree is built.
+
+    :param granule: log2 of the page size in bytes: 12, 14 or 16
+    :param sanitize: with ASan and UBSan
+    :param coverage: basic blocks of kernel files are counted
+    :param optimise: ``-O1`` or ``-O2``
+    :param plain: plain loads and stores of table entries are events too; goes with neither of the two above
+    """
+
+    granule: int = 12
+    sanitize: bool = False
+    coverage: bool = False
+    optimise: str = "-O1"
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.granule not in GRANULES:
+            raise ValueError(f"granule {self.granule}; allowed: 12, 14, 16")
+        if self.optimise not in ("-O1", "-O2"):
+            raise ValueError(f"optimise {self.optimise!r}; allowed: -O1, -O2")
+        if self.plain and self.sanitize:
+            raise ValueError("plain and sanitize; allowed: one of them")
+
+    def name(self) -> str:
+        """What tells these settings from others."""
+        return f"{self.granule}{self.optimise}" + "".join(
+            f"-{word}" for word in ("sanitize", "coverage", "plain") if getattr(self, word)
+        )
+
+
+class Plan:
+    """The compiler runs of one build, largest first.
+
+    *kernel*, *host*: objects by side
+    """
+
+    def __init__(self, source: Source, settings: Settings, compiler: Compiler) -> None:
+        self.settings, self.compiler = settings, compiler
+        self._kernel = self._kernel_flags()
+        kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
+        units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
+        support = {"rbtree": RBTREE} | ({"interval_tree": INTERVAL_TREE} if source.has(INTERVAL_TREE) else {})
+        instrumented = self._instrumentation()
+        self.jobs = [
+            *(self._kernel_job(file.stem, f"native/{file.name}", instrumented) for file in kernel_side),
+            *(self._kernel_job(name, f"{TREE}/{path}", instrumented) for name, path in reversed(units.items())),
+            *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
+            *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
+        ]
+        self.host = [f"{file.stem}.o" for file in host_side]
+        self.kernel = [f"{job.name}.o" for job in self.jobs if f"{job.name}.o" not in self.host]
+
+    def _kernel_flags(self) -> list[str]:
+        flags = ["-nostdinc", "-isystem", self.compiler.headers()]
+        for folder in INCLUDES:
+            flags += ["-I", folder]
+        for header in _FIRST:
+            flags += ["-include", header]
+        flags += [*_KERNEL, *_MISTAKES, *_COMMON, self.settings.optimise]
+        return [*flags, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
+
+    def _instrumentation(self) -> list[str]:
+        flags: list[str] = []
+        if self.settings.coverage:
+            flags.append("-fsanitize-coverage=trace-pc")
+        if self.settings.sanitize:
+            flags += ["-fsanitize=address,undefined", "-DSHIM_SANITIZE"]
+        if self.settings.plain:
+            flags += _PLAIN
+        return flags
+
+    def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> Job:
+        command = [self.compiler.program, *self._kernel, "-DSHIM_UNIT", *more, "-MD", "-MF", f"{name}.d"]
+        return Job(name, [*command, "-c", path, "-o", f"{name}.o"])
+
+    def _host_job(self, name: str, path: str) -> Job:
+        sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
+        command = [self.compiler.program, "-O2", *_COMMON, "-fno-builtin-malloc", "-Wall", *sanitize, "-I", "native"]
+        return Job(name, [*command, "-c", path, "-o", f"{name}.o"])
+
+    def stubs(self) -> Job:
+        """Compiles ``stubs.c``."""
+        command = [self.compiler.program, "-O1", *_COMMON, "-w", "-fno-builtin", "-c", "stubs.c", "-o", "stubs.o"]
+        return Job("stubs", command)
+
+    def link(self, library: str, *, stubs: bool) -> Job:
+        """Links all objects; without *stubs*, symbols may be missing."""
+        flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
+        flags += ["-fsanitize=address,undefined"] if self.settings.sanitize else []
+        command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
+        return Job("link", [*command, *self.kernel, *self.host, *flags])
