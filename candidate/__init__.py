@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Protocol
 
+from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import bugs, rfc_v1, rfc_v1_1, rfc_v1_3, rfc_v1_fixed, rfc_v2, v5_12_9, v5_14
+from . import tree as kernel_tree
 from .inspection import Changes, Inspection, RefusedCandidate
 
 __all__ = ["Candidate", "Changes", "RefusedCandidate", "changes", "get", "names", "origin", "register"]
@@ -21,6 +23,7 @@ class Candidate:
     :param name: as on the command line
     :param origin: one line: what it is and where it comes from
     :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
+    :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
     """
 
     name: str
@@ -28,6 +31,7 @@ class Candidate:
     mmu: type[Mmu]
     origin: str
     adds: tuple[str, ...] = ()
+    main: type[KvmMain] = KvmMain
 
 
 class UnknownCandidate(ValueError):
@@ -37,6 +41,7 @@ class UnknownCandidate(ValueError):
 _REGISTRY: dict[str, Candidate] = {}
 # What inspection said of those that were asked for.
 _CHANGES: dict[str, Changes] = {}
+_TREES: dict[str, Candidate] = {}
 # Apart, so that nothing which goes through all versions meets them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
@@ -58,13 +63,28 @@ def register(
 
 
 def get(name: str) -> Candidate:
-    """The version called *name*, or the planted bug, to be run.
+    """The version called *name*, the planted bug, or the kernel tree of ``tree:PATH``, to be run.
 
     :raises UnknownCandidate: if there is none
+    :raises candidate.tree.TreeError: the tree cannot be built
     :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`)
     """
+    if name.startswith(kernel_tree.PREFIX):
+        return _tree(name)
     changes(name)
     return _known(name)
+
+
+def _tree(name: str) -> Candidate:
+    """The version that is a kernel tree, compiled."""
+    found = _TREES.get(name)
+    if found is None:
+        # Most versions are no trees, and need none of this.
+        from .tree.opening import opened
+
+        parts = opened(name.removeprefix(kernel_tree.PREFIX))
+        found = _TREES[name] = Candidate(name, parts.pgtable, parts.mmu, parts.origin, main=parts.main)
+    return found
 
 
 def changes(name: str) -> Changes:

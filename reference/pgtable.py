@@ -191,6 +191,10 @@ class Pgtable:
         self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int]] = {}
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
 
+    def dismantle(self) -> None:
+        """Cut what is in cycles, and let go of what runs elsewhere: nothing is called any more."""
+        self.walkers.clear()
+
     def kvm_granule_shift(self, level: int) -> int:
         return self.shifts[level]
 

@@ -159,7 +159,7 @@ class Side(Listener):
         """
         self.kernel.dismiss_all()
         self.kernel.arena.words.clear()
-        self.pgtable.walkers.clear()
+        self.pgtable.dismantle()
         self.host.listener = Listener()
         for guest in self.guests:
             guest.dismantle()

@@ -41,6 +41,8 @@ _KERNEL: Final = (
     *('-DKBUILD_MODFILE="kvm"', '-DKBUILD_BASENAME="kvm"', '-DKBUILD_MODNAME="kvm"'),
     # Kernel code uses no floating point registers: SSE would hide stores that are to be seen.
     "-mgeneral-regs-only",
+    # Backtraces of events follow frame pointers.
+    *("-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"),
 )
 # A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
 _MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")

@@ -40,6 +40,8 @@ PROBES: Final = (
         r"kvm_vm_ioctl_set_memory_region\(struct kvm \*kvm,\s+struct kvm_userspace_memory_region2",
         KVM_MAIN,
     ),
+    Probe("HAVE_GUP_VMAS", r"long get_user_pages\([^;]*struct vm_area_struct \*\*vmas", "include/linux/mm.h"),
+    Probe("HAVE_FOLLOW_PTE_VMA", r"int follow_pte\(struct vm_area_struct", "include/linux/mm.h"),
     Probe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
     # Functions that the tree has itself, inline or not.
     Probe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),
@@ -47,8 +49,11 @@ PROBES: Final = (
     Probe("HAVE_RCUWAIT_EXTERN", r"extern void finish_rcuwait", "include/linux/rcuwait.h"),
     Probe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),
     Probe("HAVE_PFN_VALID_FN", r"(?:int|bool) pfn_valid\(unsigned long", f"{ARM}/include/asm/page.h"),
+    Probe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),
+    Probe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     Probe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
     # Data, and what it holds.
+    Probe("HAVE_INVALIDATE_NAMES", r"mmu_invalidate_seq;", "include/linux/kvm_host.h"),
     Probe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     Probe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     Probe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),

@@ -4,7 +4,7 @@
  * memory up once, and then forks a child for each program that is judged, so that each begins with
  * the same memory and a crash ends nothing but the child.
  *
- * File descriptors: 3 shared memory, 4 what the driver says, 5 what it is told; a byte each time.
+ * Arguments: file descriptors of the shared memory, of what the driver says, of what it is told; a byte each time.
  * The driver: 'P' a program begins, 'G' go: do what shim_control->op says. The child: 'R' look at
  * shim_control->status. The parent: 'X' the child has ended, shim_control->ret is its wait status.
  */
@@ -36,14 +36,14 @@ struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
 char *shim_names, *shim_stack_top;
-void *shim_entry_return;
-static int depth;
 
 #define CPU_SECONDS 10		/* that kernel code may run without coming back */
 
+static int shared_fd, hears, says;
+
 static void say(char what)
 {
-	while (write(5, &what, 1) < 0 && errno == EINTR)
+	while (write(says, &what, 1) < 0 && errno == EINTR)
 		;
 }
 
@@ -52,7 +52,7 @@ static char hear(void)
 	char what;
 	ssize_t n;
 
-	while ((n = read(4, &what, 1)) < 0 && errno == EINTR)
+	while ((n = read(hears, &what, 1)) < 0 && errno == EINTR)
 		;
 	if (n != 1)
 		_exit(0);	/* the driver is gone */
@@ -122,12 +122,11 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	ucontext_t *u = context;
 	void **frame = (void **)u->uc_mcontext.gregs[REG_RBP], *pc = (void *)u->uc_mcontext.gregs[REG_RIP];
 	static int again;
-	char here;
 
 	if (again++)
 		_exit(2);
 	/* A frame pointer that leads nowhere is left out. */
-	if ((char *)frame < &here - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
+	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
 		frame = (void **)(shim_stack_top - 16);
 	if (number == SIGVTALRM)
 		shim_crash("does not come back", frame, pc);
@@ -151,10 +150,7 @@ static void catch_signals(void)
 
 static void serve(void)
 {
-	void *bottom[2];
-
 	shim_stack_top = (char *)__builtin_frame_address(0);
-	(void)bottom;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
 	for (;;) {
@@ -178,9 +174,9 @@ static void run(void)
 	char *shared;
 
 	size = (size + 4095) & ~4095UL;
-	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0);
+	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
 	if (shared == MAP_FAILED) {
-		fprintf(stderr, "s2fuzz: this library is started by s2fuzz only\n");
+		fprintf(stderr, "s2fuzz: no shared memory\n");
 		exit(2);
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -212,10 +208,19 @@ static void run(void)
 }
 
 /* The entry point of the library as a program. */
-void __attribute__((used, noreturn)) shim_main(void)
+void __attribute__((used, noreturn)) shim_main(long *stack)
 {
+	char **argument = (char **)(stack + 1);
+
+	if (stack[0] != 4) {
+		fprintf(stderr, "s2fuzz: this library is started by s2fuzz only\n");
+		exit(2);
+	}
+	shared_fd = atoi(argument[1]);
+	hears = atoi(argument[2]);
+	says = atoi(argument[3]);
 	run();
 	exit(0);
 }
-__asm__(".text\n.globl _start\n_start:\n xor %ebp,%ebp\n and $-16,%rsp\n call shim_main\n hlt\n");
+__asm__(".text\n.globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call shim_main\n hlt\n");
 const char shim_interpreter[] __attribute__((section(".interp"), used)) = "/lib64/ld-linux-x86-64.so.2";

@@ -17,7 +17,6 @@ extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;
 extern char *shim_names;			/* texts, each with its zero, number 1 first */
 extern char *shim_stack_top;
-extern void *shim_entry_return;
 extern char __ehdr_start __attribute__((visibility("hidden")));
 
 void shim_full(void);				/* the driver takes the records, then this returns */

@@ -2,10 +2,6 @@
 """What can become of a call into a tree besides its result."""
 
 
-class TreeError(Exception):
-    """A tree cannot be used; one line: what is wrong, where, what to do."""
-
-
 class TreeOops(Exception):
     """The tree's code crashed, said ``BUG()``, or did not come back.
 

@@ -65,6 +65,7 @@ class Places:
         frames: list[Frame] = []
         for address in chain:
             frames += self.at(address)
+
         return Place([frame for frame in frames if frame.file not in OURS])
 
     def at(self, address: int) -> list[Frame]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .errors import TreeError
+from ..building.errors import TreeError
 from .records import (
     ARGS,
     CHAIN,
@@ -33,8 +33,6 @@ from .records import (
     TEXT_BYTES,
 )
 
-# Where the file descriptors are in the process.
-_SHARED: Final = 3
 _MASK: Final = (1 << 64) - 1
 
 
@@ -62,7 +60,7 @@ class Process:
         self.hears, told = os.pipe()
         try:
             self.child = subprocess.Popen(
-                ["/bin/sh", "-c", f'exec "$0" 3<&{fd} 4<&{said} 5>&{told}', str(library)],
+                [str(library), str(fd), str(said), str(told)],
                 pass_fds=(fd, said, told),
                 stdin=subprocess.DEVNULL,
             )

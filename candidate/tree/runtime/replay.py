@@ -10,7 +10,9 @@ from typing import Final
 
 from reference.kernel import Kernel, kvm_mmu_memory_cache
 from reference.kvm_host import KvmHost, kvm, kvm_memory_slot
+from reference.machine.address_space import THP
 from reference.machine.arena import BASE
+from reference.pgtable import kvm_pgtable
 
 from . import records as r
 from .places import Place, Places
@@ -49,9 +51,8 @@ class Replay:
         self.place_of: dict[int, Place] = {}
         self.sampled = -1
         self.counted = -1
+        # Of the last record.
         self.chain = 0
-        # A page whose store was not announced must not be written to by the walk below it.
-        self.local_only = False
 
     def place(self, chain: int) -> Place:
         """Where a record was made."""
@@ -73,10 +74,13 @@ class Replay:
         for kind, name, chain, a, b, c in r.RECORD.iter_unpack(data):
             if chain != self.chain:
                 self.chain = chain
-                walker = self.place(chain).walker
-                if walker:
-                    self.kernel.walker = walker
+                place = self.place(chain)
+                self.kernel.place = place.at
+                if place.walker:
+                    self.kernel.walker = place.walker
             self.one(kind, name, a, b, c)
+        self.chain = 0
+        self.kernel.place = ""
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""
@@ -118,9 +122,8 @@ class Replay:
 
     def had(self, ptep: int, old: int) -> None:
         """An entry held this before."""
-        words = self.kernel.words
-        if ptep >= len(words) or words[ptep] != old:
-            raise MirrorError(f"entry {ptep:#x} holds {words[ptep] if ptep < len(words) else None!r}, in C {old:#x}")
+        if self.kernel.words[ptep] != old:
+            raise MirrorError(f"entry {ptep:#x} holds {self.kernel.words[ptep]:#x}, in C {old:#x}")
 
     def counts(self, page: int, count: int) -> None:
         """A page now has so many references."""
@@ -223,6 +226,7 @@ class Replay:
             for o in k.on["vma"]:
                 o.vma(a, b, c)
         elif kind == r.PIN:
+            self.pinned(a)
             for o in k.on["pin"]:
                 o.pin(a)
         elif kind == r.GFN:
@@ -230,11 +234,13 @@ class Replay:
             for o in k.on["gfn_to_pfn"]:
                 o.gfn_to_pfn(a, pfn, c & 1 != 0, c & 2 != 0)
         elif kind == r.GET_PFN:
+            self.pinned(a)
             for o in k.on["get_pfn"]:
                 o.get_pfn(a)
         elif kind == r.RELEASE_PFN:
+            pfn = self.released(a)
             for o in k.on["release"]:
-                o.release(a)
+                o.release(pfn)
         elif kind == r.ACCESSED:
             for o in k.on["set_accessed"]:
                 o.set_accessed(a)
@@ -246,6 +252,25 @@ class Replay:
                 o.thp(a, b != 0)
         elif kind == r.MARK:
             self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
+
+    def pinned(self, pfn: int) -> None:
+        """One more reference on a frame."""
+        pins = self.host.pins
+        pins[pfn] = pins.get(pfn, 0) + 1
+
+    def released(self, pfn: int) -> int:
+        """The frame whose reference goes: of a huge page, whichever of its frames has one."""
+        pins = self.host.pins
+        if pfn not in pins and self.host.mm.frame_has(pfn, THP):
+            frames = 1 << (self.host.mm.pmd_shift - self.host.mm.page_shift)
+            for other in pins:
+                if other & -frames == pfn & -frames:
+                    pfn = other
+                    break
+        left = pins.pop(pfn, 0) - 1
+        if left > 0:
+            pins[pfn] = left
+        return pfn
 
     def notifier(self, kind: int, a: int, b: int, c: int) -> None:
         """The sequence of notifiers, memory slots, dirty logs, the root."""
@@ -275,8 +300,16 @@ class Replay:
         elif kind == r.LOG_TAKEN:
             self.log_taken(a >> 32, a & 0xFFFFFFFF, b, c & (1 << 64) - 1)
         elif kind == r.ROOT:
-            for o in k.on["root_linked"]:
-                o.root_linked(a + 1, b != 0)
+            self.root(a, b != 0, c)
+
+    def root(self, vm: int, linked: bool, pgd: int) -> None:
+        """``kvm->arch.mmu.pgt`` was set, which the VM tells of."""
+        pgt = None
+        if linked:
+            pgt = kvm_pgtable()
+            pgt.mmu = self.vms[vm].mmu
+            pgt.pgd = pgd
+        self.vms[vm].pgt = pgt
 
     def retry(self, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()`` was asked."""

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The classes of a tree that stand where those of the ports do: pgtable.c, mmu.c and kvm_main.c by calls."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from reference.kernel import Kernel, kvm_mmu_memory_cache
 from reference.kvm_host import HCR_TVM, KvmHost, kvm, kvm_vcpu
 from reference.kvm_main import KvmMain
-from reference.machine.arena import BASE
 from reference.mmu import Mmu
 from reference.mypyc import mypyc_attr
 from reference.pgtable import Pgtable, kvm_pgtable
@@ -22,11 +19,16 @@ from .tree import Tree
 class TreePgtable(Pgtable):
     """pgtable.c of a tree; direct calls only, for mmu.c calls it itself."""
 
-    library: ClassVar[Path] = Path()
-
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.tree = Tree(self.library, kernel)
+        self.tree = Tree(self.library(kernel.granule.page_shift), kernel)
+
+    def library(self, granule: int) -> Path:
+        """What is run, for a log2 of the page size in bytes.
+
+        :raises candidate.tree.TreeError: it cannot be built
+        """
+        raise NotImplementedError
 
     def dismantle(self) -> None:
         super().dismantle()
@@ -92,20 +94,13 @@ class TreeMmu(Mmu):
             replay.vms.append(kvm)
         bits = kvm.phys_size.bit_length() - 1
         ret = tree.call(r.OP_CREATE, number, bits, r.MAX_CPUS, self.k.caps, kvm.manual_dirty_log_protect)
-        if not ret:
+        if not ret and kvm.root is not None:
             assert tree.process is not None
-            info = tree.process.info
-            pgt = kvm_pgtable()
-            pgt.mmu = kvm.mmu
-            pgt.pgd = (info[0] - BASE) >> 3
-            pgt.start_level = info[1]
-            pgt.ia_bits = info[2]
-            kvm.root = pgt
+            kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
         return ret
 
     def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:
         self.tree.call(r.OP_RELEASE, self.tree.number(kvm))
-        kvm.root = None
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         tree = self.tree
@@ -151,12 +146,16 @@ class TreeMain(KvmMain):
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
         self.number = self.tree.number(kvm)
+        # Of the invalidations in progress.
+        self.ranges: list[tuple[int, int]] = []
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.ranges.append((start, end))
         self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
 
     def invalidate_range_end(self) -> None:
-        self.tree.call(r.OP_INVALIDATE_END, self.number, 0, 0)
+        start, end = self.ranges.pop()
+        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
@@ -181,9 +180,9 @@ class TreeMain(KvmMain):
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
         ret = self.tree.call(r.OP_GET_LOG, self.number, id)
-        return (ret, []) if ret else (0, self.log(self.words(id)))
+        return (ret, []) if ret else (0, self.log(self.log_words(id)))
 
-    def words(self, id: int) -> int:
+    def log_words(self, id: int) -> int:
         """How many words the bitmap of a slot has."""
         slot = self.mmu.h.id_to_memslot(self.kvm, id)
         return 0 if slot is None else (slot.npages + 63) >> 6
@@ -204,11 +203,3 @@ class TreeMain(KvmMain):
         return self.tree.call(r.OP_CLEAR_LOG, self.number, id, first_page, num_pages)
 
 
-def classes(library: Path) -> tuple[type[TreePgtable], type[TreeMmu], Callable[[kvm, Mmu], KvmMain]]:
-    """The classes of one tree."""
-
-    class Bound(TreePgtable):
-        """pgtable.c of this tree."""
-
-    Bound.library = library
-    return Bound, TreeMmu, TreeMain  # type: ignore[return-value]

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Opens a tree: builds it unless the cache has it, and makes the classes that stand for it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from reference.kernel import Kernel
+from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+from .build import build
+from .runtime.versions import TreeMain, TreeMmu, TreePgtable
+
+
+class Opened(NamedTuple):
+    """What a `candidate.Candidate` is made of."""
+
+    pgtable: type[Pgtable]
+    mmu: type[Mmu]
+    main: type[KvmMain]
+    origin: str
+
+
+def opened(path: str) -> Opened:
+    """The version that a tree is.
+
+    :param path: the tree's top folder
+    :raises candidate.tree.TreeError: it cannot be built
+    """
+
+    # Said at once what is wrong with the tree, and not when the first program runs.
+    built = {12: build(Path(path), plain=True)}
+
+    class Bound(TreePgtable):
+        """pgtable.c of this tree."""
+
+        # Its own, since mypyc runs an inherited one twice.
+        def __init__(self, kernel: Kernel) -> None:
+            super().__init__(kernel)
+
+        def library(self, granule: int) -> Path:
+            if granule not in built:
+                built[granule] = build(Path(path), granule=granule, plain=True)
+            return built[granule]
+
+    return Opened(Bound, TreeMmu, TreeMain, f"the kernel tree {path}, compiled")
