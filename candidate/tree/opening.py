@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Opens a tree: builds it unless the cache has it, and makes the classes that stand for it."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .build import build
+from .building.source import PGTABLE
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 
@@ -20,6 +22,11 @@ class Opened(NamedTuple):
     mmu: type[Mmu]
     main: type[KvmMain]
     origin: str
+
+
+def declares(path: str, pattern: str) -> bool:
+    """Whether the text of pgtable.c has a match, over lines as well."""
+    return re.search(pattern, (Path(path) / PGTABLE).read_text(errors="replace"), re.DOTALL | re.MULTILINE) is not None
 
 
 def opened(path: str) -> Opened:
@@ -34,6 +41,9 @@ def opened(path: str) -> Opened:
 
     class Bound(TreePgtable):
         """pgtable.c of this tree."""
+
+        COUNTS_NON_ZERO = declares(path, "stage2_pte_is_counted")
+        COUNTS_HYP = declares(path, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
 
         # Its own, since mypyc runs an inherited one twice.
         def __init__(self, kernel: Kernel) -> None:

@@ -53,6 +53,7 @@ PROBES: Final = (
     Probe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     Probe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
     # Data, and what it holds.
+    Probe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", f"{ARM}/include/asm/kvm_pgtable.h"),
     Probe("HAVE_INVALIDATE_NAMES", r"mmu_invalidate_seq;", "include/linux/kvm_host.h"),
     Probe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     Probe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),

@@ -101,6 +101,7 @@ int shim_host_fault(unsigned long hva, int write, struct shim_page *page)
 	page->level = shim_control->args[3];
 	page->writable = shim_control->args[4] & 1;
 	page->device = shim_control->args[4] >> 1 & 1;
+	page->thp = shim_control->args[4] >> 2 & 1;
 	return (int)shim_control->args[0];
 }
 

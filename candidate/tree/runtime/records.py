@@ -96,6 +96,10 @@ OP_UNMAP_VM: Final = 14
 OP_RELEASE: Final = 15
 OP_RESUME: Final = 16
 OP_TABLE: Final = 17
+OP_SET_ENTRY: Final = 18
+OP_HYP_INIT: Final = 19
+OP_HYP_MAP: Final = 20
+OP_HYP_DESTROY: Final = 21
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from reference.events import Observer
 from reference.kernel import EFAULT, Kernel
 from reference.kvm_host import KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE
@@ -16,6 +17,16 @@ from .replay import Replay
 EHWPOISON = 133
 # Of a request for a page: only what is there now.
 _PEEK = 2
+
+
+class Flags(Observer):
+    """Notes the entries whose access flag the hardware has set, for the process to have them too."""
+
+    def __init__(self, flagged: list[tuple[int, int]]) -> None:
+        self.flagged = flagged
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.flagged.append((ptep, new))
 
 
 class Tree:
@@ -35,6 +46,9 @@ class Tree:
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
         self.ended = False
+        # Entries of which the hardware has set the access flag, and what they hold now.
+        self.flagged: list[tuple[int, int]] = []
+        kernel.observe(Flags(self.flagged))
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -60,6 +74,11 @@ class Tree:
         process, replay, kernel = self.process, self.replay, self.kernel
         assert process is not None
         assert replay is not None
+        if self.flagged:
+            flagged = self.flagged[:]
+            self.flagged.clear()
+            for entry, value in flagged:
+                self.call(r.OP_SET_ENTRY, 0, entry, value)
         self.mirror()
         process.set_knobs(
             kernel.allocations_left,
@@ -129,7 +148,8 @@ class Tree:
         """What the host has at an address, for its page table in the process; a write breaks copy-on-write.
 
         :param how: 1 to write; with `_PEEK` nothing of the host changes
-        :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level, writable | device << 1
+        :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
+            writable | device << 1 | transparent huge page << 2
         """
         assert self.host is not None
         mm = self.host.mm
@@ -149,11 +169,18 @@ class Tree:
             return (-EFAULT,)
         writable = 1 if run.flags & WRITABLE else 0
         device = 2 if run.flags & DEVICE else 0
+        vma = mm.find_vma(hva)
+        pud_shift = 2 * mm.pmd_shift - mm.page_shift
+        huge = vma.huge_shift if vma is not None and vma.start <= hva else 0
+        shift, level, thp = mm.page_shift, 3, 0
         if run.flags & THP:
-            start = hva & -(1 << mm.pmd_shift)
-            return 0, start, mm.pfn_in(run, start), 2, writable | device
-        start = hva & -(1 << mm.page_shift)
-        return 0, start, mm.pfn_in(run, start), 3, writable | device
+            shift, level, thp = mm.pmd_shift, 2, 4
+        elif huge >= pud_shift:
+            shift, level = pud_shift, 1
+        elif huge >= mm.pmd_shift:
+            shift, level = mm.pmd_shift, 2
+        start = hva & -(1 << shift)
+        return 0, start, mm.pfn_in(run, start), level, writable | device | thp
 
     def number(self, machine: kvm) -> int:
         """The number of a VM."""

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from reference.kernel import Kernel, kvm_mmu_memory_cache
+from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import HCR_TVM, KvmHost, kvm, kvm_vcpu
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
@@ -71,7 +71,15 @@ class TreePgtable(Pgtable):
         return self.table("is_young", pgt, addr) != 0
 
     def kvm_pgtable_hyp_init(self, pgt: kvm_pgtable, va_bits: int) -> int:
-        raise TreeRefused("the hypervisor's own tables")
+        ret = self.tree.call(r.OP_HYP_INIT, va_bits)
+        pgt.mmu = kvm_s2_mmu(0)
+        return ret
+
+    def kvm_pgtable_hyp_map(self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int) -> int:
+        return self.tree.call(r.OP_HYP_MAP, addr, size, phys, prot)
+
+    def kvm_pgtable_hyp_destroy(self, pgt: kvm_pgtable) -> None:
+        self.tree.call(r.OP_HYP_DESTROY)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
