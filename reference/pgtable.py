@@ -171,6 +171,8 @@ class Pgtable:
     COUNTS_NON_ZERO: ClassVar[bool] = False
     # Whether valid entries of a hyp table do likewise (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
+    # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
+    HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
 
     def __init__(self, kernel: Kernel) -> None:
         # mypyc runs this twice for a subclass that has none of its own, and what is

@@ -11,7 +11,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .build import build
-from .building.source import PGTABLE
+from .building.source import ARM, PGTABLE
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 
@@ -24,11 +24,6 @@ class Opened(NamedTuple):
     origin: str
 
 
-def declares(path: str, pattern: str) -> bool:
-    """Whether the text of pgtable.c has a match, over lines as well."""
-    return re.search(pattern, (Path(path) / PGTABLE).read_text(errors="replace"), re.DOTALL | re.MULTILINE) is not None
-
-
 def opened(path: str) -> Opened:
     """The version that a tree is.
 
@@ -36,14 +31,21 @@ def opened(path: str) -> Opened:
     :raises candidate.tree.TreeError: it cannot be built
     """
 
+
+    def found(file: str, pattern: str) -> re.Match[str] | None:
+        """The match in a file of the tree, over lines as well."""
+        return re.search(pattern, (Path(path) / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
+
+    device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
     # Said at once what is wrong with the tree, and not when the first program runs.
     built = {12: build(Path(path), plain=True)}
 
     class Bound(TreePgtable):
         """pgtable.c of this tree."""
 
-        COUNTS_NON_ZERO = declares(path, "stage2_pte_is_counted")
-        COUNTS_HYP = declares(path, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
+        COUNTS_NON_ZERO = found(PGTABLE, "stage2_pte_is_counted") is not None
+        COUNTS_HYP = found(PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(") is not None
+        HYP_DEVICE_INDEX = int(device[1]) if device else 0
 
         # Its own, since mypyc runs an inherited one twice.
         def __init__(self, kernel: Kernel) -> None:
