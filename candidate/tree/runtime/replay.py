@@ -9,7 +9,7 @@ then, by the same calls as those of a port, and walker and checkers need know no
 from typing import Final
 
 from reference.kernel import Kernel, kvm_mmu_memory_cache
-from reference.kvm_host import KvmHost, kvm, kvm_memory_slot
+from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.machine.address_space import THP
 from reference.machine.arena import BASE
 from reference.pgtable import kvm_pgtable
@@ -18,8 +18,12 @@ from . import records as r
 from .places import Place, Places
 from .process import Process
 
-# What the C compiler turns into the value that stands for no hint.
+# Levels from here on, and those below 0, are no hint.
 _LEVELS: Final = 4
+# Records hold signed words, as entries are; addresses are none.
+_ADDRESS: Final = (1 << 64) - 1
+# KVM_PFN_ERR_MASK: the errors of a look-up are its first values, no slot has the sign.
+_ERRORS: Final = 0x7FF << 52
 # Files whose small allocations belong to stage 2.
 UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
@@ -230,9 +234,11 @@ class Replay:
             for o in k.on["pin"]:
                 o.pin(a)
         elif kind == r.GFN:
-            pfn = b if 0 <= b < 1 << 52 else -2
+            pfn = b if 0 <= b < _ERRORS else -4 if b < 0 else {1: -1, 2: -3}.get(b & 3, -2)
+            slot = self.host.gfn_to_memslot(self.vms[k.vmid - 1], a)
+            writable = c & 2 != 0 and pfn >= 0 and slot is not None and not memslot_is_readonly(slot)
             for o in k.on["gfn_to_pfn"]:
-                o.gfn_to_pfn(a, pfn, c & 1 != 0, c & 2 != 0)
+                o.gfn_to_pfn(a, pfn, c & 1 != 0, writable)
         elif kind == r.GET_PFN:
             self.pinned(a)
             for o in k.on["get_pfn"]:
@@ -356,11 +362,11 @@ class Replay:
         """Exits, small allocations, warnings."""
         k = self.kernel
         if kind == r.INJECT:
-            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a)
+            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
         elif kind == r.IO:
-            self.host.io_mem_abort(a)
+            self.host.io_mem_abort(a & _ADDRESS)
         elif kind == r.SIGBUS:
-            self.host.send_sig_mceerr(a, b)
+            self.host.send_sig_mceerr(a & _ADDRESS, b)
         elif kind == r.WARN:
             text = self.name(name)
             held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
