@@ -33,6 +33,11 @@ class Candidate:
     adds: tuple[str, ...] = ()
     main: type[KvmMain] = KvmMain
 
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is a kernel tree, whose C code runs."""
+        return self.name.startswith(kernel_tree.PREFIX)
+
 
 class UnknownCandidate(ValueError):
     """No candidate has this name; the message lists those there are."""
@@ -94,6 +99,9 @@ def changes(name: str) -> Changes:
     :raises RefusedCandidate: as in `get`
     """
     found = _CHANGES.get(name)
+    if name.startswith(kernel_tree.PREFIX):
+        # Its files say what it is; nothing is inherited.
+        return Changes(name, (name,), (), ())
     if found is None:
         version = _known(name)
         inspection = Inspection(name, version.pgtable, version.mmu, version.adds, _classes_before(name))
@@ -107,6 +115,8 @@ def origin(name: str) -> str:
 
     :raises UnknownCandidate: there is none
     """
+    if name.startswith(kernel_tree.PREFIX):
+        return _tree(name).origin
     return _known(name).origin
 
 

@@ -10,8 +10,9 @@ from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from .build import build
+from .build import TreeError, build
 from .building.source import ARM, PGTABLE
+from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 
@@ -30,15 +31,14 @@ def opened(path: str) -> Opened:
     :param path: the tree's top folder
     :raises candidate.tree.TreeError: it cannot be built
     """
-
+    # Said at once what is wrong with the tree, and not when the first program runs.
+    built = {12: build(Path(path), plain=True)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
         return re.search(pattern, (Path(path) / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
     device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
-    # Said at once what is wrong with the tree, and not when the first program runs.
-    built = {12: build(Path(path), plain=True)}
 
     class Bound(TreePgtable):
         """pgtable.c of this tree."""
@@ -53,7 +53,11 @@ def opened(path: str) -> Opened:
 
         def library(self, granule: int) -> Path:
             if granule not in built:
-                built[granule] = build(Path(path), granule=granule, plain=True)
+                try:
+                    built[granule] = build(Path(path), granule=granule, plain=True)
+                except TreeError as error:
+                    # The tree is one, but has no pages of this size, say.
+                    raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
             return built[granule]
 
     return Opened(Bound, TreeMmu, TreeMain, f"the kernel tree {path}, compiled")

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import candidate
+from candidate.tree import PREFIX
 
 
 def say_changes(reference: str, candidates: Sequence[str]) -> None:
     """Tell on stderr, a line each, what candidates override and add, before they run."""
     for name in candidates:
+        if name.startswith(PREFIX) and name != reference:
+            continue
         text = candidate.changes(name).text()
         if name == reference or same(name, reference):
             text += f": both sides run the code of {reference}"

@@ -30,6 +30,8 @@ def dispatch(arguments: Namespace) -> int:
     check_candidates()
     import candidate
 
+    from candidate.tree import TreeError
+
     from ..compilation import build
     from ..engines.supervisor import EngineKilledError
     from ..execution.mistakes import CandidateMistake
@@ -65,7 +67,7 @@ def dispatch(arguments: Namespace) -> int:
         for line in error.args:
             commands.complain(line)
         return BAD_INPUT
-    except (build.BuildError, QemuError, TablesError) as error:
+    except (build.BuildError, QemuError, TablesError, TreeError) as error:
         commands.complain(str(error))
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:

@@ -127,6 +127,9 @@ class Session:
 
     def take(self, verdict: Verdict, program: Program) -> None:
         """Note what a verdict says, each signature once a program."""
+        if verdict.refused:
+            self.state.refused[verdict.refused] = self.state.refused.get(verdict.refused, 0) + 1
+            return
         seen: set[tuple[str, str]] = set()
         for finding in verdict.findings:
             if (finding.kind, finding.signature) not in seen:

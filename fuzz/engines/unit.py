@@ -100,6 +100,7 @@ class State:
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program
     :param features: distinct ones seen, `Unit.seen` included
     :param ended: nothing more will come
+    :param refused: what programs needed and nobody models -> programs, counted in *programs* too, without a verdict
     """
 
     programs: int = 0
@@ -109,6 +110,7 @@ class State:
     costs: Total = field(default_factory=Total)
     features: int = 0
     ended: bool = False
+    refused: dict[str, int] = field(default_factory=dict)
 
     def after(self, earlier: "State") -> "State":
         """What two processes did, one after the other."""
@@ -124,6 +126,7 @@ class State:
             costs,
             max(self.features, earlier.features),
             self.ended,
+            dict(Counter(earlier.refused) + Counter(self.refused)),
         )
 
 

@@ -89,6 +89,8 @@ class Run:
             return
         a, ours = self.left.step(at)
         b, theirs = self.right.step(at)
+        if self.left.refused or self.right.refused:
+            return
         self.take(ours, theirs)
         self.compare(at, (a, b))
         held = self.stretches.compare()
@@ -123,6 +125,9 @@ class Run:
 
     def verdict(self) -> Verdict:
         """What was seen so far, without costs and features."""
+        refused = self.left.refused or self.right.refused
+        if refused:
+            return Verdict(refused=refused)
         verdict = self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
         verdict.findings += self.held_long.values()
         return verdict
@@ -135,6 +140,8 @@ class Run:
         ours, theirs = self.left.destroy(), self.right.destroy()
         self.take(ours, theirs)
         verdict = self.verdict()
+        if verdict.refused:
+            self.costs = self.features = None
         if self.costs is not None:
             verdict.costs = Comparison(self.costs[0].totals(), self.costs[1].totals(), not crashed)
         if self.features is not None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One side's tree: calls into its process, what that asks for meanwhile, and its events."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from reference.events import Observer
@@ -32,15 +33,14 @@ class Flags(Observer):
 class Tree:
     """A compiled tree, for one run of a program.
 
-    :param library: what was built of it
+    :param library: says what was built of it, for a log2 of the page size
     :param kernel: whose observers see what it does
-    :raises TreeError: it does not start
     """
 
-    def __init__(self, library: Path, kernel: Kernel) -> None:
+    def __init__(self, library: Callable[[int], Path], kernel: Kernel) -> None:
         self.kernel = kernel
-        self.process: Process | None = take(library)
-        self.places = places_of(library)
+        self.library = library
+        self.process: Process | None = None
         self.host: KvmHost | None = None
         self.replay: Replay | None = None
         self.areas: list[tuple[int, int, int, int]] = []
@@ -52,9 +52,20 @@ class Tree:
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
-        assert self.process is not None
         self.host = host
-        self.replay = Replay(self.kernel, host, self.process, self.places)
+
+    def start(self) -> Replay:
+        """Begin the program, in a process; its events.
+
+        :raises TreeError: it does not start
+        :raises TreeRefused: there is no such library
+        """
+        if self.replay is None:
+            assert self.host is not None
+            library = self.library(self.kernel.granule.page_shift)
+            self.process = take(library)
+            self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
+        return self.replay
 
     def close(self) -> None:
         """The run is over."""
@@ -71,9 +82,8 @@ class Tree:
         :raises TreeOops: it crashed
         :raises TreeRefused: it needs what is not modelled
         """
-        process, replay, kernel = self.process, self.replay, self.kernel
+        replay, kernel, process = self.start(), self.kernel, self.process
         assert process is not None
-        assert replay is not None
         if self.flagged:
             flagged = self.flagged[:]
             self.flagged.clear()

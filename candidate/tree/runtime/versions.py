@@ -21,12 +21,12 @@ class TreePgtable(Pgtable):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.tree = Tree(self.library(kernel.granule.page_shift), kernel)
+        self.tree = Tree(self.library, kernel)
 
     def library(self, granule: int) -> Path:
         """What is run, for a log2 of the page size in bytes.
 
-        :raises candidate.tree.TreeError: it cannot be built
+        :raises TreeRefused: it cannot be built for such pages
         """
         raise NotImplementedError
 
@@ -41,8 +41,7 @@ class TreePgtable(Pgtable):
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
-        replay = self.tree.replay
-        assert replay is not None
+        replay = self.tree.start()
         replay.cache = mc
         ret = self.table("map", pgt, addr, size, phys, prot, 0 if mc is None else mc.nobjs)
         replay.cache = None
@@ -93,8 +92,7 @@ class TreeMmu(Mmu):
 
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
         tree = self.tree
-        replay = tree.replay
-        assert replay is not None
+        replay = tree.start()
         number = tree.number(kvm)
         if number >= r.MAX_VMS:
             raise TreeRefused(f"more than {r.MAX_VMS} VMs")
@@ -112,8 +110,7 @@ class TreeMmu(Mmu):
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         tree = self.tree
-        replay = tree.replay
-        assert replay is not None
+        replay = tree.start()
         assert tree.process is not None
         replay.cache = vcpu.mmu_page_cache
         replay.sampled = replay.counted = -1
@@ -180,8 +177,7 @@ class TreeMain(KvmMain):
     def __kvm_set_memory_region__(
         self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> int:
-        replay = self.tree.replay
-        assert replay is not None
+        replay = self.tree.start()
         if memory_size:
             replay.sizes[(self.number, id)] = memory_size >> self.mmu.PAGE_SHIFT, userspace_addr
         return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
