@@ -70,7 +70,7 @@ fuzz: compiled
 test: $(TEST) compiled
 	S2FUZZ_PURE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/test_native.py
+	tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
 
 check: $(TEST)
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@
 Mail 20210208112250.163568-5-wangyanan55@huawei.com.
 """
 
+from reference.compiled.annotations import mypyc_attr
 from reference.kernel import ARM64_HAS_CACHE_DIC, EAGAIN, EFAULT, ENOEXEC
 from reference.kvm_host import (
     FSC_PERM,
@@ -16,7 +17,6 @@ from reference.kvm_host import (
     kvm_vcpu_trap_get_fault_level,
     kvm_vcpu_trap_is_exec_fault,
 )
-from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,

@@ -5,7 +5,7 @@
 Mails 20210208112250.163568-3-wangyanan55@huawei.com and -4-; pgtable.c becomes blob 308c36b9cd21.
 """
 
-from reference.mypyc import mypyc_attr
+from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from .rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1

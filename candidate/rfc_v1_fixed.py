@@ -8,8 +8,8 @@ everywhere, so it moves into the page-table code too; the memory cache is
 filled before the lock, as in the original. Mail 4d57390a-6113-957b-94b7-205a23ae4c8f@huawei.com.
 """
 
+from reference.compiled.annotations import mypyc_attr
 from reference.kernel import E2BIG, EAGAIN
-from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,

@@ -10,8 +10,8 @@ helper that does it. 3/3 is RFC v1 4/4. Mails
 b40b1f1615c7.
 """
 
+from reference.compiled.annotations import mypyc_attr
 from reference.kernel import E2BIG, EAGAIN, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
-from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,

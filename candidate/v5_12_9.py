@@ -2,8 +2,8 @@
 # Derived from Linux: 357ad203d45c "KVM: arm64: Fix range alignment when walking page tables", v5.12.
 """v5.12.9: the walker rounds its cursor down before it steps past a leaf. Cures bug B05 of the original."""
 
+from reference.compiled.annotations import mypyc_attr
 from reference.mmu import Mmu
-from reference.mypyc import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PGTABLE_WALK_TABLE_POST,

@@ -26,7 +26,7 @@ class BrokenCandidateError(Exception):
 
 def form() -> str:
     """How the code under test and the checkers run."""
-    native = sys.modules.get("reference.native")
+    native = sys.modules.get("reference.compiled.choice")
     mypyc = native.CHOICE.mypyc if native is not None else ""
     how = f"compiled (mypyc {mypyc})" if mypyc else "interpreted"
     return f"{how}, {platform.python_implementation()} {platform.python_version()}"
@@ -34,7 +34,7 @@ def form() -> str:
 
 def remark() -> str:
     """One line on a compiled build that is there and not used as a whole; "" if there is nothing to say."""
-    native = sys.modules.get("reference.native")
+    native = sys.modules.get("reference.compiled.choice")
     return native.CHOICE.remark if native is not None else ""
 
 

@@ -2,4 +2,4 @@
 """The original kernel code as Python, and the machine it runs on."""
 
 # Decides in which form the modules imported after it run.
-from . import native as native
+from .compiled import choice as choice

@@ -9,7 +9,7 @@ addresses and sizes are bytes, frames are page frame numbers.
 
 from typing import Final
 
-from .mypyc import mypyc_attr
+from .compiled.annotations import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

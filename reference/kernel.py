@@ -9,12 +9,12 @@ touches the world is an event (see `reference.events`).
 
 from typing import Final
 
+from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
 from .machine.words import Words
-from .mypyc import mypyc_attr
 
 ENOENT: Final = 2
 E2BIG: Final = 7

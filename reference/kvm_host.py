@@ -4,10 +4,10 @@
 
 from typing import Final
 
+from .compiled.annotations import mypyc_attr
 from .events import Observer
 from .kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Vma
-from .mypyc import mypyc_attr
 from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK, kvm_pgtable
 
 KVM_MEM_LOG_DIRTY_PAGES: Final = 1 << 0

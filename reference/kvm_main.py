@@ -2,6 +2,7 @@
 # Derived from Linux 5.12: virt/kvm/kvm_main.c.
 """The part of kvm_main.c that calls mmu.c: MMU notifiers, memory slots, the dirty log."""
 
+from .compiled.annotations import mypyc_attr
 from .kernel import EEXIST, EINVAL, ENOENT
 from .kvm_host import (
     KVM_DIRTY_LOG_INITIALLY_SET,
@@ -14,7 +15,6 @@ from .kvm_host import (
 )
 from .machine.address_space import Listener
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
-from .mypyc import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -12,6 +12,7 @@ underscores carries two behind as well. ``kvm->arch.mmu.pgt`` is ``kvm.pgt``.
 from collections.abc import Callable
 from typing import Final
 
+from .compiled.annotations import mypyc_attr
 from .kernel import (
     ARM64_HAS_CACHE_DIC,
     ARM64_HAS_STAGE2_FWB,
@@ -49,7 +50,6 @@ from .kvm_host import (
     kvm_vcpu_trap_is_exec_fault,
     kvm_vcpu_trap_is_iabt,
 )
-from .mypyc import mypyc_attr
 from .pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,

@@ -12,6 +12,7 @@ Results through pointers come back as tuples.
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from .compiled.annotations import mypyc_attr
 from .kernel import (
     ARM64_HAS_STAGE2_FWB,
     E2BIG,
@@ -23,7 +24,6 @@ from .kernel import (
     kvm_mmu_memory_cache,
     kvm_s2_mmu,
 )
-from .mypyc import mypyc_attr
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
 

@@ -5,7 +5,7 @@ A slip in what the review of RFC v1 asked for: one cache or the other, in place
 of the data cache and then the other.
 """
 
-from reference.mypyc import mypyc_attr
+from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Hyp tables do not tolerate the very same mapping a second time."""
 
+from reference.compiled.annotations import mypyc_attr
 from reference.mmu import Mmu
-from reference.mypyc import mypyc_attr
 from reference.pgtable import Pgtable, hyp_map_data
 
 

@@ -5,7 +5,7 @@ What the review of RFC v1 suspected of the table that becomes the block, true of
 those below it. It takes a 1G block.
 """
 
-from reference.mypyc import mypyc_attr
+from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed

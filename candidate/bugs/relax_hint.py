@@ -5,7 +5,7 @@ With level hints a CPU may keep a 1G block as it was, and the access that asked
 for the rights faults for ever.
 """
 
-from reference.mypyc import mypyc_attr
+from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_PROT_R,
     KVM_PGTABLE_PROT_W,

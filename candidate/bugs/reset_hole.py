@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """When a vCPU is reset, the unmapping of a slot ends at the first hole in the host's memory behind it."""
 
+from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm, kvm_memory_slot
-from reference.mypyc import mypyc_attr
 
 from ..v5_14 import MmuV5_14, PgtableV5_14
 

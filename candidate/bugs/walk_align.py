@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Upstream fix 357ad203d45c (v5.12) is lost: the walk steps past a leaf without rounding its cursor down."""
 
-from reference.mypyc import mypyc_attr
+from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
 from ..v5_14 import MmuV5_14, PgtableV5_14

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from reference.native import HOME
+from reference.compiled.choice import HOME
 
 # Code below a candidate that calls it from outside of its classes.
 _CALLERS: Final = ("reference/*.py", "fuzz/execution/*.py")

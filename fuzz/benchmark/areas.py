@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from reference import native
+from reference.compiled import choice as native
 
 # Where files belong that have no area of their own name; the longest match counts.
 _AREAS: Final = {
@@ -23,7 +23,7 @@ _AREAS: Final = {
     "candidate/": "candidate",
     "fuzz/checkers/": "checker",
     "fuzz/checkers/__init__.py": "checkers, passing on",
-    "fuzz/checkers/every.py": "checkers, passing on",
+    "fuzz/checkers/suite.py": "checkers, passing on",
     "fuzz/checkers/places.py": "differential",
     "fuzz/generation/": "generator",
     "fuzz/language/program.py": "generator",

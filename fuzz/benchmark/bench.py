@@ -17,7 +17,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Any, Final
 
-from reference import native
+from reference.compiled import choice as native
 
 from .areas import sampled
 from .mix import CANDIDATE, PROFILED, SEED

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from ..campaign.database import NAME
+from ..campaign.store.database import NAME
 from ..distribution import home_folder
 from .mix import CANDIDATE, SEED
 

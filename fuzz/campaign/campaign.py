@@ -12,13 +12,13 @@ from ..distribution import home_folder
 from ..findings.accepted import Accepted
 from ..language.program import ProgramError
 from ..language.text import load
-from . import database, log
-from .coordinator import Coordinator
-from .database import CampaignError, connect, failure
-from .log import Log
-from .overview import Overview, read
-from .settings import Settings, settle
-from .upkeep import Screen
+from .store import database, log
+from .store.database import CampaignError, connect, failure
+from .store.log import Log
+from .store.settings import Settings, settle
+from .view.overview import Overview, read
+from .work.coordinator import Coordinator
+from .work.upkeep import Screen
 
 CORPUS = "corpus"
 FINDINGS = "findings"
@@ -35,7 +35,7 @@ def run(
     """Run a campaign until its time is over or somebody stops it.
 
     :param begin: called when nothing is refused any more
-    :returns: why it ended (`fuzz.campaign.stopping`), and what it has by then
+    :returns: why it ended (`fuzz.campaign.work.stopping`), and what it has by then
     :raises CampaignError: the directory is another's, cannot be written, or is in use
     :raises candidate.UnknownCandidate: no version of one of the names
     """

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The checkers: one rule each, each judging one side alone."""
 
-from .base import Checker, Outcome, Violation
-from .every import Checkers
+from .checker import Checker
 from .progress import Runaway
 from .shadow import Shadow
+from .suite import CheckerSuite
+from .violation import Violation
 
-__all__ = ["Checker", "Checkers", "Outcome", "Runaway", "Shadow", "Violation"]
+__all__ = ["Checker", "CheckerSuite", "Runaway", "Shadow", "Violation"]

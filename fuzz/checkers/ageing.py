@@ -11,10 +11,11 @@ from typing import Final
 
 from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind
 
-from ..execution.guest import Guest
-from ..execution.side import Side
 from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold, TableMkyoung
-from .base import Checker, GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Checker, GuestChecker
 from .shadow import Shadow
 from .tlb import Tlb
 
@@ -44,7 +45,7 @@ class Ageing(GuestChecker):
         self.first: list[tuple[int, int]] = []
         self.cleared: list[tuple[int, int]] = []
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.active = isinstance(op, (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung))
         if not self.active:
             return
@@ -101,7 +102,7 @@ class Ageing(GuestChecker):
                     taints=False,
                 )
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not self.active or outcome.status != "ok":
             return
         if isinstance(op, TableMkyoung):
@@ -142,7 +143,7 @@ class AgeingResults(Checker):
         super().__init__(side)
         self.guests = guests
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not isinstance(op, (HostAge, HostTestAge, TableMkold, TableIsYoung)) or outcome.status != "ok":
             return
         if any(guest.disturbed for guest in self.guests):

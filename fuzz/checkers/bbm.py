@@ -20,8 +20,8 @@ from reference.machine.descriptor import (
     output_address,
 )
 
-from ..execution.guest import Guest
-from .base import GuestChecker
+from ..sides.guest import Guest
+from .checker import GuestChecker
 from .shadow import Shadow, Table
 from .tlb import Tlb
 

@@ -7,7 +7,8 @@ from reference.kernel import ENOMEM
 from reference.machine.address_space import ABSENT, POISON
 
 from ..language.operations import GuestAccess, Operation, fail_of
-from .base import Checker, Outcome
+from ..sides.outcome import Outcome
+from .checker import Checker
 from .locking import WARNINGS
 from .memcache import EMPTY
 
@@ -33,7 +34,7 @@ class Contract(Checker):
             what, function = f"WARN {label}", self.kernel.entry
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         entry = self.kernel.entry
         if outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
             what = f"{outcome.status} {outcome.value}"

@@ -15,9 +15,10 @@ from typing import Final
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE, FIRST_PFN
 
-from ..execution.guest import Guest, walked_range
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest, walked_range
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .owed import Owed
 from .places import Places, Range, without
 from .shadow import Shadow, Table
@@ -62,7 +63,7 @@ class Dcache(GuestChecker):
         # vCPUs whose cache controls do not trap.
         self.untrapped: set[int] = set()
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.unmapped.clear()
         self.cleans.clear()
         self.owes_flush = self.flush_is_owed(op)
@@ -178,8 +179,7 @@ class Dcache(GuestChecker):
         level, ipa = leaf.level, leaf.ipa
         by = leaf.start - ipa
         mapped = [
-            (base + by, base + (1 << self.shifts[at]) + by)
-            for at, base, _ in self.shadow.leaves_in(ipa, leaf.end - by)
+            (base + by, base + (1 << self.shifts[at]) + by) for at, base, _ in self.shadow.leaves_in(ipa, leaf.end - by)
         ]
         missing = without(leaf.start, leaf.end, leaf.done + mapped)
         if not missing:
@@ -222,9 +222,7 @@ class Dcache(GuestChecker):
         if dirty:
             self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
 
-    def not_clean(
-        self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str
-    ) -> None:
+    def not_clean(self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str) -> None:
         """Report frames of a leaf; *by*: what their physical addresses are beyond the guest's."""
         ranges = [(start - by, end - by) for start, end in parts]
         places = Places(ranges, self.granule.page_size)
@@ -236,7 +234,7 @@ class Dcache(GuestChecker):
             taints=False,
         )
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.guest.fwb:
             return
         if self.unmapped and outcome.status not in ("oops", "stuck"):

@@ -9,9 +9,10 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, WRITE, Walk
 
-from ..execution.guest import Guest, SlotLayout
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest, SlotLayout
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .shadow import Shadow
 
 
@@ -52,14 +53,14 @@ class DirtyLog(GuestChecker):
         if page not in pages:
             pages[page] = (walk.level, self.shadow.lookup(ipa)[1] & WRITE_BIT != 0)
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
             last = (op.offset + op.size - 1) >> shift >> 6
             self.clearing = bits(words, op.offset >> shift >> 6, last + 1)
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if op is None:
             for layout in self.guest.layouts:
                 self.follow(layout)

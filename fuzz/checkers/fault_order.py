@@ -24,9 +24,10 @@ from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
 
-from ..execution.guest import Guest
 from ..language.operations import GuestAccess, Operation
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .shadow import Shadow
 
 # What mmu_notifier_retry() last said under the hold of the mmu lock that is on.
@@ -100,13 +101,13 @@ class FaultOrder(GuestChecker):
         self.broken: dict[tuple[int, int], int] = {}
         self.writable: list[Writable] = []
         self.marks: list[Mark] = []
-        self.told = False
+        self.reported = False
         # What stood in the entry that is written.
         self.before = 0
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
-        self.told = False
+        self.reported = False
         self.forget()
 
     def forget(self) -> None:
@@ -128,7 +129,7 @@ class FaultOrder(GuestChecker):
             self.returned()
             self.fault_ipa = ipa
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.faulting:
             self.returned()
 
@@ -203,9 +204,9 @@ class FaultOrder(GuestChecker):
 
     def unmapped(self, ipa: int, level: int, old: int, new: int) -> None:
         """A notifier that invalidates a range writes an entry."""
-        if self.guest.kvm.mmu_notifier_count or not old & VALID_BIT or new & VALID_BIT or self.told:
+        if self.guest.kvm.mmu_notifier_count or not old & VALID_BIT or new & VALID_BIT or self.reported:
             return
-        self.told = True
+        self.reported = True
         self.report(
             "unmapped before the notifier count was raised",
             -1,
@@ -268,8 +269,8 @@ class FaultOrder(GuestChecker):
                 what, reason = self.wrong(look_up)
                 if not what:
                     return
-        if what and not self.told:
-            self.told = True
+        if what and not self.reported:
+            self.reported = True
             self.report(
                 f"{what}{self.kernel.cause}",
                 -1,

@@ -17,11 +17,12 @@ from reference.machine.stage1 import (
     unknown_fields,
 )
 
-from ..execution.guest import walked_range
-from ..execution.side import Side
 from ..language.operations import HYP_REFUSED, HypMap, Operation
 from ..language.validate import HYP_BITS
-from .base import Checker, Outcome
+from ..sides.guest import walked_range
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Checker
 from .shadow import Table
 
 DESTROY: Final = "kvm_pgtable_hyp_destroy"
@@ -151,12 +152,12 @@ class Hyp(Checker):
             reason = f"table page {page} (level {table.level}, from {table.base:#x}) is freed"
             self.report("freed while in use", table.level, reason, frozenset([table.base]))
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.touched = False
         self.written.clear()
         self.repeated = isinstance(op, HypMap) and any(call.done and same_call(call.op, op) for call in self.calls)
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         call: Call | None = None
         # A text for a value: there was no call, or it was refused.
         if isinstance(op, HypMap) and not isinstance(outcome.value, str):

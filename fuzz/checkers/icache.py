@@ -11,9 +11,9 @@ from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, 
 from reference.machine.memory import FIRST_PFN
 from reference.machine.spans import Spans
 
-from ..execution.guest import Guest
 from ..language.operations import Operation
-from .base import GuestChecker
+from ..sides.guest import Guest
+from .checker import GuestChecker
 from .places import Places, Range
 from .shadow import Exposed, Shadow
 
@@ -35,7 +35,7 @@ class Icache(GuestChecker):
         # What was dirty when the operation's first invalidation came.
         self.dirty_then = Spans()
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.early.clear()
         if self.refetched.size:
             self.refetched = Spans()

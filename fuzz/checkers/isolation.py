@@ -4,7 +4,7 @@
 from reference.machine.address_space import WRITABLE
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from .base import GuestChecker
+from .checker import GuestChecker
 
 
 class Isolation(GuestChecker):

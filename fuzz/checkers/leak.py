@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
 
-from ..execution.side import Side
-from .base import Checker
+from ..sides.side import Side
+from .checker import Checker
 
 
 class Leak(Checker):

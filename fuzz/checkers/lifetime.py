@@ -8,10 +8,10 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
-from ..execution.guest import Guest
-from ..execution.side import Side
 from ..language.operations import Operation
-from .base import VM_SHIFT, Checker
+from ..sides.guest import Guest
+from ..sides.side import Side
+from .checker import VM_SHIFT, Checker
 from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
@@ -43,9 +43,9 @@ class Lifetime(Checker):
         # Tables may be destroyed: while a VM is made, and at the end.
         self.may_destroy = False
         # VMs whose root was told of as still linked.
-        self.told: list[Guest] = []
+        self.reported: list[Guest] = []
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.may_destroy = op is None
 
     def used(self, page: int, how: str) -> None:
@@ -135,13 +135,13 @@ class Lifetime(Checker):
         Unmapping, which drops references too, holds the lock and clears the entry before.
         """
         guest = self.side.active
-        if not (self.destroying or guest.creating) or guest.kvm.pgt is None or guest in self.told:
+        if not (self.destroying or guest.creating) or guest.kvm.pgt is None or guest in self.reported:
             return
         if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             return
         if "mmu" in self.kernel.locks and (count or not (self.is_root(page) or self.parent_of(page))):
             return
-        self.told.append(guest)
+        self.reported.append(guest)
         self.report(
             "destroyed while the root is linked",
             -1,

@@ -10,10 +10,11 @@ from typing import Final
 
 from reference.machine.walk import Walk
 
-from ..execution.guest import Guest
-from ..execution.side import Side
 from ..language.operations import Operation
-from .base import Checker, GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Checker, GuestChecker
 from .shadow import Shadow
 
 # Warnings of the layer below that are about locks, and what they say.
@@ -36,7 +37,7 @@ class Locking(Checker):
     def __init__(self, side: Side) -> None:
         super().__init__(side)
         # Locks that were held on a return and told of in this operation.
-        self.told: list[str] = []
+        self.reported: list[str] = []
         # SRCU was left with the mmu lock held; one that is never dropped is told of as such.
         self.outlasts = False
 
@@ -44,24 +45,24 @@ class Locking(Checker):
         """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
         self.report(what, -1, reason, taints=False, function=function or self.kernel.entry)
 
-    def begin(self, op: Operation | None) -> None:
-        self.told.clear()
+    def before_operation(self, op: Operation | None) -> None:
+        self.reported.clear()
         self.outlasts = False
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs, so whatever the hypervisor did before has returned.
         self.returned()
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()
 
     def returned(self) -> None:
         """The caller got control back."""
         self.outlasts = False
-        if self.kernel.locks and self.kernel.locks != self.told:
-            self.told = self.kernel.locks[:]
-            self.wrong("lock still held", f"{', '.join(self.told)} held on return to the caller")
+        if self.kernel.locks and self.kernel.locks != self.reported:
+            self.reported = self.kernel.locks[:]
+            self.wrong("lock still held", f"{', '.join(self.reported)} held on return to the caller")
 
     def destroyed(self) -> None:
         if self.kernel.locks:

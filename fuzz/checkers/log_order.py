@@ -24,9 +24,10 @@ from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KV
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
 from reference.pgtable import stage2_attr_data
 
-from ..execution.guest import Guest
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotMove
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .places import Places, without
 from .shadow import Shadow
 
@@ -89,7 +90,7 @@ class LogOrder(GuestChecker):
         # Ranges walked since something is owed, by walkers that protect or unmap.
         self.walked: list[tuple[int, int]] = []
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         watching = (
             isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog))
             and self.side.by_name[op.slot].slot.vm == self.guest.number
@@ -106,7 +107,7 @@ class LogOrder(GuestChecker):
             self.forget()
 
     def dismantle(self) -> None:
-        """Cut what is in a cycle; see `Checkers.dismantle`."""
+        """Cut what is in a cycle; see `CheckerSuite.dismantle`."""
         del self.events
 
     def forget(self) -> None:
@@ -185,7 +186,7 @@ class LogOrder(GuestChecker):
             return
         self.walked.append((start, end))
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not self.owing:
             return
         late: dict[tuple[str, str, int], list[tuple[int, int]]] = {}

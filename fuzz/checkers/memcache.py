@@ -15,9 +15,9 @@ from typing import Final
 
 from reference.machine.walk import PERMISSION, Walk
 
-from ..execution.side import Side
 from ..language.operations import Operation
-from .base import Checker
+from ..sides.side import Side
+from .checker import Checker
 
 # The warning of the layer below about a cache that did run dry: what is taken is then beyond the top-up as well.
 EMPTY: Final = "cache-empty"
@@ -39,7 +39,7 @@ class Memcache(Checker):
         self.empty = False
         self.splits_what_no_fault_made = False
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.forget()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

@@ -11,7 +11,7 @@ below is owed until a flush covers it.
 from reference.machine.arena import BASE
 from reference.machine.descriptor import AF_BIT, READ_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits
 
-from ..execution.guest import Guest
+from ..sides.guest import Guest
 from .shadow import Table
 
 # Level, and guest address in bytes.
@@ -40,7 +40,7 @@ class OwedLeaf:
     :param below: whether it went with a table above it, and walk caches have been flushed since
 
     *dropped*: whether the mmu lock was dropped since, in the same operation;
-    *told*: whether it was reported as not flushed.
+    *reported*: whether it was reported as not flushed.
     """
 
     def __init__(self, entry: int, function: str, broken: bool, below: bool) -> None:
@@ -49,7 +49,7 @@ class OwedLeaf:
         self.broken = broken
         self.below = below
         self.dropped = False
-        self.told = False
+        self.reported = False
 
 
 class OwedTable:
@@ -61,7 +61,7 @@ class OwedTable:
     :param aged: leaves below that CPUs may hold although their access flag is clear
     :param pages: the table pages that a walk may reach through it
 
-    *dropped* and *told*: as in `OwedLeaf`.
+    *dropped* and *reported*: as in `OwedLeaf`.
     """
 
     def __init__(self, entry: int, function: str, table: Table | None, aged: dict[Key, int], pages: list[int]) -> None:
@@ -71,7 +71,7 @@ class OwedTable:
         self.aged = aged
         self.pages = pages
         self.dropped = False
-        self.told = False
+        self.reported = False
 
 
 class Late:
@@ -189,12 +189,12 @@ class Owed:
             held = self.held(owed, key, entry)
             if held and key not in self.leaves:
                 leaf = OwedLeaf(held, owed.function, True, True)
-                leaf.dropped, leaf.told = owed.dropped, owed.told
+                leaf.dropped, leaf.reported = owed.dropped, owed.reported
                 self.leaves[key] = leaf
         for index, child in table.children.items():
             entry = BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
             below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child))
-            below.dropped, below.told = owed.dropped, owed.told
+            below.dropped, below.reported = owed.dropped, owed.reported
             self.owe_table((table.level, table.base + (index << shift)), below)
 
     def held(self, owed: OwedTable, key: Key, entry: int) -> int:

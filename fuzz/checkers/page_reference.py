@@ -15,10 +15,11 @@ and ioremap, whose callers are not this checker's business.
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import Walk
 
-from ..execution.guest import Guest
-from ..execution.side import Side
 from ..language.operations import GuestAccess, Operation
-from .base import Checker, GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Checker, GuestChecker
 from .shadow import Shadow
 
 
@@ -31,7 +32,7 @@ class Pins(Checker):
         super().__init__(side)
         self.counts: dict[int, int] = {}
         # Those that were left over before, and told of.
-        self.told: dict[int, int] = {}
+        self.reported: dict[int, int] = {}
 
     def pin(self, pfn: int) -> None:
         self.counts[pfn] = self.counts.get(pfn, 0) + 1
@@ -45,14 +46,14 @@ class Pins(Checker):
             self.wrong("released more often than pinned", f"frame {pfn:#x} is released and was not pinned")
         elif count > 1:
             self.counts[pfn] = count - 1
-        if self.told.get(pfn, 0) >= count > 0:
-            self.told[pfn] = count - 1
+        if self.reported.get(pfn, 0) >= count > 0:
+            self.reported[pfn] = count - 1
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs: the fault before, if there was one, is over.
         self.returned()
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()
 
@@ -61,16 +62,16 @@ class Pins(Checker):
 
     def returned(self) -> None:
         """The caller got control back."""
-        if self.counts and self.counts != self.told:
-            left = [pfn for pfn in sorted(self.counts) if self.counts[pfn] > self.told.get(pfn, 0)]
+        if self.counts and self.counts != self.reported:
+            left = [pfn for pfn in sorted(self.counts) if self.counts[pfn] > self.reported.get(pfn, 0)]
             if left:
                 frames = ", ".join([f"{pfn:#x} ({self.counts[pfn]})" for pfn in left])
                 self.wrong("frame still pinned", f"references left on frames {frames}")
-            self.told = dict(self.counts)
+            self.reported = dict(self.counts)
 
     def held(self) -> bool:
         """Whether there is a reference other than those that were left over."""
-        return any(count > self.told.get(pfn, 0) for pfn, count in self.counts.items())
+        return any(count > self.reported.get(pfn, 0) for pfn, count in self.counts.items())
 
     def wrong(self, what: str, reason: str) -> None:
         """Note a violation; it harms no table."""
@@ -114,7 +115,7 @@ class PageReference(GuestChecker):
         # What, level, reason, guest address.
         self.late: list[tuple[str, int, str, int]] = []
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
         self.late.clear()
         self.forget()
@@ -131,7 +132,7 @@ class PageReference(GuestChecker):
         self.returned()
         self.fault_ipa = ipa
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()
             self.tell()

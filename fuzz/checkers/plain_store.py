@@ -3,8 +3,8 @@
 
 from reference.machine.stage1 import describe_stage1
 
-from ..execution.side import Side
-from .base import VM_SHIFT, Checker
+from ..sides.side import Side
+from .checker import VM_SHIFT, Checker
 from .hyp import Hyp
 from .places import pages
 from .shadow import Shadow, Table

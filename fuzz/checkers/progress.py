@@ -3,16 +3,17 @@
 
 from typing import Final
 
-from ..execution.pulse import PULSE
-from ..execution.side import Side
 from ..language.operations import Operation
-from .base import Checker, Outcome
+from ..sides.outcome import Outcome
+from ..sides.pulse import PULSE
+from ..sides.side import Side
+from .checker import Checker
 
 # Steps of one operation (tables entered, stores, locks, look-ups): some, and
 # more than mapping or unmapping every page of every slot takes.
 BASE_STEPS: Final = 100_000
 STEPS_PER_PAGE: Final = 16
-# So many steps are one beat of `fuzz.execution.pulse`, less one.
+# So many steps are one beat of `fuzz.sides.pulse`, less one.
 _BEAT: Final = 255
 
 
@@ -31,7 +32,7 @@ class Progress(Checker):
         pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
         self.limit = BASE_STEPS + STEPS_PER_PAGE * pages
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.steps = 0
 
     def step(self) -> None:
@@ -65,7 +66,7 @@ class Progress(Checker):
     def resched(self) -> None:
         self.step()
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status == "stuck":
             self.report(
                 "access does not complete",

@@ -4,9 +4,10 @@
 Which entries count is the version's: the valid ones, or all that are not zero.
 """
 
-from ..execution.guest import Guest
 from ..language.operations import Operation
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .shadow import Shadow, Table
 
 
@@ -20,7 +21,7 @@ class Refcount(GuestChecker):
         self.shadow = shadow
         self.asked: dict[int, int] = {}
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.asked.clear()
 
     def get(self, page: int, count: int) -> None:
@@ -29,7 +30,7 @@ class Refcount(GuestChecker):
     def put(self, page: int, count: int) -> None:
         self.asked[page] = count
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for page in self.asked:
             table = self.shadow.by_page.get(page)
             if table is not None and page not in self.shadow.touched:

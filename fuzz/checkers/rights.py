@@ -10,9 +10,10 @@ from typing import Final
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 
-from ..execution.guest import Guest
 from ..language.operations import GuestAccess, Operation, TableRelax
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .shadow import Shadow
 
 RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
@@ -42,7 +43,7 @@ class Rights(GuestChecker):
         self.level = -1
         self.entry = 0
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.what = ""
         self.level = -1
         if isinstance(op, GuestAccess):
@@ -77,7 +78,7 @@ class Rights(GuestChecker):
         reason = f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}: no {rights} from here on"
         self.report(self.what, level, reason, frozenset([ipa]))
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.level < 0 or outcome.status != "ok" or self.guest.notified.guest_ranges:
             return
         level, now = self.shadow.lookup(self.place)

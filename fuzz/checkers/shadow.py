@@ -14,9 +14,9 @@ from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
 from reference.vtcr import root_pages
 
-from ..execution.guest import Guest
 from ..language.operations import Operation
-from .base import Checker, GuestChecker
+from ..sides.guest import Guest
+from .checker import Checker, GuestChecker
 from .places import Range, without
 
 # Entries that are read at a time; divides the entries of a table.
@@ -176,7 +176,7 @@ class Shadow(GuestChecker):
         elif pages > needed:
             self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.touched.clear()
         self.removed.clear()
         self.detached.clear()

@@ -9,9 +9,10 @@ change that takes something away owes a flush, until one covers it (`Owed`).
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import NONE, Walk
 
-from ..execution.guest import Guest
 from ..language.operations import Operation
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .owed import Key, Late, Owed, OwedLeaf, OwedTable, takes_away
 from .shadow import Shadow
 
@@ -83,10 +84,10 @@ class Tlb(GuestChecker):
         if self.destroying:
             return
         for key, leaf in owed.leaves.items():
-            if leaf.broken and not leaf.told and not self.justified(key, leaf):
+            if leaf.broken and not leaf.reported and not self.justified(key, leaf):
                 leaf.dropped = owed.any_dropped = True
         for key, table in owed.tables.items():
-            if not table.told and not self.linked(key, table):
+            if not table.reported and not self.linked(key, table):
                 table.dropped = owed.any_dropped = True
 
     def tell_late(self) -> None:
@@ -125,18 +126,18 @@ class Tlb(GuestChecker):
             frozenset([base]),
         )
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         owed = self.owed
         owed.any_dropped = False
         for key, leaf in owed.leaves.items():
             leaf.dropped = False
-            if not leaf.told and not self.justified(key, leaf):
-                leaf.told = True
+            if not leaf.reported and not self.justified(key, leaf):
+                leaf.reported = True
                 self.judge(key, leaf.entry, "leaf", leaf.function)
         for key, table in owed.tables.items():
             table.dropped = False
-            if not table.told and not self.linked(key, table):
-                table.told = True
+            if not table.reported and not self.linked(key, table):
+                table.reported = True
                 self.judge(key, table.entry, "table", table.function)
 
     def judge(self, key: Key, entry: int, what: str, function: str) -> None:

@@ -19,7 +19,6 @@ from reference.machine.descriptor import (
     memattr,
 )
 
-from ..execution.guest import Guest, SlotLayout, Watcher, walked_range
 from ..language.operations import (
     ClearLog,
     Evict,
@@ -43,7 +42,9 @@ from ..language.operations import (
     TableUnmap,
     TableWrprotect,
 )
-from .base import GuestChecker, Outcome
+from ..sides.guest import Guest, SlotLayout, Watcher, walked_range
+from ..sides.outcome import Outcome
+from .checker import GuestChecker
 from .shadow import Shadow
 
 # Fields that a leaf of KVM's may set; SH must be inner shareable.
@@ -89,7 +90,7 @@ class Translation(GuestChecker):
                     frozenset([ipa]),
                 )
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.written.clear()
         self.taken.clear()
         self.allowed = self.range_of(op)
@@ -201,7 +202,7 @@ class Translation(GuestChecker):
                     function=function,
                 )
 
-    def quiet(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.taken:
             self.judge_taken()
         # First what the operation left: where that is a stale leaf, other rules follow from it.

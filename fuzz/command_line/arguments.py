@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from ..distribution import VERSION, form
+from ..exit_codes import BAD_INPUT
 from ..suggestions import did_you_mean
-from .exit_codes import BAD_INPUT
 from .messages import one_line
 
 ENGINES: Final = ("random", "atheris", "hypothesis")

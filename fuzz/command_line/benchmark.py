@@ -14,12 +14,12 @@ from ..benchmark import bench, finding, scaling
 from ..engines.drivers import missing
 from ..engines.peers import PEERS
 from ..engines.supervisor import EngineError
+from ..exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
 from ..reports.answers import head
 from ..reports.report import plural
 from ..suggestions import did_you_mean
 from . import arguments as allowed
 from .commands import BadInputError, complain, dump, say_form
-from .exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
 
 # What means nothing without --find.
 OPTIONS: Final = ("full", "seeds", "cap", "workers", "bug", "engine")

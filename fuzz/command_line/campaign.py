@@ -9,17 +9,18 @@ from typing import Any
 
 import candidate
 
-from ..campaign import lines, stopping
 from ..campaign.campaign import run
-from ..campaign.database import NAME, CampaignError, connect_to_read, failure
-from ..campaign.overview import Overview, read
-from ..campaign.settings import Settings
-from ..campaign.upkeep import Screen
+from ..campaign.store.database import NAME, CampaignError, connect_to_read, failure
+from ..campaign.store.settings import Settings
+from ..campaign.view import lines
+from ..campaign.view.overview import Overview, read
+from ..campaign.work import stopping
+from ..campaign.work.upkeep import Screen
 from ..engines.drivers import missing
+from ..exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from .arguments import ENGINES
 from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -70,7 +71,7 @@ def screen(quiet: bool) -> Screen:
     if not sys.stderr.isatty():
         return lines.Lines()
     try:
-        from ..campaign.screen import RichScreen
+        from ..campaign.view.screen import RichScreen
     except ImportError:
         # From a checkout without `make venv`.
         complain("no status screen without rich; plain lines instead")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from ..campaign.settings import UNIT_SECONDS
+from ..campaign.store.settings import UNIT_SECONDS
 from .arguments import ENGINES, MAX_SECONDS, Once, Parser, add_known, add_versions, folder, seed, whole
 
 MAX_WORKERS: Final = 1024
@@ -26,7 +26,7 @@ campaign.sqlite only, also while the campaign runs, and changes nothing.
 
 example: s2fuzz status rfc-v1.campaign
 """
-_KEYS: Final = "answer with one JSON object; keys: fuzz/campaign/overview.py"
+_KEYS: Final = "answer with one JSON object; keys: fuzz/campaign/view/overview.py"
 
 
 def number(text: str, least: float, most: float) -> float:

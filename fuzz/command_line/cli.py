@@ -12,11 +12,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..distribution import BrokenCandidateError, ForeignPackageError, check_candidates, check_packages, debugging
-from ..signals import exit_code, like_ctrl_c
-from ..starting import NoProcessError
+from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
+from ..processes.signals import exit_code, like_ctrl_c
+from ..processes.starting import NoProcessError
 from .arguments import DEFAULT_SECONDS, parser
-from .exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
-from .failures import failure, told
+from .failures import failure, report_failure
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -71,9 +71,9 @@ def dispatch(arguments: Namespace) -> int:
         commands.complain(str(error))
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:
-        return told(arguments, BAD_INPUT, "candidate", error)
+        return report_failure(arguments, BAD_INPUT, "candidate", error)
     except (commands.NoVerdictError, NoProcessError, EngineKilledError) as error:
-        return told(arguments, NO_VERDICT, "no verdict", error)
+        return report_failure(arguments, NO_VERDICT, "no verdict", error)
 
 
 def unknown(arguments: Namespace, message: str) -> str:
@@ -132,7 +132,7 @@ def run(argv: Sequence[str] | None) -> int:
         code = dispatch(arguments)
         sys.stdout.flush()
     except BrokenCandidateError as error:
-        return told(arguments, BAD_INPUT, "candidate", error)
+        return report_failure(arguments, BAD_INPUT, "candidate", error)
     except ForeignPackageError as error:
         print(f"s2fuzz: {error}", file=sys.stderr)
         return BAD_INPUT

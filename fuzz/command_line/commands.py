@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The subcommands: from parsed arguments to output and exit code (`fuzz.command_line.exit_codes`)."""
+"""The subcommands: from parsed arguments to output and exit code (`fuzz.exit_codes`)."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import candidate
 
 from ..distribution import form, remark
+from ..exit_codes import FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..hardware.programs import ask_about
 from ..hardware.qemu import find
@@ -20,7 +21,6 @@ from ..reports import answers, report
 from ..reports.runs import Run, chosen
 from ..reports.watched import run_all
 from .changes import changes_answer, say_changes
-from .exit_codes import FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from .messages import one_line
 
 

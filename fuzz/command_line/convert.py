@@ -5,13 +5,13 @@ import argparse
 import sys
 from typing import Final
 
+from ..exit_codes import FINE
 from ..files import write_atomically
 from ..language.binary import decode, encode
 from ..language.either import is_text
 from ..language.program import ProgramError
 from ..language.text import contents, parse, print_program, shown_name
 from .commands import BadInputError, refused_output
-from .exit_codes import FINE
 
 STANDARD: Final = "-"
 

@@ -18,13 +18,13 @@ from ..corpus.minimize import minimize
 from ..corpus.observations import seen_features
 from ..corpus.observing import ObservingError
 from ..corpus.statistics import as_text, statistics
+from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
 from ..files import write_atomically
 from ..language.binary import encode
 from ..language.program import Program
 from ..language.text import print_program, shown_name
 from ..reports import answers
 from .commands import BadInputError, complain, dump, say_form
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
 
 _DIGEST = re.compile(r"[0-9a-f]{4,64}")
 

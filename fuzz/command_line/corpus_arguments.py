@@ -5,8 +5,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
+from ..exit_codes import BAD_INPUT
 from .arguments import Once, Parser, folder, whole
-from .exit_codes import BAD_INPUT
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]

@@ -14,10 +14,10 @@ import candidate
 from ..corpus import Bad, CorpusError
 from ..corpus.gathering import gather
 from ..distribution import home_folder
+from ..exit_codes import FINE, OUR_MISTAKE
 from ..language.program import Program
 from ..reports import answers
 from .commands import BadInputError, complain, dump
-from .exit_codes import FINE, OUR_MISTAKE
 
 if TYPE_CHECKING:
     from ..coverage.measuring import Measured

@@ -9,15 +9,15 @@ from traceback import walk_tb
 from typing import Final
 
 from ..distribution import VERSION, form
-from ..starting import remedy
-from .exit_codes import BAD_INPUT, NO_VERDICT
+from ..exit_codes import BAD_INPUT, NO_VERDICT
+from ..processes.starting import remedy
 
 # What the system refuses to whoever has, or starts, too much.
 _LIMITS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WRITING: Final = ("fuzz.command_line", "fuzz.reports", "coverage")
 
 
-def told(arguments: Namespace, code: int, kind: str, error: Exception) -> int:
+def report_failure(arguments: Namespace, code: int, kind: str, error: Exception) -> int:
     """Tell why there is no answer: a line on stderr, with ``--json`` also an object.
 
     :param kind: ``candidate`` or ``no verdict``

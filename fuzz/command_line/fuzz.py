@@ -14,13 +14,13 @@ from ..engines.seeds import shipped
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
+from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..files import Place
 from ..findings.found import CRASH, folder_name
 from ..findings.replay import NO_ANSWER
 from ..reports import answers, report
 from .changes import changes_answer, say_changes
 from .commands import BadInputError, complain, dump, known_findings, say_form
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 
 _PROGRESS_EVERY: Final = 0.2
 
@@ -55,10 +55,10 @@ def command(arguments: argparse.Namespace) -> int:
         finally:
             progress.clear()
         keeper.watch(result)
-    return told(summary, result, arguments.json)
+    return print_summary(summary, result, arguments.json)
 
 
-def told(summary: Summary, result: Result, as_json: bool) -> int:
+def print_summary(summary: Summary, result: Result, as_json: bool) -> int:
     """Print what a session did.
 
     :returns: the exit code

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ..exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
 from ..hardware.differences import Collection
 from ..hardware.generator import Generator
 from ..hardware.programs import ask_programs, corpus, original
@@ -16,7 +17,6 @@ from ..hardware.session import Session
 from ..hardware.text import TablesFile, load
 from ..reports import answers
 from .commands import BadInputError, complain, dump, say_form
-from .exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
 from .fuzz import make_out
 
 DEFAULT_TRANSLATIONS: Final = 1_000_000

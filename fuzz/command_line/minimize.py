@@ -10,6 +10,7 @@ from typing import Final
 
 import candidate
 
+from ..exit_codes import FINE, INTERRUPTED
 from ..files import Place
 from ..findings.found import CRASH, Found, commented, file_comments
 from ..findings.replay import Replayer, Shown
@@ -23,7 +24,6 @@ from ..reports import answers
 from ..reports.report import plural
 from .changes import changes_answer, say_changes
 from .commands import complain, dump, refused_output, say_form
-from .exit_codes import FINE, INTERRUPTED
 from .finding import Chosen, choose
 
 STANDARD: Final = "-"

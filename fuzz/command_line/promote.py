@@ -7,6 +7,7 @@ from pathlib import Path
 import candidate
 
 from ..distribution import home_folder
+from ..exit_codes import FINE, INTERRUPTED
 from ..findings.found import CRASH
 from ..findings.replay import Replayer
 from ..minimizing.promotion import (
@@ -21,7 +22,6 @@ from ..minimizing.promotion import (
 from ..reports import answers
 from .changes import say_changes
 from .commands import BadInputError, dump, say_form
-from .exit_codes import FINE, INTERRUPTED
 from .finding import Chosen, choose
 from .minimize import shrink
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz build``: compiles what is hot, as one group, where `reference.native` finds it.
+"""``s2fuzz build``: compiles what is hot, as one group, where `reference.compiled.choice` finds it.
 
 All is made in a folder of its own, which counts only once the manifest names
 it: an interrupted build leaves nothing that is used. One build at a time; processes that
@@ -24,9 +24,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from reference import native
+from reference.compiled import choice as native
 
-from ..command_line.exit_codes import FINE
+from ..exit_codes import FINE
 from ..files import write_atomically
 from ..reports.answers import head
 from .group import interpreted, sources

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from reference.native import LIBRARY
+from reference.compiled.choice import LIBRARY
 
 OPTIMISATION: Final = "2"
 # Parts of the names of C files whose code runs once a program, or less: they are compiled without optimisation.

@@ -5,7 +5,7 @@ import ast
 from pathlib import Path
 from typing import Final
 
-from reference import native
+from reference.compiled import choice as native
 from reference.stores import plain_store
 
 # What the rest is found from.
@@ -18,7 +18,12 @@ ROOTS: Final = (
 # itself, what gives a class methods when it is there already, and what compiled code must go through Python for.
 PLAIN: Final = frozenset(
     {
-        *("reference/mypyc.py", "reference/native.py", "fuzz/distribution.py", "fuzz/suggestions.py"),
+        *(
+            "reference/compiled/annotations.py",
+            "reference/compiled/choice.py",
+            "fuzz/distribution.py",
+            "fuzz/suggestions.py",
+        ),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py"),
         *("reference/machine/words.py", "reference/stores.py"),
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A process that observes features of programs: ``python -m fuzz.corpus.child PARENT PIPE MEMORY REFERENCE CANDIDATE``.
 
-PARENT is the parent's process number, MEMORY a descriptor for `fuzz.execution.pulse`. An empty line
+PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`. An empty line
 on descriptor PIPE says that it is ready. Each line on standard input is a JSON list of a digest
 and a program's text; the answer is one of the digest, the features (null where our own code
 failed) and what went wrong. Ends when its parent does.
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from ..orphans import die_with_parent
+from ..processes.orphans import die_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistake
-    from ..execution.pulse import PULSE, shared
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
     from ..language.text import parse
+    from ..sides.pulse import PULSE, shared
 
     differential = Differential(candidate.get(arguments[3]), candidate.get(arguments[4]), features=True)
     collect_rarely()

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..distribution import home_folder
-from ..execution import pulse
 from ..judging import silence
 from ..judging.silence import Silence
-from ..starting import starting
+from ..processes.starting import starting
+from ..sides import pulse
 
 # Seconds that one program may take.
 PATIENCE: Final = 180.0

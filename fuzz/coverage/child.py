@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A process that replays programs: ``python -m fuzz.coverage.child PARENT MEMORY DATA VERSION...``.
 
-PARENT is the parent's process number, MEMORY a descriptor for `fuzz.execution.pulse`, DATA the
+PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`, DATA the
 file for what coverage.py sees; DATA.at has the name of the program under way. Each
 line on standard input is a JSON list of a program's name, which becomes the context of
 all that it runs, and its text. On standard output: a JSON object with the modules of
@@ -16,7 +16,7 @@ from pathlib import Path
 import coverage
 
 from ..distribution import home_folder
-from ..orphans import die_with_parent
+from ..processes.orphans import die_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistake
-    from ..execution.pulse import PULSE, shared
     from ..findings.found import crash_reason
     from ..language.text import parse
+    from ..sides.pulse import PULSE, shared
     from .replay import candidate_files, replay
 
     versions = [candidate.get(name) for name in arguments[3:]]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..distribution import home_folder
-from ..execution import pulse
 from ..execution.mistakes import CandidateMistake
 from ..judging.silence import LOOK_EVERY, Silence
 from ..language.program import Program
 from ..language.text import headings, print_program
-from ..starting import starting
+from ..processes.starting import starting
+from ..sides import pulse
 
 # Seconds of CPU time without an event after which kernel code does not come back; under coverage.py
 # it takes several times as long for everything.

@@ -16,9 +16,9 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ..distribution import debugging
 from ..findings.found import crash_reason
+from ..generation.editor import ProgramEditor
 from ..generation.generator import Generator
 from ..generation.mutations import crossover, mutate, other_operations
-from ..generation.sketch import Sketch
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.program import Program
 from ..language.repair import large_size
@@ -147,7 +147,7 @@ class Fuzzing:
 
 def joined(first: Program, second: Program, chance: random.Random) -> Program:
     """The operations of one program and then of another, on the machine and the slots of the first."""
-    sketch = Sketch(first, chance)
+    sketch = ProgramEditor(first, chance)
     sketch.operations += other_operations(sketch, second)
     return sketch.program(OPERATIONS)
 

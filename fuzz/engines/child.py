@@ -9,7 +9,7 @@ line of JSON on standard input. Ends when its parent does, whatever that died of
 import os
 import sys
 
-from ..orphans import die_with_parent
+from ..processes.orphans import die_with_parent
 
 
 def work(line: str, pipe: int, memory: int) -> None:

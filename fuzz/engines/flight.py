@@ -3,7 +3,7 @@
 
 Layout of the memory, little endian: u64 number of the program, u64 length of
 its binary form (0: none is in flight), f64 `time.monotonic()` of the session's
-beginning (0: not yet), then at `_PULSE` what `fuzz.execution.pulse` keeps, and at
+beginning (0: not yet), then at `_PULSE` what `fuzz.sides.pulse` keeps, and at
 `_PROGRAM` the binary form (`fuzz.language.binary`).
 """
 
@@ -13,11 +13,11 @@ import struct
 import time
 from typing import Final
 
-from ..execution import pulse
-from ..execution.pulse import PULSE
 from ..language.binary import decode, encode
 from ..language.program import Program
 from ..language.text import print_program
+from ..sides import pulse
+from ..sides.pulse import PULSE
 
 SIZE: Final = 1 << 20
 _HEAD: Final = struct.Struct("<QQ")

@@ -60,7 +60,7 @@ class Session:
         self.features = set(unit.seen)
         self.reached = False
         self.start = time.monotonic()
-        self.told = self.start
+        self.noted = self.start
 
     def begin(self) -> None:
         """Before the engine drives: the clock starts; what an earlier process died of is judged again."""
@@ -157,8 +157,8 @@ class Session:
     def progress(self) -> None:
         """Tell how far this is, not too often."""
         now = time.monotonic()
-        if now - self.told >= STATE_EVERY:
-            self.told = now
+        if now - self.noted >= STATE_EVERY:
+            self.noted = now
             self.tell(self.status(now))
 
     def status(self, now: float) -> State:

@@ -68,7 +68,7 @@ class Keeper:
         self.summary = summary
         self.store = Store(out, summary.reference, summary.candidate, replayer)
         self.records: dict[str, FoundRecord] = {}
-        # So many of `Result.told` were taken.
+        # So many of `Result.messages` were taken.
         self.taken = 0
 
     def __enter__(self) -> "Keeper":
@@ -86,7 +86,7 @@ class Keeper:
 
         Each record in its turn: what is kept does not depend on when this is called.
         """
-        for record in result.told[self.taken :]:
+        for record in result.messages[self.taken :]:
             self.take(record.key, record, result.interrupted)
             # Only now: one that Ctrl-C came between is taken again.
             self.taken += 1

@@ -14,12 +14,12 @@ from typing import Final
 
 from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
-from ..execution.pulse import Position
 from ..findings.found import CRASH
 from ..judging import silence
 from ..judging.silence import Silence, silent_finding, silent_key
 from ..language.text import parse
-from ..starting import starting
+from ..processes.starting import starting
+from ..sides.pulse import Position
 from .flight import SharedFlight, make
 from .peers import environment
 from .unit import FoundRecord, Result, Unit, from_line

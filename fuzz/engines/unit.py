@@ -170,7 +170,7 @@ class Result:
 
     :param state: as it was told last, all child processes together
     :param found: by `FoundRecord.key`, each with the smallest program
-    :param told: each record that was in *found* at some time, in the order in which they were told
+    :param messages: each record that was in *found* at some time, in the order in which they were told
     :param fresh: in the order of their discovery
     :param interrupted: Ctrl-C ended it
     :param accidents: one line for each death of a child process that did not come again with the same program
@@ -180,7 +180,7 @@ class Result:
     unit: Unit
     state: State = field(default_factory=State)
     found: dict[str, FoundRecord] = field(default_factory=dict)
-    told: list[FoundRecord] = field(default_factory=list)
+    messages: list[FoundRecord] = field(default_factory=list)
     fresh: list[Fresh] = field(default_factory=list)
     interrupted: bool = False
     accidents: list[str] = field(default_factory=list)
@@ -212,7 +212,7 @@ class Result:
                 known = self.found.get(message.key)
                 if known is None or message.size() < known.size():
                     self.found[message.key] = message
-                    self.told.append(message)
+                    self.messages.append(message)
             case Fresh():
                 self.fresh.append(message)
             case State():

@@ -7,7 +7,7 @@ from typing import Final
 from candidate import Candidate
 from candidate.tree.runtime.errors import TreeOops, TreeRefused
 
-from ..checkers import Checkers, Outcome, Runaway, Violation
+from ..checkers import CheckerSuite, Runaway, Violation
 from ..language.operations import (
     ClearLog,
     GetLog,
@@ -23,12 +23,13 @@ from ..language.operations import (
     TableRange,
 )
 from ..language.program import Program
+from ..sides.outcome import Outcome
+from ..sides.pulse import PULSE, REFERENCE
+from ..sides.side import Side
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
 from .mistakes import CandidateMistake, mistake_at_start, mistake_of
-from .pulse import PULSE, REFERENCE
-from .side import Side
 from .table_operations import TableOperations
 from .unhandled import unhandled
 
@@ -43,7 +44,7 @@ class Executor:
     :param version: the code under test
     :param program: a valid program
     :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
-    :param number: of the side, for `fuzz.execution.pulse`
+    :param number: of the side, for `fuzz.sides.pulse`
     """
 
     def __init__(self, version: Candidate, program: Program, number: int = REFERENCE) -> None:
@@ -54,7 +55,7 @@ class Executor:
             self.side = started(version, program)
         finally:
             PULSE.end()
-        self.checkers = Checkers(self.side)
+        self.checkers = CheckerSuite(self.side)
         self.guest = GuestOperations(self.side, self.checkers)
         self.host = HostOperations(self.side, self.checkers)
         self.table = TableOperations(self.side, self.checkers)
@@ -69,14 +70,14 @@ class Executor:
         """Set the VM up; the violations of that."""
         self.side.enter("kvm_init_stage2_mmu")
         self.side.host.version = 1
-        self.checkers.begin(None)
+        self.checkers.before_operation(None)
         outcome = Outcome("error", 0)
         ret = self.guarded(self.side.create, -1)
         if isinstance(ret, Outcome):
             outcome = ret
         else:
             outcome = Outcome("error", ret) if ret else Outcome("ok")
-        self.checkers.quiet(None, outcome)
+        self.checkers.after_operation(None, outcome)
         # Without a VM there is nothing to run operations on.
         self.dead = self.dead or outcome.status != "ok"
         return self.checkers.take(-1)
@@ -92,10 +93,10 @@ class Executor:
             guest.notified.forget()
         # Each operation writes a version of its own.
         side.host.version = at + 1
-        self.checkers.begin(op)
+        self.checkers.before_operation(op)
         result = self.guarded(lambda: self.run(op), at)
         outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
-        self.checkers.quiet(op, outcome)
+        self.checkers.after_operation(op, outcome)
         if side.kernel.locks:
             side.kernel.locks.clear()
         return outcome, self.checkers.take(at)

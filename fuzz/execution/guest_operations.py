@@ -36,7 +36,7 @@ from reference.machine.walk import (
     permits,
 )
 
-from ..checkers import Checkers, Outcome
+from ..checkers import CheckerSuite
 from ..language.operations import (
     Evict,
     GuestAccess,
@@ -48,7 +48,8 @@ from ..language.operations import (
     OnCpu,
     Speculate,
 )
-from .side import Side
+from ..sides.outcome import Outcome
+from ..sides.side import Side
 from .unhandled import unhandled
 
 # Faults after which an access that nobody disturbs must have completed. Two
@@ -113,7 +114,7 @@ class GuestOperations:
     :param checkers: who is told of each translation
     """
 
-    def __init__(self, side: Side, checkers: Checkers) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite) -> None:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()
@@ -221,7 +222,7 @@ class GuestOperations:
                 # program asked for.
                 if op.fail is None or side.kernel.topup_gets >= 0 or ret != -ENOMEM:
                     return Outcome("error", ret, faults + 1)
-                self.checkers.quiet(op, Outcome("error", ret))
+                self.checkers.after_operation(op, Outcome("error", ret))
                 side.kernel.locks.clear()
         return Outcome("stuck", 0, MAX_FAULTS)
 

@@ -4,7 +4,7 @@
 from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
-from ..checkers import Checkers, Outcome
+from ..checkers import CheckerSuite
 from ..language.operations import (
     ClearLog,
     HostAge,
@@ -25,8 +25,9 @@ from ..language.operations import (
     SlotMove,
     SlotPlace,
 )
-from .guest import SlotLayout
-from .side import Side
+from ..sides.guest import SlotLayout
+from ..sides.outcome import Outcome
+from ..sides.side import Side
 from .unhandled import unhandled
 
 
@@ -37,7 +38,7 @@ class HostOperations:
     :param checkers: who judges what a failure leaves before it is tried again
     """
 
-    def __init__(self, side: Side, checkers: Checkers) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite) -> None:
         self.side = side
         self.checkers = checkers
 
@@ -100,7 +101,7 @@ class HostOperations:
         outcome = self.set_region(op, layout, fail)
         if fail is None or outcome.value != -ENOMEM:
             return outcome
-        self.checkers.quiet(op, outcome)
+        self.checkers.after_operation(op, outcome)
         self.side.kernel.locks.clear()
         return self.set_region(op, layout, None)
 

@@ -10,11 +10,11 @@ from reference.pgtable import (
     kvm_pgtable,
 )
 
-from ..checkers import Outcome
 from ..language.operations import HYP_REFUSED, HypMap
 from ..language.validate import HYP_BITS
-from .guest import walked_range
-from .side import Side
+from ..sides.guest import walked_range
+from ..sides.outcome import Outcome
+from ..sides.side import Side
 
 PROT: dict[str, int] = {
     "r": KVM_PGTABLE_PROT_R,

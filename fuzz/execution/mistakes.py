@@ -46,22 +46,22 @@ def mistake_of(error: Exception, version: Candidate) -> str:
         return ""
     place, last_is_own = own_place(error.__traceback__, version)
     if isinstance(error, _OF_THE_LINE):
-        return told(place, error) if last_is_own else ""
+        return mistake_text(place, error) if last_is_own else ""
     text = str(error)
     if isinstance(error, TypeError) and _CALL.search(text):
-        return told(place or called_place(text, version), error)
+        return mistake_text(place or called_place(text, version), error)
     if _NONE.search(text) or (isinstance(error, AttributeError) and taken_for_another(error, version)):
         return ""
-    return told(place, error)
+    return mistake_text(place, error)
 
 
 def mistake_at_start(error: Exception, version: Candidate) -> str:
     """The same of an exception that a constructor raised: that is no kernel code, so all that it raises counts."""
     place, _ = own_place(error.__traceback__, version)
-    return told(place, error) or mistake_of(error, version)
+    return mistake_text(place, error) or mistake_of(error, version)
 
 
-def told(place: str, error: Exception) -> str:
+def mistake_text(place: str, error: Exception) -> str:
     """One line; "" where *place* is."""
     if not place:
         return ""

@@ -18,7 +18,7 @@ from reference.pgtable import (
     kvm_pgtable,
 )
 
-from ..checkers import Checkers, Outcome
+from ..checkers import CheckerSuite
 from ..language.operations import (
     TableFlush,
     TableIsYoung,
@@ -31,8 +31,9 @@ from ..language.operations import (
     TableUnmap,
     TableWrprotect,
 )
-from .guest import Guest, SlotLayout, walked_range
-from .side import Side
+from ..sides.guest import Guest, SlotLayout, walked_range
+from ..sides.outcome import Outcome
+from ..sides.side import Side
 from .unhandled import unhandled
 
 
@@ -58,7 +59,7 @@ class TableOperations:
     :param checkers: know which leaf is where
     """
 
-    def __init__(self, side: Side, checkers: Checkers) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite) -> None:
         self.side = side
         self.checkers = checkers
         self.page_size = side.granule.page_size

@@ -15,7 +15,7 @@ from ..distribution import home_folder
 from ..execution.mistakes import CandidateMistake
 from ..judging import silence
 from ..judging.forked import PATIENCE, signal_name
-from ..starting import remedy
+from ..processes.starting import remedy
 from .found import CRASH
 
 # Kind and signature: what tells a finding from others.
@@ -180,6 +180,6 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 def _environment() -> dict[str, str]:
     """Ours, so that the server runs in the same form as this process."""
-    native = sys.modules.get("reference.native")
+    native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
     return {**os.environ, "S2FUZZ_PURE": "0" if compiled else "1"}

@@ -19,8 +19,8 @@ from ..judging.differential import Differential
 from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.text import parse
-from ..orphans import die_with_parent
-from ..starting import NoProcessError
+from ..processes.orphans import die_with_parent
+from ..processes.starting import NoProcessError
 from .found import CRASH, crash_reason, crash_signature
 
 

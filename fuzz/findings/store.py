@@ -206,7 +206,7 @@ class Store:
             return
         self.tries[key] = 1
         found.count = count
-        said = ", ".join(told(each) for each in shown) or "nothing"
+        said = ", ".join(shown_text(each) for each in shown) or "nothing"
         found.reason = f"{found.reason} (a fresh process showed: {said})"
         self.lost[key] = found
         if self.folder is not None:
@@ -238,7 +238,7 @@ class Store:
             self.trouble = f"{path}: {error.strerror or error}"
 
 
-def told(shown: Shown) -> str:
+def shown_text(shown: Shown) -> str:
     """What a fresh process showed, for people; where there was none, why."""
     why = f": {shown.reason}" if shown.kind == CRASH and shown.signature in NO_ANSWER else ""
     return f"{shown.kind} {shown.signature}{why}"

@@ -7,8 +7,8 @@ A program is a few motifs (`fuzz.generation.motifs`) among random operations on 
 import random
 
 from ..language.program import Program
+from .builder import ProgramBuilder
 from .disturbances import DISTURBANCES
-from .draft import Draft
 from .motifs import MOTIFS
 
 
@@ -26,13 +26,13 @@ class Generator:
 
     def next(self) -> Program:
         """The next program of this seed."""
-        draft = Draft(random.Random(self.seed << 32 | self.number), self.granule)
+        draft = ProgramBuilder(random.Random(self.seed << 32 | self.number), self.granule)
         self.number += 1
         compose(draft)
         return draft.program()
 
 
-def compose(draft: Draft) -> None:
+def compose(draft: ProgramBuilder) -> None:
     """A few motifs, and noise around them."""
     for _ in range(draft.random.choice((1, 1, 2, 2, 3))):
         noise(draft, draft.random.randrange(4))
@@ -40,7 +40,7 @@ def compose(draft: Draft) -> None:
     noise(draft, draft.random.randrange(1, 8))
 
 
-def noise(draft: Draft, count: int) -> None:
+def noise(draft: ProgramBuilder, count: int) -> None:
     """Random operations, accesses most of all."""
     for _ in range(count):
         slot, offset = draft.place()

@@ -11,10 +11,10 @@ from typing import Final
 from ..language.operations import GuestMove, HostDiscard, HostShare, HostWrite, TableMap, TableMkold
 from ..language.program import Slot
 from . import disturbances as do
-from .draft import KINDS, Draft
+from .builder import KINDS, ProgramBuilder
 
 
-def coalesce(draft: Draft, slot: Slot) -> None:
+def coalesce(draft: ProgramBuilder, slot: Slot) -> None:
     """Small pages while logging, then a fault of any kind once it is off."""
     do.set_log(draft, slot, True)
     block = draft.block_of(slot)
@@ -32,7 +32,7 @@ def coalesce(draft: Draft, slot: Slot) -> None:
     draft.access(slot, draft.page_in(slot, block))
 
 
-def split_block(draft: Draft, slot: Slot) -> None:
+def split_block(draft: ProgramBuilder, slot: Slot) -> None:
     """A block first, then logging, then a write into it."""
     do.set_log(draft, slot, False)
     block = draft.block_of(slot)
@@ -43,7 +43,7 @@ def split_block(draft: Draft, slot: Slot) -> None:
     do.get_log(draft, slot, 0)
 
 
-def huge_page_moves(draft: Draft, slot: Slot) -> None:
+def huge_page_moves(draft: ProgramBuilder, slot: Slot) -> None:
     """Touch, collapse or split, touch again."""
     block = draft.block_of(slot)
     changes = (do.collapse, do.split, do.migrate, do.share, do.merge)
@@ -53,7 +53,7 @@ def huge_page_moves(draft: Draft, slot: Slot) -> None:
         draft.access(slot, draft.page_in(slot, block))
 
 
-def misaligned(draft: Draft, slot: Slot) -> None:
+def misaligned(draft: ProgramBuilder, slot: Slot) -> None:
     """Ranges whose start lies inside of an entry that is a block or empty."""
     page, block = draft.page, draft.block_of(slot)
     later = max(0, min(block + draft.block + draft.random.choice((0, page, 5 * page)), slot.size - page))
@@ -67,7 +67,7 @@ def misaligned(draft: Draft, slot: Slot) -> None:
     draft.access(slot, later)
 
 
-def copy_on_write(draft: Draft, slot: Slot) -> None:
+def copy_on_write(draft: ProgramBuilder, slot: Slot) -> None:
     """Shared or merged pages, read and then written."""
     offset = draft.page_in(slot, draft.block_of(slot))
     (do.share if draft.chance(60) else do.merge)(draft, slot, offset)
@@ -77,7 +77,7 @@ def copy_on_write(draft: Draft, slot: Slot) -> None:
         do.host_write(draft, slot, offset)
 
 
-def ageing(draft: Draft, slot: Slot) -> None:
+def ageing(draft: ProgramBuilder, slot: Slot) -> None:
     """Touched, aged, touched again."""
     offset = draft.page_in(slot, draft.block_of(slot))
     draft.access(slot, offset)
@@ -88,7 +88,7 @@ def ageing(draft: Draft, slot: Slot) -> None:
     do.test_age(draft, slot, offset)
 
 
-def direct(draft: Draft, slot: Slot) -> None:
+def direct(draft: ProgramBuilder, slot: Slot) -> None:
     """Mapped, changed and unmapped by direct calls, the guest in between."""
     block = draft.block_of(slot)
     for _ in range(draft.random.randrange(2, 5)):
@@ -98,7 +98,7 @@ def direct(draft: Draft, slot: Slot) -> None:
             draft.access(slot, draft.page_in(slot, block))
 
 
-def map_over_old(draft: Draft, slot: Slot) -> None:
+def map_over_old(draft: ProgramBuilder, slot: Slot) -> None:
     """A leaf whose access flag is clear is mapped again: broken, and made anew."""
     offset = draft.page_in(slot, draft.block_of(slot))
     size = min(slot.size - offset, draft.page * draft.random.choice((1, 2, draft.entries)))
@@ -108,7 +108,7 @@ def map_over_old(draft: Draft, slot: Slot) -> None:
     draft.access(slot, offset)
 
 
-def slot_life(draft: Draft, slot: Slot) -> None:
+def slot_life(draft: ProgramBuilder, slot: Slot) -> None:
     """A slot is touched, moved or deleted, and touched again."""
     for _ in range(draft.random.randrange(1, 4)):
         draft.access(slot, draft.page_in(slot, draft.block_of(slot)))
@@ -116,7 +116,7 @@ def slot_life(draft: Draft, slot: Slot) -> None:
     draft.access(slot, draft.page_in(slot, draft.block_of(slot)))
 
 
-def logged_life(draft: Draft, slot: Slot) -> None:
+def logged_life(draft: ProgramBuilder, slot: Slot) -> None:
     """Written, collected, cleared, written again."""
     do.set_log(draft, slot, True)
     block = draft.block_of(slot)
@@ -133,7 +133,7 @@ def logged_life(draft: Draft, slot: Slot) -> None:
             do.clear_log(draft, slot, block)
 
 
-def moving_cpus(draft: Draft, slot: Slot) -> None:
+def moving_cpus(draft: ProgramBuilder, slot: Slot) -> None:
     """A vCPU comes to a CPU whose TLB another one has filled."""
     offset = draft.page_in(slot, draft.block_of(slot))
     draft.access(slot, offset)
@@ -142,14 +142,14 @@ def moving_cpus(draft: Draft, slot: Slot) -> None:
     draft.access(slot, offset)
 
 
-def reset(draft: Draft, slot: Slot) -> None:
+def reset(draft: ProgramBuilder, slot: Slot) -> None:
     """Memory in use when a vCPU is reset, and after."""
     draft.access(slot, draft.page_in(slot, draft.block_of(slot)), "write")
     do.reset(draft, slot, 0)
     draft.access(slot, draft.page_in(slot, draft.block_of(slot)))
 
 
-Motif = Callable[[Draft, Slot], None]
+Motif = Callable[[ProgramBuilder, Slot], None]
 
 MOTIFS: Final[tuple[Motif, ...]] = (
     *(coalesce,) * 4,

@@ -14,9 +14,9 @@ from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, Gu
 from ..language.program import Program
 from . import setting_mutations as settings
 from .disturbances import DISTURBANCES
+from .editor import ProgramEditor
 from .generator import noise
 from .motifs import MOTIFS
-from .sketch import Sketch
 
 # So many operations a result has at most.
 LIMIT: Final = 200
@@ -28,10 +28,10 @@ _LONG: Final = 20
 # How often another change is tried where one changed nothing.
 _TRIES: Final = 8
 
-Mutation = Callable[[Sketch], None]
+Mutation = Callable[[ProgramEditor], None]
 
 
-def insert(sketch: Sketch) -> None:
+def insert(sketch: ProgramEditor) -> None:
     """One more operation, most often near where others are."""
     at = sketch.position()
     draft = sketch.draft(at)
@@ -46,7 +46,7 @@ def insert(sketch: Sketch) -> None:
     sketch.operations[at:at] = draft.operations[at:]
 
 
-def insert_motif(sketch: Sketch) -> None:
+def insert_motif(sketch: ProgramEditor) -> None:
     """One of the generator's motifs, or some of its noise."""
     at = sketch.position()
     draft = sketch.draft(at)
@@ -57,20 +57,20 @@ def insert_motif(sketch: Sketch) -> None:
     sketch.operations[at:at] = draft.operations[at:]
 
 
-def delete(sketch: Sketch) -> None:
+def delete(sketch: ProgramEditor) -> None:
     """An operation less, or a few in a row."""
     start, end = sketch.run(1 if sketch.chance(60) else 8)
     del sketch.operations[start:end]
 
 
-def duplicate(sketch: Sketch) -> None:
+def duplicate(sketch: ProgramEditor) -> None:
     """A few operations once more, right behind or anywhere."""
     start, end = sketch.run()
     at = end if sketch.chance(40) else sketch.position()
     sketch.operations[at:at] = sketch.operations[start:end]
 
 
-def swap(sketch: Sketch) -> None:
+def swap(sketch: ProgramEditor) -> None:
     """Two operations change places, neighbours most often."""
     if len(sketch.operations) > 1:
         a = sketch.random.randrange(len(sketch.operations) - 1)
@@ -78,7 +78,7 @@ def swap(sketch: Sketch) -> None:
         sketch.operations[a], sketch.operations[b] = sketch.operations[b], sketch.operations[a]
 
 
-def move(sketch: Sketch) -> None:
+def move(sketch: ProgramEditor) -> None:
     """A few operations go elsewhere."""
     start, end = sketch.run(4)
     moved = sketch.operations[start:end]
@@ -87,7 +87,7 @@ def move(sketch: Sketch) -> None:
     sketch.operations[at:at] = moved
 
 
-def repeat_elsewhere(sketch: Sketch) -> None:
+def repeat_elsewhere(sketch: ProgramEditor) -> None:
     """Another vCPU does the same, at once or a little later."""
     at = sketch.pick(OnCpu)
     if at >= 0:
@@ -96,7 +96,7 @@ def repeat_elsewhere(sketch: Sketch) -> None:
         sketch.operations.insert(behind, replace(operation, cpu=sketch.another_cpu(operation)))
 
 
-def change_slot(sketch: Sketch) -> None:
+def change_slot(sketch: ProgramEditor) -> None:
     """An operation, or a few in a row, on another slot."""
     at = sketch.pick_with("slot")
     if at < 0:
@@ -108,7 +108,7 @@ def change_slot(sketch: Sketch) -> None:
             sketch.change(near, slot=other.name)
 
 
-def change_page(sketch: Sketch) -> None:
+def change_page(sketch: ProgramEditor) -> None:
     """An operation begins at, before or behind something that is there already; a range may keep its end."""
     at = sketch.pick_with("offset")
     slot = sketch.slot_of(sketch.operations[at]) if at >= 0 else None
@@ -122,7 +122,7 @@ def change_page(sketch: Sketch) -> None:
         sketch.change(at, size=max(1, operation.offset + operation.size - offset))
 
 
-def change_size(sketch: Sketch) -> None:
+def change_size(sketch: ProgramEditor) -> None:
     """A range ends at, before or behind something that is there already."""
     at = sketch.pick_with("size")
     if at < 0:
@@ -135,7 +135,7 @@ def change_size(sketch: Sketch) -> None:
         sketch.change(at, size=max(1, sketch.near_boundary(slot) - operation.offset))
 
 
-def same_place(sketch: Sketch) -> None:
+def same_place(sketch: ProgramEditor) -> None:
     """An operation where another one is."""
     at, model = sketch.pick_with("offset"), sketch.pick_with("offset")
     if at >= 0:
@@ -145,7 +145,7 @@ def same_place(sketch: Sketch) -> None:
             sketch.change(at, size=getattr(there, "size", sketch.page))
 
 
-def change_operand(sketch: Sketch) -> None:
+def change_operand(sketch: ProgramEditor) -> None:
     """Another vCPU, access, permission, flag, failure or address."""
     at = sketch.pick()
     if at < 0:
@@ -157,7 +157,7 @@ def change_operand(sketch: Sketch) -> None:
         sketch.change(at, **{name: value(sketch, type(operation), name, getattr(operation, name))})
 
 
-def change_kind(sketch: Sketch) -> None:
+def change_kind(sketch: ProgramEditor) -> None:
     """Another operation at the same place."""
     at = sketch.pick()
     if at < 0:
@@ -171,7 +171,7 @@ def change_kind(sketch: Sketch) -> None:
     sketch.put(at, make(**values))
 
 
-def value(sketch: Sketch, make: type, name: str, old: Any) -> Any:
+def value(sketch: ProgramEditor, make: type, name: str, old: Any) -> Any:
     """Another value for a field of a kind of operation; *old* None: any."""
     random, vm = sketch.random, sketch.vm
     if name == "cpu":
@@ -198,7 +198,7 @@ def value(sketch: Sketch, make: type, name: str, old: Any) -> Any:
     return random.random() < 0.5 if old is None else not old
 
 
-def other_operations(sketch: Sketch, donor: Program) -> list[Operation]:
+def other_operations(sketch: ProgramEditor, donor: Program) -> list[Operation]:
     """The operations of another program, on the slots and vCPUs of this one."""
     names = {slot.name: sketch.slots[at % len(sketch.slots)].name for at, slot in enumerate(donor.slots)}
     found: list[Operation] = []
@@ -239,7 +239,7 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
     """
     result = program
     for _try in range(_TRIES):
-        sketch = Sketch(program, random)
+        sketch = ProgramEditor(program, random)
         valid = True
         if len(program.operations) > _LONG and random.randrange(4):
             shorten(sketch)
@@ -247,7 +247,7 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
         for _ in range(random.choice(_CHANGES)):
             mutation = random.choice(MUTATIONS)
             if mutation in _DRAFTING and not valid:
-                sketch = Sketch(sketch.program(limit), random)
+                sketch = ProgramEditor(sketch.program(limit), random)
             mutation(sketch)
             valid = False
         result = sketch.program(limit)
@@ -256,7 +256,7 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
     return result
 
 
-def shorten(sketch: Sketch) -> None:
+def shorten(sketch: ProgramEditor) -> None:
     """Leave about half of the operations: some in a row, or each with a chance of its own."""
     operations = sketch.operations
     half = len(operations) // 2
@@ -274,7 +274,7 @@ def crossover(a: Program, b: Program, random: Random, limit: int = LIMIT) -> Pro
     :param random: the same state makes the same result
     :param limit: so many operations the result has at most
     """
-    sketch = Sketch(a, random)
+    sketch = ProgramEditor(a, random)
     if random.randrange(3) == 0:
         settings.take_slots(sketch, b)
     mine, theirs = sketch.operations, other_operations(sketch, b)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..language.program import GIB, GRANULES, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
 from ..language.validate import IPA_BITS, MANUAL
-from .sketch import Sketch
+from .editor import ProgramEditor
 
 # More of either only makes programs slower.
 _CPUS: Final = range(1, 4)
@@ -18,12 +18,12 @@ _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
 
 
-def affordable(sketch: Sketch) -> list[Backing]:
+def affordable(sketch: ProgramEditor) -> list[Backing]:
     """What a slot may be changed to be backed by."""
     return [backing for backing in backings(sketch.page) if backing not in _COSTLY]
 
 
-def change_vm(sketch: Sketch) -> None:
+def change_vm(sketch: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
     vm = sketch.vm
     name = sketch.random.choice([field.name for field in fields(Vm)])
@@ -39,7 +39,7 @@ def change_vm(sketch: Sketch) -> None:
     sketch.vm = replace(vm, **values)
 
 
-def change_slot(sketch: Sketch) -> None:
+def change_slot(sketch: ProgramEditor) -> None:
     """A slot is of another size, backing or flag, or lies elsewhere; a page or a block more or less most often."""
     at = sketch.random.randrange(len(sketch.slots))
     slot = sketch.slots[at]
@@ -67,7 +67,7 @@ def change_slot(sketch: Sketch) -> None:
     sketch.slots[at] = replace(slot, **values)
 
 
-def add_slot(sketch: Sketch) -> None:
+def add_slot(sketch: ProgramEditor) -> None:
     """One more slot behind the others, over memory of its own or of another; some operations go there."""
     name = sketch.free_name()
     if not name:
@@ -86,13 +86,13 @@ def add_slot(sketch: Sketch) -> None:
             sketch.change(at, slot=name)
 
 
-def drop_slot(sketch: Sketch) -> None:
+def drop_slot(sketch: ProgramEditor) -> None:
     """A slot less; what happened to it happens to the first that is left."""
     if len(sketch.slots) > 1:
         sketch.slots.pop(sketch.random.randrange(len(sketch.slots)))
 
 
-def take_slots(sketch: Sketch, donor: Program) -> None:
+def take_slots(sketch: ProgramEditor, donor: Program) -> None:
     """The slots of another program beyond as many as this one has, as far as there is room."""
     for slot in donor.slots[len(sketch.slots) :]:
         name = sketch.free_name()

@@ -37,9 +37,7 @@ DABT_AT: Final = 0x25 << 26 | 1 << 25 | 1 << 8 | 1 << 6
 
 # By the fault, then by its level.
 AT_FAULT: Final = {
-    fault: tuple(
-        DABT_AT | status + level if fault == LOST else PAR_FAULT | status + level << 1 for level in range(4)
-    )
+    fault: tuple(DABT_AT | status + level if fault == LOST else PAR_FAULT | status + level << 1 for level in range(4))
     for fault, status in STATUS.items()
 }
 FETCH_FAULT: Final = {

@@ -14,8 +14,8 @@ from reference.machine.descriptor import TABLE, kind
 from reference.vtcr import VTCR_EL2_HA
 
 from ..execution.executor import Executor
-from ..execution.guest import Guest
 from ..language.program import Program
+from ..sides.guest import Guest
 from . import layout
 from .qemu import QemuError
 from .session import BATCH, Difference, Session

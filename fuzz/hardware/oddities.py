@@ -91,8 +91,11 @@ def answer_with(address: int, attr: int, shareability: int) -> int:
 def reserved_block(tables: Tables, walk: Walk) -> bool:
     """Whether our walk ended at what would be a block if its level had blocks."""
     granule = tables.setting.granule
-    return walk.fault == TRANSLATION and walk.ptep >= 0 and walk.level < 3 and (
-        kind(walk.entry, walk.level, granule) == RESERVED
+    return (
+        walk.fault == TRANSLATION
+        and walk.ptep >= 0
+        and walk.level < 3
+        and (kind(walk.entry, walk.level, granule) == RESERVED)
     )
 
 

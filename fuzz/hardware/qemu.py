@@ -19,7 +19,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from ..orphans import die_with_parent
+from ..processes.orphans import die_with_parent
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"

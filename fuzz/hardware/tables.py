@@ -116,8 +116,7 @@ class Memory:
         """Our walk for each question."""
         arena, regime = tables.source or (self.arenas[tables.setting.page_shift], tables.regime)
         return [
-            walk(arena, regime, asked & ADDRESS_MASK, ACCESSES[asked >> layout.ASK_SHIFT])
-            for asked in tables.questions
+            walk(arena, regime, asked & ADDRESS_MASK, ACCESSES[asked >> layout.ASK_SHIFT]) for asked in tables.questions
         ]
 
 
@@ -129,5 +128,3 @@ def word_index(address: int) -> int:
 def address_of(index: int) -> int:
     """Physical address of a word of the table memory."""
     return layout.TABLES + (index << 3)
-
-

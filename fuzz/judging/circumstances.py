@@ -17,12 +17,12 @@ from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
 from ..checkers import Checker, Shadow, Violation
-from ..checkers.base import VM_SHIFT
+from ..checkers.checker import VM_SHIFT
 from ..checkers.places import Range, merged, overlap, without
 from ..execution.executor import Executor
-from ..execution.guest import SlotLayout
 from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
 from ..language.program import HUGE_SHIFT
+from ..sides.guest import SlotLayout
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
 
 HINTS: Final = "level hints on"
@@ -128,9 +128,9 @@ class Circumstances(Checker):
         if self.side.ttl:
             for shadow in self.shadows:
                 shadow.listen(self)
-        for told in checkers.on_translated:
-            told.append(self)
-        checkers.on_begin.append(self)
+        for listeners in checkers.on_translated:
+            listeners.append(self)
+        checkers.on_before_operation.append(self)
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
         """A predicate holds, for guest addresses [start, end) of a VM."""
@@ -138,7 +138,7 @@ class Circumstances(Checker):
 
     # What is observed.
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         if self.now:
             for name in asked_later():
                 if name in self.now:

@@ -122,8 +122,8 @@ class Cost(Checker):
         self.kernel.observe(self)
         for shadow in executor.checkers.shadows:
             shadow.listen(self)
-        for told in executor.checkers.on_translated:
-            told.append(self)
+        for listeners in executor.checkers.on_translated:
+            listeners.append(self)
 
     def totals(self) -> Costs:
         """The costs so far."""

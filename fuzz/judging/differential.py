@@ -3,14 +3,15 @@
 
 from candidate import Candidate
 
-from ..checkers import Outcome, Violation
+from ..checkers import Violation
 from ..execution.executor import Executor
-from ..execution.pulse import CANDIDATE
+from ..features.features import Features
 from ..language.operations import Operation, fail_of
 from ..language.program import Program
+from ..sides.outcome import Outcome
+from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
-from .features import Features
 from .stretch import Stretches
 from .tables import maps_differ
 from .verdict import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding, Judge, Verdict
@@ -136,7 +137,7 @@ class Run:
         """Destroy both sides; the whole verdict."""
         crashed = self.dead
         for circumstances in self.circumstances:
-            circumstances.begin(None)
+            circumstances.before_operation(None)
         ours, theirs = self.left.destroy(), self.right.destroy()
         self.take(ours, theirs)
         verdict = self.verdict()

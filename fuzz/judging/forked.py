@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Final
 
 from ..execution.mistakes import CandidateMistake
-from ..execution.pulse import PULSE, SIZE, Position
-from ..orphans import die_with_parent
-from ..starting import NoProcessError, starting
+from ..processes.orphans import die_with_parent
+from ..processes.starting import NoProcessError, starting
+from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
 
 # Seconds on the clock on the wall that one piece of work may take, whatever it does.

@@ -4,9 +4,9 @@
 import time
 from typing import Final
 
-from ..execution.pulse import REFERENCE, Position, position
 from ..language.program import Program
 from ..language.text import headings
+from ..sides.pulse import REFERENCE, Position, position
 from .verdict import COMMON, REGRESSION, Finding
 
 # Seconds of its own CPU time that a process may spend in kernel code without getting on.
@@ -23,7 +23,7 @@ class Silence:
     """Watches one process that judges.
 
     :param process: its number; a child, so that no other process gets it meanwhile
-    :param memory: where its `fuzz.execution.pulse.Pulse` writes
+    :param memory: where its `fuzz.sides.pulse.Pulse` writes
     :param seconds: of CPU time without progress
     """
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from ..checkers import Checker
 from ..execution.executor import Executor
-from ..execution.side import Side
 from ..language.operations import Operation
+from ..sides.side import Side
 
 # A stretch is too long if it is more than so many times the other side's, and more than so many entries.
 TIMES: Final = 4
@@ -40,7 +40,7 @@ class Stretch(Checker):
         self.began = 0
         self.entry = ""
 
-    def begin(self, op: Operation | None) -> None:
+    def before_operation(self, op: Operation | None) -> None:
         self.longest = self.rescheduled = 0
         self.began = self.kernel.visited
 
@@ -109,7 +109,7 @@ def measured(executor: Executor) -> Stretch:
     """A measurement of this side, attached to it."""
     stretch = Stretch(executor.side)
     executor.side.kernel.observe(stretch)
-    executor.checkers.on_begin.append(stretch)
+    executor.checkers.on_before_operation.append(stretch)
     return stretch
 
 

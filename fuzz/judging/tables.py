@@ -7,11 +7,11 @@ from reference.machine.descriptor import describe
 from reference.machine.granule import Granule
 from reference.machine.stage1 import describe_stage1
 
-from ..checkers import Checkers
+from ..checkers import CheckerSuite
 from ..checkers.shadow import Table
 
 
-def maps_differ(left: Checkers, right: Checkers) -> str:
+def maps_differ(left: CheckerSuite, right: CheckerSuite) -> str:
     """The first difference between what the two sides map, as text; "" if they map alike.
 
     There was none before this operation: tables that neither side wrote to since are alike.

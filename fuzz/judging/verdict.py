@@ -49,7 +49,7 @@ class Verdict:
 
     *consequences*: violations after the first of a side, without weight;
     *costs*: of both sides, None where they were not measured;
-    *features*: what is new about the program is told by (`fuzz.judging.features`),
+    *features*: what is new about the program is told by (`fuzz.features.features`),
     sorted; () where they were not asked for; *refused*: why there is no verdict,
     and then no finding: what the program needs and nobody models; "" if there is one
     """
@@ -102,12 +102,12 @@ class Judge:
         patched_astray = astray(patched, by_original)
         for violation in theirs:
             verdict.findings.append(self.of_candidate(violation, patched, by_original))
-        told = Index(theirs)
+        others = Index(theirs)
         for violation in ours:
             if not by_patched.shares(violation):
                 if violation.at < patched_astray:
                     verdict.findings.append(self.finding(CURED, violation, original))
-            elif not told.shares(violation):
+            elif not others.shares(violation):
                 verdict.findings.append(self.finding(COMMON, violation, original))
         for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
-from ..generation.draft import Draft
+from ..generation.builder import ProgramBuilder
 from ..language.operations import Operation
 from ..language.program import Program
 
@@ -48,7 +48,7 @@ class Choices(random.Random):
         return [left.pop(self.randrange(len(left))) for _ in range(k)]
 
 
-class ChosenDraft(Draft):
+class ChosenDraft(ProgramBuilder):
     """A draft that shrinks well: to nothing unusual, and to fewer operations.
 
     :param source: an example of `SOURCES`

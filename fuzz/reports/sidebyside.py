@@ -12,10 +12,10 @@ from typing import Final
 from candidate import Candidate
 
 from ..execution.executor import Executor
-from ..execution.pulse import CANDIDATE
 from ..judging.differential import DIVERGENCE, Finding
 from ..language.program import Program
 from ..language.text import headings
+from ..sides.pulse import CANDIDATE
 from .trace import Line, Trace
 
 CONTEXT: Final = 12

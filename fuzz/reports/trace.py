@@ -15,12 +15,13 @@ from reference.machine.descriptor import VALID_BIT, describe, size_text
 from reference.machine.stage1 import describe_stage1
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
-from ..checkers import Checker, Outcome, Violation
+from ..checkers import Checker, Violation
 from ..checkers.hyp import HypTable
 from ..checkers.shadow import Table
 from ..execution.executor import Executor
-from ..execution.side import Side
 from ..language.program import show_bytes
+from ..sides.outcome import Outcome
+from ..sides.side import Side
 
 # Which table page it is depends on what was allocated before: no difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")

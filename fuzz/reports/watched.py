@@ -16,13 +16,13 @@ from candidate import Candidate
 from ..checkers import Violation
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
-from ..execution.pulse import REFERENCE, Position
 from ..findings.found import crash_reason
 from ..judging import silence
 from ..judging.differential import Differential, Finding, Verdict
 from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.program import Program
+from ..sides.pulse import REFERENCE, Position
 from .runs import Run
 from .sidebyside import Section, columns_of, record, render
 from .trace import Line

@@ -7,7 +7,7 @@ called as the host kernel does; who listens is a `Listener`.
 
 from typing import Final
 
-from ..mypyc import mypyc_attr
+from ..compiled.annotations import mypyc_attr
 
 WRITABLE: Final = 1 << 0
 THP: Final = 1 << 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What kernel code can ask of the hardware: TLB and cache maintenance."""
 
-from ..mypyc import mypyc_attr
+from ..compiled.annotations import mypyc_attr
 from .arena import Arena
 from .granule import Granule
 

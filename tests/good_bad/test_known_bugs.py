@@ -98,4 +98,3 @@ def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
     assert not has(candidate.get("v5.12.9"), bugs["B05"])
     assert has(broken(Other), bugs["S1"])
     assert not has(broken(mmu=Part), bugs["S1"])
-

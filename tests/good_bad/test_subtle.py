@@ -289,6 +289,8 @@ def test_a_hyp_call_that_found_no_root_asks_for_nothing() -> None:
     for prot in ("rw", "w"):
         calls = f"hyp map 1024G 4G 2M {prot} fail=1\nhyp map 1024G 8G 4K rw\n"
         assert violations(ORIGINAL, text + calls) == []
+
+
 class BreaksForAttributes(Pgtable):
     """Legal: break, flush, make, for a change of permissions or the access flag too."""
 

@@ -39,9 +39,12 @@ def running(installed: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[s
     """A long ``s2fuzz hardware check``, and the process number of its QEMU, which is at work."""
     command = [sys.executable, "-m", "fuzz", "hardware", "check", "--seconds", "600", "--out", str(tmp_path)]
     # Its stderr is a file, which can be read before the end.
-    with open(tmp_path / "err", "w+") as err, subprocess.Popen(
-        interruptible(command), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=err, start_new_session=True
-    ) as child:
+    with (
+        open(tmp_path / "err", "w+") as err,
+        subprocess.Popen(
+            interruptible(command), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=err, start_new_session=True
+        ) as child,
+    ):
         try:
             wait_for(lambda: "CPython" in (tmp_path / "err").read_text(), "the line that says in which form it runs")
             (qemu,) = [each for each in children(child.pid) if "qemu" in Path(f"/proc/{each}/cmdline").read_text()]

@@ -56,7 +56,7 @@ RARE: Final = (ops.SlotCreate, ops.ClearLog)
 BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
 
-class Draft:
+class ProgramBuilder:
     """A program in the making: its slots, where they lie now, which of them exist and which are logged."""
 
     def __init__(self, draw: st.DrawFn) -> None:
@@ -196,7 +196,7 @@ class Draft:
 @st.composite
 def programs(draw: st.DrawFn, max_operations: int = 12) -> Program:
     """A valid program of up to 8 slots."""
-    draft = Draft(draw)
+    draft = ProgramBuilder(draw)
     for name in draw(NAMES):
         draft.add_slot(name)
     targets = draw(st.lists(st.sampled_from(draft.slots), max_size=max_operations))

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The SQLite file of a campaign.
+
+Times are seconds since 1970; ``elapsed`` is campaign time: seconds in which it ran.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+NAME: Final = "campaign.sqlite"
+# ``PRAGMA user_version``; another one is refused.
+VERSION: Final = 1
+# ``PRAGMA application_id``: "s2fz".
+APPLICATION: Final = 0x7332667A
+
+# Survives a kill of any process; after a crash of the machine the last units are missing as a whole.
+_MODES: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+
+_SCHEMA: Final = """
+-- What makes it this campaign and no other.
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+-- What was under test: digests of the sources (fuzz.campaign.store.code).
+CREATE TABLE versions (
+    id INTEGER PRIMARY KEY, since REAL NOT NULL,
+    candidate TEXT NOT NULL, reference TEXT NOT NULL, tool TEXT NOT NULL,
+    UNIQUE (candidate, reference, tool)
+);
+-- Each start of the command; ended is null while it runs, and for good if it was killed.
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY, started REAL NOT NULL, seen REAL NOT NULL, elapsed REAL NOT NULL DEFAULT 0,
+    ended REAL, why TEXT NOT NULL DEFAULT '', version INTEGER NOT NULL,
+    workers INTEGER NOT NULL, engines TEXT NOT NULL, scheduler TEXT NOT NULL,
+    form TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL
+);
+-- Work units. state: open until what came of it is in the other tables, then done; or failed;
+-- corpus has the digests of the snapshot, features.id <= seen are not fresh to it.
+CREATE TABLE units (
+    number INTEGER PRIMARY KEY, state TEXT NOT NULL, engine TEXT NOT NULL, seed INTEGER NOT NULL,
+    first INTEGER NOT NULL, programs INTEGER NOT NULL, corpus TEXT NOT NULL, seen INTEGER NOT NULL,
+    planned REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    session INTEGER, version INTEGER, worker TEXT, begun REAL, ended REAL,
+    judged INTEGER, operations INTEGER, seconds REAL, fresh INTEGER,
+    child_kib INTEGER, worker_kib INTEGER, trouble TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX units_open ON units (state) WHERE state = 'open';
+CREATE INDEX units_engine ON units (engine, state, number);
+-- Sums over the units that are done.
+CREATE TABLE totals (
+    version INTEGER NOT NULL, engine TEXT NOT NULL, units INTEGER NOT NULL DEFAULT 0,
+    programs INTEGER NOT NULL DEFAULT 0, operations INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0,
+    features INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (version, engine)
+);
+-- state: pending (not replayed yet), filed, unreplayed (no fresh process showed it),
+-- or gone (not replayed: the code that it was found on is not there any more; its programs stay in pending);
+-- count: programs that showed it; accepted: why the file of known findings lives with it, or ''.
+CREATE TABLE findings (
+    kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
+    state TEXT NOT NULL, count INTEGER NOT NULL, unit INTEGER NOT NULL, engine TEXT NOT NULL,
+    elapsed REAL NOT NULL, last_elapsed REAL NOT NULL,
+    reason TEXT NOT NULL, file TEXT NOT NULL DEFAULT '', operations INTEGER, accepted TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (kind, signature, version)
+);
+-- Programs that are to be replayed before their finding is filed.
+CREATE TABLE pending (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
+    reason TEXT NOT NULL, at INTEGER NOT NULL, number INTEGER NOT NULL, seed INTEGER NOT NULL,
+    unit INTEGER NOT NULL, text TEXT NOT NULL
+);
+-- The corpus; unit is null for programs that somebody else put there.
+CREATE TABLE programs (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, unit INTEGER, elapsed REAL NOT NULL);
+-- program: the first that showed it; hits: programs of the corpus that were found to show it.
+CREATE TABLE features (
+    id INTEGER PRIMARY KEY, feature INTEGER NOT NULL UNIQUE, program INTEGER NOT NULL,
+    elapsed REAL NOT NULL, hits INTEGER NOT NULL
+);
+CREATE INDEX features_rare ON features (hits, id);
+-- Files that were met in the corpus and are no programs of it.
+CREATE TABLE aside (
+    path TEXT NOT NULL, reason TEXT NOT NULL, moved TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (path, reason, moved)
+);
+-- How it went.
+CREATE TABLE statistics (
+    elapsed REAL PRIMARY KEY, at REAL NOT NULL, session INTEGER NOT NULL, version INTEGER NOT NULL,
+    programs INTEGER NOT NULL, operations INTEGER NOT NULL, corpus INTEGER NOT NULL, features INTEGER NOT NULL,
+    findings INTEGER NOT NULL, coordinator_kib INTEGER NOT NULL
+);
+-- What the workers of the running session do; programs, operations and seconds are of their unit so far.
+CREATE TABLE workers (
+    name TEXT PRIMARY KEY, unit INTEGER, engine TEXT NOT NULL, programs INTEGER NOT NULL, operations INTEGER NOT NULL,
+    seconds REAL NOT NULL, kib INTEGER NOT NULL, units_done INTEGER NOT NULL, programs_done INTEGER NOT NULL
+);
+"""
+
+
+class CampaignError(Exception):
+    """A campaign cannot begin or go on; one line: where, why, what is allowed."""
+
+
+def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
+    """What a user is told where the directory cannot be used."""
+    if isinstance(error, sqlite3.Error):
+        name = getattr(error, "sqlite_errorname", "")
+        wrong = {"SQLITE_NOTADB": "no database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
+        if name == "SQLITE_BUSY":
+            wrong = "another program keeps it locked"
+        if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            allowed = "a database that is whole, or a new directory (the programs in corpus/ and findings/ are texts)"
+            return CampaignError(f"{path}: {wrong}; allowed: {allowed}")
+    else:
+        wrong = error.strerror or str(error)
+    return CampaignError(f"{path}: {wrong}; allowed: a directory that can be written, with room in it")
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """The database, made if it is not there; its tables are checked to be ours.
+
+    :raises CampaignError: it is not ours, is damaged, or cannot be written
+    """
+    path = folder / NAME
+    db: sqlite3.Connection | None = None
+    try:
+        # Transactions are begun by `transaction` alone.
+        db = sqlite3.connect(path, timeout=10, isolation_level=None)
+        version, tables = _head(db)
+        if not version and not tables:
+            db.executescript(_MODES)
+            marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {marks} COMMIT;")
+        else:
+            _check(db, path, version)
+            db.executescript(_MODES)
+    except sqlite3.Error as error:
+        _close(db)
+        raise failure(path, error) from None
+    except CampaignError:
+        _close(db)
+        raise
+    return db
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """The database as it is, while others write to it; nothing is changed.
+
+    :raises CampaignError: there is none, it is not ours, or cannot be read
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise CampaignError(f"{folder}: no campaign; allowed: a directory that `s2fuzz campaign` has made")
+    where = f"file:{quote(str(path.resolve()))}"
+    db: sqlite3.Connection | None = None
+    try:
+        try:
+            # Readers of a write-ahead log leave files of their own; without a log there is nothing to share.
+            still = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
+            db = sqlite3.connect(f"{where}?mode=ro{still}", uri=True, timeout=10, isolation_level=None)
+            version, _ = _head(db)
+        except sqlite3.OperationalError:
+            # Even readers write beside a database with a write-ahead log; not where that cannot be done.
+            _close(db)
+            db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
+            version, _ = _head(db)
+        _check(db, path, version)
+    except sqlite3.Error as error:
+        _close(db)
+        raise failure(path, error) from None
+    except CampaignError:
+        _close(db)
+        raise
+    return db
+
+
+def _head(db: sqlite3.Connection) -> tuple[int, int]:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return version, tables
+
+
+def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION:
+        raise CampaignError(f"{path}: a database of something else; allowed: one that `s2fuzz campaign` has made")
+    if version != VERSION:
+        raise CampaignError(f"{path}: of the unknown version {version}; allowed: {VERSION}")
+
+
+def _close(db: sqlite3.Connection | None) -> None:
+    if db is not None:
+        with suppress(sqlite3.Error):
+            db.close()
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is written within, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself where the disk is full.
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is read within is of one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A campaign as plain text: lines while it runs, a summary at its end, JSON."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from ...distribution import VERSION
+from ...findings.found import CRASH, known_text
+from ...reports.report import legend, plural
+from ..store.findings import PENDING
+from .overview import FindingRow, Overview
+
+# Seconds between two lines.
+EVERY: Final = 10.0
+_INDENT: Final = " " * 12
+_BARS: Final = "▁▂▃▄▅▆▇█"
+# Where the output knows only ASCII.
+_PLAIN_BARS: Final = "_.-=+*%#"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12:05 min``, ``3:04 h``, ``2 d 3 h``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(kib: int) -> str:
+    """``120M``; "" if it is not known."""
+    return f"{kib // 1024}M" if kib else ""
+
+
+def bars_for(out: TextIO) -> str:
+    """Eight characters that *out* can write, the lowest first."""
+    try:
+        _BARS.encode(out.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_BARS
+    return _BARS
+
+
+def sparkline(points: list[tuple[float, int]], width: int, characters: str = _BARS) -> str:
+    """A curve over time as bars, one for each step of the same length; each has the last value before its end."""
+    if not points or points[-1][1] == 0 or width < 1:
+        return ""
+    end, most = points[-1][0], max(count for _, count in points)
+    bars: list[str] = []
+    at, value = 0, 0
+    for step in range(1, width + 1):
+        while at < len(points) and points[at][0] <= end * step / width:
+            value = points[at][1]
+            at += 1
+        bars.append(characters[min(value * len(characters) // (most + 1), len(characters) - 1)])
+    return "".join(bars)
+
+
+def state_of(overview: Overview) -> str:
+    """Whether it runs, or why not."""
+    if overview.running:
+        return "running"
+    if not overview.sessions:
+        return "not begun"
+    return f"ended: {overview.why}" if overview.why else "was killed; the same command goes on with it"
+
+
+def since_feature(overview: Overview) -> str:
+    return "none yet" if overview.since_feature is None else f"the last {duration(overview.since_feature)} ago"
+
+
+def progress_line(overview: Overview) -> str:
+    """How it goes, in one line."""
+    return (
+        f"{duration(overview.elapsed)}  {overview.programs} programs  {overview.programs_now:.1f} programs/s  "
+        f"{overview.operations_now:.0f} operations/s  corpus {overview.corpus}  "
+        f"features {overview.features} ({since_feature(overview)})  findings: {overview.by_class()}"
+    )
+
+
+class Lines:
+    """For what is no terminal: a line now and then, and one for each thing that happens.
+
+    :param out: where to
+    """
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = out or sys.stderr
+        self.next = time.monotonic() + EVERY
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        """See `fuzz.campaign.work.upkeep.Screen`."""
+        for line in news:
+            print(line, file=self.out)
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + EVERY
+            print(progress_line(overview), file=self.out)
+        self.out.flush()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        """See `fuzz.campaign.work.upkeep.Screen`."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def finding_lines(found: FindingRow, overview: Overview) -> list[str]:
+    """A finding: class, signature, reason, where it is kept, what is known of it."""
+    smallest = "" if found.operations is None else f", the smallest of {plural(found.operations, 'operation')}"
+    where = f": {Path(overview.folder, found.file)}" if found.file else ""
+    if found.state == PENDING:
+        where = ", not replayed yet"
+    first = f"first by {found.engine} after {duration(found.elapsed)}"
+    lines = [
+        f"{found.kind:<10}  {found.signature}",
+        f"{_INDENT}{found.reason}",
+        f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
+    ]
+    if known := known_text(found.kind, found.signature, found.reason, overview.reference):
+        lines.append(f"{_INDENT}{known}")
+    if found.accepted:
+        lines.append(f"{_INDENT}accepted: {found.accepted}")
+    return lines
+
+
+def summary(overview: Overview) -> str:
+    """A campaign for people: what it did, what it found, by which engine."""
+    o = overview
+    versions = f", code version {o.versions}" if o.versions > 1 else ""
+    lines = [
+        f"{o.folder}: {o.candidate} against {o.reference}, seed {o.seed}{versions}; {state_of(o)}",
+        f"{duration(o.elapsed)} in {plural(o.sessions, 'session')}, {plural(o.units, 'unit')} done"
+        + (f", {o.open_units} in flight" if o.open_units else "")
+        + (f", {o.failed_units} failed" if o.failed_units else ""),
+        f"{plural(o.programs, 'program')} and {plural(o.operations, 'operation')} judged, "
+        + (f"{o.programs_now:.1f} programs/s now" if o.running else f"{rate(o.programs, o.elapsed)} programs/s"),
+        f"corpus {plural(o.corpus, 'program')}"
+        + (f", {plural(o.aside, 'file')} set aside" if o.aside else "")
+        + f"; features {o.features}, {since_feature(o)}",
+    ]
+    if curve := sparkline(o.curve, 40, bars_for(sys.stdout)):
+        lines.append(f"features over time  {curve}")
+    if o.by_engine:
+        heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}"
+        lines += ["", f"{'engine':<12}{heads}"]
+        for each in o.by_engine:
+            first = sum(found.engine == each.engine for found in o.shown)
+            lines.append(
+                f"{each.engine:<12}{each.units:>8}{each.programs:>12}{rate(each.programs, each.seconds):>12}"
+                f"{each.features:>14}{first:>10}"
+            )
+    if o.workers:
+        lines += ["", f"{'worker':<24}{'unit':>8}  {'engine':<12}{'programs':>10}{'programs/s':>12}{'memory':>8}"]
+        lines += [
+            f"{each.name:<24}{each.unit or '':>8}  {each.engine:<12}{each.programs:>10}"
+            f"{rate(each.programs, each.seconds):>12}{size(each.kib):>8}"
+            for each in o.workers
+        ]
+    lines.append("")
+    weighty = [found for found in o.shown if not found.accepted and found.kind != CRASH]
+    for found in weighty:
+        lines += finding_lines(found, o)
+    accepted = [found for found in o.shown if found.accepted]
+    if weighty:
+        kinds = [found.kind for found in weighty]
+        plain = plural(len(weighty), "finding")
+        each_kind = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        lines += ["", f"{plain}: {each_kind}", f"({legend(kinds, o.reference)})"]
+    else:
+        lines.append("nothing found" + (", but for what is accepted" if accepted else ""))
+    if accepted:
+        lines.append(f"{plural(len(accepted), 'finding')} accepted by the file of known findings")
+    if o.waiting:
+        lines.append(f"{plural(o.waiting, 'program')} to be replayed yet")
+    if o.unreplayed:
+        lines.append(f"{plural(len(o.unreplayed), 'finding')} that no fresh process showed: findings/unreplayed/")
+    if o.gone:
+        lines.append(f"{plural(len(o.gone), 'finding')} of code that is gone, not replayed: findings/gone/")
+    crashes = [found for found in o.shown if found.kind == CRASH and not found.accepted]
+    if crashes:
+        lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
+        for found in crashes:
+            lines += finding_lines(found, o)
+    return "\n".join(lines) + "\n"
+
+
+def rate(count: int, seconds: float) -> str:
+    """``140.1``; "" where no time has passed."""
+    return f"{count / seconds:.1f}" if seconds > 0 else ""
+
+
+def answer(overview: Overview) -> dict[str, Any]:
+    """For ``--json``: the fields of `fuzz.campaign.view.overview.Overview`; what did not replay is in ``unreplayed``.
+
+    ``gone`` has what was not replayed, for the code that showed it is gone.
+    """
+    fields = asdict(overview)
+    fields["findings"] = [asdict(each) for each in overview.shown]
+    fields["unreplayed"] = [asdict(each) for each in overview.unreplayed]
+    return {"s2fuzz": VERSION, "state": state_of(overview), **fields}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The status screen of a campaign, for terminals."""
+
+import sys
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ...judging.differential import CURED, DIVERGENCE, REGRESSION
+from .lines import bars_for, duration, rate, since_feature, size, sparkline, state_of
+from .overview import Overview
+
+_STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", "crash": "bold magenta", CURED: "green"}
+
+
+def render(overview: Overview, last: list[str]) -> RenderableType:
+    """A campaign as it is.
+
+    :param last: the last messages
+    """
+    o = overview
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="cyan", no_wrap=True)
+    facts.add_column()
+    versions = f", code version {o.versions}" if o.versions > 1 else ""
+    facts.add_row("campaign", Text(f"{o.candidate} against {o.reference}, seed {o.seed}{versions}"))
+    facts.add_row("time", f"{duration(o.elapsed)}, {o.units} units done, {o.open_units} in flight")
+    overall = rate(o.programs, o.elapsed)
+    facts.add_row("programs", f"{o.programs}   {o.programs_now:.1f}/s now   {overall}/s overall")
+    facts.add_row("operations", f"{o.operations}   {o.operations_now:.0f}/s now")
+    aside = f", {o.aside} files set aside" if o.aside else ""
+    facts.add_row("corpus", f"{o.corpus} programs{aside}")
+    facts.add_row("features", f"{o.features}, {since_feature(o)}")
+    facts.add_row("", Text(sparkline(o.curve, 50, bars_for(sys.stderr)), style="green"))
+    facts.add_row("findings", findings(o))
+    parts: list[RenderableType] = [facts, workers(o)]
+    if last:
+        parts.append(Text("\n".join(last), style="dim", overflow="ellipsis", no_wrap=True))
+    return Panel(Group(*parts), title=Text(f"s2fuzz campaign {o.folder}: {state_of(o)}"), title_align="left")
+
+
+def findings(overview: Overview) -> Text:
+    """How many of each class."""
+    text = Text()
+    for kind, count in sorted(overview.counts.items()):
+        text.append(f"{count} {kind}", style=_STYLES.get(kind, ""))
+        text.append("   ")
+    if not text:
+        text.append("none   ")
+    accepted = sum(bool(each.accepted) for each in overview.shown)
+    others = {"accepted": accepted, "to replay": overview.waiting, "unreplayed": len(overview.unreplayed)}
+    others["not replayed, code gone"] = len(overview.gone)
+    for what, count in others.items():
+        if count:
+            text.append(f"{count} {what}   ", style="dim")
+    return text
+
+
+def workers(overview: Overview) -> Table:
+    """What each worker does."""
+    table = Table(box=None, padding=(0, 2), header_style="cyan")
+    table.add_column("worker", no_wrap=True)
+    for name in ("unit", "engine", "programs", "per second", "memory", "units done", "programs done"):
+        table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
+    for each in overview.workers:
+        # A cluster does not tell what it is at.
+        state = str(each.unit) if each.unit else "" if overview.scheduler else "idle"
+        done = str(each.units_done), str(each.programs_done)
+        speed = rate(each.programs, each.seconds)
+        table.add_row(each.name, state, each.engine, str(each.programs), speed, size(each.kib), *done)
+    return table
+
+
+class RichScreen:
+    """The screen, kept up to date in place.
+
+    :param console: by default the terminal on stderr
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        # We say when it is drawn anew.
+        self.live = Live("", console=console, auto_refresh=False, transient=True)
+        self.started = False
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        """See `fuzz.campaign.work.upkeep.Screen`."""
+        if not self.started:
+            self.started = True
+            self.live.start()
+        self.live.update(render(overview, last), refresh=True)
+
+    def close(self) -> None:
+        """Leave the terminal to others."""
+        if self.started:
+            self.live.stop()

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Keeps a pool busy and writes down what comes of it, until it is told to stop."""
+
+import sqlite3
+import time
+from collections import Counter
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from ...corpus import Corpus, CorpusError
+from ...engines.supervisor import EngineError
+from ...engines.unit import Unit
+from ...execution.mistakes import CandidateMistake
+from ...findings.accepted import Accepted
+from ..store.code import code_of
+from ..store.database import NAME, CampaignError, failure
+from ..store.findings import FILED, GONE, Replayed
+from ..store.log import Log
+from ..store.outcomes import Notice, UnitOutcome
+from ..store.records import Records
+from ..store.settings import Settings
+from .filing import Filer
+from .plan import Planner
+from .pool import Cluster, Local, Pool
+from .stopping import INTERRUPTED, Stopping
+from .upkeep import Screen, Upkeep
+from .worker import Stop
+
+# Ctrl-C is over within two seconds: units get so long to say what they have, replays so long to end.
+_UNITS_PATIENCE: Final = 1.0
+_REPLAY_PATIENCE: Final = 0.2
+# For the replays that are left when the time is over.
+_LAST_REPLAYS: Final = 60.0
+# Failures in a row.
+_MAX_ATTEMPTS: Final = 3
+_MAX_ENGINE_FAILURES: Final = 4
+_MAX_LOSSES: Final = 10
+# Seconds, times the losses in a row.
+_LOSS_DELAY: Final = 0.1
+
+Event = tuple[int, "Future[UnitOutcome]"] | Replayed
+
+
+class Coordinator:
+    """One session of a campaign.
+
+    :param folder: of the campaign
+    :param log: of the campaign, which is ours alone meanwhile
+    :param seed: of the campaign
+    :param accepted: findings that are known
+    :raises CampaignError: there is no scheduler, or the directory cannot be written
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        db: sqlite3.Connection,
+        log: Log,
+        corpus: Corpus,
+        settings: Settings,
+        seed: int,
+        accepted: Accepted,
+        screen: Screen,
+    ) -> None:
+        self.folder = folder
+        self.db = db
+        self.log = log
+        self.settings = settings
+        self.screen = screen
+        self.events: SimpleQueue[Event] = SimpleQueue()
+        self.stopping = Stopping(settings.seconds)
+        self.flying: dict[int, Unit] = {}
+        self.attempts: Counter[int] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.losses = 0
+        # At the last look.
+        self.slots = 1
+        self.planner = Planner(db, corpus, settings, seed)
+        self.again = self.planner.open()
+        code = code_of(settings.reference, settings.candidate)
+        self.records = Records(db, corpus, settings, code, accepted)
+        self.say_code()
+        self.upkeep = Upkeep(folder, self.records, log, screen)
+        self.pool: Pool
+        if settings.scheduler:
+            self.pool = Cluster(settings.scheduler, settings.workers)
+        else:
+            self.pool = Local(settings.workers, self.note)
+
+    def say_code(self) -> None:
+        """Tell where the code has changed since the last session."""
+        before = self.records.previous_code()
+        if before is None:
+            return
+        changes = self.records.code.changes(before, (self.settings.candidate, self.settings.reference))
+        if changes:
+            number = self.records.version
+            self.log.say(f"the code of {changes} has changed: what is found from now on counts as version {number}")
+
+    def note(self, notice: Notice) -> None:
+        """Take a notice, in a worker's thread.
+
+        :raises Stop: the unit is to end
+        """
+        self.upkeep.notices[notice.worker] = notice
+        if self.stopping.event.is_set():
+            raise Stop
+
+    def run(self) -> str:
+        """Go on until it is time to stop.
+
+        :returns: why it ended
+        :raises CampaignError: it cannot go on; what came of the units in flight is lost, they will be repeated
+        """
+        filer: Filer | None = None
+        try:
+            with self.stopping.signals():
+                self.records.begin(self.pool.slots())
+                self.say_begin()
+                filer = Filer(
+                    self.folder / "findings", self.settings.reference, self.settings.candidate, self.events.put
+                )
+                self.filer = filer
+                self.ask_waiting()
+                self.upkeep.list_corpus()
+                while not self.stopping.over():
+                    self.fill()
+                    self.take(0.1)
+                    self.upkeep.tick(self.flying)
+                self.wind_down()
+                self.records.end(self.stopping.why)
+                self.log.say(f"ended: {self.stopping.why}")
+        except (OSError, sqlite3.Error) as error:
+            path = self.folder / NAME if isinstance(error, sqlite3.Error) else Path(error.filename or self.log.path)
+            raise self.cannot_go_on(failure(path, error)) from None
+        except (CampaignError, CorpusError) as error:
+            raise self.cannot_go_on(error) from None
+        finally:
+            self.stopping.event.set()
+            with suppress(OSError):
+                self.screen.close()
+            self.pool.close()
+            if filer is not None:
+                filer.close(_REPLAY_PATIENCE)
+        return self.stopping.why
+
+    def cannot_go_on(self, error: Exception) -> CampaignError:
+        """Note why, if that can be done."""
+        with suppress(OSError, sqlite3.Error):
+            self.log.say(f"ended: {error}")
+        with suppress(OSError, sqlite3.Error):
+            self.records.end(str(error))
+        return CampaignError(f"{error}; the campaign has stopped, the same command goes on with it")
+
+    def say_begin(self) -> None:
+        settings, repeated = self.settings, len(self.again)
+        where = f"on {settings.scheduler}" if settings.scheduler else f"{self.pool.slots()} workers"
+        rest = f"; goes on with {repeated} units in flight" if repeated else ""
+        what = f"{settings.candidate} against {settings.reference}, engines {' '.join(settings.engines)}, {where}"
+        self.log.say(f"session {self.records.session}: {what}{rest}")
+
+    def fill(self) -> None:
+        """Give every worker something to do."""
+        slots = self.pool.slots()
+        if not slots and self.slots:
+            self.log.say("no worker of the cluster answers; waiting for one")
+        self.slots = slots
+        while len(self.flying) < slots:
+            number = self.again.pop(0) if self.again else self.planner.plan()
+            unit = self.planner.unit(number)
+            self.upkeep.report_aside()
+            self.records.begin_unit(number)
+            self.flying[number] = unit
+            self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
+
+    def came_back(self, number: int, future: "Future[UnitOutcome]") -> None:
+        """A unit ended, in some thread."""
+        self.events.put((number, future))
+
+    def take(self, seconds: float) -> bool:
+        """Take in what happened, at least one thing within so many seconds.
+
+        :returns: whether there was one
+        """
+        try:
+            event = self.events.get(timeout=seconds)
+        except Empty:
+            return False
+        while True:
+            if isinstance(event, Replayed):
+                self.take_replayed(event)
+            else:
+                self.take_unit(*event)
+            try:
+                event = self.events.get_nowait()
+            except Empty:
+                return True
+
+    def take_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
+        """A unit came back."""
+        unit = self.flying.pop(number)
+        try:
+            outcome = future.result()
+        except Exception as error:
+            self.take_failure(number, unit, error)
+            return
+        self.losses = 0
+        self.failures[unit.engine] = 0
+        self.upkeep.notices.pop(outcome.worker, None)
+        if outcome.code is None:
+            self.log.say(f"unit {number}: the code has changed meanwhile; it is repeated")
+            self.again.append(number)
+            return
+        if outcome.interrupted and not outcome.state.programs:
+            return
+        if outcome.code != self.records.code:
+            self.take_code(outcome)
+        pending = self.records.finish(unit, outcome, outcome.code)
+        if pending is None:
+            return
+        self.upkeep.unit_done(outcome.worker, outcome.state.programs)
+        for line in outcome.accidents:
+            self.log.say(f"unit {number}: {line}, which did not come again")
+        for each in pending:
+            self.filer.ask(each, outcome.code)
+
+    def ask_waiting(self) -> None:
+        """Have replayed what is to be."""
+        for pending in self.records.findings.waiting(self.records.version):
+            self.filer.ask(pending, self.records.codes[pending.version])
+
+    def take_code(self, outcome: UnitOutcome) -> None:
+        """A unit ran on other code than those before."""
+        assert outcome.code is not None
+        names = self.settings.candidate, self.settings.reference
+        changes = outcome.code.changes(self.records.code, names)
+        self.records.code = outcome.code
+        self.records.version = number = self.records.version_of(outcome.code)
+        # It may be back, after a change that was undone.
+        self.ask_waiting()
+        self.log.say(
+            f"{outcome.worker}: the code of {changes} is another one:"
+            f" what is found from unit {outcome.number} on counts as version {number}"
+        )
+
+    def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
+        """A unit came to nothing."""
+        if self.stopping.why:
+            return
+        if isinstance(error, CandidateMistake):
+            raise CampaignError(str(error))
+        why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
+        if why:
+            self.take_loss(number, why)
+            return
+        self.attempts[number] += 1
+        self.failures[unit.engine] += 1
+        text = str(error) if isinstance(error, EngineError) else repr(error)
+        for_good = self.attempts[number] >= _MAX_ATTEMPTS
+        self.records.fail_unit(number, text, for_good)
+        self.log.say(f"unit {number}: {text}; it is {'given up' if for_good else 'repeated'}")
+        if not for_good:
+            self.again.append(number)
+        if self.failures[unit.engine] >= _MAX_ENGINE_FAILURES and unit.engine in self.planner.engines:
+            self.planner.engines = [engine for engine in self.planner.engines if engine != unit.engine]
+            self.again = [each for each in self.again if each != number]
+            self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
+            if not self.planner.engines:
+                raise CampaignError(f"{self.folder}: {text}; allowed: an engine that works")
+
+    def take_loss(self, number: int, why: str) -> None:
+        """A unit came to nothing, and not by its fault."""
+        self.losses += 1
+        self.log.say(f"unit {number}: {why}; it is repeated")
+        self.again.append(number)
+        if self.losses >= _MAX_LOSSES:
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; allowed: workers that can work")
+        # Too many processes, say: that may pass.
+        self.stopping.event.wait(self.losses * _LOSS_DELAY)
+
+    def take_replayed(self, replayed: Replayed) -> None:
+        """A program was replayed."""
+        pending = replayed.pending
+        if replayed.trouble:
+            raise CampaignError(f"{replayed.trouble}; allowed: a directory that can be written, with room in it")
+        new = self.records.findings.file(replayed)
+        self.filer.answered(replayed)
+        if not new:
+            return
+        if replayed.state == FILED:
+            accepted = self.records.findings.accepted_text(pending.kind, pending.signature)
+            known = f" (accepted: {accepted})" if accepted else ""
+            self.log.say(f"found: {pending.kind} {pending.signature}{known}: {replayed.file}")
+        elif replayed.state == GONE:
+            self.log.say(f"not replayed, its code is gone: {pending.kind} {pending.signature}: {replayed.file}")
+        else:
+            self.log.say(f"did not replay: {pending.kind} {pending.signature}: {replayed.reason}")
+
+    def wind_down(self) -> None:
+        """Take in what the units in flight have so far, and what is replayed by then."""
+        self.stopping.event.set()
+        interrupted = self.stopping.why == INTERRUPTED
+        deadline = time.monotonic() + _UNITS_PATIENCE
+        while self.flying and (left := deadline - time.monotonic()) > 0:
+            self.take(left)
+        deadline = time.monotonic() + (_REPLAY_PATIENCE if interrupted else _LAST_REPLAYS)
+        while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
+            self.take(min(left, 0.1))
+            if not interrupted:
+                self.upkeep.tick(self.flying)
+        self.records.add_statistics(0, 0)

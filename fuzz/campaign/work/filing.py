@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Replays programs in fresh processes and files those that show their finding, beside everything else."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from ...execution.mistakes import CandidateMistake
+from ...files import write_atomically
+from ...findings.found import Found, file_name, file_text
+from ...findings.replay import SECONDS, Replayer, Shown
+from ...findings.store import Store
+from ...language.program import ProgramError
+from ...language.text import parse
+from ..store.code import Code, code_of
+from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
+
+# Seconds that writing a file may take on a slow disk.
+_WRITING: Final = 60.0
+
+
+class Ended(Exception):
+    """Nobody wants what a replay shows any more: nothing is to be written."""
+
+
+class OtherCode(Exception):
+    """What is under test changed meanwhile: what the replay showed means nothing."""
+
+
+class Checked(Replayer):
+    """Replays on one version of the code.
+
+    :param code: that version
+    :param look: says what the sources are now
+    :param ending: set when nothing is to be written any more
+    :param busy: set while it replays
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        look: Callable[[], Code],
+        ending: threading.Event,
+        busy: threading.Event,
+        seconds: float = SECONDS,
+    ) -> None:
+        super().__init__(seconds)
+        self.code = code
+        self.look = look
+        self.ending = ending
+        self.busy = busy
+
+    def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
+        """As in the base class.
+
+        :raises OtherCode: the sources are, by the end of the replay, others
+        :raises Ended: *ending* is set by then
+        """
+        self.busy.set()
+        try:
+            shown = [] if self.ending.is_set() else super().shows(program, reference, candidate)
+        finally:
+            self.busy.clear()
+        if self.ending.is_set():
+            raise Ended
+        if self.look() != self.code:
+            raise OtherCode
+        return shown
+
+
+class Filer:
+    """A thread that replays and files. The process that replays ends with it.
+
+    Programs are replayed on the code that they were found on, or not at all.
+
+    :param folder: where findings are kept, an existing directory
+    :param tell: called, in that thread, with what came of each program
+    """
+
+    def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed], None]) -> None:
+        self.folder = folder
+        self.versions = (reference, candidate)
+        self.tell = tell
+        self.queue: SimpleQueue[tuple[Pending, Code, float] | None] = SimpleQueue()
+        # Rows of what was asked for and not answered; for the thread of those who ask.
+        self.waiting: set[int] = set()
+        # For the thread that replays: what the store is good for, and when the sources were looked at.
+        self.store: Store | None = None
+        self.code: Code | None = None
+        self.looked = 0.0
+        self.ending = threading.Event()
+        self.busy = threading.Event()
+        # Whoever waits for Ctrl-C's end does not wait for a program that hangs: what is pending stays so.
+        self.thread = threading.Thread(target=self._work, name="filer", daemon=True)
+        self.thread.start()
+
+    def ask(self, pending: Pending, code: Code) -> None:
+        """Have a program replayed, unless that is asked for already.
+
+        :param code: that it was found on
+        """
+        if pending.id not in self.waiting:
+            self.waiting.add(pending.id)
+            self.queue.put((pending, code, time.monotonic()))
+
+    def answered(self, replayed: Replayed) -> None:
+        """What came of a program is written down."""
+        self.waiting.discard(replayed.pending.id)
+        if replayed.state != GONE:
+            gone_path(self.folder, replayed.pending).unlink(missing_ok=True)
+
+    def close(self, seconds: float) -> None:
+        """End the thread, which writes what it is at, and replays no more.
+
+        One that is in a replay is left after so many seconds, and writes nothing.
+        """
+        self.ending.set()
+        self.queue.put(None)
+        self.thread.join(seconds)
+        if not self.busy.is_set():
+            self.thread.join(_WRITING)
+
+    def _work(self) -> None:
+        try:
+            while (asked := self.queue.get()) is not None and not self.ending.is_set():
+                self.tell(self._replayed(*asked))
+        except Ended:
+            pass
+        finally:
+            self._drop()
+
+    def _replayed(self, pending: Pending, code: Code, asked: float) -> Replayed:
+        """What comes of a program that was found on this code, which may be there since it was asked for."""
+        while True:
+            # A look reads all sources, so there is one for all that was asked for together.
+            if self.store is None or (self.code != code and self.looked < asked):
+                self._renew()
+            if self.store is None or self.code != code:
+                return set_aside(self.folder, *self.versions, pending)
+            try:
+                return file(self.store, self.folder, pending)
+            except OtherCode:
+                self._drop()
+
+    def _renew(self) -> None:
+        """Have a store for the code that is there now."""
+        now = self._look()
+        if self.store is None or now != self.code:
+            self._drop()
+            self.code = now
+            self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
+
+    def _look(self) -> Code:
+        """The code that is there now."""
+        self.looked = time.monotonic()
+        return code_of(*self.versions)
+
+    def _drop(self) -> None:
+        if self.store is not None:
+            self.store.close()
+        self.store = self.code = None
+
+
+def file(store: Store, folder: Path, pending: Pending) -> Replayed:
+    """Replay a program and file it if it shows its finding.
+
+    :param folder: of the store, below that of the campaign
+    :raises OtherCode: by a `Checked` of the store
+    :raises Ended: likewise
+    """
+    try:
+        program = parse(pending.text)
+    except ProgramError as error:
+        return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
+    found = Found(pending.kind, pending.signature, pending.reason, program, pending.number, pending.at)
+    store.trouble = ""
+    try:
+        kept = store.offer(found, pending.seed)
+    except CandidateMistake as error:
+        # Whatever ran it before has told, and ended the campaign.
+        return Replayed(pending, UNREPLAYED, f"{pending.reason} ({error})", "", len(program.operations))
+    if store.trouble:
+        return Replayed(pending, UNREPLAYED, "", "", 0, store.trouble)
+    if kept is None:
+        lost = store.lost.get((pending.kind, pending.signature))
+        reason = lost.reason if lost is not None else pending.reason
+        return Replayed(pending, UNREPLAYED, reason, "", len(program.operations))
+    path = str(kept.path.relative_to(folder.parent)) if kept.path else ""
+    return Replayed(pending, FILED, kept.reason, path, len(kept.program.operations))
+
+
+def gone_path(folder: Path, pending: Pending) -> Path:
+    """Where a program is kept that cannot be replayed any more, each of a finding apart.
+
+    :param folder: of the findings
+    """
+    stem = file_name(pending.kind, pending.signature).removesuffix(".s2")
+    return folder / GONE / f"{stem}-version-{pending.version}-{pending.id}.s2"
+
+
+def set_aside(folder: Path, reference: str, candidate: str, pending: Pending) -> Replayed:
+    """Keep a program whose code is gone, without a word on whether it shows its finding again.
+
+    :param folder: of the findings, below that of the campaign
+    """
+    path = gone_path(folder, pending)
+    why = f"not replayed: found on code version {pending.version} of the campaign, which is gone"
+    reason, operations = f"{pending.reason} ({why})", 0
+    try:
+        program = parse(pending.text)
+        found = Found(pending.kind, pending.signature, reason, program, pending.number, pending.at)
+        text, operations = file_text(found, reference, candidate, pending.seed, path), len(program.operations)
+    except ProgramError:
+        # The language may have changed too.
+        text = f"# {why}\n{pending.text}"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomically(path, text)
+    except OSError as error:
+        return Replayed(pending, GONE, "", "", 0, f"{path}: {error.strerror or error}")
+    return Replayed(pending, GONE, reason, str(path.relative_to(folder.parent)), operations)

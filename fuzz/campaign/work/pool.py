@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where units are done: each in a process of its own, here or on a cluster.
+
+Both forms are a `concurrent.futures.Executor` that is given
+`fuzz.campaign.work.worker.do_unit`. Here it is a pool of supervised processes with a
+thread each, which only reads from a pipe: a process that is killed is replaced
+by its supervisor, and all end with the coordinator, however that ends.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from ...engines.unit import Unit
+from ..store.database import CampaignError
+from ..store.outcomes import Notice, UnitOutcome
+from .worker import do_unit
+
+# Seconds in which a cluster must answer.
+_CLUSTER_PATIENCE: Final = 15.0
+# Seconds between two looks at its size.
+_LOOK_EVERY: Final = 3.0
+_ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^/\s]+:[0-9]+")
+
+
+class Pool(Protocol):
+    """What does units."""
+
+    def slots(self) -> int:
+        """How many units it does at once, now."""
+
+    def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
+        """Have a unit done."""
+
+    def lost(self, error: BaseException) -> str:
+        """Why a unit came to nothing, if that says nothing about the unit; "" if it may be the unit's fault."""
+
+    def close(self) -> None:
+        """End it; do not wait."""
+
+
+class Local:
+    """Processes on this machine.
+
+    :param workers: how many at once
+    :param notice: told how far they are
+    """
+
+    def __init__(self, workers: int | None, notice: Callable[[Notice], None]) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self.notice = notice
+        self.executor: Executor = ThreadPoolExecutor(self.workers, thread_name_prefix="worker")
+
+    def slots(self) -> int:
+        return self.workers
+
+    def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
+        return self.executor.submit(do_unit, number, unit, self.notice)
+
+    def lost(self, error: BaseException) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Cluster:
+    """Workers of a Dask cluster, which have s2fuzz installed.
+
+    :param address: of the scheduler
+    :param workers: units at once; None: as many as it has threads
+    :raises CampaignError: there is no Dask, or no scheduler
+    """
+
+    def __init__(self, address: str, workers: int | None) -> None:
+        self.address = address
+        self.workers = workers
+        self.threads = 0
+        self.closed = threading.Event()
+        self.client = self._connect()
+        self.executor: Executor = self.client.get_executor(pure=False)
+        self._count()
+        # Not in the main thread: while the scheduler does not answer, it takes its time.
+        threading.Thread(target=self._watch, name="cluster", daemon=True).start()
+
+    def _connect(self) -> Any:
+        if not _ADDRESS.fullmatch(self.address):
+            raise CampaignError(f"--scheduler {self.address}: no address; allowed: tcp://HOST:PORT of a dask scheduler")
+        try:
+            from distributed import Client
+        except ImportError:
+            wrong = "Dask is not installed; allowed: after pip install -e '.[cluster]' in the checkout"
+            raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
+        # What goes wrong with it is ours to tell.
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] == "distributed":
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        try:
+            make: Any = Client
+            return make(self.address, timeout=_CLUSTER_PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            wrong = " ".join(str(error).split())[:120]
+            allowed = "the address of a running dask scheduler of the same version"
+            raise CampaignError(f"--scheduler {self.address}: {wrong}; allowed: {allowed}") from None
+
+    def _watch(self) -> None:
+        while not self.closed.wait(_LOOK_EVERY):
+            self._count()
+
+    def _count(self) -> None:
+        """See how large the cluster is; 0 while it does not answer."""
+        try:
+            self.threads = sum(self.client.nthreads().values())
+        except Exception:
+            # Whatever its reason, it may come back; if not, the client closes itself.
+            self.threads = 0
+
+    def slots(self) -> int:
+        if self.client.status == "closed":
+            raise CampaignError(f"--scheduler {self.address}: it is gone; allowed: a dask scheduler that runs")
+        if self.client.status != "running":
+            return 0
+        return min(self.threads, self.workers or self.threads)
+
+    def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
+        return self.executor.submit(do_unit, number, unit)
+
+    def lost(self, error: BaseException) -> str:
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            return "the workers that did it were killed"
+        if isinstance(error, CancelledError):
+            return "the scheduler lost it"
+        return ""
+
+    def close(self) -> None:
+        self.closed.set()
+        # It may be gone already.
+        with suppress(OSError, TimeoutError, RuntimeError):
+            self.client.close(timeout=1)

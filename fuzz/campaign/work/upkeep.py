@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a coordinator does from time to time: say how it goes, look after the corpus."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from ...engines.unit import Unit
+from ..store.log import Log
+from ..store.outcomes import Notice
+from ..store.records import Records
+from ..view.overview import Overview, read
+
+# Seconds.
+_BEAT_EVERY: Final = 2.0
+_SHOW_EVERY: Final = 1.0
+_SHOW_SHARE: Final = 50
+_FORGET_AFTER: Final = 600.0
+# Points of the curves: as many as can be told apart while it is young, one a minute from then on.
+_STATISTICS_EVERY: Final = (3.0, 60.0)
+_POINTS: Final = 100
+_SCAN_EVERY: Final = 3600.0
+# So long at a time, for the rest waits meanwhile.
+_SCAN_SLICE: Final = 0.05
+
+
+class Screen(Protocol):
+    """Where people see how it goes."""
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        """Show it.
+
+        :param news: messages since the last time
+        :param last: the last few messages, with the time of day
+        """
+
+    def close(self) -> None:
+        """Leave the terminal to others."""
+
+
+class Upkeep:
+    """Done in between.
+
+    :param folder: of the campaign
+    """
+
+    def __init__(self, folder: Path, records: Records, log: Log, screen: Screen) -> None:
+        self.folder = folder
+        self.records = records
+        self.log = log
+        self.screen = screen
+        # Of each worker how far it is, how many units and programs it has done, and when it was heard of.
+        self.notices: dict[str, Notice] = {}
+        self.done: dict[str, tuple[int, int]] = {}
+        self.heard: dict[str, float] = {}
+        self.scan: Iterator[tuple[str, object]] | None = None
+        self.met: set[str] = set()
+        self.newest = 0
+        self.due = dict.fromkeys(("beat", "show", "statistics", "scan"), 0.0)
+
+    def tick(self, flying: Mapping[int, Unit]) -> None:
+        """Do what is due.
+
+        :param flying: the units that are being done, by number
+        """
+        now = time.monotonic()
+        self.look_at_corpus(now)
+        at = [notice for notice in list(self.notices.values()) if notice.number in flying]
+        if self.is_due("beat", now, _BEAT_EVERY):
+            self.beat(now, {notice.worker: (flying[notice.number].engine, notice) for notice in at})
+        least, most = _STATISTICS_EVERY
+        if self.is_due("statistics", now, min(max(self.records.elapsed / _POINTS, least), most)):
+            self.records.add_statistics(sum(each.programs for each in at), sum(each.operations for each in at))
+        if self.is_due("show", now, _SHOW_EVERY):
+            self.show(now)
+
+    def beat(self, now: float, at: Mapping[str, tuple[str, Notice]]) -> None:
+        """Tell other processes what the workers do.
+
+        :param at: of each the engine and how far it is
+        """
+        for name in at:
+            self.done.setdefault(name, (0, 0))
+            self.heard[name] = now
+        # Those of a cluster come and go.
+        self.records.show(
+            {name: done for name, done in self.done.items() if now - self.heard[name] < _FORGET_AFTER}, at
+        )
+
+    def show(self, now: float) -> None:
+        """Tell people how it goes."""
+        try:
+            self.screen.show(read(self.records.db, self.folder), self.log.take(), list(self.log.last))
+        except OSError:
+            # The terminal is gone, or the pipe closed: no reason to end what may run for weeks.
+            self.due["show"] = math.inf
+            return
+        # What has run for months takes longer to sum up.
+        self.due["show"] = now + max(_SHOW_EVERY, _SHOW_SHARE * (time.monotonic() - now))
+
+    def is_due(self, what: str, now: float, every: float) -> bool:
+        if now < self.due[what]:
+            return False
+        self.due[what] = now + every
+        return True
+
+    def list_corpus(self) -> None:
+        """Take in what is in the corpus, by its names; what the files hold is looked at later."""
+        programs = self.records.programs
+        programs.take(set(programs.corpus.digests()), programs.newest(), self.records.elapsed)
+
+    def look_at_corpus(self, now: float) -> None:
+        """Read the files of the corpus, a few at a time: others may have put some there, or spoiled some."""
+        programs = self.records.programs
+        if self.scan is None:
+            if not self.is_due("scan", now, _SCAN_EVERY):
+                return
+            self.scan, self.met, self.newest = programs.corpus.programs(), set(), programs.newest()
+        end = now + _SCAN_SLICE
+        for digest, _ in self.scan:
+            self.met.add(digest)
+            if time.monotonic() >= end:
+                return
+        self.scan = None
+        programs.take(self.met, self.newest, self.records.elapsed)
+        self.report_aside()
+
+    def report_aside(self) -> None:
+        """Tell of files in the corpus that are no programs of it."""
+        for line in self.records.programs.told_of():
+            self.log.say(f"corpus: {line}")
+
+    def unit_done(self, worker: str, programs: int) -> None:
+        """A worker has done a unit."""
+        units, before = self.done.get(worker, (0, 0))
+        self.done[worker] = units + 1, before + programs
+        self.heard[worker] = time.monotonic()

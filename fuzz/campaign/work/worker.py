@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a worker does with a unit: the same on this machine and on a cluster."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ...engines.supervisor import run_unit
+from ...engines.unit import Result, Unit
+from ...processes.memory import resident_kib
+from ..store.code import code_of
+from ..store.outcomes import Notice, UnitOutcome
+
+# Seconds between two looks at a child's memory, and two notices.
+_LOOK_EVERY: Final = 0.5
+
+
+class Stop(KeyboardInterrupt):
+    """Raised by whoever takes notices: the unit is to end with what it has."""
+
+
+def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = None) -> UnitOutcome:
+    """Do a unit in a supervised child process, which ends with this thread.
+
+    :param notice: told now and then; may raise `Stop`
+    :raises fuzz.engines.supervisor.EngineError: its process dies before it judges anything
+    :raises OSError: no process can be started
+    """
+    worker = worker_name()
+    before = code_of(unit.reference, unit.candidate)
+    start = looked = time.monotonic()
+    memory = 0
+
+    def watch(result: Result) -> None:
+        nonlocal looked, memory
+        now = time.monotonic()
+        if now - looked >= _LOOK_EVERY or not memory:
+            looked = now
+            memory = max(memory, children_kib())
+        if notice is not None:
+            state = result.state
+            notice(Notice(worker, number, state.programs, state.operations, state.seconds, memory))
+
+    result = run_unit(unit, watch)
+    after = code_of(unit.reference, unit.candidate)
+    return UnitOutcome(
+        number,
+        worker,
+        after if after == before else None,
+        result.state,
+        list(result.found.values()),
+        result.fresh,
+        time.monotonic() - start,
+        memory,
+        resident_kib("self"),
+        result.interrupted,
+        result.accidents,
+    )
+
+
+def worker_name() -> str:
+    """Of this thread: its number in the pool, or the worker of the cluster that it belongs to."""
+    name = threading.current_thread().name
+    if name.startswith("worker"):
+        return name
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def children_kib() -> int:
+    """The most resident memory, in KiB, of a process that this thread started and that lives."""
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    try:
+        pids = path.read_text().split()
+    except OSError:
+        return 0
+    return max((resident_kib(pid, peak=True) for pid in pids), default=0)

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is remarkable about what one side did, as facts, of which there are only so many.
+
+A fact says what happened, for what (the entry point, or the fault that it handles), in
+which walker. `fuzz.features.features` puts the facts of two sides together.
+"""
+
+from typing import Final
+
+from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT
+from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
+
+from ..checkers import Checker
+from ..checkers.shadow import Shadow, Table
+from ..execution.executor import Executor
+from ..language.operations import (
+    Evict,
+    GuestAccess,
+    GuestCache,
+    GuestExternalAbort,
+    HostAge,
+    HypMap,
+    OnCpu,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotPlace,
+    SlotRange,
+    Speculate,
+    TableMap,
+    TablePlace,
+    TableRange,
+    TableRelax,
+)
+from ..sides.guest import SlotLayout
+from ..sides.outcome import Outcome
+from .facts import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, Fact, bucket, compared_bits
+
+# Likewise of an entry that an operation meets: less, for there are many kinds of operations.
+_MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
+# Operations that have a place.
+_PLACED: Final = (GuestAccess, GuestExternalAbort, Speculate, Evict, SlotPlace, TableRange, TablePlace)
+# What an operation is counted by, for comparing the two sides.
+COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
+
+
+class FactCollector(Checker):
+    """Collects the facts of one side; judges nothing.
+
+    :param executor: of the side, before anything has run on it
+    :param program: takes the facts of the program itself, which are the same on both
+        sides; None: they are not wanted
+
+    *seen*: the facts so far; the counts are of this operation
+    """
+
+    name = "facts"
+
+    def __init__(self, executor: Executor, program: set[Fact] | None = None) -> None:
+        super().__init__(executor.side)
+        self.program = program
+        checkers = executor.checkers
+        self.shadows = checkers.shadows
+        self.hyp = checkers.hyp
+        self.entries = self.granule.entries
+        self.shifts = self.granule.shifts
+        self.words = self.kernel.words
+        self.address_mask = (1 << 48) - self.granule.page_size
+        self.seen: set[Fact] = set()
+        # For what an entry was written last, by its index.
+        self.writers: dict[int, str] = {}
+        # What was noted last of an entry and of a count, and where: walkers do the same to
+        # many in a row.
+        self.before = self.after = self.level = self.page = 0
+        self.moved = False
+        self.earlier: str | None = None
+        self.where = self.walker = self.counted = self.counting = self.counted_for = ""
+        self.in_hyp = False
+        self.stores = 0
+        self.references = 0
+        self.tables = 0
+        self.flushes = 0
+        self.cleaned = 0
+        self.faults = 0
+        self.kernel.observe(self)
+        for shadow in self.shadows:
+            shadow.listen(self)
+        for each in checkers.on_translated:
+            each.append(self)
+        checkers.on_before_operation.append(self)
+        checkers.on_after_operation.append(self)
+
+    def counts(self) -> tuple[int, ...]:
+        """The counts of this operation, as `COUNTERS` has them."""
+        return self.stores, self.references, self.tables, self.flushes, self.cleaned, self.faults
+
+    # Entries and tables.
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        before = old & COMPARED if old & VALID_BIT else BROKEN if old else 0
+        after = new & COMPARED if new & VALID_BIT else BROKEN if new else 0
+        moved = (old ^ new) & self.address_mask != 0
+        kernel = self.kernel
+        walker = kernel.walker
+        context = kernel.cause or kernel.entry
+        earlier = self.writers.get(ptep)
+        self.writers[ptep] = context
+        if (
+            before == self.before
+            and after == self.after
+            and level == self.level
+            and moved == self.moved
+            and context == self.where
+            and walker == self.walker
+            and earlier == self.earlier
+        ):
+            return
+        self.before, self.after, self.level, self.moved = before, after, level, moved
+        self.earlier, self.where, self.walker = earlier, context, walker
+        self.seen.add((ENTRY, context, walker, level, before, after, moved))
+        if earlier is not None:
+            self.seen.add(("entry written before", earlier, context, walker, level))
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.stores += 1
+        if self.in_hyp:
+            table = self.hyp.by_page.get(ptep // self.entries)
+            level = 4 if table is None else table.level
+            self.seen.add(
+                (HYP_ENTRY, self.kernel.entry, self.kernel.walker, level, compared_bits(old), compared_bits(new), 0)
+            )
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.note("hardware sets the access flag", "")
+
+    def reference(self, what: str, page: int, count: int) -> None:
+        """The count of a table page changed."""
+        self.references += 1
+        # A full table is worth telling from one with many entries.
+        size = max(count, -1) if count < 3 else 4 if count > self.entries else 3
+        walker = self.kernel.walker
+        context = self.kernel.cause or self.kernel.entry
+        if size == 3:
+            if page == self.page and what == self.counted and walker == self.counting and context == self.counted_for:
+                return
+            self.page, self.counted, self.counting, self.counted_for = page, what, walker, context
+        level = -1
+        for shadow in self.shadows:
+            table = shadow.by_page.get(page) or shadow.touched.get(page)
+            if table is not None:
+                level = table.level
+                break
+        self.seen.add((what, context, walker, level, size))
+
+    def get(self, page: int, count: int) -> None:
+        self.reference("get_page", page, count)
+
+    def put(self, page: int, count: int) -> None:
+        self.reference("put_page", page, count)
+
+    def free(self, page: int, count: int) -> None:
+        self.reference("free_page", page, count)
+
+    def alloc(self, page: int) -> None:
+        self.tables += 1
+        self.note("alloc", "" if page >= 0 else "fails")
+
+    # Flushes, locks, and what else the kernel layer tells of.
+
+    def note(self, what: str, detail: str | int) -> None:
+        """A fact of where the kernel is."""
+        kernel = self.kernel
+        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, detail))
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.flushes += 1
+        self.note("flush by IPA", level)
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.flushes += 1
+        self.note("flush by VMID", "")
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.flushes += 1
+        self.note("flush by range", self.extent(size))
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.cleaned += size >> self.shifts[3]
+        self.note("clean", self.extent(size))
+
+    def icache(self, pa: int, size: int) -> None:
+        self.note("invalidate icache", self.extent(size))
+
+    def icache_all(self) -> None:
+        self.note("invalidate icache", "all")
+
+    def extent(self, size: int) -> str:
+        """A number of bytes, against a page and a block."""
+        if size <= 1 << self.shifts[3]:
+            return "page"
+        block = 1 << self.shifts[2]
+        return "pages" if size < block else "block" if size == block else "more"
+
+    def lock(self, name: str, vmid: int) -> None:
+        self.held("lock", name)
+
+    def unlock(self, name: str, vmid: int) -> None:
+        self.held("unlock", name)
+
+    def held(self, what: str, name: str) -> None:
+        """A lock was taken or released, and so many are held then."""
+        kernel = self.kernel
+        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, name, len(kernel.locks)))
+
+    def resched(self) -> None:
+        self.note("resched", "")
+
+    def warn(self, label: str) -> None:
+        self.note("warn", label)
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.note("topup", "enough" if has == had else "fails" if ret else "filled")
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.note("gfn_to_pfn", f"{'fails' if pfn < 0 else 'writable' if writable else 'readable'} write={write:d}")
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        self.note("huge page" if yes else "no huge page", "")
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.note("marked dirty" if logged else "not logged", "")
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        self.note("retry" if result else "no retry", "")
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        self.note("copy on write", self.extent(pages << self.shifts[3]))
+
+    def inject(self, what: str, address: int) -> None:
+        self.note("inject", what)
+
+    def io(self, ipa: int) -> None:
+        self.note("io", "")
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        self.note("sigbus", "")
+
+    # Accesses, and what operations meet.
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.fault != NONE:
+            self.faults += 1
+        self.seen.add((ACCESS, ACCESS_NAMES[access], FAULT_NAMES[walk.fault], walk.level, compared_bits(walk.entry)))
+
+    def before_operation(self, op: Operation | None) -> None:
+        self.stores = self.references = self.tables = self.flushes = self.cleaned = self.faults = 0
+        self.in_hyp = isinstance(op, HypMap)
+        if op is None:
+            return
+        name = type(op).__name__
+        if self.program is not None:
+            self.program.add(("operation", name, variant_of(op)))
+        if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
+            return
+        self.meet(name, op, self.side.by_name[op.slot])
+
+    def meet(self, name: str, op: Operation, layout: SlotLayout) -> None:
+        """The slot, and the entries, that an operation meets."""
+        slot = layout.slot
+        program = self.program
+        if program is not None:
+            backing = "hugetlb" if slot.backing.startswith("hugetlb") else slot.backing
+            program.add(("backing", name, backing, "alias" if slot.alias else ""))
+            program.add(("slot flags", name, layout.flags if layout.live else "deleted"))
+        if not isinstance(op, _PLACED):
+            return
+        start = layout.ipa + op.offset
+        shadow = self.shadows[slot.vm]
+        self.met(MEETS, name, shadow, start)
+        if isinstance(op, (SlotRange, TableRange)):
+            end = start + op.size
+            self.met(MEETS_LAST, name, shadow, end - 1)
+            if program is not None:
+                program.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
+
+    def edge(self, address: int) -> str:
+        """What an address is a multiple of."""
+        if address & ((1 << self.shifts[3]) - 1):
+            return "byte"
+        return "page" if address & ((1 << self.shifts[2]) - 1) else "block"
+
+    def met(self, what: str, name: str, shadow: Shadow, ipa: int) -> None:
+        """Note the entry that the hardware would find for an address."""
+        for root in shadow.roots:
+            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
+                table = root
+                index = (ipa - table.base) >> self.shifts[table.level]
+                child = table.children.get(index)
+                while child is not None and child.level <= 3:
+                    table = child
+                    index = (ipa - table.base) >> self.shifts[table.level]
+                    child = table.children.get(index)
+                entry = compared_bits(self.words[table.page * self.entries + index])
+                self.seen.add((what, name, "", table.level, entry & _MET))
+                return
+
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+        for shadow in self.shadows:
+            if shadow.touched:
+                self.shape(shadow)
+
+    def shape(self, shadow: Shadow) -> None:
+        """The shape of a VM's tables: how many of each level, with how many leaves."""
+        tables = [0, 0, 0, 0]
+        leaves = [0, 0, 0, 0]
+        for table in shadow.by_page.values():
+            level = table.level
+            if table.live and level <= 3:
+                tables[level] += 1
+                leaves[level] += len(table.leaves)
+        fact: list[str | int] = ["tree"]
+        for level in range(4):
+            fact += [bucket(tables[level], 3), bucket(leaves[level], 5)]
+        self.seen.add(tuple(fact))
+        for table in shadow.touched.values():
+            if table.live:
+                self.seen.add(("table", table.level, self.fill(table), bucket(len(table.children), 2)))
+
+    def fill(self, table: Table) -> str:
+        """How many leaves a table has."""
+        leaves = len(table.leaves)
+        return "full" if leaves == self.entries else str(leaves) if leaves < 2 else "some"
+
+
+def variant_of(op: Operation) -> str:
+    """What a kind of operation has variants by."""
+    if isinstance(op, GuestAccess):
+        return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
+    if isinstance(op, (TableMap, TableRelax, HypMap)):
+        return op.prot
+    if isinstance(op, (GuestCache, SetLog)):
+        return "on" if op.on else "off"
+    if isinstance(op, HostAge):
+        return "flush" if op.flush else "no flush"
+    if isinstance(op, SlotCreate):
+        return f"log={op.log:d} ro={op.ro:d}"
+    return ""

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A program while it is changed: anything may be wrong in between, and is repaired in the end."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+from typing import Any, Final, TypeVar
+
+from ..language.binary import raw_operation, raw_slot
+from ..language.operands import FIELDS
+from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation
+from ..language.program import Program, ProgramError, Slot
+from ..language.repair import Repair
+from ..language.validate import MAX_SLOTS
+from .builder import ProgramBuilder
+
+T = TypeVar("T")
+
+# What is written or moved page by page has no more than so many pages, where it is changed.
+_PAGE_BY_PAGE: Final = 512
+
+
+class ProgramEditor:
+    """The machine, the slots and the operations of a program, to be changed.
+
+    :param program: a valid one
+    :param random: where the choices come from
+    """
+
+    def __init__(self, program: Program, random: Random) -> None:
+        self.vm = program.vm
+        self.slots = list(program.slots)
+        self.operations = list(program.operations)
+        self.random = random
+
+    def program(self, limit: int) -> Program:
+        """The nearest valid program, of no more than *limit* operations.
+
+        What is too long loses some of its operations in a row.
+        """
+        excess = len(self.operations) - limit
+        if excess > 0:
+            start = self.random.randrange(limit + 1)
+            del self.operations[start : start + excess]
+        page = self.vm.granule
+        repair = Repair(self.vm)
+        index = {slot.name: at for at, slot in enumerate(self.slots)}
+        for slot in self.slots:
+            if slot.alias and slot.alias not in index:
+                slot = replace(slot, alias="", offset=0)
+            try:
+                repair.state.declare(slot)
+                repair.slots.append(slot)
+            except ProgramError:
+                repair.slot(raw_slot(slot, index, page))
+        operations: list[Operation] = []
+        for operation in self.operations:
+            try:
+                repair.state.check(operation)
+            except ProgramError:
+                # What a slot that is gone was for is for the first that is left.
+                index.setdefault(getattr(operation, "slot", ""), 0)
+                operation = repair.operation(raw_operation(operation, index, page))
+            operations.append(operation)
+        return Program(self.vm, tuple(repair.slots), tuple(operations))
+
+    # Choices.
+
+    @property
+    def page(self) -> int:
+        """Page size in bytes."""
+        return self.vm.granule
+
+    @property
+    def block(self) -> int:
+        """What an entry of level 2 maps, in bytes."""
+        return self.vm.granule * self.vm.granule // 8
+
+    def chance(self, percent: int) -> bool:
+        return self.random.randrange(100) < percent
+
+    def other(self, choices: Iterator[T] | list[T] | tuple[T, ...] | range, than: object) -> Any:
+        """One of several, but not this; this if there is no other."""
+        left = [choice for choice in choices if choice != than]
+        return self.random.choice(left) if left else than
+
+    def position(self) -> int:
+        """Where an operation can be inserted."""
+        return self.random.randrange(len(self.operations) + 1)
+
+    def pick(self, kinds: type | tuple[type, ...] = object) -> int:
+        """The index of an operation of some kinds; -1: there is none."""
+        found = [at for at, operation in enumerate(self.operations) if isinstance(operation, kinds)]
+        return self.random.choice(found) if found else -1
+
+    def pick_with(self, field: str) -> int:
+        """The index of an operation that has a field; -1: there is none."""
+        found = [at for at, operation in enumerate(self.operations) if field in FIELDS[type(operation)]]
+        return self.random.choice(found) if found else -1
+
+    def run(self, most: int = 8) -> tuple[int, int]:
+        """[start, end) of some operations in a row, at least one if there are any."""
+        start = self.random.randrange(max(len(self.operations), 1))
+        return start, min(start + self.random.randint(1, most), len(self.operations))
+
+    def change(self, at: int, **values: Any) -> None:
+        """Give the fields of an operation other values."""
+        operation: Any = self.operations[at]
+        self.put(at, replace(operation, **values))
+
+    def put(self, at: int, operation: Operation) -> None:
+        """Another operation in the place of one; not for many pages what hosts do page by page."""
+        if isinstance(operation, HostWrite | HostMigrate):
+            operation = replace(operation, size=min(operation.size, _PAGE_BY_PAGE * self.page))
+        self.operations[at] = operation
+
+    def slot_of(self, operation: Operation) -> Slot | None:
+        """The slot that an operation names."""
+        name = getattr(operation, "slot", None)
+        return next((slot for slot in self.slots if slot.name == name), None)
+
+    def another_cpu(self, operation: OnCpu) -> int:
+        """Another vCPU of the same VM, if there is one."""
+        first = operation.cpu // self.vm.cpus * self.vm.cpus
+        cpu: int = self.other(range(first, first + self.vm.cpus), operation.cpu)
+        return cpu
+
+    def free_name(self) -> str:
+        """A name that no slot has; "": there are as many slots as there may be."""
+        names = {slot.name for slot in self.slots}
+        free = [name for name in "abcdefghijkl" if name not in names]
+        return free[0] if len(self.slots) < MAX_SLOTS else ""
+
+    # Boundaries.
+
+    def boundaries(self, slot: Slot) -> list[int]:
+        """Offsets in a slot where something begins or ends already, sorted.
+
+        Its own edges, those of what operations do to it, and of the blocks
+        around, both of guest and of host addresses.
+        """
+        found = {0, slot.size}
+        for operation in self.operations:
+            if getattr(operation, "slot", None) == slot.name:
+                offset = getattr(operation, "offset", None)
+                if offset is not None:
+                    found |= {offset, offset + getattr(operation, "size", 0)}
+        alias = next((each.offset for each in self.slots if each.name == slot.alias), 0)
+        for place in list(found):
+            for base in (slot.ipa, slot.offset + alias):
+                start = (base + place) // self.block * self.block - base
+                found |= {start, start + self.block}
+        return sorted(place for place in found if 0 <= place <= slot.size)
+
+    def near_boundary(self, slot: Slot) -> int:
+        """A place at a boundary of the slot, or a page before or behind."""
+        place = self.random.choice(self.boundaries(slot)) + self.random.choice((-1, 0, 1)) * self.page
+        return max(0, min(place, slot.size))
+
+    def step(self, value: int) -> int:
+        """A number of bytes a little more or less: by one, a page, or a block."""
+        by = self.random.choice((self.page, self.page, self.page, self.block, 1))
+        return max(0, value + self.random.choice((-by, by)))
+
+    # What the generator knows.
+
+    def draft(self, at: int) -> ProgramBuilder:
+        """A draft that goes on after the first *at* operations, near where this program is at work.
+
+        The sketch must be valid.
+        """
+        draft = ProgramBuilder(self.random, 0, Program(self.vm, tuple(self.slots), tuple(self.operations[:at])))
+        near = self.pick_with("offset")
+        slot = self.slot_of(self.operations[near]) if near >= 0 else None
+        if slot is not None:
+            offset: int = getattr(self.operations[near], "offset", 0)
+            draft.last = (slot, offset // self.page * self.page)
+        return draft

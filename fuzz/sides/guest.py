@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One VM of a program: its tables, slots, vCPUs, and what it is told of the host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from reference.compiled.annotations import mypyc_attr
+from reference.kernel import ENOMEM
+from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
+from reference.machine.address_space import Listener
+from reference.machine.walk import Regime
+from reference.vtcr import kvm_arm_setup_stage2
+
+from ..language.program import Slot, Vm
+
+if TYPE_CHECKING:
+    from .side import Side
+
+MANUAL_LOG: Final = {"off": 0, "on": 1, "set": 3}
+
+
+class SlotLayout:
+    """A slot of the program and where it lies now.
+
+    *id*: KVM's number for it; *ipa*: its guest address; *hva*: its host
+    address; *flags*: KVM_MEM_... bits; *live*: whether it exists.
+    """
+
+    def __init__(self, slot: Slot, number: int, hva: int) -> None:
+        self.slot = slot
+        self.id = number
+        self.ipa = slot.ipa
+        self.size = slot.size
+        self.hva = hva
+        self.flags = (KVM_MEM_LOG_DIRTY_PAGES if slot.log else 0) | (KVM_MEM_READONLY if slot.ro else 0)
+        self.live = True
+        # Dirty pages as collected and not yet cleared, 64 a word.
+        self.collected: list[int] = []
+
+    @property
+    def readonly(self) -> bool:
+        return self.flags & KVM_MEM_READONLY != 0
+
+
+def walked_range(addr: int, size: int, page: int) -> tuple[int, int]:
+    """[start, end) of what ``kvm_pgtable_walk(addr, size)`` walks: whole pages."""
+    start = addr & -page
+    return start, (start + size + page - 1) & -page
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Watcher:
+    """Looks at the tables between the two halves of an invalidation."""
+
+    def invalidated(self, start: int, end: int) -> None:
+        """``invalidate_range_start()`` for host addresses [start, end) has returned."""
+
+
+class Notified(Listener):
+    """Passes notifications on to KVM and remembers the ranges of this operation.
+
+    *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
+    that see them; *watch* is told when one was announced
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.main = guest.main
+        self.ranges: list[tuple[int, int]] = []
+        self.guest_ranges: list[tuple[int, int]] = []
+        # Inside of invalidate_range_start(), or of another call that unmaps
+        # for good: whatever goes must be left clean.
+        self.unmapping = False
+        # Inside of invalidate_range_start() alone.
+        self.invalidating = False
+        self.watch: Watcher | None = None
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.ranges.append((start, end))
+        self.guest_ranges += self.guest.ipa_ranges(start, end)
+        self.unmapping = self.invalidating = True
+        self.main.invalidate_range_start(start, end, blockable)
+        self.unmapping = self.invalidating = False
+        if self.watch is not None:
+            self.watch.invalidated(start, end)
+
+    def forget(self) -> None:
+        """A new operation starts."""
+        self.unmapping = self.invalidating = False
+        self.ranges.clear()
+        self.guest_ranges.clear()
+
+    def invalidate_range_end(self) -> None:
+        self.main.invalidate_range_end()
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        self.main.change_pte(hva, pfn)
+
+
+class Guest:
+    """One VM on a side.
+
+    :param side: the machine and the kernel it runs on
+    :param number: from 0; its VMID is one more
+    """
+
+    __deletable__: ClassVar = ["notified"]
+
+    def __init__(self, side: Side, number: int, vm: Vm) -> None:
+        self.side = side
+        self.number = number
+        self.vmid = number + 1
+        self.kernel = side.kernel
+        self.granule = side.granule
+        self.memory = side.memory
+        self.host = side.host
+        self.kvm_host = side.kvm_host
+        self.fwb = vm.fwb
+        self.dic = vm.dic
+        self.ttl = vm.ttl
+        self.kvm = kvm(kvm_arm_setup_stage2(vm.ipa, side.granule), side.pgtable.VTCR_EL2_TGRAN_SL0_BASE, self.vmid)
+        self.kvm.manual_dirty_log_protect = MANUAL_LOG[vm.manual]
+        self.main = side.version.main(self.kvm, side.mmu)
+        self.notified = Notified(self)
+        self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
+        # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
+        self.last_ran = list(range(vm.cpus))
+        self.layouts: list[SlotLayout] = []
+        self.regime = Regime(side.granule, vm.ipa, 0, -1)
+        # While its tables are made: the root that is allocated is this VM's.
+        self.creating = False
+        self.fail = 0 if number or vm.fail is None else vm.fail
+
+    def create(self) -> int:
+        """Make the root table.
+
+        :returns: 0 or a negative errno
+        """
+        self.creating = True
+        ret = self.failing() if self.fail else -ENOMEM
+        if ret == -ENOMEM:
+            ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
+        self.creating = False
+        if ret:
+            return ret
+        pgt = self.kvm.pgt
+        assert pgt is not None
+        # The hardware goes by VTCR_EL2, whatever the software made of it.
+        self.regime.start_level = 4 - self.kvm.levels
+        self.regime.root = pgt.pgd
+        return 0
+
+    def failing(self) -> int:
+        """An attempt for which one of the three allocations fails."""
+        kernel = self.kernel
+        if self.fail == 2:
+            kernel.allocations_left = 0
+        else:
+            kernel.small_allocations_left = self.fail // 2
+        ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
+        kernel.allocations_left = kernel.small_allocations_left = -1
+        return ret
+
+    def set_region(self, layout: SlotLayout) -> int:
+        """KVM_SET_USER_MEMORY_REGION with what *layout* says; size 0 where it does not exist.
+
+        :returns: 0 or a negative errno
+        """
+        size = layout.size if layout.live else 0
+        return self.main.__kvm_set_memory_region__(layout.id, layout.flags, layout.ipa, size, layout.hva)
+
+    def load(self, vcpu: int, cpu: int) -> None:
+        """``kvm_arch_vcpu_load()``: what another vCPU left on that CPU goes."""
+        if self.last_ran[cpu] != vcpu:
+            self.kernel.__kvm_flush_cpu_context__(self.kvm.mmu, cpu)
+            self.last_ran[cpu] = vcpu
+
+    def destroy(self) -> None:
+        """User space is gone: tables and memory caches are given back."""
+        self.side.mmu.kvm_arch_flush_shadow_all(self.kvm)
+        if not self.kernel.locks:
+            self.notify_late()
+        for vcpu in self.vcpus:
+            self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
+
+    def dismantle(self) -> None:
+        """Cut what is in cycles; see `Side.dismantle`."""
+        self.notified.watch = None
+        del self.notified
+
+    def notify_late(self) -> None:
+        """Notifications that another CPU began before ``mmu_notifier_release()``: there is nothing left to do."""
+        for layout in self.layouts[:1]:
+            start, end = layout.hva, layout.hva + self.granule.page_size
+            self.main.invalidate_range_start(start, end, True)
+            self.main.change_pte(start, max(self.host.frame_of(start), 0))
+            self.main.invalidate_range_end()
+            self.main.clear_flush_young(start, end)
+            self.main.test_young(start)
+
+    def layout_of(self, ipa: int) -> SlotLayout | None:
+        """The slot that holds a guest address."""
+        for layout in self.layouts:
+            if layout.ipa <= ipa < layout.ipa + layout.size and layout.live:
+                return layout
+        return None
+
+    def ipa_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The guest addresses that see a range of host addresses."""
+        found: list[tuple[int, int]] = []
+        for layout in self.layouts:
+            first = max(start, layout.hva)
+            last = min(end, layout.hva + layout.size)
+            if first < last and layout.live:
+                found.append((first - layout.hva + layout.ipa, last - layout.hva + layout.ipa))
+        return found
+
+    def maps_backing(self, ipa: int, pfn: int) -> bool:
+        """Whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
+        return self.backing_frame(ipa) == pfn
+
+    def backing_frame(self, ipa: int) -> int:
+        """The frame that the host has behind a guest address; -1: none."""
+        layout = self.layout_of(ipa)
+        return -1 if layout is None else self.host.frame_of(layout.hva + ipa - layout.ipa)

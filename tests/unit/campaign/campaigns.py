@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Campaigns under test: as processes that can be found and killed, and what must hold of their directories."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from fuzz.campaign.store.database import NAME, connect_to_read
+from fuzz.corpus import Corpus
+from fuzz.language.text import load
+
+from ..console import ROOT
+from ..processes import PATIENCE, interruptible, wait_for
+
+# In the environment of a campaign's processes, all of them: nobody leaves the family.
+MARK: Final = "S2FUZZ_TEST_CAMPAIGN"
+
+
+class Running:
+    """``s2fuzz campaign`` as a process.
+
+    :param folder: of the campaign; its name marks the processes
+    :param arguments: of the command, besides the candidate
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.out = folder.with_suffix(".out")
+        command = [sys.executable, "-m", "fuzz", "campaign", str(folder), "--candidate", "rfc-v1", *arguments]
+        command = interruptible(command)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: str(folder), "S2FUZZ_PURE": "1"}
+        with open(self.out, "ab") as out:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=folder.parent, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def engines(self) -> list[int]:
+        """Processes in which an engine is at work."""
+        return family(self.folder, "fuzz.engines.child")
+
+    def replayers(self) -> list[int]:
+        """Processes that replay programs."""
+        return family(self.folder, "fuzz.findings.replay_server")
+
+    def processes(self) -> list[int]:
+        """All of them, the coordinator among them."""
+        return family(self.folder)
+
+    def end(self, number: int) -> int:
+        """Send the coordinator a signal and wait for its end.
+
+        :returns: the exit code
+        """
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def wait_for_orphans(self) -> None:
+        """See that no process is left."""
+        wait_for(lambda: not family(self.folder), "no process of a campaign that has ended")
+
+
+def family(folder: Path, *words: str) -> list[int]:
+    """Processes of a campaign that live and have these words in their command line, in order."""
+    mark, found = f"{MARK}={folder}".encode(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark not in (path / "environ").read_bytes().split(b"\0"):
+                continue
+            command = (path / "cmdline").read_bytes().decode().split("\0")
+            if all(word in command for word in words):
+                found.append(int(path.name))
+    return sorted(found)
+
+
+def kill(pids: list[int]) -> None:
+    """SIGKILL, to those that are there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def units_done(folder: Path) -> int:
+    """How many units are done by now."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True)) as db:
+            (count,) = db.execute("SELECT count(*) FROM units WHERE state = 'done'").fetchone()
+            return int(count)
+    except sqlite3.OperationalError:
+        return 0
+
+
+def check(folder: Path) -> None:
+    """What must hold of a campaign that does not run, whatever has happened to it."""
+    with closing(connect_to_read(folder)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        units = db.execute("SELECT number, state FROM units ORDER BY number").fetchall()
+        # No seed is left out.
+        assert [number for number, _ in units] == list(range(1, len(units) + 1))
+        assert {state for _, state in units} <= {"open", "done"}
+        # Nothing is counted twice, or not at all.
+        sums = "SELECT coalesce(sum({}), 0), coalesce(sum(operations), 0), {} FROM {}"
+        done = db.execute(sums.format("judged", "count(*)", "units WHERE state = 'done'")).fetchone()
+        assert db.execute(sums.format("programs", "coalesce(sum(units), 0)", "totals")).fetchone() == done
+        # What the database speaks of is there, as a whole.
+        corpus = Corpus(folder / "corpus")
+        for (digest,) in db.execute("SELECT digest FROM programs"):
+            corpus.get(digest)
+        assert not corpus.aside
+        for kind, signature, state, file in db.execute("SELECT kind, signature, state, file FROM findings"):
+            waiting = db.execute(
+                "SELECT count(*) FROM pending WHERE kind = ? AND signature = ?", (kind, signature)
+            ).fetchone()
+            if state in ("filed", "gone"):
+                load(folder / file)
+            if state == "gone":
+                assert waiting != (0,)
+            elif state != "filed":
+                assert state == "pending"
+                assert waiting != (0,)

@@ -1,0 +1,498 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Campaigns: what they write down, what they refuse, what they survive."""
+
+import errno
+import io
+import json
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fuzz.campaign.campaign import opened, run
+from fuzz.campaign.store import database
+from fuzz.campaign.store.code import Code, code_of
+from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
+from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
+from fuzz.campaign.store.outcomes import UnitOutcome
+from fuzz.campaign.store.records import Records
+from fuzz.campaign.store.settings import Settings
+from fuzz.campaign.view.lines import Lines, Silence, duration, progress_line, sparkline, state_of, summary
+from fuzz.campaign.view.overview import Overview, read
+from fuzz.campaign.view.screen import RichScreen
+from fuzz.campaign.work import coordinator as coordinators
+from fuzz.campaign.work import filing
+from fuzz.campaign.work import worker as work
+from fuzz.campaign.work.filing import Filer
+from fuzz.campaign.work.plan import Planner, unit_seed
+from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
+from fuzz.campaign.work.upkeep import Screen
+from fuzz.campaign.work.worker import Stop, do_unit
+from fuzz.command_line import cli
+from fuzz.engines.drivers import run_here
+from fuzz.engines.supervisor import EngineError
+from fuzz.engines.unit import Result, Unit
+from fuzz.findings.accepted import Accepted, Entry
+from fuzz.language.text import parse, print_program
+
+from ..console import MISSING_CLEAN, ROOT, refused
+from ..console import Result as Refused
+from ..processes import wait_for
+from .campaigns import Running, check, family, kill, units_done
+
+SETTINGS = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
+
+
+@dataclass
+class Until:
+    """A screen that sends Ctrl-C when something holds."""
+
+    true: Callable[[Overview], object]
+    done: bool = False
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        if not self.done and self.true(overview):
+            self.done = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
+    """Run a campaign until it has done so many units, and what is found is replayed."""
+    screen = Until(lambda overview: overview.units >= units and not overview.waiting)
+    why, overview = run(folder, settings, accepted or Accepted(), screen)
+    assert why == INTERRUPTED
+    check(folder)
+    return overview
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
+    """A campaign that did a few units; not to be changed."""
+    folder = tmp_path_factory.mktemp("done") / "campaign"
+    return folder, go_on(folder, 3)
+
+
+@pytest.fixture
+def records(folder: Path) -> Iterator[tuple[Records, Planner]]:
+    """The books of a new campaign, without anybody who works."""
+    with opened(folder, SETTINGS) as (db, _, corpus, seed):
+        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        made.begin(1)
+        yield made, Planner(db, corpus, SETTINGS, seed)
+
+
+def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
+    """What an undisturbed worker would say."""
+    result = Result(unit)
+    run_here(unit, result.take)
+    found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)
+    return UnitOutcome(number, "worker_0", code, result.state, found, result.fresh, 1.0, 0, 0, interrupted, [])
+
+
+def rows(records: Records) -> list[object]:
+    """All that is written down, but for the time."""
+    tables = ("units", "totals", "findings", "pending", "programs", "features")
+    return [records.db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+
+
+def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
+    folder, overview = done
+    assert (overview.candidate, overview.reference, overview.seed) == ("rfc-v1", "original", 1)
+    assert overview.programs > 0
+    assert overview.operations > overview.programs
+    assert overview.features > 100
+    assert overview.corpus > len(list((ROOT / "corpus" / "seeds").glob("*.s2")))
+    assert overview.worse
+    files = {str(Path("findings", path.name)) for path in (folder / "findings").glob("*.s2")}
+    assert files == {found.file for found in overview.shown if found.state == FILED}
+    assert {found.kind for found in overview.shown} >= {"regression", "common"}
+    assert not list(folder.rglob("*.tmp"))
+    assert "ended: interrupted" in (folder / "log").read_text()
+    with closing(connect_to_read(folder)) as db:
+        (memory,) = db.execute("SELECT max(child_kib) FROM units").fetchone()
+        assert 5_000 < memory < 1_000_000
+
+
+def test_the_same_command_goes_on(folder: Path) -> None:
+    first = go_on(folder, 1)
+    second = go_on(folder, first.units + 2)
+    assert second.sessions == 2
+    assert second.programs > first.programs
+    assert second.elapsed > first.elapsed
+    assert "goes on with" in (folder / "log").read_text() or not first.open_units
+
+
+def test_time_is_over_at_some_time(folder: Path) -> None:
+    why, overview = run(folder, replace(SETTINGS, seconds=0.5), Accepted(), Silence())
+    assert why == TIME_OVER
+    assert not overview.waiting
+    check(folder)
+
+
+def test_units_are_written_down_before_they_begin(records: tuple[Records, Planner]) -> None:
+    _, planner = records
+    number = planner.plan()
+    assert planner.open() == [number]
+    assert planner.unit(number) == planner.unit(number)
+    assert planner.unit(number).seed == unit_seed(1, number) != unit_seed(1, number + 1)
+    assert unit_seed(1, 1) != unit_seed(2, 1)
+
+
+def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    number = planner.plan()
+    unit = replace(planner.unit(number), programs=8)
+    outcome = outcome_of(number, unit)
+    assert outcome.code is not None
+    assert outcome.fresh
+    pending = books.finish(unit, outcome, outcome.code)
+    assert pending == books.findings.waiting(books.version)
+    assert {(each.kind, each.signature) for each in pending} == {(each.kind, each.signature) for each in outcome.found}
+    before = rows(books)
+    assert books.finish(unit, outcome, outcome.code) is None
+    assert rows(books) == before
+
+
+def test_what_an_interrupted_unit_has_left_is_another_unit(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    number = planner.plan()
+    whole = replace(planner.unit(number), programs=12, features=False)
+    books.db.execute("UPDATE units SET programs = 12")
+    part = outcome_of(number, replace(whole, programs=5), interrupted=True)
+    assert part.code is not None
+    books.finish(whole, part, part.code)
+    (rest,) = planner.open()
+    unit = planner.unit(rest)
+    assert (unit.seed, unit.first, unit.programs) == (whole.seed, 6, 7)
+    outcome = outcome_of(rest, replace(unit, features=False))
+    assert outcome.code is not None
+    books.finish(unit, outcome, outcome.code)
+    counts = books.db.execute("SELECT kind || ' ' || signature, count FROM findings")
+    assert dict(counts) == outcome_of(number, whole).state.counts
+
+
+def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    assert planner.budget("random") == 3
+    number = planner.plan()
+    unit = planner.unit(number)
+    outcome = outcome_of(number, unit)
+    assert outcome.code is not None
+    for seconds, expected in ((0.001, 24), (0.5, 6), (30.0, 1)):
+        books.finish(unit, replace(outcome, seconds=seconds), outcome.code)
+        assert planner.budget("random") == expected
+        books.db.execute("UPDATE units SET state = 'open'")
+
+
+def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
+    digests = [books.programs.corpus.add(text) for text in texts]
+    assert len(set(digests)) == 200
+    books.programs.take(set(digests), 0, 0.0)
+    rare = books.db.execute("SELECT id FROM programs WHERE digest = ?", (digests[0],)).fetchone()[0]
+    books.db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (7, ?, 0, 1)", (rare,))
+    unit = planner.unit(planner.plan())
+    assert len(unit.corpus) == 64
+    assert unit.corpus[0] == print_program(parse(texts[0]))
+    assert unit.seen == (7,)
+
+
+def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
+    books, _ = records
+    missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+    add = "INSERT INTO findings VALUES ('regression', ?, 1, 'pending', 1, 1, 'random', 0, 0, 'why', '', NULL, '')"
+    waiting = []
+    for number, signature in enumerate((missing, "dcache: nowhere: nothing L2"), 1):
+        books.db.execute(add, (signature,))
+        key = ("regression", signature, 1, "why", 3, 7, 5)
+        books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
+        waiting.append(Pending(number, *key, MISSING_CLEAN))
+    assert books.findings.waiting(1) == waiting
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
+    filer = Filer(findings, "original", "rfc-v1", told.append)
+    for each in waiting:
+        filer.ask(each, books.code)
+    wait_for(lambda: len(told) == 2, "two replays")
+    filer.close(60)
+    assert [each.state for each in told] == [FILED, UNREPLAYED]
+    assert (tmp_path / "campaign" / told[0].file).is_file()
+    assert len(list(findings.glob("*.s2"))) == 1
+    assert [books.findings.file(each) for each in told] == [True, True]
+    assert not books.findings.waiting(1)
+    overview = read(books.db, "x")
+    assert [found.signature for found in overview.shown] == [missing]
+    assert len(overview.unreplayed) == 1
+    assert "that no fresh process showed" in summary(overview)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (replace(SETTINGS, candidate="v5.14"), "--candidate v5.14, but this campaign has --candidate rfc-v1"),
+        (replace(SETTINGS, reference="v5.12.9"), "--reference v5.12.9, but this campaign has --reference original"),
+        (replace(SETTINGS, seed=2), "--seed 2, but this campaign has --seed 1"),
+    ],
+)
+def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Settings, words: str) -> None:
+    with pytest.raises(CampaignError, match=words):
+        run(done[0], other, Accepted(), Silence())
+
+
+@pytest.fixture
+def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
+    """The command, on a directory that it should refuse."""
+
+    def call(folder: Path) -> Refused:
+        code = cli.main(["campaign", str(folder), "--candidate", "rfc-v1", "--hours", "0.0001", "--json"])
+        out, err = capsys.readouterr()
+        return code, out, "".join(line for line in err.splitlines(keepends=True) if "compiled build" not in line)
+
+    return call
+
+
+def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign: Callable[[Path], Refused]) -> None:
+    (tmp_path / "file").touch()
+    refused(campaign(tmp_path / "file"), "file:", "allowed:")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    refused(campaign(tmp_path / "other"), "'thesis.tex'", "allowed:")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / NAME).write_text("no database\n" * 100)
+    refused(campaign(tmp_path / "text"), "no database", "allowed:")
+    (tmp_path / "foreign").mkdir()
+    with closing(sqlite3.connect(tmp_path / "foreign" / NAME)) as db:
+        db.execute("CREATE TABLE x (y)")
+    refused(campaign(tmp_path / "foreign"), "a database of something else")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("place", ["/proc/campaign", "/sys/campaign"])
+def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path], Refused]) -> None:
+    refused(campaign(Path(place)), place, "allowed: a directory that can be made and written")
+
+
+def test_an_engine_that_is_not_installed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fuzz.engines.drivers.find_spec", lambda name: None)
+    code = cli.main(["campaign", str(tmp_path / "x"), "--candidate", "rfc-v1", "--engine", "hypothesis"])
+    refused((code, *capsys.readouterr()), "--engine hypothesis: no such package; allowed:")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "newer"
+    with opened(folder, SETTINGS) as (db, *_):
+        db.execute("PRAGMA user_version = 2")
+    with pytest.raises(CampaignError, match="unknown version 2; allowed: 1"):
+        run(folder, SETTINGS, Accepted(), Silence())
+
+
+def test_two_at_once_are_refused(folder: Path) -> None:
+    with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is running already"):
+        run(folder, SETTINGS, Accepted(), Silence())
+
+
+def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", str(tmp_path)]) == 2
+    assert "no campaign; allowed:" in capsys.readouterr().err
+
+
+def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
+    with opened(folder, SETTINGS) as (*_, corpus, _):
+        (good,) = (corpus.add(text) for text in (MISSING_CLEAN,))
+        digests = corpus.digests()
+    shard = folder / "corpus" / "00"
+    shard.mkdir(exist_ok=True)
+    (shard / ("00" * 32 + ".s2")).write_text("s2fuzz 9\nvm\n")
+    (shard / "notes.txt").write_text("mine")
+    corpus.path(digests[0]).write_bytes(bytes(100))
+    screen = Until(lambda overview: overview.aside == 3 and overview.units)
+    why, _ = run(folder, SETTINGS, Accepted(), screen)
+    assert why == INTERRUPTED
+    log = (folder / "log").read_text()
+    assert "unknown version" in log
+    assert "notes.txt" in log
+    assert log.count("moved to") == 3
+    assert good in corpus
+    check(folder)
+
+
+def test_other_code_is_counted_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = go_on(folder, 1)
+
+    def other(reference: str, candidate: str) -> Code:
+        return replace(code_of(reference, candidate), candidate="changed")
+
+    monkeypatch.setattr(work, "code_of", other)
+    monkeypatch.setattr(coordinators, "code_of", other)
+    monkeypatch.setattr(filing, "code_of", other)
+    second = go_on(folder, first.units + 1)
+    assert (first.versions, second.versions) == (1, 2)
+    assert "the code of rfc-v1 has changed" in (folder / "log").read_text()
+    assert sum(each.programs for each in second.by_engine) == second.programs - first.programs
+
+
+def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = iter("ab")
+
+    def changing(reference: str, candidate: str) -> Code:
+        return replace(code_of(reference, candidate), tool=next(digests, "b"))
+
+    monkeypatch.setattr(work, "code_of", changing)
+    # Those who replay never have the code of this worker.
+    overview = go_on(folder, 1)
+    log = (folder / "log").read_text()
+    assert "unit 1: the code has changed meanwhile; it is repeated" in log
+    assert "the code of s2fuzz is another one" in log
+    assert overview.versions == 2
+    assert overview.gone
+    assert not overview.shown
+    assert f"{len(overview.gone)} findings of code that is gone, not replayed" in summary(overview)
+
+
+def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(unit: Unit, watch: object) -> Result:
+        raise EngineError("engine random: its process ended with exit code 1, 3 times, before it judged anything")
+
+    monkeypatch.setattr(work, "run_unit", broken)
+    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
+        run(folder, SETTINGS, Accepted(), Silence())
+
+
+def test_accepted_findings_do_not_count(folder: Path) -> None:
+    accepted = Accepted("known.toml", (Entry(1, "*", "all is well", "https://example.org/1"),))
+    overview = go_on(folder, 1, accepted=accepted)
+    assert overview.shown
+    assert not overview.worse
+    assert "accepted by the file of known findings" in summary(overview)
+    assert not accepted.stale()
+
+
+def full_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_MODES", f"{database._MODES} PRAGMA max_page_count = 40;")
+
+
+def full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("fuzz.files.os.fsync", full)
+
+
+@pytest.mark.parametrize("full", [full_database, full_file_system])
+def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
+    with opened(folder, SETTINGS):
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        full(patch)
+        expected = r"allowed: a (directory|folder) that can be written, with room in it; the campaign has stopped"
+        with pytest.raises(CampaignError, match=expected) as stopped:
+            run(folder, SETTINGS, Accepted(), Silence())
+    assert "full" in str(stopped.value) or "No space left on device" in str(stopped.value)
+    assert not list(folder.rglob("*.tmp"))
+    check(folder)
+    go_on(folder, 2)
+
+
+def test_no_processes_end_it_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(unit: Unit, watch: object) -> Result:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(work, "run_unit", none)
+    monkeypatch.setattr(coordinators, "_LOSS_DELAY", 0.0)
+    with pytest.raises(CampaignError, match="Resource temporarily unavailable, 10 times in a row"):
+        run(folder, SETTINGS, Accepted(), Silence())
+    check(folder)
+
+
+def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    running = Running(folder, "--workers", "1", "--unit-seconds", "0.5")
+    try:
+        wait_for(lambda: units_done(folder) >= 1, "a unit")
+        assert cli.main(["status", str(folder), "--json"]) in (0, 1)
+        answer = json.loads(capsys.readouterr().out)
+        assert (answer["state"], answer["running"]) == ("running", True)
+        assert answer["units"] >= 1
+        assert cli.main(["status", str(folder)]) in (0, 1)
+        assert "rfc-v1 against original, seed 1; running" in capsys.readouterr().out
+        assert running.end(signal.SIGTERM) == 143
+        running.wait_for_orphans()
+    finally:
+        kill(family(folder))
+    before = sorted(os.listdir(folder))
+    cli.main(["status", str(folder), "--json"])
+    assert json.loads(capsys.readouterr().out)["state"] == "ended: interrupted"
+    assert sorted(os.listdir(folder)) == before
+    out = running.out.read_text()
+    assert "session 1: rfc-v1 against original" in out
+    assert "\x1b" not in out
+
+
+def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
+    assert state_of(replace(done[1], why="")).startswith("was killed")
+
+
+def test_a_notice_can_stop_a_unit() -> None:
+    def notice(told: object) -> None:
+        raise Stop
+
+    outcome = do_unit(1, Unit("random", "original", "rfc-v1", 1), notice)
+    assert outcome.interrupted
+
+
+@pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(Console(file=out, force_terminal=True, width=100))])
+def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
+    out = io.StringIO()
+    screen = make(out)
+    screen.show(done[1], ["something happened"], ["12:00:00 something happened"])
+    screen.close()
+    assert "something happened" in out.getvalue()
+
+
+def test_the_lines(done: tuple[Path, Overview]) -> None:
+    overview = replace(done[1], elapsed=3723.0, since_feature=65.0)
+    line = progress_line(overview)
+    assert line.startswith(f"1:02 h  {overview.programs} programs  ")
+    assert "(the last 1:05 min ago)" in line
+    assert [duration(seconds) for seconds in (3, 172800 + 7200)] == ["3 s", "2 d 2 h"]
+    assert sparkline([(0.0, 0), (5.0, 4), (10.0, 8)], 4) == "▁▄▄█"
+    assert sparkline([], 4) == ""
+
+
+def shape(line: str) -> str:
+    """A line without what differs from one campaign to the next."""
+    line = re.sub(r"\d+:\d\d (min|h)|\d+ s\b", "TIME", line)
+    line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
+    line = re.sub(r" *\d[\d.]*", " #", line)
+    return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
+
+
+def test_the_readme_shows_what_is_said(done: tuple[Path, Overview]) -> None:
+    """Line for line, but for numbers, and for classes that a longer campaign adds."""
+    command = "$ .venv/bin/s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours"
+    text = (ROOT / "README.md").read_text().split(command)[1].split("\n\n`DIR`")[0].split("\n", 1)[1]
+    shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
+    said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))
+    lines = [shape(line) for line in said.split("\n")]
+    last = len(shown) - 2
+    for line in shown[:last]:
+        assert line in lines, line
+    assert shown[last].startswith("# findings: # regression, # common")
+    assert shown[last + 1].startswith("(regression: only the candidate is wrong; common:")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A campaign whose processes are killed at random loses nothing, counts nothing twice, leaves nothing behind."""
+
+import random
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.campaign.store.database import connect_to_read
+from fuzz.engines.drivers import run_here
+from fuzz.engines.unit import Result, Unit
+
+from ..processes import wait_for, wait_for_work
+from .campaigns import Running, check, family, kill, units_done
+
+WORKERS = 2
+ROUNDS = 7
+COMMAND = ("--workers", str(WORKERS), "--unit-seconds", "0.7", "--seed", "3")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "killed"
+    yield folder
+    kill(family(folder))
+
+
+def test_kills_of_every_kind(folder: Path) -> None:
+    """An engine, all engines with what replays, the coordinator: seven times each, 21 in all."""
+    moments = random.Random(1)
+    for _ in range(ROUNDS):
+        before = units_done(folder)
+        campaign = Running(folder, *COMMAND)
+        wait_for(campaign.engines, "an engine at work")
+        wait_for_work(campaign.processes, moments.random())
+        kill(campaign.engines()[:1])
+        wait_for_work(campaign.processes, moments.random())
+        kill(campaign.engines() + campaign.replayers())
+        wait_for_units(folder, before + 1)
+        wait_for_work(campaign.processes, moments.random())
+        assert campaign.process.poll() is None, campaign.out.read_text()
+        campaign.end(signal.SIGKILL)
+        campaign.wait_for_orphans()
+        check(folder)
+    # Only the last one does more: by then it handles the signal.
+    before = units_done(folder)
+    campaign = Running(folder, *COMMAND)
+    wait_for_units(folder, before + 3)
+    assert campaign.end(signal.SIGINT) == 130, campaign.out.read_text()
+    campaign.wait_for_orphans()
+    assert "Traceback" not in campaign.out.read_text()
+    check(folder)
+    with closing(connect_to_read(folder)) as db:
+        (repeated,) = db.execute("SELECT coalesce(sum(attempts - 1), 0) FROM units WHERE attempts > 1").fetchone()
+        assert repeated <= ROUNDS * WORKERS
+        sessions = db.execute("SELECT count(*), count(ended) FROM sessions").fetchone()
+        assert sessions == (ROUNDS + 1, 1)
+        check_findings(db)
+
+
+def wait_for_units(folder: Path, number: int) -> None:
+    wait_for(lambda: units_done(folder) >= number, f"{number} units that are done")
+
+
+def check_findings(db: sqlite3.Connection) -> None:
+    """The same units, undisturbed, find what was found, as often."""
+    whole: Counter[str] = Counter()
+    least: Counter[str] = Counter()
+    needed: set[str] = set()
+    done = "SELECT engine, seed, first, judged, programs, trouble FROM units WHERE state = 'done'"
+    for engine, seed, first, judged, programs, trouble in db.execute(done).fetchall():
+        unit = Unit(engine, "original", "rfc-v1", seed, programs=programs, first=first)
+        counts = counts_of(unit)
+        whole.update(counts)
+        if judged < programs and not trouble:
+            # Interrupted at the end.
+            counts = counts_of(replace(unit, programs=judged))
+        needed |= set(counts)
+        # What an engine counted in the last moments before it was killed is not known.
+        least.update({} if trouble else counts)
+    found = dict(db.execute("SELECT kind || ' ' || signature, count FROM findings").fetchall())
+    assert needed <= set(found) <= set(whole)
+    assert all(least[key] <= count <= whole[key] for key, count in found.items())
+    assert least
+
+
+def counts_of(unit: Unit) -> dict[str, int]:
+    """What a unit finds, undisturbed, and how often."""
+    result = Result(unit)
+    if unit.programs:
+        run_here(unit, result.take)
+    return result.state.counts

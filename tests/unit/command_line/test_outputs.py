@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``-o``: a file is replaced, a link's target is, a device and a FIFO are written to, everything else is refused."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from fuzz.command_line import cli
+from fuzz.command_line.messages import one_line
+
+from ..console import MISSING_CLEAN, ROOT
+from ..processes import wait_for
+
+# Commands that write one file, without its name.
+WRITERS = {
+    "convert": ["convert", "--to", "text", "p.s2", "-o"],
+    "minimize": ["minimize", "--candidate", "rfc-v1", "--seconds", "0.01", "p.s2", "-o"],
+}
+# What either writes begins so, or has it after comments.
+FIRST_LINE = "s2fuzz 1\n"
+ALLOWED = "; allowed: a file that can be written, a device, or a FIFO that somebody reads\n"
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="making a device node needs root")
+
+Write = Callable[[str], int]
+
+
+@pytest.fixture(params=WRITERS)
+def write(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Runs a command that writes to what is named, in a directory that has nothing else."""
+    monkeypatch.chdir(tmp_path)
+    Path("p.s2").write_text(MISSING_CLEAN)
+    command = WRITERS[request.param]
+    return lambda target: cli.main([*command, target])
+
+
+@contextmanager
+def read_end(fifo: str) -> Iterator[int]:
+    """Somebody who reads a FIFO."""
+    fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def device(number: int) -> str:
+    """A device node of our own like one of those of the memory driver: 3 is null, 7 is full."""
+    try:
+        os.mknod("device", stat.S_IFCHR | 0o666, os.makedev(1, number))
+        os.close(os.open("device", os.O_WRONLY))
+    except OSError as error:
+        pytest.skip(f"no device node can be made or used here: {error}")
+    return "device"
+
+
+def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir())
+    assert write(target) == 2
+    out, err = capsys.readouterr()
+    # minimize says what runs, and in which form, before it takes its time, and refuses before that.
+    said = [line for line in err.splitlines(keepends=True) if "CPython" not in line and " overrides " not in line]
+    name = one_line(target) or "''"
+    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{ALLOWED}"])
+    assert sorted(os.listdir()) == before
+
+
+def test_a_regular_file_is_replaced_as_a_whole(write: Write) -> None:
+    Path("x").write_text("old")
+    Path("hard").hardlink_to("x")
+    assert write("x") == 0
+    assert FIRST_LINE in Path("x").read_text()
+    # Another file by now: whoever reads the old one has all of it.
+    assert Path("hard").read_text() == "old"
+    assert sorted(os.listdir()) == ["hard", "p.s2", "x"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_target_is_written(write: Write, there: bool) -> None:
+    Path("folder").mkdir()
+    if there:
+        Path("folder/x").write_text("old")
+    Path("middle").symlink_to("folder/x")
+    Path("link").symlink_to("middle")
+    assert write("link") == 0
+    assert (os.readlink("link"), os.readlink("middle")) == ("middle", "folder/x")
+    assert FIRST_LINE in Path("folder/x").read_text()
+    assert os.listdir("folder") == ["x"]
+
+
+def test_a_fifo_is_written_to_and_stays(write: Write) -> None:
+    os.mkfifo("fifo")
+    with read_end("fifo") as fd:
+        assert write("fifo") == 0
+        assert FIRST_LINE in os.read(fd, 1 << 16).decode()
+        # It was closed.
+        assert os.read(fd, 1) == b""
+    assert Path("fifo").is_fifo()
+
+
+def test_a_reader_of_a_fifo_sees_no_end_before_the_file(tmp_path: Path) -> None:
+    """Also where the command works for a while between its look at the FIFO and the file."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "p.s2").write_text(MISSING_CLEAN)
+    command = [sys.executable, "-m", "fuzz", "minimize", "--candidate", "rfc-v1", str(tmp_path / "p.s2")]
+    command += ["-o", str(fifo)]
+    # In turn: nobody has it open for writing; somebody has, and says nothing yet; the file; nobody.
+    seen: list[str] = []
+    text = b""
+
+    def look() -> bool:
+        nonlocal text
+        over = child.poll() is not None
+        try:
+            data = os.read(fd, 1 << 16)
+            state = "data" if data else "end"
+            text += data
+        except BlockingIOError:
+            state = "open"
+        if seen[-1:] != [state]:
+            seen.append(state)
+        return over and state == "end"
+
+    with read_end(str(fifo)) as fd, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
+        wait_for(look, "the end of the file")
+    assert child.returncode == 0
+    assert FIRST_LINE in text.decode()
+    if "open" in seen:
+        assert "end" not in seen[seen.index("open") : seen.index("data")]
+
+
+def test_a_fifo_without_a_reader_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("fifo")
+    refused(write, "fifo", "a FIFO that nobody reads", capsys)
+    assert Path("fifo").is_fifo()
+
+
+def test_a_fifo_whose_reader_goes_is_told_of(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Not as if standard output had been closed (141)."""
+    fifo, program = tmp_path / "fifo", tmp_path / "p.s2"
+    os.mkfifo(fifo)
+    # More than a pipe holds.
+    program.write_text(MISSING_CLEAN + "cpu0 read a+0\n" * 9_000)
+    with subprocess.Popen(["head", "-c", "1", str(fifo)], stdout=subprocess.DEVNULL):
+        # Returns once head has opened it.
+        holder = os.open(fifo, os.O_WRONLY)
+        try:
+            code = cli.main(["convert", "--to", "text", str(program), "-o", str(fifo)])
+        finally:
+            os.close(holder)
+    assert code == 2
+    assert capsys.readouterr().err == f"s2fuzz: -o {fifo}: Broken pipe{ALLOWED}"
+    assert fifo.is_fifo()
+
+
+def test_a_socket_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as made:
+        made.bind("socket")
+        refused(write, "socket", "a socket", capsys)
+        assert Path("socket").is_socket()
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        (".", "Is a directory"),
+        ("folder", "Is a directory"),
+        ("to-folder", "Is a directory"),
+        ("new/", "Is a directory"),
+        ("none/x", "No such file or directory"),
+        ("p.s2/x", "Not a directory"),
+        ("loop", "Too many levels of symbolic links"),
+        ("to-nowhere", "No such file or directory"),
+        ("", "an empty name"),
+        ("a\0b", "embedded null byte"),
+        ("x" * 256, "File name too long"),
+    ],
+)
+def test_no_place_for_a_file(target: str, why: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    Path("to-folder").symlink_to("folder")
+    Path("loop").symlink_to("loop")
+    Path("to-nowhere").symlink_to("none/x")
+    refused(write, target, why, capsys)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_full_device_is_told_of_and_stays(link: bool, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    target = "/dev/full"
+    if link:
+        Path("link").symlink_to(target)
+        target = "link"
+    before = os.stat("/dev/full")
+    assert stat.S_ISCHR(before.st_mode)
+    refused(write, target, "No space left on device", capsys)
+    after = os.stat("/dev/full")
+    assert (after.st_mode, after.st_rdev, after.st_ino) == (before.st_mode, before.st_rdev, before.st_ino)
+    assert not link or os.readlink("link") == "/dev/full"
+
+
+@root
+@pytest.mark.parametrize(("number", "code"), [(3, 0), (7, 2)])
+def test_a_device_node_is_written_to_and_stays(number: int, code: int, write: Write) -> None:
+    node = device(number)
+    before = os.stat(node)
+    assert write(node) == code
+    after = os.stat(node)
+    assert (after.st_mode, after.st_rdev, after.st_ino) == (before.st_mode, before.st_rdev, before.st_ino)
+    assert sorted(os.listdir()) == ["device", "p.s2"]
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_descriptor_keeps_what_was_written_before(name: str, tmp_path: Path) -> None:
+    """``>> file``: the file that it is is not replaced."""
+    (tmp_path / "p.s2").write_text(MISSING_CLEAN)
+    out = tmp_path / "out"
+    out.write_text("before\n")
+    command = [sys.executable, "-m", "fuzz", "convert", "--to", "text", str(tmp_path / "p.s2"), "-o", name]
+    with open(out, "ab") as file:
+        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.read_text().startswith("before\ns2fuzz 1\n")
+
+
+def test_a_descriptor_that_is_not_open_for_writing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    with open("p.s2", "rb") as file:
+        refused(write, f"/dev/fd/{file.fileno()}", "open for reading only", capsys)
+        number = os.dup(file.fileno())
+    os.close(number)
+    refused(write, f"/dev/fd/{number}", "Bad file descriptor", capsys)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write all files")
+def test_a_file_that_is_write_protected_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x").write_text("old")
+    Path("x").chmod(0o444)
+    refused(write, "x", "Permission denied", capsys)
+    assert Path("x").read_text() == "old"

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every wrong usage of ``tests/data/wrong_usages.txt``: its exit code, its one line on stderr, nothing on stdout."""
+
+import os
+import re
+import shlex
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from fuzz.command_line import cli
+
+from ..console import HEAD, MISSING_CLEAN, ROOT
+
+TABLE = ROOT / "tests" / "data" / "wrong_usages.txt"
+COMMANDS = [
+    *("list", "run", "fuzz", "campaign", "status", "minimize", "promote", "convert", "cover", "hardware check"),
+    *("bench", "build", "corpus add", "corpus merge", "corpus import", "corpus show", "corpus export"),
+    "corpus minimize",
+]
+
+
+class Usage(NamedTuple):
+    """A row of the table."""
+
+    typed: str
+    code: int
+    line: str
+
+    def arguments(self) -> list[str]:
+        """What the command gets."""
+        name, *words = [word.encode().decode("unicode_escape") for word in shlex.split(self.typed)]
+        assert name == "s2fuzz"
+        return words
+
+    def told(self, err: str) -> bool:
+        """Whether stderr has this line, and no other."""
+        parts = [re.escape(part) for part in f"{self.line}\n".split("...")]
+        return re.fullmatch(r"[^\n]*".join(parts), err) is not None
+
+
+def usages() -> Iterator[Usage]:
+    """The table."""
+    lines = [line for line in TABLE.read_text().splitlines() if line and not line.startswith("#")]
+    for typed, told in zip(lines[::2], lines[1::2], strict=True):
+        assert typed.startswith("$ "), typed
+        code, _, line = told.partition(" ")
+        yield Usage(typed.removeprefix("$ "), int(code), line)
+
+
+USAGES = list(usages())
+
+
+@pytest.fixture
+def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory with one of everything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
+    texts = {
+        "p.s2": MISSING_CLEAN,
+        "clean.s2": HEAD,
+        "empty.s2": "",
+        "bad.s2": HEAD + "cpu0 fly a+0\n",
+        "file": "x\n",
+        "folder/other": "x\n",
+        "known.toml": "[[finding]]\n",
+        "broken.toml": "= =\n",
+        "x.tables": "nonsense\n",
+        "programs/s2fuzz-corpus": "1\n",
+    }
+    for name, text in texts.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text)
+    Path("binary").write_bytes(b"\x7fELF\xff")
+    os.mkfifo("fifo")
+    os.mkdir("logged")
+    os.mkfifo("logged/log")
+    links = {"loop": "loop", "to-folder": "folder", "to-nowhere": "none/x", "to-fifo": "fifo", "to-full": "/dev/full"}
+    for name, target in links.items():
+        Path(name).symlink_to(target)
+    with closing(socket.socket(socket.AF_UNIX)) as made:
+        made.bind("socket")
+        yield tmp_path
+
+
+def entries(folder: Path) -> dict[str, tuple[int, int]]:
+    """What is in a directory: of each name which file it is, and of what kind."""
+    found = {name: os.lstat(folder / name) for name in os.listdir(folder)}
+    return {name: (info.st_ino, info.st_mode) for name, info in found.items()}
+
+
+@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.typed.removeprefix("s2fuzz ").replace("/", "|"))
+def test_wrong_usage(usage: Usage, furnished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = entries(furnished)
+    code: object = None
+    try:
+        code = cli.main(usage.arguments())
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (usage.code, "")
+    assert usage.told(err), err
+    # Nothing was replaced.
+    assert before.items() <= entries(furnished).items()
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert len(USAGES) >= 80
+    assert len({usage.typed for usage in USAGES}) == len(USAGES)
+    typed = [f"{usage.typed} " for usage in USAGES]
+    for command in COMMANDS:
+        assert any(each.startswith(f"s2fuzz {command} ") for each in typed), command
+
+
+def test_a_line_is_told_as_a_whole() -> None:
+    usage = Usage("s2fuzz", 2, "s2fuzz: a...c")
+    assert usage.told("s2fuzz: abbc\n")
+    assert not any(map(usage.told, ("s2fuzz: ab\n", "s2fuzz: abc", "s2fuzz: a\nc\n", "s2fuzz: ac\nmore\n", "")))

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The atheris engine: repeatable, guided, finds what is there, leaves nothing behind, and says what it lacks."""
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fuzz.command_line.cli import main
+from fuzz.engines import atheris_records, guidance
+from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, slow
+from fuzz.engines.seeds import shipped
+from fuzz.engines.session import Session
+from fuzz.engines.supervisor import run_unit
+from fuzz.engines.unit import Result, Unit
+from fuzz.generation.generator import Generator
+from fuzz.generation.mutations import crossover, mutate
+from fuzz.language.binary import RECORD_SIZE, decode, encode
+from fuzz.language.text import parse, print_program
+
+from ..console import HEAD, ROOT, process, refused
+
+needs_atheris = pytest.mark.skipif(bool(guidance.missing()), reason=guidance.missing() or "it is there")
+COALESCING = "regression dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+LONGEST = 100 * RECORD_SIZE
+# Shows nothing that is wrong.
+START = print_program(parse(f"{HEAD}cpu0 read a+4K\n"))
+
+
+def fuzzing(unit: Unit) -> Fuzzing:
+    """One that libFuzzer does not know of."""
+    session = Session(unit, lambda message: None)
+    return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), session)
+
+
+@pytest.fixture
+def bare() -> Fuzzing:
+    """Without seeds."""
+    return fuzzing(Unit("atheris", "original", "rfc-v1", 1))
+
+
+@needs_atheris
+def test_the_same_unit_does_the_same() -> None:
+    unit = Unit("atheris", "original", "rfc-v1", 3, programs=50, corpus=(START,), features=True)
+    first, second = run_unit(unit), run_unit(unit)
+    assert first.state.programs == 50
+    assert first.fresh[0].text == START
+    assert comparable(first) == comparable(second)
+    assert not first.accidents
+    third = run_unit(Unit("atheris", "original", "rfc-v1", 4, programs=50, corpus=(START,), features=True))
+    assert comparable(third) != comparable(first)
+
+
+def comparable(result: Result) -> object:
+    """All but times."""
+    costs = result.state.costs
+    return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
+
+
+@needs_atheris
+def test_finds_the_missing_clean_of_rfc_v1() -> None:
+    unit = Unit("atheris", "original", "rfc-v1", 1, programs=300, corpus=(START,), until=COALESCING)
+    assert COALESCING in run_unit(unit).found
+
+
+@needs_atheris
+@pytest.mark.parametrize(("lines", "features"), [(True, False), (False, True), (False, False)])
+def test_is_guided_by_lines_and_by_features(lines: bool, features: bool) -> None:
+    """libFuzzer keeps programs that show something new; compiled modules have no lines to show."""
+    script = f"""
+from fuzz.engines import atheris_records
+from fuzz.engines.drivers import run_here
+from fuzz.engines.guidance import Counters
+from fuzz.engines.unit import Unit
+if not {lines}:
+    atheris_records.instrument = lambda atheris: None
+if not {features}:
+    mark = Counters.mark
+    Counters.mark = lambda self, features: mark(self, ())
+run_here(Unit("atheris", "original", "rfc-v1", 1, programs=40), lambda message: None)
+"""
+    environment = {"PYTHONPATH": str(ROOT), "S2FUZZ_DEBUG": "1", "S2FUZZ_PURE": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    kept = len(re.findall(r"\bNEW\b", done.stderr))
+    # Nothing but the first input, which says nothing.
+    assert kept >= 10 if lines or features else kept == 0
+
+
+@needs_atheris
+def test_says_nothing_and_leaves_nothing_else(tmp_path: Path) -> None:
+    done = process(
+        *("fuzz", "--engine", "atheris", "--candidate", "v5.14", "--programs", "10", "--out", "out", "--json"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{")
+    assert done.stderr.startswith("s2fuzz: v5.14 (on v5.12.9) overrides ")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_without_atheris(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(guidance, "find_spec", lambda name: None)
+    out = tmp_path / "out"
+    code = main(["fuzz", "--engine", "atheris", "--candidate", "rfc-v1", "--out", str(out)])
+    refused((code, *capsys.readouterr()), "--engine atheris", ".[atheris]")
+    assert not out.exists()
+
+
+def test_seeds_come_first_and_in_order() -> None:
+    texts = shipped("atheris")[:5]
+    assert len(texts) == 5
+    assert shipped("random") == ()
+    made = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=texts))
+    data = b"\n"
+    for text in texts:
+        data = made.mutate(data, LONGEST, 1)
+        assert print_program(decode(data)) == text
+    assert made.mutate(data, LONGEST, 1) != data
+
+
+def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
+    generator = Generator(1)
+    for seed in range(5):
+        assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
+
+
+def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    for share in ("FRESH", "BYTES", "JOINED"):
+        monkeypatch.setattr(atheris_records, share, 0)
+    for seed in range(20):
+        program = Generator(seed).next()
+        chance = random.Random(seed)
+        chance.randrange(100)
+        expected = mutate(program, chance, OPERATIONS)
+        assert expected != program
+        made = decode(bare.mutate(encode(program), LONGEST, seed))
+        # What would take long gives way to a fresh one.
+        assert (made == expected) != slow(expected)
+
+
+def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atheris_records, "CROSSED", 100)
+    for seed in range(20):
+        one, other = Generator(seed).next(), Generator(seed + 100).next()
+        chance = random.Random(seed)
+        chance.randrange(100)
+        expected = crossover(one, other, chance, OPERATIONS)
+        made = decode(bare.cross(encode(one), encode(other), LONGEST, seed))
+        assert (made == expected) != slow(expected)
+
+
+def test_bytes_are_mutated_too(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    for share in ("FRESH", "JOINED"):
+        monkeypatch.setattr(atheris_records, share, 0)
+    monkeypatch.setattr(atheris_records, "BYTES", 100)
+    data = encode(Generator(1).next())
+    assert bare.mutate(data, LONGEST, 1) == data[::-1]
+    assert bare.mutate(data, 2 * RECORD_SIZE, 1) == data[::-1][: 2 * RECORD_SIZE]
+
+
+def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    told: list[object] = []
+    session = Session(Unit("atheris", "original", "rfc-v1", 1), told.append)
+    made = Fuzzing(SimpleNamespace(), session)
+    for share in ("FRESH", "BYTES", "JOINED"):
+        monkeypatch.setattr(atheris_records, share, 0)
+    monkeypatch.setattr(atheris_records, "mutate", fail)
+    data = encode(Generator(1).next())
+    assert made.mutate(data, LONGEST, 1) == data
+    assert any("ZeroDivisionError" in str(message) for message in told)

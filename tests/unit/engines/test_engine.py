@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The random engine: repeatable, each finding once with its smallest program, nothing lost."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.engines.drivers import run_here
+from fuzz.engines.summary import Keeper, Summary
+from fuzz.engines.unit import FoundRecord, Message, Result, State, Unit
+from fuzz.findings.found import Found, file_name, folder_name, known_text, reproduce
+from fuzz.findings.replay import Shown
+from fuzz.findings.severity import weight
+from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import CLASSES, Differential, Verdict
+from fuzz.judging.known import known_bugs
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse, print_program
+
+from ..console import process
+from ..replaying import Here, Scripted
+
+ROOT = Path(__file__).parents[3]
+ORIGINAL = candidate.get("original")
+RFC_V1 = candidate.get("rfc-v1")
+PROGRAMS = 15
+EMPTY = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\n")
+
+
+def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) -> Summary:
+    """A session of the random engine, in this process."""
+    unit = Unit("random", "original", "rfc-v1", seed, programs)
+    summary = Summary("original", "rfc-v1", seed)
+    result, keeper = Result(unit), Keeper(summary, out, Here())
+
+    def tell(message: Message) -> None:
+        result.take(message)
+        keeper.watch(result)
+
+    run_here(unit, tell)
+    return summary
+
+
+def comparable(summary: Summary) -> list[tuple[str, str, str, int, int, str]]:
+    return [(f.kind, f.signature, f.reason, f.number, f.count, print_program(f.program)) for f in summary.findings]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """A session with files."""
+    return session(out=tmp_path_factory.mktemp("findings"))
+
+
+def test_same_seed_same_findings(kept: Summary) -> None:
+    assert comparable(session()) == comparable(kept)
+
+
+def files(folder: Path) -> dict[str, str]:
+    """All files below a folder, without its name."""
+    return {
+        str(path.relative_to(folder)): path.read_text().replace(str(folder), "")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path) -> None:
+    """A loaded machine reads many messages at a time."""
+    made: list[dict[str, str]] = []
+    for every in (1, 7, 1_000_000):
+        folder = tmp_path / str(every)
+        folder.mkdir()
+        unit = Unit("random", "original", "rfc-v1", 1, 40)
+        result, keeper = Result(unit), Keeper(Summary("original", "rfc-v1", 1), folder, Here())
+        messages: list[Message] = []
+        run_here(unit, messages.append)
+        for number, message in enumerate(messages, 1):
+            result.take(message)
+            if number % every == 0:
+                keeper.watch(result)
+        keeper.watch(result)
+        made.append(files(folder))
+    assert made[0] == made[1] == made[2]
+    assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
+
+
+def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
+    unit = Unit("random", "original", "rfc-v1", 1)
+    result = Result(unit)
+    for signature in ("a: b: c", "d: e: f"):
+        result.take(FoundRecord("regression", signature, "why", 0, 1, print_program(EMPTY)))
+    shown = [Shown("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
+
+    class Interrupted(Scripted):
+        times = 0
+
+        def shows(self, program: str, reference: str, candidate: str) -> list[Shown]:
+            self.times += 1
+            if self.times == 2:
+                raise KeyboardInterrupt
+            return super().shows(program, reference, candidate)
+
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(EMPTY): shown}))
+    with pytest.raises(KeyboardInterrupt):
+        keeper.watch(result)
+    result.interrupted = True
+    keeper.watch(result)
+    assert [found.signature for found in keeper.summary.findings] == ["a: b: c", "d: e: f"]
+    assert [found.count for found in keeper.summary.findings] == [1, 1]
+
+
+def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
+    """Of the command, whose engine and replays are processes of their own."""
+    command = ["fuzz", "--candidate", "rfc-v1", "--programs", "40", "--seed", "2", "--out", "findings"]
+    made: list[dict[str, str]] = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = process(*command, cwd=folder, stdout=subprocess.PIPE)
+        assert done.returncode == 1, done.stderr
+        made.append(files(folder))
+    assert made[0] == made[1]
+    assert any(f"/{ALTERNATIVES}/" in name for name in made[0])
+
+
+def test_another_seed_other_programs(kept: Summary) -> None:
+    assert comparable(session(seed=2)) != comparable(kept)
+
+
+def test_findings_are_distinct_and_in_order_of_weight(kept: Summary) -> None:
+    keys = [(CLASSES.index(found.kind), weight(found.signature), found.signature) for found in kept.findings]
+    assert keys == sorted(set(keys))
+    assert kept.failed
+
+
+def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -> None:
+    generator = Generator(1)
+    differential = Differential(ORIGINAL, RFC_V1)
+    shown: dict[tuple[str, str], list[Program]] = {}
+    operations = 0
+    for _ in range(PROGRAMS):
+        program = generator.next()
+        operations += len(program.operations)
+        for key in {(finding.kind, finding.signature) for finding in differential.run(program).findings}:
+            shown.setdefault(key, []).append(program)
+    assert {(found.kind, found.signature): found.count for found in kept.findings} == {
+        key: len(programs) for key, programs in shown.items()
+    }
+    for found in kept.findings:
+        sizes = [(len(p.operations), len(print_program(p))) for p in shown[found.kind, found.signature]]
+        assert found.size() == min(sizes)
+    assert (kept.programs, kept.operations) == (PROGRAMS, operations)
+
+
+def test_files_replay(kept: Summary) -> None:
+    assert kept.findings
+    for found in kept.findings:
+        assert found.path is not None
+        program = load(found.path)
+        assert program == found.program
+        assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).kinds()
+
+
+def test_files_say_what_they_show(kept: Summary) -> None:
+    found = kept.findings[0]
+    assert found.path is not None
+    text = found.path.read_text()
+    command = ".venv/bin/s2fuzz run --reference original --candidate rfc-v1 --trace"
+    for line in (
+        f"# kind: {found.kind}",
+        f"# signature: {found.signature}",
+        f"# reason: {found.reason}",
+        f"# at: {found.where()}",
+        "# reference: original",
+        "# candidate: rfc-v1",
+        f"# seed: 1, program {found.number}",
+        f"# reproduce: {command} {found.path} # in the checkout of s2fuzz, after `make venv`",
+    ):
+        assert line in text.splitlines()
+
+
+def test_the_command_of_a_file_works_in_the_checkout(kept: Summary) -> None:
+    for found in kept.findings[:2]:
+        assert found.path is not None
+        (line,) = [line for line in found.path.read_text().splitlines() if line.startswith("# reproduce: ")]
+        command = line.removeprefix("# reproduce: ").replace(".venv/bin/s2fuzz", f"{sys.executable} -m fuzz", 1)
+        result = subprocess.run(["sh", "-c", command], cwd=ROOT, text=True, capture_output=True, check=False)
+        assert result.stderr == "s2fuzz: rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing\n"
+        assert f"{found.kind:<10}  {found.signature}" in result.stdout
+
+
+def test_a_file_in_the_checkout_is_named_relative_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = reproduce("original", "rfc-v1", ROOT / "findings" / "rfc-v1" / "a b.s2")
+    assert " --trace 'findings/rfc-v1/a b.s2'  # in the checkout" in command
+
+
+def rewritten(found: Found, operations: int) -> Program:
+    """The program in the file of a finding is now one of so many more operations, at its end."""
+    assert found.path is not None
+    last = found.program.operations[-1:]
+    program = replace(found.program, operations=found.program.operations + last * operations)
+    found.path.write_text("# by hand\n" + print_program(program))
+    return program
+
+
+def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
+    first = session(out=tmp_path, programs=40)
+    texts = {path: path.read_text() for path in tmp_path.glob("**/*.s2")}
+    again = session(seed=1, out=tmp_path, programs=5)
+    assert again.findings
+    assert {path: path.read_text() for path in tmp_path.glob("**/*.s2")} == texts
+    smallest = {(found.kind, found.signature): found.program for found in first.findings}
+    for found in again.findings:
+        assert found.program == smallest[found.kind, found.signature]
+        assert found.path is not None
+        assert load(found.path) == found.program
+    counts = {(found.kind, found.signature): found.count for found in session(programs=5).findings}
+    assert {(found.kind, found.signature): found.count for found in again.findings} == counts
+
+
+def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> None:
+    for found in session(out=tmp_path).findings:
+        rewritten(found, 1)
+    shutil.rmtree(tmp_path / ALTERNATIVES)
+    for found in session(out=tmp_path).findings:
+        assert found.path is not None
+        assert load(found.path) == found.program
+        assert found.number
+
+
+def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
+    for found in session(out=tmp_path).findings:
+        rewritten(found, 0)
+    for found in session(out=tmp_path).findings:
+        assert found.path is not None
+        assert found.path.read_text().startswith("# by hand\n")
+        assert found.number == 0
+
+
+def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
+    """As when the candidate was changed meanwhile; so does what is no program."""
+    findings = session(out=tmp_path).findings
+    for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
+        assert found.path is not None
+        found.path.write_text(text)
+    shutil.rmtree(tmp_path / ALTERNATIVES)
+    for found in session(out=tmp_path).findings[:2]:
+        assert found.path is not None
+        assert load(found.path) == found.program
+        assert found.number
+
+
+def test_no_other_files_are_left(kept: Summary) -> None:
+    assert kept.findings[0].path is not None
+    files = {path.name for path in kept.findings[0].path.parent.iterdir()}
+    assert files == {found.path.name for found in kept.findings if found.path} | {ALTERNATIVES}
+
+
+def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary = session(programs=3)
+    assert summary.findings
+    assert all(found.path is None for found in summary.findings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_ends_it() -> None:
+    told: list[Message] = []
+    run_here(Unit("random", "original", "rfc-v1", 1, seconds=1e-9), told.append)
+    assert isinstance(told[-1], State)
+    assert told[-1].programs == 0
+    assert told[-1].ended
+
+
+def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Differential.run
+
+    def sometimes(self: Differential, program: Program) -> Verdict:
+        if len(program.operations) % 2:
+            raise IndexError("on purpose")
+        return good(self, program)
+
+    monkeypatch.setattr(Differential, "run", sometimes)
+    monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
+    summary = session(out=tmp_path)
+    assert summary.programs == PROGRAMS
+    assert summary.findings
+    (crash,) = summary.crashes
+    assert "IndexError: on purpose" in crash.reason
+    assert crash.path is not None
+    assert len(load(crash.path).operations) % 2 == 1
+
+
+def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Generator) -> Program:
+        raise RuntimeError("no program")
+
+    monkeypatch.setattr(Generator, "next", fail)
+    summary = session(out=tmp_path, programs=2)
+    # No program shows it again.
+    (crash,) = summary.unreplayed
+    assert (crash.kind, crash.count, crash.number) == ("crash", 2, 1)
+    assert crash.path is not None
+    assert crash.path.parent.name == UNREPLAYED
+    assert "# seed: 1, program 1" in crash.path.read_text()
+
+
+def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
+    out = tmp_path / "gone"
+    summary = session(out=out, programs=3)
+    assert summary.findings
+    assert str(out) in summary.trouble
+    assert all(found.path is None for found in summary.findings)
+
+
+def test_file_names_tell_like_signatures_apart() -> None:
+    names = {file_name("common", signature) for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)}
+    assert len(names) == 5
+    assert all(len(name) < 120 and "/" not in name and " " not in name for name in names)
+
+
+def test_a_folder_for_each_candidate() -> None:
+    assert folder_name("rfc-v1", "original") == "rfc-v1"
+    assert folder_name("rfc-v1", "v5.12.9") == "rfc-v1-against-v5.12.9"
+    assert folder_name("../a b", "original") == "-a-b"
+
+
+def test_reason_of_several_lines_stays_a_comment(tmp_path: Path) -> None:
+    shown = Shown("regression", "a: b: c", "two\nlines", 0)
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Scripted({print_program(EMPTY): [shown]}))
+    keeper.take("key", FoundRecord("regression", "a: b: c", "two\nlines", 0, 1, print_program(EMPTY)))
+    (path,) = tmp_path.iterdir()
+    assert load(path) == EMPTY
+
+
+def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
+    bug = known_bugs()[0]
+    signature = bug.pattern.replace("*", "")
+    assert known_text("common", signature, "", "original").startswith(
+        f"known bug {bug.id} of the original: {bug.reason}"
+    )
+    assert "of the original, which did not show it here" in known_text("regression", signature, "", "original")
+    assert known_text("regression", signature, "", "v5.12.9") == ""
+    assert known_text("cured", signature, "", "v5.12.9") == ""
+    hints = "lifetime: stage2_unmap_walker: freed before the flush"
+    assert "bug B21 of v5.12.9, which did not show it here" in known_text("regression", hints, "", "v5.12.9")
+    assert known_text("common", "dcache: nowhere: nothing", "", "original") == ""
+
+
+def test_the_reason_says_which_known_bug_explains_a_finding() -> None:
+    signature = known_bugs()[0].pattern.replace("*", "")
+    assert known_text("common", signature, "a reason; the condition of known bug B05 did not hold", "original") == ""
+    follows = f"a reason; it follows from {signature}"
+    assert known_text("common", "isolation: f: x", follows, "original").startswith("known bug B05 of the original: ")

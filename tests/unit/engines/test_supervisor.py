@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Engines as child processes: the same results, whatever a child dies of; nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.engines.drivers import run_here
+from fuzz.engines.flight import SIZE, SharedFlight, make
+from fuzz.engines.supervisor import EngineError, run_unit
+from fuzz.engines.unit import FoundRecord, Fresh, Message, Result, State, Unit, from_line, to_line
+from fuzz.findings.found import CRASH
+from fuzz.generation.generator import Generator
+from fuzz.language.operations import GuestAccess
+from fuzz.language.program import MIB, Program, Slot, Vm
+from fuzz.language.text import print_program
+
+from ..console import ROOT
+from ..processes import wait_for
+
+UNIT = Unit("random", "original", "rfc-v1", 1, programs=25)
+
+
+def here(unit: Unit) -> Result:
+    result = Result(unit)
+    run_here(unit, result.take)
+    return result
+
+
+def comparable(result: Result) -> object:
+    """All but times."""
+    costs = result.state.costs
+    return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Result:
+    return here(UNIT)
+
+
+def children() -> list[int]:
+    """Processes that this one started and that are not gone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_a_child_does_what_this_process_would(undisturbed: Result) -> None:
+    before = children()
+    assert comparable(run_unit(UNIT)) == comparable(undisturbed)
+    assert children() == before
+
+
+def test_windows_of_a_seed_make_the_whole(undisturbed: Result) -> None:
+    first, second = here(replace(UNIT, programs=10)), here(replace(UNIT, programs=15, first=11))
+    assert second.state.after(first.state).counts == undisturbed.state.counts
+    assert {**second.found, **first.found}.keys() == undisturbed.found.keys()
+
+
+def test_a_killed_child_loses_no_program() -> None:
+    """Killed from outside at three moments: every program is judged, none is blamed."""
+    moments = [10, 40, 70]
+
+    def kill(result: Result) -> None:
+        if moments and result.state.programs >= moments[0]:
+            moments.pop(0)
+            (child,) = set(children()) - before
+            os.kill(child, signal.SIGKILL)
+
+    before = set(children())
+    unit = replace(UNIT, programs=150)
+    result = run_unit(unit, kill)
+    assert not moments
+    assert len(result.accidents) == 3
+    assert all("SIGKILL" in line for line in result.accidents)
+    assert not any(found.kind == CRASH for found in result.found.values())
+    assert result.found.keys() == here(unit).found.keys()
+    assert set(children()) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "signature", "accidents"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "process was killed by SIGSEGV", 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "process was killed by SIGKILL", 2),
+        ("time.sleep(1000)", "process did not get on", 1),
+        ("os._exit(7)", "process ended with exit code 7", 1),
+    ],
+)
+def test_a_program_that_ends_the_process_is_a_finding(
+    tmp_path: Path, body: str, signature: str, accidents: int
+) -> None:
+    """Twice is no accident; the rest of the unit is done all the same."""
+    preload = f"""
+import os, signal, sys, time
+if "fuzz.engines.child" in " ".join(sys.orig_argv):
+    from fuzz.judging.differential import Differential
+    good = Differential.run
+    def run(self, program):
+        if len(program.operations) == {len(victim().operations)} and program == program_of_test:
+            {body}
+        return good(self, program)
+    from fuzz.language.text import parse
+    program_of_test = parse({print_program(victim())!r})
+    Differential.run = run
+"""
+    (tmp_path / "sitecustomize.py").write_text(preload)
+    script = """
+from fuzz.engines.supervisor import run_unit
+from fuzz.engines.unit import Unit
+result = run_unit(Unit("random", "original", "rfc-v1", 1, programs=8), patience=3.0)
+for found in result.found.values():
+    if found.kind == "crash":
+        print(found.signature, found.number, found.text, sep="\\n")
+print(result.state.programs, len(result.accidents))
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "S2FUZZ_PURE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, text=True, capture_output=True, check=False, cwd=tmp_path
+    )
+    assert result.stderr == ""
+    assert result.stdout.startswith(f"{signature}\n3\n{print_program(victim())}")
+    last = result.stdout.splitlines()[-1]
+    assert int(last.split()[1]) == accidents
+
+
+def victim() -> Program:
+    """The third program of seed 1."""
+    generator = Generator(1)
+    return [generator.next() for _ in range(3)][2]
+
+
+def test_children_that_cannot_start_are_told_of() -> None:
+    with pytest.raises(EngineError, match=r"engine random: its process ended with exit code 1, 3 times"):
+        run_unit(Unit("random", "original", "no-such", 1, programs=1))
+
+
+def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from fuzz.engines.supervisor import run_unit
+from fuzz.engines.unit import Unit
+def watch(result):
+    if result.state.programs:
+        print(open(f"/proc/self/task/{os.getpid()}/children").read(), flush=True)
+        os.kill(os.getpid(), 9)
+run_unit(Unit("random", "original", "rfc-v1", 1), watch)
+"""
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == -signal.SIGKILL
+    (child,) = map(int, result.stdout.split())
+    wait_for(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
+
+
+def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
+    def interrupt(result: Result) -> None:
+        if result.found:
+            raise KeyboardInterrupt
+
+    before = children()
+    result = run_unit(replace(UNIT, programs=None), interrupt)
+    assert result.interrupted
+    assert result.found
+    assert children() == before
+
+
+def test_messages_survive_the_pipe(undisturbed: Result) -> None:
+    messages: list[Message] = [*undisturbed.found.values(), Fresh("x\n", (1, 2)), undisturbed.state, State()]
+    assert [from_line(to_line(message)) for message in messages] == messages
+    assert any(isinstance(message, FoundRecord) for message in messages)
+    with pytest.raises(ValueError, match="no message"):
+        from_line(b"[1]")
+
+
+def test_units_survive_json() -> None:
+    unit = Unit("random", "a", "b", 3, 4, 5.5, 6, ("x", "y"), True, (1, 2), "regression x", "z")
+    assert Unit.from_json(unit.to_json()) == unit
+
+
+def test_the_program_in_flight_is_seen_from_outside() -> None:
+    fd = make()
+    one, other = SharedFlight(fd), SharedFlight(fd)
+    os.close(fd)
+    program = Program(Vm(), (Slot("a", 0, MIB, "anon"),), (GuestAccess(0, "read", "a", 0, True, None),) * 10_000)
+    one.depart(7, program)
+    assert (other.number(), other.text()) == (7, print_program(program))
+    one.arrive()
+    assert (other.number(), other.text()) == (7, "")
+    assert SIZE > 10_000 * 32

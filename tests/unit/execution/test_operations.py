@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each kind of operation is run by somebody and interpreted by some checker."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import candidate
+from fuzz.checkers import CheckerSuite
+from fuzz.execution.executor import Executor
+from fuzz.execution.unhandled import UnhandledOperationError
+from fuzz.language import operations
+from fuzz.language.interpreted import BY_EVENTS, CHECKERS, checkers_of
+from fuzz.language.operations import (
+    OPERATIONS,
+    GuestAccess,
+    HypMap,
+    OnCpu,
+    SlotCreate,
+    SlotMove,
+    SlotRange,
+    TableMap,
+    TablePlace,
+    TableRange,
+)
+from fuzz.language.text import parse
+from fuzz.reports.watched import run_all
+from fuzz.sides.side import Side
+from reference.compiled import choice as native
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
+# What `fuzz.language.operations.fail_of` tells from others.
+FAILING = {GuestAccess, SlotCreate, SlotMove, TableMap, HypMap}
+
+
+def registered() -> set[str]:
+    """The names of the checkers of a side."""
+    return {checker.name for checker in CheckerSuite(Side(candidate.get("original"), PROGRAM)).all}
+
+
+@pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
+def test_every_operation_names_checkers_that_there_are(kind: type) -> None:
+    assert checkers_of(kind), f"{kind.__name__} declares no checker that interprets it"
+    assert set(checkers_of(kind)) <= registered()
+
+
+def test_nothing_else_is_declared() -> None:
+    assert set(CHECKERS) == set(OPERATIONS)
+
+
+def told_apart() -> Iterator[tuple[type, str]]:
+    """Each class that a checker's module asks `isinstance` for, as far as subclasses go, and that checker."""
+    for path in sorted((ROOT / "fuzz" / "checkers").glob("*.py")):
+        tree = ast.parse(path.read_text())
+        names = [
+            node.value.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "name"
+            and isinstance(node.value, ast.Constant)
+        ]
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            asked: set[type] = set()
+            if node.func.id == "isinstance":
+                for part in ast.walk(node.args[1]):
+                    kind = getattr(operations, part.id, None) if isinstance(part, ast.Name) else None
+                    asked |= {each for each in OPERATIONS if isinstance(kind, type) and issubclass(each, kind)}
+            elif node.func.id == "fail_of":
+                asked = set(FAILING)
+            for each in asked:
+                for name in names:
+                    yield each, str(name)
+
+
+def test_what_is_declared_is_what_checkers_tell_apart() -> None:
+    found: dict[type, set[str]] = {}
+    for kind, name in told_apart():
+        found.setdefault(kind, set()).add(name)
+    assert found == {kind: set(names) for kind, names in CHECKERS.items() if kind not in BY_EVENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class NewOfSlot:
+    """Nobody runs it."""
+
+    slot: str = "a"
+
+
+def new_operations() -> list[Any]:
+    """One of each family that nobody runs; compiled classes take no interpreted subclasses."""
+    found: list[Any] = [NewOfSlot()]
+    if not native.CHOICE.mypyc:
+        place = [("slot", str, "a"), ("offset", int, 0)]
+        found.append(make_dataclass("NewOnCpu", place, bases=(OnCpu,), frozen=True)(0))
+        for base, values in ((SlotRange, ("a", 0, 4096)), (TableRange, ("a", 0, 4096)), (TablePlace, ("a", 0))):
+            found.append(make_dataclass(f"New{base.__name__}", [], bases=(base,), frozen=True)(*values))
+    return found
+
+
+NEW = new_operations()
+
+
+@pytest.mark.parametrize("op", NEW, ids=lambda op: type(op).__name__)
+def test_what_nobody_runs_is_an_error(op: Any) -> None:
+    executor = Executor(candidate.get("original"), replace(PROGRAM, operations=(op,)))
+    executor.create()
+    # Compiled code refuses an object of a class that it does not know.
+    with pytest.raises((TypeError, AttributeError) if native.CHOICE.mypyc else UnhandledOperationError):
+        executor.step(0)
+
+
+def test_it_is_our_mistake() -> None:
+    original = candidate.get("original")
+    program = replace(PROGRAM, operations=(NEW[-1],))
+    (run,) = run_all([("p.s2", program)], original, [candidate.get("v5.12.9")])
+    assert run.word == "error"
+    assert type(NEW[-1]).__name__ in run.error or native.CHOICE.mypyc

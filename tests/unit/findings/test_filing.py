@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Findings are replayed on the code that they were found on, or not at all, also when it changes in between."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from fuzz.campaign.work import filing
+from fuzz.campaign.store.code import Code
+from fuzz.campaign.store.database import connect
+from fuzz.campaign.work.filing import Filer, gone_path
+from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
+from fuzz.campaign.view.lines import answer, summary
+from fuzz.campaign.view.overview import read
+from fuzz.engines.unit import FoundRecord
+from fuzz.findings import store
+from fuzz.findings.accepted import Accepted
+from fuzz.findings.replay import Replayer, Shown
+from fuzz.findings.store import TRIES
+from fuzz.language.text import load, parse
+
+from ..processes import wait_for
+
+KIND, SIGNATURE = "regression", "leak: f: x"
+OLD, NEW = Code("old", "original", "tool"), Code("new", "original", "tool")
+CODES = {1: OLD, 2: NEW}
+
+
+def text(reads: int) -> str:
+    return "s2fuzz 1\nvm\nslot a size=64K backing=anon\n" + "cpu0 read a+0\n" * reads
+
+
+class Campaign:
+    """The findings of a campaign and who files them, on code that a test may change.
+
+    :param buggy: the code that shows the finding, whatever the program
+    """
+
+    def __init__(self, folder: Path, db: sqlite3.Connection, buggy: Code) -> None:
+        self.folder = folder
+        self.db = db
+        self.buggy = buggy
+        self.code = OLD
+        self.asked = 0
+        # Called in a replay.
+        self.meanwhile: Callable[[], object] = int
+        self.findings = Findings(db, Accepted())
+        self.told: SimpleQueue[Replayed] = SimpleQueue()
+        (folder / "findings").mkdir()
+        self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
+
+    def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Shown]:
+        """In place of that of `Replayer`."""
+        self.asked += 1
+        shown = [Shown(KIND, SIGNATURE, "seen again", 0)] if self.code == self.buggy else []
+        self.meanwhile()
+        return shown
+
+    def found(self, version: int, reads: int) -> Pending | None:
+        """A unit found it on this version, with a program of so many operations."""
+        record = FoundRecord(KIND, SIGNATURE, "why", 0, 1, text(reads))
+        return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
+
+    def replayed(self, pending: Pending | None) -> str:
+        """What comes of a program."""
+        assert pending is not None
+        self.filer.ask(pending, CODES[pending.version])
+        replayed = self.told.get(timeout=60)
+        assert not replayed.trouble
+        self.findings.file(replayed)
+        self.filer.answered(replayed)
+        assert not self.filer.waiting
+        return replayed.state
+
+    def states(self) -> dict[int, str]:
+        """Of the finding on each version."""
+        return dict(self.db.execute("SELECT version, state FROM findings"))
+
+    def files(self) -> list[str]:
+        return sorted(path.parent.name for path in self.folder.rglob("*.s2"))
+
+
+@pytest.fixture
+def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Code], Campaign]]:
+    with closing(connect(tmp_path)) as db:
+        made: list[Campaign] = []
+
+        def make(buggy: Code) -> Campaign:
+            one = Campaign(tmp_path, db, buggy)
+            made.append(one)
+            monkeypatch.setattr(Replayer, "shows", lambda *arguments: one.shows(*arguments))
+            monkeypatch.setattr(filing, "code_of", lambda reference, candidate: one.code)
+            return one
+
+        yield make
+        for each in made:
+            each.filer.close(60)
+            assert not each.filer.thread.is_alive()
+
+
+def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    assert one.replayed(one.found(1, 1)) == FILED
+    # No smaller program: not replayed again on the same code.
+    assert one.replayed(one.found(1, 1)) == FILED
+    assert one.asked == 1
+    one.code = NEW
+    assert one.replayed(one.found(2, 1)) == UNREPLAYED
+    assert one.states() == {1: FILED, 2: UNREPLAYED}
+
+
+def test_what_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(NEW)
+    for _ in range(TRIES + 1):
+        assert one.replayed(one.found(1, 1)) == UNREPLAYED
+    assert one.asked == TRIES
+    one.code = NEW
+    assert one.replayed(one.found(2, 1)) == FILED
+    assert one.states() == {1: UNREPLAYED, 2: FILED}
+
+
+@pytest.mark.parametrize("buggy", [OLD, NEW])
+def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(buggy)
+    one.found(1, 2)
+    one.code = NEW
+    # As a session on the new code begins.
+    (waiting,) = one.findings.waiting(2)
+    assert one.replayed(waiting) == GONE
+    assert (one.asked, one.states()) == (0, {1: GONE})
+    assert one.findings.waiting(2) == []
+    # Its program is in the table and in a file.
+    assert one.db.execute("SELECT text FROM pending").fetchall() == [(text(2),)]
+    path = gone_path(one.folder / "findings", waiting)
+    assert load(path) == parse(text(2))
+    assert "not replayed: found on code version 1" in path.read_text()
+    one.db.execute(
+        "INSERT INTO sessions (started, seen, ended, version, workers, engines, scheduler, form, host, pid)"
+        " VALUES (0, 0, 0, 2, 1, '', '', '', '', 0)"
+    )
+    overview = read(one.db, one.folder)
+    assert (overview.shown, overview.unreplayed, overview.waiting) == ([], [], 0)
+    assert "1 finding of code that is gone, not replayed: findings/gone/" in summary(overview)
+    (row,) = answer(overview)["gone"]
+    assert (row["version"], row["state"], one.folder / row["file"]) == (1, GONE, path)
+    # The same finding on the new code stands for itself.
+    assert one.replayed(one.found(2, 1)) == (FILED if buggy == NEW else UNREPLAYED)
+    assert one.states() == {1: GONE, 2: FILED if buggy == NEW else UNREPLAYED}
+    assert path.is_file()
+
+
+def test_code_that_changes_in_a_replay_leaves_no_verdict(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    one.meanwhile = lambda: setattr(one, "code", NEW)
+    assert one.replayed(one.found(1, 1)) == GONE
+    assert one.asked == 1
+    assert one.states() == {1: GONE}
+    assert one.files() == [GONE]
+
+
+def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    first, second = one.found(1, 2), one.found(1, 1)
+    assert first is not None
+    assert second is not None
+    begun, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go.wait(60)
+        one.code = NEW
+
+    one.meanwhile = wait
+    one.filer.ask(first, OLD)
+    assert begun.wait(60)
+    one.filer.ask(second, OLD)
+    # Asked for already.
+    one.filer.ask(second, OLD)
+    go.set()
+    assert [one.told.get(timeout=60).state for _ in range(2)] == [GONE, GONE]
+    assert one.asked == 1
+    assert one.filer.queue.empty()
+
+
+def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    pending = one.found(1, 1)
+    assert one.found(1, 1) is None
+    one.code = NEW
+    assert one.replayed(pending) == GONE
+    one.code = OLD
+    assert one.findings.waiting(1) == [pending]
+    # A unit that finds it again asks for what is there already.
+    again = one.found(1, 2)
+    assert again == pending
+    assert one.replayed(again) == FILED
+    assert one.files() == ["findings"]
+    assert one.findings.waiting(1) == []
+
+
+def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    assert one.replayed(one.found(1, 2)) == FILED
+    one.found(1, 1)
+    assert one.findings.waiting(2) == []
+    assert one.states() == {1: FILED}
+
+
+def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    record = FoundRecord(KIND, SIGNATURE, "why", 0, 1, "s2fuzz 0\nold words\n")
+    pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
+    assert one.states() == {1: PENDING}
+    one.code = NEW
+    assert one.replayed(pending) == GONE
+    (path,) = (one.folder / "findings" / GONE).iterdir()
+    assert path.read_text().endswith("\ns2fuzz 0\nold words\n")
+
+
+def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
+    one = campaign(OLD)
+    go = threading.Event()
+    one.meanwhile = lambda: go.wait(60)
+    for signature in (SIGNATURE, "leak: g: x"):
+        record = FoundRecord(KIND, signature, "why", 0, 1, text(1))
+        pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
+        assert pending is not None
+        one.filer.ask(pending, OLD)
+    wait_for(lambda: one.asked, "a replay")
+    one.filer.close(0)
+    assert one.filer.thread.is_alive()
+    go.set()
+    one.filer.thread.join(60)
+    assert not one.filer.thread.is_alive()
+    assert (one.asked, one.told.empty(), one.files()) == (1, True, [])
+
+
+def test_a_thread_that_writes_is_waited_for(
+    campaign: Callable[[Code], Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = campaign(OLD)
+    pending = one.found(1, 1)
+    assert pending is not None
+    writes, go = threading.Event(), threading.Event()
+
+    def slow(path: Path, content: str) -> None:
+        writes.set()
+        # Whoever closes is there by then, or will be.
+        go.wait(60)
+        path.write_text(content)
+
+    monkeypatch.setattr(store, "write_atomically", slow)
+    one.filer.ask(pending, OLD)
+    assert writes.wait(60)
+    closing_thread = threading.Thread(target=one.filer.close, args=(0,))
+    closing_thread.start()
+    wait_for(one.filer.ending.is_set, "the end")
+    go.set()
+    closing_thread.join(60)
+    assert not one.filer.thread.is_alive()
+    assert one.told.get_nowait().state == FILED
+    assert one.files() == ["findings"]

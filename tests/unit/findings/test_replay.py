@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Replay in a fresh process: what a program shows, and no exception whatever becomes of that process."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.findings import replay_server
+from fuzz.findings.found import CRASH
+from fuzz.findings.replay import HUNG, Replayer, replay
+from fuzz.judging.differential import Differential, Verdict
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+
+from ..console import MISSING_CLEAN
+from ..processes import wait_for
+
+REQUEST = {"program": MISSING_CLEAN, "reference": "original", "candidate": "rfc-v1", "seconds": 60, "silence": 10}
+
+
+def judged_here() -> set[tuple[str, str]]:
+    verdict = Differential(candidate.get("original"), candidate.get("rfc-v1")).run(parse(MISSING_CLEAN))
+    return {(finding.kind, finding.signature) for finding in verdict.findings}
+
+
+@pytest.fixture(scope="module")
+def replayer() -> Iterator[Replayer]:
+    with Replayer() as made:
+        yield made
+
+
+def test_shows_what_a_verdict_here_has() -> None:
+    assert replay(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
+
+
+def test_shows_reasons_and_operations(replayer: Replayer) -> None:
+    shown = replayer.shows(MISSING_CLEAN, "original", "rfc-v1")
+    assert {each[:2] for each in shown} == judged_here()
+    assert all(each.reason and each.at in range(4) for each in shown)
+
+
+def test_a_program_that_shows_nothing(replayer: Replayer) -> None:
+    assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1-fixed") == set()
+
+
+def test_a_hang_is_told(replayer: Replayer) -> None:
+    with Replayer(seconds=1e-4) as hasty:
+        assert hasty.keys(MISSING_CLEAN, "original", "rfc-v1") == {(CRASH, HUNG)}
+
+
+def test_what_is_no_program_is_a_crash(replayer: Replayer) -> None:
+    assert replayer.keys("nonsense", "original", "rfc-v1") == {(CRASH, "ProgramError in text.parse")}
+
+
+def test_an_unknown_version_is_a_crash(replayer: Replayer) -> None:
+    ((kind, signature),) = replayer.keys(MISSING_CLEAN, "original", "rfc-v9")
+    assert kind == CRASH
+    assert signature.startswith("UnknownCandidate")
+
+
+def test_a_lost_server_is_replaced(replayer: Replayer) -> None:
+    replayer.keys(MISSING_CLEAN, "original", "rfc-v1")
+    assert replayer.server is not None
+    replayer.server.kill()
+    replayer.server.wait()
+    assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
+
+
+def test_a_server_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert replay(MISSING_CLEAN, "original", "rfc-v1") == {(CRASH, "process not started")}
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert replay(MISSING_CLEAN, "original", "rfc-v1") == {(CRASH, "process lost")}
+
+
+@pytest.mark.parametrize("deed", ["killed", "left"])
+def test_the_end_of_the_process_is_told(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the process that the server forks, which dies here in its place."""
+
+    def dies(_: Differential, program: Program) -> Verdict:
+        if deed == "left":
+            os._exit(7)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("alive")
+
+    monkeypatch.setattr(Differential, "run", dies)
+    answer = replay_server.answer(REQUEST)
+    assert answer == ({"exit": 7} if deed == "left" else {"signal": signal.SIGKILL})
+
+
+def test_programs_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Program] = []
+
+    def once(_: Differential, program: Program) -> Verdict:
+        seen.append(program)
+        assert len(seen) == 1
+        return Verdict()
+
+    monkeypatch.setattr(Differential, "run", once)
+    assert [replay_server.answer(REQUEST) for _ in range(3)] == [{"shown": []}] * 3
+    assert seen == []
+
+
+def test_the_server_ends_with_its_input() -> None:
+    with Replayer() as made:
+        made.keys(MISSING_CLEAN, "original", "rfc-v1")
+        server = made.server
+        assert server is not None
+        assert server.stdin is not None
+        server.stdin.close()
+        assert server.wait(timeout=60) == 0
+        server.stdin = None
+
+
+def test_closing_leaves_no_process() -> None:
+    made = Replayer()
+    made.keys(MISSING_CLEAN, "original", "rfc-v1")
+    assert made.server is not None
+    number = made.server.pid
+    made.close()
+    wait_for(lambda: not Path(f"/proc/{number}").exists(), "the end of the server")

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The store of findings: nothing unreplayed is filed, the smallest is never lost, alternatives differ in structure."""
+
+from pathlib import Path
+
+import pytest
+
+from fuzz.findings.found import CRASH, Found, file_name
+from fuzz.findings.replay import Shown
+from fuzz.findings.store import ALTERNATIVES, KEPT, TRIES, UNREPLAYED, Store, structure
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse, print_program
+
+from ..replaying import Scripted
+
+KIND, SIGNATURE = "regression", "dcache: f: something L2"
+MAIN = file_name(KIND, SIGNATURE)
+READ, WRITE, AGE, EVICT = "cpu0 read a+0", "host write a+0 4K", "host age a+0 4K", "cpu0 evict a+0"
+
+
+def program(*operations: str) -> Program:
+    return parse("\n".join(["s2fuzz 1", "vm", "slot a size=8K backing=anon", *operations, ""]))
+
+
+ALL = [program(*[operation] * count) for operation in (READ, WRITE, AGE, EVICT) for count in (1, 2, 3, 4, 5)]
+
+
+def found(shown: Program, number: int = 1) -> Found:
+    return Found(KIND, SIGNATURE, "a reason", shown, number, 0)
+
+
+def store(folder: Path | None, *programs: Program) -> Store:
+    """One whose fresh processes show the finding of these programs only."""
+    answer = [Shown(KIND, SIGNATURE, "seen again", 0)]
+    return Store(folder, "original", "rfc-v1", Scripted({print_program(each): answer for each in programs}))
+
+
+def files(folder: Path) -> dict[str, Program]:
+    return {str(path.relative_to(folder)): load(path) for path in folder.glob("**/*.s2")}
+
+
+def test_what_replays_is_filed(tmp_path: Path) -> None:
+    kept = store(tmp_path, *ALL)
+    filed = kept.offer(found(ALL[0]), 7)
+    assert filed is not None
+    assert filed.path == tmp_path / MAIN
+    assert kept.findings() == [filed]
+    assert files(tmp_path) == {MAIN: ALL[0]}
+    assert "# seed: 7, program 1\n" in (tmp_path / MAIN).read_text()
+
+
+def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    assert kept.offer(found(ALL[0]), 1) is None
+    assert kept.findings() == []
+    (lost,) = kept.unreplayed()
+    assert files(tmp_path) == {f"{UNREPLAYED}/{MAIN}": ALL[0]}
+    assert lost.path == tmp_path / UNREPLAYED / MAIN
+    assert "a fresh process showed: nothing" in lost.path.read_text()
+
+
+def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
+    kept = store(tmp_path, ALL[1])
+    assert kept.offer(found(ALL[0]), 1) is None
+    filed = kept.offer(found(ALL[1]), 1)
+    assert filed is not None
+    assert filed.count == 2
+    assert kept.unreplayed() == []
+    assert files(tmp_path) == {MAIN: ALL[1]}
+
+
+def test_a_finding_that_never_replays_is_tried_a_few_times_only() -> None:
+    kept = store(None)
+    for each in ALL:
+        assert kept.offer(found(each), 1) is None
+    assert isinstance(kept.replayer, Scripted)
+    assert len(kept.replayer.asked) == TRIES
+    assert [lost.count for lost in kept.unreplayed()] == [len(ALL)]
+
+
+@pytest.mark.parametrize("order", [ALL, ALL[::-1], ALL[7:] + ALL[:7]], ids=["up", "down", "turned"])
+def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_path: Path) -> None:
+    kept = store(tmp_path, *ALL)
+    for number, each in enumerate(order, 1):
+        kept.offer(found(each, number), 1)
+        # Never without the smallest so far, in its file.
+        assert len(load(tmp_path / MAIN).operations) == min(len(seen.operations) for seen in order[:number])
+    (filed,) = kept.findings()
+    assert filed.count == len(ALL)
+    programs = [filed, *kept.alternatives(KIND, SIGNATURE)]
+    assert [len(each.program.operations) for each in programs] == [1] * KEPT
+    assert len({structure(each.program) for each in programs}) == KEPT
+    assert {each.path: each.program for each in programs} == {
+        tmp_path / name: program for name, program in files(tmp_path).items()
+    }
+    assert {each.path.parent.name for each in programs[1:] if each.path} == {ALTERNATIVES}
+
+
+def test_only_what_would_be_kept_is_replayed() -> None:
+    kept = store(None, *ALL)
+    for each in (*ALL[:3], ALL[0]):
+        kept.offer(found(each), 1)
+    assert isinstance(kept.replayer, Scripted)
+    # The second is larger than the first and of another structure; the last one is known.
+    assert kept.replayer.asked == [print_program(each) for each in ALL[:3]]
+
+
+def test_same_operations_on_another_machine_are_another_structure() -> None:
+    text = print_program(ALL[0])
+    assert structure(parse(text.replace("vm", "vm fwb=on", 1))) != structure(ALL[0])
+    assert structure(parse(text.replace("a+0", "a+4K"))) == structure(ALL[0])
+
+
+def test_files_of_an_earlier_session_stay(tmp_path: Path) -> None:
+    first = store(tmp_path, *ALL)
+    for each in (ALL[0], ALL[6], ALL[12]):
+        first.offer(found(each), 1)
+    before = {path: path.read_text() for path in tmp_path.glob("**/*.s2")}
+    assert len(before) == KEPT
+    again = store(tmp_path, *ALL)
+    filed = again.offer(found(ALL[4]), 2)
+    assert filed is not None
+    assert (filed.program, filed.number, filed.count) == (ALL[0], 0, 1)
+    assert {path: path.read_text() for path in tmp_path.glob("**/*.s2")} == before
+
+
+def test_an_alternative_steps_in_for_a_file_that_shows_nothing_any_more(tmp_path: Path) -> None:
+    first = store(tmp_path, *ALL)
+    for each in (ALL[0], ALL[6]):
+        first.offer(found(each), 1)
+    again = store(tmp_path, *ALL[1:])
+    filed = again.offer(found(ALL[6]), 2)
+    assert filed is not None
+    assert (filed.program, filed.path) == (ALL[6], tmp_path / MAIN)
+    assert files(tmp_path) == {MAIN: ALL[6]}
+    assert f" {tmp_path / MAIN} # in" in (tmp_path / MAIN).read_text()
+
+
+def test_a_crash_is_filed_behind_all_findings() -> None:
+    crash = Found(CRASH, "KeyError in x", "a reason", ALL[1], 2, -1)
+    shown = {
+        print_program(ALL[0]): [Shown(KIND, SIGNATURE, "", 0)],
+        print_program(ALL[1]): [Shown(CRASH, "KeyError in x", "", -1)],
+    }
+    kept = Store(None, "original", "rfc-v1", Scripted(shown))
+    kept.offer(crash, 1)
+    kept.offer(found(ALL[0]), 1)
+    assert [each.kind for each in kept.findings()] == [KIND, CRASH]
+
+
+def test_a_folder_that_cannot_be_written_is_trouble_and_loses_nothing(tmp_path: Path) -> None:
+    kept = store(tmp_path / "gone", *ALL)
+    for each in (ALL[1], ALL[0]):
+        kept.offer(found(each), 1)
+    assert [each.program for each in kept.findings()] == [ALL[0]]
+    assert str(tmp_path / "gone") in kept.trouble
+    assert list(tmp_path.iterdir()) == []

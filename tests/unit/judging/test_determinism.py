@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Same program, same events, byte for byte: run to run and whatever PYTHONHASHSEED is."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import candidate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.program import Program
+from reference.events import EVENT_NAMES, Observer
+
+ROOT = Path(__file__).parents[3]
+
+
+class Digest(Observer):
+    """A hash over all events and their arguments."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+
+def _add(name: str):  # type: ignore[no-untyped-def]
+    def record(self: Digest, *args: object) -> None:
+        self.hash.update(f"{name}{args}\n".encode())
+
+    return record
+
+
+for _name in EVENT_NAMES:
+    setattr(Digest, _name, _add(_name))
+
+
+def digest(program: Program, name: str) -> str:
+    """Hash of all events, results and violations of one run."""
+    executor = Executor(candidate.get(name), program)
+    events = Digest()
+    executor.side.kernel.observe(events)
+    said = [executor.create()]
+    for at in range(len(program.operations)):
+        outcome, violations = executor.step(at)
+        events.hash.update(str(outcome).encode())
+        said.append(violations)
+    said.append(executor.destroy())
+    for violations in said:
+        for violation in violations:
+            events.hash.update(f"{violation.signature} {violation.reason} {sorted(violation.places)}".encode())
+    return events.hash.hexdigest()
+
+
+def digests(programs: int) -> str:
+    """One hash over the first programs of a seed on every candidate."""
+    generator = Generator(20)
+    whole = hashlib.sha256()
+    for _ in range(programs):
+        program = generator.next()
+        for name in candidate.names():
+            whole.update(digest(program, name).encode())
+    return whole.hexdigest()
+
+
+def test_run_to_run() -> None:
+    assert digests(10) == digests(10)
+
+
+def test_under_two_hash_seeds() -> None:
+    said = set()
+    for seed in ("1", "2"):
+        code = "from tests.unit.judging.test_determinism import digests; print(digests(25))"
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        said.add(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, check=True
+            ).stdout
+        )
+    assert len(said) == 1
+    assert said.pop().strip()

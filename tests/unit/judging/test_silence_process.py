@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel code that does not come back, in whatever process judges, in the form that is there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.corpus.observing import Worker, observe
+from fuzz.coverage import shares
+from fuzz.engines.supervisor import run_unit
+from fuzz.engines.unit import Result, Unit
+from fuzz.language.text import parse
+
+from ..processes import LONG, Started, environment
+
+LOOP = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\n"
+FINE = "s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 write a+0\n"
+SIGNATURE = "progress: stage2_unmap_walker: does not come back"
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are started from here know the test candidates."""
+    monkeypatch.setenv("PYTHONPATH", environment(tmp_path)["PYTHONPATH"])
+
+
+def test_run_names_operation_and_program(tmp_path: Path) -> None:
+    for name, text in (("loop.s2", LOOP), ("fine.s2", FINE)):
+        (tmp_path / name).write_text(text)
+    run = Started(tmp_path, "run", "loop.s2", "fine.s2", "--candidate", "eventless-loop", "--json")
+    code, out, err = run.end(seconds=LONG)
+    assert code == 1, err
+    loop, fine = json.loads(out)["results"]
+    (found,) = loop["findings"]
+    assert (loop["program"], found["class"], found["signature"]) == ("loop.s2", "regression", SIGNATURE)
+    assert (found["at"], found["operation"]) == (2, "operation 3: host discard a+0 2M")
+    assert found["severity"] == "hang"
+    assert fine["verdict"] == "clean"
+
+
+def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path) -> None:
+    """Nearly every program hangs: one is found, replayed and filed, and then it is over."""
+    arguments = ("--candidate", "eventless-loop", "--seconds", "12", "--json")
+    code, out, err = Started(tmp_path, "fuzz", *arguments).end(seconds=LONG)
+    assert code == 1, err
+    answer = json.loads(out)
+    (found,) = [each for each in answer["findings"] if each["signature"] == SIGNATURE]
+    assert found["class"] == "regression"
+    assert (tmp_path / found["file"]).read_text().endswith(found["text"])
+    assert (answer["crashes"], answer["unreplayed"]) == ([], [])
+    # The first one takes its time, and so does its replay; no third one is begun.
+    assert found["count"] <= 2
+
+
+@pytest.mark.usefixtures("known")
+def test_a_unit_goes_on_behind_it() -> None:
+    result = run_unit(Unit("random", "original", "eventless-loop", 1, programs=6), seconds=0.5)
+    found = result.found[f"regression {SIGNATURE}"]
+    assert found.count == result.state.counts[found.key] >= 2
+    assert found.at >= 0
+    assert "the last walker stage2_unmap_walker" in found.reason
+    assert parse(found.text)
+    assert result.accidents == []
+
+
+@pytest.mark.usefixtures("known")
+def test_a_unit_ends_where_only_the_same_would_come() -> None:
+    """The time is over while a second program is in a place that is known; the patience would take for ever."""
+    unit = Unit("random", "original", "eventless-loop", 1, seconds=5.0)
+    found = run_unit(replace(unit, programs=6, seconds=None), seconds=0.5).found
+    assert f"regression {SIGNATURE}" in found
+
+    def watch(result: Result) -> None:
+        for key, record in found.items():
+            result.found.setdefault(key, record)
+
+    assert run_unit(unit, watch, seconds=3600.0).found.keys() == found.keys()
+
+
+@pytest.mark.usefixtures("known")
+def test_features_of_the_others_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker.__init__, "__defaults__", (0.5,))
+    jobs = [("loop", LOOP), ("fine", FINE)]
+    seen = {each.digest: each for each in observe(jobs, "original", "eventless-loop", 1)}
+    assert seen["fine"].features
+    assert seen["loop"].features is None
+    assert "for 0.5 s of CPU time without an event, twice" in seen["loop"].trouble
+
+
+@pytest.mark.usefixtures("known")
+def test_coverage_of_the_others_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("coverage")
+    monkeypatch.setattr(shares.Share.__init__, "__defaults__", (2.0,))
+    programs = [("loop", parse(LOOP)), ("fine", parse(FINE))]
+    (answer,) = shares.run(programs, ["eventless-loop"], 1, tmp_path)
+    assert list(answer["troubled"]) == ["loop"]
+    assert "stage2_unmap_walker, at operation 3: host discard a+0 2M" in answer["troubled"]["loop"]
+    assert (tmp_path / "0").exists()

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parts of the minimiser, and its commands: what they keep, refuse and write."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import candidate
+from fuzz.command_line import cli, promote
+from fuzz.findings.found import comments_of
+from fuzz.findings.replay import Replayer, Shown
+from fuzz.language.operations import GuestAccess
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse, print_program
+from fuzz.language.validate import validate
+from fuzz.minimizing import promotion
+from fuzz.minimizing.ddmin import ddmin
+from fuzz.minimizing.legal import legal
+from fuzz.minimizing.measure import measure
+from fuzz.minimizing.minimize import NotShownError, minimize, minimized
+from fuzz.minimizing.trial import Progress
+
+from ...corpus.files import expectations
+from ..console import HEAD, MISSING_CLEAN, Result, refused
+from ..strategies import programs
+
+KEY = ("regression", "x: f: a")
+SMALL = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n"
+SIGNATURE = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+
+Call = Callable[..., Result]
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.sets(st.integers(0, 30), max_size=4))
+def test_ddmin_leaves_what_is_needed_in_order(items: list[int], needed: set[int]) -> None:
+    needed &= set(items)
+
+    def fails(shorter: list[int]) -> list[int] | None:
+        return shorter if needed <= set(shorter) else None
+
+    left = ddmin(items, fails)
+    assert sorted(left) == sorted(needed)
+    positions = iter(items)
+    assert all(item in positions for item in left)
+
+
+def test_ddmin_takes_over_what_got_even_shorter() -> None:
+    assert ddmin(list(range(20)), lambda shorter: [3] if 3 in shorter else None) == [3]
+
+
+def test_what_the_rest_no_longer_allows_goes_too() -> None:
+    text = HEAD + "slot a delete\nslot a create log=on\nlog a get\nlog a off\ncpu0 read a+0\n"
+    program = parse(text)
+    for gone, left in ((0, 4), (1, 2), (2, 4)):
+        operations = [*program.operations[:gone], *program.operations[gone + 1 :]]
+        rest = legal(replace(program, operations=tuple(operations)))
+        assert rest is not None
+        validate(rest)
+        assert len(rest.operations) == left - (gone == 0)
+    assert legal(replace(program, slots=())) is None
+
+
+@settings(max_examples=25)
+@given(programs())
+def test_measure_tells_programs_apart(program: Program) -> None:
+    """Equal ones are the same, whatever the order in which they are tried."""
+    assert measure(program) == measure(parse(print_program(program)))
+    if program.operations:
+        assert measure(replace(program, operations=program.operations[1:])) < measure(program)
+
+
+def accesses(least: int) -> Callable[[Program], list[Shown]]:
+    """A judge of our own: so many accesses by a guest show the finding."""
+
+    def judge(program: Program) -> list[Shown]:
+        validate(program)
+        at = [number for number, each in enumerate(program.operations) if isinstance(each, GuestAccess)]
+        return [Shown(*KEY, "a reason", at[least - 1])] if len(at) >= least else []
+
+    return judge
+
+
+@settings(max_examples=25)
+@given(programs())
+def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
+    if not accesses(2)(program):
+        return
+    result = minimized(program, KEY, accesses(2), seconds=None)
+    assert result.finished
+    small = result.program
+    assert [type(each) for each in small.operations] == [GuestAccess] * 2
+    assert (small.vm.cpus, small.vm.vms, small.vm.granule, small.vm.ipa) == (1, 1, 4096, 40)
+    (slot,) = small.slots
+    assert (slot.name, slot.size, slot.backing, slot.offset, slot.log, slot.ro) == ("a", 4096, "anon", 0, False, False)
+    assert all(each == GuestAccess(0, "read", "a", 0) for each in small.operations)
+
+
+def test_runs_are_bounded_and_told() -> None:
+    told: list[Progress] = []
+    program = parse(HEAD + "cpu0 read a+0\n" * 50)
+    result = minimized(program, KEY, accesses(9), seconds=None, runs=5, progress=told.append)
+    assert (result.runs, result.finished, result.interrupted) == (5, False, False)
+    assert [progress.runs for progress in told] == list(range(5))
+    assert len(told[-1].program.operations) < 50
+    assert accesses(9)(result.program)
+
+
+def test_time_is_bounded() -> None:
+    program = parse(HEAD + "cpu0 read a+0\n" * 50)
+    assert minimized(program, KEY, accesses(1), seconds=0).program == program
+
+
+def test_interrupt_leaves_the_best_so_far() -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.runs == 4:
+            raise KeyboardInterrupt
+
+    program = parse(HEAD + "cpu0 read a+0\n" * 50)
+    result = minimized(program, KEY, accesses(9), progress=interrupt)
+    assert result.interrupted
+    assert 9 <= len(result.program.operations) < 50
+    assert accesses(9)(result.program)
+
+
+def test_what_does_not_show_it_is_refused() -> None:
+    with pytest.raises(NotShownError):
+        minimize(parse(HEAD), candidate.get("original"), candidate.get("rfc-v1"), KEY)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    """Runs a command in this process, in a directory with a finding and a folder for regressions."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(promote, "regressions_folder", lambda: tmp_path / "regressions")
+    Path("regressions").mkdir()
+    Path("x.s2").write_text(f"# kind: regression\n# signature: {SIGNATURE}\n# candidate: rfc-v1\n{MISSING_CLEAN}")
+
+    def run(*arguments: str) -> Result:
+        code = cli.main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, "".join(captured.err.split("CPython")[1:] or [captured.err])
+
+    yield run
+    # Whatever became of it, no half-written file is left.
+    assert [path for path in tmp_path.glob("**/.*") if path.is_file()] == []
+
+
+def test_minimize_keeps_the_finding_that_the_comments_name(call: Call) -> None:
+    code, out, _ = call("minimize", "x.s2")
+    assert code == 0
+    assert out.startswith(f"regression  {SIGNATURE}\n4 operations to 3, 1 slot to 1, ")
+    assert out.endswith(": x.min.s2\n")
+    assert load("x.min.s2") == parse(SMALL)
+    comments = comments_of(Path("x.min.s2").read_text())
+    assert (comments["signature"], comments["candidate"], comments["reference"]) == (SIGNATURE, "rfc-v1", "original")
+    assert comments["minimized"].startswith("4 operations to 3, ")
+
+
+def test_minimize_takes_the_weightiest_where_nothing_is_named(call: Call) -> None:
+    Path("plain.s2").write_text(MISSING_CLEAN)
+    code, out, _ = call("minimize", "plain.s2", "--candidate", "rfc-v1", "-o", "-")
+    assert code == 0
+    assert comments_of(out)["signature"] == SIGNATURE
+
+
+def test_minimize_takes_the_finding_that_is_asked_for(call: Call) -> None:
+    code, out, _ = call("minimize", "x.s2", "--signature", "locking*", "-o", "over.s2", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert (answer["class"], answer["operations"], answer["finished"]) == ("regression", [4, 1], True)
+    assert answer["file"] == "over.s2"
+    assert answer["text"] == Path("over.s2").read_text()
+
+
+def test_minimize_over_its_own_file(call: Call) -> None:
+    assert call("minimize", "x.s2", "-o", "x.s2")[0] == 0
+    assert load("x.s2") == parse(SMALL)
+
+
+def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(progress: Progress) -> None:
+        if len(progress.program.operations) < 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fuzz.command_line.minimize.Shower.__call__", lambda _, progress: interrupt(progress))
+    code, out, _ = call("minimize", "x.s2")
+    assert code == 130
+    assert ", interrupted: x.min.s2\n" in out
+    assert len(load("x.min.s2").operations) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; allowed: a program with a finding"),
+        ("minimize x.s2 --signature cured*", "no finding is --signature 'cured*'; there are: regression "),
+        ("minimize x.s2 --candidate rfc-v9", "no candidate 'rfc-v9'"),
+        ("minimize plain.s2", "plain.s2: no comment names its candidate; allowed: --candidate NAME"),
+        ("minimize no.s2", "no.s2: No such file"),
+        ("minimize bad.s2", "bad.s2:1: "),
+        ("minimize x.s2 -o no/x.s2", "-o no/x.s2: No such file or directory; allowed: "),
+        ("promote x.s2 --name Bad", "--name 'Bad'; allowed: a-z, 0-9"),
+        ("promote x.s2 --name ../x", "--name '../x'; allowed: "),
+        ("promote x.s2 --name there", "there.s2 is there; allowed: a name that no file has"),
+        ("promote x.s2 --reference v5.12.9", "found against v5.12.9; allowed: findings against original"),
+        ("promote x.s2 --candidate rfc-v1-fixed", "shows nothing; allowed: "),
+        ("promote x.s2 --candidate v5.14", "shows nothing; allowed: "),
+        ("promote gone.s2", "regression leak: f: a does not replay in a fresh process; allowed: what it still shows"),
+        ("promote x.s2", "there.s2 is the same program; allowed: one that is not there"),
+    ],
+)
+def test_refused_in_one_line(arguments: str, words: str, call: Call) -> None:
+    Path("plain.s2").write_text(MISSING_CLEAN)
+    Path("bad.s2").write_text("nonsense\n")
+    Path("gone.s2").write_text("# kind: regression\n# signature: leak: f: a\n# candidate: rfc-v1\n" + MISSING_CLEAN)
+    Path("regressions/there.s2").write_text("# about\n" + SMALL)
+    code, out, err = call(*arguments.split())
+    said = [line for line in err.splitlines() if line.startswith("s2fuzz: ")]
+    refused((code, out, said[-1] + "\n"), words)
+    assert {path.name for path in Path("regressions").iterdir()} == {"there.s2"}
+    assert not Path("x.min.s2").exists()
+
+
+def test_promote_writes_what_pytest_expects(call: Call) -> None:
+    code, out, _ = call("promote", "x.s2", "--name", "block-not-cleaned", "--about", "What is wrong. " * 10)
+    assert code == 0
+    path = Path("regressions/block-not-cleaned.s2")
+    assert out.endswith(path.read_text())
+    assert load(path) == parse(SMALL)
+    expected = expectations(path)
+    assert set(expected) == set(candidate.names())
+    assert f"regression {SIGNATURE}" in expected["rfc-v1"]
+    assert expected["rfc-v1-fixed"] == set()
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# What is wrong. What is")
+    assert max(map(len, lines[:2])) <= 78
+
+
+def test_promote_makes_a_name_of_the_signature(call: Call) -> None:
+    code, out, _ = call("promote", "x.s2", "--json")
+    assert code == 0
+    (path,) = Path("regressions").iterdir()
+    assert json.loads(out)["file"] == str(path.resolve())
+    assert path.name == "dcache-stage2-map-walker-table-block-after-a-translation-fau.s2"
+    assert "exposes 511 frame(s)" in " ".join(path.read_text().replace("#", "").split())
+
+
+def test_promote_refuses_what_crashes_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Replayer, "keys", lambda *_: {("crash", "process did not get on")})
+    with pytest.raises(promotion.PromotionError, match="original ends with process did not get on on it"):
+        promotion.expectations(parse(SMALL), Replayer())
+
+
+def test_promote_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.s2"
+    path.write_text("mine")
+    with pytest.raises(promotion.PromotionError, match="is there"):
+        promotion.write_regression(path, "text")
+    assert path.read_text() == "mine"
+    with pytest.raises(promotion.PromotionError, match="allowed: a folder that can be written"):
+        promotion.write_regression(tmp_path / "no" / "x.s2", "text")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Imports point one way: the table of packages in docs/architecture.md is what the code does."""
+
+import ast
+import graphlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "architecture.md"
+TREES: Final = ("reference", "candidate", "fuzz")
+
+
+class Import(NamedTuple):
+    """One module uses another.
+
+    :param runs: whether importing the one imports the other: not in a function, not for type annotations alone
+    """
+
+    user: str
+    used: str
+    runs: bool
+
+
+def layers(text: str) -> list[str]:
+    """The packages that a page lists, from the bottom up."""
+    return re.findall(r"^\| `((?:reference|candidate|fuzz)[a-z_.]*)` \|", text, re.MULTILINE)
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """All modules of the three trees by name."""
+    found: dict[str, Path] = {}
+    for tree in TREES:
+        for path in (root / tree).rglob("*.py"):
+            found[".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports(root: Path) -> Iterator[Import]:
+    """Every import of one of our modules by another."""
+    ours = modules(root)
+    for name, path in ours.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node, runs in statements(ast.parse(path.read_text()), True):
+            for used in targets(node, package):
+                module = used if used in ours else used.rpartition(".")[0]
+                if module in ours and module != name:
+                    yield Import(name, module, runs)
+
+
+def statements(node: ast.AST, runs: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """The import statements of a tree, each with whether it runs when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, runs
+        typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from statements(child, runs and not typing and not function)
+
+
+def targets(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
+    """The absolute names that a statement imports.
+
+    :param package: in which the statement stands
+    """
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    parts = package.split(".")
+    base = parts[: len(parts) - node.level + 1] if node.level else []
+    base += [node.module] if node.module else []
+    return [".".join([*base, alias.name]) for alias in node.names]
+
+
+def layer_of(module: str, order: list[str]) -> str:
+    """The package of the table that a module belongs to; "" for none."""
+    return max((each for each in order if f"{module}.".startswith(f"{each}.")), key=len, default="")
+
+
+def upward(root: Path, order: list[str]) -> list[str]:
+    """The imports that point up the table, as text."""
+    wrong = []
+    for each in imports(root):
+        user, used = layer_of(each.user, order), layer_of(each.used, order)
+        if user and used and user != used and order.index(used) > order.index(user):
+            wrong.append(f"{each.user} imports {each.used}, but {used} stands above {user} in {PAGE.name}")
+    return wrong
+
+
+def test_no_import_points_up() -> None:
+    assert upward(ROOT, layers(PAGE.read_text())) == []
+
+
+def test_the_table_has_every_package() -> None:
+    order = layers(PAGE.read_text())
+    # A registry of a tree, and what starts the console script, belong to no layer of fuzz.
+    without = [name for name in modules(ROOT) if not layer_of(name, order) and name not in ("fuzz", "fuzz.__main__")]
+    assert without == []
+    assert [each for each in order if each not in modules(ROOT)] == []
+    assert len(order) == len(set(order))
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph: dict[str, set[str]] = {}
+    for each in imports(ROOT):
+        if each.runs:
+            graph.setdefault(each.user, set()).add(each.used)
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from ..judging import verdict", "from fuzz.judging.verdict import Judge", "import fuzz.judging.verdict"],
+)
+def test_an_import_that_points_up_is_found(tmp_path: Path, line: str) -> None:
+    """A tree with one wrong import: what the tests above are worth."""
+    for package in ("fuzz", "fuzz/checkers", "fuzz/judging"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "fuzz/judging/verdict.py").write_text("class Judge: ...\n")
+    order = ["fuzz.checkers", "fuzz.judging"]
+    (tmp_path / "fuzz/checkers/tlb.py").write_text("import ast\n")
+    assert upward(tmp_path, order) == []
+    (tmp_path / "fuzz/checkers/tlb.py").write_text(f"def late():\n    {line}\n")
+    assert upward(tmp_path, order) != []
