@@ -90,7 +90,7 @@ def _compile(source: Source, settings: Settings, compiler: Compiler, start: str,
     declared = probes.found(source)
     try:
         _lay_out(source, declared, work)
-        plan = Plan(source, settings, compiler)
+        plan = Plan(source, settings, compiler, work)
         run_all(plan.jobs, work)
         note(source, work)
         run_all([plan.link("partial.so", stubs=False)], work)

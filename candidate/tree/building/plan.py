@@ -90,10 +90,14 @@ class Plan:
     """The compiler runs of one build, largest first.
 
     *kernel*, *host*: objects by side
+
+    :param work: folder of the build
     """
 
-    def __init__(self, source: Source, settings: Settings, compiler: Compiler) -> None:
+    def __init__(self, source: Source, settings: Settings, compiler: Compiler, work: Path) -> None:
         self.settings, self.compiler = settings, compiler
+        # Debug information names files as the tree does, and not where it or the build was.
+        self._names = [f"-ffile-prefix-map={work.resolve()}=.", f"-ffile-prefix-map={TREE}/="]
         self._kernel = self._kernel_flags()
         kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
         units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
@@ -115,7 +119,7 @@ class Plan:
         for header in _FIRST:
             flags += ["-include", header]
         flags += [*_KERNEL, *_MISTAKES, *_COMMON, self.settings.optimise]
-        return [*flags, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
+        return [*flags, *self._names, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
 
     def _instrumentation(self) -> list[str]:
         flags: list[str] = []
@@ -133,12 +137,33 @@ class Plan:
 
     def _host_job(self, name: str, path: str) -> Job:
         sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
-        command = [self.compiler.program, "-O2", *_COMMON, "-fno-builtin-malloc", "-Wall", *sanitize, "-I", "native"]
+        command = [
+            self.compiler.program,
+            "-O2",
+            *_COMMON,
+            "-fno-builtin-malloc",
+            "-Wall",
+            *self._names,
+            *sanitize,
+            "-I",
+            "native",
+        ]
         return Job(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def stubs(self) -> Job:
         """Compiles ``stubs.c``."""
-        command = [self.compiler.program, "-O1", *_COMMON, "-w", "-fno-builtin", "-c", "stubs.c", "-o", "stubs.o"]
+        command = [
+            self.compiler.program,
+            "-O1",
+            *_COMMON,
+            *self._names,
+            "-w",
+            "-fno-builtin",
+            "-c",
+            "stubs.c",
+            "-o",
+            "stubs.o",
+        ]
         return Job("stubs", command)
 
     def link(self, library: str, *, stubs: bool) -> Job:
