@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .building import cache, headers, probes, symbols
+from .building import cache, callgraph, headers, probes, symbols
 from .building.compiler import Compiler, FailedError, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
@@ -30,7 +30,9 @@ class Built:
     """A library, and what is known of it.
 
     :param library: its path
-    :param record: ``probes`` (names), ``symbols`` (name -> class), ``compiler``, ``seconds`` that it took, ``files``
+    :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle`` (those
+        that nothing the driver does can call), ``unreached`` (file -> functions likewise), ``compiler``, ``seconds``
+        that it took, ``files`` (path -> digest), ``absent``
     :param cached: it was there
     """
 
@@ -97,7 +99,9 @@ def _compile(source: Source, settings: Settings, compiler: Compiler, start: str,
         outside = symbols.outside(work, plan.kernel, plan.host, "partial.so")
         (work / "stubs.c").write_text(symbols.stubs(outside))
         run_all([plan.stubs()], work)
-        run_all([plan.link(cache.LIBRARY, stubs=True)], work)
+        (work / "driver.map").write_text(callgraph.DRIVER)
+        run_all([plan.link(cache.LIBRARY, stubs=True), plan.sections("driver.map")], work)
+        dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))
     except FailedError as failed:
         raise TreeError(said(source, failed, declared)) from None
     except OSError as error:
@@ -105,6 +109,8 @@ def _compile(source: Source, settings: Settings, compiler: Compiler, start: str,
     record = {
         "probes": declared,
         "symbols": outside.kinds,
+        "idle": dropped.get("stubs.o", []),
+        "unreached": {path: dropped.get(file, []) for file, path in plan.files.items()},
         "compiler": compiler.version,
         "seconds": round(time.perf_counter() - began, 2),
     }

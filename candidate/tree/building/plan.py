@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .compiler import Compiler, Job
-from .source import ARM, INTERVAL_TREE, MMU, NESTED, PGTABLE, RBTREE, Source
+from .source import ARM, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, Source
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
@@ -44,7 +44,11 @@ _KERNEL: Final = (
 )
 # A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
 _MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")
-_COMMON: Final = ("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output")
+_COMMON: Final = (
+    *("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output"),
+    # For `candidate.tree.building.callgraph`.
+    *("-ffunction-sections", "-fdata-sections"),
+)
 # Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
@@ -89,7 +93,7 @@ class Settings:
 class Plan:
     """The compiler runs of one build, largest first.
 
-    *kernel*, *host*: objects by side
+    *kernel*, *host*: objects by side; *files*: the tree's file by object, for its stage-2 code
 
     :param work: folder of the build
     """
@@ -109,6 +113,7 @@ class Plan:
             *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
             *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
         ]
+        self.files = {f"{name}.o": path for name, path in units.items()} | {f"{kernel_side[0].stem}.o": KVM_MAIN}
         self.host = [f"{file.stem}.o" for file in host_side]
         self.kernel = [f"{job.name}.o" for job in self.jobs if f"{job.name}.o" not in self.host]
 
@@ -172,3 +177,11 @@ class Plan:
         flags += ["-fsanitize=address,undefined"] if self.settings.sanitize else []
         command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
         return Job("link", [*command, *self.kernel, *self.host, *flags])
+
+    def sections(self, driver: str) -> Job:
+        """Links once more, and lets the linker say what nobody refers to.
+
+        :param driver: a version script that exports what Python calls
+        """
+        flags = [f"-Wl,--version-script={driver}", "-Wl,--gc-sections", "-Wl,--print-gc-sections"]
+        return Job("sections", [*self.link("sections.so", stubs=True).command, *flags])
