@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 # Names that Python calls begin so (native/).
-DRIVER: Final = "{ global: vm_*; host_*; shim_*; co_*; local: *; };\n"
+DRIVER: Final = "{ global: vm_*; host_*; shim_*; co_*; bench_*; local: *; };\n"
 _DROPPED: Final = re.compile(r"unused section '\.text\.([^'.]+)[^']*' in file '([^']*)'")
 
 

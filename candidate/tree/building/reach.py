@@ -7,65 +7,57 @@ Each entry is found by a probe, as in `candidate.tree.building.probes`. Whoever 
 from dataclasses import dataclass
 from typing import Final
 
-from .source import ARM, KVM_MAIN, MMU, NESTED, PGTABLE, Source
+from .source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
 
 
 @dataclass(frozen=True)
-class Feature:
+class UnreachedFeature:
     """Code that is compiled and never runs.
 
+    :param path: where to look for it
+    :param pattern: regular expression that finds it
     :param name: in the words of the kernel's documentation
     :param why: what is missing here
-    :param pattern: regular expression that finds it
-    :param path: where to look
     """
 
+    path: str
+    pattern: str
     name: str
     why: str
-    pattern: str
-    path: str
 
 
-_KVM_HOST: Final = f"{ARM}/include/asm/kvm_host.h"
-
-FEATURES: Final = (
-    Feature(
-        "protected VMs (pKVM)", "the host runs in VHE, without a hypervisor of its own", r"\bis_protected_kvm", MMU
-    ),
-    Feature("nVHE", "hypercalls lead nowhere", r"\bkvm_call_hyp", MMU),
-    Feature("page tables of the hypervisor", "only stage 2 is driven", r"^int kvm_pgtable_hyp_map\(", PGTABLE),
-    Feature("nested guests", "guests have no EL2", r"\bkvm_s2_mmu\b", NESTED),
-    Feature("MTE", "no memory has tags", r"\bkvm_has_mte\(", MMU),
-    Feature("guest_memfd", "slots are memory of user space", r"\bkvm_gmem_|\bgmem_abort\(", MMU),
-    Feature("private memory and its attributes", "guests share all memory", r"\bkvm_vm_set_mem_attributes\(", KVM_MAIN),
-    Feature("hugetlbfs", "huge pages are transparent ones", r"\bis_vm_hugetlb_page\(|VM_HUGETLB", MMU),
-    Feature("poisoned pages", "no memory fails", r"\bkvm_send_hwpoison_signal\(", MMU),
-    Feature(
-        "the caches of the guest, switched and flushed by set and way",
-        "vCPUs have no registers in C",
-        r"\bkvm_toggle_cache\(",
+_LIST: Final = (
+    (MMU, r"\bis_protected_kvm", "protected VMs (pKVM)", "there is no hypervisor apart from the host"),
+    (MMU, r"\bkvm_call_hyp", "nVHE", "the host runs in VHE"),
+    (PGTABLE, r"^int kvm_pgtable_hyp_map\(", "page tables of the hypervisor", "only stage 2 is driven"),
+    (NESTED, r"\bkvm_s2_mmu\b", "nested guests", "guests have no EL2"),
+    (MMU, r"\bkvm_has_mte\(", "MTE", "no memory has tags"),
+    (MMU, r"\bkvm_gmem_|\bgmem_abort\(", "guest_memfd", "slots are memory of user space"),
+    (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
+    (MMU, r"\bis_vm_hugetlb_page\(|VM_HUGETLB", "hugetlbfs", "huge pages are transparent ones"),
+    (MMU, r"\bkvm_send_hwpoison_signal\(", "poisoned pages", "no memory fails"),
+    (
         MMU,
+        r"\bkvm_toggle_cache\(",
+        "caches that the guest switches, or flushes by set and way",
+        "vCPUs have no registers",
     ),
-    Feature("errors that the guest's accesses raise", "the machine has none", r"\bkvm_handle_guest_sea\(", MMU),
-    Feature("devices mapped by KVM itself", "there is no interrupt controller", r"\bkvm_phys_addr_ioremap\(", MMU),
-    Feature("reset of vCPUs", "VMs are created anew", r"\bstage2_unmap_vm\(", MMU),
-    Feature("dirty rings", "logs are bitmaps", r"\bkvm_dirty_ring_push\(|\bkvm_dirty_ring_alloc\(", KVM_MAIN),
-    Feature(
-        "logs that are cleared by user space, or begin full",
-        "a log is got and cleared at once",
-        r"\bkvm_vm_ioctl_clear_dirty_log\(",
+    (MMU, r"\bkvm_handle_guest_sea\(", "external aborts of the guest", "the machine has no errors"),
+    (MMU, r"\bkvm_phys_addr_ioremap\(", "devices that KVM itself maps", "there is no interrupt controller"),
+    (MMU, r"\bstage2_unmap_vm\(", "reset of vCPUs", "VMs are created anew"),
+    (KVM_MAIN, r"\bkvm_dirty_ring_push\(|\bkvm_dirty_ring_alloc\(", "dirty rings", "logs are bitmaps"),
+    (KVM_MAIN, r"\bkvm_vm_ioctl_clear_dirty_log\(", "dirty logs that user space clears", "getting one clears it"),
+    (
         KVM_MAIN,
-    ),
-    Feature(
-        "replacing a page under the guest at once",
+        r"\bkvm_mmu_notifier_change_pte\(",
+        "change_pte notifiers",
         "the host invalidates, and the guest faults",
-        r"\bkvm_set_spte_(?:hva|gfn)\(|\bkvm_mmu_notifier_change_pte\(",
-        KVM_MAIN,
     ),
-    Feature("52-bit addresses with 4K and 16K pages (LPA2)", "physical addresses have 48 bits", "lpa2", PGTABLE),
+    (PGTABLE, r"lpa2", "52-bit addresses with 4K and 16K pages (LPA2)", "physical addresses have 48 bits"),
 )
+FEATURES: Final = tuple(UnreachedFeature(*each) for each in _LIST)
 
 
-def unreachable(source: Source) -> list[Feature]:
+def unreachable(source: TreeSource) -> list[UnreachedFeature]:
     """The features that a tree has and that stay unexercised."""
     return [feature for feature in FEATURES if source.declares(feature.pattern, feature.path)]
