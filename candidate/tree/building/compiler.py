@@ -24,6 +24,7 @@ _ERROR: Final = re.compile(
 _BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
 # What would change how a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -94,31 +95,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT} | {"LC_ALL": "C"}
 
 
+Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]
+
+
 def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
     """Run jobs side by side, as many at a time as there are cores; none is left when this returns or raises.
 
     :param folder: the current directory of each
     :raises CompileFailedError: the first one that failed
     """
-    left, running = list(jobs), list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]()
+    left, running = list(jobs), Running()
     # What a compiler leaves when it is killed goes with the folder.
     variables = environment() | {"TMPDIR": str(folder)}
     try:
         while left or running:
             while left and len(running) < cores():
-                job = left.pop(0)
-                said = folder / f"{job.name}.stderr"
-                with said.open("wb") as file:
-                    process = subprocess.Popen(
-                        job.command,
-                        cwd=folder,
-                        env=variables,
-                        stdin=subprocess.DEVNULL,
-                        start_new_session=True,
-                        stdout=subprocess.DEVNULL,
-                        stderr=file,
-                    )
-                running.append((job, process, said))
+                _start(left.pop(0), folder, variables, running)
             for each in list(running):
                 job, process, said = each
                 if process.poll() is not None:
@@ -133,6 +125,26 @@ def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
         for _, process, _ in running:
             process.wait()
+
+
+def _start(job: CompilerJob, folder: Path, variables: dict[str, str], running: Running) -> None:
+    """Start a job and add it to *running*: an interrupt between the two would leave it behind."""
+    said = folder / f"{job.name}.stderr"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                job.command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+            )
+        running.append((job, process, said))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:
