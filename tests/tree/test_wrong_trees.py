@@ -2,6 +2,7 @@
 """Every way in which a tree can be wrong: exit code 2, one line that says what, nothing left behind."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -272,7 +273,7 @@ def test_a_misspelt_function(tmp_path: Path, cache: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("include/linux/kvm_types.h", "does not compile: include/linux/"),
+        ("include/linux/kvm_types.h", "does not compile: include/"),
         ("arch/arm64/include/asm/sysreg.h", "does not fit s2fuzz's own headers: native/shim/asm/sysreg.h:"),
     ],
 )
@@ -307,8 +308,8 @@ def test_two_builds_at_once(common_cache: Path) -> None:
     both = [subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE) for _ in range(2)]
     answers = [child.communicate(timeout=600)[0] for child in both]
     assert [child.returncode for child in both] == [0, 0]
-    libraries = {line for text in answers for line in text.splitlines() if '"library"' in line}
-    assert len(libraries) == 1
+    told = [json.loads(answer) for answer in answers]
+    assert told[0]["library"] == told[1]["library"]
     if not before:
-        assert sorted('"cached": true' in text for text in answers) == [False, True]
+        assert sorted(each["cached"] for each in told) == [False, True]
     assert not [name for name in left(common_cache) if not (common_cache / name / RECORD).is_file()]

@@ -2,6 +2,7 @@
 """Trees to test with: real ones, changed copies of them, and small ones that only look like one."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,7 @@ def small_tree(folder: Path) -> Path:
     return folder
 
 
-def changed(tree: Path, folder: Path, files: dict[str, str | None]) -> Path:
+def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
     """A copy of a tree, made of links, with other contents in some files.
 
     :param files: path -> text; None: the file is not there

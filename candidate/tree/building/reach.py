@@ -43,7 +43,6 @@ _LIST: Final = (
         "vCPUs have no registers",
     ),
     (MMU, r"\bkvm_handle_guest_sea\(", "external aborts of the guest", "the machine has no errors"),
-    (MMU, r"\bkvm_phys_addr_ioremap\(", "devices that KVM itself maps", "there is no interrupt controller"),
     (MMU, r"\bstage2_unmap_vm\(", "reset of vCPUs", "VMs are created anew"),
     (KVM_MAIN, r"\bkvm_dirty_ring_push\(|\bkvm_dirty_ring_alloc\(", "dirty rings", "logs are bitmaps"),
     (KVM_MAIN, r"\bkvm_vm_ioctl_clear_dirty_log\(", "dirty logs that user space clears", "getting one clears it"),
