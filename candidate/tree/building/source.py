@@ -66,7 +66,8 @@ class TreeSource:
                     raise TreeError(f"{self.name} {wrong}")
         except (OSError, ValueError, RuntimeError) as error:
             # No right to look, a null byte in the name, a loop of links.
-            raise TreeError(f"{self.name}: {getattr(error, 'strerror', None) or error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise TreeError(f"{self.name}: {why}; allowed: the top folder of a Linux tree") from None
 
     def has(self, path: str) -> bool:
         """Whether a file is there; noted either way."""
