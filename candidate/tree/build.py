@@ -12,25 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .building import cache, headers, probes, symbols
-from .building.compiler import Compiler, FailedError, run_all
+from .building import cache, callgraph, headers, probes, symbols
+from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
-from .building.plan import GENERATED, NATIVE, TREE, Plan, Settings
-from .building.source import KVM_MAIN, MMU, NESTED, PGTABLE, Source
+from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
+from .building.source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
 from .building.wrong import said
 
-__all__ = ["Built", "TreeError", "build", "make"]
+__all__ = ["BuiltTree", "TreeError", "build", "make"]
 
 _MACHINES: Final = ("x86_64", "amd64")
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltTree:
     """A library, and what is known of it.
 
     :param library: its path
-    :param record: ``probes`` (names), ``symbols`` (name -> class), ``compiler``, ``seconds`` that it took, ``files``
+    :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle`` (those
+        that nothing the driver does can call), ``unreached`` (file -> functions likewise), ``compiler``, ``seconds``
+        that it took, ``files`` (path -> digest), ``absent``
     :param cached: it was there
     """
 
@@ -59,10 +61,10 @@ def build(
     :raises TreeError: it cannot be built; one line
     :raises ValueError: no such granule, or options that do not go together
     """
-    return make(Source(tree), Settings(granule, sanitize, coverage, optimise, plain)).library
+    return make(TreeSource(tree), BuildSettings(granule, sanitize, coverage, optimise, plain)).library
 
 
-def make(source: Source, settings: Settings) -> Built:
+def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
     """As `build`, with what is known of the library.
 
     :raises TreeError: it cannot be built; one line
@@ -78,10 +80,10 @@ def make(source: Source, settings: Settings) -> Built:
             entry = cache.look_up(source, start)
             if entry is None:
                 return _compile(source, settings, compiler, start, work)
-    return Built(entry / cache.LIBRARY, cache.read(entry), cached=True)
+    return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=True)
 
 
-def _compile(source: Source, settings: Settings, compiler: Compiler, start: str, work: Path) -> Built:
+def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, start: str, work: Path) -> BuiltTree:
     """Compile in the folder *work*.
 
     :raises TreeError: it cannot be built
@@ -90,30 +92,34 @@ def _compile(source: Source, settings: Settings, compiler: Compiler, start: str,
     declared = probes.found(source)
     try:
         _lay_out(source, declared, work)
-        plan = Plan(source, settings, compiler)
+        plan = BuildPlan(source, settings, compiler, work)
         run_all(plan.jobs, work)
         note(source, work)
         run_all([plan.link("partial.so", stubs=False)], work)
         outside = symbols.outside(work, plan.kernel, plan.host, "partial.so")
         (work / "stubs.c").write_text(symbols.stubs(outside))
         run_all([plan.stubs()], work)
-        run_all([plan.link(cache.LIBRARY, stubs=True)], work)
-    except FailedError as failed:
+        (work / "driver.map").write_text(callgraph.DRIVER)
+        run_all([plan.link(cache.LIBRARY, stubs=True), plan.sections("driver.map")], work)
+        dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))
+    except CompileFailedError as failed:
         raise TreeError(said(source, failed, declared)) from None
     except OSError as error:
         raise TreeError(f"cannot build in {work.parent}: {error.strerror or error}") from None
     record = {
         "probes": declared,
         "symbols": outside.kinds,
+        "idle": dropped.get("stubs.o", []),
+        "unreached": {path: dropped.get(file, []) for file, path in plan.files.items()},
         "compiler": compiler.version,
         "seconds": round(time.perf_counter() - began, 2),
     }
     first = [path for path in (PGTABLE, MMU, NESTED, KVM_MAIN) if path in source.files]
     entry = cache.publish(work, source, start, record, first)
-    return Built(entry / cache.LIBRARY, cache.read(entry), cached=False)
+    return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=False)
 
 
-def _lay_out(source: Source, declared: list[str], work: Path) -> None:
+def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
     """Write what the compiler runs read: links to the tree and to native/, generated headers, probes."""
     (work / TREE).symlink_to(source.root)
     (work / "native").symlink_to(NATIVE)

@@ -220,7 +220,7 @@ def folder(text: str) -> str:
 def parser() -> Parser:
     """All arguments of all commands."""
     # They use what stands above.
-    from . import campaign_arguments, corpus_arguments, cover_arguments
+    from . import campaign_arguments, corpus_arguments, cover_arguments, tree
 
     layout = argparse.RawDescriptionHelpFormatter
     top = Parser("s2fuzz", description=_ABOUT, epilog=_EXIT_CODES, formatter_class=layout, allow_abbrev=False)
@@ -323,6 +323,7 @@ def parser() -> Parser:
     build.add_argument("--force", action="store_true", help="also where the build that is there still fits")
     corpus_arguments.add(commands)
     cover_arguments.add(commands)
+    tree.add(commands)
     return top
 
 

@@ -38,7 +38,7 @@ def dispatch(arguments: Namespace) -> int:
     from ..hardware.qemu import QemuError
     from ..hardware.text import TablesError
     from ..judging.collection import collect_rarely
-    from . import benchmark, campaign, commands, convert, corpus, cover, fuzz, hardware, minimize, promote
+    from . import benchmark, campaign, commands, convert, corpus, cover, fuzz, hardware, minimize, promote, tree
 
     if arguments.command == "fuzz" and arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -56,6 +56,7 @@ def dispatch(arguments: Namespace) -> int:
         "build": build.command,
         "corpus": corpus.command,
         "cover": cover.command,
+        "tree": tree.command,
     }[arguments.command]
     collect_rarely()
     try:

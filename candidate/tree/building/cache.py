@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from .compiler import Compiler
 from .errors import TreeError
-from .plan import NATIVE, Settings
-from .source import Source
+from .plan import NATIVE, BuildSettings
+from .source import TreeSource
 from .symbols import FILE
 
 LIBRARY: Final = "tree.so"
@@ -41,7 +41,7 @@ def folder() -> Path:
     return base / "s2fuzz" / "trees"
 
 
-def prefix(settings: Settings, compiler: Compiler) -> str:
+def prefix(settings: BuildSettings, compiler: Compiler) -> str:
     """What the names of entries begin with that these settings, this compiler and our own files make."""
     ours = hashlib.sha256(compiler.identity.encode())
     files = [*NATIVE.rglob("*.[ch]"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
@@ -50,7 +50,7 @@ def prefix(settings: Settings, compiler: Compiler) -> str:
     return f"{settings.name()}-{ours.hexdigest()[:16]}-"
 
 
-def look_up(source: Source, start: str) -> Path | None:
+def look_up(source: TreeSource, start: str) -> Path | None:
     """The entry that this tree would give; None: there is none.
 
     :param start: what `prefix` returns
@@ -83,7 +83,7 @@ def read(entry: Path) -> dict[str, Any]:
     return record
 
 
-def _same(source: Source, record: dict[str, Any]) -> bool:
+def _same(source: TreeSource, record: dict[str, Any]) -> bool:
     """Whether a tree still is what the record says; the files that differ most often come first in it."""
     if any(source.digest(path) != digest for path, digest in record["files"].items()):
         return False
@@ -121,7 +121,7 @@ def building() -> Iterator[Path]:
         os.close(lock)
 
 
-def publish(work: Path, source: Source, start: str, record: dict[str, Any], first: list[str]) -> Path:
+def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], first: list[str]) -> Path:
     """Make an entry of a folder in which `LIBRARY` lies.
 
     :param record: what is kept beside the library; ``files`` and ``absent`` are added

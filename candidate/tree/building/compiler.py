@@ -5,9 +5,11 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,10 +24,11 @@ _ERROR: Final = re.compile(
 _BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
 # What would change how a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Job:
+class CompilerJob:
     """A run of a program in the folder of a build.
 
     :param name: what it makes, for people
@@ -35,7 +38,7 @@ class Job:
     command: Sequence[str]
 
 
-class FailedError(Exception):
+class CompileFailedError(Exception):
     """A job failed.
 
     :param job: which
@@ -44,7 +47,7 @@ class FailedError(Exception):
     :param text: its first error
     """
 
-    def __init__(self, job: Job, file: str, line: int, text: str) -> None:
+    def __init__(self, job: CompilerJob, file: str, line: int, text: str) -> None:
         super().__init__(text)
         self.job, self.file, self.line, self.text = job, file, line, text
 
@@ -92,29 +95,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT} | {"LC_ALL": "C"}
 
 
-def run_all(jobs: Sequence[Job], folder: Path) -> None:
+Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]
+
+
+def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
     """Run jobs side by side, as many at a time as there are cores; none is left when this returns or raises.
 
     :param folder: the current directory of each
-    :raises FailedError: the first one that failed
+    :raises CompileFailedError: the first one that failed
     """
-    left, running = list(jobs), list[tuple[Job, subprocess.Popen[bytes], Path]]()
-    variables = environment()
+    left, running = list(jobs), Running()
+    # What a compiler leaves when it is killed goes with the folder.
+    variables = environment() | {"TMPDIR": str(folder)}
     try:
         while left or running:
             while left and len(running) < cores():
-                job = left.pop(0)
-                said = folder / f"{job.name}.stderr"
-                with said.open("wb") as file:
-                    process = subprocess.Popen(
-                        job.command,
-                        cwd=folder,
-                        env=variables,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=file,
-                    )
-                running.append((job, process, said))
+                _start(left.pop(0), folder, variables, running)
             for each in list(running):
                 job, process, said = each
                 if process.poll() is not None:
@@ -124,9 +120,31 @@ def run_all(jobs: Sequence[Job], folder: Path) -> None:
             time.sleep(0.005)
     finally:
         for _, process, _ in running:
-            process.kill()
+            # gcc runs others, which would go on.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         for _, process, _ in running:
             process.wait()
+
+
+def _start(job: CompilerJob, folder: Path, variables: dict[str, str], running: Running) -> None:
+    """Start a job and add it to *running*: an interrupt between the two would leave it behind."""
+    said = folder / f"{job.name}.stderr"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                job.command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+            )
+        running.append((job, process, said))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:
@@ -150,16 +168,16 @@ def output(command: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
-def failure(job: Job, code: int, said: str) -> FailedError:
+def failure(job: CompilerJob, code: int, said: str) -> CompileFailedError:
     """What a job that failed has to say.
 
     :param code: negative: it was killed by a signal
     """
     place = _ERROR.search(said)
     if place:
-        return FailedError(job, place["file"], int(place["line"]), place["text"])
+        return CompileFailedError(job, place["file"], int(place["line"]), place["text"])
     broken = _BROKEN.search(said)
     if broken:
-        return FailedError(job, "", 0, broken["text"])
+        return CompileFailedError(job, "", 0, broken["text"])
     why = f"it was killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return FailedError(job, "", 0, (said.strip() or why).splitlines()[0])
+    return CompileFailedError(job, "", 0, (said.strip() or why).splitlines()[0])

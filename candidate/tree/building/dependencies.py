@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from .plan import INCLUDES, TREE
-from .source import Source
+from .source import TreeSource
 
 _BELOW: Final = f"{TREE}/"
 
 
-def note(source: Source, work: Path) -> None:
+def note(source: TreeSource, work: Path) -> None:
     """Record the files that the compiler read, and those that would have been found before them.
 
     :param work: folder of the build, where the ``*.d`` files are
@@ -27,7 +27,7 @@ def note(source: Source, work: Path) -> None:
         _note_earlier(source, path)
 
 
-def _note_earlier(source: Source, path: str) -> None:
+def _note_earlier(source: TreeSource, path: str) -> None:
     """Record where in the tree the compiler looked for a header before it found it."""
     found = next((folder for folder in INCLUDES if path.startswith(f"{folder}/")), None)
     if found is None:

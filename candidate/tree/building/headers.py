@@ -6,7 +6,7 @@ from typing import Final
 
 from .errors import TreeError
 from .kconfig import named_headers, selected
-from .source import ARM, Source
+from .source import ARM, TreeSource
 
 # From a compiler for arm64 in a real build. Upper bounds do: nothing of stage 2 depends on the exact numbers.
 _BOUNDS: Final = {
@@ -33,7 +33,7 @@ _VERSION: Final = """\
 """
 
 
-def generated(source: Source) -> dict[str, str]:
+def generated(source: TreeSource) -> dict[str, str]:
     """Path below the folder of generated headers -> text.
 
     :raises TreeError: a script of the tree fails
@@ -52,7 +52,7 @@ def generated(source: Source) -> dict[str, str]:
     return made
 
 
-def _wrappers(source: Source) -> dict[str, str]:
+def _wrappers(source: TreeSource) -> dict[str, str]:
     """Headers of asm/ that only include those of asm-generic/, as ``scripts/Makefile.asm-generic`` makes them."""
     made: dict[str, str] = {}
     for folder, below in (("include", ""), ("include/uapi", "uapi/")):
@@ -63,7 +63,7 @@ def _wrappers(source: Source) -> dict[str, str]:
     return made
 
 
-def _scripts(source: Source) -> dict[str, str]:
+def _scripts(source: TreeSource) -> dict[str, str]:
     """What the tree's own scripts write: system registers, capabilities, user-visible features."""
     made = {"asm/sysreg-defs.h": "", "asm/cpucap-defs.h": ""}
     tools = f"{ARM}/tools"
@@ -82,7 +82,7 @@ def _scripts(source: Source) -> dict[str, str]:
     return made
 
 
-def _output(source: Source, command: list[str]) -> str:
+def _output(source: TreeSource, command: list[str]) -> str:
     """What a script of the tree writes; it runs in the tree's folder.
 
     :raises TreeError: it cannot be run, or fails

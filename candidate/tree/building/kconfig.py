@@ -4,7 +4,7 @@
 import re
 from typing import Final
 
-from .source import ARM, Source
+from .source import ARM, TreeSource
 
 # Selected by arm64 or KVM, and left out: debugging and tracing, code in assembly, features that nothing here drives.
 _LEFT_OUT: Final = re.compile(
@@ -15,7 +15,7 @@ _ASSIGNMENT: Final = re.compile(r"(\S+)\s*\+?=\s*(.*)")
 _SELECT: Final = re.compile(r"^\s+select (\w+)\s*(?:#.*)?$", re.MULTILINE)
 
 
-def named_headers(source: Source, path: str, kind: str) -> list[str]:
+def named_headers(source: TreeSource, path: str, kind: str) -> list[str]:
     """The headers that a Kbuild file lists.
 
     :param kind: ``generic-y``, ``mandatory-y``
@@ -28,7 +28,7 @@ def named_headers(source: Source, path: str, kind: str) -> list[str]:
     return found
 
 
-def selected(source: Source) -> list[str]:
+def selected(source: TreeSource) -> list[str]:
     """The symbols that ``config ARM64`` and ``config KVM`` select without a condition, and what those of KVM select."""
     arm, kvm, virt = f"{ARM}/Kconfig", f"{ARM}/kvm/Kconfig", "virt/kvm/Kconfig"
     left = _selects(source, arm, "ARM64") + _selects(source, kvm, "KVM")
@@ -41,7 +41,7 @@ def selected(source: Source) -> list[str]:
     return found
 
 
-def _selects(source: Source, path: str, symbol: str) -> list[str]:
+def _selects(source: TreeSource, path: str, symbol: str) -> list[str]:
     text = source.text(path).replace("\\\n", " ")
     end = r"^(?:menu)?config |^if |^endif|^source |\Z"
     entry = re.search(rf"^(?:menu)?config {symbol}\n(.*?)(?={end})", text, re.DOTALL | re.MULTILINE)

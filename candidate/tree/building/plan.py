@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .compiler import Compiler, Job
-from .source import ARM, INTERVAL_TREE, MMU, NESTED, PGTABLE, RBTREE, Source
+from .compiler import Compiler, CompilerJob
+from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
@@ -46,18 +46,20 @@ _KERNEL: Final = (
 )
 # A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
 _MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")
-_COMMON: Final = ("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output")
+_COMMON: Final = (
+    *("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output"),
+    # For `candidate.tree.building.callgraph`.
+    *("-ffunction-sections", "-fdata-sections"),
+)
 # Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
     "--param=tsan-instrument-func-entry-exit=0",
 )
-# Before anything else, as in a kernel build.
-_FIRST: Final = (f"{TREE}/include/linux/kconfig.h", f"{TREE}/include/linux/compiler_types.h")
 
 
 @dataclass(frozen=True)
-class Settings:
+class BuildSettings:
     """How a tree is built.
 
     :param granule: log2 of the page size in bytes: 12, 14 or 16
@@ -88,14 +90,18 @@ class Settings:
         )
 
 
-class Plan:
+class BuildPlan:
     """The compiler runs of one build, largest first.
 
-    *kernel*, *host*: objects by side
+    *kernel*, *host*: objects by side; *files*: the tree's file by object, for its stage-2 code
+
+    :param work: folder of the build
     """
 
-    def __init__(self, source: Source, settings: Settings, compiler: Compiler) -> None:
+    def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler, work: Path) -> None:
         self.settings, self.compiler = settings, compiler
+        # Debug information names files as the tree does, and not where it or the build was.
+        self._names = [f"-ffile-prefix-map={work.resolve()}=.", f"-ffile-prefix-map={TREE}/="]
         self._kernel = self._kernel_flags()
         kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
         units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
@@ -107,6 +113,7 @@ class Plan:
             *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
             *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
         ]
+        self.files = {f"{name}.o": path for name, path in units.items()} | {f"{kernel_side[0].stem}.o": KVM_MAIN}
         self.host = [f"{file.stem}.o" for file in host_side]
         self.kernel = [f"{job.name}.o" for job in self.jobs if f"{job.name}.o" not in self.host]
 
@@ -114,10 +121,10 @@ class Plan:
         flags = ["-nostdinc", "-isystem", self.compiler.headers()]
         for folder in INCLUDES:
             flags += ["-I", folder]
-        for header in _FIRST:
-            flags += ["-include", header]
+        for header in FIRST_HEADERS:
+            flags += ["-include", f"{TREE}/{header}"]
         flags += [*_KERNEL, *_MISTAKES, *_COMMON, self.settings.optimise]
-        return [*flags, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
+        return [*flags, *self._names, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
 
     def _instrumentation(self) -> list[str]:
         flags: list[str] = []
@@ -129,23 +136,52 @@ class Plan:
             flags += _PLAIN
         return flags
 
-    def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> Job:
+    def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> CompilerJob:
         command = [self.compiler.program, *self._kernel, "-DSHIM_UNIT", *more, "-MD", "-MF", f"{name}.d"]
-        return Job(name, [*command, "-c", path, "-o", f"{name}.o"])
+        return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
-    def _host_job(self, name: str, path: str) -> Job:
+    def _host_job(self, name: str, path: str) -> CompilerJob:
         sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
-        command = [self.compiler.program, "-O2", *_COMMON, "-fno-builtin-malloc", "-Wall", *sanitize, "-I", "native"]
-        return Job(name, [*command, "-c", path, "-o", f"{name}.o"])
+        command = [
+            self.compiler.program,
+            "-O2",
+            *_COMMON,
+            "-fno-builtin-malloc",
+            "-Wall",
+            *self._names,
+            *sanitize,
+            "-I",
+            "native",
+        ]
+        return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
-    def stubs(self) -> Job:
+    def stubs(self) -> CompilerJob:
         """Compiles ``stubs.c``."""
-        command = [self.compiler.program, "-O1", *_COMMON, "-w", "-fno-builtin", "-c", "stubs.c", "-o", "stubs.o"]
-        return Job("stubs", command)
+        command = [
+            self.compiler.program,
+            "-O1",
+            *_COMMON,
+            *self._names,
+            "-w",
+            "-fno-builtin",
+            "-c",
+            "stubs.c",
+            "-o",
+            "stubs.o",
+        ]
+        return CompilerJob("stubs", command)
 
-    def link(self, library: str, *, stubs: bool) -> Job:
+    def link(self, library: str, *, stubs: bool) -> CompilerJob:
         """Links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
         flags += ["-fsanitize=address,undefined"] if self.settings.sanitize else []
         command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
-        return Job("link", [*command, *self.kernel, *self.host, *flags])
+        return CompilerJob("link", [*command, *self.kernel, *self.host, *flags])
+
+    def sections(self, driver: str) -> CompilerJob:
+        """Links once more, and lets the linker say what nobody refers to.
+
+        :param driver: a version script that exports what Python calls
+        """
+        flags = [f"-Wl,--version-script={driver}", "-Wl,--gc-sections", "-Wl,--print-gc-sections"]
+        return CompilerJob("sections", [*self.link("sections.so", stubs=True).command, *flags])

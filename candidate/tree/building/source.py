@@ -16,6 +16,8 @@ NESTED: Final = f"{ARM}/kvm/nested.c"
 KVM_MAIN: Final = "virt/kvm/kvm_main.c"
 RBTREE: Final = "lib/rbtree.c"
 INTERVAL_TREE: Final = "lib/interval_tree.c"
+# Included before anything else, as in a kernel build.
+FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types.h")
 
 # What must be there, the outermost first, and what it means where it is not.
 _NEEDED: Final = (
@@ -35,10 +37,11 @@ _NEEDED: Final = (
         "has no arch/arm64/kvm/hyp/pgtable.c, so it is too old; allowed: a tree that has it (Linux 5.10 and later)",
     ),
     (RBTREE, "has no lib/rbtree.c; allowed: a whole tree"),
+    *((header, f"has no {header}; allowed: a tree that has it") for header in FIRST_HEADERS),
 )
 
 
-class Source:
+class TreeSource:
     """A tree, with a record of what was asked of it: the cache compares that (`candidate.tree.building.cache`).
 
     *files*: paths below the tree that exist and decide what is built; *absent*: those that do not exist, and would
@@ -63,7 +66,8 @@ class Source:
                     raise TreeError(f"{self.name} {wrong}")
         except (OSError, ValueError, RuntimeError) as error:
             # No right to look, a null byte in the name, a loop of links.
-            raise TreeError(f"{self.name}: {getattr(error, 'strerror', None) or error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise TreeError(f"{self.name}: {why}; allowed: the top folder of a Linux tree") from None
 
     def has(self, path: str) -> bool:
         """Whether a file is there; noted either way."""

@@ -39,7 +39,7 @@ int mprotect(void *start, unsigned long size, int rights);
 
 
 @dataclass(frozen=True)
-class Symbol:
+class ListedSymbol:
     """A symbol of the list.
 
     :param kind: one of `CLASSES`
@@ -51,7 +51,7 @@ class Symbol:
 
 
 @dataclass(frozen=True)
-class Outside:
+class OutsideSymbols:
     """What the kernel side of a build needs from outside of the tree's files.
 
     :param kinds: name -> one of `CLASSES`, or `UNKNOWN`
@@ -63,15 +63,15 @@ class Outside:
 
 
 @cache
-def listed() -> dict[str, Symbol]:
+def listed() -> dict[str, ListedSymbol]:
     """All symbols of the list."""
-    found: dict[str, Symbol] = {}
+    found: dict[str, ListedSymbol] = {}
     for kind, groups in tomllib.loads(FILE.read_text(encoding="utf-8")).items():
         for reason, names in groups.items():
             for name in names.split():
                 if name in found:
                     raise ValueError(f"{FILE.name}: {name} stands there twice")
-                found[name] = Symbol(kind, reason)
+                found[name] = ListedSymbol(kind, reason)
     return found
 
 
@@ -81,7 +81,7 @@ def reason(name: str) -> str:
     return symbol.reason if symbol else "it is not in the list of symbols"
 
 
-def outside(folder: Path, kernel: Sequence[str], host: Sequence[str], library: str) -> Outside:
+def outside(folder: Path, kernel: Sequence[str], host: Sequence[str], library: str) -> OutsideSymbols:
     """Sort what the kernel side needs.
 
     :param folder: of the build
@@ -103,10 +103,10 @@ def outside(folder: Path, kernel: Sequence[str], host: Sequence[str], library: s
         elif not _RUNTIME.match(name):
             # What the list calls modelled, and native/ does not define, is not.
             kinds[name] = UNKNOWN if symbol is None or symbol.kind == MODELLED else symbol.kind
-    return Outside(kinds, frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder))))
+    return OutsideSymbols(kinds, frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder))))
 
 
-def stubs(found: Outside) -> str:
+def stubs(found: OutsideSymbols) -> str:
     """The C file that defines what nobody else defines.
 
     What is harmless returns 0; what is refused or unknown tells `shim_unmodelled` of each call. Unknown

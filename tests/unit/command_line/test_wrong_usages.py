@@ -21,7 +21,7 @@ TABLE = ROOT / "tests" / "data" / "wrong_usages.txt"
 COMMANDS = [
     *("list", "run", "fuzz", "campaign", "status", "minimize", "promote", "convert", "cover", "hardware check"),
     *("bench", "build", "corpus add", "corpus merge", "corpus import", "corpus show", "corpus export"),
-    "corpus minimize",
+    *("corpus minimize", "tree check"),
 ]
 
 

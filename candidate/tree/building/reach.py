@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a tree has and no operation of a program can reach: this list, and nothing else, says so to people.
+
+Each entry is found by a probe, as in `candidate.tree.building.probes`. Whoever makes one reachable removes it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from .source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
+
+
+@dataclass(frozen=True)
+class UnreachedFeature:
+    """Code that is compiled and never runs.
+
+    :param path: where to look for it
+    :param pattern: regular expression that finds it
+    :param name: in the words of the kernel's documentation
+    :param why: what is missing here
+    """
+
+    path: str
+    pattern: str
+    name: str
+    why: str
+
+
+_LIST: Final = (
+    (MMU, r"\bis_protected_kvm", "protected VMs (pKVM)", "there is no hypervisor apart from the host"),
+    (MMU, r"\bkvm_call_hyp", "nVHE", "the host runs in VHE"),
+    (PGTABLE, r"^int kvm_pgtable_hyp_map\(", "page tables of the hypervisor", "only stage 2 is driven"),
+    (NESTED, r"\bkvm_s2_mmu\b", "nested guests", "guests have no EL2"),
+    (MMU, r"\bkvm_has_mte\(", "MTE", "no memory has tags"),
+    (MMU, r"\bkvm_gmem_|\bgmem_abort\(", "guest_memfd", "slots are memory of user space"),
+    (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
+    (MMU, r"\bis_vm_hugetlb_page\(|VM_HUGETLB", "hugetlbfs", "huge pages are transparent ones"),
+    (MMU, r"\bkvm_send_hwpoison_signal\(", "poisoned pages", "no memory fails"),
+    (
+        MMU,
+        r"\bkvm_toggle_cache\(",
+        "caches that the guest switches, or flushes by set and way",
+        "vCPUs have no registers",
+    ),
+    (MMU, r"\bkvm_handle_guest_sea\(", "external aborts of the guest", "the machine has no errors"),
+    (MMU, r"\bstage2_unmap_vm\(", "reset of vCPUs", "VMs are created anew"),
+    (KVM_MAIN, r"\bkvm_dirty_ring_push\(|\bkvm_dirty_ring_alloc\(", "dirty rings", "logs are bitmaps"),
+    (KVM_MAIN, r"\bkvm_vm_ioctl_clear_dirty_log\(", "dirty logs that user space clears", "getting one clears it"),
+    (
+        KVM_MAIN,
+        r"\bkvm_mmu_notifier_change_pte\(",
+        "change_pte notifiers",
+        "the host invalidates, and the guest faults",
+    ),
+    (PGTABLE, r"lpa2", "52-bit addresses with 4K and 16K pages (LPA2)", "physical addresses have 48 bits"),
+)
+FEATURES: Final = tuple(UnreachedFeature(*each) for each in _LIST)
+
+
+def unreachable(source: TreeSource) -> list[UnreachedFeature]:
+    """The features that a tree has and that stay unexercised."""
+    return [feature for feature in FEATURES if source.declares(feature.pattern, feature.path)]
