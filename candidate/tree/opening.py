@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reference.kernel import Kernel
+from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .build import TreeError, build
-from .building.source import ARM, PGTABLE
+from .building.source import ARM, MMU, PGTABLE
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -60,4 +61,12 @@ def opened(path: str) -> Opened:
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
             return built[granule]
 
-    return Opened(Bound, TreeMmu, TreeMain, f"the kernel tree {path}, compiled")
+    class BoundMmu(TreeMmu):
+        """mmu.c of this tree."""
+
+        MARKS_AGED = found(MMU, r"^static \w+ handle_access_fault\((?:(?!^}).)*_accessed\(") is not None
+
+        def __init__(self, host: KvmHost, pgtable: Bound) -> None:
+            super().__init__(host, pgtable)
+
+    return Opened(Bound, BoundMmu, TreeMain, f"the kernel tree {path}, compiled")

@@ -29,7 +29,6 @@ def dispatch(arguments: Namespace) -> int:
     check_packages()
     check_candidates()
     import candidate
-
     from candidate.tree import TreeError
 
     from ..compilation import build

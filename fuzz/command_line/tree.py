@@ -75,9 +75,9 @@ def command(arguments: argparse.Namespace) -> int:
     from candidate.tree.building.plan import BuildSettings
     from candidate.tree.building.source import TreeSource
 
+    from ..exit_codes import FINE
     from ..reports.answers import head
     from .commands import BadInputError, dump
-    from .exit_codes import FINE
 
     try:
         source = TreeSource(Path(arguments.tree))

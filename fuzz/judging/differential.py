@@ -55,6 +55,7 @@ class Run:
         self.differential = differential
         self.left = Executor(differential.reference, program)
         self.right = Executor(differential.candidate, program, CANDIDATE)
+        self.right.side.standard = differential.reference
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None

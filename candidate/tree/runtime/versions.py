@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
+from reference.compiled.annotations import mypyc_attr
 from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import HCR_TVM, KvmHost, kvm, kvm_vcpu
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import Pgtable, kvm_pgtable
 
 from . import records as r
