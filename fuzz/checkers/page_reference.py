@@ -4,7 +4,8 @@
 The frame is pinned by the look-up, stays so while the fault maps it, and is
 released exactly once on every path. Before that the host's page is marked:
 accessed if the fault mapped it or granted more (for an access flag fault where
-the standard's handler does so), dirty if that made it writable. Whatever a fault marks is held meanwhile, by a reference or by the mmu lock, for
+the standard's handler does so), dirty if that made it writable. Whatever a fault
+marks is held meanwhile, by a reference or by the mmu lock, for
 which whoever frees the page has to wait.
 
 Device frames have no page to pin or mark. A notifier (``change_pte``) maps

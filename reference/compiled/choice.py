@@ -31,7 +31,7 @@ MANIFEST: Final = FOLDER / "manifest.json"
 LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 1
 # What stands beside the candidates and looks at them, or builds one; like registries (``__init__.py``) never compiled.
-INSPECTION: Final = ("candidate/inspection/", "candidate/tree/build")
+INSPECTION: Final = ("candidate/inspection/", "candidate/tree/build", "candidate/tree/opening.py")
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
