@@ -43,8 +43,8 @@ PLANTED: Final = {
     "a flush before the store": Planted(
         PGTABLE,
         "\t\tkvm_clear_pte(ctx->ptep);\n\n\t\tif (kvm_pte_table",
-        "\t\tkvm_call_hyp(__kvm_tlb_flush_vmid, mmu);\n\t\tkvm_clear_pte(ctx->ptep);\n\t\treturn mm_ops->put_page(ctx->ptep);"
-        "\n\n\t\tif (kvm_pte_table",
+        "\t\tkvm_call_hyp(__kvm_tlb_flush_vmid, mmu);\n\t\tkvm_clear_pte(ctx->ptep);\n"
+        "\t\treturn mm_ops->put_page(ctx->ptep);\n\n\t\tif (kvm_pte_table",
         "tlb",
         "stage2_unmap_put_pte",
     ),

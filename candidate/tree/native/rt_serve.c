@@ -35,6 +35,7 @@ enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED };
 struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
+unsigned int *shim_chain_table;
 char *shim_names, *shim_stack_top;
 
 #define CPU_SECONDS 10		/* that kernel code may run without coming back */
@@ -186,7 +187,8 @@ static void run(void)
 	shim_control = (struct shim_control *)shared;
 	shim_names = shared + size;
 	shim_chains = (struct shim_chain *)(shim_names + SHIM_NAME_BYTES);
-	shim_records = (struct shim_record *)((char *)(shim_chains + SHIM_CHAINS));
+	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
+	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
 	shim_memory();
 	shim_start();
 	say('R');
@@ -196,7 +198,7 @@ static void run(void)
 
 		if (hear() != 'P')
 			continue;
-		shim_control->nchain = shim_control->nname = shim_control->nrec = 0;
+		shim_control->nrec = 0;
 		child = fork();
 		if (!child)
 			serve();

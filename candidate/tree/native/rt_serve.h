@@ -7,6 +7,7 @@
 #define SHIM_RECORDS	(1u << 15)
 #define SHIM_CHAINS	(1u << 13)
 #define SHIM_CHAIN	24
+#define SHIM_CHAIN_BITS	15
 #define SHIM_NAME_BYTES	(1u << 15)
 
 #define SHIM_SHARED_BYTES	(4UL << 20)
@@ -15,6 +16,7 @@ struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image *
 
 extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;
+extern unsigned int *shim_chain_table;		/* their numbers, by hash; like them good for all programs of a process */
 extern char *shim_names;			/* texts, each with its zero, number 1 first */
 extern char *shim_stack_top;
 extern char __ehdr_start __attribute__((visibility("hidden")));

@@ -57,16 +57,19 @@ class Places:
     def __init__(self, library: Path) -> None:
         self.library = library
         self.known: dict[int, list[Frame]] = {}
+        self.chains: dict[tuple[int, ...], Place] = {}
         self.tool: subprocess.Popen[str] | None = None
         self.owner = 0
 
     def place(self, chain: tuple[int, ...]) -> Place:
         """What a chain of return addresses means."""
-        frames: list[Frame] = []
-        for address in chain:
-            frames += self.at(address)
-
-        return Place([frame for frame in frames if frame.file not in OURS])
+        place = self.chains.get(chain)
+        if place is None:
+            frames: list[Frame] = []
+            for address in chain:
+                frames += self.at(address)
+            place = self.chains[chain] = Place([frame for frame in frames if frame.file not in OURS])
+        return place
 
     def at(self, address: int) -> list[Frame]:
         """The functions at a return address: one, and those into which it was inlined."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
+from .places import Place
 from .records import (
     ARGS,
     CHAIN,
@@ -53,6 +54,9 @@ class Process:
         self.records = self.chains = self.names = 0
         self.knobs = (-1, -1, -1)
         self.running = False
+        # By number, as far as they are known.
+        self.places: dict[int, Place] = {}
+        self.texts = [""]
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)

@@ -51,8 +51,8 @@ class Replay:
         self.cache: kvm_mmu_memory_cache | None = None
         # What the slot under way will have: pages and host address, by VM and number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
-        self.names: list[str] = [""]
-        self.place_of: dict[int, Place] = {}
+        # Numbers of chains and names are good for as long as the process.
+        self.place_of = process.places
         self.sampled = -1
         self.counted = -1
         # Of the last record.
@@ -68,9 +68,10 @@ class Replay:
 
     def name(self, number: int) -> str:
         """A text of a record."""
-        if number >= len(self.names):
-            self.names = self.process.name_list()
-        return self.names[number] if number < len(self.names) else "?"
+        names = self.process.texts
+        if number >= len(names):
+            names = self.process.texts = self.process.name_list()
+        return names[number] if number < len(names) else "?"
 
     def run(self) -> None:
         """Do all records again that the process has made since."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from reference.events import Observer
 from reference.kernel import EFAULT, Kernel
 from reference.kvm_host import KvmHost, kvm
-from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE
+from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, Run, Vma
 
 from . import records as r
 from .errors import TreeOops, TreeRefused
@@ -43,6 +43,10 @@ class Tree:
         self.process: Process | None = None
         self.host: KvmHost | None = None
         self.replay: Replay | None = None
+        # As they were told.
+        self.vmas: list[Vma] = []
+        self.runs: list[Run] = []
+        self.told = (-1, -1)
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
         self.ended = False
@@ -139,6 +143,11 @@ class Tree:
         assert host is not None
         assert process is not None
         mm = host.mm
+        # What changes in a list is its end; what else changes makes another list.
+        told = (len(mm.vmas), len(mm.runs))
+        if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
+            return
+        self.vmas, self.runs, self.told = mm.vmas, mm.runs, told
         areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
         if areas != self.areas:
             self.areas = areas

@@ -205,5 +205,3 @@ class TreeMain(KvmMain):
         for word, bits in enumerate(bitmap[: r.LOG_WORDS]):
             memory[r.LOG_AT + 8 * word : r.LOG_AT + 8 * word + 8] = bits.to_bytes(8, "little")
         return self.tree.call(r.OP_CLEAR_LOG, self.number, id, first_page, num_pages)
-
-
