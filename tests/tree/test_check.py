@@ -47,14 +47,22 @@ def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: py
 
 def test_each_feature_is_found_by_what_is_declared(tmp_path: Path) -> None:
     tree = small_tree(tmp_path)
-    assert unreachable(TreeSource(tree)) == []
+    assert unreachable(TreeSource(tree), []) == []
     (tree / MMU).write_text("static bool x(struct kvm *kvm)\n{\n\treturn kvm_has_mte(kvm);\n}\n")
-    assert [feature.name for feature in unreachable(TreeSource(tree))] == ["MTE"]
+    assert [feature.name for feature in unreachable(TreeSource(tree), [])] == ["MTE"]
+
+
+def test_a_feature_that_is_one_function_is_out_of_reach_while_nothing_calls_it(tmp_path: Path) -> None:
+    tree = small_tree(tmp_path)
+    (tree / MMU).write_text("void stage2_unmap_vm(struct kvm *kvm)\n{\n}\n")
+    assert [feature.name for feature in unreachable(TreeSource(tree), ["stage2_unmap_vm"])] == ["reset of vCPUs"]
+    assert unreachable(TreeSource(tree), ["kvm_toggle_cache"]) == []
 
 
 @pytest.mark.skipif(not real_trees(), reason="needs kernel trees: S2FUZZ_TREES")
 def test_no_feature_is_found_nowhere() -> None:
-    found = {feature for name in real_trees() for feature in unreachable(TreeSource(real_tree(name)))}
+    everything = [feature.function for feature in FEATURES]
+    found = {feature for name in real_trees() for feature in unreachable(TreeSource(real_tree(name)), everything)}
     if {"5.12.9", "6.1", "6.12", "7.3"} <= set(real_trees()):
         assert found == set(FEATURES)
 
