@@ -49,6 +49,9 @@ _COMMON: Final = (
     # For `candidate.tree.building.callgraph`.
     *("-ffunction-sections", "-fdata-sections"),
 )
+# Our files that know no kernel type, and what stands in for symbols that nobody defines.
+_HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
+_STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
 # Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
@@ -142,17 +145,7 @@ class BuildPlan:
 
     def _host_job(self, name: str, path: str) -> CompilerJob:
         sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
-        command = [
-            self.compiler.program,
-            "-O2",
-            *_COMMON,
-            "-fno-builtin-malloc",
-            "-Wall",
-            *self._names,
-            *sanitize,
-            "-I",
-            "native",
-        ]
+        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *sanitize, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def weaken(self) -> CompilerJob:
@@ -163,19 +156,8 @@ class BuildPlan:
 
     def stubs(self) -> CompilerJob:
         """Compiles ``stubs.c``."""
-        command = [
-            self.compiler.program,
-            "-O1",
-            *_COMMON,
-            *self._names,
-            "-w",
-            "-fno-builtin",
-            "-c",
-            "stubs.c",
-            "-o",
-            "stubs.o",
-        ]
-        return CompilerJob("stubs", command)
+        flags = [*_STUBS, *_COMMON, *self._names]
+        return CompilerJob("stubs", [self.compiler.program, *flags, "-c", "stubs.c", "-o", "stubs.o"])
 
     def link(self, library: str, *, stubs: bool) -> CompilerJob:
         """Links all objects; without *stubs*, symbols may be missing."""
