@@ -44,20 +44,11 @@ _LIST: Final = (
     (MMU, r"\bkvm_has_mte\(", "MTE", "no memory has tags"),
     (MMU, r"\bkvm_gmem_|\bgmem_abort\(", "guest_memfd", "slots are memory of user space"),
     (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
-    (MMU, r"\bis_vm_hugetlb_page\(|VM_HUGETLB", "hugetlbfs", "huge pages are transparent ones"),
-    (MMU, r"\bkvm_send_hwpoison_signal\(", "poisoned pages", "no memory fails"),
     (MMU, r"\bkvm_toggle_cache\(", "caches that the guest switches", "vCPUs have no registers", "kvm_toggle_cache"),
     (MMU, r"\bkvm_set_way_flush\(", "flushes by set and way", "vCPUs have no registers", "kvm_set_way_flush"),
     (MMU, r"\bkvm_handle_guest_sea\(", "external aborts of the guest", "the machine has no errors"),
     (MMU, r"\bstage2_unmap_vm\(", "reset of vCPUs", "VMs are created anew", "stage2_unmap_vm"),
     (KVM_MAIN, r"\bkvm_dirty_ring_push\(|\bkvm_dirty_ring_alloc\(", "dirty rings", "logs are bitmaps"),
-    (KVM_MAIN, r"\bkvm_vm_ioctl_clear_dirty_log\(", "dirty logs that user space clears", "getting one clears it"),
-    (
-        KVM_MAIN,
-        r"\bkvm_mmu_notifier_change_pte\(",
-        "change_pte notifiers",
-        "the host invalidates, and the guest faults",
-    ),
     (PGTABLE, r"lpa2", "52-bit addresses with 4K and 16K pages (LPA2)", "physical addresses have 48 bits"),
 )
 FEATURES: Final = tuple(UnreachedFeature(*each) for each in _LIST)
