@@ -25,7 +25,7 @@ def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[s
         assert words in out
     # It is reached, and must not be called unreachable.
     assert "user_mem_abort" not in out
-    assert "kvm_pgtable_hyp_map" in out
+    assert "create_hyp_mappings" in out
 
 
 @pytest.mark.parametrize("name", real_trees() or ["none"])

@@ -34,7 +34,7 @@ COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) {
 def test_every_symbol_has_a_class_and_a_reason() -> None:
     assert {symbol.kind for symbol in listed().values()} == set(CLASSES)
     assert all(re.fullmatch(r"\w+", name) for name in listed())
-    assert reason("vcpu_read_sys_reg").startswith("registers of the guest")
+    assert reason("vcpu_write_sys_reg").startswith("registers of the guest")
     assert reason("no_such_function") == "it is not in the list of symbols"
 
 
