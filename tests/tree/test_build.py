@@ -10,14 +10,14 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.build import build, make
-from candidate.tree.building.cache import LIBRARY, look_up, prefix
+from candidate.tree.build import TreeError, build, make
+from candidate.tree.building.cache import LIBRARY, building, folder, look_up, prefix, publish
 from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.plan import BuildSettings
 from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from candidate.tree.building.symbols import UNKNOWN
 
-from .trees import changed, real_tree, real_trees
+from .trees import changed, real_tree, real_trees, small_tree
 
 PAGES: Final = {12: 4096, 14: 16384, 16: 65536}
 each_tree = pytest.mark.parametrize("name", real_trees() or ["none"])
@@ -122,6 +122,33 @@ def test_instrumented_builds_call_their_runtime(options: dict[str, bool], symbol
     library = build(real_tree(), **options)  # type: ignore[arg-type]
     assert symbol.encode() in library.read_bytes()
     assert library.parent.name.startswith(f"12-O1-{next(iter(options))}-")
+
+
+def test_a_tree_that_changes_meanwhile_is_not_kept(tmp_path: Path, cache: Path) -> None:
+    """Nobody knows which of the two the compiler saw."""
+    source = TreeSource(small_tree(tmp_path / "tree"))
+    assert source.has(MMU)
+    with building() as work:
+        (work / LIBRARY).write_text("")
+        (source.root / MMU).write_text("int x;\n")
+        # Clocks of file systems are coarse.
+        os.utime(source.root / MMU, (source.since, source.since + 0.001))
+        with pytest.raises(TreeError, match=f"tree: {MMU} changed while the tree was compiled; run it again"):
+            publish(work, source, "12-", {}, [MMU])
+    assert list(cache.iterdir()) == []
+
+
+def test_without_a_home_there_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder() == tmp_path / ".cache" / "s2fuzz" / "trees"
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(TreeError, match=r"there is no home folder to keep built trees in; allowed: .* XDG_CACHE_HOME"):
+        folder()
 
 
 @pytest.mark.parametrize(

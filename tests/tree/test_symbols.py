@@ -34,7 +34,7 @@ COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) {
 def test_every_symbol_has_a_class_and_a_reason() -> None:
     assert {symbol.kind for symbol in listed().values()} == set(CLASSES)
     assert all(re.fullmatch(r"\w+", name) for name in listed())
-    assert reason("vcpu_read_sys_reg").startswith("registers of the guest")
+    assert reason("vcpu_write_sys_reg").startswith("registers of the guest")
     assert reason("no_such_function") == "it is not in the list of symbols"
 
 
@@ -98,3 +98,16 @@ def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Pa
     built = make(TreeSource(copy), BuildSettings())
     assert [name for name, kind in built.record["symbols"].items() if kind == UNKNOWN] == ["patched_in"]
     assert "patched_in" not in built.record["idle"]
+
+
+def test_what_the_tree_defines_itself_wins_over_a_model(tmp_path: Path, common_cache: Path) -> None:
+    """As after a patch that moves a function into mmu.c."""
+    tree = real_tree()
+    path = "arch/arm64/kvm/mmu.c"
+    moved = "int io_mem_abort(struct kvm_vcpu *vcpu, phys_addr_t fault_ipa)\n{\n\treturn 1;\n}\n"
+    copy = changed(tree, tmp_path / "tree", {path: (tree / path).read_text() + moved})
+    before, after = (make(TreeSource(each), BuildSettings()) for each in (tree, copy))
+    assert before.record["symbols"]["io_mem_abort"] == MODELLED
+    assert "io_mem_abort" not in after.record["symbols"]
+    lines = subprocess.run(["nm", "-l", after.library], capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^\S+ \w io_mem_abort\t\S*{path}:\d+$", lines, re.MULTILINE)

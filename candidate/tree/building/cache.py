@@ -34,11 +34,18 @@ _BUILDER: Final = Path(__file__).resolve().parent
 
 
 def folder() -> Path:
-    """Where entries are: ``$XDG_CACHE_HOME/s2fuzz/trees``, or the same below ``~/.cache``."""
+    """Where entries are: ``$XDG_CACHE_HOME/s2fuzz/trees``, or the same below ``~/.cache``.
+
+    :raises TreeError: the user has no home
+    """
     home = os.environ.get("XDG_CACHE_HOME", "")
     # As the specification of XDG has it, a relative path counts as none.
-    base = Path(home) if home.startswith("/") else Path.home() / ".cache"
-    return base / "s2fuzz" / "trees"
+    if home.startswith("/"):
+        return Path(home) / "s2fuzz" / "trees"
+    try:
+        return Path.home() / ".cache" / "s2fuzz" / "trees"
+    except RuntimeError:
+        raise TreeError("there is no home folder to keep built trees in; allowed: a folder in XDG_CACHE_HOME") from None
 
 
 def prefix(settings: BuildSettings, compiler: Compiler) -> str:
@@ -87,7 +94,7 @@ def _same(source: TreeSource, record: dict[str, Any]) -> bool:
     """Whether a tree still is what the record says; the files that differ most often come first in it."""
     if any(source.digest(path) != digest for path, digest in record["files"].items()):
         return False
-    return not any(os.path.lexists(os.path.join(source.root, path)) for path in record["absent"])
+    return not any(os.path.isfile(os.path.join(source.root, path)) for path in record["absent"])
 
 
 @contextmanager
@@ -131,6 +138,9 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
     """
     order = [*first, *sorted(source.files - set(first))]
     files = {path: source.digest(path) for path in order}
+    for path in order:
+        if source.since <= _modified(source, path) <= time.time():
+            raise TreeError(f"{source.name}: {path} changed while the tree was compiled; run it again")
     content = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     entry = folder() / f"{start}{content[:16]}"
     try:
@@ -147,6 +157,14 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
         raise _refused(folder(), error) from None
     _remove_unused(folder())
     return entry
+
+
+def _modified(source: TreeSource, path: str) -> float:
+    """When a file of a tree last changed; 0 if it is gone."""
+    try:
+        return os.stat(os.path.join(source.root, path)).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _remove_unfinished(home: Path) -> None:

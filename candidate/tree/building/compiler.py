@@ -21,6 +21,9 @@ _ERROR: Final = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*?)(?: \[-W[^\]]*\])?$", re.MULTILINE
 )
 # "cc1: fatal error: text", of the linker: "ld: error: text"
+_LINKER: Final = re.compile(
+    r"^(?:\S*ld: )?(?P<text>.*(?:multiple definition|undefined reference|relocation) .*)$", re.MULTILINE
+)
 _BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
 # What would change how a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
@@ -176,7 +179,7 @@ def failure(job: CompilerJob, code: int, said: str) -> CompileFailedError:
     place = _ERROR.search(said)
     if place:
         return CompileFailedError(job, place["file"], int(place["line"]), place["text"])
-    broken = _BROKEN.search(said)
+    broken = _LINKER.search(said) or _BROKEN.search(said)
     if broken:
         return CompileFailedError(job, "", 0, broken["text"])
     why = f"it was killed by signal {-code}" if code < 0 else f"exit code {code}"

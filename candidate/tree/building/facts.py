@@ -72,7 +72,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
         record["symbols"],
         record["idle"],
         record["unreached"],
-        unreachable(source),
+        unreachable(source, {name for names in record["unreached"].values() for name in names}),
     )
 
 

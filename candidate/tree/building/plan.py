@@ -51,6 +51,9 @@ _COMMON: Final = (
     # For `candidate.tree.building.callgraph`.
     *("-ffunction-sections", "-fdata-sections"),
 )
+# Our files that know no kernel type, and what stands in for symbols that nobody defines.
+_HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
+_STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
 # Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
@@ -93,7 +96,8 @@ class BuildSettings:
 class BuildPlan:
     """The compiler runs of one build, largest first.
 
-    *kernel*, *host*: objects by side; *files*: the tree's file by object, for its stage-2 code
+    *tree*: objects of the tree's files; *mixed*: of ours that include some of those; *host*: of ours with libc;
+    *files*: object -> file of the tree, for its stage-2 code
 
     :param work: folder of the build
     """
@@ -113,9 +117,10 @@ class BuildPlan:
             *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
             *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
         ]
-        self.files = {f"{name}.o": path for name, path in units.items()} | {f"{kernel_side[0].stem}.o": KVM_MAIN}
+        self.tree = [f"{name}.o" for name in (*units, *support)]
+        self.mixed = [f"{file.stem}.o" for file in kernel_side]
         self.host = [f"{file.stem}.o" for file in host_side]
-        self.kernel = [f"{job.name}.o" for job in self.jobs if f"{job.name}.o" not in self.host]
+        self.files = {f"{name}.o": path for name, path in units.items()} | {self.mixed[0]: KVM_MAIN}
 
     def _kernel_flags(self) -> list[str]:
         flags = ["-nostdinc", "-isystem", self.compiler.headers()]
@@ -142,41 +147,26 @@ class BuildPlan:
 
     def _host_job(self, name: str, path: str) -> CompilerJob:
         sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
-        command = [
-            self.compiler.program,
-            "-O2",
-            *_COMMON,
-            "-fno-builtin-malloc",
-            "-Wall",
-            *self._names,
-            *sanitize,
-            "-I",
-            "native",
-        ]
+        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *sanitize, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
+
+    def weaken(self) -> CompilerJob:
+        """Lets the tree's own definition of a function win over our model: patches move code between files."""
+        return CompilerJob(
+            "weaken", ["sh", "-c", 'for each; do objcopy --weaken "$each" || exit; done', "sh", *self.host]
+        )
 
     def stubs(self) -> CompilerJob:
         """Compiles ``stubs.c``."""
-        command = [
-            self.compiler.program,
-            "-O1",
-            *_COMMON,
-            *self._names,
-            "-w",
-            "-fno-builtin",
-            "-c",
-            "stubs.c",
-            "-o",
-            "stubs.o",
-        ]
-        return CompilerJob("stubs", command)
+        flags = [*_STUBS, *_COMMON, *self._names]
+        return CompilerJob("stubs", [self.compiler.program, *flags, "-c", "stubs.c", "-o", "stubs.o"])
 
     def link(self, library: str, *, stubs: bool) -> CompilerJob:
         """Links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
         flags += ["-fsanitize=address,undefined"] if self.settings.sanitize else []
         command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
-        return CompilerJob("link", [*command, *self.kernel, *self.host, *flags])
+        return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
 
     def sections(self, driver: str) -> CompilerJob:
         """Links once more, and lets the linker say what nobody refers to.

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import re
+import time
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,8 @@ _NEEDED: Final = (
 class TreeSource:
     """A tree, with a record of what was asked of it: the cache compares that (`candidate.tree.building.cache`).
 
-    *files*: paths below the tree that exist and decide what is built; *absent*: those that do not exist, and would
+    *files*: paths below the tree that exist and decide what is built; *absent*: those that do not exist, and would;
+    *since*: when the first look was, as ``time.time()`` has it
 
     :param root: its top folder
     :raises TreeError: it is no tree that can be built
@@ -52,6 +54,7 @@ class TreeSource:
 
     def __init__(self, root: Path) -> None:
         self.name = str(root)
+        self.since = time.time()
         self.files: set[str] = set()
         self.absent: set[str] = set()
         self._digests: dict[str, str] = {}

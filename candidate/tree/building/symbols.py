@@ -81,29 +81,36 @@ def reason(name: str) -> str:
     return symbol.reason if symbol else "it is not in the list of symbols"
 
 
-def outside(folder: Path, kernel: Sequence[str], host: Sequence[str], library: str) -> OutsideSymbols:
+def outside(
+    folder: Path, tree: Sequence[str], mixed: Sequence[str], host: Sequence[str], library: str
+) -> OutsideSymbols:
     """Sort what the kernel side needs.
 
     :param folder: of the build
-    :param kernel: objects of the tree's files and of those that include some
+    :param tree: objects of the tree's files
+    :param mixed: objects of our own files that include some of the tree's
     :param host: the other objects
     :param library: all of them, linked with symbols missing: its relocations say which are called
     :raises TreeError: binutils are missing
     """
-    needed = set(_UNDEFINED.findall(output(["nm", "-u", *kernel], folder)))
-    by_kernel = set(_DEFINED.findall(output(["nm", "-g", "--defined-only", *kernel], folder)))
-    by_host = set(_DEFINED.findall(output(["nm", "-g", "--defined-only", *host], folder)))
+    needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree, *mixed], folder)))
+    by_tree = _defined(tree, folder)
+    by_mixed, by_host = _defined(mixed, folder), _defined(host, folder)
     kinds: dict[str, str] = {}
-    for name in sorted(needed | by_kernel):
+    for name in sorted((needed | by_mixed) - by_tree):
         symbol = listed().get(name)
-        if name in by_kernel or name in by_host:
-            # Functions of the tree, and those by which the two sides of native/ call each other, are not in the list.
+        if name in by_mixed or name in by_host:
+            # Functions by which the two sides of native/ call each other are not in the list.
             if symbol:
                 kinds[name] = MODELLED
         elif not _RUNTIME.match(name):
             # What the list calls modelled, and native/ does not define, is not.
             kinds[name] = UNKNOWN if symbol is None or symbol.kind == MODELLED else symbol.kind
     return OutsideSymbols(kinds, frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder))))
+
+
+def _defined(objects: Sequence[str], folder: Path) -> set[str]:
+    return set(_DEFINED.findall(output(["nm", "-g", "--defined-only", *objects], folder)))
 
 
 def stubs(found: OutsideSymbols) -> str:
