@@ -27,7 +27,7 @@ from candidate.tree.building.symbols import (
 
 from .trees import changed, real_tree, real_trees
 
-# Stands in for what rt.c has.
+# Stands in for what rt_*.c have.
 COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) { calls++; return 7; }\n"
 
 

@@ -54,7 +54,7 @@ _COMMON: Final = (
 # Our files that know no kernel type, and what stands in for symbols that nobody defines.
 _HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
 _STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
-# Plain loads and stores of table entries become calls: rt.c has them in place of the runtime of this sanitizer.
+# Plain loads and stores of table entries become calls: rt_plain.c has them in place of the runtime of this sanitizer.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
     "--param=tsan-instrument-func-entry-exit=0",

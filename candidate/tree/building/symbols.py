@@ -31,7 +31,7 @@ _RUNTIME: Final = re.compile(r"__(?:asan|ubsan|sanitizer|tsan)_|__ehdr_start$|_G
 _SLOT: Final = re.compile(r"R_X86_64_JUMP_SLOT?\s+\S+\s+([^\s@]+)")
 _DEFINED: Final = re.compile(r"^[0-9a-f]+ [A-Z] (\S+)$", re.MULTILINE)
 _UNDEFINED: Final = re.compile(r"^\s+[Uw] (\S+)$", re.MULTILINE)
-# Called in place of what nobody models; the first one is rt.c's.
+# Called in place of what nobody models; the first one is rt_models.c's.
 _STUBS_HEAD: Final = """\
 long shim_unmodelled(const char *name, void *from);
 int mprotect(void *start, unsigned long size, int rights);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Between rt.c and rt_serve.c. */
+/* Between rt_*.c and rt_serve.c. */
 #ifndef SERVE_H
 #define SERVE_H
 #include "shim.h"

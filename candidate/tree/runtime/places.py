@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# Files of ours, in which models run for the tree's code.
-OURS: Final = ("rt.c", "rt_serve.c", "glue.c")
+# How files of ours begin, in which models run for the tree's code.
+OURS: Final = ("rt_", "glue")
 
 
 class Frame(NamedTuple):
@@ -68,7 +68,7 @@ class Places:
             frames: list[Frame] = []
             for address in chain:
                 frames += self.at(address)
-            place = self.chains[chain] = Place([frame for frame in frames if frame.file not in OURS])
+            place = self.chains[chain] = Place([frame for frame in frames if not frame.file.startswith(OURS)])
         return place
 
     def at(self, address: int) -> list[Frame]:
