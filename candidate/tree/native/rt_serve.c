@@ -38,6 +38,8 @@ struct shim_chain *shim_chains;
 unsigned int *shim_chain_table;
 char *shim_names, *shim_stack_top;
 
+extern char etext;
+
 #define CPU_SECONDS 10		/* that kernel code may run without coming back */
 
 static int shared_fd, hears, says;
@@ -122,11 +124,15 @@ void shim_crash(const char *what, void **frame, void *pc) { end(S_CRASH, what, s
 static void on_signal(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *u = context;
-	void **frame = (void **)u->uc_mcontext.gregs[REG_RBP], *pc = (void *)u->uc_mcontext.gregs[REG_RIP];
+	void **frame = (void **)u->uc_mcontext.gregs[REG_RBP];
+	char *pc = (char *)u->uc_mcontext.gregs[REG_RIP];
 	static int again;
 
 	if (again++)
 		_exit(2);
+	/* In a function of libc, which sets up no frame: who called it. */
+	if (pc < &__ehdr_start || pc >= &etext)
+		pc = *(char **)u->uc_mcontext.gregs[REG_RSP] - 1;
 	/* A frame pointer that leads nowhere is left out. */
 	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
 		frame = (void **)(shim_stack_top - 16);
