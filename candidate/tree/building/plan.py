@@ -42,8 +42,12 @@ _KERNEL: Final = (
     # Kernel code uses no floating point registers: SSE would hide stores that are to be seen.
     "-mgeneral-regs-only",
 )
-# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
-_MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")
+# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer; a signature that
+# differs from what native/ expects would go unseen.
+_MISTAKES: Final = tuple(
+    f"-Werror={each}"
+    for each in ("implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types")
+)
 _COMMON: Final = (
     *("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output"),
     # For `candidate.tree.building.callgraph`.
