@@ -44,8 +44,12 @@ _KERNEL: Final = (
     # Backtraces of events follow frame pointers.
     *("-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"),
 )
-# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer.
-_MISTAKES: Final = ("-Werror=implicit-function-declaration", "-Werror=implicit-int")
+# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer; a signature that
+# differs from what native/ expects would go unseen.
+_MISTAKES: Final = tuple(
+    f"-Werror={each}"
+    for each in ("implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types")
+)
 _COMMON: Final = (
     *("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output"),
     # For `candidate.tree.building.callgraph`.
