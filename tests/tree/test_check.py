@@ -40,7 +40,7 @@ def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: py
     assert (NESTED in answer["files"]) == (tree / NESTED).is_file()
     assert answer["symbols"]["unknown"] == []
     assert "alloc_pages_exact" in str(answer["symbols"]["modelled"])
-    assert {each["name"] for each in answer["features"]} >= {"external aborts of the guest", "dirty rings"}
+    assert {each["name"] for each in answer["features"]} >= {"nVHE", "dirty rings"}
     assert "kvm_handle_guest_abort" not in answer["functions"][MMU]
     assert "create_hyp_mappings" in answer["functions"][MMU]
 

@@ -191,3 +191,11 @@ def give_back(process: Process) -> None:
     process.end()
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
+
+
+def forget() -> None:
+    """End all processes on which nothing runs."""
+    for processes in _idle.values():
+        for process in processes:
+            process.close()
+    _idle.clear()
