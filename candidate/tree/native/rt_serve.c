@@ -36,6 +36,7 @@ struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
 unsigned int *shim_chain_table;
+unsigned char *shim_coverage;
 char *shim_names, *shim_stack_top;
 
 extern char etext;
@@ -195,6 +196,7 @@ static void run(void)
 	shim_chains = (struct shim_chain *)(shim_names + SHIM_NAME_BYTES);
 	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
 	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
+	shim_coverage = (unsigned char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS));
 	shim_memory();
 	shim_start();
 	say('R');
@@ -205,6 +207,7 @@ static void run(void)
 		if (hear() != 'P')
 			continue;
 		shim_control->nrec = 0;
+		memset(shim_coverage, 0, SHIM_COVERAGE);
 		child = fork();
 		if (!child)
 			serve();

@@ -10,6 +10,7 @@
 #define SHIM_CHAIN_BITS	15
 #define SHIM_NAME_BYTES	(1u << 15)
 
+#define SHIM_COVERAGE	(1u << 16)
 #define SHIM_SHARED_BYTES	(4UL << 20)
 struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, b, c; };
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
@@ -17,6 +18,7 @@ struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image *
 extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;
 extern unsigned int *shim_chain_table;		/* their numbers, by hash; like them good for all programs of a process */
+extern unsigned char *shim_coverage;		/* how often blocks ran in this program, at most 255, by hash of their address */
 extern char *shim_names;			/* texts, each with its zero, number 1 first */
 extern char *shim_stack_top;
 extern char __ehdr_start __attribute__((visibility("hidden")));

@@ -20,6 +20,8 @@ from .records import (
     CHAIN,
     CHAIN_WORDS,
     CHAINS_AT,
+    COVERAGE_AT,
+    COVERAGE_BYTES,
     KNOBS,
     KNOBS_AT,
     NAMES_AT,
@@ -150,6 +152,10 @@ class Process:
         # shim_control->nrec
         self.memory[RESULT_AT + 76 : RESULT_AT + 80] = b"\0\0\0\0"
         return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
+
+    def coverage(self) -> bytes:
+        """How often blocks of the tree's code ran in this program, by hash of their address; all 0 if not built so."""
+        return self.memory[COVERAGE_AT : COVERAGE_AT + COVERAGE_BYTES]
 
     def text(self) -> str:
         """The words that go with a crash or a refusal."""

@@ -141,4 +141,7 @@ CHAIN_WORDS: Final = struct.Struct(f"<{CHAIN + 1}I")
 RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
 # kind, name, chain, a, b, c.
 RECORD: Final = struct.Struct("<HHIqqq")
+# By hash, the numbers of chains; then how often blocks of the tree's code ran, where it is built for that.
+COVERAGE_AT: Final = RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15)
+COVERAGE_BYTES: Final = 1 << 16
 SHARED_BYTES: Final = 4 << 20
