@@ -23,6 +23,7 @@ class Candidate:
     :param name: as on the command line
     :param origin: one line: what it is and where it comes from
     :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
+    :param content: of a kernel tree: changes with what is compiled of it
     :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
     """
 
@@ -32,6 +33,7 @@ class Candidate:
     origin: str
     adds: tuple[str, ...] = ()
     main: type[KvmMain] = KvmMain
+    content: str = ""
 
     @property
     def is_tree(self) -> bool:
@@ -88,7 +90,9 @@ def _tree(name: str) -> Candidate:
         from .tree.opening import opened
 
         parts = opened(name.removeprefix(kernel_tree.PREFIX))
-        found = _TREES[name] = Candidate(name, parts.pgtable, parts.mmu, parts.origin, main=parts.main)
+        found = _TREES[name] = Candidate(
+            name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, content=parts.content
+        )
     return found
 
 

@@ -24,6 +24,7 @@ class Opened(NamedTuple):
     mmu: type[Mmu]
     main: type[KvmMain]
     origin: str
+    content: str
 
 
 def opened(path: str) -> Opened:
@@ -69,4 +70,4 @@ def opened(path: str) -> Opened:
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
             super().__init__(host, pgtable)
 
-    return Opened(Bound, BoundMmu, TreeMain, f"the kernel tree {path}, compiled")
+    return Opened(Bound, BoundMmu, TreeMain, f"the kernel tree {path}, compiled", built[12].parent.name)
