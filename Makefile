@@ -7,6 +7,8 @@ SEED ?= 1
 CANDIDATE ?= rfc-v1
 DURATION ?= 30
 OUT ?= findings
+# Kernel trees to test with, by version; fetched if the folder is not there.
+TREES ?= $(HOME)/.cache/s2fuzz/kernels
 # Tests that run at a time.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -18,11 +20,12 @@ TEST := $(VENV)/.stamp-test
 BUILD := $(VENV)/.stamp-build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build compiled fuzz test check hardware bench clean
+.PHONY: help venv build compiled fuzz test test-trees check hardware bench clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
 	@echo "make test    run all tests"
+	@echo "make test-trees  run those that need kernel trees (TREES=; some 180 MB are unpacked there)"
 	@echo "make check   ruff (mistakes, layout) and mypy --strict"
 	@echo "make hardware  ask QEMU whether the machine translates as it does"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
@@ -74,6 +77,10 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 test: $(TEST) compiled
 	S2FUZZ_PURE=1 $(PYTEST) $(MANY:%=--ignore=%)
 	$(PYTEST) $(MANY) tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
+
+test-trees: $(TEST)
+	test -d $(TREES) || .ci/trees $(TREES)
+	S2FUZZ_PURE=1 S2FUZZ_TREES=$(TREES) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/tree
 
 check: $(TEST)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import bugs
+from . import tree as kernel_tree
 from .inspection import Changes, Inspection, RefusedCandidate
 from .registry.declaration import CANDIDATE, Candidate
 from .registry.files import beside, canonical, load, path_of, portable
@@ -40,6 +41,7 @@ _REGISTRY: dict[str, Candidate] = {each.name: each for each in declared_in(__nam
 _FILES: Final[dict[tuple[str, Path], Candidate]] = {}
 # What inspection said of those that were asked for.
 _CHANGES: dict[Candidate, Changes] = {}
+_TREES: Final[dict[str, Candidate]] = {}
 # Apart, so that nothing which goes through all versions meets them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
 
@@ -59,14 +61,31 @@ def register(
 
 
 def get(name: str) -> Candidate:
-    """The version called *name*, or the planted bug, to be run.
+    """The version called *name*, the planted bug, or the kernel tree of ``tree:PATH``, to be run.
 
     :param name: one that has a ``/`` or ends in ``.py`` is that of a file, which declares the version
     :raises UnknownCandidate: if there is none
+    :raises candidate.tree.TreeError: the tree cannot be built
     :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
     """
+    if name.startswith(kernel_tree.PREFIX):
+        return _tree(name)
     changes(name)
     return _known(name)
+
+
+def _tree(name: str) -> Candidate:
+    """Return the version that is a kernel tree, compiled."""
+    found = _TREES.get(name)
+    if found is None:
+        # Most versions are no trees, and need none of this.
+        from .tree.opening import opened
+
+        parts = opened(name.removeprefix(kernel_tree.PREFIX))
+        found = _TREES[name] = Candidate(
+            name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, content=parts.content
+        )
+    return found
 
 
 def changes(name: str) -> Changes:
@@ -75,6 +94,9 @@ def changes(name: str) -> Changes:
     :raises UnknownCandidate: there is none
     :raises RefusedCandidate: as in `get`
     """
+    if name.startswith(kernel_tree.PREFIX):
+        # Its files say what it is; nothing is inherited.
+        return Changes(name, (name,), (), ())
     version = _known(name)
     found = _CHANGES.get(version)
     if found is None:
@@ -89,6 +111,8 @@ def origin(name: str) -> str:
 
     :raises UnknownCandidate: there is none
     """
+    if name.startswith(kernel_tree.PREFIX):
+        return _tree(name).origin
     return _known(name).origin
 
 

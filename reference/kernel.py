@@ -100,6 +100,8 @@ class Kernel:
         self.entry = ""
         self.cause = ""
         self.walker = ""
+        # Of a compiled tree: function, file and line of the event.
+        self.place = ""
         # Its argument, ``walker->arg``.
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over.

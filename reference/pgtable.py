@@ -171,6 +171,8 @@ class Pgtable:
     COUNTS_NON_ZERO: ClassVar[bool] = False
     # True if valid entries of a hyp table do likewise (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
+    # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
+    HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
 
     def __init__(self, kernel: Kernel) -> None:
         # mypyc runs this twice for a subclass that has none of its own, and what is
@@ -190,6 +192,10 @@ class Pgtable:
         # Name and number of the callbacks seen so far that are in `WALKERS`.
         self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int]] = {}
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
+
+    def dismantle(self) -> None:
+        """Cut what is in cycles, and let go of what runs elsewhere: nothing is called any more."""
+        self.walkers.clear()
 
     def kvm_granule_shift(self, level: int) -> int:
         return self.shifts[level]

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Final, NamedTuple, TypeVar
 
+from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+
+from ..tree import PREFIX
 
 # The name that a module of each kind gives its declaration.
 CANDIDATE: Final = "CANDIDATE"
@@ -24,6 +27,8 @@ class Candidate:
     :param origin: one line: what it is and where it comes from
     :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
     :param order: place among the registered versions; those without one come last, in the order of their names
+    :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
+    :param content: of a kernel tree: changes with what is compiled of it
     """
 
     name: str
@@ -32,6 +37,13 @@ class Candidate:
     origin: str
     adds: tuple[str, ...] = ()
     order: int = field(default=LAST, compare=False)
+    main: type[KvmMain] = KvmMain
+    content: str = ""
+
+    @property
+    def is_tree(self) -> bool:
+        """True for a kernel tree, whose C code runs."""
+        return self.name.startswith(PREFIX)
 
     def __post_init__(self) -> None:
         # One name alone is what a forgotten comma makes of a tuple.

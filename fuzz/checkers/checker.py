@@ -101,6 +101,8 @@ class Checker(Observer):
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
         function = function or self.kernel.walker or self.kernel.entry
+        if self.kernel.place:
+            reason = f"{reason}; at {self.kernel.place}"
         self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
 
     def text(self, entry: int, level: int) -> str:

@@ -11,7 +11,6 @@ from reference.machine.stage1 import (
     NORMAL,
     READ_ONLY_BIT,
     SHAREABILITY,
-    DEVICE_nGnRE,
     attribute_index,
     describe_stage1,
     start_level,
@@ -217,7 +216,7 @@ class Hyp(Checker):
             return "output address not aligned"
         if pa != call.pa + va - call.start:
             return "wrong output address"
-        if attribute_index(entry) != (DEVICE_nGnRE if prot == "device" else NORMAL):
+        if attribute_index(entry) != (self.side.pgtable.HYP_DEVICE_INDEX if prot == "device" else NORMAL):
             return "wrong memory type"
         if (entry & READ_ONLY_BIT == 0) != (prot in ("rw", "device")):
             return "wrong write permission"

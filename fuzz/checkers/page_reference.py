@@ -3,8 +3,9 @@
 
 The frame is pinned by the look-up, stays so while the fault maps it, and is
 released exactly once on every path. Before that the host's page is marked:
-accessed if the fault mapped it or granted more, dirty if that made it writable.
-Whatever a fault marks is held meanwhile, by a reference or by the mmu lock, for
+accessed if the fault mapped it or granted more (for an access flag fault where
+the standard's handler does so), dirty if that made it writable. Whatever a fault
+marks is held meanwhile, by a reference or by the mmu lock, for
 which whoever frees the page has to wait.
 
 Device frames have no page to pin or mark. A notifier (``change_pte``) maps
@@ -13,7 +14,7 @@ and ioremap, whose callers are not this checker's business.
 """
 
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
-from reference.machine.walk import Walk
+from reference.machine.walk import ACCESS_FLAG, NONE, Walk
 
 from ..language.operations import GuestAccess, Operation
 from ..sides.guest import Guest
@@ -122,7 +123,7 @@ class PageReference(GuestChecker):
         self.pins = peers.of(Pins)
         self.page_shift = self.granule.page_shift
         self.faulting = False
-        self.fault_ipa = 0
+        self.fault_ipa, self.fault = 0, NONE
         # True if this fault has looked a frame up.
         self.looked_up = False
         self.waiting: list[Mapped] = []
@@ -148,7 +149,7 @@ class PageReference(GuestChecker):
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         self.returned()
-        self.fault_ipa = ipa
+        self.fault_ipa, self.fault = ipa, walk.fault
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
@@ -243,7 +244,8 @@ class PageReference(GuestChecker):
 
     def judge(self, leaf: Mapped) -> None:
         """The marks that are due on the host page of a leaf."""
-        if not self.marked(self.accessed, leaf):
+        aged = self.fault == ACCESS_FLAG and not self.side.standard.mmu.MARKS_AGED
+        if not aged and not self.marked(self.accessed, leaf):
             self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
         if leaf.dirty and not self.marked(self.dirty, leaf):
             self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)

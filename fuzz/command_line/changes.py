@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import candidate
 from candidate.registry.files import modules_of
+from candidate.tree import PREFIX
 from reference.compiled.choice import CHOICE, OUTSIDE, wanted
 
 # As measured with candidate/rfc_v2.py as a file.
@@ -18,6 +19,8 @@ GAIN_OF_ALL: Final = "about seven times the speed"
 def say_changes(reference: str, candidates: Sequence[str]) -> None:
     """Tell on stderr, a line each, what candidates override and add, before they run."""
     for name in candidates:
+        if name.startswith(PREFIX) and name != reference:
+            continue
         text = candidate.changes(name).text()
         if name == reference or same(name, reference):
             text += f": both sides run the code of {reference}"

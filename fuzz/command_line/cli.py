@@ -38,6 +38,7 @@ def dispatch(arguments: Namespace) -> int:
     check_packages()
     check_candidates()
     import candidate
+    from candidate.tree import TreeError
 
     from ..execution.mistakes import CandidateMistake
     from ..judging.collection import collect_rarely
@@ -51,6 +52,9 @@ def dispatch(arguments: Namespace) -> int:
     except BadInputError as error:
         for line in error.args:
             complain(line)
+        return BAD_INPUT
+    except TreeError as error:
+        complain(str(error))
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidate) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)

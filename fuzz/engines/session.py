@@ -128,6 +128,9 @@ class Session:
 
     def take(self, verdict: Verdict, program: Program) -> None:
         """Note the findings of a verdict, each signature once a program."""
+        if verdict.refused:
+            self.state.refused[verdict.refused] = self.state.refused.get(verdict.refused, 0) + 1
+            return
         seen: set[tuple[str, str]] = set()
         for finding in verdict.findings:
             if finding.key not in seen:

@@ -31,6 +31,7 @@ class Summary:
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could
     :param accepted: findings that the user knows of
+    :param refused: as in `fuzz.engines.unit.State`
     """
 
     reference: str
@@ -47,6 +48,7 @@ class Summary:
     interrupted: bool = False
     trouble: str = ""
     accepted: Accepted = field(default_factory=Accepted)
+    refused: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -91,7 +93,7 @@ class Keeper:
             self.taken += 1
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
-        summary.costs = state.costs
+        summary.costs, summary.refused = state.costs, state.refused
         summary.interrupted = result.interrupted
         self.update()
 

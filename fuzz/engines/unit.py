@@ -73,6 +73,7 @@ class UnitState:
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program
     :param features: distinct ones seen, `Unit.seen` included
     :param ended: nothing more will come
+    :param refused: what programs needed and nobody models -> programs, counted in *programs* too, without a verdict
     """
 
     programs: int = 0
@@ -82,6 +83,7 @@ class UnitState:
     costs: Total = field(default_factory=Total)
     features: int = 0
     ended: bool = False
+    refused: dict[str, int] = field(default_factory=dict)
 
     def after(self, earlier: "UnitState") -> "UnitState":
         """Add up the work of two processes, one after the other."""
@@ -97,6 +99,7 @@ class UnitState:
             costs,
             max(self.features, earlier.features),
             self.ended,
+            dict(Counter(earlier.refused) + Counter(self.refused)),
         )
 
 

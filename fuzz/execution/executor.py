@@ -2,9 +2,11 @@
 """Runs the operations of a program on one side, under the checkers."""
 
 from collections.abc import Callable
+from typing import Final
 
 from candidate import Candidate
 from candidate.registry.places import shown_module
+from candidate.tree.runtime.errors import TreeOops, TreeRefused
 
 from ..checkers import CheckerSuite, Runaway, Violation
 from ..language.operations import (
@@ -32,6 +34,10 @@ from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .table_operations import TableOperations
 from .unhandled import unhandled
 
+# Modules of kernel code, beside those of candidate/; and what there is ours, and runs a tree.
+KERNEL: Final = ("reference.pgtable", "reference.mmu")
+TREE: Final = "candidate.tree."
+
 
 class Executor:
     """One side of a program: create, step through the operations, destroy.
@@ -57,6 +63,8 @@ class Executor:
         self.hyp = HypOperations(self.side)
         # Set where the kernel code crashed or ran away: nothing can run after it.
         self.dead = False
+        # Why there is no verdict: what the program needs is not modelled of this version; "": there is one.
+        self.refused = ""
         self.at = -1
 
     def create(self) -> list[Violation]:
@@ -122,6 +130,13 @@ class Executor:
         except Runaway:
             self.dead = True
             return Outcome("stuck")
+        except TreeOops as crash:
+            self.dead = True
+            return Outcome("oops", crash.what, detail=crash.detail)
+        except TreeRefused as refusal:
+            self.dead = True
+            self.refused = str(refusal)
+            return Outcome("ok", "refused")
         except Exception as error:
             mistake = mistake_of(error, self.side.version)
             if mistake:
@@ -188,7 +203,7 @@ def kernel_place(error: BaseException) -> str:
     place = module = ""
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")
-        if module in ("reference.pgtable", "reference.mmu") or module.startswith("candidate."):
+        if module in KERNEL or (module.startswith("candidate.") and not module.startswith(TREE)):
             place = f"{shown_module(module)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return "" if module.startswith("fuzz.") else place

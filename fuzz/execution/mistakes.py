@@ -77,7 +77,7 @@ def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, boo
     last = False
     while trace is not None:
         module: str = trace.tb_frame.f_globals.get("__name__", "")
-        last = module in modules or module.startswith("candidate.")
+        last = module in modules or (module.startswith("candidate.") and not module.startswith("candidate.tree."))
         if last:
             place = f"{shown_module(module)}:{trace.tb_lineno}"
         trace = trace.tb_next
@@ -87,7 +87,9 @@ def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, boo
 def own_modules(version: Candidate) -> set[str]:
     """The modules of the classes of *version*, but for the original's."""
     classes = [*version.pgtable.__mro__, *version.mmu.__mro__]
-    return {each.__module__ for each in classes if each.__module__.partition(".")[0] not in ("reference", "builtins")}
+    own = {each.__module__ for each in classes if each.__module__.partition(".")[0] not in ("reference", "builtins")}
+    # What runs a kernel tree is ours.
+    return {module for module in own if not module.startswith("candidate.tree.")}
 
 
 def called_place(text: str, version: Candidate) -> str:

@@ -56,6 +56,7 @@ class Lockstep:
         self.differential = differential
         self.left = Executor(differential.reference, program)
         self.right = Executor(differential.candidate, program, CANDIDATE)
+        self.right.side.standard = differential.reference
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
@@ -91,6 +92,8 @@ class Lockstep:
             return
         a, ours = self.left.step(at)
         b, theirs = self.right.step(at)
+        if self.left.refused or self.right.refused:
+            return
         self.take(ours, theirs)
         self.compare(at, (a, b))
         held = self.stretches.compare()
@@ -125,6 +128,9 @@ class Lockstep:
 
     def verdict(self) -> Verdict:
         """Return the verdict so far, without costs and features."""
+        refused = self.left.refused or self.right.refused
+        if refused:
+            return Verdict(refused=refused)
         verdict = self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
         verdict.findings += self.held_long.values()
         return verdict
@@ -137,6 +143,8 @@ class Lockstep:
         ours, theirs = self.left.destroy(), self.right.destroy()
         self.take(ours, theirs)
         verdict = self.verdict()
+        if verdict.refused:
+            self.costs = self.features = None
         if self.costs is not None:
             verdict.costs = Comparison(self.costs[0].totals(), self.costs[1].totals(), not crashed)
         if self.features is not None:

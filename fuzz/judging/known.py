@@ -45,7 +45,8 @@ def has(version: Candidate, bug: KnownBug) -> bool:
     """Tell whether a version has a bug: its entry names it, or one with the same functions concerned."""
     if version in map(candidate.get, bug.versions):
         return True
-    return any(_alike(version, candidate.get(name), bug.functions) for name in bug.versions)
+    # What a tree's functions are, its classes do not say.
+    return not version.is_tree and any(_alike(version, candidate.get(name), bug.functions) for name in bug.versions)
 
 
 def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:

@@ -25,13 +25,15 @@ class Verdict:
     *consequences*: violations after the first of a side, without weight;
     *costs*: of both sides, None where they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () where they
-    were not asked for
+    were not asked for; *refused*: why there is no verdict, and then no finding:
+    the program needs something that nobody models; "" if there is one
     """
 
     findings: list[Finding] = field(default_factory=list)
     consequences: list[tuple[str, Violation]] = field(default_factory=list)
     costs: Comparison | None = None
     features: tuple[int, ...] = ()
+    refused: str = ""
 
     @property
     def failed(self) -> bool:

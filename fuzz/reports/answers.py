@@ -151,6 +151,7 @@ def fuzz_answer(summary: Summary) -> Json:
         "crashes": [_found(found, summary.accepted, summary.reference) for found in summary.crashes],
         "unreplayed": [_found(found, summary.accepted, summary.reference) for found in summary.unreplayed],
         "known_findings": _entries(summary.accepted),
+        "refused": summary.refused,
         "trouble": summary.trouble or None,
     }
 

@@ -20,7 +20,7 @@ from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSIO
 from ..language.program import show_bytes
 from ..language.text import headings
 from .answers import per_second
-from .runs import CLEAN, ERROR, Run
+from .runs import CLEAN, ERROR, REFUSED, Run
 
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
@@ -106,7 +106,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
-    if run.word == ERROR:
+    if run.word in (ERROR, REFUSED):
         lines.append(f"  {run.trouble}")
     names = headings(run.program)
     for finding in run.findings():
@@ -164,7 +164,7 @@ def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) ->
 def run_summary(runs: list[Run]) -> str:
     """Count the verdicts by class."""
     words = Counter(run.word for run in runs)
-    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR) if words[word]]
+    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR, REFUSED) if words[word]]
     meaning = legend(words, runs[0].reference)
     return f"{plural(len(runs), 'verdict')}: {', '.join(counts)}" + (f"\n({meaning})" if meaning else "")
 
@@ -189,6 +189,8 @@ def fuzz_text(summary: Summary) -> str:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
+    for reason, count in sorted(summary.refused.items()):
+        lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
     if summary.accepted.entries:
         lines += ["", accepted_text(summary.accepted).rstrip("\n")]
     if summary.costs.programs:

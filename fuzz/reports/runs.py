@@ -15,6 +15,7 @@ from ..language.program import Program
 ALL: Final = "all"
 CLEAN: Final = "clean"
 ERROR: Final = "error"
+REFUSED: Final = "no verdict"
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Run:
     :param verdict: None where there is none, as *error* says then
     :param trace: both sides' events, if asked for
     :param traceback: of a failure of our own code
+    :param refused: what the program needs and nobody models; then there is no verdict
     :param killed: somebody else ended the process that judged it, or memory ran out; else *error* is a mistake of ours
     """
 
@@ -37,18 +39,21 @@ class Run:
     trace: str | None = None
     traceback: str = ""
     killed: bool = False
+    refused: str = ""
 
     @property
     def word(self) -> str:
-        """The weightiest class found, ``clean`` where there is none, or ``error``."""
+        """The weightiest class found, ``clean`` where there is none; ``error`` or ``no verdict``."""
         if self.verdict is None:
-            return ERROR
+            return REFUSED if self.refused else ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
         return next((kind for kind in CLASSES if kind in kinds), CLEAN)
 
     @property
     def trouble(self) -> str:
         """The reason why there is no verdict; "" if there is one."""
+        if self.refused:
+            return f"no verdict: the program needs what is not modelled of a kernel tree: {self.refused}"
         if not self.error:
             return ""
         if self.killed:

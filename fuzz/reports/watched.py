@@ -165,6 +165,9 @@ def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool) -> No
     """
     try:
         run.verdict = Differential(reference, patched, measure=True).run(run.program)
+        if run.verdict.refused:
+            run.refused, run.verdict = run.verdict.refused, None
+            return
         if trace:
             names = (reference.name, patched.name)
             run.trace = render(record(run.program, reference, patched), names, run.verdict.findings)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
-from reference.kvm_main import KvmMain
 from reference.machine.address_space import Listener
 from reference.machine.walk import Regime
 from reference.vtcr import kvm_arm_setup_stage2
@@ -122,7 +121,7 @@ class Guest:
         self.ttl = vm.ttl
         self.kvm = kvm(kvm_arm_setup_stage2(vm.ipa, side.granule), side.pgtable.VTCR_EL2_TGRAN_SL0_BASE, self.vmid)
         self.kvm.manual_dirty_log_protect = MANUAL_LOG[vm.manual]
-        self.main = KvmMain(self.kvm, side.mmu)
+        self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
         # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.

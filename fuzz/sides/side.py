@@ -53,6 +53,8 @@ class Side(Listener):
         granule = Granule(vm.granule.bit_length() - 1)
         self.granule = granule
         self.version = version
+        # The version that says what is required where versions differ: the one that this is compared with.
+        self.standard = version
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
@@ -159,7 +161,7 @@ class Side(Listener):
         """
         self.kernel.dismiss_all()
         self.kernel.arena.words.clear()
-        self.pgtable.walkers.clear()
+        self.pgtable.dismantle()
         self.host.listener = Listener()
         for guest in self.guests:
             guest.dismantle()

@@ -65,10 +65,15 @@ WITH: Final = "with-"
 LIBRARY: Final = "s2fuzz__mypyc"
 # Also the code that C files get in addition: an older build does not have it.
 FORMAT: Final = 2
-# What stands beside the candidates, finds them and looks at them; like ``__init__.py`` never compiled.
-UNCOMPILED: Final = ("candidate/inspection/", "candidate/registry/")
+# What stands beside the candidates, finds them, looks at them or builds one; like ``__init__.py`` never compiled.
+UNCOMPILED: Final = (
+    *("candidate/inspection/", "candidate/registry/"),
+    *("candidate/tree/build", "candidate/tree/opening.py"),
+)
 # What the packages of files from outside, one for each folder, are called; the rest is made of the path.
 OUTSIDE: Final = "candidate.file_"
+# As `candidate.tree.PREFIX`, which must not be imported here.
+TREE: Final = "tree:"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 
@@ -118,7 +123,7 @@ def module_of(source: str) -> str:
 
 def is_file_name(name: str) -> bool:
     """Tell whether the name of a version means a file from outside, and not a registered version."""
-    return "/" in name or name.endswith(".py")
+    return ("/" in name or name.endswith(".py")) and not name.startswith(TREE)
 
 
 def module_of_file(path: Path) -> str:

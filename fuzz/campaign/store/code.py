@@ -50,7 +50,13 @@ def code_of(reference: str, candidate_name: str) -> Code:
     for folder in _TOOL:
         tool += (home / folder).rglob("*.py")
         tool += (home / folder).rglob("*.toml")
-    return Code(_digest(_sources(candidate_name)), _digest(_sources(reference)), _digest(tool))
+    return Code(_version(candidate_name), _version(reference), _digest(tool))
+
+
+def _version(name: str) -> str:
+    """The digest of a version's sources: of a tree the name of its library, which is one of what was compiled."""
+    version = candidate.get(name)
+    return version.content if version.is_tree else _digest(_sources(name))
 
 
 def _sources(name: str) -> set[Path]:

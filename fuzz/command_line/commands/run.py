@@ -101,7 +101,9 @@ def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
         return OUR_MISTAKE
     if any(each.killed for each in runs):
         return NO_VERDICT
-    return WORSE if differs or any(each.worse(accepted) for each in runs) else FINE
+    if differs or any(each.worse(accepted) for each in runs):
+        return WORSE
+    return NO_VERDICT if any(each.refused for each in runs) else FINE
 
 
 def askable(programs: "list[tuple[str, Program]]", runs: "list[Run]") -> "list[tuple[str, Program]]":

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compiles the stage-2 code of a kernel tree for this machine, as it is, into a shared library.
+
+Four of its files (``pgtable.c``, ``mmu.c``, ``nested.c`` where there is one, ``kvm_main.c``) are compiled with
+the tree's own headers; those in native/shim/ stand before them where arm64 assembly would be reached.
+Nothing of the tree is changed or copied; its scripts that write headers are run.
+"""
+
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .building import cache, callgraph, headers, probes, symbols
+from .building.compiler import CompileFailedError, Compiler, run_all
+from .building.dependencies import note
+from .building.errors import TreeError
+from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
+from .building.source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
+from .building.wrong import said
+
+__all__ = ["BuiltTree", "TreeError", "build", "make"]
+
+_MACHINES: Final = ("x86_64", "amd64")
+
+
+@dataclass(frozen=True)
+class BuiltTree:
+    """A library, and what is known of it.
+
+    :param library: its path
+    :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle`` (those
+        that nothing the driver does can call), ``unreached`` (file -> functions likewise), ``compiler``, ``seconds``
+        that it took, ``files`` (path -> digest), ``absent``
+    :param cached: it was there
+    """
+
+    library: Path
+    record: dict[str, Any]
+    cached: bool
+
+
+def build(
+    tree: Path,
+    *,
+    granule: int = 12,
+    sanitize: bool = False,
+    coverage: bool = False,
+    optimise: str = "-O1",
+    plain: bool = False,
+) -> Path:
+    """The shared library of a tree; it is compiled unless the cache has it.
+
+    :param tree: top folder of a Linux tree
+    :param granule: log2 of the page size in bytes: 12, 14 or 16
+    :param sanitize: with ASan and UBSan
+    :param coverage: basic blocks of the kernel files call ``__sanitizer_cov_trace_pc``
+    :param optimise: ``-O1`` or ``-O2``
+    :param plain: plain loads and stores of table entries call ``__tsan_read8`` and the like
+    :raises TreeError: it cannot be built; one line
+    :raises ValueError: no such granule, or options that do not go together
+    """
+    return make(TreeSource(tree), BuildSettings(granule, sanitize, coverage, optimise, plain)).library
+
+
+def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
+    """As `build`, with what is known of the library.
+
+    :raises TreeError: it cannot be built; one line
+    """
+    if platform.machine() not in _MACHINES:
+        raise TreeError(f"a kernel tree runs on x86-64 only, and this machine is {platform.machine()}")
+    compiler = Compiler()
+    start = cache.prefix(settings, compiler)
+    entry = cache.look_up(source, start)
+    if entry is None:
+        with cache.building() as work:
+            # Another process may have built it while this one waited.
+            entry = cache.look_up(source, start)
+            if entry is None:
+                return _compile(source, settings, compiler, start, work)
+    return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=True)
+
+
+def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, start: str, work: Path) -> BuiltTree:
+    """Compile in the folder *work*.
+
+    :raises TreeError: it cannot be built
+    """
+    began = time.perf_counter()
+    declared = probes.found(source)
+    try:
+        _lay_out(source, declared, work)
+        plan = BuildPlan(source, settings, compiler, work)
+        run_all(plan.jobs, work)
+        note(source, work)
+        run_all([plan.weaken()], work)
+        run_all([plan.link("partial.so", stubs=False)], work)
+        outside = symbols.outside(work, plan.tree, plan.mixed, plan.host, "partial.so")
+        (work / "stubs.c").write_text(symbols.stubs(outside))
+        run_all([plan.stubs()], work)
+        (work / "driver.map").write_text(callgraph.DRIVER)
+        run_all([plan.link(cache.LIBRARY, stubs=True), plan.sections("driver.map")], work)
+        dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))
+    except CompileFailedError as failed:
+        raise TreeError(said(source, failed, declared)) from None
+    except OSError as error:
+        raise TreeError(f"cannot build in {work.parent}: {error.strerror or error}") from None
+    record = {
+        "probes": declared,
+        "symbols": outside.kinds,
+        "idle": dropped.get("stubs.o", []),
+        "unreached": {path: dropped.get(file, []) for file, path in plan.files.items()},
+        "compiler": compiler.version,
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+    first = [path for path in (PGTABLE, MMU, NESTED, KVM_MAIN) if path in source.files]
+    entry = cache.publish(work, source, start, record, first)
+    return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=False)
+
+
+def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
+    """Write what the compiler runs read: links to the tree and to native/, generated headers, probes."""
+    (work / TREE).symlink_to(source.root)
+    (work / "native").symlink_to(NATIVE)
+    for name, text in headers.generated(source).items():
+        path = work / GENERATED / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    macros = "".join(f"#define {name} 1\n" for name in declared)
+    (work / "probe.h").write_text(f"#define KVM_MAIN_C <kvm_main.c>\n{macros}")

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Libraries that were built, in the user's cache folder, found by the content of what they were made of.
+
+An entry is a folder: the library and `RECORD`, which lists each file of the tree that was read, with its digest,
+and each one that was looked for in vain. A tree of which all of that is still true would give the same library,
+wherever it lies. Entries are made in a folder beside them and renamed, so one is there as a whole or not at all.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from .compiler import Compiler
+from .errors import TreeError
+from .plan import NATIVE, BuildSettings
+from .source import TreeSource
+from .symbols import FILE
+
+LIBRARY: Final = "tree.so"
+RECORD: Final = "record.json"
+# Beginning of the names of folders in which somebody builds.
+_UNFINISHED: Final = ".building-"
+# An entry that nobody asked for in so many seconds is removed when another one is made.
+_UNUSED: Final = 30 * 24 * 3600
+_BUILDER: Final = Path(__file__).resolve().parent
+
+
+def folder() -> Path:
+    """Where entries are: ``$XDG_CACHE_HOME/s2fuzz/trees``, or the same below ``~/.cache``.
+
+    :raises TreeError: the user has no home
+    """
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # As the specification of XDG has it, a relative path counts as none.
+    if home.startswith("/"):
+        return Path(home) / "s2fuzz" / "trees"
+    try:
+        return Path.home() / ".cache" / "s2fuzz" / "trees"
+    except RuntimeError:
+        raise TreeError("there is no home folder to keep built trees in; allowed: a folder in XDG_CACHE_HOME") from None
+
+
+def prefix(settings: BuildSettings, compiler: Compiler) -> str:
+    """What the names of entries begin with that these settings, this compiler and our own files make."""
+    ours = hashlib.sha256(compiler.identity.encode())
+    files = [*NATIVE.rglob("*.[ch]"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
+    for file in sorted(files):
+        ours.update(file.relative_to(_BUILDER.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return f"{settings.name()}-{ours.hexdigest()[:16]}-"
+
+
+def look_up(source: TreeSource, start: str) -> Path | None:
+    """The entry that this tree would give; None: there is none.
+
+    :param start: what `prefix` returns
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder()) if name.startswith(start))
+    except OSError:
+        return None
+    for name in names:
+        entry = folder() / name
+        try:
+            record = read(entry)
+            if (entry / LIBRARY).is_file() and _same(source, record):
+                # Says that it is in use.
+                with suppress(OSError):
+                    os.utime(entry)
+                return entry
+        except (OSError, ValueError, LookupError):
+            # Somebody is removing it, or it is damaged: it is made anew.
+            continue
+    return None
+
+
+def read(entry: Path) -> dict[str, Any]:
+    """The record of an entry.
+
+    :raises OSError, ValueError: it cannot be read
+    """
+    record: dict[str, Any] = json.loads((entry / RECORD).read_bytes())
+    return record
+
+
+def _same(source: TreeSource, record: dict[str, Any]) -> bool:
+    """Whether a tree still is what the record says; the files that differ most often come first in it."""
+    if any(source.digest(path) != digest for path, digest in record["files"].items()):
+        return False
+    return not any(os.path.isfile(os.path.join(source.root, path)) for path in record["absent"])
+
+
+@contextmanager
+def building() -> Iterator[Path]:
+    """A new folder to build in, which is gone afterwards unless `publish` renamed it; one builder at a time.
+
+    Who comes second waits: it may find there what it needs, and should look again.
+
+    :raises TreeError: the cache folder cannot be written
+    """
+    home = folder()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _refused(home, error) from None
+    try:
+        # Without a lock, where a file system has none, two builders may do the same work.
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _remove_unfinished(home)
+        try:
+            work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home))
+        except OSError as error:
+            raise _refused(home, error) from None
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], first: list[str]) -> Path:
+    """Make an entry of a folder in which `LIBRARY` lies.
+
+    :param record: what is kept beside the library; ``files`` and ``absent`` are added
+    :param first: files that are compared first, for they differ most often
+    :returns: the entry
+    :raises TreeError: the cache folder cannot be written, or the tree changed meanwhile
+    """
+    order = [*first, *sorted(source.files - set(first))]
+    files = {path: source.digest(path) for path in order}
+    for path in order:
+        if source.since <= _modified(source, path) <= time.time():
+            raise TreeError(f"{source.name}: {path} changed while the tree was compiled; run it again")
+    content = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    entry = folder() / f"{start}{content[:16]}"
+    try:
+        (work / RECORD).write_text(json.dumps({**record, "files": files, "absent": sorted(source.absent)}))
+        for each in work.iterdir():
+            if each.name not in (LIBRARY, RECORD):
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        work.chmod(0o755)
+        with suppress(FileNotFoundError):
+            # Damaged, or it would have been found.
+            shutil.rmtree(entry)
+        work.rename(entry)
+    except OSError as error:
+        raise _refused(folder(), error) from None
+    _remove_unused(folder())
+    return entry
+
+
+def _modified(source: TreeSource, path: str) -> float:
+    """When a file of a tree last changed; 0 if it is gone."""
+    try:
+        return os.stat(os.path.join(source.root, path)).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove_unfinished(home: Path) -> None:
+    """Remove what builders left that were killed: with the lock held, nobody else builds."""
+    for name in os.listdir(home):
+        if name.startswith(_UNFINISHED):
+            shutil.rmtree(home / name, ignore_errors=True)
+
+
+def _remove_unused(home: Path) -> None:
+    before = time.time() - _UNUSED
+    with suppress(OSError):
+        for entry in home.iterdir():
+            if entry.stat().st_mtime < before:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _refused(home: Path, error: OSError) -> TreeError:
+    why = error.strerror or str(error)
+    return TreeError(f"cannot write to the cache folder {home}: {why}; allowed: another one, named by XDG_CACHE_HOME")

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The C compiler: which one, running it, and what it says when it fails."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .errors import TreeError
+
+# "file:line:column: error: text [-Werror=...]"
+_ERROR: Final = re.compile(
+    r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*?)(?: \[-W[^\]]*\])?$", re.MULTILINE
+)
+# "cc1: fatal error: text", of the linker: "ld: error: text"
+_LINKER: Final = re.compile(
+    r"^(?:\S*ld: )?(?P<text>.*(?:multiple definition|undefined reference|relocation) .*)$", re.MULTILINE
+)
+_BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
+# What would change how a compiler searches or what it writes.
+_ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class CompilerJob:
+    """A run of a program in the folder of a build.
+
+    :param name: what it makes, for people
+    """
+
+    name: str
+    command: Sequence[str]
+
+
+class CompileFailedError(Exception):
+    """A job failed.
+
+    :param job: which
+    :param file: as the compiler names it; "" if it names none
+    :param line: 0 if it names none
+    :param text: its first error
+    """
+
+    def __init__(self, job: CompilerJob, file: str, line: int, text: str) -> None:
+        super().__init__(text)
+        self.job, self.file, self.line, self.text = job, file, line, text
+
+
+class Compiler:
+    """gcc for x86-64: the one that ``CC`` names, or ``gcc``.
+
+    *version*: its name for people; *identity*: what tells it from another, for the cache
+
+    :raises TreeError: there is none, or it cannot compile for this machine
+    """
+
+    def __init__(self) -> None:
+        self.program = os.environ.get("CC") or "gcc"
+        allowed = "gcc for x86-64, in PATH or named by CC (Debian: apt-get install gcc)"
+        if shutil.which(self.program) is None:
+            raise TreeError(f"no C compiler: {self.program} is not there; allowed: {allowed}")
+        done = subprocess.run(
+            [self.program, "-dM", "-E", "-x", "c", "-"],
+            input="",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        macros = done.stdout
+        if done.returncode or "#define __GNUC__" not in macros or "#define __clang__" in macros:
+            raise TreeError(f"{self.program} is no gcc; allowed: {allowed}")
+        if "#define __x86_64__" not in macros:
+            raise TreeError(
+                f"{self.program} does not compile for x86-64, on which alone a tree runs here; allowed: {allowed}"
+            )
+        version = re.search(r'#define __VERSION__ "(.*)"', macros)
+        self.version = f"gcc {version[1]}" if version else "gcc"
+        self.identity = hashlib.sha256(macros.encode()).hexdigest()
+
+    def headers(self) -> str:
+        """The folder of the compiler's own headers (``stdarg.h``)."""
+        done = subprocess.run([self.program, "-print-file-name=include"], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+
+def environment() -> dict[str, str]:
+    """The environment of a job: messages in English, nothing that changes what is made."""
+    return {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT} | {"LC_ALL": "C"}
+
+
+Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]
+
+
+def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
+    """Run jobs side by side, as many at a time as there are cores; none is left when this returns or raises.
+
+    :param folder: the current directory of each
+    :raises CompileFailedError: the first one that failed
+    """
+    left, running = list(jobs), Running()
+    # What a compiler leaves when it is killed goes with the folder.
+    variables = environment() | {"TMPDIR": str(folder)}
+    try:
+        while left or running:
+            while left and len(running) < cores():
+                _start(left.pop(0), folder, variables, running)
+            for each in list(running):
+                job, process, said = each
+                if process.poll() is not None:
+                    running.remove(each)
+                    if process.returncode:
+                        raise failure(job, process.returncode, said.read_text(errors="replace"))
+            time.sleep(0.005)
+    finally:
+        for _, process, _ in running:
+            # gcc runs others, which would go on.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for _, process, _ in running:
+            process.wait()
+
+
+def _start(job: CompilerJob, folder: Path, variables: dict[str, str], running: Running) -> None:
+    """Start a job and add it to *running*: an interrupt between the two would leave it behind."""
+    said = folder / f"{job.name}.stderr"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                job.command,
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+            )
+        running.append((job, process, said))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def output(command: Sequence[str], folder: Path) -> str:
+    """What a program of binutils prints.
+
+    :raises TreeError: it is not there, or fails
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment(), capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise TreeError(f"cannot run {command[0]}: {error.strerror}; Debian: apt-get install binutils") from None
+    if done.returncode:
+        raise TreeError(f"{command[0]} fails: {(done.stderr.strip() or 'no message').splitlines()[0]}")
+    return done.stdout
+
+
+def failure(job: CompilerJob, code: int, said: str) -> CompileFailedError:
+    """What a job that failed has to say.
+
+    :param code: negative: it was killed by a signal
+    """
+    place = _ERROR.search(said)
+    if place:
+        return CompileFailedError(job, place["file"], int(place["line"]), place["text"])
+    broken = _LINKER.search(said) or _BROKEN.search(said)
+    if broken:
+        return CompileFailedError(job, "", 0, broken["text"])
+    why = f"it was killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return CompileFailedError(job, "", 0, (said.strip() or why).splitlines()[0])

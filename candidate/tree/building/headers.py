@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The headers that a kernel build would generate, made from the tree alone."""
+
+import subprocess
+from typing import Final
+
+from .errors import TreeError
+from .kconfig import named_headers, selected
+from .source import ARM, TreeSource
+
+# From a compiler for arm64 in a real build. Upper bounds do: nothing of stage 2 depends on the exact numbers.
+_BOUNDS: Final = {
+    "NR_PAGEFLAGS": 28,
+    "MAX_NR_ZONES": 4,
+    "NR_CPUS_BITS": 8,
+    "SPINLOCK_SIZE": 4,
+    "LRU_GEN_WIDTH": 0,
+    "__LRU_REFS_WIDTH": 0,
+}
+# Included, and nothing in them is used.
+_EMPTY: Final = (
+    "generated/asm-offsets.h",
+    "asm/asm-offsets.h",
+    "asm/unistd_64.h",
+    "asm/unistd_32.h",
+    "asm/unistd_compat_32.h",
+    "asm/syscall_table_64.h",
+)
+# No code may ask which version this is.
+_VERSION: Final = """\
+#define LINUX_VERSION_CODE 0
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
+"""
+
+
+def generated(source: TreeSource) -> dict[str, str]:
+    """Path below the folder of generated headers -> text.
+
+    :raises TreeError: a script of the tree fails
+    """
+    made = dict.fromkeys(_EMPTY, "")
+    made |= _wrappers(source)
+    made |= _scripts(source)
+    made["generated/bounds.h"] = "".join(f"#define {name} {value}\n" for name, value in _BOUNDS.items())
+    made["generated/timeconst.h"] = "#define HZ_TO_MSEC_NUM 1\n#define HZ_TO_MSEC_DEN 1\n"
+    made["generated/rq-offsets.h"] = "#define RQ_nr_pinned 0\n"
+    made["generated/utsrelease.h"] = '#define UTS_RELEASE "s2fuzz"\n'
+    made["generated/uapi/linux/version.h"] = made["linux/version.h"] = _VERSION
+    made["generated/selects.h"] = "".join(
+        f"#ifndef CONFIG_{name}\n#define CONFIG_{name} 1\n#endif\n" for name in selected(source)
+    )
+    return made
+
+
+def _wrappers(source: TreeSource) -> dict[str, str]:
+    """Headers of asm/ that only include those of asm-generic/, as ``scripts/Makefile.asm-generic`` makes them."""
+    made: dict[str, str] = {}
+    for folder, below in (("include", ""), ("include/uapi", "uapi/")):
+        names = named_headers(source, f"{ARM}/{folder}/asm/Kbuild", "generic-y")
+        for name in names + named_headers(source, f"{folder}/asm-generic/Kbuild", "mandatory-y"):
+            if not source.has(f"{ARM}/{folder}/asm/{name}"):
+                made[f"{below}asm/{name}"] = f"#include <asm-generic/{name}>\n"
+    return made
+
+
+def _scripts(source: TreeSource) -> dict[str, str]:
+    """What the tree's own scripts write: system registers, capabilities, user-visible features."""
+    made = {"asm/sysreg-defs.h": "", "asm/cpucap-defs.h": ""}
+    tools = f"{ARM}/tools"
+    for script, data, header in (
+        ("gen-sysreg.awk", "sysreg", "asm/sysreg-defs.h"),
+        ("gen-cpucaps.awk", "cpucaps", "asm/cpucap-defs.h"),
+    ):
+        if source.has(f"{tools}/{script}") and source.has(f"{tools}/{data}"):
+            made[header] = _output(source, ["awk", "-f", f"{tools}/{script}", f"{tools}/{data}"])
+    if made["asm/cpucap-defs.h"] and not source.has(f"{ARM}/include/asm/cpucaps.h"):
+        # Some trees generate the header itself, others a part of it.
+        made["asm/cpucaps.h"] = made["asm/cpucap-defs.h"]
+    features, script = f"{ARM}/include/uapi/asm/hwcap.h", f"{tools}/gen-kernel-hwcaps.sh"
+    if source.has(script) and source.has(features):
+        made["asm/kernel-hwcap.h"] = _output(source, ["sh", script, features])
+    return made
+
+
+def _output(source: TreeSource, command: list[str]) -> str:
+    """What a script of the tree writes; it runs in the tree's folder.
+
+    :raises TreeError: it cannot be run, or fails
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=source.root, capture_output=True, text=True, errors="replace", check=False, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = getattr(error, "strerror", None) or "it does not come to an end"
+        raise TreeError(f"{source.name}: cannot run `{' '.join(command)}`: {why}") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+        raise TreeError(f"{source.name}: its script fails: `{' '.join(command)}`: {said}")
+    return done.stdout

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What Kbuild and Kconfig files say, as far as it is needed: no configuration is made."""
+
+import re
+from typing import Final
+
+from .source import ARM, TreeSource
+
+# Selected by arm64 or KVM, and left out: debugging and tracing, code in assembly, features that nothing here drives.
+_LEFT_OUT: Final = re.compile(
+    "GCC_PLUGIN|JUMP_LABEL$|^KVM_PRIVATE|GUEST_MEMFD|IRQ_|FTRACE|TRACE|STACKTRACE|KASAN|KCSAN|KFENCE|SWIOTLB"
+    "|ACPI|EFI|COMPAT|PRINTK|DEBUG|^CLONE_BACKWARDS"
+)
+_ASSIGNMENT: Final = re.compile(r"(\S+)\s*\+?=\s*(.*)")
+_SELECT: Final = re.compile(r"^\s+select (\w+)\s*(?:#.*)?$", re.MULTILINE)
+
+
+def named_headers(source: TreeSource, path: str, kind: str) -> list[str]:
+    """The headers that a Kbuild file lists.
+
+    :param kind: ``generic-y``, ``mandatory-y``
+    """
+    found: list[str] = []
+    for line in source.text(path).replace("\\\n", " ").splitlines():
+        assignment = _ASSIGNMENT.match(line)
+        if assignment and assignment[1] == kind:
+            found += assignment[2].split()
+    return found
+
+
+def selected(source: TreeSource) -> list[str]:
+    """The symbols that ``config ARM64`` and ``config KVM`` select without a condition, and what those of KVM select."""
+    arm, kvm, virt = f"{ARM}/Kconfig", f"{ARM}/kvm/Kconfig", "virt/kvm/Kconfig"
+    left = _selects(source, arm, "ARM64") + _selects(source, kvm, "KVM")
+    found: list[str] = []
+    while left:
+        name = left.pop(0)
+        if name not in found:
+            found.append(name)
+            left += _selects(source, kvm, name) + _selects(source, virt, name)
+    return found
+
+
+def _selects(source: TreeSource, path: str, symbol: str) -> list[str]:
+    text = source.text(path).replace("\\\n", " ")
+    end = r"^(?:menu)?config |^if |^endif|^source |\Z"
+    entry = re.search(rf"^(?:menu)?config {symbol}\n(.*?)(?={end})", text, re.DOTALL | re.MULTILINE)
+    return sorted({name for name in _SELECT.findall(entry[1]) if not _LEFT_OUT.search(name)}) if entry else []

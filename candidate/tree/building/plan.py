@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is compiled, and how: flags, include folders, units.
+
+All paths are relative to the folder of a build, where ``tree`` and ``native`` are links: nothing in the
+library depends on where the tree lies.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .compiler import Compiler, CompilerJob
+from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
+
+NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
+TREE: Final = "tree"
+GENERATED: Final = "generated"
+GRANULES: Final = (12, 14, 16)
+
+# In the order in which they are searched: our headers come first, then as in a kernel build.
+INCLUDES: Final = (
+    "native/shim",
+    "native",
+    f"{TREE}/{ARM}/include",
+    GENERATED,
+    f"{TREE}/include",
+    f"{TREE}/{ARM}/include/uapi",
+    f"{GENERATED}/uapi",
+    f"{TREE}/include/uapi",
+    f"{GENERATED}/generated/uapi",
+    f"{TREE}/{ARM}/kvm",
+    f"{TREE}/virt/kvm",
+    ".",
+)
+# As a kernel build has them, where they decide what the code does.
+_KERNEL: Final = (
+    *("-std=gnu11", "-fno-strict-aliasing", "-fno-common", "-fms-extensions", "-fshort-wchar", "-funsigned-char"),
+    *("-fno-strict-overflow", "-fno-delete-null-pointer-checks", "-fno-builtin", "-fno-stack-protector"),
+    *("-D__KERNEL__", "-D__aarch64__", "-U__x86_64__", "-U__i386__", "-U__linux__", "-U__unix__", "-Ulinux", "-Uunix"),
+    *("-D__DISABLE_EXPORTS", "-DKASAN_SHADOW_SCALE_SHIFT="),
+    *('-DKBUILD_MODFILE="kvm"', '-DKBUILD_BASENAME="kvm"', '-DKBUILD_MODNAME="kvm"'),
+    # Kernel code uses no floating point registers: SSE would hide stores that are to be seen.
+    "-mgeneral-regs-only",
+    # Backtraces of events follow frame pointers.
+    *("-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"),
+)
+# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer; a signature that
+# differs from what native/ expects would go unseen.
+_MISTAKES: Final = tuple(
+    f"-Werror={each}"
+    for each in ("implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types")
+)
+_COMMON: Final = (
+    *("-g", "-fPIC", "-fmax-errors=1", "-fdiagnostics-plain-output"),
+    # For `candidate.tree.building.callgraph`.
+    *("-ffunction-sections", "-fdata-sections"),
+)
+# Our files that know no kernel type, and what stands in for symbols that nobody defines.
+_HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
+_STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
+# Plain loads and stores of table entries become calls: rt_plain.c has them in place of the runtime of this sanitizer.
+_PLAIN: Final = (
+    *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
+    "--param=tsan-instrument-func-entry-exit=0",
+)
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How a tree is built.
+
+    :param granule: log2 of the page size in bytes: 12, 14 or 16
+    :param sanitize: with ASan and UBSan
+    :param coverage: basic blocks of kernel files are counted
+    :param optimise: ``-O1`` or ``-O2``
+    :param plain: plain loads and stores of table entries are events too; goes with neither of the two above
+    """
+
+    granule: int = 12
+    sanitize: bool = False
+    coverage: bool = False
+    optimise: str = "-O1"
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.granule not in GRANULES:
+            raise ValueError(f"granule {self.granule}; allowed: 12, 14, 16")
+        if self.optimise not in ("-O1", "-O2"):
+            raise ValueError(f"optimise {self.optimise!r}; allowed: -O1, -O2")
+        if self.plain and self.sanitize:
+            raise ValueError("plain and sanitize; allowed: one of them")
+
+    def name(self) -> str:
+        """What tells these settings from others."""
+        return f"{self.granule}{self.optimise}" + "".join(
+            f"-{word}" for word in ("sanitize", "coverage", "plain") if getattr(self, word)
+        )
+
+
+class BuildPlan:
+    """The compiler runs of one build, largest first.
+
+    *tree*: objects of the tree's files; *mixed*: of ours that include some of those; *host*: of ours with libc;
+    *files*: object -> file of the tree, for its stage-2 code
+
+    :param work: folder of the build
+    """
+
+    def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler, work: Path) -> None:
+        self.settings, self.compiler = settings, compiler
+        # Debug information names files as the tree does, and not where it or the build was.
+        self._names = [f"-ffile-prefix-map={work.resolve()}=.", f"-ffile-prefix-map={TREE}/="]
+        self._kernel = self._kernel_flags()
+        kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
+        units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
+        support = {"rbtree": RBTREE} | ({"interval_tree": INTERVAL_TREE} if source.has(INTERVAL_TREE) else {})
+        instrumented = self._instrumentation()
+        self.jobs = [
+            *(self._kernel_job(file.stem, f"native/{file.name}", instrumented) for file in kernel_side),
+            *(self._kernel_job(name, f"{TREE}/{path}", instrumented) for name, path in reversed(units.items())),
+            *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
+            *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
+        ]
+        self.tree = [f"{name}.o" for name in (*units, *support)]
+        self.mixed = [f"{file.stem}.o" for file in kernel_side]
+        self.host = [f"{file.stem}.o" for file in host_side]
+        self.files = {f"{name}.o": path for name, path in units.items()} | {self.mixed[0]: KVM_MAIN}
+
+    def _kernel_flags(self) -> list[str]:
+        flags = ["-nostdinc", "-isystem", self.compiler.headers()]
+        for folder in INCLUDES:
+            flags += ["-I", folder]
+        for header in FIRST_HEADERS:
+            flags += ["-include", f"{TREE}/{header}"]
+        flags += [*_KERNEL, *_MISTAKES, *_COMMON, self.settings.optimise]
+        return [*flags, *self._names, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
+
+    def _instrumentation(self) -> list[str]:
+        flags: list[str] = []
+        if self.settings.coverage:
+            flags.append("-fsanitize-coverage=trace-pc")
+        if self.settings.sanitize:
+            flags += ["-fsanitize=address,undefined", "-DSHIM_SANITIZE"]
+        if self.settings.plain:
+            flags += _PLAIN
+        return flags
+
+    def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> CompilerJob:
+        command = [self.compiler.program, *self._kernel, "-DSHIM_UNIT", *more, "-MD", "-MF", f"{name}.d"]
+        return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
+
+    def _host_job(self, name: str, path: str) -> CompilerJob:
+        sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
+        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *sanitize, "-I", "native"]
+        return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
+
+    def weaken(self) -> CompilerJob:
+        """Lets the tree's own definition of a function win over our model: patches move code between files."""
+        return CompilerJob(
+            "weaken", ["sh", "-c", 'for each; do objcopy --weaken "$each" || exit; done', "sh", *self.host]
+        )
+
+    def stubs(self) -> CompilerJob:
+        """Compiles ``stubs.c``."""
+        flags = [*_STUBS, *_COMMON, *self._names]
+        return CompilerJob("stubs", [self.compiler.program, *flags, "-c", "stubs.c", "-o", "stubs.o"])
+
+    def link(self, library: str, *, stubs: bool) -> CompilerJob:
+        """Links all objects; without *stubs*, symbols may be missing."""
+        flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
+        flags += ["-fsanitize=address,undefined"] if self.settings.sanitize else []
+        command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
+        return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
+
+    def sections(self, driver: str) -> CompilerJob:
+        """Links once more, and lets the linker say what nobody refers to.
+
+        :param driver: a version script that exports what Python calls
+        """
+        flags = [f"-Wl,--version-script={driver}", "-Wl,--gc-sections", "-Wl,--print-gc-sections"]
+        return CompilerJob("sections", [*self.link("sections.so", stubs=True).command, *flags])

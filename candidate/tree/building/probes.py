@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a tree declares, where trees differ: each probe is a name for the kernel side of native/ to ask for.
+
+No version number is consulted: patches move code between versions.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from .source import ARM, KVM_MAIN, MMU, PGTABLE, TreeSource
+
+
+@dataclass(frozen=True)
+class TreeProbe:
+    """A text that a tree has or has not.
+
+    :param name: of the macro that native/ asks for
+    :param pattern: regular expression; ``^`` is the beginning of a line
+    :param path: where to look
+    """
+
+    name: str
+    pattern: str
+    path: str
+
+
+_FEATURES: Final = f"{ARM}/include/asm/cpufeature.h"
+_KVM_HOST: Final = f"{ARM}/include/asm/kvm_host.h"
+
+PROBES: Final = (
+    # Arguments of functions.
+    TreeProbe("HAVE_FDNAME", r"kvm_create_vm\(unsigned long type, const char", KVM_MAIN),
+    TreeProbe(
+        "HAVE_INIT_STAGE2_TYPE",
+        r"kvm_init_stage2_mmu\(struct kvm \*kvm, struct kvm_s2_mmu \*mmu, unsigned long type",
+        MMU,
+    ),
+    TreeProbe(
+        "HAVE_MEM_REGION2",
+        r"kvm_vm_ioctl_set_memory_region\(struct kvm \*kvm,\s+struct kvm_userspace_memory_region2",
+        KVM_MAIN,
+    ),
+    TreeProbe("HAVE_GUP_VMAS", r"long get_user_pages\([^;]*struct vm_area_struct \*\*vmas", "include/linux/mm.h"),
+    TreeProbe("HAVE_FOLLOW_PTE_VMA", r"int follow_pte\(struct vm_area_struct", "include/linux/mm.h"),
+    TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
+    # Functions that the tree has itself, inline or not.
+    TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),
+    TreeProbe(
+        "HAVE_FVI_INLINE", r"static inline struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
+    ),
+    TreeProbe("HAVE_RCUWAIT_EXTERN", r"extern void finish_rcuwait", "include/linux/rcuwait.h"),
+    TreeProbe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),
+    TreeProbe("HAVE_PFN_VALID_FN", r"(?:int|bool) pfn_valid\(unsigned long", f"{ARM}/include/asm/page.h"),
+    TreeProbe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),
+    TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
+    TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
+    # Data, and what it holds.
+    TreeProbe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", f"{ARM}/include/asm/kvm_pgtable.h"),
+    TreeProbe("HAVE_INVALIDATE_NAMES", r"mmu_invalidate_seq;", "include/linux/kvm_host.h"),
+    TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
+    TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
+    TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
+    # Who says how large a page is: struct page, or the user's page table.
+    TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
+    # Blocks can be split when logging begins.
+    TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
+)
+
+
+def found(source: TreeSource) -> list[str]:
+    """The names of the probes that a tree has."""
+    return [probe.name for probe in PROBES if source.declares(probe.pattern, probe.path)]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel tree on disk: whether it is one, and what was looked at in it."""
+
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from .errors import TreeError
+
+ARM: Final = "arch/arm64"
+PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
+MMU: Final = f"{ARM}/kvm/mmu.c"
+NESTED: Final = f"{ARM}/kvm/nested.c"
+KVM_MAIN: Final = "virt/kvm/kvm_main.c"
+RBTREE: Final = "lib/rbtree.c"
+INTERVAL_TREE: Final = "lib/interval_tree.c"
+# Included before anything else, as in a kernel build.
+FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types.h")
+
+# What must be there, the outermost first, and what it means where it is not.
+_NEEDED: Final = (
+    ("include", "is no kernel tree: it has no folder include; allowed: the top folder of a Linux tree"),
+    (ARM, "is a kernel tree without arm64: it has no folder arch/arm64; allowed: a whole tree"),
+    (f"{ARM}/Kconfig", "has no arch/arm64/Kconfig; allowed: a whole tree"),
+    (f"{ARM}/include/asm", "has no folder arch/arm64/include/asm; allowed: a whole tree"),
+    (f"{ARM}/include/uapi/asm", "has no folder arch/arm64/include/uapi/asm; allowed: a whole tree"),
+    ("include/linux", "has no folder include/linux; allowed: a whole tree"),
+    ("include/asm-generic", "has no folder include/asm-generic; allowed: a whole tree"),
+    ("include/uapi", "has no folder include/uapi; allowed: a whole tree"),
+    (f"{ARM}/kvm", "has no folder arch/arm64/kvm; allowed: a whole tree"),
+    (KVM_MAIN, "has no virt/kvm/kvm_main.c; allowed: a whole tree"),
+    (MMU, "has no arch/arm64/kvm/mmu.c; allowed: a tree that keeps KVM's stage-2 code there (Linux 5.10 and later do)"),
+    (
+        PGTABLE,
+        "has no arch/arm64/kvm/hyp/pgtable.c, so it is too old; allowed: a tree that has it (Linux 5.10 and later)",
+    ),
+    (RBTREE, "has no lib/rbtree.c; allowed: a whole tree"),
+    *((header, f"has no {header}; allowed: a tree that has it") for header in FIRST_HEADERS),
+)
+
+
+class TreeSource:
+    """A tree, with a record of what was asked of it: the cache compares that (`candidate.tree.building.cache`).
+
+    *files*: paths below the tree that exist and decide what is built; *absent*: those that do not exist, and would;
+    *since*: when the first look was, as ``time.time()`` has it
+
+    :param root: its top folder
+    :raises TreeError: it is no tree that can be built
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.name = str(root)
+        self.since = time.time()
+        self.files: set[str] = set()
+        self.absent: set[str] = set()
+        self._digests: dict[str, str] = {}
+        try:
+            self.root = root.resolve()
+            if not self.root.exists():
+                raise TreeError(f"{self.name}: no such folder; allowed: the top folder of a Linux tree")
+            if not self.root.is_dir():
+                raise TreeError(f"{self.name} is no folder; allowed: the top folder of a Linux tree")
+            for path, wrong in _NEEDED:
+                if not (self.root / path).exists():
+                    raise TreeError(f"{self.name} {wrong}")
+        except (OSError, ValueError, RuntimeError) as error:
+            # No right to look, a null byte in the name, a loop of links.
+            why = getattr(error, "strerror", None) or error
+            raise TreeError(f"{self.name}: {why}; allowed: the top folder of a Linux tree") from None
+
+    def has(self, path: str) -> bool:
+        """Whether a file is there; noted either way."""
+        there = (self.root / path).is_file()
+        (self.files if there else self.absent).add(path)
+        return there
+
+    def text(self, path: str) -> str:
+        """The text of a file; "" where there is none.
+
+        :raises TreeError: it cannot be read
+        """
+        if not self.has(path):
+            return ""
+        try:
+            return (self.root / path).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise TreeError(f"{self.name}: cannot read {path}: {error.strerror or error}") from None
+
+    def declares(self, pattern: str, path: str) -> bool:
+        """Whether a file has a text (a regular expression; ``^`` is the beginning of a line)."""
+        return re.search(pattern, self.text(path), re.MULTILINE) is not None
+
+    def digest(self, path: str) -> str:
+        """What tells one content of a file from another; "" if it cannot be read."""
+        if path not in self._digests:
+            try:
+                with open(os.path.join(self.root, path), "rb") as file:
+                    self._digests[path] = hashlib.sha256(file.read()).hexdigest()
+            except OSError:
+                self._digests[path] = ""
+        return self._digests[path]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The symbols outside of the compiled files: classes, and what stands in for those that nobody models.
+
+``candidate/tree/symbols.toml`` has all of them.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from .compiler import output
+
+FILE: Final = Path(__file__).resolve().parent.parent / "symbols.toml"
+MODELLED: Final = "modelled"
+LIBRARY: Final = "library"
+HARMLESS: Final = "harmless"
+ZERO: Final = "zero"
+REFUSED: Final = "refused"
+UNKNOWN: Final = "unknown"
+CLASSES: Final = (MODELLED, LIBRARY, HARMLESS, ZERO, REFUSED)
+
+# Large enough for what a kernel file may look at behind the name of a data symbol.
+_ZEROES: Final = 65536
+_PAGE: Final = 4096
+# Of the compiler's own runtimes.
+_RUNTIME: Final = re.compile(r"__(?:asan|ubsan|sanitizer|tsan)_|__ehdr_start$|_GLOBAL_OFFSET_TABLE_$")
+_SLOT: Final = re.compile(r"R_X86_64_JUMP_SLOT?\s+\S+\s+([^\s@]+)")
+_DEFINED: Final = re.compile(r"^[0-9a-f]+ [A-Z] (\S+)$", re.MULTILINE)
+_UNDEFINED: Final = re.compile(r"^\s+[Uw] (\S+)$", re.MULTILINE)
+# Called in place of what nobody models; the first one is rt_models.c's.
+_STUBS_HEAD: Final = """\
+long shim_unmodelled(const char *name, void *from);
+int mprotect(void *start, unsigned long size, int rights);
+"""
+
+
+@dataclass(frozen=True)
+class ListedSymbol:
+    """A symbol of the list.
+
+    :param kind: one of `CLASSES`
+    :param reason: why it is of this class, or what it has in common with others
+    """
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class OutsideSymbols:
+    """What the kernel side of a build needs from outside of the tree's files.
+
+    :param kinds: name -> one of `CLASSES`, or `UNKNOWN`
+    :param called: those of them that are called, as far as the linker can tell
+    """
+
+    kinds: dict[str, str]
+    called: frozenset[str]
+
+
+@cache
+def listed() -> dict[str, ListedSymbol]:
+    """All symbols of the list."""
+    found: dict[str, ListedSymbol] = {}
+    for kind, groups in tomllib.loads(FILE.read_text(encoding="utf-8")).items():
+        for reason, names in groups.items():
+            for name in names.split():
+                if name in found:
+                    raise ValueError(f"{FILE.name}: {name} stands there twice")
+                found[name] = ListedSymbol(kind, reason)
+    return found
+
+
+def reason(name: str) -> str:
+    """Why a program that calls *name* has no verdict."""
+    symbol = listed().get(name)
+    return symbol.reason if symbol else "it is not in the list of symbols"
+
+
+def outside(
+    folder: Path, tree: Sequence[str], mixed: Sequence[str], host: Sequence[str], library: str
+) -> OutsideSymbols:
+    """Sort what the kernel side needs.
+
+    :param folder: of the build
+    :param tree: objects of the tree's files
+    :param mixed: objects of our own files that include some of the tree's
+    :param host: the other objects
+    :param library: all of them, linked with symbols missing: its relocations say which are called
+    :raises TreeError: binutils are missing
+    """
+    needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree, *mixed], folder)))
+    by_tree = _defined(tree, folder)
+    by_mixed, by_host = _defined(mixed, folder), _defined(host, folder)
+    kinds: dict[str, str] = {}
+    for name in sorted((needed | by_mixed) - by_tree):
+        symbol = listed().get(name)
+        if name in by_mixed or name in by_host:
+            # Functions by which the two sides of native/ call each other are not in the list.
+            if symbol:
+                kinds[name] = MODELLED
+        elif not _RUNTIME.match(name):
+            # What the list calls modelled, and native/ does not define, is not.
+            kinds[name] = UNKNOWN if symbol is None or symbol.kind == MODELLED else symbol.kind
+    return OutsideSymbols(kinds, frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder))))
+
+
+def _defined(objects: Sequence[str], folder: Path) -> set[str]:
+    return set(_DEFINED.findall(output(["nm", "-g", "--defined-only", *objects], folder)))
+
+
+def stubs(found: OutsideSymbols) -> str:
+    """The C file that defines what nobody else defines.
+
+    What is harmless returns 0; what is refused or unknown tells `shim_unmodelled` of each call. Unknown
+    data lies in pages that nobody may touch.
+    """
+    text = _STUBS_HEAD
+    guarded: list[str] = []
+    for name, kind in found.kinds.items():
+        if kind == HARMLESS:
+            text += f"long {name}(void) {{ return 0; }}\n"
+        elif kind == ZERO:
+            text += f"char {name}[{_ZEROES}] __attribute__((aligned(64)));\n"
+        elif kind == REFUSED or (kind == UNKNOWN and name in found.called):
+            text += f'long {name}(void) {{ return shim_unmodelled("{name}", __builtin_return_address(0)); }}\n'
+        elif kind == UNKNOWN:
+            guarded.append(name)
+            text += f"char {name}[{_PAGE}] __attribute__((aligned({_PAGE})));\n"
+    text += "struct shim_guard { const char *name, *page; };\n"
+    text += "const struct shim_guard shim_guards[] = {\n"
+    text += "".join(f'\t{{ "{name}", {name} }},\n' for name in guarded) + "\t{ 0, 0 }\n};\n"
+    text += "__attribute__((constructor)) static void guard(void)\n{\n"
+    text += f"\tfor (int i = 0; shim_guards[i].name; i++)\n\t\tmprotect((void *)shim_guards[i].page, {_PAGE}, 0);\n}}\n"
+    return text

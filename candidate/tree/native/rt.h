@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between the files of the runtime: what the compiled kernel files run on. Built with libc and without kernel
+ * headers: everything arrives as integers and pointers, so that one definition serves all trees whose machine
+ * code calls it alike.
+ */
+#ifndef RT_H
+#define RT_H
+#define _GNU_SOURCE
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "shim.h"
+#include "rt_serve.h"
+
+/* Backtraces follow frame pointers, also through these files. */
+#pragma GCC optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")
+
+#define WEAK __attribute__((weak))
+#define RET __builtin_return_address(0)
+#define FRAME __builtin_frame_address(0)
+#define ALIAS(n, of) __typeof__(of) n __attribute__((alias(#of)));
+#define CALL(k, a, b, c, s) shim_emit(k, (shim_u64)(a), (shim_u64)(b), (shim_u64)(c), s, 0, 0, RET)
+
+/* The arena (tables, told of), then pages of the host's: user page tables, and what memory caches hold. */
+#define RT_ARENA_PAGES	(1u << 16)
+#define RT_HOST_PAGES	(1u << 16)
+
+extern const unsigned long shim_sizeof_page, shim_page_shift;	/* glue.c */
+extern const unsigned int shim_pg_dirty, shim_page_flags;
+extern unsigned long shim_vmemmap, rt_vmemmap_size;
+extern int *rt_counts;			/* references of arena pages */
+extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
+extern unsigned int rt_arena_next;
+extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
+extern int rt_in_cache;			/* within a memory cache's own functions */
+extern int rt_noting;			/* events are told of */
+extern int rt_any_dirty;		/* a watched word was written and not told of */
+extern volatile shim_u64 *rt_plain_at;	/* an entry that a plain store writes right now */
+extern unsigned long rt_dirty_pfn;	/* the frame that is being marked dirty, of which the head of a compound page has the bit */
+extern unsigned long rt_watch_low, rt_watch_high;	/* all watched words lie between */
+
+static inline int rt_index(const volatile void *va)	/* number of an arena page; -1: it is none */
+{
+	unsigned long o = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+
+	return o < RT_ARENA_PAGES ? (int)o : -1;
+}
+static inline unsigned long rt_pa(const volatile void *va) { return (unsigned long)va - shim_va_off; }
+static inline void *rt_page(unsigned int i) { return (char *)shim_arena_start + ((size_t)i << shim_page_shift); }
+static inline shim_u64 rt_entry(const volatile void *p) { return ((unsigned long)p - shim_arena_start) >> 3; }
+static inline shim_u64 *rt_shadow_at(const volatile void *p)
+{
+	return (shim_u64 *)(rt_shadow + ((unsigned long)p - shim_arena_start));
+}
+
+/* frame: of the function that kernel code called */
+void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+void rt_settle(void);
+void rt_read_entry(const volatile void *p);
+void rt_touched(const void *p, int write, void **frame);
+int rt_fails(int *left);
+void *rt_take(unsigned int nr, int kind, const char *name, void **frame);
+void rt_drop(void *va, int kind, const char *name, void **frame);
+void *rt_stock_page(void);
+void rt_stock_back(void *va);
+int rt_in_host(const void *va);
+unsigned long rt_pfn_of(const void *page);
+void *rt_va_of(const void *page);
+#endif

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory caches, the tree's own, told of; small memory. */
+#include "rt.h"
+
+extern int kvm_mmu_memory_cache_nr_free_objects(void *mc);
+extern int real_kvm_mmu_topup_memory_cache(void *, int) WEAK;
+extern int real___kvm_mmu_topup_memory_cache(void *, int, int) WEAK;
+extern void *real_kvm_mmu_memory_cache_alloc(void *) WEAK;
+extern void real_kvm_mmu_free_memory_cache(void *) WEAK;
+
+static int topped_up(void *mc, int min, int had, int ret, void **frame)
+{
+	shim_u64 has = kvm_mmu_memory_cache_nr_free_objects(mc);
+
+	rt_in_cache--;
+	shim_control->fail_topup = had < min ? -1 : shim_control->fail_topup;
+	rt_emit(EV_TOPUP, min, had, has | (shim_u64)(ret != 0) << 32, 0, frame);
+	return ret;
+}
+
+int kvm_mmu_topup_memory_cache(void *mc, int min)
+{
+	int had = kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
+
+	rt_in_cache++;
+	rt_counting_failures = 1;
+	ret = real_kvm_mmu_topup_memory_cache(mc, min);
+	rt_counting_failures = failing;
+	return topped_up(mc, min, had, ret, FRAME);
+}
+
+int __kvm_mmu_topup_memory_cache(void *mc, int capacity, int min)
+{
+	int had = kvm_mmu_memory_cache_nr_free_objects(mc), ret;
+
+	rt_in_cache++;
+	ret = real___kvm_mmu_topup_memory_cache(mc, capacity, min);
+	return topped_up(mc, min, had, ret, FRAME);
+}
+
+void *kvm_mmu_memory_cache_alloc(void *mc)
+{
+	int dry = !kvm_mmu_memory_cache_nr_free_objects(mc);
+	void *object, *va;
+
+	rt_in_cache++;
+	object = real_kvm_mmu_memory_cache_alloc(mc);
+	rt_in_cache--;
+	rt_emit(EV_MC_POP, kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, 0, FRAME);
+	if (!object)
+		return 0;
+	va = rt_take(1, EV_ALLOC, 0, FRAME);
+	if (va) {
+		/* As zeroed as the tree asked for it to be. */
+		memcpy(va, object, 1UL << shim_page_shift);
+		memcpy(rt_shadow_at(va), object, 1UL << shim_page_shift);
+	}
+	rt_stock_back(object);
+	return va;
+}
+
+void kvm_mmu_free_memory_cache(void *mc)
+{
+	int had = kvm_mmu_memory_cache_nr_free_objects(mc);
+
+	rt_in_cache++;
+	real_kvm_mmu_free_memory_cache(mc);
+	rt_in_cache--;
+	rt_emit(EV_MC_FREE, had, 0, 0, 0, FRAME);
+}
+
+/* ---- small memory ---- */
+
+static void *small(unsigned long n, int kind, void **frame)
+{
+	if (rt_in_cache)
+		return calloc(1, n ? n : 1);
+	if (rt_fails(&shim_control->fail_small)) {
+		rt_emit(kind, n, 0, 0, 0, frame);
+		return 0;
+	}
+	void *p = calloc(1, n ? n : 1);
+	rt_emit(kind, n, 1, 0, 0, frame);
+	return p;
+}
+static void given_back(const void *p, int kind, void **frame)
+{
+	if (!p)
+		return;
+	if (!rt_in_cache)
+		rt_emit(kind, 0, 0, 0, 0, frame);
+	free((void *)p);
+}
+#define SMALL(name, sig, n) void *name sig { return small(n, EV_KZALLOC, FRAME); }
+SMALL(__kmalloc, (unsigned long n, unsigned g), n)
+SMALL(__kmalloc_noprof, (unsigned long n, unsigned g), n)
+SMALL(kvmalloc_node, (unsigned long n, unsigned g, int node), n)
+SMALL(__kvmalloc_node_noprof, (unsigned long n, unsigned g, int node), n)
+SMALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), n * s)
+SMALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), n * s)
+SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
+SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
+SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
+/* The size is that of the cache, which is unknown here: more than any that is in use. */
+SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
+SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
+void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, EV_PERCPU, FRAME); }
+void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g) { return small(n * 64, EV_PERCPU, FRAME); }
+void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
+void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
+void vfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
+void free_percpu(void *p) { given_back(p, EV_PERCPU_FREE, FRAME); }
+void *shim_zalloc(unsigned long n) { return calloc(1, n); }
+void shim_free(void *p) { free(p); }

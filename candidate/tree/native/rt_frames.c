@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Frames of the host: look-ups, marks, devices; and how a guest is left. */
+#include "rt.h"
+
+typedef long (*any_function)(long, long, long, long, long, long, long, long);
+extern long real_gfn_to_pfn_prot(long, long, long, long, long, long, long, long) WEAK;
+extern long real___gfn_to_pfn_memslot(long, long, long, long, long, long, long, long) WEAK;
+extern long real___kvm_faultin_pfn(long, long, long, long, long, long, long, long) WEAK;
+extern int shim_looked_up_write, shim_looked_up_writable;	/* glue.c */
+
+/* Look-ups take what stands in the registers and on the stack along: their arguments differ between trees. */
+#define LOOK_UP(name) \
+long name(long a, long gfn, long c, long d, long e, long f, long g, long h) \
+{ \
+	long pfn = real_##name(a, gfn, c, d, e, f, g, h); \
+	rt_emit(EV_GFN, gfn, pfn, shim_looked_up_write | shim_looked_up_writable << 1, 0, FRAME); \
+	return pfn; \
+}
+LOOK_UP(gfn_to_pfn_prot)
+LOOK_UP(__gfn_to_pfn_memslot)
+LOOK_UP(__kvm_faultin_pfn)
+
+extern int real_kvm_is_transparent_hugepage(unsigned long) WEAK;
+int kvm_is_transparent_hugepage(unsigned long pfn)
+{
+	int yes = real_kvm_is_transparent_hugepage(pfn) & 0xff;
+
+	rt_emit(EV_THP, pfn, yes, 0, 0, FRAME);
+	return yes;
+}
+
+extern void real_kvm_set_pfn_dirty(unsigned long) WEAK;
+unsigned long rt_dirty_pfn = -1UL;
+void kvm_set_pfn_dirty(unsigned long pfn)
+{
+	rt_dirty_pfn = pfn;
+	real_kvm_set_pfn_dirty(pfn);
+	rt_dirty_pfn = -1UL;
+}
+
+extern void real_mark_page_dirty(void *, unsigned long) WEAK;
+extern void real_mark_page_dirty_in_slot(void *, void *, unsigned long) WEAK;
+void mark_page_dirty(void *kvm, unsigned long gfn)
+{
+	real_mark_page_dirty(kvm, gfn);
+	rt_emit(EV_MARK, gfn, 0, 0, 0, FRAME);
+}
+
+void mark_page_dirty_in_slot(void *kvm, void *slot, unsigned long gfn)
+{
+	real_mark_page_dirty_in_slot(kvm, slot, gfn);
+	rt_emit(EV_MARK, gfn, 0, 0, 0, FRAME);
+}
+
+void mark_page_accessed(void *page) { rt_emit(EV_ACCESSED, rt_pfn_of(page), 0, 0, 0, FRAME); }
+void set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); }
+
+static int is_device(unsigned long pfn)
+{
+	for (unsigned int i = 0; i < shim_control->ndevice; i++)
+		if (pfn - shim_control->device[i].pfn < shim_control->device[i].pages)
+			return 1;
+	return 0;
+}
+int pfn_is_map_memory(unsigned long pfn) { return !is_device(pfn); }
+int pfn_valid(unsigned long pfn) { return !is_device(pfn); }
+
+/* ---- exits ---- */
+
+int io_mem_abort(void *v, unsigned long ipa) { CALL(EV_IO, ipa, 0, 0, 0); return 1; }
+#define INJECT(name, what) long name(void *v, unsigned long a) { CALL(EV_INJECT, a, 0, 0, what); return 1; }
+INJECT(kvm_inject_dabt, "dabt")
+INJECT(kvm_inject_pabt, "pabt")
+INJECT(kvm_inject_vabt, "vabt")
+INJECT(kvm_inject_size_fault, "dabt")
+int kvm_inject_sea(void *v, int iabt, unsigned long a) { CALL(EV_INJECT, a, 0, 0, iabt & 0xff ? "pabt" : "dabt"); return 1; }
+int kvm_inject_serror_esr(void *v, unsigned long esr) { CALL(EV_INJECT, 0, 0, 0, "vabt"); return 1; }
+int send_sig_mceerr(int code, void *addr, short lsb, void *task) { CALL(EV_SIGBUS, addr, lsb, 0, 0); return 0; }
+
+void __bitmap_set(unsigned long *map, unsigned int start, int len)
+{
+	for (unsigned int bit = start; bit < start + len; bit++)
+		map[bit / 64] |= 1UL << bit % 64;
+}

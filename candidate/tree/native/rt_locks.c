@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Locks, and RCU. */
+#include "rt.h"
+
+static struct lock { const void *p; int readers, writer, kind, vm; } locks[256];
+static int nlocks;
+static struct lock *lock_at(const void *p)
+{
+	for (int i = 0; i < nlocks; i++)
+		if (locks[i].p == p) {
+			if (!locks[i].readers && !locks[i].writer)
+				locks[i].kind = shim_lock_kind_of(p, &locks[i].vm);
+			return &locks[i];
+		}
+	if (nlocks == 256)
+		nlocks = 0;
+	locks[nlocks] = (struct lock){ .p = p, .vm = -1 };
+	locks[nlocks].kind = shim_lock_kind_of(p, &locks[nlocks].vm);
+	return &locks[nlocks++];
+}
+
+static void lock(const void *p, int write, void **frame)
+{
+	struct lock *l = lock_at(p);
+
+	/* There is one actor: what is taken twice would wait for ever. The driver says so, and the code goes on. */
+	if (write)
+		l->writer++;
+	else
+		l->readers++;
+	rt_emit(EV_LOCK, l->kind, l->vm, write, 0, frame);
+}
+
+static void unlock(const void *p, int write, void **frame)
+{
+	struct lock *l = lock_at(p);
+
+	if (write && l->writer)
+		l->writer--;
+	else if (!write && l->readers)
+		l->readers--;
+	rt_emit(EV_UNLOCK, l->kind, l->vm, write, 0, frame);
+}
+
+int shim_lock_held(const volatile void *p)
+{
+	struct lock *l = lock_at((const void *)p);
+
+	return l->writer ? 2 : !!l->readers;
+}
+
+void shim_forget_locks(void)
+{
+	for (int i = 0; i < nlocks; i++)
+		locks[i].readers = locks[i].writer = 0;
+}
+
+/* The word too: assert_spin_locked() looks at it. */
+void _raw_spin_lock(void *p) { lock(p, 1, FRAME); *(int *)p = 1; }
+void _raw_spin_unlock(void *p) { *(int *)p = 0; unlock(p, 1, FRAME); }
+#define LOCK(name, w) void name(void *p) { lock(p, w, FRAME); }
+#define UNLOCK(name, w) void name(void *p) { unlock(p, w, FRAME); }
+LOCK(_raw_write_lock, 1) UNLOCK(_raw_write_unlock, 1)
+LOCK(_raw_read_lock, 0) UNLOCK(_raw_read_unlock, 0)
+LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
+LOCK(down_read, 0) UNLOCK(up_read, 0)
+LOCK(down_write, 1) UNLOCK(up_write, 1)
+int mutex_lock_killable(void *p) { lock(p, 1, FRAME); return 0; }
+int _raw_read_trylock(void *p) { lock(p, 0, FRAME); return 1; }
+int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
+void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
+void synchronize_srcu_expedited(void *p) { CALL(EV_CALL, 0, 0, 0, "synchronize_srcu"); }
+ALIAS(synchronize_srcu, synchronize_srcu_expedited)
+static int resched(void *p, void **frame)
+{
+	int vm = -1;
+
+	shim_lock_kind_of(p, &vm);
+	rt_emit(EV_RESCHED, vm, 0, 0, 0, frame);
+	return 0;
+}
+int __cond_resched_rwlock_write(void *p) { return resched(p, FRAME); }
+int __cond_resched_rwlock_read(void *p) { return resched(p, FRAME); }
+int __cond_resched_lock(void *p) { return resched(p, FRAME); }
+
+/* ---- RCU: a grace period ends when it is asked for and no reader is inside ---- */
+
+static int rcu_depth;
+static struct { void (*f)(void *); void *head; } rcuq[1 << 14];
+static unsigned int nrcu, rcu_done;
+void __rcu_read_lock(void) { rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME); }
+void __rcu_read_unlock(void) { rt_emit(EV_RCU_UNLOCK, --rcu_depth, 0, 0, 0, FRAME); }
+void call_rcu(void *head, void (*f)(void *))
+{
+	if (nrcu == sizeof(rcuq) / sizeof(*rcuq)) {
+		shim_refuse("more RCU callbacks than the queue holds");
+		return;
+	}
+	rcuq[nrcu].f = f;
+	rcuq[nrcu].head = head;
+	rt_emit(EV_RCU_CALL, nrcu++, 0, 0, 0, FRAME);
+}
+
+int shim_grace_period(void)
+{
+	int ran = 0;
+
+	if (rcu_depth)
+		return -1;
+	for (; rcu_done < nrcu; ran++) {
+		unsigned int i = rcu_done++;
+
+		rt_emit(EV_RCU_RUN, i, 0, 0, 0, FRAME);
+		rcuq[i].f(rcuq[i].head);
+	}
+	nrcu = rcu_done = 0;
+	return ran;
+}

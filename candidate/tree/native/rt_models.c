@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* TLB and cache maintenance, what the driver does by itself, direct calls of pgtable.c, and the rest. */
+#include "rt.h"
+
+void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level) { CALL(EV_TLBI_IPA, shim_vm_of_mmu(mmu), ipa, level, 0); }
+void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level) { CALL(EV_TLBI_IPA_LOCAL, shim_vm_of_mmu(mmu), ipa, level, 0); }
+void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages) { CALL(EV_TLBI_RANGE, shim_vm_of_mmu(mmu), ipa, pages, 0); }
+void __kvm_tlb_flush_vmid(void *mmu) { CALL(EV_TLBI_VMID, shim_vm_of_mmu(mmu), 0, 0, 0); }
+void dcache_clean_inval_poc(unsigned long s, unsigned long e) { CALL(EV_DCACHE, rt_pa((void *)s), e - s, 0, 0); }
+void __flush_dcache_area(void *p, unsigned long n) { CALL(EV_DCACHE, rt_pa(p), n, 0, 0); }
+void icache_inval_pou(unsigned long s, unsigned long e) { CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0); }
+int invalidate_icache_range(unsigned long s, unsigned long e) { CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0); return 0; }
+
+/* ---- what only the driver asks for ---- */
+
+void shim_within_cache(int by) { rt_in_cache += by; }
+
+/* The hardware sets an access flag: nothing that kernel code does. */
+void shim_set_entry(shim_u64 entry, shim_u64 value)
+{
+	shim_u64 *p = (shim_u64 *)shim_arena_start + entry;
+
+	if (entry < shim_arena_size >> 3)
+		*p = *rt_shadow_at(p) = value;
+}
+
+/* ---- the rest: types differ between trees, the machine code does not ---- */
+
+unsigned long kvm_get_pa_bits(void *kvm) { return 48; }
+unsigned long get_kvm_ipa_limit(void) { return 48; }
+unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
+void shim_cpu_relax(void) { }
+void shim_write_sysreg(const char *name, unsigned long v) { CALL(EV_CALL, v, 0, 0, name); }
+unsigned long shim_read_sysreg(const char *name) { return strcmp(name, "CurrentEL") ? 0 : 8; /* EL2: VHE */ }
+long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name, 0, 0, ret); return 0; }
+int kvm_use_dirty_bitmap(void *kvm) { return 1; }
+int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
+void __init_waitqueue_head(void *a) { }
+int is_transparent_hugepage(void *page) { return 1; }	/* asked of compound pages only; hugetlb is refused before */
+extern void kvm_flush_remote_tlbs(void *kvm);
+void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
+unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
+unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
+void schedule(void) { CALL(EV_CALL, 0, 0, 0, "schedule"); }
+void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
+
+/* ---- direct calls of pgtable.c, by what the tree has; arguments that it does not take do no harm ---- */
+
+#define PGT(name) extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;
+PGT(map) PGT(unmap) PGT(wrprotect) PGT(mkyoung) PGT(mkold) PGT(is_young) PGT(relax_perms) PGT(flush) PGT(test_clear_young)
+long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot, void *mc)
+{
+	shim_u64 page = 1UL << shim_page_shift;
+
+	switch (op) {
+	case T_MAP: return (int)kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc, 0);
+	case T_UNMAP: return (int)kvm_pgtable_stage2_unmap(pgt, addr, size, 0, 0, 0, 0);
+	case T_WRPROTECT: return (int)kvm_pgtable_stage2_wrprotect(pgt, addr, size, 0, 0, 0, 0);
+	case T_MKYOUNG: kvm_pgtable_stage2_mkyoung(pgt, addr, 0, 0, 0, 0, 0); return 0;
+	case T_RELAX: return (int)kvm_pgtable_stage2_relax_perms(pgt, addr, prot, 0, 0, 0, 0);
+	case T_FLUSH: return (int)kvm_pgtable_stage2_flush(pgt, addr, size, 0, 0, 0, 0);
+	case T_MKOLD:
+		if (kvm_pgtable_stage2_mkold) {
+			shim_u64 pte = kvm_pgtable_stage2_mkold(pgt, addr, 0, 0, 0, 0, 0);
+
+			return pte & 1 && pte >> 10 & 1;
+		}
+		return kvm_pgtable_stage2_test_clear_young(pgt, addr, page, 1, 0, 0, 0) & 0xff;
+	case T_IS_YOUNG:
+		if (kvm_pgtable_stage2_is_young)
+			return kvm_pgtable_stage2_is_young(pgt, addr, 0, 0, 0, 0, 0) & 0xff;
+		return kvm_pgtable_stage2_test_clear_young(pgt, addr, page, 0, 0, 0, 0) & 0xff;
+	}
+	return -22;
+}

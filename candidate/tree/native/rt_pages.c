@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Table memory: pages of the arena, handed out in order and never twice; pages of the host; references. */
+#include "rt.h"
+
+unsigned long shim_va_off, shim_arena_start, shim_arena_size, shim_vmemmap, rt_vmemmap_size;
+int *rt_counts;
+char *rt_shadow;
+unsigned int rt_arena_next;
+int rt_counting_failures, rt_in_cache;
+static unsigned int host_next, stock_free, stock[RT_HOST_PAGES];
+
+void shim_count_failures(int on) { rt_counting_failures = on; }
+
+int rt_fails(int *left)
+{
+	if (!rt_counting_failures || *left < 0)
+		return 0;
+	if (!*left)
+		return 1;
+	--*left;
+	return 0;
+}
+
+void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
+{
+	unsigned int i = rt_arena_next;
+	void *va;
+
+	if (rt_fails(&shim_control->fail_pages)) {
+		rt_emit(kind, -1, nr, 0, name, frame);
+		return 0;
+	}
+	if (i + nr > RT_ARENA_PAGES) {
+		shim_refuse("more table pages than the arena has");
+		return 0;
+	}
+	rt_arena_next += nr;
+	for (unsigned int j = 0; j < nr; j++)
+		rt_counts[i + j] = 1;
+	va = rt_page(i);
+	rt_emit(kind, i, nr, 0, name, frame);
+	return va;
+}
+
+void rt_drop(void *va, int kind, const char *name, void **frame)
+{
+	int i = rt_index(va);
+
+	if (i < 0) {
+		rt_emit(EV_NO_TABLE, rt_pa(va) >> shim_page_shift, 0, 0, name, frame);
+		return;
+	}
+	if (rt_plain_at)
+		rt_settle();
+	/* Below zero the driver sees what is wrong; the page is not touched again. */
+	if (!--rt_counts[i]) {
+		memset(rt_page(i), 0xa5, 1UL << shim_page_shift);
+		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << shim_page_shift);
+	}
+	rt_emit(kind, i, rt_counts[i], 0, name, frame);
+}
+
+unsigned long shim_host_page(void)	/* a page for user page tables; returns its physical address */
+{
+	if (host_next == RT_HOST_PAGES) {
+		shim_refuse("more host pages than there are");
+		return 0;
+	}
+	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + host_next++) << shim_page_shift);
+}
+
+/* Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. */
+void *rt_stock_page(void)
+{
+	unsigned int i;
+
+	if (rt_fails(&shim_control->fail_topup))
+		return 0;
+	if (stock_free)
+		i = stock[--stock_free];
+	else
+		i = (shim_host_page() - SHIM_PA_BASE) >> shim_page_shift;
+	return memset((char *)shim_arena_start + ((size_t)i << shim_page_shift), 0, 1UL << shim_page_shift);
+}
+
+void rt_stock_back(void *va)
+{
+	if (stock_free < RT_HOST_PAGES)
+		stock[stock_free++] = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+}
+
+int rt_in_host(const void *va)
+{
+	unsigned long o = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+
+	return o - RT_ARENA_PAGES < RT_HOST_PAGES;
+}
+
+#define PG(sz) ((unsigned int)(((sz) + (1UL << shim_page_shift) - 1) >> shim_page_shift))
+
+void *alloc_pages_exact(unsigned long size, unsigned gfp) { return rt_take(PG(size), EV_ALLOC_EXACT, 0, FRAME); }
+ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
+void free_pages_exact(void *va, unsigned long size)
+{
+	for (unsigned long o = 0; va && o < size; o += 1UL << shim_page_shift)
+		rt_drop((char *)va + o, EV_FREE_EXACT, "free_pages_exact", FRAME);
+}
+
+unsigned long __get_free_pages(unsigned gfp, unsigned order)
+{
+	return (unsigned long)(rt_in_cache ? rt_stock_page() : rt_take(1u << order, EV_ALLOC, "get_free_pages", FRAME));
+}
+ALIAS(get_free_pages_noprof, __get_free_pages)
+unsigned long get_zeroed_page(unsigned gfp) { return (unsigned long)rt_take(1, EV_ALLOC, "get_zeroed_page", FRAME); }
+ALIAS(get_zeroed_page_noprof, get_zeroed_page)
+void free_pages(unsigned long va, unsigned order)
+{
+	if (!va)
+		return;
+	if (rt_in_host((void *)va))
+		rt_stock_back((void *)va);
+	else
+		rt_drop((void *)va, EV_FREE, "free_page", FRAME);
+}
+
+unsigned long rt_pfn_of(const void *page) { return ((unsigned long)page - shim_vmemmap) / shim_sizeof_page; }
+void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << shim_page_shift) + shim_va_off); }
+
+void get_page(void *page)
+{
+	int i = rt_index(rt_va_of(page));
+
+	if (i < 0)
+		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
+	else {
+		++rt_counts[i];
+		rt_emit(EV_GET, i, rt_counts[i], 0, 0, FRAME);
+	}
+}
+
+void put_page(void *page)
+{
+	if (rt_index(rt_va_of(page)) < 0)
+		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
+	else
+		rt_drop(rt_va_of(page), EV_PUT, "put_page", FRAME);
+}
+
+int page_count(void *page)
+{
+	int i = rt_index(rt_va_of(page));
+
+	if (i < 0)
+		return 1;
+	rt_emit(EV_COUNT, i, rt_counts[i], 0, 0, FRAME);
+	return rt_counts[i];
+}
+
+unsigned long __virt_to_phys(unsigned long va) { return va - shim_va_off; }
+unsigned long __phys_addr_symbol(unsigned long va) { return va; }
+
+void shim_memory(void)
+{
+	size_t n = (size_t)(RT_ARENA_PAGES + RT_HOST_PAGES) << shim_page_shift, huge = 2UL << 20;
+	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char *m = mmap(0, n + huge, prot, flags, -1, 0);
+
+	rt_vmemmap_size = ((SHIM_PA_BASE + n) >> shim_page_shift) * shim_sizeof_page;
+	shim_vmemmap = (unsigned long)mmap(0, rt_vmemmap_size, prot, flags, -1, 0);
+	rt_shadow = mmap(0, (size_t)RT_ARENA_PAGES << shim_page_shift, prot, flags, -1, 0);
+	rt_counts = mmap(0, RT_ARENA_PAGES * sizeof(int), prot, flags, -1, 0);
+	if (m == MAP_FAILED || (void *)shim_vmemmap == MAP_FAILED || rt_shadow == MAP_FAILED || rt_counts == MAP_FAILED) {
+		fprintf(stderr, "s2fuzz: no address space for table memory\n");
+		exit(4);
+	}
+	shim_arena_start = ((unsigned long)m + huge - 1) & ~(huge - 1);
+	shim_arena_size = (size_t)RT_ARENA_PAGES << shim_page_shift;
+	shim_va_off = shim_arena_start - SHIM_PA_BASE;
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Plain loads and stores: gcc -fsanitize=thread on the kernel's files, with these in place of its runtime. */
+#include "rt.h"
+
+static struct { unsigned long start, end; int vm, slot; unsigned long gfn; } bitmaps[64];
+static int nbitmap;
+
+void shim_watch_bitmap(const void *p, unsigned long bytes, int vm, int slot, unsigned long gfn)
+{
+	if (nbitmap < 64) {
+		bitmaps[nbitmap].start = (unsigned long)p;
+		bitmaps[nbitmap].end = (unsigned long)p + bytes;
+		bitmaps[nbitmap].vm = vm;
+		bitmaps[nbitmap].slot = slot;
+		bitmaps[nbitmap++].gfn = gfn;
+	} else
+		shim_refuse("more dirty bitmaps than are watched");
+}
+
+void shim_forget_bitmaps(int vm)
+{
+	int left = 0;
+
+	for (int i = 0; i < nbitmap; i++)
+		if (bitmaps[i].vm != vm)
+			bitmaps[left++] = bitmaps[i];
+	nbitmap = left;
+}
+
+static inline __attribute__((always_inline)) void plain(const void *p, int write)
+{
+	if (SHIM_IN_ARENA(p)) {
+		if (!rt_noting)
+			return;
+		if (rt_plain_at)
+			rt_settle();
+		if (write)
+			rt_plain_at = (volatile shim_u64 *)((unsigned long)p & ~7UL);
+		else
+			rt_read_entry(p);
+	} else if ((unsigned long)p - rt_watch_low <= rt_watch_high - rt_watch_low && rt_noting) {
+		rt_touched(p, write, FRAME);
+	}
+}
+#define TSAN(n) \
+	void __tsan_read##n(void *p) { plain(p, 0); } void __tsan_write##n(void *p) { plain(p, 1); } \
+	void __tsan_unaligned_read##n(void *p) { plain(p, 0); } void __tsan_unaligned_write##n(void *p) { plain(p, 1); } \
+	void __tsan_volatile_read##n(void *p) { if (!SHIM_IN_ARENA(p)) plain(p, 0); } \
+	void __tsan_volatile_write##n(void *p) { if (!SHIM_IN_ARENA(p)) plain(p, 1); }
+TSAN(1) TSAN(2) TSAN(4) TSAN(8) TSAN(16)
+void __tsan_init(void) { }
+void __tsan_func_entry(void *p) { }
+void __tsan_func_exit(void) { }
+void __tsan_read_range(void *p, long n) { }
+void __tsan_write_range(void *p, long n)
+{
+	if (SHIM_IN_ARENA(p) && rt_noting && rt_plain_at)
+		rt_settle();
+}
+
+/* Atomics that are not macros of ours: dirty bits of pages, words of dirty bitmaps. */
+static void atomic_or(const void *p, unsigned long bits, void **frame)
+{
+	unsigned long o = (unsigned long)p - shim_vmemmap;
+
+	if (o < rt_vmemmap_size && o % shim_sizeof_page == shim_page_flags && bits >> shim_pg_dirty & 1)
+		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : o / shim_sizeof_page, 0, 0, 0, frame);
+}
+
+static void atomic_taken(const void *p, unsigned long bits, void **frame)
+{
+	for (int i = 0; bits && i < nbitmap; i++)
+		if ((unsigned long)p - bitmaps[i].start < bitmaps[i].end - bitmaps[i].start)
+			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | bitmaps[i].slot,
+			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
+}
+#define ATOMICS(b, t) \
+t __tsan_atomic##b##_load(const t *p, int m) { return *p; } \
+void __tsan_atomic##b##_store(t *p, t v, int m) { *p = v; } \
+t __tsan_atomic##b##_exchange(t *p, t v, int m) \
+{ t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { return __atomic_fetch_add(p, v, 5); } \
+t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { return __atomic_fetch_sub(p, v, 5); } \
+t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
+{ t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_or(t *p, t v, int m) { t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { return __atomic_fetch_xor(p, v, 5); } \
+int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) { return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
+ATOMICS(8, unsigned char) ATOMICS(16, unsigned short) ATOMICS(32, unsigned int) ATOMICS(64, unsigned long)
+
+/* ---- basic blocks: gcc -fsanitize-coverage=trace-pc on the kernel's files ---- */
+
+void __sanitizer_cov_trace_pc(void)
+{
+	unsigned int i = ((char *)RET - &__ehdr_start) & (SHIM_COVERAGE - 1);
+
+	if (rt_noting && shim_coverage[i] != 255)
+		shim_coverage[i]++;
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Records of events: names, backtraces, stores to tables, and words whose plain accesses are told of. */
+#include "rt.h"
+
+static unsigned int name_id(const char *name)
+{
+	static struct { const char *p; unsigned int id; } known[1024];
+	unsigned int h = (unsigned int)((unsigned long)name >> 3) * 2654435761u >> 22, id;
+	const char *s;
+
+	if (!name)
+		return 0;
+	for (; known[h].p; h = (h + 1) % 1024)
+		if (known[h].p == name)
+			return known[h].id;
+	/* The same text may stand at several places. */
+	for (id = 1, s = shim_names; id <= shim_control->nname; id++, s += strlen(s) + 1)
+		if (!strcmp(s, name))
+			break;
+	if (id > shim_control->nname) {
+		if (s + strlen(name) + 1 > shim_names + SHIM_NAME_BYTES || shim_control->nname > 900)
+			return 0;
+		strcpy((char *)s, name);
+		shim_control->nname++;
+	}
+	known[h].p = name;
+	known[h].id = id;
+	return id;
+}
+
+/* The chain of return addresses from here to the operation's entry, as a number. */
+static unsigned int chain_id(void **frame)
+{
+	unsigned int chain[SHIM_CHAIN], n = 0, h = 0, id;
+
+	while (n < SHIM_CHAIN && (char *)frame < shim_stack_top && frame[1]) {
+		unsigned int pc = (unsigned int)((char *)frame[1] - &__ehdr_start);
+
+		chain[n++] = pc;
+		h = (h ^ pc) * 2654435761u;
+		if ((void **)frame[0] <= frame)
+			break;
+		frame = frame[0];
+	}
+	for (h >>= 32 - SHIM_CHAIN_BITS; (id = shim_chain_table[h]); h = (h + 1) & ((1 << SHIM_CHAIN_BITS) - 1))
+		if (shim_chains[id - 1].n == n && !memcmp(shim_chains[id - 1].pc, chain, n * sizeof(*chain)))
+			return id;
+	if (shim_control->nchain == SHIM_CHAINS)
+		return 0;
+	id = ++shim_control->nchain;
+	shim_chains[id - 1].n = n;
+	memcpy(shim_chains[id - 1].pc, chain, n * sizeof(*chain));
+	shim_chain_table[h] = id;
+	return id;
+}
+
+unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted place, 0 of a call */
+{
+	unsigned int id = chain_id(frame);
+
+	if (id && pc && shim_control->nchain < SHIM_CHAINS) {
+		struct shim_chain *c = &shim_chains[shim_control->nchain++], *from = &shim_chains[id - 1];
+
+		c->pc[0] = (unsigned int)((char *)pc - &__ehdr_start) + 1;
+		c->n = from->n < SHIM_CHAIN ? from->n + 1 : SHIM_CHAIN;
+		memcpy(c->pc + 1, from->pc, (c->n - 1) * sizeof(*c->pc));
+		return shim_control->nchain;
+	}
+	return id;
+}
+
+void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
+{
+	struct shim_record *r;
+
+	if (shim_control->nrec == SHIM_RECORDS)
+		shim_full();
+	r = &shim_records[shim_control->nrec];
+	r->kind = kind;
+	r->name = name_id(name);
+	r->chain = chain_id(frame);
+	r->a = a;
+	r->b = b;
+	r->c = c;
+	shim_control->nrec++;
+}
+
+/* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */
+static struct { const void *p; enum shim_watch what; int vm, dirty; } watches[SHIM_MAX_VMS * 4 + 4];
+int rt_noting, rt_any_dirty;
+volatile shim_u64 *rt_plain_at;
+static int nwatch, settling;
+
+void rt_settle(void)
+{
+	if (settling)
+		return;
+	settling = 1;
+	if (rt_plain_at) {
+		volatile shim_u64 *p = rt_plain_at;
+
+		rt_plain_at = 0;
+		if (*p != *rt_shadow_at(p)) {
+			shim_u64 old = *rt_shadow_at(p);
+
+			*rt_shadow_at(p) = *p;
+			rt_record(EV_PLAIN, rt_entry(p), old, *p, 0, __builtin_frame_address(0));
+		}
+	}
+	if (rt_any_dirty) {
+		rt_any_dirty = 0;
+		for (int i = 0; i < nwatch; i++)
+			if (watches[i].dirty) {
+				watches[i].dirty = 0;
+				/* One telling for both words of a notifier. */
+				if (watches[i].what == WATCH_SEQ)
+					for (int j = 0; j < nwatch; j++)
+						if (watches[j].what == WATCH_COUNT && watches[j].vm == watches[i].vm)
+							watches[j].dirty = 0;
+				shim_watched(watches[i].what, watches[i].vm);
+			}
+	}
+	settling = 0;
+}
+
+/* Has any table changed that no store told of? Compares all pages in use; at the end of each operation. */
+void shim_compare_arena(void)
+{
+	rt_settle();
+	for (unsigned int i = 0; i < rt_arena_next; i++) {
+		shim_u64 *now = rt_page(i), *told = rt_shadow_at(now);
+
+		if (!memcmp(now, told, 1UL << shim_page_shift))
+			continue;
+		for (unsigned int k = 0; k < 1u << (shim_page_shift - 3); k++)
+			if (now[k] != told[k]) {
+				rt_record(EV_PLAIN, rt_entry(&now[k]), told[k], now[k], 0, __builtin_frame_address(0));
+				told[k] = now[k];
+			}
+	}
+}
+
+void __attribute__((noinline)) rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
+{
+	if (!rt_noting)
+		return;
+	if ((rt_any_dirty || rt_plain_at) && !(kind == EV_DMB && name && !strcmp(name, "ishst")))
+		rt_settle();
+	rt_record(kind, a, b, c, name, frame);
+}
+
+void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, const char *func, int line, void *ret)
+{
+	if (kind == EV_WARN && rt_in_cache)
+		return;		/* the wrapper of the cache says it in its own words */
+	rt_emit(kind, a, b, c, name, __builtin_frame_address(0));
+	if (kind == EV_UNMODELLED)
+		shim_refuse(name);
+}
+
+void shim_note(int on)
+{
+	if (rt_noting && !on)
+		rt_settle();
+	rt_noting = on;
+}
+
+static unsigned int last_read = -1u;
+
+void rt_read_entry(const volatile void *p)
+{
+	unsigned int page = ((unsigned long)p - shim_arena_start) >> shim_page_shift;
+
+	if (page == last_read)
+		return;
+	last_read = page;
+	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
+}
+
+void shim_new_operation(void) { last_read = -1u; }
+
+void shim_read(const volatile void *p, const char *f, int l) { rt_read_entry(p); }
+
+void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
+{
+	shim_u64 o;
+
+	if (rt_plain_at)
+		rt_settle();
+	o = *(volatile shim_u64 *)p;
+	*(volatile shim_u64 *)p = *rt_shadow_at(p) = v;
+	rt_emit(release ? EV_RELEASE : EV_STORE, rt_entry(p), o, v, 0, __builtin_frame_address(0));
+}
+
+shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, int l)
+{
+	shim_u64 was;
+
+	if (rt_plain_at)
+		rt_settle();
+	was = *(volatile shim_u64 *)p;
+	if (was == o)
+		*(volatile shim_u64 *)p = *rt_shadow_at(p) = n;
+	rt_emit(was == o ? EV_CMPXCHG : EV_CMPXCHG_FAIL, rt_entry(p), was, n, 0, __builtin_frame_address(0));
+	return was;
+}
+
+unsigned long rt_watch_low = -1UL, rt_watch_high;
+
+void shim_watch(const void *p, enum shim_watch what, int vm)
+{
+	if (nwatch == sizeof(watches) / sizeof(*watches))
+		return;
+	watches[nwatch].p = p;
+	watches[nwatch].what = what;
+	watches[nwatch].dirty = 0;
+	watches[nwatch++].vm = vm;
+	if ((unsigned long)p < rt_watch_low)
+		rt_watch_low = (unsigned long)p;
+	if ((unsigned long)p > rt_watch_high)
+		rt_watch_high = (unsigned long)p;
+}
+
+extern int shim_notifying;	/* glue.c: a notifier runs, which reads and writes the sequence itself */
+
+void rt_touched(const void *p, int write, void **frame)
+{
+	for (int i = 0; i < nwatch; i++) {
+		if (watches[i].p != p)
+			continue;
+		if (write) {
+			watches[i].dirty = rt_any_dirty = 1;
+		} else if (!shim_notifying && !rt_any_dirty) {
+			if (watches[i].what == WATCH_SEQ)
+				rt_emit(EV_SEQ_READ, watches[i].vm, *(const shim_u64 *)p, 0, 0, frame);
+			else if (watches[i].what == WATCH_COUNT)
+				rt_emit(EV_COUNT_READ, watches[i].vm, *(const shim_u64 *)p, 0, 0, frame);
+		}
+	}
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The process in which a tree's code runs. The library is an executable too: started as a program it sets
+ * memory up once, and then forks a child for each program that is judged, so that each begins with
+ * the same memory and a crash ends nothing but the child.
+ *
+ * Arguments: file descriptors of the shared memory, of what the driver says, of what it is told; a byte each time.
+ * The driver: 'P' a program begins, 'G' go: do what shim_control->op says. The child: 'R' look at
+ * shim_control->status. The parent: 'X' the child has ended, shim_control->ret is its wait status.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include "rt_serve.h"
+
+#pragma GCC optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")
+
+#if !defined(__x86_64__)
+#error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
+#endif
+
+/* What stands in shim_control->status. */
+enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED };
+
+struct shim_control *shim_control;
+struct shim_record *shim_records;
+struct shim_chain *shim_chains;
+unsigned int *shim_chain_table;
+unsigned char *shim_coverage;
+char *shim_names, *shim_stack_top;
+
+extern char etext;
+
+#define CPU_SECONDS 10		/* that kernel code may run without coming back */
+
+static int shared_fd, hears, says;
+
+static void say(char what)
+{
+	while (write(says, &what, 1) < 0 && errno == EINTR)
+		;
+}
+
+static char hear(void)
+{
+	char what;
+	ssize_t n;
+
+	while ((n = read(hears, &what, 1)) < 0 && errno == EINTR)
+		;
+	if (n != 1)
+		_exit(0);	/* the driver is gone */
+	return what;
+}
+
+static void patience(int seconds)
+{
+	struct itimerval left = { .it_value.tv_sec = seconds };
+
+	setitimer(ITIMER_VIRTUAL, &left, 0);
+}
+
+/* Tell the driver something in the middle of kernel code, and do what it wants until it says to go on. */
+static void ask(unsigned int status)
+{
+	patience(0);
+	shim_control->status = status;
+	say('R');
+	for (;;) {
+		hear();
+		if (shim_control->op == OP_QUIT)
+			_exit(0);
+		if (shim_control->op == OP_RESUME)
+			break;
+		/* The host changes while a vCPU waits for a page: a call within the call. */
+		patience(CPU_SECONDS);
+		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		shim_compare_arena();
+		patience(0);
+		shim_control->status = S_DONE;
+		say('R');
+	}
+	patience(CPU_SECONDS);
+}
+
+void shim_full(void) { ask(S_FULL); }
+
+int shim_host_fault(unsigned long hva, int write, struct shim_page *page)
+{
+	shim_control->info[0] = hva;
+	shim_control->info[1] = write;
+	ask(S_HOST);
+	page->hva = shim_control->args[1];
+	page->pfn = shim_control->args[2];
+	page->level = shim_control->args[3];
+	page->writable = shim_control->args[4] & 1;
+	page->device = shim_control->args[4] >> 1 & 1;
+	page->thp = shim_control->args[4] >> 2 & 1;
+	return (int)shim_control->args[0];
+}
+
+static void __attribute__((noreturn)) end(unsigned int status, const char *text, unsigned int chain)
+{
+	shim_control->status = status;
+	snprintf(shim_control->text, sizeof(shim_control->text), "%s", text ? text : "?");
+	shim_control->info[0] = chain;
+	say('R');
+	_exit(1);
+}
+
+void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
+
+void shim_crash(const char *what, void **frame, void *pc) { end(S_CRASH, what, shim_chain_of(pc, frame)); }
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *u = context;
+	void **frame = (void **)u->uc_mcontext.gregs[REG_RBP];
+	char *pc = (char *)u->uc_mcontext.gregs[REG_RIP];
+	static int again;
+
+	if (again++)
+		_exit(2);
+	/* In a function of libc, which sets up no frame: who called it. */
+	if (pc < &__ehdr_start || pc >= &etext)
+		pc = *(char **)u->uc_mcontext.gregs[REG_RSP] - 1;
+	/* A frame pointer that leads nowhere is left out. */
+	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
+		frame = (void **)(shim_stack_top - 16);
+	if (number == SIGVTALRM)
+		shim_crash("does not come back", frame, pc);
+	if (number == SIGSEGV && (char *)info->si_addr < (char *)frame && (char *)frame - (char *)info->si_addr < 1 << 20)
+		shim_crash("stack overflow", frame, pc);
+	shim_crash(number == SIGSEGV ? "SIGSEGV" : number == SIGBUS ? "SIGBUS" : number == SIGILL ? "SIGILL" :
+		   number == SIGFPE ? "SIGFPE" : number == SIGABRT ? "SIGABRT" : "a signal", frame, pc);
+}
+
+static void catch_signals(void)
+{
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGVTALRM };
+	static char area[1 << 16];
+	stack_t stack = { .ss_sp = area, .ss_size = sizeof(area) };
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigaltstack(&stack, 0);
+	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		sigaction(numbers[i], &action, 0);
+}
+
+static void serve(void)
+{
+	shim_stack_top = (char *)__builtin_frame_address(0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	catch_signals();
+	for (;;) {
+		hear();
+		if (shim_control->op == OP_QUIT)
+			_exit(0);
+		patience(CPU_SECONDS);
+		shim_new_operation();
+		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		shim_compare_arena();
+		patience(0);
+		shim_control->status = S_DONE;
+		say('R');
+	}
+}
+
+static void run(void)
+{
+	struct rlimit core = { 0, 0 };
+	size_t size = sizeof(struct shim_control);
+	char *shared;
+
+	size = (size + 4095) & ~4095UL;
+	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
+	if (shared == MAP_FAILED) {
+		fprintf(stderr, "s2fuzz: no shared memory\n");
+		exit(2);
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CORE, &core);
+	signal(SIGINT, SIG_IGN);
+	shim_control = (struct shim_control *)shared;
+	shim_names = shared + size;
+	shim_chains = (struct shim_chain *)(shim_names + SHIM_NAME_BYTES);
+	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
+	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
+	shim_coverage = (unsigned char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS));
+	shim_memory();
+	shim_start();
+	say('R');
+	for (;;) {
+		int status = 0;
+		pid_t child;
+
+		if (hear() != 'P')
+			continue;
+		shim_control->nrec = 0;
+		memset(shim_coverage, 0, SHIM_COVERAGE);
+		child = fork();
+		if (!child)
+			serve();
+		if (child > 0)
+			while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+				;
+		shim_control->ret = child > 0 ? status : -1;
+		say('X');
+	}
+}
+
+/* The entry point of the library as a program. */
+void __attribute__((used, noreturn)) shim_main(long *stack)
+{
+	char **argument = (char **)(stack + 1);
+
+	if (stack[0] != 4) {
+		fprintf(stderr, "s2fuzz: this library is started by s2fuzz only\n");
+		exit(2);
+	}
+	shared_fd = atoi(argument[1]);
+	hears = atoi(argument[2]);
+	says = atoi(argument[3]);
+	run();
+	exit(0);
+}
+__asm__(".text\n.globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call shim_main\n hlt\n");
+const char shim_interpreter[] __attribute__((section(".interp"), used)) = "/lib64/ld-linux-x86-64.so.2";

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tree's header; physical addresses lie at shim_va_off, struct pages at shim_vmemmap.
+ */
+#ifndef SHIM_ASM_MEMORY_H
+#define SHIM_ASM_MEMORY_H
+
+#include <probe.h>
+#include <shim.h>
+
+extern unsigned long shim_vmemmap;
+#ifndef HAVE_PFN_VALID_FN
+int pfn_valid(unsigned long pfn);
+#endif
+
+#include_next <asm/memory.h>
+
+#undef __phys_to_virt
+#define __phys_to_virt(x)	((unsigned long)(x) + shim_va_off)
+
+static inline void *shim_phys_to_virt(phys_addr_t x)
+{
+	return (void *)__phys_to_virt(x);
+}
+#undef phys_to_virt
+#define phys_to_virt shim_phys_to_virt
+
+#undef VMEMMAP_START
+#define VMEMMAP_START		shim_vmemmap
+
+#undef virt_addr_valid
+#define virt_addr_valid(p)	SHIM_IN_ARENA(p)
+
+#endif

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can become of a call into a tree besides its result."""
+
+
+class TreeOops(Exception):
+    """The tree's code crashed, said ``BUG()``, or did not come back.
+
+    :param what: without addresses: what happened, and in which C function
+    :param detail: for people: where, and the chain of calls
+    """
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.detail = detail
+
+
+class TreeRefused(Exception):
+    """A program needs what is not modelled of a tree: there is no verdict on it; the message says what."""

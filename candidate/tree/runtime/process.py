@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process in which a tree's code runs (native/rt_serve.c), and what goes to and fro.
+
+One process serves one program after another, each in a child of its own, so that a crash
+ends nothing else. Of what is shared, the driver trusts nothing but numbers.
+"""
+
+import mmap
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..building.errors import TreeError
+from .places import Place
+from .records import (
+    ARGS,
+    CHAIN,
+    CHAIN_WORDS,
+    CHAINS_AT,
+    COVERAGE_AT,
+    COVERAGE_BYTES,
+    KNOBS,
+    KNOBS_AT,
+    NAMES_AT,
+    NAMES_BYTES,
+    OP_QUIT,
+    RECORD,
+    RECORDS_AT,
+    RESULT,
+    RESULT_AT,
+    SHARED_BYTES,
+    TEXT_AT,
+    TEXT_BYTES,
+)
+
+_MASK: Final = (1 << 64) - 1
+
+
+class Process:
+    """A running library.
+
+    *status*, *ret*, *info*, *text*: what the child said last; *knobs*: allocations of pages, small
+    memory and top-ups that still succeed, -1: all
+
+    :raises TreeError: it does not start
+    """
+
+    def __init__(self, library: Path) -> None:
+        self.library = library
+        self.owner = os.getpid()
+        self.status = self.ret = 0
+        self.info: tuple[int, ...] = ()
+        self.records = self.chains = self.names = 0
+        self.knobs = (-1, -1, -1)
+        self.running = False
+        # By number, as far as they are known.
+        self.places: dict[int, Place] = {}
+        self.texts = [""]
+        fd = os.memfd_create("s2fuzz-tree")
+        os.ftruncate(fd, SHARED_BYTES)
+        self.memory = mmap.mmap(fd, SHARED_BYTES)
+        said, self.says = os.pipe()
+        self.hears, told = os.pipe()
+        try:
+            self.child = subprocess.Popen(
+                [str(library), str(fd), str(said), str(told)],
+                pass_fds=(fd, said, told),
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise TreeError(f"{library}: {error.strerror or error}: build it again") from error
+        finally:
+            for end in (fd, said, told):
+                os.close(end)
+        if self._hear() != b"R":
+            raise TreeError(f"{library}: does not start: build it again")
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        child = getattr(self, "child", None)
+        if child is not None and self.owner == os.getpid() and child.returncode is None:
+            with suppress(OSError):
+                child.send_signal(signal.SIGKILL)
+            child.wait()
+        for end in (self.says, self.hears):
+            with suppress(OSError):
+                os.close(end)
+        self.says = self.hears = -1
+        self.running = False
+
+    def begin(self) -> None:
+        """A program begins, in a fresh child."""
+        os.write(self.says, b"P")
+        self.running = True
+        self.knobs = (-1, -1, -1)
+        KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0)
+
+    def end(self) -> None:
+        """The program is over."""
+        if not self.running:
+            return
+        ARGS.pack_into(self.memory, 0, OP_QUIT, 0, 0, 0, 0, 0, 0, 0, 0)
+        with suppress(OSError):
+            os.write(self.says, b"G")
+        self.gone()
+
+    def gone(self) -> int:
+        """Wait until the child has ended; its wait status."""
+        said = self._hear()
+        while said == b"R":
+            said = self._hear()
+        self.running = False
+        return int.from_bytes(self.memory[RESULT_AT : RESULT_AT + 4], "little") if said else -1
+
+    def call(self, op: int, *args: int) -> bool:
+        """Have the child do something, and wait until it says so or wants something.
+
+        :returns: whether it still lives; if not, nobody caught what ended it
+        """
+        ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
+        return self._go()
+
+    def _go(self) -> bool:
+        os.write(self.says, b"G")
+        if self._hear() != b"R":
+            self.running = False
+            return False
+        ret, *rest = RESULT.unpack_from(self.memory, RESULT_AT)
+        self.ret = ret
+        self.info = tuple(rest[:8])
+        self.status, self.records, self.chains, self.names = rest[8:12]
+        self.knobs = rest[12], rest[13], rest[14]
+        return True
+
+    def set_knobs(self, pages: int, small: int, topup: int, vmas: int, devices: int) -> None:
+        """Say how many allocations still succeed, and how many areas there are."""
+        KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices)
+
+    def _hear(self) -> bytes:
+        return os.read(self.hears, 1)
+
+    def take_records(self) -> memoryview:
+        """What the child recorded since the last call; good until it runs again."""
+        count = self.records
+        self.records = 0
+        # shim_control->nrec
+        self.memory[RESULT_AT + 76 : RESULT_AT + 80] = b"\0\0\0\0"
+        return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
+
+    def coverage(self) -> bytes:
+        """How often blocks of the tree's code ran in this program, by hash of their address; all 0 if not built so."""
+        return self.memory[COVERAGE_AT : COVERAGE_AT + COVERAGE_BYTES]
+
+    def text(self) -> str:
+        """The words that go with a crash or a refusal."""
+        return self.memory[TEXT_AT : TEXT_AT + TEXT_BYTES].split(b"\0")[0].decode(errors="replace")
+
+    def name_list(self) -> list[str]:
+        """The texts of records by number; 0 is none."""
+        raw = self.memory[NAMES_AT : NAMES_AT + NAMES_BYTES].split(b"\0", self.names)
+        return ["", *[each.decode(errors="replace") for each in raw[: self.names]]]
+
+    def chain(self, number: int) -> tuple[int, ...]:
+        """The return addresses of a backtrace, innermost first, as offsets in the library."""
+        words = CHAIN_WORDS.unpack_from(self.memory, CHAINS_AT + (number - 1) * CHAIN_WORDS.size)
+        return words[1 : 1 + min(words[0], CHAIN)]
+
+
+_idle: dict[str, list[Process]] = {}
+
+
+def take(library: Path) -> Process:
+    """A process of this library on which nothing runs, ready for a program.
+
+    :raises TreeError: none can be started
+    """
+    there = _idle.setdefault(str(library), [])
+    while there:
+        process = there.pop()
+        # One that was started before a fork belongs to the other process.
+        if process.owner == os.getpid() and process.child.poll() is None:
+            process.begin()
+            return process
+    process = Process(library)
+    process.begin()
+    return process
+
+
+def give_back(process: Process) -> None:
+    """The program is over; its process may serve another."""
+    process.end()
+    if process.owner == os.getpid():
+        _idle.setdefault(str(process.library), []).append(process)
+
+
+def forget() -> None:
+    """End all processes on which nothing runs."""
+    for processes in _idle.values():
+        for process in processes:
+            process.close()
+    _idle.clear()

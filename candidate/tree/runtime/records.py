@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The numbers of native/shim.h and native/rt_serve.h: kinds of records, operations, layout of the shared memory."""
+
+import struct
+from typing import Final
+
+# enum shim_kind, in its order.
+KINDS: Final = (
+    "NONE READ TABLE STORE RELEASE CMPXCHG CMPXCHG_FAIL PLAIN GET PUT COUNT ALLOC ALLOC_EXACT FREE FREE_EXACT NO_TABLE "
+    "TLBI_IPA TLBI_IPA_LOCAL TLBI_RANGE TLBI_VMID TLBI DSB DMB ISB DCACHE ICACHE LOCK UNLOCK RESCHED "
+    "RCU_LOCK RCU_UNLOCK RCU_CALL RCU_RUN TOPUP MC_POP MC_FREE VMA PIN GFN GET_PFN RELEASE_PFN ACCESSED DIRTY THP MARK "
+    "SEQ_READ COUNT_READ SEQ SLOTS LOG_TAKEN ROOT INJECT IO SIGBUS KZALLOC PERCPU KFREE PERCPU_FREE "
+    "WARN BUG CALL UNMODELLED WALK WALK_END"
+).split()
+
+TABLE: Final = 2
+STORE: Final = 3
+RELEASE: Final = 4
+CMPXCHG: Final = 5
+CMPXCHG_FAIL: Final = 6
+PLAIN: Final = 7
+GET: Final = 8
+PUT: Final = 9
+COUNT: Final = 10
+ALLOC: Final = 11
+ALLOC_EXACT: Final = 12
+FREE: Final = 13
+FREE_EXACT: Final = 14
+NO_TABLE: Final = 15
+TLBI_IPA: Final = 16
+TLBI_IPA_LOCAL: Final = 17
+TLBI_RANGE: Final = 18
+TLBI_VMID: Final = 19
+TLBI: Final = 20
+DSB: Final = 21
+DMB: Final = 22
+ISB: Final = 23
+DCACHE: Final = 24
+ICACHE: Final = 25
+LOCK: Final = 26
+UNLOCK: Final = 27
+RESCHED: Final = 28
+RCU_LOCK: Final = 29
+RCU_UNLOCK: Final = 30
+RCU_CALL: Final = 31
+RCU_RUN: Final = 32
+TOPUP: Final = 33
+MC_POP: Final = 34
+MC_FREE: Final = 35
+VMA: Final = 36
+PIN: Final = 37
+GFN: Final = 38
+GET_PFN: Final = 39
+RELEASE_PFN: Final = 40
+ACCESSED: Final = 41
+DIRTY: Final = 42
+THP: Final = 43
+MARK: Final = 44
+SEQ_READ: Final = 45
+COUNT_READ: Final = 46
+SEQ: Final = 47
+SLOTS: Final = 48
+LOG_TAKEN: Final = 49
+ROOT: Final = 50
+INJECT: Final = 51
+IO: Final = 52
+SIGBUS: Final = 53
+KZALLOC: Final = 54
+PERCPU: Final = 55
+KFREE: Final = 56
+PERCPU_FREE: Final = 57
+WARN: Final = 58
+BUG: Final = 59
+CALL: Final = 60
+UNMODELLED: Final = 61
+
+# enum shim_lock_kind.
+LOCKS: Final = ("", "mmu", "mmap", "srcu")
+
+# enum shim_op.
+OP_QUIT: Final = 0
+OP_CREATE: Final = 1
+OP_SLOT: Final = 2
+OP_FAULT: Final = 3
+OP_INVALIDATE_START: Final = 4
+OP_INVALIDATE_END: Final = 5
+OP_CHANGE_PTE: Final = 6
+OP_FLUSH_YOUNG: Final = 7
+OP_CLEAR_YOUNG: Final = 8
+OP_TEST_YOUNG: Final = 9
+OP_GET_LOG: Final = 10
+OP_CLEAR_LOG: Final = 11
+OP_TOGGLE_CACHE: Final = 12
+OP_SET_WAY: Final = 13
+OP_UNMAP_VM: Final = 14
+OP_RELEASE: Final = 15
+OP_RESUME: Final = 16
+OP_TABLE: Final = 17
+OP_SET_ENTRY: Final = 18
+OP_HYP_INIT: Final = 19
+OP_HYP_MAP: Final = 20
+OP_HYP_DESTROY: Final = 21
+
+# enum shim_table_op.
+TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")
+
+# shim_control->status.
+DONE: Final = 1
+FULL: Final = 2
+HOST: Final = 3
+CRASH: Final = 4
+REFUSED: Final = 5
+
+MAX_VMS: Final = 4
+MAX_CPUS: Final = 16
+MAX_VMAS: Final = 128
+MAX_DEVICES: Final = 64
+LOG_WORDS: Final = 16384
+
+# struct shim_control: op and arguments, result and what goes with it, counts, knobs, text, areas, dirty log.
+ARGS: Final = struct.Struct("<9Q")
+RESULT: Final = struct.Struct("<q8Q4I3i2I")
+RESULT_AT: Final = 72
+KNOBS: Final = struct.Struct("<3i2I")
+KNOBS_AT: Final = RESULT_AT + 8 + 64 + 16
+TEXT_AT: Final = KNOBS_AT + 24
+TEXT_BYTES: Final = 256
+VMA_AT: Final = TEXT_AT + TEXT_BYTES
+VMA_WORDS: Final = struct.Struct("<4Q")
+DEVICE_AT: Final = VMA_AT + MAX_VMAS * VMA_WORDS.size
+DEVICE_WORDS: Final = struct.Struct("<2Q")
+LOG_AT: Final = DEVICE_AT + MAX_DEVICES * DEVICE_WORDS.size
+CONTROL_BYTES: Final = LOG_AT + LOG_WORDS * 8
+
+NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
+NAMES_BYTES: Final = 1 << 15
+CHAINS_AT: Final = NAMES_AT + NAMES_BYTES
+# Addresses in a backtrace, at most.
+CHAIN: Final = 24
+CHAIN_WORDS: Final = struct.Struct(f"<{CHAIN + 1}I")
+RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
+# kind, name, chain, a, b, c.
+RECORD: Final = struct.Struct("<HHIqqq")
+# By hash, the numbers of chains; then how often blocks of the tree's code ran, where it is built for that.
+COVERAGE_AT: Final = RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15)
+COVERAGE_BYTES: Final = 1 << 16
+SHARED_BYTES: Final = 4 << 20

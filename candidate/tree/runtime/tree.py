@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One side's tree: calls into its process, what that asks for meanwhile, and its events."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from reference.events import Observer
+from reference.kernel import EFAULT, Kernel
+from reference.kvm_host import KvmHost, kvm
+from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
+
+from . import records as r
+from .errors import TreeOops, TreeRefused
+from .places import places_of
+from .process import Process, give_back, take
+from .replay import Replay
+
+EHWPOISON = 133
+# Of a request for a page: only what is there now.
+_PEEK = 2
+
+
+class Flags(Observer):
+    """Notes the entries whose access flag the hardware has set, for the process to have them too."""
+
+    def __init__(self, flagged: list[tuple[int, int]]) -> None:
+        self.flagged = flagged
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.flagged.append((ptep, new))
+
+
+class Tree:
+    """A compiled tree, for one run of a program.
+
+    :param library: says what was built of it, for a log2 of the page size
+    :param kernel: whose observers see what it does
+    """
+
+    def __init__(self, library: Callable[[int], Path], kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.library = library
+        self.process: Process | None = None
+        self.host: KvmHost | None = None
+        self.replay: Replay | None = None
+        # As they were told.
+        self.vmas: list[Vma] = []
+        self.runs: list[PageRun] = []
+        self.told = (-1, -1)
+        self.areas: list[tuple[int, int, int, int]] = []
+        self.devices: list[tuple[int, int]] = []
+        self.ended = False
+        # Entries of which the hardware has set the access flag, and what they hold now.
+        self.flagged: list[tuple[int, int]] = []
+        kernel.observe(Flags(self.flagged))
+
+    def attach(self, host: KvmHost) -> None:
+        """The host whose memory the guest has."""
+        self.host = host
+
+    def start(self) -> Replay:
+        """Begin the program, in a process; its events.
+
+        :raises TreeError: it does not start
+        :raises TreeRefused: there is no such library
+        """
+        if self.replay is None:
+            assert self.host is not None
+            library = self.library(self.kernel.granule.page_shift)
+            self.process = take(library)
+            self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
+        return self.replay
+
+    def close(self) -> None:
+        """The run is over."""
+        process, self.process = self.process, None
+        if process is not None:
+            if self.ended:
+                process.close()
+            else:
+                give_back(process)
+
+    def call(self, op: int, *args: int) -> int:
+        """Have the tree do something; what it returns.
+
+        :raises TreeOops: it crashed
+        :raises TreeRefused: it needs what is not modelled
+        """
+        replay, kernel, process = self.start(), self.kernel, self.process
+        assert process is not None
+        if self.flagged:
+            flagged = self.flagged[:]
+            self.flagged.clear()
+            for entry, value in flagged:
+                self.call(r.OP_SET_ENTRY, 0, entry, value)
+        self.mirror()
+        process.set_knobs(
+            kernel.allocations_left,
+            kernel.small_allocations_left,
+            kernel.topup_gets,
+            len(self.areas),
+            len(self.devices),
+        )
+        lives = process.call(op, *args)
+        while lives and process.status in (r.FULL, r.HOST):
+            asked, info = process.status, process.info
+            replay.run()
+            answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
+            self.mirror()
+            process.set_knobs(*process.knobs, len(self.areas), len(self.devices))
+            lives = process.call(r.OP_RESUME, *answer)
+        ret = process.ret
+        if lives:
+            replay.run()
+        if not lives or process.status in (r.CRASH, r.REFUSED):
+            self.lost(lives)
+        kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
+        return ret
+
+    def lost(self, lives: bool) -> None:
+        """The child is gone.
+
+        :raises TreeOops: it crashed
+        :raises TreeRefused: it needs what is not modelled
+        """
+        process, replay = self.process, self.replay
+        assert process is not None
+        assert replay is not None
+        status, text, chain = process.status, process.text(), process.info[0] if process.info else 0
+        if lives:
+            process.gone()
+        self.ended = True
+        if not lives:
+            raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")
+        place = replay.place(chain)
+        if status == r.REFUSED:
+            raise TreeRefused(text)
+        raise TreeOops(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
+
+    def mirror(self) -> None:
+        """Tell the process of areas and device frames that are new."""
+        host, process = self.host, self.process
+        assert host is not None
+        assert process is not None
+        mm = host.mm
+        # What changes in a list is its end; what else changes makes another list.
+        told = (len(mm.vmas), len(mm.runs))
+        if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
+            return
+        self.vmas, self.runs, self.told = mm.vmas, mm.runs, told
+        areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
+        if areas != self.areas:
+            self.areas = areas
+            if len(areas) > r.MAX_VMAS:
+                raise TreeRefused(f"more than {r.MAX_VMAS} areas of the host")
+            for number, area in enumerate(areas):
+                r.VMA_WORDS.pack_into(process.memory, r.VMA_AT + number * r.VMA_WORDS.size, *area)
+        devices = [(run.pfn, run.npages) for run in mm.runs if run.flags & DEVICE]
+        if devices != self.devices:
+            self.devices = devices
+            if len(devices) > r.MAX_DEVICES:
+                raise TreeRefused(f"more than {r.MAX_DEVICES} runs of device frames")
+            for number, run in enumerate(devices):
+                r.DEVICE_WORDS.pack_into(process.memory, r.DEVICE_AT + number * r.DEVICE_WORDS.size, *run)
+
+    def page(self, hva: int, how: int) -> tuple[int, ...]:
+        """What the host has at an address, for its page table in the process; a write breaks copy-on-write.
+
+        :param how: 1 to write; with `_PEEK` nothing of the host changes
+        :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
+            writable | device << 1 | transparent huge page << 2
+        """
+        assert self.host is not None
+        mm = self.host.mm
+        run = mm.run_at(hva)
+        if run is not None and run.flags & POISON:
+            return (-EHWPOISON,)
+        if not how & _PEEK:
+            if run is None or run.flags & ABSENT:
+                mm.populate(hva)
+                run = mm.run_at(hva)
+            if run is not None and how & 1 and not run.flags & (ABSENT | WRITABLE | DEVICE):
+                mm.break_cow(hva)
+                run = mm.run_at(hva)
+        if run is None or run.flags & ABSENT:
+            return (-EFAULT,)
+        if not how & _PEEK and how & 1 and not run.flags & WRITABLE:
+            return (-EFAULT,)
+        writable = 1 if run.flags & WRITABLE else 0
+        device = 2 if run.flags & DEVICE else 0
+        vma = mm.find_vma(hva)
+        pud_shift = 2 * mm.pmd_shift - mm.page_shift
+        huge = vma.huge_shift if vma is not None and vma.start <= hva else 0
+        shift, level, thp = mm.page_shift, 3, 0
+        if run.flags & THP:
+            shift, level, thp = mm.pmd_shift, 2, 4
+        elif huge >= pud_shift:
+            shift, level = pud_shift, 1
+        elif huge >= mm.pmd_shift:
+            shift, level = mm.pmd_shift, 2
+        start = hva & -(1 << shift)
+        return 0, start, mm.pfn_in(run, start), level, writable | device | thp
+
+    def number(self, machine: kvm) -> int:
+        """The number of a VM."""
+        return machine.mmu.vmid - 1

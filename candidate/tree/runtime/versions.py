@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The classes of a tree that stand where those of the ports do: pgtable.c, mmu.c and kvm_main.c by calls."""
+
+from pathlib import Path
+
+from reference.compiled.annotations import mypyc_attr
+from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kvm_host import HCR_TVM, KvmHost, kvm, kvm_vcpu
+from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, kvm_pgtable
+
+from . import records as r
+from .errors import TreeRefused
+from .tree import Tree
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreePgtable(Pgtable):
+    """pgtable.c of a tree; direct calls only, for mmu.c calls it itself."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.tree = Tree(self.library, kernel)
+
+    def library(self, granule: int) -> Path:
+        """What is run, for a log2 of the page size in bytes.
+
+        :raises TreeRefused: it cannot be built for such pages
+        """
+        raise NotImplementedError
+
+    def dismantle(self) -> None:
+        super().dismantle()
+        self.tree.close()
+
+    def table(self, op: str, pgt: kvm_pgtable, addr: int, *more: int) -> int:
+        """A direct call."""
+        return self.tree.call(r.OP_TABLE, pgt.mmu.vmid - 1, r.TABLE_OPS.index(op), addr, *more)
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        replay = self.tree.start()
+        replay.cache = mc
+        ret = self.table("map", pgt, addr, size, phys, prot, 0 if mc is None else mc.nobjs)
+        replay.cache = None
+        return ret
+
+    def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return self.table("unmap", pgt, addr, size)
+
+    def kvm_pgtable_stage2_wrprotect(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return self.table("wrprotect", pgt, addr, size)
+
+    def kvm_pgtable_stage2_flush(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        return self.table("flush", pgt, addr, size)
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        return self.table("relax_perms", pgt, addr, 0, 0, prot)
+
+    def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
+        return self.table("mkyoung", pgt, addr)
+
+    def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
+        # A valid entry with its access flag, or none: all that callers look at.
+        return 1 | 1 << 10 if self.table("mkold", pgt, addr) else 0
+
+    def kvm_pgtable_stage2_is_young(self, pgt: kvm_pgtable, addr: int) -> bool:
+        return self.table("is_young", pgt, addr) != 0
+
+    def kvm_pgtable_hyp_init(self, pgt: kvm_pgtable, va_bits: int) -> int:
+        ret = self.tree.call(r.OP_HYP_INIT, va_bits)
+        pgt.mmu = kvm_s2_mmu(0)
+        return ret
+
+    def kvm_pgtable_hyp_map(self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int) -> int:
+        return self.tree.call(r.OP_HYP_MAP, addr, size, phys, prot)
+
+    def kvm_pgtable_hyp_destroy(self, pgt: kvm_pgtable) -> None:
+        self.tree.call(r.OP_HYP_DESTROY)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreeMmu(Mmu):
+    """mmu.c of a tree."""
+
+    def __init__(self, host: KvmHost, pgtable: TreePgtable) -> None:
+        super().__init__(host, pgtable)
+        self.tree = pgtable.tree
+        self.tree.attach(host)
+
+    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
+        tree = self.tree
+        replay = tree.start()
+        number = tree.number(kvm)
+        if number >= r.MAX_VMS:
+            raise TreeRefused(f"more than {r.MAX_VMS} VMs")
+        if kvm not in replay.vms:
+            replay.vms.append(kvm)
+        bits = kvm.phys_size.bit_length() - 1
+        ret = tree.call(r.OP_CREATE, number, bits, r.MAX_CPUS, self.k.caps, kvm.manual_dirty_log_protect)
+        if not ret and kvm.root is not None:
+            assert tree.process is not None
+            kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
+        return ret
+
+    def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:
+        self.tree.call(r.OP_RELEASE, self.tree.number(kvm))
+
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        tree = self.tree
+        replay = tree.start()
+        assert tree.process is not None
+        replay.cache = vcpu.mmu_page_cache
+        replay.sampled = replay.counted = -1
+        number = tree.number(vcpu.kvm)
+        ret = tree.call(r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, self.state(vcpu))
+        replay.cache = None
+        vcpu.skipped_instruction = tree.process.info[1] != 0
+        return ret
+
+    def state(self, vcpu: kvm_vcpu) -> int:
+        """What is loaded with a vCPU: caches enabled, traps on << 1."""
+        return (1 if vcpu.cache_enabled else 0) | (2 if vcpu.hcr & HCR_TVM else 0)
+
+    def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
+        self.tree.call(
+            r.OP_TOGGLE_CACHE, self.tree.number(vcpu.kvm), vcpu.vcpu_id, self.state(vcpu), 1 if was_enabled else 0
+        )
+        self.trapped(vcpu)
+
+    def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
+        self.tree.call(r.OP_SET_WAY, self.tree.number(vcpu.kvm), vcpu.vcpu_id, self.state(vcpu))
+        self.trapped(vcpu)
+
+    def trapped(self, vcpu: kvm_vcpu) -> None:
+        """What the call made of the trap on cache controls."""
+        assert self.tree.process is not None
+        vcpu.hcr = vcpu.hcr & ~HCR_TVM | (HCR_TVM if self.tree.process.info[0] else 0)
+
+    def stage2_unmap_vm(self, kvm: kvm) -> None:
+        self.tree.call(r.OP_UNMAP_VM, self.tree.number(kvm))
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreeMain(KvmMain):
+    """kvm_main.c of a tree, for one VM."""
+
+    def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
+        super().__init__(kvm, mmu)
+        self.tree = mmu.tree
+        self.number = self.tree.number(kvm)
+        # Of the invalidations in progress.
+        self.ranges: list[tuple[int, int]] = []
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.ranges.append((start, end))
+        self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
+
+    def invalidate_range_end(self) -> None:
+        start, end = self.ranges.pop()
+        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end)
+
+    def change_pte(self, hva: int, pfn: int) -> None:
+        self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
+
+    def clear_flush_young(self, start: int, end: int) -> int:
+        return self.tree.call(r.OP_FLUSH_YOUNG, self.number, start, end)
+
+    def clear_young(self, start: int, end: int) -> int:
+        return self.tree.call(r.OP_CLEAR_YOUNG, self.number, start, end)
+
+    def test_young(self, hva: int) -> int:
+        return self.tree.call(r.OP_TEST_YOUNG, self.number, hva)
+
+    def __kvm_set_memory_region__(
+        self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> int:
+        replay = self.tree.start()
+        if memory_size:
+            replay.sizes[(self.number, id)] = memory_size >> self.mmu.PAGE_SHIFT, userspace_addr
+        return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
+
+    def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
+        ret = self.tree.call(r.OP_GET_LOG, self.number, id)
+        return (ret, []) if ret else (0, self.log(self.log_words(id)))
+
+    def log_words(self, id: int) -> int:
+        """How many words the bitmap of a slot has."""
+        slot = self.mmu.h.id_to_memslot(self.kvm, id)
+        return 0 if slot is None else (slot.npages + 63) >> 6
+
+    def log(self, words: int) -> list[int]:
+        """The bitmap that the call left."""
+        assert self.tree.process is not None
+        memory = self.tree.process.memory
+        return [
+            int.from_bytes(memory[r.LOG_AT + 8 * word : r.LOG_AT + 8 * word + 8], "little") for word in range(words)
+        ]
+
+    def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
+        assert self.tree.process is not None
+        memory = self.tree.process.memory
+        for word, bits in enumerate(bitmap[: r.LOG_WORDS]):
+            memory[r.LOG_AT + 8 * word : r.LOG_AT + 8 * word + 8] = bits.to_bytes(8, "little")
+        return self.tree.call(r.OP_CLEAR_LOG, self.number, id, first_page, num_pages)

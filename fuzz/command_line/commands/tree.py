@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz tree check``: what a kernel tree is, whether it builds, and what of it nothing here can reach."""
+
+from argparse import Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...exit_codes import FINE
+from ..command import Command
+from ..messages import BadInputError, dump
+from ..options import add_json
+from ..parser import Once, Parser
+
+if TYPE_CHECKING:
+    from candidate.tree.build import BuiltTree
+    from candidate.tree.building.facts import TreeFacts
+
+# log2 of the page size, as people say it.
+GRANULES: Final = {"4K": 12, "16K": 14, "64K": 16}
+
+_ABOUT: Final = """\
+Kernel trees as versions: the stage-2 code of a tree is compiled as it is, with
+gcc, for this machine, and runs here. Nothing is configured, and nothing of the
+tree is changed.
+
+A tree is somebody's code: scripts of it run when it is built, and its C code runs
+when it is fuzzed, with your rights and without a sandbox.
+"""
+_CHECK: Final = (
+    _ABOUT
+    + """
+`check` says what was found, builds it (a tree that was built before is found in
+the cache, ~/.cache/s2fuzz/trees), and lists what is not modelled and what no
+operation can reach. It runs no kernel code.
+"""
+)
+_EXIT_CODES: Final = """\
+exit codes:
+    0  it builds
+    2  bad usage, or no tree that can be built; one line says what is wrong, and where
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check")
+    brief = "what was found, whether it builds, what is not modelled or not reachable; no fuzzing"
+    check: Parser = actions.add_parser(
+        "check",
+        help=brief,
+        description=_CHECK,
+        epilog=_EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    check.add_argument("tree", metavar="TREE", help="the top folder of a Linux tree; it needs no configuration")
+    pages = "the page size of the host and of stage 2 (%(default)s)"
+    check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
+    sanitize = "build it with AddressSanitizer and UndefinedBehaviorSanitizer"
+    check.add_argument("--sanitize", action="store_true", help=sanitize)
+    add_json(check, "fuzz/command_line/commands/tree.py")
+
+
+def tree_check(arguments: Namespace) -> int:
+    """Build a tree, and say what of it can be fuzzed.
+
+    :raises BadInputError: the tree cannot be built
+    """
+    from candidate.tree.build import TreeError, make
+    from candidate.tree.building.facts import facts
+    from candidate.tree.building.plan import BuildSettings
+    from candidate.tree.building.source import TreeSource
+
+    from ...reports.answers import head
+
+    try:
+        source = TreeSource(Path(arguments.tree))
+        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize))
+    except TreeError as error:
+        raise BadInputError(str(error)) from None
+    found = facts(source, built)
+    if arguments.json:
+        dump({**head(), **answer(found, built, arguments.granule)})
+    else:
+        print(text(found, built, arguments.granule), end="")
+    return FINE
+
+
+def answer(found: "TreeFacts", built: "BuiltTree", granule: str) -> dict[str, Any]:
+    """The keys of ``--json``.
+
+    ``tree``, ``version`` (or null), ``commit`` (or null; ``+`` behind it: with changes), ``files`` (C file ->
+    lines), ``read`` (how many other files), ``probes``; ``granule``, ``library``, ``cached``, ``seconds`` (that
+    the build took, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (those that nothing
+    can call), ``refused`` (reason -> names, without the idle ones); ``features`` (of each ``name``, ``why``) and
+    ``functions`` (C file -> names): what no operation can reach.
+    """
+    classes = (*symbol_classes(), "unknown")
+    return {
+        "tree": found.tree,
+        "version": found.version or None,
+        "commit": found.commit or None,
+        "files": found.compiled,
+        "read": found.read,
+        "probes": found.probes,
+        "granule": granule,
+        "library": str(built.library),
+        "cached": built.cached,
+        "seconds": built.record["seconds"],
+        "compiler": built.record["compiler"],
+        "symbols": {kind: found.named(kind) for kind in classes},
+        "idle": found.idle,
+        "refused": found.refused(),
+        "features": [{"name": each.name, "why": each.why} for each in found.features],
+        "functions": found.unreached,
+    }
+
+
+def symbol_classes() -> tuple[str, ...]:
+    from candidate.tree.building.symbols import CLASSES
+
+    return CLASSES
+
+
+def text(found: "TreeFacts", built: "BuiltTree", granule: str) -> str:
+    """Return the answer for people."""
+    title = f"{found.tree}: " + (
+        f"Linux {found.version}, its Makefile says" if found.version else "a tree without a version"
+    )
+    if found.commit:
+        commit, plus = found.commit.rstrip("+"), found.commit.endswith("+")
+        title += f"; commit {commit[:12]}{', with changes' if plus else ''}"
+    files = [f"{path}, {lines} lines" for path, lines in found.compiled.items()]
+    took = "found in the cache" if built.cached else f"{built.record['seconds']:.1f} s"
+    sections = [
+        ("compiled", [*files, f"with {found.read} other files of the tree"]),
+        ("declares", found.probes),
+        ("builds", [f"yes, pages of {granule}, {built.record['compiler']}, {took}", str(built.library)]),
+        ("symbols outside of these files", [counted(found)]),
+        ("unknown", found.named("unknown") or ["none"]),
+        ("refused", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
+        ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
+        ("functions that none can call", [uncalled(path, names) for path, names in found.unreached.items() if names]),
+    ]
+    lines = [title]
+    for name, items in sections:
+        lines += [f"{name}:", *(f"    {item}" for item in items)]
+    return "\n".join(lines) + "\n"
+
+
+def counted(found: "TreeFacts") -> str:
+    """Return the number of symbols of each class."""
+    words = {"library": "of the C library", "zero": "data of zeroes"}
+    kinds = (*symbol_classes(), "unknown")
+    return ", ".join(f"{len(found.named(kind))} {words.get(kind, kind)}" for kind in kinds)
+
+
+def uncalled(path: str, names: list[str]) -> str:
+    """The functions of a file that nothing can call; of ``kvm_main.c``, where most are not about memory, how many."""
+    if path.startswith("virt/"):
+        return f"{path}: {len(names)} (`--json` names them)"
+    return f"{path}: {' '.join(names)}"
+
+
+COMMAND: Final = Command(
+    "tree",
+    "what of a kernel tree can be fuzzed",
+    _ABOUT,
+    add_arguments,
+    tree_check,
+    ("s2fuzz tree check ../linux",),
+    _EXIT_CODES,
+    keys="",
+)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compares what a compiled tree does with what the port of the same version does, event by event.
+
+Pages are numbered by order of allocation on both sides, so streams are equal as they are. What is left out
+is in `LEFT_OUT` and `normal`, each with its reason.
+"""
+
+from typing import Final
+
+import candidate
+from fuzz.execution.executor import Executor
+from fuzz.language.program import Program
+from reference.events import EVENT_NAMES, Observer
+
+# Events that are not compared, and why.
+LEFT_OUT: Final = {
+    "walk": "the port tells of it; in C nothing is called that could be told of",
+    "walk_table": "C reads entries again where the port does not, and neither reads what the other does not (lifetime)",
+    "isb": "kvm_call_hyp() ends with one where the host runs at EL2; the port has the hypercall",
+    "kvm_err": "printk() is compiled out",
+    "sea": "apei_claim_sea() is compiled out, and says so by its answer",
+    "set_af": "the hardware's own, told of on the Python side for both",
+}
+
+Event = tuple[object, ...]
+
+
+class Log(Observer):
+    """Keeps events as tuples."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+
+def _method(name: str) -> object:
+    def note(self: Log, *arguments: object) -> None:
+        self.events.append((name, *arguments))
+
+    return note
+
+
+for _name in EVENT_NAMES:
+    if _name not in LEFT_OUT:
+        setattr(Log, _name, _method(_name))
+
+
+def normal(events: list[Event], operation: str) -> list[Event]:
+    """The events without those that only one side can have.
+
+    * ``mmu_notifier_retry()`` has a barrier of its own.
+    * The look-up of a frame that is not mapped writable, or has no page, goes on under the mmap lock, with
+      another reference; the port's look-up is one step. What is between a sample and the look-up's result
+      is one pin on both sides.
+    * The release notifier is called within SRCU.
+    """
+    found: list[Event] = []
+    looking: list[Event] | None = None
+    held = ""
+    for event in events:
+        name = event[0]
+        if name == "sample":
+            looking = []
+        elif name == "gfn_to_pfn" and looking is not None:
+            found += looking[-1:]
+            looking = None
+        elif looking is not None and name in ("lock", "unlock", "vma", "pin", "release", "rmb"):
+            if name == "pin":
+                looking.append(event)
+            elif name == "rmb" and found[-1][0] == "sample":
+                found.append(event)
+            elif name not in ("pin", "release", "rmb") and event[1:2] == ("mmu",):
+                # A notifier that the look-up called.
+                found.append(event)
+            continue
+        if name == "lock" and event[1] == "mmu":
+            held = "mmu"
+        elif name == "unlock" and event[1] == "mmu":
+            held = ""
+        if name == "rmb" and held:
+            continue
+        if operation == "destroy" and name in ("lock", "unlock") and event[1] == "srcu":
+            continue
+        found.append(event)
+    return found
+
+
+class Stream:
+    """What a version did of a program: by operation, its outcome and its events.
+
+    *refused*: why there is none, or ""
+    """
+
+    def __init__(self, version: str, program: Program) -> None:
+        executor = Executor(candidate.get(version), program)
+        log = Log()
+        executor.side.kernel.observe(log)
+        self.steps: list[tuple[str, str, list[Event]]] = []
+        executor.create()
+        self.take("create", "", log)
+        for at, operation in enumerate(program.operations):
+            if executor.dead:
+                break
+            outcome, _ = executor.step(at)
+            self.take(repr(operation), str(outcome), log)
+        executor.destroy()
+        self.take("destroy", "", log)
+        self.refused = executor.refused
+        executor.checkers.dismantle()
+        executor.side.dismantle()
+
+    def take(self, operation: str, outcome: str, log: Log) -> None:
+        """An operation is over."""
+        self.steps.append((operation, outcome, normal(log.events, operation)))
+        log.events.clear()
+
+    def __len__(self) -> int:
+        return sum(len(events) for _, _, events in self.steps)
+
+
+def difference(port: Stream, tree: Stream) -> str:
+    """The first difference of two streams, for people; "" if they are the same."""
+    for at, (mine, theirs) in enumerate(zip(port.steps, tree.steps, strict=False)):
+        where = f"operation {at - 1}, {mine[0]}"
+        if mine[:2] != theirs[:2]:
+            return f"{where}: port {mine[1]}, tree {theirs[1]}"
+        for number, (one, other) in enumerate(zip(mine[2], theirs[2], strict=False)):
+            if one != other:
+                before = mine[2][max(number - 3, 0) : number]
+                return f"{where}, event {number}: port {one}, tree {other}, after {before}"
+        if len(mine[2]) != len(theirs[2]):
+            rest = max(mine[2], theirs[2], key=len)[min(len(mine[2]), len(theirs[2])) :]
+            return f"{where}: {'port' if len(mine[2]) > len(theirs[2]) else 'tree'} goes on with {rest[:3]}"
+    if len(port.steps) != len(tree.steps):
+        return f"port does {len(port.steps)} operations, tree {len(tree.steps)}"
+    return ""

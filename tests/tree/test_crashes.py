@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a tree's code does to itself is a finding with its place, and the end of nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import MMU, PGTABLE
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
+
+from .trees import changed, real_tree
+
+PROGRAM = parse(
+    "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+4K\n"
+)
+# Runs where a page is unmapped.
+PLACE = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
+FUNCTION = "stage2_unmap_put_pte"
+CRASHES = {
+    "BUG": ("\tBUG_ON(ctx->level == 3);\n", "oops BUG() in"),
+    "a NULL pointer": ("\t*(volatile int *)(ctx->addr & 8) = 1;\n", "oops SIGSEGV in"),
+    "a loop": ("\tfor (;;) barrier();\n", "oops does not come back in"),
+    "no end of recursion": (
+        "\t{ volatile char big[1 << 16]; big[0] = 1; stage2_unmap_put_pte(ctx, mmu, mm_ops); big[1] = big[0]; }\n",
+        "oops stack overflow in",
+    ),
+    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", "oops SIGSEGV in"),
+}
+
+
+@pytest.mark.parametrize("kind", CRASHES)
+def test_crash(kind: str, tmp_path: Path) -> None:
+    original = real_tree("6.12")
+    text, what = CRASHES[kind]
+    source = (original / PGTABLE).read_text()
+    assert PLACE in source
+    copy = changed(original, tmp_path / "tree", {PGTABLE: source.replace(PLACE, text + PLACE, 1)})
+    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    found = differential.run(PROGRAM).findings
+    assert [each.kind for each in found] == [REGRESSION]
+    assert f"{what} {FUNCTION}" in found[0].signature
+    assert "stage2_unmap_walker > stage2_unmap_put_pte" in found[0].reason or what == CRASHES["no end of recursion"][1]
+    # The tool goes on, and the next program is judged.
+    assert [each.signature for each in differential.run(PROGRAM).findings] == [found[0].signature]
+
+
+def test_refused(tmp_path: Path) -> None:
+    original = real_tree("6.12")
+    source = (original / MMU).read_text()
+    text = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
+    assert text in source
+    changes = {MMU: source.replace(text, "\tmemunmap(NULL);\n" + text, 1)}
+    copy = changed(original, tmp_path / "tree", changes)
+    verdict = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}")).run(PROGRAM)
+    assert verdict.refused == "memunmap"
+    assert verdict.findings == []

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a tree does depends on the program alone: not on where memory lies, nor on how it was compiled."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from candidate.tree import PREFIX, opening
+from candidate.tree.build import build
+from candidate.tree.runtime import process
+from fuzz.generation.generator import Generator
+
+from .fidelity import Stream, difference
+from .trees import changed, real_tree, version
+
+TREE = "6.12"
+PROGRAMS = 25
+
+
+def streams(name: str) -> list[Stream]:
+    """What a version does of some random programs, in a process that ran nothing before."""
+    process.forget()
+    generator = Generator(5)
+    return [Stream(name, generator.next()) for _ in range(PROGRAMS)]
+
+
+def test_address_randomisation() -> None:
+    name = version(TREE)
+    one, other = streams(name), streams(name)
+    assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS
+    assert sum(map(len, one)) > 1000
+
+
+def test_optimisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = changed(real_tree(TREE), tmp_path / "tree", {})
+    monkeypatch.setattr(opening, "build", partial(build, optimise="-O2"))
+    one, other = streams(version(TREE)), streams(f"{PREFIX}{copy}")
+    assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS

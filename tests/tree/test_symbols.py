@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The list of symbols is that of what native/ defines, and decides what a call does."""
+
+import ctypes
+import re
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree.build import make
+from candidate.tree.building.plan import NATIVE, BuildSettings
+from candidate.tree.building.source import TreeSource
+from candidate.tree.building.symbols import (
+    CLASSES,
+    HARMLESS,
+    MODELLED,
+    REFUSED,
+    UNKNOWN,
+    ZERO,
+    OutsideSymbols,
+    listed,
+    reason,
+    stubs,
+)
+
+from .trees import changed, real_tree, real_trees
+
+# Stands in for what rt_*.c have.
+COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) { calls++; return 7; }\n"
+
+
+def test_every_symbol_has_a_class_and_a_reason() -> None:
+    assert {symbol.kind for symbol in listed().values()} == set(CLASSES)
+    assert all(re.fullmatch(r"\w+", name) for name in listed())
+    assert reason("vcpu_write_sys_reg").startswith("registers of the guest")
+    assert reason("no_such_function") == "it is not in the list of symbols"
+
+
+def test_native_defines_what_is_called_modelled() -> None:
+    """By its text: the names that macros make are there too."""
+    text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.c")))
+    missing = [
+        name for name, symbol in listed().items() if symbol.kind == MODELLED and not re.search(rf"\b{name}\b", text)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", real_trees() or ["none"])
+def test_what_native_defines_for_a_tree_is_called_modelled(name: str, common_cache: Path) -> None:
+    """Its other functions are called by the driver, or by the other side of native/: their names say so."""
+    library = make(TreeSource(real_tree(name)), BuildSettings()).library
+    lines = subprocess.run(["nm", "-lg", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    ours = re.findall(r"^\S+ [A-Z] (\w+)\t\S*native/\w+\.c:\d+$", lines, re.MULTILINE)
+    assert len(ours) > 100
+    driver = re.compile(r"(shim|rt|real|_start$)_?|__(tsan|sanitizer)_")
+    stranger = [each for each in ours if each not in listed() and not driver.match(each)]
+    assert stranger == []
+
+
+def test_a_stub_does_what_its_class_says(tmp_path: Path) -> None:
+    kinds = {"quiet": HARMLESS, "loud": REFUSED, "strange": UNKNOWN, "zeroes": ZERO, "data": UNKNOWN, "ours": MODELLED}
+    text = stubs(OutsideSymbols(kinds, frozenset({"strange", "quiet", "loud"})))
+    assert "ours" not in text
+    (tmp_path / "stubs.c").write_text(COUNT + text)
+    command = ["gcc", "-shared", "-fPIC", "-w", "-fno-builtin", "-o", "stubs.so", "stubs.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    library = ctypes.CDLL(str(tmp_path / "stubs.so"))
+    calls = ctypes.c_long.in_dll(library, "calls")
+    assert (library.quiet(), calls.value) == (0, 0)
+    assert (library.loud(), calls.value) == (7, 1)
+    assert (library.strange(), calls.value) == (7, 2)
+    assert ctypes.c_long.in_dll(library, "zeroes").value == 0
+    # Unknown data may not be touched: nobody knows what should be there.
+    address = ctypes.addressof(ctypes.c_char.in_dll(library, "data"))
+    assert access_rights(address) == "---p"
+
+
+def access_rights(address: int) -> str:
+    """What this process may do at an address."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, _, end = line.split()[0].partition("-")
+        if int(start, 16) <= address < int(end, 16):
+            return line.split()[1]
+    return ""
+
+
+def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Path) -> None:
+    """A function that a patch puts into a file which is not compiled here."""
+    tree = real_tree()
+    path = "arch/arm64/kvm/mmu.c"
+    text = (tree / path).read_text()
+    old = "int kvm_handle_guest_abort(struct kvm_vcpu *vcpu)\n{\n"
+    assert old in text
+    new = f"void patched_in(struct kvm_vcpu *vcpu);\n{old}\tpatched_in(vcpu);\n"
+    copy = changed(tree, tmp_path / "tree", {path: text.replace(old, new)})
+    built = make(TreeSource(copy), BuildSettings())
+    assert [name for name, kind in built.record["symbols"].items() if kind == UNKNOWN] == ["patched_in"]
+    assert "patched_in" not in built.record["idle"]
+
+
+def test_what_the_tree_defines_itself_wins_over_a_model(tmp_path: Path, common_cache: Path) -> None:
+    """As after a patch that moves a function into mmu.c."""
+    tree = real_tree()
+    path = "arch/arm64/kvm/mmu.c"
+    moved = "int io_mem_abort(struct kvm_vcpu *vcpu, phys_addr_t fault_ipa)\n{\n\treturn 1;\n}\n"
+    copy = changed(tree, tmp_path / "tree", {path: (tree / path).read_text() + moved})
+    before, after = (make(TreeSource(each), BuildSettings()) for each in (tree, copy))
+    assert before.record["symbols"]["io_mem_abort"] == MODELLED
+    assert "io_mem_abort" not in after.record["symbols"]
+    lines = subprocess.run(["nm", "-l", after.library], capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^\S+ \w io_mem_abort\t\S*{path}:\d+$", lines, re.MULTILINE)

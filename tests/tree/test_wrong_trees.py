@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every way in which a tree can be wrong: exit code 2, one line that says what, nothing left behind."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from candidate.tree.building.cache import RECORD
+from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
+from fuzz.command_line import cli
+
+from ..unit.console import ROOT, Result, refused
+from .trees import changed, real_tree, small_tree
+
+# A compiler that answers questions as gcc does, and then does something else.
+FAKE: Final = """\
+#!/bin/sh
+case "$*" in
+*-dM*|*-print-file-name*) exec gcc "$@";;
+esac
+{}
+"""
+
+
+class Way(NamedTuple):
+    """One way to be wrong.
+
+    :param make: lays out a folder, and returns what is given as TREE
+    :param words: what the line says
+    """
+
+    name: str
+    make: Callable[[Path], Path]
+    words: tuple[str, ...]
+
+
+def without(path: str) -> Callable[[Path], Path]:
+    """Makes a small tree in which something is missing."""
+
+    def make(folder: Path) -> Path:
+        tree = small_tree(folder / "tree")
+        (tree / path).rename(folder / "gone")
+        return tree
+
+    return make
+
+
+def file(folder: Path) -> Path:
+    made = folder / "file"
+    made.write_text("x\n")
+    return made
+
+
+def loop(folder: Path) -> Path:
+    made = folder / "loop"
+    made.symlink_to(made)
+    return made
+
+
+def empty(folder: Path) -> Path:
+    made = folder / "empty"
+    made.mkdir()
+    return made
+
+
+WAYS: Final = (
+    Way("no tree", lambda folder: folder / "none", ("none: no such folder; allowed: the top folder of a Linux tree",)),
+    Way("a file", file, ("file is no folder; allowed: the top folder of a Linux tree",)),
+    Way("a loop of links", loop, ("loop",)),
+    Way("another folder", empty, ("empty is no kernel tree: it has no folder include",)),
+    Way("without arm64", without("arch/arm64"), ("tree is a kernel tree without arm64: it has no folder arch/arm64",)),
+    Way("too old", without(PGTABLE), (f"tree has no {PGTABLE}, so it is too old",)),
+    Way("without mmu.c", without(MMU), (f"tree has no {MMU}",)),
+    Way("without kvm_main.c", without(KVM_MAIN), (f"tree has no {KVM_MAIN}; allowed: a whole tree",)),
+    Way("without a folder", without("include/uapi"), ("tree has no folder include/uapi; allowed: a whole tree",)),
+    Way("without a header", without("include/linux/kconfig.h"), ("tree has no include/linux/kconfig.h",)),
+)
+
+
+def check(tree: Path, capsys: pytest.CaptureFixture[str], *options: str) -> Result:
+    """``s2fuzz tree check``"""
+    code = cli.main(["tree", "check", str(tree), *options])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def left(cache: Path) -> list[str]:
+    """What is in the cache folder."""
+    return sorted(each.name for each in cache.iterdir()) if cache.exists() else []
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_wrong_tree_is_refused(
+    way: Way, options: list[str], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = way.make(tmp_path)
+    refused(check(tree, capsys, *options), f"s2fuzz: {tmp_path}/", *way.words)
+    assert left(cache) == []
+
+
+def fake(folder: Path, does: str) -> Path:
+    """A compiler that does this when it should compile."""
+    compiler = folder / "fake-gcc"
+    compiler.write_text(FAKE.format(does))
+    compiler.chmod(0o755)
+    return compiler
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("none-gcc", "no C compiler: none-gcc is not there"), ("true", "is no gcc")]
+)
+def test_no_compiler(
+    name: str,
+    words: str,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CC", name)
+    refused(check(small_tree(tmp_path / "tree"), capsys), words, "allowed: gcc for x86-64", "apt-get install gcc")
+    assert left(cache) == []
+
+
+def test_no_compiler_in_path(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(check(small_tree(tmp_path / "tree"), capsys), "no C compiler: gcc is not there", "apt-get install gcc")
+    assert left(cache) == []
+
+
+def test_a_compiler_for_another_machine(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiler = tmp_path / "other-gcc"
+    compiler.write_text("#!/bin/sh\necho '#define __GNUC__ 12'\necho '#define __aarch64__ 1'\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    refused(check(small_tree(tmp_path / "tree"), capsys), "other-gcc does not compile for x86-64")
+
+
+def test_another_machine(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    refused(
+        check(small_tree(tmp_path / "tree"), capsys), "a kernel tree runs on x86-64 only, and this machine is aarch64"
+    )
+
+
+def test_a_cache_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = file(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    result = check(small_tree(tmp_path / "tree"), capsys)
+    refused(result, f"cannot write to the cache folder {home}/s2fuzz/trees: Not a directory", "named by XDG_CACHE_HOME")
+
+
+def test_a_cache_that_is_read_only(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**options: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    result = check(small_tree(tmp_path / "tree"), capsys)
+    refused(result, f"cannot write to the cache folder {cache}: Read-only file system", "named by XDG_CACHE_HOME")
+    assert left(cache) == []
+
+
+def test_a_compiler_that_is_killed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", str(fake(tmp_path, "kill -9 $$")))
+    refused(check(small_tree(tmp_path / "tree"), capsys), "cannot be made: it was killed by signal 9")
+    assert left(cache) == []
+
+
+def test_a_script_of_the_tree_that_fails(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = small_tree(tmp_path / "tree")
+    (tree / "arch/arm64/tools").mkdir()
+    (tree / "arch/arm64/tools/gen-sysreg.awk").write_text(
+        'BEGIN { print "no such register" > "/dev/stderr"; exit 1 }\n'
+    )
+    (tree / "arch/arm64/tools/sysreg").write_text("")
+    refused(check(tree, capsys), "its script fails: `awk -f arch/arm64/tools/gen-sysreg.awk", "no such register")
+    assert left(cache) == []
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
+    """A build of which every compiler run takes forever, and is under way."""
+    compiler = fake(tmp_path, f"echo $$ >>{tmp_path}/pids\nexec sleep 600")
+    command = [sys.executable, "-m", "fuzz", "tree", "check", str(small_tree(tmp_path / "tree"))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": str(compiler)}
+    with subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True) as child:
+        try:
+            while not (tmp_path / "pids").exists():
+                assert child.poll() is None
+                time.sleep(0.01)
+            yield child
+        finally:
+            child.kill()
+            for pid in (tmp_path / "pids").read_text().split():
+                if alive(int(pid)):
+                    os.kill(int(pid), signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_build_leaves_nothing(
+    interrupted: subprocess.Popen[str], sent: signal.Signals, code: int, tmp_path: Path, cache: Path
+) -> None:
+    interrupted.send_signal(sent)
+    _, err = interrupted.communicate(timeout=60)
+    assert (interrupted.returncode, err) == (code, "s2fuzz: interrupted\n")
+    assert left(cache) == []
+    assert not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def test_what_a_killed_build_leaves_goes_with_the_next_one(
+    interrupted: subprocess.Popen[str], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted.kill()
+    interrupted.communicate(timeout=60)
+    assert len(left(cache)) == 1
+    # Empty files make no library: what matters here is the folder.
+    assert check(tmp_path / "tree", capsys)[0] == 2
+    assert left(cache) == []
+
+
+def test_a_syntax_error_in_a_patch(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = real_tree()
+    lines = (original / MMU).read_text().splitlines()
+    at = lines.index("int kvm_handle_guest_abort(struct kvm_vcpu *vcpu)")
+    text = "\n".join([*lines[:at], "int kvm_handle_guest_abort(struct kvm_vcpu *vcpu", *lines[at + 1 :]]) + "\n"
+    tree = changed(original, tmp_path / "tree", {MMU: text})
+    refused(check(tree, capsys), f"{tree} does not compile: {MMU}:{at + 2}: expected ")
+    assert left(cache) == []
+
+
+def test_a_misspelt_function(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = real_tree()
+    text = (original / PGTABLE).read_text()
+    line = text[: text.index("kvm_tlb_flush_vmid_range(mmu, addr, size)")].count("\n") + 1
+    other = text.replace("kvm_tlb_flush_vmid_range(mmu, addr, size)", "kvm_tlb_flash_vmid_range(mmu, addr, size)")
+    tree = changed(original, tmp_path / "tree", {PGTABLE: other})
+    refused(check(tree, capsys), f"{tree} does not compile: {PGTABLE}:{line}: implicit declaration of function")
+    assert left(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("include/linux/kvm_types.h", "does not compile: include/"),
+        ("arch/arm64/include/asm/sysreg.h", "does not fit s2fuzz's own headers: native/shim/asm/sysreg.h:"),
+    ],
+)
+def test_a_header_that_moved(
+    header: str, words: str, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = changed(real_tree(), tmp_path / "tree", {header: None})
+    name = header.partition("include/")[2]
+    refused(check(tree, capsys), words, f": {name}: No such file or directory")
+    assert left(cache) == []
+
+
+def test_a_function_that_changed_its_arguments(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line names the probe by which s2fuzz tells the generations apart there."""
+    original = real_tree()
+    text = (original / KVM_MAIN).read_text()
+    old = "static struct kvm *kvm_create_vm(unsigned long type, const char *fdname)"
+    assert old in text
+    tree = changed(original, tmp_path / "tree", {KVM_MAIN: text.replace(old, f"{old[:-1]}, int more)")})
+    result = check(tree, capsys)
+    refused(result, f"{tree} does not ")
+    assert "too few arguments to function 'kvm_create_vm'" in result[2]
+    assert left(cache) == []
+
+
+def test_two_builds_at_once(common_cache: Path) -> None:
+    """Both find the library; it was built once, and nothing else is left."""
+    tree = real_tree()
+    command = [sys.executable, "-m", "fuzz", "tree", "check", str(tree), "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    before = {name for name in left(common_cache) if name.startswith("12-O1-")}
+    both = [subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE) for _ in range(2)]
+    answers = [child.communicate(timeout=600)[0] for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    told = [json.loads(answer) for answer in answers]
+    assert told[0]["library"] == told[1]["library"]
+    if not before:
+        assert sorted(each["cached"] for each in told) == [False, True]
+    assert not [name for name in left(common_cache) if not (common_cache / name / RECORD).is_file()]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Trees to test with: real ones, changed copies of them, and small ones that only look like one."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree import PREFIX
+from candidate.tree.building.source import FIRST_HEADERS, KVM_MAIN, MMU, PGTABLE, RBTREE
+
+# What a build looks for before it compiles anything.
+NEEDED: Final = (
+    *(PGTABLE, MMU, KVM_MAIN, RBTREE, *FIRST_HEADERS, "arch/arm64/Kconfig", "arch/arm64/include/asm/memory.h"),
+    *("arch/arm64/include/uapi/asm/kvm.h", "include/asm-generic/Kbuild", "include/uapi/linux/kvm.h"),
+)
+_HOME: Final = os.environ.get("S2FUZZ_TREES", "")
+_WHY: Final = "needs kernel trees: S2FUZZ_TREES names a folder with sub-folders 5.12.9, 6.1, 6.12, ..."
+
+
+def real_trees() -> list[str]:
+    """The names of the trees there are."""
+    home = Path(_HOME)
+    there = sorted(each.name for each in home.iterdir() if (each / MMU).is_file()) if _HOME else []
+    if _HOME and not there:
+        raise ValueError(f"S2FUZZ_TREES: no kernel trees in {home}")
+    return there
+
+
+def real_tree(name: str = "6.12") -> Path:
+    """A real tree; the test is skipped where it is not at hand."""
+    if name not in real_trees():
+        pytest.skip(f"{_WHY} ({name} is not there)")
+    return Path(_HOME) / name
+
+
+def small_tree(folder: Path) -> Path:
+    """What looks like a tree: each file is there, and empty."""
+    for path in NEEDED:
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    return folder
+
+
+def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
+    """A copy of a tree, made of links, with other contents in some files.
+
+    :param files: path -> text; None: the file is not there
+    """
+    folder.mkdir()
+    _link(tree, folder)
+    for path, text in files.items():
+        here = folder
+        for part in Path(path).parts[:-1]:
+            here /= part
+            if here.is_symlink():
+                original = here.readlink()
+                here.unlink()
+                here.mkdir()
+                _link(original, here)
+            here.mkdir(exist_ok=True)
+        file = folder / path
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+    return folder
+
+
+def _link(original: Path, folder: Path) -> None:
+    for each in original.resolve().iterdir():
+        (folder / each.name).symlink_to(each)
+
+
+def version(name: str = "6.12") -> str:
+    """The name of a real tree as a version; the test is skipped where it is not at hand."""
+    return f"{PREFIX}{real_tree(name)}"
