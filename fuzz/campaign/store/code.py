@@ -13,7 +13,7 @@ from ...distribution import PACKAGES, home_folder
 
 _PARTS: Final = ("language", "generation", "checkers", "execution", "judging")
 # Where what judges programs, and what makes them, lies.
-_TOOL: Final = ("reference/machine", *(f"fuzz/{name}" for name in _PARTS))
+_TOOL: Final = ("reference/machine", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
 
 
 @dataclass(frozen=True, slots=True)
