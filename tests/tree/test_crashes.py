@@ -47,6 +47,19 @@ def test_crash(kind: str, tmp_path: Path) -> None:
     assert [each.signature for each in differential.run(PROGRAM).findings] == [found[0].signature]
 
 
+def test_loop_with_events(tmp_path: Path) -> None:
+    """Records go to the checkers while the code runs, and one of them says that it is enough."""
+    original = real_tree("6.12")
+    source = (original / PGTABLE).read_text()
+    text = "\tfor (;;)\n\t\tWRITE_ONCE(*ctx->ptep, 0);\n"
+    copy = changed(original, tmp_path / "tree", {PGTABLE: source.replace(PLACE, text + PLACE, 1)})
+    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    found = differential.run(PROGRAM).findings
+    assert "progress: stage2_unmap_walker: endless walk" in [each.signature for each in found]
+    assert f"at {FUNCTION} (pgtable.c:" in found[0].reason
+    assert len(differential.run(PROGRAM).findings) == len(found)
+
+
 def test_refused(tmp_path: Path) -> None:
     original = real_tree("6.12")
     source = (original / MMU).read_text()

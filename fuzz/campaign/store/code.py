@@ -16,7 +16,7 @@ from ...distribution import PACKAGES, home_folder
 
 _PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
 # The folders of the code that judges programs, and of the code that makes them.
-_TOOL: Final = ("reference/machine", *(f"fuzz/{name}" for name in _PARTS))
+_TOOL: Final = ("reference/machine", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The half of a replay that is not about tables: memory caches, frames, notifiers, slots, dirty logs, exits."""
+
+from typing import Final
+
+from reference.kernel import Kernel, kvm_mmu_memory_cache
+from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, memslot_is_readonly
+from reference.machine.address_space import THP
+from reference.pgtable import kvm_pgtable
+
+from . import records as r
+from .places import Place, Places
+from .process import Process
+
+# Records hold signed words, as entries are; addresses are none.
+_ADDRESS: Final = (1 << 64) - 1
+# KVM_PFN_ERR_MASK: the errors of a look-up are its first values, no slot has the sign.
+_ERRORS: Final = 0x7FF << 52
+# Files whose small allocations belong to stage 2.
+UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
+
+
+class HostReplay:
+    """Events of one side.
+
+    :param kernel: whose observers are told
+    :param host: the frames that are looked up
+    :param process: where the records come from
+    :param places: of its library
+    """
+
+    def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: Places) -> None:
+        self.kernel = kernel
+        self.host = host
+        self.process = process
+        self.places = places
+        self.vms: list[kvm] = []
+        # The memory cache that the call under way uses.
+        self.cache: kvm_mmu_memory_cache | None = None
+        # What the slot under way will have: pages and host address, by VM and number.
+        self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
+        # Numbers of chains and names are good for as long as the process.
+        self.place_of = process.places
+        self.sampled = -1
+        self.counted = -1
+        # Of the last record.
+        self.chain = 0
+
+    def place(self, chain: int) -> Place:
+        """Where a record was made."""
+        found = self.place_of.get(chain)
+        if found is None:
+            found = self.places.place(self.process.chain(chain) if chain else ())
+            self.place_of[chain] = found
+        return found
+
+    def name(self, number: int) -> str:
+        """A text of a record."""
+        names = self.process.texts
+        if number >= len(names):
+            names = self.process.texts = self.process.name_list()
+        return names[number] if number < len(names) else "?"
+
+    def of(self, vm: int) -> None:
+        """What follows is of this VM."""
+        if vm >= 0:
+            self.kernel.vmid = vm + 1
+
+    def memory(self, kind: int, a: int, b: int, c: int) -> None:
+        """Memory caches, areas, frames."""
+        k = self.kernel
+        if kind == r.RESCHED:
+            self.of(a)
+            k.cond_resched_lock()
+        elif kind == r.TOPUP:
+            has = c & 0xFFFFFFFF
+            if self.cache is not None:
+                self.cache.nobjs = has
+            for o in k.on["topup"]:
+                o.topup(a, b, has, -12 if c >> 32 else 0, "mmu" in k.locks)
+        elif kind == r.MC_POP:
+            if b:
+                k.warn("cache-empty")
+            if self.cache is not None:
+                self.cache.nobjs = a
+            for o in k.on["mc_pop"]:
+                o.mc_pop(a)
+        elif kind == r.MC_FREE:
+            for o in k.on["mc_free"]:
+                o.mc_free(a)
+        elif kind == r.VMA:
+            for o in k.on["vma"]:
+                o.vma(a, b, c)
+        elif kind == r.PIN:
+            self.pinned(a)
+            for o in k.on["pin"]:
+                o.pin(a)
+        elif kind == r.GFN:
+            pfn = b if 0 <= b < _ERRORS else -4 if b < 0 else {1: -1, 2: -3}.get(b & 3, -2)
+            slot = self.host.gfn_to_memslot(self.vms[k.vmid - 1], a)
+            writable = c & 2 != 0 and pfn >= 0 and slot is not None and not memslot_is_readonly(slot)
+            for o in k.on["gfn_to_pfn"]:
+                o.gfn_to_pfn(a, pfn, c & 1 != 0, writable)
+        elif kind == r.GET_PFN:
+            self.pinned(a)
+            for o in k.on["get_pfn"]:
+                o.get_pfn(a)
+        elif kind == r.RELEASE_PFN:
+            pfn = self.released(a)
+            for o in k.on["release"]:
+                o.release(pfn)
+        elif kind == r.ACCESSED:
+            for o in k.on["set_accessed"]:
+                o.set_accessed(a)
+        elif kind == r.DIRTY:
+            for o in k.on["set_dirty"]:
+                o.set_dirty(a)
+        elif kind == r.THP:
+            for o in k.on["thp"]:
+                o.thp(a, b != 0)
+        elif kind == r.MARK:
+            self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
+
+    def pinned(self, pfn: int) -> None:
+        """One more reference on a frame."""
+        pins = self.host.pins
+        pins[pfn] = pins.get(pfn, 0) + 1
+
+    def released(self, pfn: int) -> int:
+        """The frame whose reference goes: of a huge page, whichever of its frames has one."""
+        pins = self.host.pins
+        if pfn not in pins and self.host.mm.frame_has(pfn, THP):
+            frames = 1 << (self.host.mm.pmd_shift - self.host.mm.page_shift)
+            for other in pins:
+                if other & -frames == pfn & -frames:
+                    pfn = other
+                    break
+        left = pins.pop(pfn, 0) - 1
+        if left > 0:
+            pins[pfn] = left
+        return pfn
+
+    def notifier(self, kind: int, a: int, b: int, c: int) -> None:
+        """The sequence of notifiers, memory slots, dirty logs, the root."""
+        k = self.kernel
+        if kind == r.SEQ_READ:
+            counted, self.counted = self.counted, -1
+            if counted >= 0:
+                self.retry(b, counted, b != self.sampled)
+            else:
+                self.sampled = b
+                for o in k.on["sample"]:
+                    o.sample(b)
+        elif kind == r.COUNT_READ:
+            # mmu_notifier_retry() asks for the count, and only where that is 0 for the sequence.
+            if b:
+                self.retry(self.vms[a].sequence, b, True)
+            else:
+                self.counted = b
+        elif kind == r.SEQ:
+            self.of(a)
+            vm = self.vms[a]
+            vm.sequence, vm.mmu_notifier_count = b, c
+            for o in k.on["seq"]:
+                o.seq(b, c)
+        elif kind == r.SLOTS:
+            self.slots(a >> 32, a & 0xFFFFFFFF, b, c)
+        elif kind == r.LOG_TAKEN:
+            self.log_taken(a >> 32, a & 0xFFFFFFFF, b, c & (1 << 64) - 1)
+        elif kind == r.ROOT:
+            self.root(a, b != 0, c)
+
+    def root(self, vm: int, linked: bool, pgd: int) -> None:
+        """``kvm->arch.mmu.pgt`` was set, which the VM tells of."""
+        pgt = None
+        if linked:
+            pgt = kvm_pgtable()
+            pgt.mmu = self.vms[vm].mmu
+            pgt.pgd = pgd
+        self.vms[vm].pgt = pgt
+
+    def retry(self, now: int, in_progress: int, result: bool) -> None:
+        """``mmu_notifier_retry()`` was asked."""
+        for o in self.kernel.on["retry"]:
+            o.retry(self.sampled, now, in_progress, result)
+
+    def slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
+        """New memory slots were installed, as the slot under way now is."""
+        machine = self.vms[vm]
+        old = self.host.id_to_memslot(machine, number)
+        left = [slot for slot in machine.memslots if slot.id != number]
+        flags = -1
+        logged = what >> 32 & 1 != 0
+        if what >> 33 & 1:
+            flags = what & 0xFFFFFFFF
+            pages, hva = self.sizes[(vm, number)]
+            slot = kvm_memory_slot(number, base_gfn, pages, flags, hva)
+            if logged:
+                known = None if old is None else old.dirty_bitmap
+                slot.dirty_bitmap = self.first_bitmap(machine, pages) if known is None else known
+            left.append(slot)
+            left.sort(key=lambda slot: -slot.base_gfn)
+        machine.memslots = left
+        for o in self.kernel.on["slots_installed"]:
+            o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
+
+    def first_bitmap(self, machine: kvm, pages: int) -> list[int]:
+        """A bitmap as it is made: all pages dirty where the VM was set up so."""
+        words = (pages + 63) >> 6
+        if not machine.manual_dirty_log_protect & 2:
+            return [0] * words
+        return [(1 << min(pages - (word << 6), 64)) - 1 for word in range(words)]
+
+    def log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
+        """Bits of a dirty bitmap were cleared for user space."""
+        machine = self.vms[vm]
+        slot = self.host.id_to_memslot(machine, number)
+        if slot is not None and slot.dirty_bitmap is not None:
+            slot.dirty_bitmap[(gfn - slot.base_gfn) >> 6] &= ~mask
+        for o in self.kernel.on["log_taken"]:
+            o.log_taken(machine.mmu.vmid, number, gfn, mask)
+
+    def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
+        """Exits, small allocations, warnings."""
+        k = self.kernel
+        if kind == r.INJECT:
+            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
+        elif kind == r.IO:
+            self.host.io_mem_abort(a & _ADDRESS)
+        elif kind == r.SIGBUS:
+            self.host.send_sig_mceerr(a & _ADDRESS, b)
+        elif kind == r.WARN:
+            text = self.name(name)
+            held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
+            k.warn(held or "in " + self.place(self.chain).function)
+        elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
+            if self.place(self.chain).unit in UNITS:
+                self.small(kind, b != 0)
+
+    def small(self, kind: int, ok: bool) -> None:
+        """Small allocations of the files under test."""
+        k = self.kernel
+        if kind == r.KZALLOC:
+            for o in k.on["kzalloc"]:
+                o.kzalloc(ok)
+        elif kind == r.PERCPU:
+            for o in k.on["percpu"]:
+                o.percpu(ok)
+        elif kind == r.KFREE:
+            k.kfree()
+        else:
+            k.free_percpu()
