@@ -2,6 +2,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from typing import Final
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 # A loaded machine takes its time: that says nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# A shell that starts the tests in the background has SIGINT ignored, in them and in all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Traces are as wide as the terminal; a worker of pytest-xdist is told that of the whole run.
 for name in ("COLUMNS", "LINES"):
