@@ -39,7 +39,8 @@ extern int rt_in_cache;			/* within a memory cache's own functions */
 extern int rt_noting;			/* events are told of */
 extern int rt_any_dirty;		/* a watched word was written and not told of */
 extern volatile shim_u64 *rt_plain_at;	/* an entry that a plain store writes right now */
-extern unsigned long rt_dirty_pfn;	/* the frame that is being marked dirty, of which the head of a compound page has the bit */
+/* The frame that is being marked dirty: of a compound page the head has the bit. */
+extern unsigned long rt_dirty_pfn;
 extern unsigned long rt_watch_low, rt_watch_high;	/* all watched words lie between */
 
 static inline int rt_index(const volatile void *va)	/* number of an arena page; -1: it is none */

@@ -105,7 +105,10 @@ SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
 void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, EV_PERCPU, FRAME); }
-void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g) { return small(n * 64, EV_PERCPU, FRAME); }
+void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
+{
+	return small(n * 64, EV_PERCPU, FRAME);
+}
 void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void vfree(const void *p) { given_back(p, EV_KFREE, FRAME); }

@@ -73,7 +73,11 @@ INJECT(kvm_inject_dabt, "dabt")
 INJECT(kvm_inject_pabt, "pabt")
 INJECT(kvm_inject_vabt, "vabt")
 INJECT(kvm_inject_size_fault, "dabt")
-int kvm_inject_sea(void *v, int iabt, unsigned long a) { CALL(EV_INJECT, a, 0, 0, iabt & 0xff ? "pabt" : "dabt"); return 1; }
+int kvm_inject_sea(void *v, int iabt, unsigned long a)
+{
+	CALL(EV_INJECT, a, 0, 0, iabt & 0xff ? "pabt" : "dabt");
+	return 1;
+}
 int kvm_inject_serror_esr(void *v, unsigned long esr) { CALL(EV_INJECT, 0, 0, 0, "vabt"); return 1; }
 int send_sig_mceerr(int code, void *addr, short lsb, void *task) { CALL(EV_SIGBUS, addr, lsb, 0, 0); return 0; }
 

@@ -2,14 +2,27 @@
 /* TLB and cache maintenance, what the driver does by itself, direct calls of pgtable.c, and the rest. */
 #include "rt.h"
 
-void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level) { CALL(EV_TLBI_IPA, shim_vm_of_mmu(mmu), ipa, level, 0); }
-void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level) { CALL(EV_TLBI_IPA_LOCAL, shim_vm_of_mmu(mmu), ipa, level, 0); }
-void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages) { CALL(EV_TLBI_RANGE, shim_vm_of_mmu(mmu), ipa, pages, 0); }
+void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level)
+{
+	CALL(EV_TLBI_IPA, shim_vm_of_mmu(mmu), ipa, level, 0);
+}
+void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level)
+{
+	CALL(EV_TLBI_IPA_LOCAL, shim_vm_of_mmu(mmu), ipa, level, 0);
+}
+void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages)
+{
+	CALL(EV_TLBI_RANGE, shim_vm_of_mmu(mmu), ipa, pages, 0);
+}
 void __kvm_tlb_flush_vmid(void *mmu) { CALL(EV_TLBI_VMID, shim_vm_of_mmu(mmu), 0, 0, 0); }
 void dcache_clean_inval_poc(unsigned long s, unsigned long e) { CALL(EV_DCACHE, rt_pa((void *)s), e - s, 0, 0); }
 void __flush_dcache_area(void *p, unsigned long n) { CALL(EV_DCACHE, rt_pa(p), n, 0, 0); }
 void icache_inval_pou(unsigned long s, unsigned long e) { CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0); }
-int invalidate_icache_range(unsigned long s, unsigned long e) { CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0); return 0; }
+int invalidate_icache_range(unsigned long s, unsigned long e)
+{
+	CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0);
+	return 0;
+}
 
 /* ---- what only the driver asks for ---- */
 
@@ -46,9 +59,12 @@ void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 
 /* ---- direct calls of pgtable.c, by what the tree has; arguments that it does not take do no harm ---- */
 
-#define PGT(name) extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;
-PGT(map) PGT(unmap) PGT(wrprotect) PGT(mkyoung) PGT(mkold) PGT(is_young) PGT(relax_perms) PGT(flush) PGT(test_clear_young)
-long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot, void *mc)
+#define PGT(name) \
+extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;
+PGT(map) PGT(unmap) PGT(wrprotect) PGT(mkyoung) PGT(mkold) PGT(is_young) PGT(relax_perms) PGT(flush)
+PGT(test_clear_young)
+long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot,
+		     void *mc)
 {
 	shim_u64 page = 1UL << shim_page_shift;
 

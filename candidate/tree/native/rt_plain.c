@@ -83,9 +83,11 @@ t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { return __atomic_fetch_add(p, 
 t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { return __atomic_fetch_sub(p, v, 5); } \
 t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
 { t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
-t __tsan_atomic##b##_fetch_or(t *p, t v, int m) { t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_or(t *p, t v, int m) \
+{ t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { return __atomic_fetch_xor(p, v, 5); } \
-int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) { return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
+int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) \
+{ return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
 ATOMICS(8, unsigned char) ATOMICS(16, unsigned short) ATOMICS(32, unsigned int) ATOMICS(64, unsigned long)
 
 /* ---- basic blocks: gcc -fsanitize-coverage=trace-pc on the kernel's files ---- */

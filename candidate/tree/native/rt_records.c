@@ -140,7 +140,8 @@ void shim_compare_arena(void)
 	}
 }
 
-void __attribute__((noinline)) rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
+void __attribute__((noinline))
+rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	if (!rt_noting)
 		return;
@@ -149,7 +150,8 @@ void __attribute__((noinline)) rt_emit(unsigned int kind, shim_u64 a, shim_u64 b
 	rt_record(kind, a, b, c, name, frame);
 }
 
-void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, const char *func, int line, void *ret)
+void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, const char *func, int line,
+	       void *ret)
 {
 	if (kind == EV_WARN && rt_in_cache)
 		return;		/* the wrapper of the cache says it in its own words */

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host's address space as the tree's code sees it: real user page tables, VMAs, pages. What is missing is
+ * asked of the driver. HAVE_... come from probe.h.
+ */
+#include "probe.h"
+#include <shim.h>
+#include <linux/kvm_host.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <asm/kvm_pgtable.h>
+
+unsigned long shim_host_page(void);
+void *shim_zalloc(unsigned long n);
+struct mm_struct *shim_mm;
+
+#define SOFT_RO		BIT(7)
+#define SOFT_DEV	BIT(55)
+int shim_looked_up_write, shim_looked_up_writable;	/* of the fault under way, and of its last look-up */
+
+static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
+{
+	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
+	int l = 4 - CONFIG_PGTABLE_LEVELS, bits = PAGE_SHIFT - 3;
+
+	for (;; l++) {
+		kvm_pte_t *e = &t[(hva >> (PAGE_SHIFT + bits * (3 - l))) & (BIT(bits) - 1)];
+
+		if (l == level)
+			return e;
+		if ((*e & 3) != 3) {
+			unsigned long pa;
+
+			if (!alloc)
+				return *e & 1 ? e : NULL;
+			pa = shim_host_page();
+			__builtin_memset(__va(pa), 0, PAGE_SIZE);
+			*e = pa | 3;
+		}
+		t = __va(*e & GENMASK(47, PAGE_SHIFT));
+	}
+}
+
+static void user_map(const struct shim_page *page)
+{
+	kvm_pte_t *e = user_entry(page->hva, page->level, 1);
+#ifdef HAVE_PAGE_THP	/* until 5.13 KVM asks struct page, not the user's page table, for the size */
+	struct page *p = pfn_to_page(page->pfn);
+	int i;
+
+	if (page->thp) {
+		__SetPageHead(p);
+		for (i = 1; i < PTRS_PER_PMD; i++)
+			set_compound_head(p + i, p);
+	} else if (PageCompound(p)) {
+		p = compound_head(p);
+		__ClearPageHead(p);
+		for (i = 1; i < PTRS_PER_PMD; i++)
+			clear_compound_head(p + i);
+	}
+#endif
+	*e = (page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
+	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
+}
+
+/* Nothing of [start, end) is mapped any more. */
+void shim_user_zap(unsigned long start, unsigned long end)
+{
+	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
+	unsigned long a = start;
+
+	while (a < end) {
+		int l, bits = PAGE_SHIFT - 3;
+		unsigned long size;
+
+		t = (kvm_pte_t *)shim_mm->pgd;
+		for (l = 4 - CONFIG_PGTABLE_LEVELS; ; l++) {
+			kvm_pte_t *e = &t[(a >> (PAGE_SHIFT + bits * (3 - l))) & (BIT(bits) - 1)];
+
+			size = BIT(PAGE_SHIFT + bits * (3 - l));
+			if (l == 3 || (*e & 3) != 3) {
+				*e = 0;
+				break;
+			}
+			t = __va(*e & GENMASK(47, PAGE_SHIFT));
+		}
+		a = (a & ~(size - 1)) + size;
+		if (!a)
+			break;
+	}
+}
+
+static int user_walk(unsigned long hva, kvm_pte_t *out, unsigned long *pfn)
+{
+	int l, bits = PAGE_SHIFT - 3;
+	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
+
+	for (l = 4 - CONFIG_PGTABLE_LEVELS; ; l++) {
+		int sh = PAGE_SHIFT + bits * (3 - l);
+		kvm_pte_t e = t[(hva >> sh) & (BIT(bits) - 1)];
+
+		if (!(e & 1))
+			return -1;
+		if (l == 3 || !(e & 2)) {
+			*out = e;
+			*pfn = ((e & GENMASK(47, PAGE_SHIFT)) | (hva & (BIT(sh) - 1))) >> PAGE_SHIFT;
+			return l;
+		}
+		t = __va(e & GENMASK(47, PAGE_SHIFT));
+	}
+}
+
+static int user_get(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *writable, int *dev)
+{
+	struct shim_page page;
+	kvm_pte_t e;
+	int tries, ret;
+
+	for (tries = 0; tries < 8; tries++) {
+		if (user_walk(hva, &e, pfn) >= 0 && !(write && (e & SOFT_RO))) {
+			shim_looked_up_writable = *writable = !(e & SOFT_RO);
+			*dev = !!(e & SOFT_DEV);
+			return 0;
+		}
+		/* What is mapped read-only stays so unless a fault is taken. */
+		if (!may_fault && (tries || user_walk(hva, &e, pfn) >= 0))
+			break;
+		ret = shim_host_fault(hva, write | (may_fault ? 0 : 2), &page);
+		if (ret)
+			return ret;
+		user_map(&page);
+	}
+	return -EFAULT;
+}
+
+static struct vm_area_struct *vmas[SHIM_MAX_VMAS];
+
+/* A file of hugetlbfs, by log2 of its page size: KVM asks it how large its pages are. */
+static struct file *huge_file(unsigned int shift)
+{
+	static struct file *files[64];
+	struct file *f = files[shift & 63];
+
+	if (!f) {
+		struct hugetlbfs_sb_info *info = shim_zalloc(sizeof(*info));
+
+		f = files[shift & 63] = shim_zalloc(sizeof(*f));
+		f->f_inode = shim_zalloc(sizeof(struct inode));
+		f->f_inode->i_sb = shim_zalloc(sizeof(struct super_block));
+		f->f_inode->i_sb->s_fs_info = info;
+		info->hstate = shim_zalloc(sizeof(struct hstate));
+		info->hstate->order = shift - PAGE_SHIFT;
+	}
+	return f;
+}
+
+struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
+{
+	struct vm_area_struct *v;
+	int i, best = -1;
+
+	for (i = 0; i < shim_control->nvma; i++)
+		if (shim_control->vma[i].end > a && (best < 0 || shim_control->vma[i].start < shim_control->vma[best].start))
+			best = i;
+	SHIM_EV(EV_VMA, a, best < 0 ? -1 : shim_control->vma[best].start, best < 0 ? -1 : shim_control->vma[best].end, 0);
+	if (best < 0)
+		return NULL;
+	v = vmas[best];
+	if (!v)
+		v = vmas[best] = shim_zalloc(sizeof(*v) + 4096);
+	v->vm_start = shim_control->vma[best].start;
+	v->vm_end = shim_control->vma[best].end;
+	v->vm_mm = shim_mm;
+	v->vm_pgoff = shim_control->vma[best].pfn;
+	*(unsigned long *)&v->vm_flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE |
+		(shim_control->vma[best].flags & 1 ? VM_PFNMAP | VM_IO : 0) |
+		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0);
+	/* KVM may ask by which memory type user space maps an area. */
+	v->vm_page_prot = shim_control->vma[best].flags & 1 ? pgprot_device(PAGE_SHARED) : PAGE_SHARED;
+	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;
+	return v;
+}
+#ifndef HAVE_FVI_INLINE
+struct vm_area_struct *find_vma_intersection(struct mm_struct *m, unsigned long s, unsigned long e)
+{
+	struct vm_area_struct *v = find_vma(m, s);
+
+	return v && e <= v->vm_start ? NULL : v;
+}
+#endif
+#ifdef HAVE_MTREE
+void *mtree_load(struct maple_tree *mt, unsigned long a)
+{
+	struct vm_area_struct *v = find_vma(shim_mm, a);
+
+	return v && v->vm_start <= a ? v : NULL;
+}
+#endif
+
+static int gup(unsigned long a, int write, int may_fault, struct page **p)
+{
+	unsigned long pfn;
+	int writable, dev, r = user_get(a, write, may_fault, &pfn, &writable, &dev);
+
+	if (r || dev)
+		return may_fault ? (r ? r : -EFAULT) : 0;
+	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
+	if (p)
+		*p = pfn_to_page(pfn);
+	return 1;
+}
+int get_user_pages_fast_only(unsigned long a, int n, unsigned int f, struct page **p)
+{
+	return gup(a, !!(f & FOLL_WRITE), 0, p);
+}
+long get_user_pages_unlocked(unsigned long a, unsigned long n, struct page **p, unsigned int f)
+{
+	return gup(a, !!(f & FOLL_WRITE), 1, p);
+}
+
+/* Asked only whether a page is poisoned. */
+static long poisoned(unsigned long a, unsigned int f)
+{
+	unsigned long pfn;
+	int w, dev;
+
+	return user_get(a, !!(f & FOLL_WRITE), 1, &pfn, &w, &dev);
+}
+#ifdef HAVE_GUP_VMAS
+long get_user_pages(unsigned long a, unsigned long n, unsigned int f, struct page **p,
+		    struct vm_area_struct **v)
+{
+	return poisoned(a, f);
+}
+#else
+long get_user_pages(unsigned long a, unsigned long n, unsigned int f, struct page **p)
+{
+	return poisoned(a, f);
+}
+#endif
+
+/* Areas without struct pages. */
+#ifdef HAVE_FOLLOW_PFNMAP
+int follow_pfnmap_start(struct follow_pfnmap_args *args)
+{
+	unsigned long pfn;
+	int writable, dev;
+
+	if (user_get(args->address, 0, 1, &pfn, &writable, &dev))
+		return -EINVAL;
+	args->pfn = pfn;
+	args->writable = writable;
+	return 0;
+}
+void follow_pfnmap_end(struct follow_pfnmap_args *args) { }
+#else
+static pte_t followed;
+static spinlock_t follow_lock;
+#ifdef HAVE_FOLLOW_PTE_VMA
+int follow_pte(struct vm_area_struct *vma, unsigned long address, pte_t **ptep, spinlock_t **ptl)
+#else
+int follow_pte(struct mm_struct *m, unsigned long address, pte_t **ptep, spinlock_t **ptl)
+#endif
+{
+	unsigned long pfn;
+	int writable, dev;
+
+	if (user_get(address, 0, 1, &pfn, &writable, &dev))
+		return -EINVAL;
+	followed = pfn_pte(pfn, __pgprot(PTE_TYPE_PAGE | PTE_AF | PTE_USER | (writable ? PTE_WRITE : 0)));
+	*ptep = &followed;
+	*ptl = &follow_lock;
+	_raw_spin_lock((void *)&follow_lock);
+	return 0;
+}
+#endif
