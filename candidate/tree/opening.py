@@ -18,7 +18,7 @@ from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 
 class Opened(NamedTuple):
-    """What a `candidate.Candidate` is made of."""
+    """The parts of a `candidate.Candidate`."""
 
     pgtable: type[Pgtable]
     mmu: type[Mmu]

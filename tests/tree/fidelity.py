@@ -85,7 +85,7 @@ def normal(events: list[Event], operation: str) -> list[Event]:
 
 
 class Stream:
-    """What a version did of a program: by operation, its outcome and its events.
+    """The run of a program on a version: by operation, its outcome and its events.
 
     *refused*: why there is none, or ""
     """

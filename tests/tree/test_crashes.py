@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree's code does to itself is a finding with its place, and the end of nothing else."""
+"""A crash of a tree's code is a finding with its place, and the end of nothing else."""
 
 from pathlib import Path
 

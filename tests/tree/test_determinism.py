@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree does depends on the program alone: not on where memory lies, nor on how it was compiled."""
+"""A tree's run depends on the program alone: not on where memory lies, nor on how it was compiled."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ PROGRAMS = 25
 
 
 def streams(name: str) -> list[Stream]:
-    """What a version does of some random programs, in a process that ran nothing before."""
+    """Return the run of a version on some random programs, in a process that ran nothing before."""
     process.forget()
     generator = Generator(5)
     return [Stream(name, generator.next()) for _ in range(PROGRAMS)]

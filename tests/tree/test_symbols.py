@@ -78,7 +78,7 @@ def test_a_stub_does_what_its_class_says(tmp_path: Path) -> None:
 
 
 def access_rights(address: int) -> str:
-    """What this process may do at an address."""
+    """Return the access rights of this process at an address."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         start, _, end = line.split()[0].partition("-")
         if int(start, 16) <= address < int(end, 16):

@@ -95,7 +95,7 @@ def check(tree: Path, capsys: pytest.CaptureFixture[str], *options: str) -> Resu
 
 
 def left(cache: Path) -> list[str]:
-    """What is in the cache folder."""
+    """Return the entries of the cache folder."""
     return sorted(each.name for each in cache.iterdir()) if cache.exists() else []
 
 
@@ -221,7 +221,7 @@ def interrupted(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

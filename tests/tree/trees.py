@@ -37,7 +37,7 @@ def real_tree(name: str = "6.12") -> Path:
 
 
 def small_tree(folder: Path) -> Path:
-    """What looks like a tree: each file is there, and empty."""
+    """Make a folder that looks like a tree: each file is there, and empty."""
     for path in NEEDED:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)

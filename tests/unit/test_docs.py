@@ -146,7 +146,8 @@ def option_names(top: Parser) -> set[str]:
     """The options of all commands."""
     found = set(top.options())
     for action in top._actions:
-        for below in action.choices.values() if isinstance(action.choices, dict) else ():
+        parts = action.choices.values() if isinstance(action.choices, dict) else ()
+        for below in (each for each in parts if isinstance(each, Parser)):
             found |= option_names(below)
     return found
 
@@ -172,7 +173,7 @@ def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
 
 def makefile_targets() -> set[str]:
     """Return the targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def check_command(line: str) -> None:

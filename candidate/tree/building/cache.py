@@ -34,7 +34,7 @@ _BUILDER: Final = Path(__file__).resolve().parent
 
 
 def folder() -> Path:
-    """Where entries are: ``$XDG_CACHE_HOME/s2fuzz/trees``, or the same below ``~/.cache``.
+    """Return the folder of the entries: ``$XDG_CACHE_HOME/s2fuzz/trees``, or the same below ``~/.cache``.
 
     :raises TreeError: the user has no home
     """
@@ -49,7 +49,7 @@ def folder() -> Path:
 
 
 def prefix(settings: BuildSettings, compiler: Compiler) -> str:
-    """What the names of entries begin with that these settings, this compiler and our own files make."""
+    """Return the first part of the names of entries by these settings, this compiler and our own files."""
     ours = hashlib.sha256(compiler.identity.encode())
     files = [*NATIVE.rglob("*.[ch]"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
     for file in sorted(files):
@@ -91,7 +91,7 @@ def read(entry: Path) -> dict[str, Any]:
 
 
 def _same(source: TreeSource, record: dict[str, Any]) -> bool:
-    """Whether a tree still is what the record says; the files that differ most often come first in it."""
+    """Tell whether a tree still is what the record says; the files that differ most often come first in it."""
     if any(source.digest(path) != digest for path, digest in record["files"].items()):
         return False
     return not any(os.path.isfile(os.path.join(source.root, path)) for path in record["absent"])
@@ -160,7 +160,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
 
 
 def _modified(source: TreeSource, path: str) -> float:
-    """When a file of a tree last changed; 0 if it is gone."""
+    """Return the time of the last change of a file of a tree; 0 if it is gone."""
     try:
         return os.stat(os.path.join(source.root, path)).st_mtime
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which functions of a tree nothing that a program does can come to, as the linker sees it.
+"""The functions of a tree that no program can reach, as the linker sees it.
 
 Each function has a section of its own. The linker drops those that no function of the driver refers to,
 directly or through others, tables of pointers included, and says which. What remains may still never run: the

@@ -151,12 +151,12 @@ def _start(job: CompilerJob, folder: Path, variables: dict[str, str], running: R
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def output(command: Sequence[str], folder: Path) -> str:
-    """What a program of binutils prints.
+    """Return the output of a program of binutils.
 
     :raises TreeError: it is not there, or fails
     """
@@ -172,7 +172,7 @@ def output(command: Sequence[str], folder: Path) -> str:
 
 
 def failure(job: CompilerJob, code: int, said: str) -> CompileFailedError:
-    """What a job that failed has to say.
+    """Return the error of a job that failed.
 
     :param code: negative: it was killed by a signal
     """

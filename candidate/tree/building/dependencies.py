@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which files of a tree the compiler read, from what it writes with ``-MD``."""
+"""The files of a tree that the compiler read, from its output with ``-MD``."""
 
 import os
 from pathlib import Path

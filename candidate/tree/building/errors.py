@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is wrong with a tree, or with what compiles it."""
+"""The errors of a tree, or of the tools that compile it."""
 
 
 class TreeError(Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What people want to know of a tree; nothing that is built depends on it."""
+"""Facts about a tree for people; nothing that is built depends on them."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interv
 
 @dataclass(frozen=True)
 class TreeFacts:
-    """What there is to say of a tree that builds.
+    """The facts about a tree that builds.
 
     :param tree: as it was given
     :param version: as its Makefile says; "" if that says none

@@ -64,7 +64,7 @@ def _wrappers(source: TreeSource) -> dict[str, str]:
 
 
 def _scripts(source: TreeSource) -> dict[str, str]:
-    """What the tree's own scripts write: system registers, capabilities, user-visible features."""
+    """Return the output of the tree's own scripts: system registers, capabilities, user-visible features."""
     made = {"asm/sysreg-defs.h": "", "asm/cpucap-defs.h": ""}
     tools = f"{ARM}/tools"
     for script, data, header in (
@@ -83,7 +83,7 @@ def _scripts(source: TreeSource) -> dict[str, str]:
 
 
 def _output(source: TreeSource, command: list[str]) -> str:
-    """What a script of the tree writes; it runs in the tree's folder.
+    """Return the output of a script of the tree; it runs in the tree's folder.
 
     :raises TreeError: it cannot be run, or fails
     """

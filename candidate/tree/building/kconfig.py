@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What Kbuild and Kconfig files say, as far as it is needed: no configuration is made."""
+"""The contents of Kbuild and Kconfig files, as far as they are needed: no configuration is made."""
 
 import re
 from typing import Final

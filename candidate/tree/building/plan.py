@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is compiled, and how: flags, include folders, units.
+"""The plan of a build: flags, include folders, units.
 
 All paths are relative to the folder of a build, where ``tree`` and ``native`` are links: nothing in the
 library depends on where the tree lies.
@@ -67,7 +67,7 @@ _PLAIN: Final = (
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """How a tree is built.
+    """The settings by which a tree is built.
 
     :param granule: log2 of the page size in bytes: 12, 14 or 16
     :param sanitize: with ASan and UBSan
@@ -91,7 +91,7 @@ class BuildSettings:
             raise ValueError("plain and sanitize; allowed: one of them")
 
     def name(self) -> str:
-        """What tells these settings from others."""
+        """The name of these settings, which distinguishes them from others."""
         return f"{self.granule}{self.optimise}" + "".join(
             f"-{word}" for word in ("sanitize", "coverage", "plain") if getattr(self, word)
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree declares, where trees differ: each probe is a name for the kernel side of native/ to ask for.
+"""Probes of what a tree declares, where trees differ: each is a name for the kernel side of native/ to ask for.
 
 No version number is consulted: patches move code between versions.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree has and no operation of a program can reach: this list, and nothing else, says so to people.
+"""The parts of a tree that no operation of a program can reach: this list, and nothing else, says so to people.
 
 Each entry is found by a probe, as in `candidate.tree.building.probes`. Whoever makes one reachable removes it;
 those that are a function of their own go by themselves, when the driver can call it.

@@ -73,7 +73,7 @@ class TreeSource:
             raise TreeError(f"{self.name}: {why}; allowed: the top folder of a Linux tree") from None
 
     def has(self, path: str) -> bool:
-        """Whether a file is there; noted either way."""
+        """Tell whether a file is there; noted either way."""
         there = (self.root / path).is_file()
         (self.files if there else self.absent).add(path)
         return there
@@ -91,11 +91,11 @@ class TreeSource:
             raise TreeError(f"{self.name}: cannot read {path}: {error.strerror or error}") from None
 
     def declares(self, pattern: str, path: str) -> bool:
-        """Whether a file has a text (a regular expression; ``^`` is the beginning of a line)."""
+        """Tell whether a file has a text (a regular expression; ``^`` is the beginning of a line)."""
         return re.search(pattern, self.text(path), re.MULTILINE) is not None
 
     def digest(self, path: str) -> str:
-        """What tells one content of a file from another; "" if it cannot be read."""
+        """Return the digest of a file; "" if it cannot be read."""
         if path not in self._digests:
             try:
                 with open(os.path.join(self.root, path), "rb") as file:

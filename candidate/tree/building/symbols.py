@@ -52,7 +52,7 @@ class ListedSymbol:
 
 @dataclass(frozen=True)
 class OutsideSymbols:
-    """What the kernel side of a build needs from outside of the tree's files.
+    """The symbols that the kernel side of a build needs from outside of the tree's files.
 
     :param kinds: name -> one of `CLASSES`, or `UNKNOWN`
     :param called: those of them that are called, as far as the linker can tell
@@ -76,7 +76,7 @@ def listed() -> dict[str, ListedSymbol]:
 
 
 def reason(name: str) -> str:
-    """Why a program that calls *name* has no verdict."""
+    """Say why a program that calls *name* has no verdict."""
     symbol = listed().get(name)
     return symbol.reason if symbol else "it is not in the list of symbols"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What to say of a compiler run that failed: where the first error is, and whose it is."""
+"""The message on a compiler run that failed: the place of the first error, and whose it is."""
 
 import os
 import re

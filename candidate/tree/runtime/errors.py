@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can become of a call into a tree besides its result."""
+"""The ends of a call into a tree besides its result."""
 
 
 class TreeOops(Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where in the tree an event was: C functions and lines, from the debug information, each address once."""
+"""The places of events in the tree: C functions and lines, from the debug information, each address once."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ class Frame(NamedTuple):
         return f"{self.function} ({self.file}:{self.line})"
 
 
-class Place:
+class CodePlace:
     """A chain of calls, innermost function first; inlined ones too.
 
     *function*: the innermost function that is defined in a C file of the tree; *walker*: the walker callback
@@ -48,7 +48,7 @@ class Place:
         return " > ".join(frame.function for frame in reversed(self.frames))
 
 
-class Places:
+class CodePlaces:
     """The places of one library.
 
     :param library: built with debug information
@@ -57,18 +57,18 @@ class Places:
     def __init__(self, library: Path) -> None:
         self.library = library
         self.known: dict[int, list[Frame]] = {}
-        self.chains: dict[tuple[int, ...], Place] = {}
+        self.chains: dict[tuple[int, ...], CodePlace] = {}
         self.tool: subprocess.Popen[str] | None = None
         self.owner = 0
 
-    def place(self, chain: tuple[int, ...]) -> Place:
-        """What a chain of return addresses means."""
+    def place(self, chain: tuple[int, ...]) -> CodePlace:
+        """Return the place that a chain of return addresses means."""
         place = self.chains.get(chain)
         if place is None:
             frames: list[Frame] = []
             for address in chain:
                 frames += self.at(address)
-            place = self.chains[chain] = Place([frame for frame in frames if not frame.file.startswith(OURS)])
+            place = self.chains[chain] = CodePlace([frame for frame in frames if not frame.file.startswith(OURS)])
         return place
 
     def at(self, address: int) -> list[Frame]:
@@ -108,6 +108,6 @@ class Places:
 
 
 @cache
-def places_of(library: Path) -> Places:
+def places_of(library: Path) -> CodePlaces:
     """The places of a library; the same for all programs of this process."""
-    return Places(library)
+    return CodePlaces(library)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
-from .places import Place
+from .places import CodePlace
 from .records import (
     ARGS,
     CHAIN,
@@ -57,7 +57,7 @@ class Process:
         self.knobs = (-1, -1, -1)
         self.running = False
         # By number, as far as they are known.
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, CodePlace] = {}
         self.texts = [""]
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
@@ -146,7 +146,7 @@ class Process:
         return os.read(self.hears, 1)
 
     def take_records(self) -> memoryview:
-        """What the child recorded since the last call; good until it runs again."""
+        """Take the records of the child since the last call; good until it runs again."""
         count = self.records
         self.records = 0
         # shim_control->nrec
@@ -154,7 +154,7 @@ class Process:
         return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
 
     def coverage(self) -> bytes:
-        """How often blocks of the tree's code ran in this program, by hash of their address; all 0 if not built so."""
+        """Return how often blocks of the tree's code ran in this program, by hash of address; 0 if not built so."""
         return self.memory[COVERAGE_AT : COVERAGE_AT + COVERAGE_BYTES]
 
     def text(self) -> str:

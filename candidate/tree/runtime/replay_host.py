@@ -9,7 +9,7 @@ from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
 
 from . import records as r
-from .places import Place, Places
+from .places import CodePlace, CodePlaces
 from .process import Process
 
 # Records hold signed words, as entries are; addresses are none.
@@ -29,7 +29,7 @@ class HostReplay:
     :param places: of its library
     """
 
-    def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: Places) -> None:
+    def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces) -> None:
         self.kernel = kernel
         self.host = host
         self.process = process
@@ -46,8 +46,8 @@ class HostReplay:
         # Of the last record.
         self.chain = 0
 
-    def place(self, chain: int) -> Place:
-        """Where a record was made."""
+    def place(self, chain: int) -> CodePlace:
+        """The place at which a record was made."""
         found = self.place_of.get(chain)
         if found is None:
             found = self.places.place(self.process.chain(chain) if chain else ())
@@ -62,7 +62,7 @@ class HostReplay:
         return names[number] if number < len(names) else "?"
 
     def of(self, vm: int) -> None:
-        """What follows is of this VM."""
+        """Note that the records from here on are of this VM."""
         if vm >= 0:
             self.kernel.vmid = vm + 1
 

@@ -30,7 +30,7 @@ class Flags(Observer):
         self.flagged.append((ptep, new))
 
 
-class Tree:
+class TreeSide:
     """A compiled tree, for one run of a program.
 
     :param library: says what was built of it, for a log2 of the page size
@@ -164,7 +164,7 @@ class Tree:
                 r.DEVICE_WORDS.pack_into(process.memory, r.DEVICE_AT + number * r.DEVICE_WORDS.size, *run)
 
     def page(self, hva: int, how: int) -> tuple[int, ...]:
-        """What the host has at an address, for its page table in the process; a write breaks copy-on-write.
+        """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
 
         :param how: 1 to write; with `_PEEK` nothing of the host changes
         :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,

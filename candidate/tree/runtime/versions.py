@@ -12,7 +12,7 @@ from reference.pgtable import Pgtable, kvm_pgtable
 
 from . import records as r
 from .errors import TreeRefused
-from .tree import Tree
+from .tree import TreeSide
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -21,10 +21,10 @@ class TreePgtable(Pgtable):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.tree = Tree(self.library, kernel)
+        self.tree = TreeSide(self.library, kernel)
 
     def library(self, granule: int) -> Path:
-        """What is run, for a log2 of the page size in bytes.
+        """Return the library to run, for a log2 of the page size in bytes.
 
         :raises TreeRefused: it cannot be built for such pages
         """
@@ -121,7 +121,7 @@ class TreeMmu(Mmu):
         return ret
 
     def state(self, vcpu: kvm_vcpu) -> int:
-        """What is loaded with a vCPU: caches enabled, traps on << 1."""
+        """Return the state that is loaded with a vCPU: caches enabled, traps on << 1."""
         return (1 if vcpu.cache_enabled else 0) | (2 if vcpu.hcr & HCR_TVM else 0)
 
     def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
@@ -135,7 +135,7 @@ class TreeMmu(Mmu):
         self.trapped(vcpu)
 
     def trapped(self, vcpu: kvm_vcpu) -> None:
-        """What the call made of the trap on cache controls."""
+        """Take over the trap on cache controls as the call left it."""
         assert self.tree.process is not None
         vcpu.hcr = vcpu.hcr & ~HCR_TVM | (HCR_TVM if self.tree.process.info[0] else 0)
 
@@ -187,7 +187,7 @@ class TreeMain(KvmMain):
         return (ret, []) if ret else (0, self.log(self.log_words(id)))
 
     def log_words(self, id: int) -> int:
-        """How many words the bitmap of a slot has."""
+        """Return the number of words of a slot's bitmap."""
         slot = self.mmu.h.id_to_memslot(self.kvm, id)
         return 0 if slot is None else (slot.npages + 63) >> 6
 
