@@ -80,7 +80,8 @@ def commands(page: Path) -> Iterator[str]:
     for block in blocks(page):
         if block.language == "sh":
             yield from filter(None, block.text.splitlines())
-    yield from re.findall(r"^ {4}((?:s2fuzz|make|\.venv/\S*) .*)$", prose(page), re.MULTILINE)
+    # The first line of a program is no command.
+    yield from re.findall(r"^ {4}((?:s2fuzz(?! 1$)|make|\.venv/\S*) .*)$", prose(page), re.MULTILINE)
     for session in sessions(page):
         yield session.command
 
