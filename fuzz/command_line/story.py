@@ -7,6 +7,7 @@ from typing import Final
 
 import candidate
 
+from ..engines.registry import DEFAULT
 from ..engines.summary import Keeper, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
@@ -112,7 +113,7 @@ def command(arguments: argparse.Namespace) -> int:
     except StoryError as error:
         complain(f"a mistake of s2fuzz: {error}; `s2fuzz run` with the program above shows more")
         return OUR_MISTAKE
-    unit = Unit("random", candidate.names()[0], WHOLE, arguments.seed, seconds=arguments.seconds)
+    unit = Unit(DEFAULT, candidate.names()[0], WHOLE, arguments.seed, seconds=arguments.seconds)
     return fuzz(unit)
 
 

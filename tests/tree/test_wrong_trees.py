@@ -20,6 +20,7 @@ from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
 from fuzz.command_line import cli
 
 from ..unit.console import ROOT, Result, refused
+from ..unit.processes import interruptible
 from .trees import changed, real_tree, small_tree
 
 # A compiler that answers questions as gcc does, and then does something else.
@@ -205,7 +206,7 @@ def test_a_script_of_the_tree_that_fails(tmp_path: Path, cache: Path, capsys: py
 def interrupted(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
     """A build of which every compiler run takes forever, and is under way."""
     compiler = fake(tmp_path, f"echo $$ >>{tmp_path}/pids\nexec sleep 600")
-    command = [sys.executable, "-m", "fuzz", "tree", "check", str(small_tree(tmp_path / "tree"))]
+    command = interruptible([sys.executable, "-m", "fuzz", "tree", "check", str(small_tree(tmp_path / "tree"))])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": str(compiler)}
     with subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True) as child:
         try:

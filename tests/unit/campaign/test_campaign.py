@@ -231,7 +231,7 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
 
 def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; allowed: an engine that works"):
+    with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from .. import processes
 from ..processes import interruptible, state, wait_for, wait_for_end, wait_for_work, work_of
 
 # As a shell does for a job in the background, and nohup.
@@ -38,12 +37,11 @@ def test_it_stays_the_same_process() -> None:
         assert child.communicate()[0] == f"{child.pid}\n"
 
 
-def test_waiting_ends_with_what_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_with_what_was_waited_for() -> None:
     left = [0, 0, 1]
     wait_for(lambda: left.pop(0), "something")
-    monkeypatch.setattr(processes, "PATIENCE", 0.0)
     with pytest.raises(AssertionError, match="a miracle"):
-        wait_for(lambda: False, "a miracle")
+        wait_for(lambda: False, "a miracle", 0.0)
 
 
 def test_work_is_waited_for_and_ends_are_seen() -> None:

@@ -30,10 +30,10 @@ COMMAND = Command("greet", "say hello", "Say hello.", lambda parser: parser.add_
 # What ``--help`` may import: the command line, and what reads no kernel code.
 CHEAP: Final = (
     *("fuzz.command_line", "fuzz.processes", "reference.compiled"),
-    *("fuzz.distribution", "fuzz.exit_codes", "fuzz.suggestions"),
+    *("fuzz.distribution", "fuzz.exit_codes", "fuzz.suggestions", "fuzz.engines.registry"),
 )
 # Packages that hold only a constant or a purpose in their ``__init__.py``.
-EMPTY: Final = ("fuzz", "reference", "fuzz.campaign")
+EMPTY: Final = ("fuzz", "reference", "fuzz.engines", "fuzz.campaign")
 IMPORTED: Final = """
 import sys
 from fuzz.command_line import cli
