@@ -76,7 +76,7 @@ class Place:
         :param content: text is written in UTF-8
         :raises OSError: it cannot be written
         """
-        data = content.encode() if isinstance(content, str) else content
+        data = utf8(content) if isinstance(content, str) else content
         if not self.opened:
             # By now there may be another thing.
             self._look()
@@ -159,6 +159,15 @@ class Place:
                 os.unlink(temporary)
             raise
         sync_folder(os.path.dirname(target))
+
+
+def utf8(text: str) -> bytes:
+    """Encode a text that may hold names of files, which a locale without their characters has as surrogates.
+
+    :returns: valid UTF-8; bytes of a name that are none stand as ``\\xff``
+    """
+    data = text.encode(errors="surrogateescape")
+    return data.decode(errors="backslashreplace").encode()
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:

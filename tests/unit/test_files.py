@@ -24,6 +24,16 @@ def test_text_and_bytes(tmp_path: Path) -> None:
     assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"\xc3\xbc\n", b"\r\n\xff")
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [(b"c\xc3\xa9", b"c\xc3\xa9"), (b"c\xff", b"c\\xff"), (b"\xff\xc3\xa9", b"\\xff\xc3\xa9")],
+)
+def test_names_of_files_in_a_text(name: bytes, written: bytes, tmp_path: Path) -> None:
+    """A locale without their characters has them as surrogates."""
+    write_atomically(tmp_path / "a", name.decode("ascii", errors="surrogateescape"))
+    assert (tmp_path / "a").read_bytes() == written
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.s2"

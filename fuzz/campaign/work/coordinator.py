@@ -186,6 +186,8 @@ class Coordinator:
 
         :returns: whether there was one
         """
+        if self.filer.failure is not None:
+            raise self.filer.failure
         try:
             event = self.events.get(timeout=seconds)
         except Empty:

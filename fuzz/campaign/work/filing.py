@@ -80,6 +80,8 @@ class Filer:
 
     :param folder: where findings are kept, an existing directory
     :param tell: called, in that thread, with the outcome of each replay
+
+    *failure*: the mistake of ours that ended the thread
     """
 
     def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed], None]) -> None:
@@ -95,6 +97,7 @@ class Filer:
         self.looked = 0.0
         self.ending = threading.Event()
         self.busy = threading.Event()
+        self.failure: Exception | None = None
         # Ctrl-C does not wait for a program that hangs: pending replays stay so.
         self.thread = threading.Thread(target=self._work, name="filer", daemon=True)
         self.thread.start()
@@ -131,6 +134,8 @@ class Filer:
                 self.tell(self._replayed(*asked))
         except Ended:
             pass
+        except Exception as error:
+            self.failure = error
         finally:
             self._drop()
 

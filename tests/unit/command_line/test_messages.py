@@ -207,9 +207,10 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONC
 def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
     """The summary has a curve once something was judged."""
     environment = {**os.environ, **ASCII, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "fuzz", "campaign", "c\u00e9", "--candidate", "rfc-v1", "--hours", "0.003"]
+    command = [sys.executable, "-m", "fuzz", "campaign", "c\u00e9", "--candidate", "rfc-v1", "--hours", "0.001"]
     command += ["--workers", "1", "--unit-seconds", "1"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout.isascii()
     assert b"features over time  " in done.stdout
+    assert list((tmp_path / "c\u00e9" / "findings").glob("*.s2"))

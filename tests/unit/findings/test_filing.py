@@ -266,3 +266,19 @@ def test_a_thread_that_writes_is_waited_for(
     assert not one.filer.thread.is_alive()
     assert one.told.get_nowait().state == FILED
     assert one.files() == ["findings"]
+
+
+def test_a_mistake_of_ours_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
+    """Whoever waits for replays sees it, and does not wait in vain."""
+
+    def broken() -> None:
+        raise RuntimeError("ours")
+
+    one = campaign(OLD)
+    one.meanwhile = broken
+    pending = one.found(1, 3)
+    assert pending is not None
+    one.filer.ask(pending, OLD)
+    one.filer.thread.join(60)
+    assert isinstance(one.filer.failure, RuntimeError)
+    assert one.filer.waiting
