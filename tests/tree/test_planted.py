@@ -46,7 +46,7 @@ PLANTED: Final = {
         "\t\tkvm_call_hyp(__kvm_tlb_flush_vmid, mmu);\n\t\tkvm_clear_pte(ctx->ptep);\n"
         "\t\treturn mm_ops->put_page(ctx->ptep);\n\n\t\tif (kvm_pte_table",
         "tlb",
-        "stage2_unmap_put_pte",
+        "stage2_unmap_walker",
     ),
     "a wrong level hint": Planted(
         PGTABLE,
