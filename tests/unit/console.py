@@ -4,8 +4,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from fuzz.command_line import cli
 
 ROOT = Path(__file__).parents[2]
 HEAD = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
@@ -25,6 +30,25 @@ def refused(result: Result, *words: str) -> None:
     assert "Traceback" not in err
     for word in words:
         assert word in err
+
+
+def in_process(capture: pytest.CaptureFixture[str], *first: str) -> Callable[..., Result]:
+    """Return a function that runs the console script in this process.
+
+    :param first: arguments before those that the function gets
+    """
+
+    def run(*arguments: str) -> Result:
+        code: object = None
+        try:
+            code = cli.main((*first, *arguments))
+        except SystemExit as end:
+            code = end.code
+        assert isinstance(code, int)
+        captured = capture.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 def process(*arguments: str, path: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:

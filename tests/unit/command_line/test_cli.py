@@ -13,7 +13,6 @@ import pytest
 
 import candidate
 from fuzz.checkers.registry import rules
-from fuzz.command_line import cli
 from fuzz.distribution import form
 from fuzz.engines import unit as units
 from fuzz.engines.drivers import run_here
@@ -24,7 +23,7 @@ from fuzz.judging.forked import Forked
 from fuzz.language.program import Program
 from fuzz.language.text import load
 
-from ..console import HEAD, MISSING_CLEAN, Result, refused
+from ..console import HEAD, MISSING_CLEAN, Result, in_process, refused
 from ..replaying import Here
 
 SIGNATURE = "dcache: stage2_map_walker: table->block "
@@ -43,17 +42,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
 
-    def run(*arguments: str) -> Result:
-        code: object = None
-        try:
-            code = cli.main(arguments)
-        except SystemExit as end:
-            code = end.code
-        assert isinstance(code, int)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return in_process(capsys)
 
 
 def write(text: str | bytes, name: str = "p.s2") -> str:

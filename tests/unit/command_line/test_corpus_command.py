@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from fuzz.command_line import cli
 from fuzz.corpus import Corpus
 from fuzz.corpus.statistics import all_kinds, statistics
 from fuzz.generation.generator import Generator
@@ -23,7 +22,7 @@ from fuzz.language.binary import decode, encode
 from fuzz.language.operations import OPERATIONS
 from fuzz.language.text import parse, print_program
 
-from ..console import HEAD, ROOT, Result, process, refused
+from ..console import HEAD, ROOT, Result, in_process, process, refused
 from ..processes import PATIENCE, interruptible, wait_for
 
 Call = Callable[..., Result]
@@ -36,17 +35,7 @@ def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """Runs ``s2fuzz corpus`` in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Result:
-        code: object = None
-        try:
-            code = cli.main(("corpus", *arguments))
-        except SystemExit as end:
-            code = end.code
-        assert isinstance(code, int)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return in_process(capfd, "corpus")
 
 
 def answer(result: Result) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from typing import Any, cast
 
 import pytest
 
-from fuzz.command_line import cli
 from fuzz.command_line.commands import cover
 from fuzz.coverage import measuring
 from fuzz.coverage.measuring import LineError, Measured, Reached, statement_at
 from fuzz.language.text import load
 
-from ..console import ROOT, Result, refused
+from ..console import ROOT, Result, in_process, refused
 
 Call = Callable[..., Result]
 SEEDS = ROOT / "corpus" / "seeds"
@@ -31,17 +30,7 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Runs ``s2fuzz cover`` in this process, in the checkout."""
     monkeypatch.chdir(ROOT)
 
-    def run(*arguments: str) -> Result:
-        code: object = None
-        try:
-            code = cli.main(("cover", *arguments))
-        except SystemExit as end:
-            code = end.code
-        assert isinstance(code, int)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return in_process(capfd, "cover")
 
 
 @pytest.fixture(scope="module")

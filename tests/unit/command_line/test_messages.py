@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.view.lines import bars_for, sparkline
-from fuzz.command_line import cli
 from fuzz.command_line.commands import cover
 from fuzz.command_line.failures import failure
 from fuzz.engines.unit import Result as UnitResult
@@ -22,7 +21,7 @@ from fuzz.processes.starting import NoProcessError, starting
 from fuzz.reports.watched import Judging
 from fuzz.suggestions import closest, did_you_mean, near_file
 
-from ..console import MISSING_CLEAN, ROOT, Result, refused
+from ..console import MISSING_CLEAN, ROOT, Result, in_process, refused
 
 Call = Callable[..., Result]
 
@@ -33,17 +32,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     Path("program.s2").write_text(MISSING_CLEAN)
 
-    def run(*arguments: str) -> Result:
-        code: object = None
-        try:
-            code = cli.main(arguments)
-        except SystemExit as end:
-            code = end.code
-        assert isinstance(code, int)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return in_process(capsys)
 
 
 @pytest.mark.parametrize(
