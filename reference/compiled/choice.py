@@ -72,7 +72,7 @@ UNCOMPILED: Final = (
 )
 # What the packages of files from outside, one for each folder, are called; the rest is made of the path.
 OUTSIDE: Final = "candidate.file_"
-# As `candidate.tree.PREFIX`, which must not be imported here.
+# Of the name of a version that is a kernel tree; its path follows.
 TREE: Final = "tree:"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
