@@ -37,3 +37,15 @@ def test_optimisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "build", partial(build, optimise="-O2"))
     one, other = streams(version(TREE)), streams(f"{PREFIX}{copy}")
     assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS
+
+
+def test_programs_before() -> None:
+    """A program runs the same in a process that served others as in one of its own."""
+    name = version(TREE)
+    generator = Generator(6)
+    programs = [generator.next() for _ in range(PROGRAMS)]
+    process.forget()
+    one = [Stream(name, program) for program in programs]
+    for program, before in zip(programs, one, strict=True):
+        process.forget()
+        assert difference(before, Stream(name, program)) == ""

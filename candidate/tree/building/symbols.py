@@ -24,7 +24,7 @@ UNKNOWN: Final = "unknown"
 CLASSES: Final = (MODELLED, LIBRARY, HARMLESS, ZERO, REFUSED)
 
 # Large enough for what a kernel file may look at behind the name of a data symbol.
-_ZEROES: Final = 65536
+_ZEROES: Final = 8192
 _PAGE: Final = 4096
 # Of the compiler's own runtimes.
 _RUNTIME: Final = re.compile(r"__(?:asan|ubsan|sanitizer|tsan)_|__ehdr_start$|_GLOBAL_OFFSET_TABLE_$")

@@ -6,7 +6,9 @@
  */
 #ifndef RT_H
 #define RT_H
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 #pragma GCC optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")
 
 #define WEAK __attribute__((weak))
+#define HIDDEN __attribute__((visibility("hidden")))
 #define RET __builtin_return_address(0)
 #define FRAME __builtin_frame_address(0)
 #define ALIAS(n, of) __typeof__(of) n __attribute__((alias(#of)));
@@ -33,7 +36,7 @@ extern const unsigned int shim_pg_dirty, shim_page_flags;
 extern unsigned long shim_vmemmap, rt_vmemmap_size;
 extern int *rt_counts;			/* references of arena pages */
 extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
-extern unsigned int rt_arena_next;
+extern unsigned int rt_arena_next, rt_host_next;
 extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
 extern int rt_in_cache;			/* within a memory cache's own functions */
 extern int rt_noting;			/* events are told of */
@@ -41,7 +44,7 @@ extern int rt_any_dirty;		/* a watched word was written and not told of */
 extern volatile shim_u64 *rt_plain_at;	/* an entry that a plain store writes right now */
 /* The frame that is being marked dirty: of a compound page the head has the bit. */
 extern unsigned long rt_dirty_pfn;
-extern unsigned long rt_watch_low, rt_watch_high;	/* all watched words lie between */
+extern unsigned long rt_watch_low HIDDEN, rt_watch_high HIDDEN;	/* all watched words lie between */
 
 static inline int rt_index(const volatile void *va)	/* number of an arena page; -1: it is none */
 {
@@ -69,6 +72,9 @@ void rt_drop(void *va, int kind, const char *name, void **frame);
 void *rt_stock_page(void);
 void rt_stock_back(void *va);
 int rt_in_host(const void *va);
+void *rt_small(unsigned long n);
+void rt_small_back(void *p);
+void *rt_keep(unsigned long n);
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

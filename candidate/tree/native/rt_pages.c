@@ -7,7 +7,8 @@ int *rt_counts;
 char *rt_shadow;
 unsigned int rt_arena_next;
 int rt_counting_failures, rt_in_cache;
-static unsigned int host_next, stock_free, stock[RT_HOST_PAGES];
+unsigned int rt_host_next;		/* pages behind the arena that are in use */
+static unsigned int stock_free, *stock;
 
 void shim_count_failures(int on) { rt_counting_failures = on; }
 
@@ -62,11 +63,11 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 
 unsigned long shim_host_page(void)	/* a page for user page tables; returns its physical address */
 {
-	if (host_next == RT_HOST_PAGES) {
+	if (rt_host_next == RT_HOST_PAGES) {
 		shim_refuse("more host pages than there are");
 		return 0;
 	}
-	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + host_next++) << shim_page_shift);
+	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << shim_page_shift);
 }
 
 /* Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. */
@@ -176,4 +177,5 @@ void shim_memory(void)
 	shim_arena_start = ((unsigned long)m + huge - 1) & ~(huge - 1);
 	shim_arena_size = (size_t)RT_ARENA_PAGES << shim_page_shift;
 	shim_va_off = shim_arena_start - SHIM_PA_BASE;
+	stock = rt_keep(RT_HOST_PAGES * sizeof(*stock));
 }

@@ -27,26 +27,36 @@ void shim_forget_bitmaps(int vm)
 	nbitmap = left;
 }
 
-static inline __attribute__((always_inline)) void plain(const void *p, int write)
+static void __attribute__((noinline)) plain_slow(const void *p, int write)
 {
+	if (!rt_noting)
+		return;
 	if (SHIM_IN_ARENA(p)) {
-		if (!rt_noting)
-			return;
 		if (rt_plain_at)
 			rt_settle();
 		if (write)
 			rt_plain_at = (volatile shim_u64 *)((unsigned long)p & ~7UL);
 		else
 			rt_read_entry(p);
-	} else if ((unsigned long)p - rt_watch_low <= rt_watch_high - rt_watch_low && rt_noting) {
+	} else {
 		rt_touched(p, write, FRAME);
 	}
 }
+
+/*
+ * Kernel code comes here at each of its loads and stores, a hundred times for each that is told of: no frame is set up, and
+ * what is told of is a jump to a function whose caller is the kernel code.
+ */
+#define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
+#define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
+#define PLAIN(name, write) \
+	QUICK void name(void *p) { if (SHIM_IN_ARENA(p) || WATCHED(p)) plain_slow(p, write); }
+#define VOLATILE(name, write) \
+	QUICK void name(void *p) { if (WATCHED(p) && !SHIM_IN_ARENA(p)) plain_slow(p, write); }
 #define TSAN(n) \
-	void __tsan_read##n(void *p) { plain(p, 0); } void __tsan_write##n(void *p) { plain(p, 1); } \
-	void __tsan_unaligned_read##n(void *p) { plain(p, 0); } void __tsan_unaligned_write##n(void *p) { plain(p, 1); } \
-	void __tsan_volatile_read##n(void *p) { if (!SHIM_IN_ARENA(p)) plain(p, 0); } \
-	void __tsan_volatile_write##n(void *p) { if (!SHIM_IN_ARENA(p)) plain(p, 1); }
+	PLAIN(__tsan_read##n, 0) PLAIN(__tsan_write##n, 1) \
+	PLAIN(__tsan_unaligned_read##n, 0) PLAIN(__tsan_unaligned_write##n, 1) \
+	VOLATILE(__tsan_volatile_read##n, 0) VOLATILE(__tsan_volatile_write##n, 1)
 TSAN(1) TSAN(2) TSAN(4) TSAN(8) TSAN(16)
 void __tsan_init(void) { }
 void __tsan_func_entry(void *p) { }

@@ -2,9 +2,12 @@
 /* Records of events: names, backtraces, stores to tables, and words whose plain accesses are told of. */
 #include "rt.h"
 
+static struct known { const char *p; unsigned int id; } *known;
+
+void shim_remember_names(void) { known = rt_keep(1024 * sizeof(*known)); }
+
 static unsigned int name_id(const char *name)
 {
-	static struct { const char *p; unsigned int id; } known[1024];
 	unsigned int h = (unsigned int)((unsigned long)name >> 3) * 2654435761u >> 22, id;
 	const char *s;
 

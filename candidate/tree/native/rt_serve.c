@@ -1,29 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The process in which a tree's code runs. The library is an executable too: started as a program it sets
- * memory up once, and then forks a child for each program that is judged, so that each begins with
- * the same memory and a crash ends nothing but the child.
+ * The process in which a tree's code runs. The library is an executable too: started as a program it sets memory
+ * up once, and then forks a child that serves one program after another; each begins with the same memory
+ * (rt_reset.c). A crash ends nothing but the child: the next program has another one.
  *
  * Arguments: file descriptors of the shared memory, of what the driver says, of what it is told; a byte each time.
  * The driver: 'P' a program begins, 'G' go: do what shim_control->op says. The child: 'R' look at
- * shim_control->status. The parent: 'X' the child has ended, shim_control->ret is its wait status.
+ * shim_control->status. 'X' the program is over; if the parent says it, the child has ended: shim_control->ret is its wait status.
  */
-#define _GNU_SOURCE
+#include "rt.h"
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
-#include "rt_serve.h"
-
-#pragma GCC optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")
 
 #if !defined(__x86_64__)
 #error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
@@ -148,8 +141,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 static void catch_signals(void)
 {
 	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGVTALRM };
-	static char area[1 << 16];
-	stack_t stack = { .ss_sp = area, .ss_size = sizeof(area) };
+	stack_t stack = { .ss_sp = rt_keep(1 << 16), .ss_size = 1 << 16 };
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
 	sigaltstack(&stack, 0);
@@ -157,15 +149,29 @@ static void catch_signals(void)
 		sigaction(numbers[i], &action, 0);
 }
 
+static void begin(void)
+{
+	shim_control->nrec = 0;
+	memset(shim_coverage, 0, SHIM_COVERAGE);
+}
+
+/* Serves one program after another, until one of them ends the process. */
 static void serve(void)
 {
-	shim_stack_top = (char *)__builtin_frame_address(0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
 	for (;;) {
-		hear();
-		if (shim_control->op == OP_QUIT)
-			_exit(0);
+		shim_stack_top = (char *)__builtin_frame_address(0);
+		if (hear() == 'P') {
+			begin();
+			continue;
+		}
+		if (shim_control->op == OP_QUIT) {
+			shim_restore();
+			shim_control->ret = 0;
+			say('X');
+			continue;
+		}
 		patience(CPU_SECONDS);
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
@@ -197,8 +203,9 @@ static void run(void)
 	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
 	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
 	shim_coverage = (unsigned char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS));
+	shim_remember_names();
 	shim_memory();
-	shim_start();
+	shim_snapshot();
 	say('R');
 	for (;;) {
 		int status = 0;
@@ -206,8 +213,7 @@ static void run(void)
 
 		if (hear() != 'P')
 			continue;
-		shim_control->nrec = 0;
-		memset(shim_coverage, 0, SHIM_COVERAGE);
+		begin();
 		child = fork();
 		if (!child)
 			serve();

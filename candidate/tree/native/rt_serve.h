@@ -34,4 +34,7 @@ void shim_compare_arena(void);
 void shim_forget_locks(void);
 int shim_grace_period(void);
 void shim_start(void);				/* glue.c */
+void shim_snapshot(void);
+void shim_restore(void);
+void shim_remember_names(void);
 #endif

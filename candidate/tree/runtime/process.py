@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process in which a tree's code runs (native/rt_serve.c), and what goes to and fro.
 
-One process serves one program after another, each in a child of its own, so that a crash
-ends nothing else. Of what is shared, the driver trusts nothing but numbers.
+One process serves one program after another in a child, whose memory it puts back after each; a crash
+ends nothing but that child. Of what is shared, the driver trusts nothing but numbers.
 """
 
 import mmap
@@ -95,7 +95,7 @@ class Process:
         self.running = False
 
     def begin(self) -> None:
-        """A program begins, in a fresh child."""
+        """A program begins, with memory as it was at first."""
         os.write(self.says, b"P")
         self.running = True
         self.knobs = (-1, -1, -1)
@@ -111,7 +111,7 @@ class Process:
         self.gone()
 
     def gone(self) -> int:
-        """Wait until the child has ended; its wait status."""
+        """Wait until the program is over; the wait status of its child if that has ended, else 0."""
         said = self._hear()
         while said == b"R":
             said = self._hear()

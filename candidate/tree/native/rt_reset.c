@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each program begins with the same memory: what one has changed is put back before the next. All that changes lies
+ * in the library's variables, in the arena and behind it, in its counts, in small memory, and in the array of struct pages.
+ */
+#define _GNU_SOURCE
+#include <link.h>
+#undef EV_NONE
+#include "rt.h"
+
+#define SMALL_BYTES	(1UL << 30)
+/* More of used memory than this is given back to the host instead of being zeroed. */
+#define ZEROED_BYTES	(1UL << 20)
+
+static char *variables, *saved;
+static size_t variable_bytes, small_saved;
+static char *small, *small_next;
+
+/* Small memory is handed out in order and never twice; what is freed can be seen to be used. */
+void *rt_small(unsigned long n)
+{
+	char *p = small_next;
+
+	if (n > SMALL_BYTES || p + n + 32 > small + SMALL_BYTES) {
+		shim_refuse("more small memory than there is");
+		return 0;
+	}
+	*(unsigned long *)p = n;
+	small_next += (n + 31) & ~15UL;
+	return p + 16;
+}
+
+void rt_small_back(void *p)
+{
+	memset(p, 0xa5, ((unsigned long *)p)[-2]);
+}
+
+/* Tables that outlive a program: what they hold is good for as long as the process is. */
+void *rt_keep(unsigned long n)
+{
+	void *p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "s2fuzz: no memory\n");
+		exit(2);
+	}
+	return p;
+}
+
+/* The part of our image that can be written to: without what the loader has made read-only. */
+static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	char *base = (char *)info->dlpi_addr, *start = 0, *end = 0, *sealed = 0;
+
+	if (base != &__ehdr_start)
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+
+		if (h->p_type == PT_LOAD && h->p_flags & PF_W) {
+			start = base + h->p_vaddr;
+			end = start + h->p_memsz;
+		} else if (h->p_type == PT_GNU_RELRO) {
+			sealed = base + h->p_vaddr + h->p_memsz;
+		}
+	}
+	variables = sealed > start ? sealed : start;
+	variable_bytes = end - variables;
+	return 1;
+}
+
+/* Memory is set up: this is how each program begins. */
+void shim_snapshot(void)
+{
+	small = small_next = rt_keep(SMALL_BYTES);
+	shim_start();
+	if (!dl_iterate_phdr(find_variables, 0)) {
+		fprintf(stderr, "s2fuzz: this library does not find its variables\n");
+		exit(2);
+	}
+	small_saved = small_next - small;
+	saved = rt_keep(variable_bytes + small_saved);
+	memcpy(saved + variable_bytes, small, small_saved);
+	memcpy(saved, variables, variable_bytes);
+}
+
+static void zero(char *start, size_t used)
+{
+	size_t kept = used > ZEROED_BYTES ? ZEROED_BYTES - ((size_t)start & 4095) : used;
+
+	memset(start, 0, kept);
+	/* What is given back begins with a page of the host. */
+	if (used > kept && madvise(start + kept, used - kept, MADV_DONTNEED))
+		shim_crash("memory cannot be given back", __builtin_frame_address(0), 0);
+}
+
+/* A program is over: all memory is as it was when the snapshot was taken. */
+void shim_restore(void)
+{
+	zero((char *)shim_arena_start, (size_t)rt_arena_next << shim_page_shift);
+	zero(rt_shadow, (size_t)rt_arena_next << shim_page_shift);
+	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
+	/* The one that the snapshot has is empty. */
+	zero((char *)shim_arena_start + shim_arena_size, (size_t)rt_host_next << shim_page_shift);
+	zero(small + small_saved, small_next - small - small_saved);
+	memcpy(small, saved + variable_bytes, small_saved);
+	madvise((void *)shim_vmemmap, rt_vmemmap_size, MADV_DONTNEED);
+	memcpy(variables, saved, variable_bytes);
+}
