@@ -9,7 +9,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, WRITE, Walk
 
-from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotDelete, SlotMove
+from ..language.operations import ClearLog, GetLog, OnSlot, Operation
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -75,7 +75,7 @@ class DirtyLog(GuestChecker):
         if op is None:
             for layout in self.guest.layouts:
                 self.follow(layout)
-        elif isinstance(op, (SetLog, GetLog, ClearLog, SlotDelete, SlotCreate, SlotMove)):
+        elif isinstance(op, (OnSlot, ClearLog)):
             layout = self.side.by_name[op.slot]
             if layout.slot.vm != self.guest.number:
                 return

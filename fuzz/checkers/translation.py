@@ -31,6 +31,7 @@ from ..language.operations import (
     HostAge,
     HostTestAge,
     HypMap,
+    OnSlot,
     Operation,
     SetLog,
     SlotCreate,
@@ -152,7 +153,7 @@ class Translation(GuestChecker):
         ranges = [(layout.ipa, layout.ipa + layout.size)]
         if isinstance(op, (SlotMove, SlotCreate)) and op.ipa is not None:
             ranges.append((op.ipa, op.ipa + layout.size))
-        return ranges if isinstance(op, (SetLog, GetLog, ClearLog, SlotDelete, SlotMove, SlotCreate)) else []
+        return ranges if isinstance(op, (OnSlot, ClearLog)) else []
 
     def around(self, ipa: int) -> list[tuple[int, int]]:
         """Return the ranges that a fault at *ipa* may map: the host's page there, or the block."""

@@ -14,11 +14,8 @@ from ..language.operations import (
     GetLog,
     HypMap,
     OnCpu,
+    OnSlot,
     Operation,
-    SetLog,
-    SlotCreate,
-    SlotDelete,
-    SlotMove,
     SlotPlace,
     TablePlace,
     TableRange,
@@ -163,7 +160,7 @@ class Executor:
             return self.host.get_log(layout)
         if isinstance(op, ClearLog):
             return self.host.clear_log(op, layout)
-        if isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
+        if isinstance(op, OnSlot):
             return self.host.slot(op, layout)
         if isinstance(op, SlotPlace):
             return self.host.run(op, layout.hva + op.offset)

@@ -37,17 +37,7 @@ from reference.machine.walk import (
 )
 
 from ..checkers import CheckerSuite
-from ..language.operations import (
-    Evict,
-    GuestAccess,
-    GuestCache,
-    GuestExternalAbort,
-    GuestMove,
-    GuestOperation,
-    GuestReset,
-    GuestSetWay,
-    Speculate,
-)
+from ..language import operations as ops
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
@@ -120,7 +110,7 @@ class GuestOperations:
         self.exits = Exits()
         side.kernel.observe(self.exits)
 
-    def run(self, op: GuestOperation, at: int) -> Outcome:
+    def run(self, op: ops.GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""
         side = self.side
         guest = side.guest_of(op.cpu)
@@ -128,33 +118,33 @@ class GuestOperations:
         number = op.cpu % side.cpus
         vcpu = guest.vcpus[number]
         guest.load(number, side.cpu_of[op.cpu])
-        if isinstance(op, GuestAccess):
+        if isinstance(op, ops.GuestAccess):
             return self.access(op, at)
-        if isinstance(op, GuestCache):
+        if isinstance(op, ops.GuestCache):
             side.enter("kvm_toggle_cache")
             was = vcpu.cache_enabled
             vcpu.cache_enabled = op.on
             # Writes to the cache controls reach the hypervisor only while they are trapped.
             if vcpu.hcr & HCR_TVM:
                 side.mmu.kvm_toggle_cache(vcpu, was)
-        elif isinstance(op, GuestSetWay):
+        elif isinstance(op, ops.GuestSetWay):
             side.enter("kvm_set_way_flush")
             side.mmu.kvm_set_way_flush(vcpu)
-        elif isinstance(op, GuestMove):
+        elif isinstance(op, ops.GuestMove):
             side.enter("kvm_arch_vcpu_load")
             side.cpu_of[op.cpu] = op.to
             guest.load(number, op.to)
-        elif isinstance(op, GuestReset):
+        elif isinstance(op, ops.GuestReset):
             self.reset(op)
-        elif isinstance(op, (Speculate, Evict)):
+        elif isinstance(op, (ops.Speculate, ops.Evict)):
             self.hardware(op)
-        elif isinstance(op, GuestExternalAbort):
+        elif isinstance(op, ops.GuestExternalAbort):
             return self.external_abort(op)
         else:
             raise unhandled(op)
         return Outcome("ok")
 
-    def external_abort(self, op: GuestExternalAbort) -> Outcome:
+    def external_abort(self, op: ops.GuestExternalAbort) -> Outcome:
         """A load gets a synchronous external abort, not on a table walk."""
         self.side.enter("kvm_handle_guest_abort")
         ipa = self.side.by_name[op.slot].ipa + op.offset
@@ -162,7 +152,7 @@ class GuestOperations:
         status = self.exits.status
         return Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
 
-    def reset(self, op: GuestReset) -> None:
+    def reset(self, op: ops.GuestReset) -> None:
         """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
         side = self.side
         guest = side.guest_of(op.cpu)
@@ -177,19 +167,19 @@ class GuestOperations:
         vcpu.cache_enabled = False
         vcpu.hcr = 0 if guest.fwb else HCR_TVM
 
-    def hardware(self, op: Speculate | Evict) -> None:
+    def hardware(self, op: ops.Speculate | ops.Evict) -> None:
         """Run an operation that a CPU does of its own accord."""
         side = self.side
         guest = side.guest_of(op.cpu)
         ipa = side.by_name[op.slot].ipa + op.offset
         cpu = side.cpu_of[op.cpu]
-        if isinstance(op, Evict):
+        if isinstance(op, ops.Evict):
             side.computer.evict(cpu, guest.vmid, ipa)
             return
         walk = side.computer.speculate(cpu, guest.vmid, guest.regime, ipa)
         self.checkers.translated(op.cpu, SPECULATE, ipa, walk)
 
-    def access(self, op: GuestAccess, at: int) -> Outcome:
+    def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """A guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
         ipa = side.by_name[op.slot].ipa + op.offset
@@ -201,7 +191,7 @@ class GuestOperations:
         side.kernel.topup_gets = -1
         return outcome
 
-    def faults(self, op: GuestAccess, at: int, ipa: int, access: int) -> Outcome:
+    def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int) -> Outcome:
         """Faults until the access is done, or for ever."""
         side = self.side
         for faults in range(MAX_FAULTS + 1):
@@ -242,14 +232,14 @@ class GuestOperations:
         """A vCPU by its number through all VMs."""
         return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
 
-    def unmapped(self, op: GuestAccess) -> bool:
+    def unmapped(self, op: ops.GuestAccess) -> bool:
         """Tell whether user space has unmapped the place: then an error is deserved."""
         layout = self.side.by_name[op.slot]
         hva = layout.hva + op.offset
         vma = self.side.host.find_vma(hva)
         return vma is None or vma.start > hva
 
-    def deliver(self, op: GuestAccess, ipa: int, fsc: int) -> int:
+    def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""
         ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
         self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
@@ -276,7 +266,7 @@ class GuestOperations:
             self.checkers.contract.injected(exits.injected, "pabt" if ec == ESR_ELx_EC_IABT_LOW else "dabt")
         return ret
 
-    def data(self, op: GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
+    def data(self, op: ops.GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
         """Read or write the frame as the access does; the version read."""
         memory = self.side.memory
         if memory.index_of(pfn) < 0:

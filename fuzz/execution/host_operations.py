@@ -5,26 +5,7 @@ from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
 from ..checkers import CheckerSuite
-from ..language.operations import (
-    ClearLog,
-    HostAge,
-    HostCollapse,
-    HostDiscard,
-    HostMerge,
-    HostMigrate,
-    HostOperation,
-    HostPoison,
-    HostShare,
-    HostSplit,
-    HostTestAge,
-    HostUnmap,
-    HostWrite,
-    HostWriteback,
-    SetLog,
-    SlotCreate,
-    SlotDelete,
-    SlotMove,
-)
+from ..language import operations as ops
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -42,33 +23,33 @@ class HostOperations:
         self.side = side
         self.checkers = checkers
 
-    def run(self, op: HostOperation, start: int) -> Outcome:
+    def run(self, op: ops.HostOperation, start: int) -> Outcome:
         """Run an operation on pages, from host address *start* on."""
         host = self.side.host
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
-        if isinstance(op, HostWrite):
+        if isinstance(op, ops.HostWrite):
             host.write(start, start + op.size)
-        elif isinstance(op, HostWriteback):
+        elif isinstance(op, ops.HostWriteback):
             host.write_back(start, start + op.size)
-        elif isinstance(op, HostCollapse):
+        elif isinstance(op, ops.HostCollapse):
             host.collapse(start)
-        elif isinstance(op, HostSplit):
+        elif isinstance(op, ops.HostSplit):
             host.split_huge(start)
-        elif isinstance(op, HostMigrate):
+        elif isinstance(op, ops.HostMigrate):
             host.migrate(start, start + op.size)
-        elif isinstance(op, HostDiscard):
+        elif isinstance(op, ops.HostDiscard):
             host.discard(start, start + op.size)
-        elif isinstance(op, HostUnmap):
+        elif isinstance(op, ops.HostUnmap):
             host.unmap(start, start + op.size)
-        elif isinstance(op, HostPoison):
+        elif isinstance(op, ops.HostPoison):
             host.fail_memory(start)
-        elif isinstance(op, HostShare):
+        elif isinstance(op, ops.HostShare):
             host.share(start, start + op.size)
-        elif isinstance(op, HostMerge):
+        elif isinstance(op, ops.HostMerge):
             host.merge(start)
-        elif isinstance(op, HostAge):
+        elif isinstance(op, ops.HostAge):
             return self.age(start, start + op.size, op.flush)
-        elif isinstance(op, HostTestAge):
+        elif isinstance(op, ops.HostTestAge):
             return self.test_age(start)
         else:
             raise unhandled(op)
@@ -95,9 +76,9 @@ class HostOperations:
                 young |= clear(hva, hva + size)
         return Outcome("ok", young)
 
-    def slot(self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout) -> Outcome:
+    def slot(self, op: ops.SlotChange, layout: SlotLayout) -> Outcome:
         """KVM_SET_USER_MEMORY_REGION; user space tries again after the failure that the program asked for."""
-        fail = op.fail if isinstance(op, SlotCreate | SlotMove) else None
+        fail = op.fail if isinstance(op, ops.SlotCreate | ops.SlotMove) else None
         outcome = self.set_region(op, layout, fail)
         if fail is None or outcome.value != -ENOMEM:
             return outcome
@@ -105,26 +86,24 @@ class HostOperations:
         self.side.kernel.locks.clear()
         return self.set_region(op, layout, None)
 
-    def set_region(
-        self, op: SetLog | SlotDelete | SlotCreate | SlotMove, layout: SlotLayout, fail: int | None
-    ) -> Outcome:
+    def set_region(self, op: ops.SlotChange, layout: SlotLayout, fail: int | None) -> Outcome:
         """Make one call; *layout* changes only where it succeeds. *fail*: as in `SlotCreate`."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
         side.enter("kvm_set_memory_region")
-        if layout.live == isinstance(op, SlotCreate):
+        if layout.live == isinstance(op, ops.SlotCreate):
             # An earlier creation failed, as its program asked for.
             return Outcome("ok", "no such slot")
         old = (layout.ipa, layout.flags, layout.live)
-        if isinstance(op, SetLog):
+        if isinstance(op, ops.SetLog):
             layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
             layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0
-        elif isinstance(op, SlotDelete):
+        elif isinstance(op, ops.SlotDelete):
             layout.live = False
-        elif isinstance(op, SlotMove):
+        elif isinstance(op, ops.SlotMove):
             layout.ipa = op.ipa
-        elif isinstance(op, SlotCreate):
+        elif isinstance(op, ops.SlotCreate):
             layout.live = True
             layout.ipa = layout.ipa if op.ipa is None else op.ipa
             layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
@@ -135,7 +114,7 @@ class HostOperations:
         if fail is not None:
             side.kernel.topup_gets = fail - 1
         # The memory behind a slot that goes must be clean.
-        guest.notified.unmapping = isinstance(op, (SlotDelete, SlotMove))
+        guest.notified.unmapping = isinstance(op, (ops.SlotDelete, ops.SlotMove))
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
         side.kernel.topup_gets = -1
@@ -155,7 +134,7 @@ class HostOperations:
         layout.collected = bitmap
         return Outcome("ok", bitmap[:])
 
-    def clear_log(self, op: ClearLog, layout: SlotLayout) -> Outcome:
+    def clear_log(self, op: ops.ClearLog, layout: SlotLayout) -> Outcome:
         """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest

@@ -6,6 +6,8 @@ before it exposes frames, asks for no more than the host's pages and the dirty
 log allow, and flushes the TLBs where the function leaves that to it.
 """
 
+from typing import Final
+
 from reference.kernel import EAGAIN, EINVAL, kvm_mmu_memory_cache
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
@@ -19,22 +21,14 @@ from reference.pgtable import (
 )
 
 from ..checkers import CheckerSuite
-from ..language.operations import (
-    LockedTableOperation,
-    TableFlush,
-    TableIsYoung,
-    TableMap,
-    TableMkold,
-    TableMkyoung,
-    TableOperation,
-    TableRelax,
-    TableUnmap,
-    TableWrprotect,
-)
+from ..language import operations as ops
 from ..sides.guest import Guest, SlotLayout, walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
+
+# Functions that are not called as their operation is.
+NAMES: Final[dict[type, str]] = {ops.TableIsYoung: "is_young", ops.TableRelax: "relax_perms"}
 
 
 def prot_of(text: str) -> int:
@@ -65,50 +59,52 @@ class TableOperations:
         self.page_size = side.granule.page_size
         self.page_shift = side.granule.page_shift
 
-    def run(self, op: TableOperation, layout: SlotLayout) -> Outcome:
+    def run(self, op: ops.TableOperation, layout: SlotLayout) -> Outcome:
         """Make one call."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
         pgt = guest.kvm.pgt
         assert pgt is not None
-        name = {TableIsYoung: "is_young", TableRelax: "relax_perms"}.get(type(op), type(op).__name__[5:].lower())
+        name = NAMES.get(type(op), type(op).__name__[5:].lower())
         side.enter(f"kvm_pgtable_stage2_{name}")
         ipa = layout.ipa + op.offset
-        if isinstance(op, TableMap):
+        if isinstance(op, ops.TableMap):
             return self.map(op, layout, guest, pgt)
         side.kernel.lock("mmu")
         outcome = self.locked(op, layout, guest, pgt, ipa)
         side.kernel.unlock("mmu")
-        if isinstance(op, TableWrprotect):
+        if isinstance(op, ops.TableWrprotect):
             side.kernel.__kvm_tlb_flush_vmid__(guest.kvm.mmu)
         return outcome
 
-    def locked(self, op: LockedTableOperation, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> Outcome:
+    def locked(
+        self, op: ops.LockedTableOperation, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int
+    ) -> Outcome:
         """The calls that need no memory, under the lock."""
         pgtable = self.side.pgtable
         ret = 0
-        if isinstance(op, TableUnmap):
+        if isinstance(op, ops.TableUnmap):
             guest.notified.unmapping = True
             ret = pgtable.kvm_pgtable_stage2_unmap(pgt, ipa, op.size)
             guest.notified.unmapping = False
-        elif isinstance(op, TableWrprotect):
+        elif isinstance(op, ops.TableWrprotect):
             ret = pgtable.kvm_pgtable_stage2_wrprotect(pgt, ipa, op.size)
-        elif isinstance(op, TableFlush):
+        elif isinstance(op, ops.TableFlush):
             ret = pgtable.kvm_pgtable_stage2_flush(pgt, ipa, op.size)
-        elif isinstance(op, TableRelax):
+        elif isinstance(op, ops.TableRelax):
             ret = self.relax(op, layout, guest, pgt, ipa)
-        elif isinstance(op, TableMkyoung):
+        elif isinstance(op, ops.TableMkyoung):
             pgtable.kvm_pgtable_stage2_mkyoung(pgt, ipa)
-        elif isinstance(op, TableMkold):
+        elif isinstance(op, ops.TableMkold):
             pte = pgtable.kvm_pgtable_stage2_mkold(pgt, ipa)
             return Outcome("ok", int(pte & VALID_BIT != 0 and pte & AF_BIT != 0))
-        elif isinstance(op, TableIsYoung):
+        elif isinstance(op, ops.TableIsYoung):
             return Outcome("ok", int(pgtable.kvm_pgtable_stage2_is_young(pgt, ipa)))
         else:
             raise unhandled(op)
         # From v6.3 on a call that finds nothing to relax says so in this way.
-        if ret == -EAGAIN and isinstance(op, TableRelax):
+        if ret == -EAGAIN and isinstance(op, ops.TableRelax):
             ret = 0
         return Outcome("error", ret) if ret else Outcome("ok")
 
@@ -152,7 +148,7 @@ class TableOperations:
         if executable:
             kernel.invalidate_icache_range(va, frames.size)
 
-    def map(self, op: TableMap, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable) -> Outcome:
+    def map(self, op: ops.TableMap, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable) -> Outcome:
         """Map the host's frames, as far as they lie in a row."""
         kernel = self.side.kernel
         addr = layout.ipa + op.offset
@@ -176,7 +172,7 @@ class TableOperations:
         return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
 
     def map_frames(
-        self, op: TableMap, frames: Frames, prot: int, addr: int, pgt: kvm_pgtable, cache: kvm_mmu_memory_cache
+        self, op: ops.TableMap, frames: Frames, prot: int, addr: int, pgt: kvm_pgtable, cache: kvm_mmu_memory_cache
     ) -> int:
         """The call itself, at guest address *addr*, under the lock."""
         kernel = self.side.kernel
@@ -196,7 +192,7 @@ class TableOperations:
             tables += ((end - 1) >> shift) - (start >> shift) + 1
         return tables
 
-    def relax(self, op: TableRelax, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> int:
+    def relax(self, op: ops.TableRelax, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> int:
         """Relax the leaf at *ipa*: all pages that it maps must allow the requested rights."""
         level, entry = self.checkers.shadows[guest.number].lookup(ipa)
         size = self.side.granule.level_size(level) if level >= 0 else self.page_size

@@ -9,6 +9,7 @@ from .operations import (
     ACCESS_KINDS,
     HYP_PROTS,
     PROTS,
+    GetLog,
     GuestAccess,
     GuestCache,
     GuestMove,
@@ -16,8 +17,10 @@ from .operations import (
     GuestSetWay,
     HypMap,
     OnCpu,
+    OnSlot,
     Operation,
     SetLog,
+    SlotChange,
     SlotCreate,
     SlotDelete,
     SlotMove,
@@ -190,7 +193,7 @@ class ValidationState:
             _check_fail(op.fail)
         elif isinstance(op, (TableRange, TablePlace)):
             self.check_table(slot, op)
-        elif isinstance(op, (SetLog, SlotDelete, SlotCreate, SlotMove)):
+        elif isinstance(op, OnSlot) and not isinstance(op, GetLog):
             self.check_slot(slot, op)
 
     def check_needs(self, slot: Slot, declared: Declaration) -> None:
@@ -238,7 +241,7 @@ class ValidationState:
             _within("size ", op.size, range(1, MAX_MAP_BLOCKS * block + 1), show_bytes)
             _check_fail(op.fail)
 
-    def check_slot(self, slot: Slot, op: SetLog | SlotDelete | SlotCreate | SlotMove) -> None:
+    def check_slot(self, slot: Slot, op: SlotChange) -> None:
         """Check an operation on a slot as a whole, and note its effect on later ones."""
         name = slot.name
         if isinstance(op, SlotCreate):

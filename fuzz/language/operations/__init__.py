@@ -40,7 +40,7 @@ from .host import (
     SlotRange,
 )
 from .hyp import HYP_PROTS, HYP_REFUSED, HypMap, HypProt
-from .slots import ClearLog, GetLog, SetLog, SlotCreate, SlotDelete, SlotMove, SlotOperation
+from .slots import ClearLog, GetLog, OnSlot, SetLog, SlotChange, SlotCreate, SlotDelete, SlotMove, SlotOperation
 from .tables import (
     PROTS,
     LockedTableOperation,
@@ -99,9 +99,11 @@ __all__ = [
     "HypProt",
     "LockedTableOperation",
     "OnCpu",
+    "OnSlot",
     "Operation",
     "Prot",
     "SetLog",
+    "SlotChange",
     "SlotCreate",
     "SlotDelete",
     "SlotMove",

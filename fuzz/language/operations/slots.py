@@ -2,17 +2,26 @@
 """Slots that come, move and go, and their dirty logs."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from .declaration import DELETED, LIVE, LOGGED, MANUAL, RAM, WORD, declare
 from .host import SlotRange
 
+# Who watches where a slot lies.
+LAYOUT: Final = ("translation", "contract", "dirty-log")
+
 
 @dataclass(frozen=True, slots=True)
-class SetLog:
-    """Dirty logging of a slot is turned on or off."""
+class OnSlot:
+    """Base of what happens to a slot as a whole."""
 
     slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLog(OnSlot):
+    """Dirty logging of a slot is turned on or off."""
+
     on: bool
 
 
@@ -20,10 +29,8 @@ declare(SetLog, 20, "log SLOT on|off", backings=RAM, needs=(LIVE,), checkers=("t
 
 
 @dataclass(frozen=True, slots=True)
-class GetLog:
+class GetLog(OnSlot):
     """The dirty log of a slot is collected (and cleared, unless that is a call of its own)."""
-
-    slot: str
 
 
 declare(GetLog, 21, "log SLOT get", backings=RAM, needs=(LIVE, LOGGED), checkers=("translation", "dirty-log"))
@@ -49,23 +56,20 @@ declare(
 
 
 @dataclass(frozen=True, slots=True)
-class SlotDelete:
+class SlotDelete(OnSlot):
     """A slot is deleted."""
-
-    slot: str
 
 
 declare(SlotDelete, 23, "slot SLOT delete", needs=(LIVE,), checkers=("translation", "dirty-log"))
 
 
 @dataclass(frozen=True, slots=True)
-class SlotCreate:
+class SlotCreate(OnSlot):
     """A deleted slot is made again, at *ipa* (None: where it was), over the same host memory.
 
     *fail* is that of `GuestAccess`, for device memory, which is mapped at once.
     """
 
-    slot: str
     ipa: int | None = None
     log: bool = False
     ro: bool = False
@@ -77,25 +81,20 @@ declare(
     24,
     "slot SLOT create [ipa=ADDRESS] [log=on|off] [ro=on|off] [fail=COUNT]",
     needs=(DELETED,),
-    checkers=("translation", "contract", "dirty-log"),
+    checkers=LAYOUT,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class SlotMove:
+class SlotMove(OnSlot):
     """A slot moves to another guest address; *fail* as in `SlotCreate`."""
 
-    slot: str
     ipa: int
     fail: int | None = None
 
 
-declare(
-    SlotMove,
-    25,
-    "slot SLOT move ADDRESS [fail=COUNT]",
-    needs=(LIVE,),
-    checkers=("translation", "contract", "dirty-log"),
-)
+declare(SlotMove, 25, "slot SLOT move ADDRESS [fail=COUNT]", needs=(LIVE,), checkers=LAYOUT)
 
-SlotOperation: TypeAlias = SetLog | GetLog | ClearLog | SlotDelete | SlotCreate | SlotMove
+# What one call of KVM_SET_USER_MEMORY_REGION does.
+SlotChange: TypeAlias = SetLog | SlotDelete | SlotCreate | SlotMove
+SlotOperation: TypeAlias = GetLog | ClearLog | SlotChange

@@ -12,14 +12,11 @@ from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import (
     OPERATIONS,
-    GetLog,
     HypMap,
     OnCpu,
+    OnSlot,
     Operation,
-    SetLog,
     SlotCreate,
-    SlotDelete,
-    SlotMove,
 )
 from reference.machine.descriptor import AF_BIT, WRITE_BIT
 
@@ -72,7 +69,7 @@ def state_of(executor: Executor, op: Operation) -> str:
         return whole_state(shadow, 0, 1 << side.guest_of(op.cpu).regime.ia_bits)
     layout = side.by_name[name]
     shadow = executor.checkers.shadows[layout.slot.vm]
-    if isinstance(op, SetLog | GetLog | SlotDelete | SlotCreate | SlotMove):
+    if isinstance(op, OnSlot):
         return whole_state(shadow, layout.ipa, layout.ipa + layout.size) if layout.live else NOTHING
     offset: int = getattr(op, "offset", 0)
     return place_state(shadow, layout.ipa + offset)
