@@ -6,7 +6,7 @@ Times are seconds since 1970; ``elapsed`` is campaign time: seconds in which it 
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -115,16 +115,35 @@ def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
     return CampaignError(f"{path}: {wrong}; use a directory that can be written, with room in it")
 
 
+def _close(db: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        db.close()
+
+
+@contextmanager
+def _closed_on_failure(path: Path) -> Iterator[ExitStack]:
+    """A stack on which the body puts what to undo if it fails.
+
+    :raises CampaignError: SQLite fails
+    """
+    with ExitStack() as opened:
+        try:
+            yield opened
+        except sqlite3.Error as error:
+            raise failure(path, error) from None
+        opened.pop_all()
+
+
 def connect(folder: Path) -> sqlite3.Connection:
     """The database, made if it is not there; its tables are checked to be ours.
 
     :raises CampaignError: it is not ours, is damaged, or cannot be written
     """
     path = folder / NAME
-    db: sqlite3.Connection | None = None
-    try:
+    with _closed_on_failure(path) as opened:
         # Transactions are begun by `transaction` alone.
         db = sqlite3.connect(path, timeout=10, isolation_level=None)
+        opened.callback(_close, db)
         version, tables = _head(db)
         if not version and not tables:
             db.executescript(_MODES)
@@ -133,12 +152,6 @@ def connect(folder: Path) -> sqlite3.Connection:
         else:
             _check(db, path, version)
             db.executescript(_MODES)
-    except sqlite3.Error as error:
-        _close(db)
-        raise failure(path, error) from None
-    except CampaignError:
-        _close(db)
-        raise
     return db
 
 
@@ -151,25 +164,19 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise CampaignError(f"{folder}: no campaign; name a directory that `s2fuzz campaign` has made")
     where = f"file:{quote(str(path.resolve()))}"
-    db: sqlite3.Connection | None = None
-    try:
+    with _closed_on_failure(path) as opened:
         try:
             # Readers of a write-ahead log leave files of their own; without a log there is nothing to share.
             still = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
             db = sqlite3.connect(f"{where}?mode=ro{still}", uri=True, timeout=10, isolation_level=None)
+            opened.callback(_close, db)
             version, _ = _head(db)
         except sqlite3.OperationalError:
             # Even readers write beside a database with a write-ahead log; not where that cannot be done.
-            _close(db)
             db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
+            opened.callback(_close, db)
             version, _ = _head(db)
         _check(db, path, version)
-    except sqlite3.Error as error:
-        _close(db)
-        raise failure(path, error) from None
-    except CampaignError:
-        _close(db)
-        raise
     return db
 
 
@@ -185,12 +192,6 @@ def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
         raise CampaignError(f"{path}: a database of something else; name one that `s2fuzz campaign` has made")
     if version != VERSION:
         raise CampaignError(f"{path}: of the unknown version {version}; allowed: {VERSION}")
-
-
-def _close(db: sqlite3.Connection | None) -> None:
-    if db is not None:
-        with suppress(sqlite3.Error):
-            db.close()
 
 
 @contextmanager
