@@ -100,10 +100,15 @@ class Checker(Observer):
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
+        places, reason = self.located(places, reason)
         function = function or self.kernel.walker or self.kernel.entry
         if self.kernel.place:
             reason = f"{reason}; at {self.kernel.place}"
         self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
+
+    def located(self, places: Places, reason: str) -> tuple[Places, str]:
+        """Add to places and reason of a violation which VM they are of, for a checker of one VM."""
+        return places, reason
 
     def text(self, entry: int, level: int) -> str:
         """A table entry, decoded."""
@@ -154,21 +159,6 @@ class GuestChecker(Checker):
         self.guest = guest
         self.vmid = guest.vmid
 
-    def report(
-        self,
-        what: str,
-        level: int,
-        reason: str,
-        places: frozenset[int] | Places = frozenset(),
-        taints: bool = True,
-        function: str = "",
-        grave: bool = False,
-        table: int = -1,
-    ) -> None:
+    def located(self, places: Places, reason: str) -> tuple[Places, str]:
         number = self.guest.number
-        if number:
-            if isinstance(places, frozenset):
-                places = pages(places, self.granule.page_size)
-            places = places.in_vm(number)
-            reason = f"VM {number}: {reason}"
-        super().report(what, level, reason, places, taints, function, grave, table)
+        return (places.in_vm(number), f"VM {number}: {reason}") if number else (places, reason)
