@@ -152,13 +152,7 @@ class Kernel:
         """
         if ptep < 0:
             raise IndexError("not a table entry")
-        old = self.words[ptep]
-        if self.watched:
-            list.__setitem__(self.words, ptep, pte)
-        else:
-            self.words[ptep] = pte
-        for o in self.on_store:
-            o.store(ptep, old, pte, False)
+        self.store(ptep, self.words[ptep], pte, False)
 
     def smp_store_release(self, ptep: int, pte: int) -> None:
         """``smp_store_release(ptep, pte)``
@@ -167,13 +161,16 @@ class Kernel:
         """
         if ptep < 0:
             raise IndexError("not a table entry")
-        old = self.words[ptep]
+        self.store(ptep, self.words[ptep], pte, True)
+
+    def store(self, ptep: int, old: int, pte: int, release: bool) -> None:
+        """Store to a table entry that is there, and holds *old*."""
         if self.watched:
             list.__setitem__(self.words, ptep, pte)
         else:
             self.words[ptep] = pte
         for o in self.on_store:
-            o.store(ptep, old, pte, True)
+            o.store(ptep, old, pte, release)
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         for o in self.on_walk:
