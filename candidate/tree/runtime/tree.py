@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One side's tree: calls into its process, what that asks for meanwhile, and its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from mmap import mmap
 from pathlib import Path
+from struct import Struct
 
 from reference.events import Observer
 from reference.kernel import EFAULT, Kernel
@@ -151,17 +153,11 @@ class TreeSide:
         areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
         if areas != self.areas:
             self.areas = areas
-            if len(areas) > r.MAX_VMAS:
-                raise TreeRefused(f"more than {r.MAX_VMAS} areas of the host")
-            for number, area in enumerate(areas):
-                r.VMA_WORDS.pack_into(process.memory, r.VMA_AT + number * r.VMA_WORDS.size, *area)
+            write_rows(process.memory, r.VMA_AT, r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host")
         devices = [(run.pfn, run.npages) for run in mm.runs if run.flags & DEVICE]
         if devices != self.devices:
             self.devices = devices
-            if len(devices) > r.MAX_DEVICES:
-                raise TreeRefused(f"more than {r.MAX_DEVICES} runs of device frames")
-            for number, run in enumerate(devices):
-                r.DEVICE_WORDS.pack_into(process.memory, r.DEVICE_AT + number * r.DEVICE_WORDS.size, *run)
+            write_rows(process.memory, r.DEVICE_AT, r.DEVICE_WORDS, devices, r.MAX_DEVICES, "runs of device frames")
 
     def page(self, hva: int, how: int) -> tuple[int, ...]:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
@@ -204,3 +200,17 @@ class TreeSide:
     def number(self, machine: kvm) -> int:
         """The number of a VM."""
         return machine.mmu.vmid - 1
+
+
+def write_rows(memory: mmap, at: int, row: Struct, rows: Sequence[tuple[int, ...]], most: int, what: str) -> None:
+    """Write a table of what the host has into shared memory.
+
+    :param at: its offset there
+    :param row: the layout of one row
+    :param most: the rows that there is room for
+    :raises TreeRefused: there are more; *what* they are
+    """
+    if len(rows) > most:
+        raise TreeRefused(f"more than {most} {what}")
+    for number, values in enumerate(rows):
+        row.pack_into(memory, at + number * row.size, *values)
