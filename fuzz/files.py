@@ -7,8 +7,9 @@ import os
 import stat
 from contextlib import suppress
 from itertools import count
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
+
+from .closing import Closing
 
 _numbers: Final = count()
 # A name may have 255 bytes, and a temporary one has this much of it: at most four bytes each.
@@ -17,7 +18,7 @@ _NAME_PART: Final = 40
 _MAX_LINKS: Final = 40
 
 
-class Place:
+class Place(Closing):
     """A place for a file: looked at now, written to later, so that nobody waits an hour for a refusal.
 
     * A regular file is replaced as a whole or stays as it was, also after a crash of the machine. Its permissions stay.
@@ -45,14 +46,6 @@ class Place:
     @property
     def opened(self) -> bool:
         return self.fd >= 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close what it opened."""

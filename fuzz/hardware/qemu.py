@@ -16,9 +16,9 @@ import tempfile
 from array import array
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from ..closing import Closing
 from ..processes.orphans import die_with_parent
 from . import assemble, layout
 
@@ -55,7 +55,7 @@ def version(program: str) -> str:
     return answer.stdout.partition("\n")[0]
 
 
-class Qemu:
+class Qemu(Closing):
     """A QEMU that answers batches of questions; a context manager.
 
     *tables*: its table memory as signed 64-bit words, index 0 at `layout.TABLES`.
@@ -213,11 +213,3 @@ class Qemu:
                 self.process.wait(self.patience)
             except subprocess.TimeoutExpired:
                 self.kill()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
+from ..closing import Closing
 from ..distribution import home_folder
 from .starting import starting
 
@@ -48,7 +48,7 @@ def cpu_seconds(pid: int) -> float | None:
         return None
 
 
-class Child:
+class Child(Closing):
     """A module of ours in a process of its own. A context manager.
 
     It runs as ``python -m MODULE PARENT ANSWERS ARGUMENT...``: the number of this process, a descriptor for lines that
@@ -100,14 +100,6 @@ class Child:
             finally:
                 os.close(pipe)
         self.pid = self.process.pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def send(self, line: bytes, last: bool = False) -> None:
         """Write a line to its standard input; if it is dead, `read` and `death` say so.
