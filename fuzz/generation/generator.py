@@ -40,11 +40,11 @@ def compose(builder: ProgramBuilder) -> None:
     noise(builder, builder.random.randrange(1, 8))
 
 
-def noise(builder: ProgramBuilder, count: int) -> None:
-    """Random operations, accesses most of all."""
+def noise(builder: ProgramBuilder, count: int, accesses: int = 55) -> None:
+    """Random operations, so many percent of them accesses."""
     for _ in range(count):
         slot, offset = builder.place()
-        if builder.chance(55):
+        if builder.chance(accesses):
             builder.access(slot, offset)
         else:
             builder.random.choice(DISTURBANCES)(builder, slot, offset)

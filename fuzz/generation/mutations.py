@@ -13,7 +13,6 @@ from ..language.operands import FIELDS
 from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, GuestMove, HypMap, OnCpu, Operation
 from ..language.program import Program
 from . import setting_mutations as settings
-from .disturbances import DISTURBANCES
 from .editor import ProgramEditor
 from .generator import noise
 from .motifs import MOTIFS
@@ -36,11 +35,7 @@ def insert(editor: ProgramEditor) -> None:
     at = editor.position()
     builder = editor.builder(at)
     for _ in range(_TRIES):
-        slot, offset = builder.place()
-        if builder.chance(40):
-            builder.access(slot, offset)
-        else:
-            builder.random.choice(DISTURBANCES)(builder, slot, offset)
+        noise(builder, 1, 40)
         if len(builder.operations) > at:
             break
     editor.operations[at:at] = builder.operations[at:]
