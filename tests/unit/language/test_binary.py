@@ -19,17 +19,10 @@ from fuzz.language.text import load, parse, print_program
 from fuzz.language.validate import MAX_OPERATIONS, validate
 
 from ..strategies import programs
+from .slots import SLOTS
 
 ROOT = Path(__file__).parents[3]
 CORPUS = sorted((ROOT / "corpus").glob("*/*.s2"))
-SLOTS = """\
-s2fuzz 1
-vm vms=2 manual=on
-slot a size=4M backing=thp log=on
-slot d size=1M backing=device
-slot h size=4M backing=hugetlb2m
-slot o size=64M backing=anon vm=1
-"""
 KIND = {make: kind for kind, make in enumerate(OPERATIONS)}
 # The places of an operation's fields, in bytes of its record.
 CPU, SLOT, CHOICE, FLAGS, FAIL, FIRST, SIZE, THIRD = 1, 2, 3, 4, 5, 8, 16, 24

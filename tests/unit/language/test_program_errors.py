@@ -14,15 +14,9 @@ from fuzz.language.program import BACKINGS, GIB, Program, ProgramError, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
+from .slots import SLOTS
+
 HEAD = "s2fuzz 1\nvm\n"
-SLOTS = """\
-s2fuzz 1
-vm vms=2 manual=on
-slot a size=4M backing=thp log=on
-slot d size=1M backing=device
-slot h size=4M backing=hugetlb2m
-slot o size=64M backing=anon vm=1
-"""
 
 NUMBER = "decimal with an optional K, M or G, or 0x and hexadecimal"
 NAME = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"

@@ -16,7 +16,8 @@ from fuzz.language.text import MAX_FILE_SIZE, load, parse, print_program
 from fuzz.language.validate import MANUAL, VMS, validate
 
 from ..strategies import programs
-from .test_program_errors import HEAD, SLOTS
+from .slots import SLOTS
+from .test_program_errors import HEAD
 
 CANONICAL = """\
 s2fuzz 1
