@@ -11,6 +11,7 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.execution.executor import Executor
+from fuzz.language.program import Program
 from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
@@ -60,7 +61,11 @@ def broken(pgtable: type[Pgtable] = Pgtable, mmu: type[Mmu] = Mmu) -> Candidate:
 
 def violations(version: Candidate, text: str) -> list[Violation]:
     """Everything that one side alone is found to do wrong, in order."""
-    program = parse("s2fuzz 1\n" + text)
+    return all_found(version, parse("s2fuzz 1\n" + text))
+
+
+def all_found(version: Candidate, program: Program) -> list[Violation]:
+    """Everything that a program shows of one side alone, in order."""
     executor = Executor(version, program)
     found = executor.create()
     for at in range(len(program.operations)):

@@ -7,8 +7,6 @@ from candidate.v5_14 import MmuV5_14, PgtableV5_14
 from reference.kernel import kvm_s2_mmu
 from reference.kvm_host import (
     FSC_FAULT,
-    FSC_PERM,
-    HCR_TVM,
     kvm,
     kvm_is_write_fault,
     kvm_memory_slot,
@@ -19,11 +17,7 @@ from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_X,
-    KVM_PGTABLE_WALK_LEAF,
-    KVM_PTE_VALID,
     Pgtable,
-    kvm_pgtable,
-    kvm_pgtable_walker,
     stage2_map_data,
 )
 
@@ -51,64 +45,6 @@ class FreesTablesEarly(Pgtable):
             self.k.free_page(self.kvm_pte_follow(pte))
             return 0
         return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
-
-
-class SetWayInvalidates(PgtableV5_14):
-    """Right: a set/way operation clears VALID everywhere and flushes; the next fault cleans and restores."""
-
-    def invalidate_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
-        pte = self.mem[ptep]
-        if pte & KVM_PTE_VALID:
-            self.k.WRITE_ONCE(ptep, pte & ~KVM_PTE_VALID)
-        return 0
-
-    def invalidate_all(self, pgt: kvm_pgtable) -> None:
-        walker = kvm_pgtable_walker(self.invalidate_walker, KVM_PGTABLE_WALK_LEAF)
-        self.kvm_pgtable_walk(pgt, 0, 1 << pgt.ia_bits, walker)
-        self.k.__kvm_tlb_flush_vmid__(pgt.mmu)
-
-    def resolve_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: list[int]) -> int:
-        pte = self.mem[ptep]
-        if pte and not pte & KVM_PTE_VALID:
-            self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
-            if self.stage2_pte_executable(pte):
-                self.invalidate_icache_guest_page(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
-            self.k.smp_store_release(ptep, pte | KVM_PTE_VALID)
-            arg.append(ptep)
-        return 0
-
-    def resolve(self, pgt: kvm_pgtable, addr: int) -> bool:
-        found: list[int] = []
-        walker = kvm_pgtable_walker(self.resolve_walker, KVM_PGTABLE_WALK_LEAF, found)
-        self.kvm_pgtable_walk(pgt, addr, 1, walker)
-        self.k.dsb("ishst")
-        return bool(found)
-
-
-class SetWayInvalidatesMmu(MmuV5_14):
-    def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
-        pgt = vcpu.kvm.pgt
-        assert pgt is not None
-        assert isinstance(self.p, SetWayInvalidates)
-        if not vcpu.hcr & HCR_TVM:
-            self.k.lock("mmu")
-            self.p.invalidate_all(pgt)
-            self.k.unlock("mmu")
-            vcpu.hcr |= HCR_TVM
-
-    def user_mem_abort(
-        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
-    ) -> int:
-        pgt = vcpu.kvm.pgt
-        assert pgt is not None
-        assert isinstance(self.p, SetWayInvalidates)
-        if fault_status != FSC_PERM:
-            self.k.lock("mmu")
-            done = self.p.resolve(pgt, fault_ipa)
-            self.k.unlock("mmu")
-            if done:
-                return 0
-        return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
 
 
 class SetWayUnmaps(Mmu):

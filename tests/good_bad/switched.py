@@ -10,7 +10,9 @@ from typing import ClassVar
 from candidate import Candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
 from reference.kernel import E2BIG, EAGAIN, kvm_s2_mmu
-from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, NULL, Pgtable, stage2_map_data
+from reference.kvm_host import kvm
+from reference.mmu import Mmu
+from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, NULL, Pgtable, kvm_pgtable, stage2_map_data
 
 from .case import broken
 
@@ -20,6 +22,15 @@ class Switched(Pgtable):
 
     steps: ClassVar[frozenset[str]] = frozenset()
     out: ClassVar[frozenset[str]] = frozenset()
+
+    def break_leaf(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
+        """Break before make of a leaf, but for what is out."""
+        if "break" not in self.out:
+            self.kvm_set_invalid_pte(ptep)
+        if "flush" not in self.out:
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
+        if "put" not in self.out:
+            self.k.put_page(self.k.virt_to_page(ptep))
 
     @classmethod
     def without(cls, *steps: str) -> Candidate:
@@ -35,19 +46,16 @@ class Map(Switched):
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         old = self.mem[ptep]
-        page = self.k.virt_to_page(ptep)
         if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
             return -E2BIG
         new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
         if self.kvm_pte_valid(old):
             if not (old ^ new) & ~KVM_PTE_LEAF_ATTR_S2_PERMS:
                 return -EAGAIN
-            self.kvm_set_invalid_pte(ptep)
-            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
-            self.k.put_page(page)
+            self.break_leaf(addr, level, ptep, data)
         self.k.smp_store_release(ptep, new)
         if "get" not in self.out:
-            self.k.get_page(page)
+            self.k.get_page(self.k.virt_to_page(ptep))
         data.phys += self.kvm_granule_size(level)
         return 0
 
@@ -63,12 +71,7 @@ class Split(Switched):
             return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
         assert data.memcache is not None
         childp = self.k.kvm_mmu_memory_cache_alloc(data.memcache)
-        if "break" not in self.out:
-            self.kvm_set_invalid_pte(ptep)
-        if "flush" not in self.out:
-            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
-        if "put" not in self.out:
-            self.k.put_page(self.k.virt_to_page(ptep))
+        self.break_leaf(addr, level, ptep, data)
         self.kvm_set_table_pte(ptep, childp)
         self.k.get_page(self.k.virt_to_page(ptep))
         return 0
@@ -135,3 +138,20 @@ class Unmap(Switched):
         if table and "free" not in self.out:
             self.k.free_page(childp)
         return 0
+
+
+class Root(Mmu):
+    """*forgets*: the structure is not freed where the root cannot be had."""
+
+    forgets: ClassVar[bool] = False
+
+    def root(self, kvm: kvm) -> kvm_pgtable | None:
+        """Take the structure and the root of a VM, as `kvm_init_stage2_mmu` begins; None: they cannot be had."""
+        if not self.k.kzalloc():
+            return None
+        pgt = kvm_pgtable()
+        if self.p.kvm_pgtable_stage2_init(pgt, kvm.vtcr, kvm.mmu):
+            if not self.forgets:
+                self.k.kfree()
+            return None
+        return pgt

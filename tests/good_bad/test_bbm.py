@@ -117,16 +117,8 @@ class PagesFirstFlushed(PagesFirst):
 class SplitWithWrongHint(Split):
     """The flush names the level of the pages, not of the block that goes."""
 
-    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        fits = self.kvm_block_mapping_supported(addr, end, data.phys, level)
-        if data.anchor != NULL or fits or not self.kvm_pte_valid(self.mem[ptep]):
-            return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
-        assert data.memcache is not None
-        childp = self.k.kvm_mmu_memory_cache_alloc(data.memcache)
-        self.kvm_set_invalid_pte(ptep)
-        self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level + 1)
-        self.kvm_set_table_pte(ptep, childp)
-        return 0
+    def break_leaf(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
+        super().break_leaf(addr, level + 1, ptep, data)
 
 
 class PlainTable(Pgtable):

@@ -15,13 +15,13 @@ from .practice_fault_order import (
     GOOD,
     IGNORED,
     MARKED_EARLY,
-    SETWAY,
     CountsLate,
     MapsNeighbourChecked,
     MapsNeighbourUnchecked,
     Steps,
     steps,
 )
+from .set_way import SETWAY
 
 V5_14 = candidate.get("v5.14")
 PAGE = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\n"

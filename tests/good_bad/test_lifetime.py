@@ -7,7 +7,7 @@ from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 
 from .case import Case, broken, each
-from .switched import Coalesce, Unmap
+from .switched import Coalesce, Root, Unmap
 
 
 class FreeFirst(Pgtable):
@@ -113,17 +113,13 @@ class DestroyUnderLock(Mmu):
         self.k.unlock("mmu")
 
 
-class LinkFirst(Mmu):
+class LinkFirst(Root):
     """Links the root before all of the VM is there, and takes it back late where that fails."""
 
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
-        if not self.k.kzalloc():
+        pgt = self.root(kvm)
+        if pgt is None:
             return -ENOMEM
-        pgt = kvm_pgtable()
-        err = self.p.kvm_pgtable_stage2_init(pgt, kvm.vtcr, kvm.mmu)
-        if err:
-            self.k.kfree()
-            return err
         kvm.pgt = pgt
         if not self.k.alloc_percpu():
             self.undo(kvm, pgt)

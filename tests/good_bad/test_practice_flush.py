@@ -7,15 +7,12 @@ from typing import Final
 import pytest
 
 import candidate
-from fuzz.checkers import Violation
-from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
-from fuzz.language.program import Program
 from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
 
 from . import practice_flush as practice
-from .case import Case, broken, each, violations
+from .case import Case, all_found, broken, each, violations
 from .switched import Unmap
 
 FLUSH_OWED: Final = "vm\nslot a size=2G backing=anon\ncpu0 write a+0\ncpu0 write a+1G\nslot a delete\n"
@@ -185,16 +182,6 @@ def test_lost_permissions_may_be_flushed_after_the_lock() -> None:
     assert violations(broken(Pgtable), text) == []
 
 
-def run(version: candidate.Candidate, program: Program) -> list[Violation]:
-    executor = Executor(version, program)
-    found = executor.create()
-    for at in range(len(program.operations)):
-        if executor.dead:
-            break
-        found += executor.step(at)[1]
-    return found + executor.destroy()
-
-
 @pytest.mark.parametrize("name", practice.DESIGNS)
 def test_right_designs_show_nothing_of_their_own(name: str) -> None:
     """Random programs show nothing on the design that the version below it does not show too."""
@@ -203,7 +190,7 @@ def test_right_designs_show_nothing_of_their_own(name: str) -> None:
     more: Counter[str] = Counter()
     for _ in range(80):
         program = generator.next()
-        theirs = {violation.signature for violation in run(candidate.get(base), program)}
-        more.update({violation.signature for violation in run(version, program)} - theirs)
+        theirs = {violation.signature for violation in all_found(candidate.get(base), program)}
+        more.update({violation.signature for violation in all_found(version, program)} - theirs)
     # An access flag fault shows bug R1, and where one is taken depends on what is flushed.
     assert [signature for signature in more if not signature.startswith("page-reference")] == []

@@ -16,15 +16,13 @@ from .practice_judge import (
     ExecNoFlush,
     FreesTablesEarly,
     MapsNeighbours,
-    SetWayInvalidates,
-    SetWayInvalidatesMmu,
     SetWayUnmaps,
 )
+from .set_way import SETWAY
 
 V5_14 = candidate.get("v5.14")
 EXEC_NO_FLUSH = Candidate("exec-no-flush", ExecNoFlush, V5_14.mmu, "")
 NEIGHBOURS = Candidate("neighbours", V5_14.pgtable, MapsNeighbours, "")
-SET_WAY = Candidate("set-way", SetWayInvalidates, SetWayInvalidatesMmu, "")
 TOUCHED_AGAIN = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4K\ncpu0 read a+0\n"
 
 
@@ -61,19 +59,19 @@ def test_a_use_after_free_counts_after_a_violation_that_taints() -> None:
     assert kinds(ORIGINAL, text) == []
 
 
-SET_WAYS = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 cache on\ncpu0 write a+0\ncpu0 setway\n"
+SETWAYS = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 cache on\ncpu0 write a+0\ncpu0 setway\n"
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        SET_WAYS + "host discard a+0 4K\ncpu0 read a+0\n",
-        SET_WAYS + "cpu0 read a+0 mmu=off\ncpu0 fetch a+0 mmu=off\n",
-        SET_WAYS + "host migrate a+0 4K\ncpu0 write a+0\ncpu0 setway\ncpu0 write a+0\n",
+        SETWAYS + "host discard a+0 4K\ncpu0 read a+0\n",
+        SETWAYS + "cpu0 read a+0 mmu=off\ncpu0 fetch a+0 mmu=off\n",
+        SETWAYS + "host migrate a+0 4K\ncpu0 write a+0\ncpu0 setway\ncpu0 write a+0\n",
     ],
 )
 def test_set_way_may_invalidate_all_tables(text: str) -> None:
-    assert [kind for kind in kinds(SET_WAY, text, V5_14) if not kind.startswith("divergence map")] == []
+    assert [kind for kind in kinds(SETWAY, text, V5_14) if not kind.startswith("divergence map")] == []
     assert [kind for kind in kinds(broken(mmu=SetWayUnmaps), text) if not kind.startswith("divergence map")] == []
 
 
@@ -91,7 +89,7 @@ def test_a_fault_takes_nothing_away_elsewhere() -> None:
 
 @pytest.mark.parametrize(
     ("version", "reference"),
-    [(SET_WAY, V5_14), (broken(mmu=SetWayUnmaps), ORIGINAL), (NEIGHBOURS, V5_14)],
+    [(SETWAY, V5_14), (broken(mmu=SetWayUnmaps), ORIGINAL), (NEIGHBOURS, V5_14)],
     ids=["set/way invalidates", "set/way unmaps", "maps neighbours"],
 )
 def test_right_designs_raise_no_regression_on_random_programs(version: Candidate, reference: Candidate) -> None:

@@ -9,9 +9,10 @@ from fuzz.language.text import parse
 from reference.kernel import ENOMEM
 from reference.kvm_host import kvm, kvm_vcpu
 from reference.mmu import Mmu
-from reference.pgtable import Pgtable, kvm_pgtable, stage2_map_data
+from reference.pgtable import Pgtable, stage2_map_data
 
 from .case import ORIGINAL, Case, broken, each, violations
+from .switched import Root
 
 VM = "vm cpus=1 fwb=on\n"
 ANON = VM + "slot a size=64K backing=anon log=on\n"
@@ -81,16 +82,15 @@ class NoTables(Mmu):
         return self.handle_hva_to_gpa(kvm, start, end, self.kvm_age_hva_handler)
 
 
-class KeepsWhatFailed(Mmu):
+class KeepsWhatFailed(Root):
     """Forgets the structure when the root cannot be had."""
 
+    forgets = True
+
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
-        if not self.k.kzalloc():
+        pgt = self.root(kvm)
+        if pgt is None:
             return -ENOMEM
-        pgt = kvm_pgtable()
-        err = self.p.kvm_pgtable_stage2_init(pgt, kvm.vtcr, kvm.mmu)
-        if err:
-            return err
         if not self.k.alloc_percpu():
             self.k.kfree()
             return -ENOMEM
