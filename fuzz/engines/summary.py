@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..closing import Closing
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
@@ -57,7 +58,7 @@ class Summary:
         return any(self.accepted.match(found.kind, found.signature) is None for found in worse)
 
 
-class Keeper:
+class Keeper(Closing):
     """Keeps the findings of a session as they come, once they replay.
 
     :param summary: of the session; kept up to date
@@ -71,12 +72,6 @@ class Keeper:
         self.records: dict[str, FindingRecord] = {}
         # So many of `Result.messages` were taken.
         self.taken = 0
-
-    def __enter__(self) -> "Keeper":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process that replays."""

@@ -5,9 +5,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from types import TracebackType
 from typing import IO, Final
 
+from ..closing import Closing
 from ..execution.mistakes import CandidateMistake
 from ..judging import silence
 from ..judging.finding import Finding, Key
@@ -34,7 +34,7 @@ def died_signature(number: int) -> str:
     return f"process was killed by {signal_name(number)}"
 
 
-class Replayer:
+class Replayer(Closing):
     """Replays programs, each in a fresh process, in the form (compiled or plain) of this one.
 
     A context manager; `close` ends its server process, which also ends with us.
@@ -48,14 +48,6 @@ class Replayer:
         self.silence = silence
         self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
-
-    def __enter__(self) -> "Replayer":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """The findings of a program, in the order of its verdict.

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from ..closing import Closing
 from ..files import write_atomically
 from ..judging.finding import Finding, Key
 from ..judging.silence import is_silent
@@ -39,7 +40,7 @@ def structure(program: Program) -> str:
     return hashlib.sha256(repr((program.vm, kinds)).encode()).hexdigest()[:8]
 
 
-class Store:
+class Store(Closing):
     """The findings of one candidate, in memory and in a folder.
 
     Its knowledge holds for the code that its programs were replayed on: other code needs
@@ -65,12 +66,6 @@ class Store:
         self.tries: dict[Key, int] = {}
         # The last reason why a file could not be written; "" if all could.
         self.trouble = ""
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process that replays; one more offer starts another."""

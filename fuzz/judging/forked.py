@@ -4,9 +4,9 @@
 import mmap
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final
 
+from ..closing import Closing
 from ..execution.mistakes import CandidateMistake
 from ..processes.child import end_text
 from ..processes.fork import Fork
@@ -30,7 +30,7 @@ class Lost(Exception):
         self.status = status
 
 
-class Forked:
+class Forked(Closing):
     """A copy of this process that does one piece of work after another.
 
     It has all that this process had imported and made when the first piece was asked for. After
@@ -51,14 +51,6 @@ class Forked:
         # In the copy: whether it says where it is.
         self.attached = False
         self.memory = memoryview(mmap.mmap(-1, SIZE))
-
-    def __enter__(self) -> "Forked":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, request: Any) -> Any:
         """Have a piece of work done.
