@@ -19,30 +19,7 @@ from reference.machine.descriptor import (
     memattr,
 )
 
-from ..language.operations import (
-    ClearLog,
-    Evict,
-    GetLog,
-    GuestAccess,
-    GuestCache,
-    GuestMove,
-    GuestReset,
-    GuestSetWay,
-    HostAge,
-    HostTestAge,
-    HypMap,
-    OnSlot,
-    Operation,
-    SetLog,
-    SlotCreate,
-    SlotDelete,
-    SlotMove,
-    Speculate,
-    TablePlace,
-    TableRange,
-    TableUnmap,
-    TableWrprotect,
-)
+from ..language import operations as ops
 from ..sides.guest import Guest, SlotLayout, Watcher, walked_range
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -113,47 +90,47 @@ class Translation(GuestChecker):
                     frozenset([ipa]),
                 )
 
-    def before_operation(self, op: Operation | None) -> None:
+    def before_operation(self, op: ops.Operation | None) -> None:
         self.written.clear()
         self.taken.clear()
         self.allowed = self.range_of(op)
-        self.growing = self.slot_of(op) if isinstance(op, GuestAccess) else []
+        self.growing = self.slot_of(op) if isinstance(op, ops.GuestAccess) else []
 
     def before_destruction(self) -> None:
         self.before_operation(None)
 
-    def range_of(self, op: Operation | None) -> list[tuple[int, int]]:
+    def range_of(self, op: ops.Operation | None) -> list[tuple[int, int]]:
         """Guest addresses that *op* itself may change; notifications add theirs."""
         if op is None:
             return [(0, 1 << self.guest.regime.ia_bits)]
-        if isinstance(op, GuestReset):
+        if isinstance(op, ops.GuestReset):
             return self.resident() if self.side.guest_of(op.cpu) is self.guest else []
-        if isinstance(op, (GuestCache, GuestSetWay)):
+        if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
             live = [layout for layout in self.guest.layouts if layout.live]
             mine = self.side.guest_of(op.cpu) is self.guest
             return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
-        if isinstance(op, (HypMap, GuestMove, Speculate, Evict)):
+        if isinstance(op, (ops.HypMap, ops.GuestMove, ops.Speculate, ops.Evict)):
             return []
         layout = self.side.by_name[op.slot]
-        if isinstance(op, (HostAge, HostTestAge)):
-            size = op.size if isinstance(op, HostAge) else self.granule.page_size
+        if isinstance(op, (ops.HostAge, ops.HostTestAge)):
+            size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
             start, _ = self.guest.host.unit_at(layout.hva + op.offset)
             last, last_unit = self.guest.host.unit_at(layout.hva + op.offset + size - 1)
             return self.guest.ipa_ranges(start, last + last_unit)
         if layout.slot.vm != self.guest.number:
             return []
-        if isinstance(op, GuestAccess):
+        if isinstance(op, ops.GuestAccess):
             return self.around(layout.ipa + op.offset)
-        if isinstance(op, TableRange):
+        if isinstance(op, ops.TableRange):
             return [walked_range(layout.ipa + op.offset, op.size, self.granule.page_size)]
-        if isinstance(op, TablePlace):
+        if isinstance(op, ops.TablePlace):
             return [walked_range(layout.ipa + op.offset, 1, self.granule.page_size)]
-        if isinstance(op, SlotMove) and op.ipa == layout.ipa:
+        if isinstance(op, ops.SlotMove) and op.ipa == layout.ipa:
             return []
         ranges = [(layout.ipa, layout.ipa + layout.size)]
-        if isinstance(op, (SlotMove, SlotCreate)) and op.ipa is not None:
+        if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and op.ipa is not None:
             ranges.append((op.ipa, op.ipa + layout.size))
-        return ranges if isinstance(op, (OnSlot, ClearLog)) else []
+        return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
 
     def around(self, ipa: int) -> list[tuple[int, int]]:
         """Return the ranges that a fault at *ipa* may map: the host's page there, or the block."""
@@ -164,7 +141,7 @@ class Translation(GuestChecker):
         size = max(size, 1 << self.shifts[2])
         return [(ipa & -size, (ipa & -size) + size)]
 
-    def slot_of(self, op: GuestAccess) -> list[tuple[int, int]]:
+    def slot_of(self, op: ops.GuestAccess) -> list[tuple[int, int]]:
         """The guest addresses of the slot of a guest's access."""
         layout = self.side.by_name[op.slot]
         mine = layout.live and layout.slot.vm == self.guest.number
@@ -228,7 +205,7 @@ class Translation(GuestChecker):
                     function=function,
                 )
 
-    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+    def after_operation(self, op: ops.Operation | None, outcome: Outcome) -> None:
         if self.taken:
             self.judge_taken()
         # First what the operation left: where that is a stale leaf, other rules follow from it.
@@ -240,28 +217,28 @@ class Translation(GuestChecker):
                 self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        if isinstance(op, (SetLog, GetLog, ClearLog)):
+        if isinstance(op, (ops.SetLog, ops.GetLog, ops.ClearLog)):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
 
-    def judge_effect(self, op: Operation | None) -> None:
+    def judge_effect(self, op: ops.Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""
-        if isinstance(op, TableWrprotect):
+        if isinstance(op, ops.TableWrprotect):
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     if entry & WRITE_BIT:
                         what = "still writable after write-protection"
                         reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                         self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
-        elif isinstance(op, (TableUnmap, GuestReset, SlotDelete, SlotMove, SlotCreate)):
+        elif isinstance(op, (ops.TableUnmap, ops.GuestReset, ops.SlotDelete, ops.SlotMove, ops.SlotCreate)):
             # A reset with FWB leaves the tables as they are.
-            if isinstance(op, GuestReset) and self.guest.fwb:
+            if isinstance(op, ops.GuestReset) and self.guest.fwb:
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     # A slot that is new at a place is mapped there on faults only, but for device memory.
                     layout = self.guest.layout_of(ipa)
-                    if isinstance(op, (SlotMove, SlotCreate)) and layout and layout.slot.backing == "device":
+                    if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and layout and layout.slot.backing == "device":
                         continue
                     what = "still mapped after unmapping"
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
