@@ -8,7 +8,7 @@ from typing import Final
 import candidate
 
 from ..engines.registry import DEFAULT
-from ..engines.summary import Keeper, Summary
+from ..engines.summary import Keeper, NewFindings, Summary
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
 from ..exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
@@ -91,15 +91,13 @@ class FindingPrinter:
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
-        self.printed: set[tuple[str, str]] = set()
+        self.fresh = NewFindings(keeper.summary)
 
     def watch(self, result: Result) -> None:
         """Take in the result so far."""
         self.keeper.watch(result)
-        for found in self.keeper.summary.findings:
-            if (found.kind, found.signature) not in self.printed:
-                self.printed.add((found.kind, found.signature))
-                print(f"  {result.state.seconds:4.1f} s  {found.kind:<10}  {found.signature}", flush=True)
+        for found in self.fresh.take():
+            print(f"  {result.state.seconds:4.1f} s  {found.kind:<10}  {found.signature}", flush=True)
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -58,6 +58,23 @@ class Summary:
         return any(self.accepted.match(found.kind, found.signature) is None for found in worse)
 
 
+class NewFindings:
+    """The findings of a session, each once.
+
+    :param summary: of the session
+    """
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+        self.told: set[tuple[str, str]] = set()
+
+    def take(self) -> list[FindingRecord]:
+        """Return those that were not returned before."""
+        found = [each for each in self.summary.findings if each.finding.key not in self.told]
+        self.told.update(each.finding.key for each in found)
+        return found
+
+
 class Keeper(Closing):
     """Keeps the findings of a session as they come, once they replay.
 

@@ -143,11 +143,13 @@ class ProgressLine:
     """
 
     def __init__(self, summary: "Summary", terminal: bool, quiet: bool = False) -> None:
+        from ...engines.summary import NewFindings
+
         self.summary = summary
         self.terminal = terminal and not quiet
         self.quiet = quiet
         self.last = 0.0
-        self.printed: set[tuple[str, str]] = set()
+        self.fresh = NewFindings(summary)
 
     def show(self) -> None:
         """Print new findings, and renew the line, not too often."""
@@ -161,13 +163,11 @@ class ProgressLine:
 
     def print_new(self) -> None:
         """Print the findings that are new, a line for each."""
-        for found in () if self.quiet else self.summary.findings:
-            if found.finding.key not in self.printed:
-                self.printed.add(found.finding.key)
-                self.clear()
-                complain(f"program {found.number}: {found.kind} {found.signature}")
-                # The line comes back behind it.
-                self.last = 0.0
+        for found in () if self.quiet else self.fresh.take():
+            self.clear()
+            complain(f"program {found.number}: {found.kind} {found.signature}")
+            # The line comes back behind it.
+            self.last = 0.0
 
     def clear(self) -> None:
         """Leave the line to others."""
