@@ -6,7 +6,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.registry.places import shown_module
-from candidate.tree.runtime.errors import TreeOops, TreeRefused
+from candidate.tree.runtime.errors import TreeOops, TreeRefused, TwinDiffers
 
 from ..checkers import CheckerSuite, Runaway, Violation
 from ..language.operations import (
@@ -127,6 +127,8 @@ class Executor:
         except Runaway:
             self.dead = True
             return Outcome("stuck")
+        except TwinDiffers:
+            raise
         except TreeOops as crash:
             self.dead = True
             return Outcome("oops", crash.what, detail=crash.detail)

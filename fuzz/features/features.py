@@ -55,14 +55,14 @@ class Features:
     """The features of one run.
 
     :param left: the original's side, before anything has run on it
-    :param right: the candidate's
+    :param right: the candidate's, or the same where both do the same
     """
 
     def __init__(self, left: Executor, right: Executor) -> None:
         # The raw features of neither side alone: of the program, and of the comparison of the two.
         self.pairs: set[RawFeature] = set()
         self.left = FeatureCollector(left, self.pairs)
-        self.right = FeatureCollector(right)
+        self.right = self.left if right is left else FeatureCollector(right)
 
     def compare(
         self,

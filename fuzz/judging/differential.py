@@ -13,6 +13,7 @@ from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
+from .once import alike, judge_once
 from .stretch import Stretches
 from .tables import maps_differ
 from .verdict import Judge, Verdict
@@ -36,9 +37,15 @@ class Differential:
         self.candidate = candidate
         self.measure = measure
         self.features = features
+        # Two trees are judged once where they do the same; both are where this is False.
+        self.once = alike(reference, candidate)
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
+        if self.once:
+            verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
+            if verdict is not None:
+                return verdict
         run = Lockstep(self, program)
         for at in range(len(program.operations)):
             run.step(at)

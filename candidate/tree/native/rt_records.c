@@ -3,8 +3,26 @@
 #include "rt.h"
 
 static struct known { const char *p; unsigned int id; } *known;
+static shim_u64 *text_digests;	/* of texts, by number */
 
-void shim_remember_names(void) { known = rt_keep(1024 * sizeof(*known)); }
+void shim_remember_names(void)
+{
+	known = rt_keep(1024 * sizeof(*known));
+	text_digests = rt_keep(1024 * sizeof(*text_digests));
+}
+
+static inline shim_u64 mixed(shim_u64 digest, shim_u64 value)
+{
+	digest = (digest ^ value) * 0x9e3779b97f4a7c15ULL;
+	return digest ^ digest >> 29;
+}
+
+/* What user space is told of a dirty log is no record. */
+void shim_digest_log(void)
+{
+	for (unsigned int i = 0; i < SHIM_LOG_WORDS; i++)
+		shim_control->digest = mixed(shim_control->digest, shim_control->log[i]);
+}
 
 static unsigned int name_id(const char *name)
 {
@@ -28,6 +46,9 @@ static unsigned int name_id(const char *name)
 	}
 	known[h].p = name;
 	known[h].id = id;
+	text_digests[id] = 0;
+	for (s = name; *s; s++)
+		text_digests[id] = mixed(text_digests[id], (unsigned char)*s);
 	return id;
 }
 
@@ -86,6 +107,7 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 	r->b = b;
 	r->c = c;
 	shim_control->nrec++;
+	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[r->name]), a), b), c);
 }
 
 /* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */

@@ -152,6 +152,9 @@ static void catch_signals(void)
 static void begin(void)
 {
 	shim_control->nrec = 0;
+	shim_control->digest = 0;
+	memset(shim_control->info, 0, sizeof(shim_control->info));
+	memset(shim_control->log, 0, sizeof(shim_control->log));
 	memset(shim_coverage, 0, SHIM_COVERAGE);
 }
 
@@ -176,6 +179,8 @@ static void serve(void)
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		shim_compare_arena();
+		if (shim_control->op == OP_GET_LOG)
+			shim_digest_log();
 		patience(0);
 		shim_control->status = S_DONE;
 		say('R');

@@ -37,4 +37,5 @@ void shim_start(void);				/* glue.c */
 void shim_snapshot(void);
 void shim_restore(void);
 void shim_remember_names(void);
+void shim_digest_log(void);
 #endif

@@ -15,5 +15,9 @@ class TreeOops(Exception):
         self.detail = detail
 
 
+class TwinDiffers(Exception):
+    """Two trees that run one program do not do the same any more."""
+
+
 class TreeRefused(Exception):
     """A program needs what is not modelled of a tree: there is no verdict on it; the message says what."""

@@ -22,6 +22,7 @@ from .records import (
     CHAINS_AT,
     COVERAGE_AT,
     COVERAGE_BYTES,
+    DIGEST_AT,
     KNOBS,
     KNOBS_AT,
     NAMES_AT,
@@ -37,6 +38,8 @@ from .records import (
 )
 
 _MASK: Final = (1 << 64) - 1
+# Status, result, information, knobs, digest.
+Said = tuple[int, int, tuple[int, ...], tuple[int, ...], bytes]
 
 
 class Process:
@@ -123,11 +126,19 @@ class Process:
 
         :returns: whether it still lives; if not, nobody caught what ended it
         """
-        ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
-        return self._go()
+        self.send(op, *args)
+        return self.receive()
 
-    def _go(self) -> bool:
+    def send(self, op: int, *args: int) -> None:
+        """Have the child do something; `receive` waits for it."""
+        ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
         os.write(self.says, b"G")
+
+    def receive(self) -> bool:
+        """Wait until the child has done what `send` said, or wants something.
+
+        :returns: as `call`
+        """
         if self._hear() != b"R":
             self.running = False
             return False
@@ -148,10 +159,18 @@ class Process:
     def take_records(self) -> memoryview:
         """Take the records of the child since the last call; good until it runs again."""
         count = self.records
+        self.drop_records()
+        return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
+
+    def drop_records(self) -> None:
+        """Forget the records of the child since the last call."""
         self.records = 0
         # shim_control->nrec
         self.memory[RESULT_AT + 76 : RESULT_AT + 80] = b"\0\0\0\0"
-        return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
+
+    def said(self) -> Said:
+        """All that the last call gave, and a digest of the records and dirty logs of this program so far."""
+        return self.status, self.ret, self.info, self.knobs, self.memory[DIGEST_AT : DIGEST_AT + 8]
 
     def coverage(self) -> bytes:
         """Return how often blocks of the tree's code ran in this program, by hash of address; 0 if not built so."""

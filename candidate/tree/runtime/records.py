@@ -130,7 +130,8 @@ VMA_WORDS: Final = struct.Struct("<4Q")
 DEVICE_AT: Final = VMA_AT + MAX_VMAS * VMA_WORDS.size
 DEVICE_WORDS: Final = struct.Struct("<2Q")
 LOG_AT: Final = DEVICE_AT + MAX_DEVICES * DEVICE_WORDS.size
-CONTROL_BYTES: Final = LOG_AT + LOG_WORDS * 8
+DIGEST_AT: Final = LOG_AT + LOG_WORDS * 8
+CONTROL_BYTES: Final = DIGEST_AT + 8
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

@@ -2,7 +2,6 @@
 """One side's tree: calls into its process, what that asks for meanwhile, and its events."""
 
 from collections.abc import Callable, Sequence
-from mmap import mmap
 from pathlib import Path
 from struct import Struct
 
@@ -12,9 +11,9 @@ from reference.kvm_host import KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
 from . import records as r
-from .errors import TreeOops, TreeRefused
+from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, give_back, take
+from .process import Process, Said, give_back, take
 from .replay import Replay
 
 EHWPOISON = 133
@@ -55,6 +54,10 @@ class TreeSide:
         # Entries of which the hardware has set the access flag, and what they hold now.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
+        # Another tree that is to do the same as this one, and what it must answer to the call that it is in.
+        self.twin_library: Callable[[int], Path] | None = None
+        self.twin: Process | None = None
+        self.expected: Said | None = None
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -70,6 +73,8 @@ class TreeSide:
             assert self.host is not None
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
+            if self.twin_library is not None:
+                self.twin = take(self.twin_library(self.kernel.granule.page_shift))
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
 
@@ -81,6 +86,52 @@ class TreeSide:
                 process.close()
             else:
                 give_back(process)
+        twin, self.twin = self.twin, None
+        if twin is not None:
+            ended = self.expected is not None and not twin.receive()
+            if ended or twin.status in (r.CRASH, r.REFUSED):
+                twin.close()
+            else:
+                give_back(twin)
+
+    def settle(self) -> None:
+        """Wait for the twin, and compare what it has done.
+
+        :raises TwinDiffers: it has done something else
+        """
+        twin, expected = self.twin, self.expected
+        if twin is None or expected is None:
+            return
+        lives = twin.receive()
+        self.expected = None
+        twin.drop_records()
+        if not lives or twin.said() != expected:
+            raise TwinDiffers
+
+    def go(self, op: int, *args: int) -> bool:
+        """Have the process do something, and its twin meanwhile; as `Process.call`."""
+        process, twin = self.process, self.twin
+        assert process is not None
+        process.send(op, *args)
+        if twin is None:
+            return process.receive()
+        twin.send(op, *args)
+        lives = process.receive()
+        self.expected = process.said()
+        return lives
+
+    def set_knobs(self, pages: int, small: int, topup: int) -> None:
+        """Say how many allocations still succeed, and how many areas there are."""
+        for process in (self.process, self.twin):
+            if process is not None:
+                process.set_knobs(pages, small, topup, len(self.areas), len(self.devices))
+
+    def write(self, at: int, data: bytes) -> None:
+        """Write into the memory that is shared with the process, and with its twin."""
+        self.settle()
+        for process in (self.process, self.twin):
+            if process is not None:
+                process.memory[at : at + len(data)] = data
 
     def call(self, op: int, *args: int) -> int:
         """Have the tree do something; what it returns.
@@ -95,22 +146,18 @@ class TreeSide:
             self.flagged.clear()
             for entry, value in flagged:
                 self.call(r.OP_SET_ENTRY, 0, entry, value)
+        self.settle()
         self.mirror()
-        process.set_knobs(
-            kernel.allocations_left,
-            kernel.small_allocations_left,
-            kernel.topup_gets,
-            len(self.areas),
-            len(self.devices),
-        )
-        lives = process.call(op, *args)
+        self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
+        lives = self.go(op, *args)
         while lives and process.status in (r.FULL, r.HOST):
             asked, info = process.status, process.info
             replay.run()
             answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
+            self.settle()
             self.mirror()
-            process.set_knobs(*process.knobs, len(self.areas), len(self.devices))
-            lives = process.call(r.OP_RESUME, *answer)
+            self.set_knobs(*process.knobs)
+            lives = self.go(r.OP_RESUME, *answer)
         ret = process.ret
         if lives:
             replay.run()
@@ -132,6 +179,8 @@ class TreeSide:
         if lives:
             process.gone()
         self.ended = True
+        if self.twin is not None:
+            raise TwinDiffers
         if not lives:
             raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")
         place = replay.place(chain)
@@ -141,9 +190,8 @@ class TreeSide:
 
     def mirror(self) -> None:
         """Tell the process of areas and device frames that are new."""
-        host, process = self.host, self.process
+        host = self.host
         assert host is not None
-        assert process is not None
         mm = host.mm
         # What changes in a list is its end; what else changes makes another list.
         told = (len(mm.vmas), len(mm.runs))
@@ -153,11 +201,11 @@ class TreeSide:
         areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
         if areas != self.areas:
             self.areas = areas
-            write_rows(process.memory, r.VMA_AT, r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host")
+            self.write(r.VMA_AT, rows(r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host"))
         devices = [(run.pfn, run.npages) for run in mm.runs if run.flags & DEVICE]
         if devices != self.devices:
             self.devices = devices
-            write_rows(process.memory, r.DEVICE_AT, r.DEVICE_WORDS, devices, r.MAX_DEVICES, "runs of device frames")
+            self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, devices, r.MAX_DEVICES, "runs of device frames"))
 
     def page(self, hva: int, how: int) -> tuple[int, ...]:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
@@ -202,15 +250,13 @@ class TreeSide:
         return machine.mmu.vmid - 1
 
 
-def write_rows(memory: mmap, at: int, row: Struct, rows: Sequence[tuple[int, ...]], most: int, what: str) -> None:
-    """Write a table of what the host has into shared memory.
+def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:
+    """A table of what the host has, for shared memory.
 
-    :param at: its offset there
     :param row: the layout of one row
     :param most: the rows that there is room for
     :raises TreeRefused: there are more; *what* they are
     """
-    if len(rows) > most:
+    if len(values) > most:
         raise TreeRefused(f"more than {most} {what}")
-    for number, values in enumerate(rows):
-        row.pack_into(memory, at + number * row.size, *values)
+    return b"".join([row.pack(*each) for each in values])

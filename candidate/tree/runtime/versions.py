@@ -200,8 +200,5 @@ class TreeMain(KvmMain):
         ]
 
     def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
-        assert self.tree.process is not None
-        memory = self.tree.process.memory
-        for word, bits in enumerate(bitmap[: r.LOG_WORDS]):
-            memory[r.LOG_AT + 8 * word : r.LOG_AT + 8 * word + 8] = bits.to_bytes(8, "little")
+        self.tree.write(r.LOG_AT, b"".join([bits.to_bytes(8, "little") for bits in bitmap[: r.LOG_WORDS]]))
         return self.tree.call(r.OP_CLEAR_LOG, self.number, id, first_page, num_pages)

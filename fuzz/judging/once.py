@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two kernel trees that do the same are judged once.
+
+Most programs do not reach the lines by which a patch changes a tree. Then the records of both are the same, and so is
+all that checkers see. The reference is judged; the candidate runs beside it, and digests of all that it does are
+compared. At the first difference, or if there is anything to report, the program is judged again in full.
+"""
+
+from typing import Final
+
+from candidate import Candidate
+from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.versions import TreePgtable
+
+from ..execution.executor import Executor
+from ..features.features import Features
+from ..language.program import Program
+from .cost import Comparison, Cost
+from .verdict import Verdict
+
+# Of an executor before anything runs: the creation of the VMs.
+_CREATION: Final = -1
+
+
+def alike(reference: Candidate, candidate: Candidate) -> bool:
+    """Return whether both are trees of which checkers require the same."""
+    if not (reference.is_tree and candidate.is_tree):
+        return False
+    return all(
+        declared(ours) == declared(theirs)
+        for ours, theirs in ((reference.pgtable, candidate.pgtable), (reference.mmu, candidate.mmu))
+    )
+
+
+def declared(version: type[object]) -> dict[str, object]:
+    """What a tree was found to declare, by name."""
+    return {name: getattr(version, name) for name in dir(version) if name.isupper()}
+
+
+def judge_once(
+    reference: Candidate, candidate: Candidate, program: Program, measure: bool, features: bool
+) -> Verdict | None:
+    """The verdict on a program on which two trees do the same, and nothing is to be reported; else None.
+
+    :param measure: as of `fuzz.judging.differential.Differential`
+    :param features: likewise
+    """
+    left = Executor(reference, program)
+    try:
+        return followed(left, candidate, measure, features)
+    except TwinDiffers:
+        return None
+    finally:
+        left.checkers.dismantle()
+        left.side.dismantle()
+
+
+def followed(left: Executor, candidate: Candidate, measure: bool, features: bool) -> Verdict | None:
+    """Run a program on the reference, with the candidate beside it.
+
+    :raises TwinDiffers: the candidate does something else
+    """
+    pgtable = left.side.pgtable
+    assert isinstance(pgtable, TreePgtable)
+    twin = candidate.pgtable(left.side.kernel)
+    assert isinstance(twin, TreePgtable)
+    pgtable.tree.twin_library = twin.library
+    costs = Cost(left) if measure else None
+    seen = Features(left, left) if features else None
+    found = left.create()
+    operations = left.program.operations
+    for at in range(_CREATION, len(operations)):
+        if at > _CREATION:
+            outcome, found = left.step(at)
+            if seen is not None:
+                seen.compare(operations[at], (outcome, outcome), ([], []))
+        elif seen is not None:
+            seen.compare(None, None, ([], []))
+        if found or left.dead:
+            return None
+    if left.destroy() or left.dead:
+        return None
+    pgtable.tree.settle()
+    verdict = Verdict()
+    if costs is not None:
+        verdict.costs = Comparison(costs.totals(), costs.totals(), True)
+    if seen is not None:
+        seen.compare(None, None, ([], []))
+        verdict.features = seen.total()
+    return verdict

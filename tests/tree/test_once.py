@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judging two trees once, where they do the same, gives the verdicts of judging both."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import KVM_MAIN, PGTABLE
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.judging.once import judge_once
+from fuzz.judging.verdict import Verdict
+from fuzz.language.program import Program
+
+from .test_planted import PLANTED
+from .trees import changed, real_tree, version
+
+PROGRAMS = 40
+MISTAKES = ("a put dropped", "a clean dropped", "an off-by-one")
+
+
+def told(verdict: Verdict) -> tuple[object, ...]:
+    """Everything that a verdict says."""
+    findings = [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
+    return findings, len(verdict.consequences), verdict.costs, verdict.features, verdict.refused
+
+
+def planted(name: str, folder: Path) -> str:
+    """A tree with one of the mistakes."""
+    mistake = PLANTED[name]
+    original = real_tree("6.12")
+    source = (original / mistake.file).read_text()
+    assert mistake.text in source
+    copy = changed(original, folder, {mistake.file: source.replace(mistake.text, mistake.instead, 1)})
+    return f"{PREFIX}{copy}"
+
+
+@pytest.mark.parametrize("mistake", [*MISTAKES, ""])
+def test_verdicts(mistake: str, tmp_path: Path) -> None:
+    reference = candidate.get(version("6.12"))
+    other = candidate.get(planted(mistake, tmp_path / "tree")) if mistake else reference
+    once, twice = (Differential(reference, other, measure=True, features=True) for _ in range(2))
+    assert once.once
+    twice.once = False
+    generator, failed = Generator(3), 0
+    for _ in range(PROGRAMS):
+        program = generator.next()
+        verdict = once.run(program)
+        failed += verdict.failed
+        assert told(verdict) == told(twice.run(program))
+    assert bool(failed) == bool(mistake)
+
+
+def calm(program: Program) -> bool:
+    """Return whether a program shows nothing on the tree alone."""
+    tree = candidate.get(version("6.12"))
+    return judge_once(tree, tree, program, False, False) is not None
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "instead"),
+    [
+        (
+            PGTABLE,
+            "\tif (!stage2_pte_needs_update(ctx->old, new))",
+            "\tdsb(ishst);\n\tif (!stage2_pte_needs_update(ctx->old, new))",
+        ),
+        # User space is told this, and no record has it.
+        (KVM_MAIN, "dirty_bitmap_buffer[i] = mask;", "dirty_bitmap_buffer[i] = mask | 1UL << 63;"),
+    ],
+    ids=["record", "dirty log"],
+)
+def test_difference_is_seen(file: str, text: str, instead: str, tmp_path: Path) -> None:
+    """Every difference ends the judging of one side alone."""
+    original = real_tree("6.12")
+    source = (original / file).read_text()
+    if text not in source:
+        pytest.skip(f"{file} has no {text!r}")
+    copy = changed(original, tmp_path / "tree", {file: source.replace(text, instead, 1)})
+    tree, other = candidate.get(version("6.12")), candidate.get(f"{PREFIX}{copy}")
+    generator = Generator(3)
+    programs = [program for program in (generator.next() for _ in range(4 * PROGRAMS)) if calm(program)]
+    assert len(programs) > PROGRAMS
+    assert any(judge_once(tree, other, program, False, False) is None for program in programs)
