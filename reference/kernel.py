@@ -11,6 +11,7 @@ from typing import Final
 
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
+from .last_places import LastPlaces
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
@@ -100,8 +101,10 @@ class Kernel:
         self.entry = ""
         self.cause = ""
         self.walker = ""
-        # Of a compiled tree: function, file and line of the event.
+        # Of a compiled tree: function, file and line of the event, and the chain of calls.
         self.place = ""
+        # Where something happened last in a compiled tree; nothing is noted of a port.
+        self.last = LastPlaces(granule.entries)
         # Its argument, ``walker->arg``.
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over.

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from reference.compiled.annotations import mypyc_attr
 from reference.events import Observer
 from reference.machine.descriptor import describe
-from reference.machine.walk import Walk
+from reference.machine.walk import READ, Walk, walk
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -91,18 +91,22 @@ class Checker(Observer):
         function: str = "",
         grave: bool = False,
         table: int = -1,
+        where: str = "",
     ) -> None:
         """Note a violation.
 
         :param places: addresses of the guest pages concerned; many as `Places`
         :param function: where; by default the walker callback or entry point that ran last
         :param grave: as in `Violation`, like *table*
+        :param where: the place in a compiled tree, of what is judged only later; by default that of the event
+            under way, or where there is none, that at which the entry concerned was written
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
         function = function or self.kernel.walker or self.kernel.entry
-        if self.kernel.place:
-            reason = f"{reason}; at {self.kernel.place}"
+        where = where or self.kernel.place
+        if where:
+            reason = f"{reason}; at {where}"
         self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
 
     def text(self, entry: int, level: int) -> str:
@@ -164,11 +168,29 @@ class GuestChecker(Checker):
         function: str = "",
         grave: bool = False,
         table: int = -1,
+        where: str = "",
     ) -> None:
+        if not where and not self.kernel.place and self.kernel.last.stored and level >= 0:
+            where = self.written_at(level, places)
         number = self.guest.number
         if number:
             if isinstance(places, frozenset):
                 places = pages(places, self.granule.page_size)
             places = places.in_vm(number)
             reason = f"VM {number}: {reason}"
-        super().report(what, level, reason, places, taints, function, grave, table)
+        super().report(what, level, reason, places, taints, function, grave, table, where)
+
+    def written_at(self, level: int, places: frozenset[int] | Places) -> str:
+        """Return the place in a compiled tree at which the entry of the first of some pages was written last.
+
+        What was cut off with a table above it has the place at which that was; "": it is not known.
+        """
+        ranges = places.ranges if isinstance(places, Places) else [(min(places), 0)] if places else []
+        if not ranges:
+            return ""
+        found = walk(self.kernel.arena, self.guest.regime, ranges[0][0], READ)
+        ptep = found.ptep
+        for at, above, _ in found.tables:
+            if at == level:
+                ptep = above
+        return self.kernel.last.stored.get(ptep, "")

@@ -31,7 +31,7 @@ class Replay(HostReplay):
             if chain != self.chain:
                 self.chain = chain
                 place = self.place(chain)
-                self.kernel.place = place.at
+                self.kernel.place = self.kernel.last.place = place.where
                 if place.walker:
                     self.kernel.walker = place.walker
             self.one(kind, name, a, b, c)

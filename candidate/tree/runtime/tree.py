@@ -53,6 +53,7 @@ class TreeSide:
         # Entries of which the hardware has set the access flag, and what they hold now.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
+        kernel.observe(kernel.last)
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
