@@ -178,6 +178,24 @@ class Kernel:
         for o in self.on_store:
             o.store(ptep, old, pte, True)
 
+    def cmpxchg(self, ptep: int, old: int, new: int) -> int:
+        """``cmpxchg(ptep, old, new)``: where it wins, a store with release, and more.
+
+        :returns: the entry found; *old* where the exchange was made
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        found = self.words[ptep]
+        if found != old:
+            for o in self.on["exchange_lost"]:
+                o.exchange_lost(ptep, found, new)
+            return found
+        self.smp_store_release(ptep, new)
+        for o in self.on["exchanged"]:
+            o.exchanged(ptep, old, new)
+        return old
+
     def walk(self, vmid: int, start: int, end: int) -> None:
         for o in self.on_walk:
             o.walk(vmid, start, end)

@@ -66,6 +66,9 @@ class Progress(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         self.step()
 
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.step()
+
     def lock(self, name: str, vmid: int) -> None:
         self.step()
 

@@ -128,6 +128,9 @@ class FeatureCollector(Checker):
                 (HYP_ENTRY, self.kernel.entry, self.kernel.walker, level, compared_bits(old), compared_bits(new), 0)
             )
 
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.note("exchange lost", "")
+
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.note("hardware sets the access flag", "")
 

@@ -168,6 +168,15 @@ class Trace(Checker):
     def plain_store(self, ptep: int, old: int, new: int) -> None:
         self.add(f"{self.entry_place(ptep)}: by a plain store")
 
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: by a compare-exchange")
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        table = self.known_table(ptep // self.granule.entries)
+        level = 3 if table is None else table.level
+        both = [self.entry_text(entry, level, isinstance(table, HypTable)) for entry in (found, new)]
+        self.add(f"{self.entry_place(ptep)}: compare-exchange lost, {both[0]} stays, not {both[1]}")
+
     def entry_place(self, ptep: int) -> str:
         """An entry, by level and address; by page where the table is not known."""
         page, index = divmod(ptep, self.granule.entries)

@@ -46,10 +46,16 @@ class Replay(HostReplay):
         elif kind == r.STORE:
             self.had(a, b)
             k.WRITE_ONCE(a, c)
-        elif kind in (r.RELEASE, r.CMPXCHG):
-            # A compare-exchange that was made is a release, and more.
+        elif kind == r.RELEASE:
             self.had(a, b)
             k.smp_store_release(a, c)
+        elif kind == r.CMPXCHG:
+            self.had(a, b)
+            k.cmpxchg(a, b, c)
+        elif kind == r.CMPXCHG_FAIL:
+            self.had(a, b)
+            # Whatever it was to replace, it was not that.
+            k.cmpxchg(a, ~b, c)
         elif kind == r.PLAIN:
             self.had(a, b)
             k.plain_store(a, c)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the tree's code does and the ports do not: the events of it."""
+
+from pathlib import Path
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import PGTABLE
+from fuzz.execution.executor import Executor
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+from fuzz.reports.trace import Trace
+
+from .trees import changed, real_tree, version
+
+MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
+
+
+def trace(name: str, program: Program = MAPS) -> list[str]:
+    """The lines of a program's trace on a version, violations included."""
+    executor = Executor(candidate.get(name), program)
+    trace = Trace(executor)
+    lines = trace.take(executor.create(), None)
+    for at in range(len(program.operations)):
+        outcome, violations = executor.step(at)
+        lines += trace.take(violations, outcome)
+    executor.destroy()
+    return [line.text for line in lines]
+
+
+def planted(folder: Path, path: str, text: str, instead: str) -> str:
+    """A copy of 6.12 with another text in one file, as a version."""
+    original = real_tree("6.12")
+    source = (original / path).read_text()
+    assert text in source
+    return f"{PREFIX}{changed(original, folder / 'tree', {path: source.replace(text, instead, 1)})}"
+
+
+def test_exchanges_that_win() -> None:
+    lines = trace(version("6.12"))
+    assert "L3 0x40000000=a+0: by a compare-exchange" in lines
+    before = lines[lines.index("L3 0x40000000=a+0: by a compare-exchange") - 1]
+    assert before.startswith("L3 0x40000000=a+0: ")
+    assert before.endswith(", release")
+    assert not any("lost" in line for line in lines)
+
+
+def test_exchanges_that_lose(tmp_path: Path) -> None:
+    lines = trace(planted(tmp_path, PGTABLE, "cmpxchg(ctx->ptep, ctx->old, new)", "cmpxchg(ctx->ptep, ~ctx->old, new)"))
+    assert any(line.startswith("L1 0x40000000=a+0: compare-exchange lost, empty stays, not ") for line in lines)
+    assert not any("by a compare-exchange" in line for line in lines)
