@@ -61,6 +61,9 @@ class Observer:
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
 
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        """``__kvm_tlb_flush_vmid_ipa_nsh()``: as `tlbi_ipa`, of the TLB of `Kernel.cpu` alone."""
+
     def tlbi_vmid(self, vmid: int) -> None:
         """``__kvm_tlb_flush_vmid()``."""
 

@@ -90,6 +90,8 @@ class Kernel:
         self.counts: list[int] = []
         # The VM that kernel code runs for: whose locks it takes. Whoever calls for another VM says so here.
         self.vmid = 1
+        # The CPU on which it runs.
+        self.cpu = 0
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
         # Allocations that still succeed; -1: all of them.
@@ -454,6 +456,13 @@ class Kernel:
         self.hardware.tlbi_ipas2e1is(mmu.vmid, ipa & -4096, hint)
         for o in self.on["tlbi_ipa"]:
             o.tlbi_ipa(mmu.vmid, ipa, level)
+
+    def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone: dsb nshst; dsb nsh."""
+        hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        self.hardware.tlbi_ipas2e1(self.cpu, mmu.vmid, ipa & -4096, hint)
+        for o in self.on["tlbi_ipa_local"]:
+            o.tlbi_ipa_local(mmu.vmid, ipa, level)
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
         """Hypercall: dsb ishst; TLBI VMALLS12E1IS; dsb ish; isb."""

@@ -177,6 +177,10 @@ class FeatureCollector(Checker):
         self.flushes += 1
         self.note("flush by IPA", level)
 
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.flushes += 1
+        self.note("flush by IPA of one CPU", level)
+
     def tlbi_vmid(self, vmid: int) -> None:
         self.flushes += 1
         self.note("flush by VMID", "")

@@ -215,6 +215,10 @@ class Trace(Checker):
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")
 
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        cpu = self.side.kernel.cpu
+        self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} alone")
+
     def tlbi_vmid(self, vmid: int) -> None:
         self.add(f"TLB flush of VMID {vmid}")
 

@@ -28,6 +28,16 @@ def trace(name: str, program: Program = MAPS) -> list[str]:
     return [line.text for line in lines]
 
 
+def violations(name: str, program: Program) -> list[str]:
+    """The signatures of the violations of a program on a version."""
+    executor = Executor(candidate.get(name), program)
+    found = executor.create()
+    for at in range(len(program.operations)):
+        found += executor.step(at)[1]
+    found += executor.destroy()
+    return [violation.signature for violation in found]
+
+
 def planted(folder: Path, path: str, text: str, instead: str) -> str:
     """A copy of 6.12 with another text in one file, as a version."""
     original = real_tree("6.12")
@@ -49,3 +59,28 @@ def test_exchanges_that_lose(tmp_path: Path) -> None:
     lines = trace(planted(tmp_path, PGTABLE, "cmpxchg(ctx->ptep, ctx->old, new)", "cmpxchg(ctx->ptep, ~ctx->old, new)"))
     assert any(line.startswith("L1 0x40000000=a+0: compare-exchange lost, empty stays, not ") for line in lines)
     assert not any("by a compare-exchange" in line for line in lines)
+
+
+RELAXES = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=anon\ncpu0 read a+0\ncpu1 read a+0\ncpu1 fetch a+0\ncpu0 fetch a+0\n"
+)
+UNMAPS = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost migrate a+0 4K\n"
+)
+# Of a leaf that is unmapped.
+FLUSH = """\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu, ctx->addr,
+\t\t\t\t     ctx->level);"""
+
+
+def test_a_flush_of_one_cpu() -> None:
+    lines = trace(version("6.12"), RELAXES)
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 1 alone" in lines
+    # The other CPU still has the page without execution; it takes a fault of its own.
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 0 alone" in lines
+    assert violations(version("6.12"), RELAXES) == []
+
+
+def test_a_flush_of_one_cpu_where_all_need_one(tmp_path: Path) -> None:
+    assert violations(version("6.12"), UNMAPS) == []
+    found = violations(planted(tmp_path, PGTABLE, FLUSH, FLUSH.replace("_ipa,", "_ipa_nsh,")), UNMAPS)
+    assert "tlb: stage2_unmap_walker: leaf not flushed L3" in found

@@ -122,8 +122,10 @@ class Replay(HostReplay):
     def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """TLB, barriers, caches."""
         k = self.kernel
-        if kind in (r.TLBI_IPA, r.TLBI_IPA_LOCAL):
+        if kind == r.TLBI_IPA:
             k.__kvm_tlb_flush_vmid_ipa__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
+        elif kind == r.TLBI_IPA_LOCAL:
+            k.__kvm_tlb_flush_vmid_ipa_nsh__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
         elif kind == r.TLBI_VMID:
             k.__kvm_tlb_flush_vmid__(self.vms[a].mmu)
         elif kind == r.TLBI_RANGE:
