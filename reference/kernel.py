@@ -94,6 +94,9 @@ class Kernel:
         self.cpu = 0
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
+        # One in so many offers to drop the mmu lock is taken, 0: none; how many there were.
+        self.resched_every = 0
+        self.offers = 0
         # Allocations that still succeed; -1: all of them.
         self.allocations_left = -1
         self.small_allocations_left = -1
@@ -443,7 +446,16 @@ class Kernel:
             self.warn("lock-not-held")
 
     def cond_resched_lock(self) -> None:
-        """``cond_resched_lock(&kvm->mmu_lock)``: another actor may run here."""
+        """``cond_resched_lock(&kvm->mmu_lock)``: drops it, and takes it again, where another task waits."""
+        self.offer_resched()
+        if self.resched_every:
+            self.offers += 1
+            if self.offers % self.resched_every == 0:
+                self.unlock("mmu")
+                self.lock("mmu")
+
+    def offer_resched(self) -> None:
+        """The mmu lock may be dropped here."""
         for o in self.on["resched"]:
             o.resched()
 

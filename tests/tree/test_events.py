@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import PGTABLE
@@ -11,6 +13,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 
+from .fidelity import Stream, difference
 from .trees import changed, real_tree, version
 
 MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
@@ -84,3 +87,24 @@ def test_a_flush_of_one_cpu_where_all_need_one(tmp_path: Path) -> None:
     assert violations(version("6.12"), UNMAPS) == []
     found = violations(planted(tmp_path, PGTABLE, FLUSH, FLUSH.replace("_ipa,", "_ipa_nsh,")), UNMAPS)
     assert "tlb: stage2_unmap_walker: leaf not flushed L3" in found
+
+
+# The slot lies across the boundary at which ranges are cut.
+LOGS = "slot a ipa=0x3fe00000 size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
+DROPPED = ["cond_resched_lock", "unlock mmu", "lock mmu"]
+
+
+@pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])
+def test_the_lock_is_dropped_where_the_program_says_so(tree: str) -> None:
+    never, always = [parse(f"s2fuzz 1\nvm{setting}\n{LOGS}") for setting in ("", " resched=1")]
+    lines = trace(version(tree), never)
+    assert "cond_resched_lock" in lines
+    lines = trace(version(tree), always)
+    assert [lines[at : at + 3] for at, line in enumerate(lines) if line == DROPPED[0]] == [DROPPED]
+    assert violations(version(tree), always) == []
+
+
+def test_port_and_tree_drop_it_alike() -> None:
+    for every in 1, 2:
+        program = parse(f"s2fuzz 1\nvm resched={every}\n{LOGS}log a off\nlog a on\n")
+        assert difference(Stream("v5.12.9", program), Stream(version("5.12.9"), program)) == ""

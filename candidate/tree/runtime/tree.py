@@ -101,6 +101,7 @@ class TreeSide:
             kernel.topup_gets,
             len(self.areas),
             len(self.devices),
+            kernel.resched_every,
         )
         lives = process.call(op, *args)
         while lives and process.status in (r.FULL, r.HOST):
@@ -108,7 +109,7 @@ class TreeSide:
             replay.run()
             answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
             self.mirror()
-            process.set_knobs(*process.knobs, len(self.areas), len(self.devices))
+            process.set_knobs(*process.knobs, len(self.areas), len(self.devices), kernel.resched_every)
             lives = process.call(r.OP_RESUME, *answer)
         ret = process.ret
         if lives:
