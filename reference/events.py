@@ -28,6 +28,12 @@ class Observer:
     def plain_store(self, ptep: int, old: int, new: int) -> None:
         """The entry of the last `store` event was written without ``WRITE_ONCE``."""
 
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        """The entry of the last `store` event, one with release, was written by a compare-exchange that won."""
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        """A compare-exchange found another entry than it was to replace, and stored nothing: it orders nothing."""
+
     def get(self, page: int, count: int) -> None:
         """``get_page()``: *count* afterwards."""
 
@@ -54,6 +60,9 @@ class Observer:
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        """``__kvm_tlb_flush_vmid_ipa_nsh()``: as `tlbi_ipa`, of the TLB of `Kernel.cpu` alone."""
 
     def tlbi_vmid(self, vmid: int) -> None:
         """``__kvm_tlb_flush_vmid()``."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
+from .last_places import LastPlaces
 from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
@@ -89,8 +90,13 @@ class Kernel:
         self.counts: list[int] = []
         # The VM that kernel code runs for: whose locks it takes. Whoever calls for another VM says so here.
         self.vmid = 1
+        # The CPU on which it runs.
+        self.cpu = 0
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
+        # One in so many offers to drop the mmu lock is taken, 0: none; how many there were.
+        self.resched_every = 0
+        self.offers = 0
         # Allocations that still succeed; -1: all of them.
         self.allocations_left = -1
         self.small_allocations_left = -1
@@ -100,8 +106,10 @@ class Kernel:
         self.entry = ""
         self.cause = ""
         self.walker = ""
-        # Of a compiled tree: function, file and line of the event.
+        # Of a compiled tree: function, file and line of the event, and the chain of calls.
         self.place = ""
+        # Where something happened last in a compiled tree; nothing is noted of a port.
+        self.last = LastPlaces(granule.entries)
         # Its argument, ``walker->arg``.
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over.
@@ -171,6 +179,24 @@ class Kernel:
             self.words[ptep] = pte
         for o in self.on_store:
             o.store(ptep, old, pte, release)
+
+    def cmpxchg(self, ptep: int, old: int, new: int) -> int:
+        """``cmpxchg(ptep, old, new)``: where it wins, a store with release, and more.
+
+        :returns: the entry found; *old* where the exchange was made
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        found = self.words[ptep]
+        if found != old:
+            for o in self.on["exchange_lost"]:
+                o.exchange_lost(ptep, found, new)
+            return found
+        self.smp_store_release(ptep, new)
+        for o in self.on["exchanged"]:
+            o.exchanged(ptep, old, new)
+        return old
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         for o in self.on_walk:
@@ -417,7 +443,16 @@ class Kernel:
             self.warn("lock-not-held")
 
     def cond_resched_lock(self) -> None:
-        """``cond_resched_lock(&kvm->mmu_lock)``: another actor may run here."""
+        """``cond_resched_lock(&kvm->mmu_lock)``: drops it, and takes it again, where another task waits."""
+        self.offer_resched()
+        if self.resched_every:
+            self.offers += 1
+            if self.offers % self.resched_every == 0:
+                self.unlock("mmu")
+                self.lock("mmu")
+
+    def offer_resched(self) -> None:
+        """The mmu lock may be dropped here."""
         for o in self.on["resched"]:
             o.resched()
 
@@ -430,6 +465,13 @@ class Kernel:
         self.hardware.tlbi_ipas2e1is(mmu.vmid, ipa & -4096, hint)
         for o in self.on["tlbi_ipa"]:
             o.tlbi_ipa(mmu.vmid, ipa, level)
+
+    def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone: dsb nshst; dsb nsh."""
+        hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        self.hardware.tlbi_ipas2e1(self.cpu, mmu.vmid, ipa & -4096, hint)
+        for o in self.on["tlbi_ipa_local"]:
+            o.tlbi_ipa_local(mmu.vmid, ipa, level)
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
         """Hypercall: dsb ishst; TLBI VMALLS12E1IS; dsb ish; isb."""

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from reference.compiled.annotations import mypyc_attr
 from reference.events import Observer
 from reference.machine.descriptor import describe
-from reference.machine.walk import Walk
+from reference.machine.walk import READ, Walk, walk
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -91,24 +91,35 @@ class Checker(Observer):
         function: str = "",
         grave: bool = False,
         table: int = -1,
+        where: str = "",
     ) -> None:
         """Note a violation.
 
         :param places: addresses of the guest pages concerned; many as `Places`
         :param function: where; by default the walker callback or entry point that ran last
         :param grave: as in `Violation`, like *table*
+        :param where: the place in a compiled tree, of what is judged only later; by default that of the event
+            under way, or where there is none, that at which the entry concerned was written
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
-        places, reason = self.located(places, reason)
         function = function or self.kernel.walker or self.kernel.entry
-        if self.kernel.place:
-            reason = f"{reason}; at {self.kernel.place}"
+        where = where or self.kernel.place or self.written_at(level, places)
+        places, reason = self.located(places, reason)
+        if where:
+            reason = f"{reason}; at {where}"
         self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
 
     def located(self, places: Places, reason: str) -> tuple[Places, str]:
         """Add to places and reason of a violation which VM they are of, for a checker of one VM."""
         return places, reason
+
+    def written_at(self, level: int, places: Places) -> str:
+        """Return the place in a compiled tree at which the entry of the first of some pages was written last.
+
+        What was cut off with a table above it has the place at which that was; "": it is not known.
+        """
+        return ""
 
     def text(self, entry: int, level: int) -> str:
         """A table entry, decoded."""
@@ -162,3 +173,13 @@ class GuestChecker(Checker):
     def located(self, places: Places, reason: str) -> tuple[Places, str]:
         number = self.guest.number
         return (places.in_vm(number), f"VM {number}: {reason}") if number else (places, reason)
+
+    def written_at(self, level: int, places: Places) -> str:
+        if level < 0 or not places.ranges or not self.kernel.last.stored:
+            return ""
+        found = walk(self.kernel.arena, self.guest.regime, places.ranges[0][0], READ)
+        ptep = found.ptep
+        for at, above, _ in found.tables:
+            if at == level:
+                ptep = above
+        return self.kernel.last.stored.get(ptep, "")

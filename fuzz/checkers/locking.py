@@ -58,9 +58,9 @@ class Locking(Checker):
         # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
         self.outlasts = False
 
-    def wrong(self, what: str, reason: str, function: str = "") -> None:
+    def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
         """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
-        self.report(what, -1, reason, taints=False, function=function or self.kernel.entry)
+        self.report(what, -1, reason, taints=False, function=function or self.kernel.entry, where=where)
 
     def before_operation(self, op: Operation | None) -> None:
         self.reported.clear()
@@ -79,12 +79,18 @@ class Locking(Checker):
         self.outlasts = False
         if self.kernel.locks and self.kernel.locks != self.reported:
             self.reported = self.kernel.locks[:]
-            self.wrong("lock still held", f"{', '.join(self.reported)} held on return to the caller")
+            self.wrong(
+                "lock still held", f"{', '.join(self.reported)} held on return to the caller", where=self.taken()
+            )
 
     def destroyed(self) -> None:
         if self.kernel.locks:
             held = ", ".join(self.kernel.locks)
-            self.wrong("lock still held", f"{held} held after destruction", "kvm_free_stage2_pgd")
+            self.wrong("lock still held", f"{held} held after destruction", "kvm_free_stage2_pgd", self.taken())
+
+    def taken(self) -> str:
+        """Say where in a compiled tree the innermost lock that is held was taken; "" of a port."""
+        return self.kernel.last.taken.get(self.kernel.locks[-1], "")
 
     def warn(self, label: str) -> None:
         if label in WARNINGS:

@@ -42,6 +42,7 @@ class Progress(Checker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.steps = 0
+        self.kernel.last.forget_steps()
 
     def step(self) -> None:
         """Count one more step of this operation.
@@ -65,6 +66,9 @@ class Progress(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         self.step()
 
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.step()
+
     def lock(self, name: str, vmid: int) -> None:
         self.step()
 
@@ -81,4 +85,12 @@ class Progress(Checker):
                 -1,
                 f"still a fault after {outcome.faults} faults",
                 function=self.kernel.entry,
+                where=self.turns(),
             )
+
+    def turns(self) -> str:
+        """Say where in a compiled tree the last fault did something; "" of a port."""
+        last = self.kernel.last
+        if last.walking and last.storing:
+            return f"{last.storing}, the last store, and {last.walking}, the last walk"
+        return last.storing or last.walking

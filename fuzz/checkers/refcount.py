@@ -70,4 +70,14 @@ class Refcount(GuestChecker):
                 f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
                 f"and {entries} {'non-zero' if non_zero else 'valid'} entries",
                 frozenset([table.base]),
+                where=self.changed_at(table),
             )
+
+    def changed_at(self, table: Table) -> str:
+        """Say where in a compiled tree the table was last counted, and written; "" of a port."""
+        last = self.kernel.last
+        written = last.written.get(table.page, "")
+        counted = last.counted.get(table.page, "")
+        if counted and written:
+            return f"{written}, where it was written last, and {counted}, where it was counted last"
+        return written or counted

@@ -25,7 +25,8 @@ class Tlb(GuestChecker):
     What was broken under the mmu lock must be flushed under it: once the lock is
     dropped, ``cond_resched_lock()`` included, another CPU may make or reuse what
     a CPU still holds. Lost permissions and access flags may be flushed later.
-    Nothing runs on tables that are being destroyed.
+    Nothing runs on tables that are being destroyed. The flush of one CPU alone
+    (`Observer.tlbi_ipa_local`) settles nothing: another may hold the entry.
     """
 
     rule = Rule(

@@ -87,6 +87,8 @@ class Executor:
         side = self.side
         side.kernel.walker = ""
         side.kernel.cause = ""
+        # What no vCPU does, the first CPU does.
+        side.kernel.cpu = 0
         for guest in side.guests:
             guest.notified.forget()
         # Each operation writes a version of its own.

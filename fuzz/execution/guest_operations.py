@@ -117,7 +117,8 @@ class GuestOperations:
         side.active = guest
         number = op.cpu % side.cpus
         vcpu = guest.vcpus[number]
-        guest.load(number, side.cpu_of[op.cpu])
+        side.kernel.cpu = side.cpu_of[op.cpu]
+        guest.load(number, side.kernel.cpu)
         if isinstance(op, ops.GuestAccess):
             return self.access(op, at)
         if isinstance(op, ops.GuestCache):

@@ -128,6 +128,9 @@ class FeatureCollector(Checker):
                 (HYP_ENTRY, self.kernel.entry, self.kernel.walker, level, compared_bits(old), compared_bits(new), 0)
             )
 
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.note("exchange lost", "")
+
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.note("hardware sets the access flag", "")
 
@@ -173,6 +176,10 @@ class FeatureCollector(Checker):
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.flushes += 1
         self.note("flush by IPA", level)
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.flushes += 1
+        self.note("flush by IPA of one CPU", level)
 
     def tlbi_vmid(self, vmid: int) -> None:
         self.flushes += 1

@@ -5,11 +5,16 @@ A program is a few motifs (`fuzz.generation.motifs`) among random operations on 
 """
 
 import random
+from dataclasses import replace
+from typing import Final
 
 from ..language.program import Program
 from .builder import ProgramBuilder
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
+
+# Of a hundred programs, those in which another task waits for the mmu lock.
+_CONTENDED: Final = 6
 
 
 class Generator:
@@ -26,10 +31,18 @@ class Generator:
 
     def next(self) -> Program:
         """The next program of this seed."""
-        builder = ProgramBuilder(random.Random(self.seed << 32 | self.number), self.granule)
+        number = self.seed << 32 | self.number
+        builder = ProgramBuilder(random.Random(number), self.granule)
         self.number += 1
         compose(builder)
-        return builder.program()
+        return contended(builder.program(), random.Random(f"resched {number}"))
+
+
+def contended(program: Program, lot: random.Random) -> Program:
+    """Let another task wait for the mmu lock in a few programs; all else of them stays, for it is drawn apart."""
+    if lot.randrange(100) >= _CONTENDED:
+        return program
+    return replace(program, vm=replace(program.vm, resched=lot.choice((1, 1, 2, 3))))
 
 
 def compose(builder: ProgramBuilder) -> None:

@@ -13,6 +13,7 @@ from .editor import ProgramEditor
 _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
+_RESCHEDS: Final = (None, 1, 2, 3)
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -26,7 +27,10 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
 def change_vm(editor: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
     vm = editor.vm
-    name = editor.random.choice([field.name for field in fields(Vm)])
+    name = editor.random.choice([field.name for field in fields(Vm) if field.name != "resched"])
+    if name == "fail" and editor.chance(50):
+        # Both are rare.
+        name = "resched"
     choices: dict[str, Any] = {
         "granule": GRANULES,
         "ipa": IPA_BITS,
@@ -34,6 +38,7 @@ def change_vm(editor: ProgramEditor) -> None:
         "vms": _VMS,
         "manual": MANUAL,
         "fail": _VM_FAILS,
+        "resched": _RESCHEDS,
     }
     values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
     editor.vm = replace(vm, **values)

@@ -182,6 +182,9 @@ class Cost(Checker):
         else:
             self.costs.flushes_ipa += 1
 
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.tlbi_ipa(vmid, ipa, level)
+
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         self.events += 1
         self.costs.flushes_range += 1

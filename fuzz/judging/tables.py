@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+from reference.last_places import LastPlaces
 from reference.machine.descriptor import describe
 from reference.machine.granule import Granule
 from reference.machine.stage1 import describe_stage1
@@ -20,37 +21,76 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite) -> str:
         b = right.shadows[number]
         if not a.touched and not b.touched:
             continue
+        stores = Stores(a.kernel.last, b.kernel.last, a.granule)
         for root_a, root_b in zip(a.roots, b.roots, strict=False):
-            text = compare_tables(root_a, root_b, a.granule)
+            text = compare_tables(root_a, root_b, stores)
             if text:
                 return f"VM {a.guest.number}: {text}" if a.guest.number else text
     if not left.hyp.touched and not right.hyp.touched:
         return ""
-    text = compare_tables(left.hyp.root, right.hyp.root, left.hyp.granule, describe_stage1)
+    stores = Stores(left.hyp.kernel.last, right.hyp.kernel.last, left.hyp.granule)
+    text = compare_tables(left.hyp.root, right.hyp.root, stores, describe_stage1)
     return f"hyp: {text}" if text else ""
 
 
+class Stores:
+    """The places in compiled trees at which the two sides wrote their tables.
+
+    :param original: without any of a port, as *candidate*
+    :param granule: of both
+    """
+
+    def __init__(self, original: LastPlaces, candidate: LastPlaces, granule: Granule) -> None:
+        self.original = original
+        self.candidate = candidate
+        self.granule = granule
+
+    def entry(self, a: Table, b: Table, index: int) -> str:
+        """Say where an entry was written last."""
+        entries = self.granule.entries
+        return self.text(
+            self.original.stored.get(a.page * entries + index, ""),
+            self.candidate.stored.get(b.page * entries + index, ""),
+        )
+
+    def table(self, a: Table | None, b: Table | None) -> str:
+        """Say where any entry of a table was, on the side that has it."""
+        return self.text(
+            "" if a is None else self.original.written.get(a.page, ""),
+            "" if b is None else self.candidate.written.get(b.page, ""),
+        )
+
+    def text(self, original: str, candidate: str) -> str:
+        """Name the places, as far as they are known."""
+        found = f"; original: written at {original}" if original else ""
+        return f"{found}; candidate: written at {candidate}" if candidate else found
+
+
 def compare_tables(
-    a: Table | None, b: Table | None, granule: Granule, show: Callable[[int, int, Granule], str] = describe
+    a: Table | None, b: Table | None, stores: Stores, show: Callable[[int, int, Granule], str] = describe
 ) -> str:
     """The first difference between two live tables, as text; "" if they map alike.
 
     :param show: decodes an entry
     """
+    granule = stores.granule
     if a is None or b is None:
         table = a or b
-        return f"only one side maps by pages from {table.base:#x}" if table is not None and table.has_leaves() else ""
+        if table is None or not table.has_leaves():
+            return ""
+        return f"only one side maps by pages from {table.base:#x}{stores.table(a, b)}"
     for index in sorted(a.leaves.keys() | b.leaves.keys()) if a.leaves != b.leaves else ():
         left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
         if left != right:
             ipa = a.base + (index << granule.level_shift(a.level))
-            return f"{ipa:#x}, level {a.level}: {show(left, a.level, granule)}; {show(right, a.level, granule)}"
+            both = f"{show(left, a.level, granule)}; {show(right, a.level, granule)}"
+            return f"{ipa:#x}, level {a.level}: {both}{stores.entry(a, b, index)}"
     if a.children or b.children:
         indices = sorted(a.children)
         if indices != sorted(b.children):
             indices = sorted(a.children.keys() | b.children.keys())
         for index in indices:
-            text = compare_tables(a.children.get(index), b.children.get(index), granule, show)
+            text = compare_tables(a.children.get(index), b.children.get(index), stores, show)
             if text:
                 return text
     return ""

@@ -75,6 +75,8 @@ class Vm:
     :param fail: the allocation of that number fails when the first VM is made,
         and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
         ``last_vcpu_ran``
+    :param resched: each so-manieth time that kernel code offers to drop the mmu lock (``cond_resched_lock()``),
+        another task is waiting and the lock is dropped; None: never
     """
 
     granule: int = 4 * KIB
@@ -88,6 +90,7 @@ class Vm:
     haf: bool = False
     manual: ManualLog = "off"
     fail: int | None = None
+    resched: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from .validate import (
     MANUAL,
     MAX_SLOT_SIZE,
     MAX_SLOTS,
+    RESCHEDS,
     SLOT_NAME,
     VM_FAILS,
     VMS,
@@ -60,6 +61,7 @@ class RawVm(NamedTuple):
     manual: int
     slots: int
     fail: int
+    resched: int
 
 
 class RawSlot(NamedTuple):
@@ -91,6 +93,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         haf=bool(flags & 16),
         manual=MANUAL[raw.manual % len(MANUAL)],
         fail=raw.fail if raw.fail in VM_FAILS else None,
+        resched=raw.resched if raw.resched in RESCHEDS else None,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 

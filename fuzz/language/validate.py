@@ -42,6 +42,8 @@ MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
 FAILS: Final = range(1, 100)
 # Allocations that make a VM.
 VM_FAILS: Final = range(1, 4)
+# One in so many offers to drop the mmu lock is taken.
+RESCHEDS: Final = range(1, 100)
 MANUAL: Final = ("off", "on", "set")
 MAX_SLOTS: Final = 8
 MAX_SLOT_SIZE: Final = 2 * GIB
@@ -97,6 +99,8 @@ def check_vm(vm: Vm) -> None:
     _within("vms=", vm.vms, VMS, str)
     if vm.fail is not None:
         _within("fail=", vm.fail, VM_FAILS, str)
+    if vm.resched is not None:
+        _within("resched=", vm.resched, RESCHEDS, str)
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
 
 

@@ -32,7 +32,7 @@ def measure(program: Program) -> Measure:
 
 def _of_vm(vm: Vm) -> list[int]:
     flags = [vm.fwb, vm.dic, vm.ttl, vm.range, vm.haf]
-    others = [MANUAL.index(vm.manual), vm.fail or 0, abs(vm.ipa - _DEFAULT.ipa)]
+    others = [MANUAL.index(vm.manual), vm.fail or 0, vm.resched or 0, abs(vm.ipa - _DEFAULT.ipa)]
     return [vm.vms, vm.cpus, GRANULES.index(vm.granule), sum(flags), *others]
 
 

@@ -30,7 +30,15 @@ def machine(minimizer: Minimizer) -> None:
         for name in _FLAGS:
             if getattr(minimizer.best.vm, name):
                 _change_vm(minimizer, **{name: False})
-        for change in ({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}, {"ipa": plain.ipa}):
+        for change in (
+            {"manual": "off"},
+            {"manual": "on"},
+            {"fail": None},
+            {"fail": 1},
+            {"resched": None},
+            {"resched": 1},
+            {"ipa": plain.ipa},
+        ):
             _change_vm(minimizer, **change)
     page = minimizer.best.vm.granule
     for granule in GRANULES[: GRANULES.index(page)]:

@@ -168,6 +168,15 @@ class Trace(Checker):
     def plain_store(self, ptep: int, old: int, new: int) -> None:
         self.add(f"{self.entry_place(ptep)}: by a plain store")
 
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: by a compare-exchange")
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        table = self.known_table(ptep // self.granule.entries)
+        level = 3 if table is None else table.level
+        both = [self.entry_text(entry, level, isinstance(table, HypTable)) for entry in (found, new)]
+        self.add(f"{self.entry_place(ptep)}: compare-exchange lost, {both[0]} stays, not {both[1]}")
+
     def entry_place(self, ptep: int) -> str:
         """An entry, by level and address; by page where the table is not known."""
         page, index = divmod(ptep, self.granule.entries)
@@ -205,6 +214,10 @@ class Trace(Checker):
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        cpu = self.side.kernel.cpu
+        self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} alone")
 
     def tlbi_vmid(self, vmid: int) -> None:
         self.add(f"TLB flush of VMID {vmid}")

@@ -65,6 +65,9 @@ class Computer(Hardware):
         for tlb in self.tlbs[vmid - 1]:
             tlb.invalidate_ipa(ipa, hint)
 
+    def tlbi_ipas2e1(self, cpu: int, vmid: int, ipa: int, hint: int) -> None:
+        self.tlbs[vmid - 1][cpu].invalidate_ipa(ipa, hint)
+
     def tlbi_vmalls12e1is(self, vmid: int) -> None:
         for tlb in self.tlbs[vmid - 1]:
             tlb.invalidate_all()

@@ -20,6 +20,9 @@ class Hardware:
     def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
         """TLBI IPAS2E1IS with TTL *hint* (0: none), then VMALLE1IS."""
 
+    def tlbi_ipas2e1(self, cpu: int, vmid: int, ipa: int, hint: int) -> None:
+        """TLBI IPAS2E1 with TTL *hint* on *cpu*, then VMALLE1: no other CPU is concerned."""
+
     def tlbi_vmalls12e1is(self, vmid: int) -> None:
         """TLBI VMALLS12E1IS."""
 

@@ -71,17 +71,23 @@ int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
 void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
 void synchronize_srcu_expedited(void *p) { CALL(EV_CALL, 0, 0, 0, "synchronize_srcu"); }
 ALIAS(synchronize_srcu, synchronize_srcu_expedited)
-static int resched(void *p, void **frame)
+/* Another task waits where the program says so: the lock is dropped, and taken again. */
+static unsigned int offers;
+static int resched(void *p, int write, void **frame)
 {
 	int vm = -1;
 
 	shim_lock_kind_of(p, &vm);
 	rt_emit(EV_RESCHED, vm, 0, 0, 0, frame);
-	return 0;
+	if (!shim_control->resched_every || ++offers % shim_control->resched_every)
+		return 0;
+	unlock(p, write, frame);
+	lock(p, write, frame);
+	return 1;
 }
-int __cond_resched_rwlock_write(void *p) { return resched(p, FRAME); }
-int __cond_resched_rwlock_read(void *p) { return resched(p, FRAME); }
-int __cond_resched_lock(void *p) { return resched(p, FRAME); }
+int __cond_resched_rwlock_write(void *p) { return resched(p, 1, FRAME); }
+int __cond_resched_rwlock_read(void *p) { return resched(p, 0, FRAME); }
+int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
 /* ---- RCU: a grace period ends when it is asked for and no reader is inside ---- */
 

@@ -29,7 +29,8 @@ class CodePlace:
     """A chain of calls, innermost function first; inlined ones too.
 
     *function*: the innermost function that is defined in a C file of the tree; *walker*: the walker callback
-    of pgtable.c around it, "" where there is none; *unit*: the C file
+    of pgtable.c around it, "" where there is none; *unit*: the C file; *at*: function, file and line;
+    *where*: *at*, and the chain of calls
     """
 
     def __init__(self, frames: list[Frame]) -> None:
@@ -42,10 +43,16 @@ class CodePlace:
         for frame in frames:
             if frame.function.endswith("_walker"):
                 self.walker = frame.function
+        self.where = f"{self.at}, by {self.chain()}"
 
     def chain(self) -> str:
-        """``kvm_handle_guest_abort > user_mem_abort > ...``, outermost first."""
-        return " > ".join(frame.function for frame in reversed(self.frames))
+        """``kvm_handle_guest_abort > user_mem_abort > ...``, outermost first; of a recursion only the last round."""
+        names: list[str] = []
+        for frame in reversed(self.frames):
+            if frame.function in names:
+                del names[names.index(frame.function) :]
+            names.append(frame.function)
+        return " > ".join(names)
 
 
 class CodePlaces:

@@ -31,7 +31,7 @@ class Replay(HostReplay):
             if chain != self.chain:
                 self.chain = chain
                 place = self.place(chain)
-                self.kernel.place = place.at
+                self.kernel.place = self.kernel.last.place = place.where
                 if place.walker:
                     self.kernel.walker = place.walker
             self.one(kind, name, a, b, c)
@@ -46,10 +46,16 @@ class Replay(HostReplay):
         elif kind == r.STORE:
             self.had(a, b)
             k.WRITE_ONCE(a, c)
-        elif kind in (r.RELEASE, r.CMPXCHG):
-            # A compare-exchange that was made is a release, and more.
+        elif kind == r.RELEASE:
             self.had(a, b)
             k.smp_store_release(a, c)
+        elif kind == r.CMPXCHG:
+            self.had(a, b)
+            k.cmpxchg(a, b, c)
+        elif kind == r.CMPXCHG_FAIL:
+            self.had(a, b)
+            # Whatever it was to replace, it was not that.
+            k.cmpxchg(a, ~b, c)
         elif kind == r.PLAIN:
             self.had(a, b)
             k.plain_store(a, c)
@@ -116,8 +122,10 @@ class Replay(HostReplay):
     def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """TLB, barriers, caches."""
         k = self.kernel
-        if kind in (r.TLBI_IPA, r.TLBI_IPA_LOCAL):
+        if kind == r.TLBI_IPA:
             k.__kvm_tlb_flush_vmid_ipa__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
+        elif kind == r.TLBI_IPA_LOCAL:
+            k.__kvm_tlb_flush_vmid_ipa_nsh__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
         elif kind == r.TLBI_VMID:
             k.__kvm_tlb_flush_vmid__(self.vms[a].mmu)
         elif kind == r.TLBI_RANGE:

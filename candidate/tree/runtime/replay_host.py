@@ -71,7 +71,8 @@ class HostReplay:
         k = self.kernel
         if kind == r.RESCHED:
             self.of(a)
-            k.cond_resched_lock()
+            # Where the lock is dropped, records say so.
+            k.offer_resched()
         elif kind == r.TOPUP:
             has = c & 0xFFFFFFFF
             if self.cache is not None:

@@ -58,6 +58,7 @@ class TreeSide:
         self.twin_library: Callable[[int], Path] | None = None
         self.twin: Process | None = None
         self.expected: Said | None = None
+        kernel.observe(kernel.last)
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -121,10 +122,10 @@ class TreeSide:
         return lives
 
     def set_knobs(self, pages: int, small: int, topup: int) -> None:
-        """Say how many allocations still succeed, and how many areas there are."""
+        """Say how many allocations still succeed, how many areas there are, and how often the lock is dropped."""
         for process in (self.process, self.twin):
             if process is not None:
-                process.set_knobs(pages, small, topup, len(self.areas), len(self.devices))
+                process.set_knobs(pages, small, topup, len(self.areas), len(self.devices), self.kernel.resched_every)
 
     def write(self, at: int, data: bytes) -> None:
         """Write into the memory that is shared with the process, and with its twin."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the tree's code does and the ports do not: the events of it."""
+
+from pathlib import Path
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import PGTABLE
+from fuzz.execution.executor import Executor
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+from fuzz.reports.trace import Trace
+
+from .fidelity import Stream, difference
+from .trees import changed, real_tree, version
+
+MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
+
+
+def trace(name: str, program: Program = MAPS) -> list[str]:
+    """The lines of a program's trace on a version, violations included."""
+    executor = Executor(candidate.get(name), program)
+    trace = Trace(executor)
+    lines = trace.take(executor.create(), None)
+    for at in range(len(program.operations)):
+        outcome, violations = executor.step(at)
+        lines += trace.take(violations, outcome)
+    executor.destroy()
+    return [line.text for line in lines]
+
+
+def violations(name: str, program: Program) -> list[str]:
+    """The signatures of the violations of a program on a version."""
+    executor = Executor(candidate.get(name), program)
+    found = executor.create()
+    for at in range(len(program.operations)):
+        found += executor.step(at)[1]
+    found += executor.destroy()
+    return [violation.signature for violation in found]
+
+
+def planted(folder: Path, path: str, text: str, instead: str) -> str:
+    """A copy of 6.12 with another text in one file, as a version."""
+    original = real_tree("6.12")
+    source = (original / path).read_text()
+    assert text in source
+    return f"{PREFIX}{changed(original, folder / 'tree', {path: source.replace(text, instead, 1)})}"
+
+
+def test_exchanges_that_win() -> None:
+    lines = trace(version("6.12"))
+    assert "L3 0x40000000=a+0: by a compare-exchange" in lines
+    before = lines[lines.index("L3 0x40000000=a+0: by a compare-exchange") - 1]
+    assert before.startswith("L3 0x40000000=a+0: ")
+    assert before.endswith(", release")
+    assert not any("lost" in line for line in lines)
+
+
+def test_exchanges_that_lose(tmp_path: Path) -> None:
+    lines = trace(planted(tmp_path, PGTABLE, "cmpxchg(ctx->ptep, ctx->old, new)", "cmpxchg(ctx->ptep, ~ctx->old, new)"))
+    assert any(line.startswith("L1 0x40000000=a+0: compare-exchange lost, empty stays, not ") for line in lines)
+    assert not any("by a compare-exchange" in line for line in lines)
+
+
+RELAXES = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=anon\ncpu0 read a+0\ncpu1 read a+0\ncpu1 fetch a+0\ncpu0 fetch a+0\n"
+)
+UNMAPS = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost migrate a+0 4K\n"
+)
+# Of a leaf that is unmapped.
+FLUSH = """\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu, ctx->addr,
+\t\t\t\t     ctx->level);"""
+
+
+def test_a_flush_of_one_cpu() -> None:
+    lines = trace(version("6.12"), RELAXES)
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 1 alone" in lines
+    # The other CPU still has the page without execution; it takes a fault of its own.
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 0 alone" in lines
+    assert violations(version("6.12"), RELAXES) == []
+
+
+def test_a_flush_of_one_cpu_where_all_need_one(tmp_path: Path) -> None:
+    assert violations(version("6.12"), UNMAPS) == []
+    found = violations(planted(tmp_path, PGTABLE, FLUSH, FLUSH.replace("_ipa,", "_ipa_nsh,")), UNMAPS)
+    assert "tlb: stage2_unmap_walker: leaf not flushed L3" in found
+
+
+# The slot lies across the boundary at which ranges are cut.
+LOGS = "slot a ipa=0x3fe00000 size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
+DROPPED = ["cond_resched_lock", "unlock mmu", "lock mmu"]
+
+
+@pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])
+def test_the_lock_is_dropped_where_the_program_says_so(tree: str) -> None:
+    never, always = [parse(f"s2fuzz 1\nvm{setting}\n{LOGS}") for setting in ("", " resched=1")]
+    lines = trace(version(tree), never)
+    assert "cond_resched_lock" in lines
+    lines = trace(version(tree), always)
+    dropped = [lines[at : at + 3] for at, line in enumerate(lines) if line == DROPPED[0]]
+    assert dropped
+    assert all(each == DROPPED for each in dropped)
+    assert violations(version(tree), always) == []
+
+
+def test_port_and_tree_drop_it_alike() -> None:
+    for every in 1, 2:
+        program = parse(f"s2fuzz 1\nvm resched={every}\n{LOGS}log a off\nlog a on\n")
+        assert difference(Stream("v5.12.9", program), Stream(version("5.12.9"), program)) == ""
