@@ -4,7 +4,7 @@
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from ..language.program import GIB, GRANULES, Backing, Program, Slot, Vm, backings, next_ipa
+from ..language.program import GIB, GRANULES, SPLIT_SIZES, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
 from ..language.validate import IPA_BITS, MANUAL
 from .editor import ProgramEditor
@@ -13,6 +13,8 @@ from .editor import ProgramEditor
 _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
+# Only some versions have these: a program that asks for none goes on without.
+_ASKED_FOR: Final = ("split", "ring", "bitmap")
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -26,7 +28,8 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
 def change_vm(editor: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
     vm = editor.vm
-    name = editor.random.choice([field.name for field in fields(Vm)])
+    names = [field.name for field in fields(Vm) if field.name not in _ASKED_FOR]
+    name = editor.random.choice(names)
     choices: dict[str, Any] = {
         "granule": GRANULES,
         "ipa": IPA_BITS,
@@ -36,7 +39,16 @@ def change_vm(editor: ProgramEditor) -> None:
         "fail": _VM_FAILS,
     }
     values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
-    editor.vm = replace(vm, **values)
+    editor.vm = legal(replace(vm, **values))
+
+
+def legal(vm: Vm) -> Vm:
+    """The machine, without the capabilities that do not go with its other settings."""
+    if vm.split not in (0, *SPLIT_SIZES[vm.granule]):
+        vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
+    if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
+        vm = replace(vm, ring=0, bitmap=True)
+    return vm
 
 
 def change_slot(editor: ProgramEditor) -> None:

@@ -104,6 +104,8 @@ SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
 /* The size is that of the cache, which is unknown here: more than any that is in use. */
 SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
+SMALL(vzalloc, (unsigned long n), n)
+SMALL(vzalloc_noprof, (unsigned long n), n)
 void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, EV_PERCPU, FRAME); }
 void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
 {

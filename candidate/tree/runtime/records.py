@@ -100,6 +100,9 @@ OP_SET_ENTRY: Final = 18
 OP_HYP_INIT: Final = 19
 OP_HYP_MAP: Final = 20
 OP_HYP_DESTROY: Final = 21
+OP_RING_FULL: Final = 22
+OP_RING_HARVEST: Final = 23
+OP_RING_RESET: Final = 24
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

@@ -216,7 +216,11 @@ class HostReplay:
         machine = self.vms[vm]
         slot = self.host.id_to_memslot(machine, number)
         if slot is not None and slot.dirty_bitmap is not None:
-            slot.dirty_bitmap[(gfn - slot.base_gfn) >> 6] &= ~mask
+            # What rings report begins at any page.
+            word, bit = divmod(gfn - slot.base_gfn, 64)
+            slot.dirty_bitmap[word] &= ~(mask << bit)
+            if mask >> 64 - bit:
+                slot.dirty_bitmap[word + 1] &= ~(mask >> 64 - bit)
         for o in self.kernel.on["log_taken"]:
             o.log_taken(machine.mmu.vmid, number, gfn, mask)
 
