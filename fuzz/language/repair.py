@@ -26,7 +26,7 @@ from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
-from .program import BACKINGS, GIB, GRANULES, MIB, RING_SIZES, SPLIT_SIZES, ProgramError, Slot, Vm, backings
+from .program import BACKINGS, GIB, GRANULES, MIB, RING_SIZES, SPLIT_SIZES, ManualLog, ProgramError, Slot, Vm, backings
 from .validate import (
     CPUS,
     IPA_BITS,
@@ -88,7 +88,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
     """Return the machine that *raw* means, and the number of slots that follow."""
     flags = raw.flags
     granule = GRANULES[raw.granule % len(GRANULES)]
-    manual = MANUAL[raw.manual % len(MANUAL)]
+    manual: ManualLog = MANUAL[raw.manual % len(MANUAL)]
     split = _marked(raw.split, RARE, SPLIT_SIZES[granule])
     bare = _marked(raw.ring, BARE, RING_SIZES)
     ring = bare or _marked(raw.ring, RARE, RING_SIZES)

@@ -36,6 +36,7 @@ from .program import (
     HUGE_PAGES,
     RING_SIZES,
     SPLIT_SIZES,
+    ManualLog,
     Program,
     ProgramError,
     Slot,
@@ -52,7 +53,7 @@ MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
 FAILS: Final = range(1, 100)
 # Allocations that make a VM.
 VM_FAILS: Final = range(1, 4)
-MANUAL: Final = ("off", "on", "set")
+MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8
 MAX_SLOT_SIZE: Final = 2 * GIB
 MAX_OPERATIONS: Final = 10_000

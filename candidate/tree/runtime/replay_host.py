@@ -227,6 +227,10 @@ class HostReplay:
     def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Exits, small allocations, warnings."""
         k = self.kernel
+        if kind == r.MC_COUNT:
+            for o in k.on["mc_count"]:
+                o.mc_count(a)
+            return
         if kind == r.INJECT:
             self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
         elif kind == r.IO:

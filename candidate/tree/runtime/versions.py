@@ -192,8 +192,7 @@ class TreeMain(KvmMain):
         count = r.LOG_WORDS
         while count == r.LOG_WORDS:
             count = self.tree.call(r.OP_RING_HARVEST, self.number)
-            for entry in self.log(count):
-                found.append((entry >> 40, entry & (1 << 40) - 1))
+            found += [(entry >> 40, entry & (1 << 40) - 1) for entry in self.log(count)]
         return found
 
     def kvm_vm_ioctl_reset_dirty_pages(self) -> int:
