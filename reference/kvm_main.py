@@ -201,7 +201,7 @@ class KvmMain(Listener):
         return False
 
     def harvest_dirty_rings(self) -> list[tuple[int, int]]:
-        """What user space takes from the rings of all vCPUs, which it has mapped.
+        """Return what user space takes from the rings of all vCPUs, which it has mapped.
 
         :returns: number of the slot, and page within it, of each entry
         """

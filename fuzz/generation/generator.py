@@ -5,11 +5,15 @@ A program is a few motifs (`fuzz.generation.motifs`) among random operations on 
 """
 
 import random
+from typing import Final
 
 from ..language.program import Program
 from .builder import ProgramBuilder
+from .capabilities import Offers, equipped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
+
+NOTHING_OFFERED: Final = Offers()
 
 
 class Generator:
@@ -17,10 +21,12 @@ class Generator:
 
     :param seed: any integer; the same seed makes the same programs
     :param granule: page size of all programs in bytes; 0: all sizes, 4K most often
+    :param offers: what programs may ask for; what they do does not depend on it
     """
 
-    def __init__(self, seed: int, granule: int = 0) -> None:
+    def __init__(self, seed: int, granule: int = 0, offers: Offers = NOTHING_OFFERED) -> None:
         self.seed = seed
+        self.offers = offers
         self.granule = granule
         self.number = 0
 
@@ -29,7 +35,9 @@ class Generator:
         builder = ProgramBuilder(random.Random(self.seed << 32 | self.number), self.granule)
         self.number += 1
         compose(builder)
-        return builder.program()
+        # Of their own, for the programs of a seed are the same with and without.
+        chance = random.Random(f"capabilities {self.seed} {self.number}")
+        return equipped(builder.program(), self.offers, chance)
 
 
 def compose(builder: ProgramBuilder) -> None:
