@@ -73,6 +73,7 @@ WARN: Final = 58
 BUG: Final = 59
 CALL: Final = 60
 UNMODELLED: Final = 61
+WALK: Final = 62
 MC_COUNT: Final = 64
 
 # enum shim_lock_kind.

@@ -227,6 +227,9 @@ class HostReplay:
     def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Exits, small allocations, warnings."""
         k = self.kernel
+        if kind == r.WALK:
+            self.walk(a, b, c)
+            return
         if kind == r.MC_COUNT:
             for o in k.on["mc_count"]:
                 o.mc_count(a)
@@ -244,6 +247,18 @@ class HostReplay:
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if self.place(self.chain).unit in UNITS:
                 self.small(kind, b != 0)
+
+    def walk(self, vm: int, address: int, size: int) -> None:
+        """A range is about to be write-protected; whole pages are walked (``kvm_pgtable_walk()``)."""
+        if vm < 0:
+            return
+        k = self.kernel
+        k.walker = "stage2_attr_walker"
+        page = k.granule.page_size
+        start = address & -page
+        end = (start + size + page - 1) & -page
+        for o in k.on["walk"]:
+            o.walk(vm + 1, start, end)
 
     def small(self, kind: int, ok: bool) -> None:
         """Small allocations of the files under test."""
