@@ -109,6 +109,9 @@ class Observer:
     def mc_pop(self, left: int) -> None:
         """An object left a memory cache."""
 
+    def mc_count(self, objects: int) -> None:
+        """``kvm_mmu_memory_cache_nr_free_objects()``: kernel code asked how many objects a memory cache has."""
+
     def mc_free(self, objects: int) -> None:
         """A memory cache gave its objects back."""
 

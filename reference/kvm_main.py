@@ -2,6 +2,8 @@
 # Derived from Linux 5.12: virt/kvm/kvm_main.c.
 """The part of kvm_main.c that calls mmu.c: MMU notifiers, memory slots, the dirty log."""
 
+from typing import ClassVar
+
 from .compiled.annotations import mypyc_attr
 from .kernel import EEXIST, EINVAL, ENOENT
 from .kvm_host import (
@@ -24,6 +26,10 @@ class KvmMain(Listener):
     :param kvm: the VM
     :param mmu: the mmu.c under test
     """
+
+    # Capabilities that versions may have.
+    SPLITS_EAGERLY: ClassVar[bool] = False
+    HAS_DIRTY_RINGS: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm
@@ -189,6 +195,24 @@ class KvmMain(Listener):
                     new.dirty_bitmap[word] = (1 << min(new.npages - (word << 6), 64)) - 1
 
         return self.kvm_set_memslot(old, new, change)
+
+    def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
+        """Tell whether the dirty ring of a vCPU is so full that the vCPU does not run."""
+        return False
+
+    def harvest_dirty_rings(self) -> list[tuple[int, int]]:
+        """Return what user space takes from the rings of all vCPUs, which it has mapped.
+
+        :returns: number of the slot, and page within it, of each entry
+        """
+        return []
+
+    def kvm_vm_ioctl_reset_dirty_pages(self) -> int:
+        """KVM_RESET_DIRTY_RINGS.
+
+        :returns: how many entries were harvested, or -EINVAL: there are no rings
+        """
+        return -EINVAL
 
     def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
         """Clear bits of a dirty bitmap that user space gets now, or got before."""

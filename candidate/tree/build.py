@@ -129,4 +129,4 @@ def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     macros = "".join(f"#define {name} 1\n" for name in declared)
-    (work / "probe.h").write_text(f"#define KVM_MAIN_C <kvm_main.c>\n{macros}")
+    (work / "probe.h").write_text(f"#define KVM_MAIN_C <kvm_main.c>\n#define DIRTY_RING_C <dirty_ring.c>\n{macros}")

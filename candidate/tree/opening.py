@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reference.kernel import Kernel
-from reference.kvm_host import KvmHost
+from reference.kvm_host import KvmHost, kvm
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .build import TreeError, build
-from .building.source import ARM, MMU, PGTABLE
+from .building import probes
+from .building.source import ARM, MMU, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -40,6 +41,7 @@ def opened(path: str) -> Opened:
         """The match in a file of the tree, over lines as well."""
         return re.search(pattern, (Path(path) / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
+    declared = probes.found(TreeSource(Path(path)))
     device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
 
     class Bound(TreePgtable):
@@ -70,4 +72,13 @@ def opened(path: str) -> Opened:
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
             super().__init__(host, pgtable)
 
-    return Opened(Bound, BoundMmu, TreeMain, f"the kernel tree {path}, compiled", built[12].parent.name)
+    class BoundMain(TreeMain):
+        """kvm_main.c of this tree."""
+
+        SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
+        HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
+
+        def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
+            super().__init__(kvm, mmu)
+
+    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled", built[12].parent.name)

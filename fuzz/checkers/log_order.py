@@ -42,7 +42,8 @@ class LostLeaf:
     """A leaf that lost the right to write: where, which table page held it, what changed it.
 
     *may_return*: whether a fault could map it writable again right then;
-    *owed*: the event that came too late, "" as long as none did; *since*: how many ranges had been walked by then
+    *owed*: the event that came too late, "" as long as none did; *parts*: what must be walked again, from
+    and to in bytes, and how many ranges had been walked by then
     """
 
     def __init__(self, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
@@ -52,7 +53,7 @@ class LostLeaf:
         self.walker = walker
         self.may_return = may_return
         self.owed = ""
-        self.since = 0
+        self.parts: list[tuple[int, int, int]] = []
 
 
 class Events(Observer):
@@ -162,7 +163,7 @@ class LogOrder(GuestChecker):
         end = start + (installed.npages << self.page_shift)
         for leaf in self.lost:
             if leaf.may_return and leaf.ipa < end and start < leaf.ipa + leaf.size:
-                self.owe(leaf, INSTALLED)
+                self.owe(leaf, INSTALLED, leaf.ipa, leaf.ipa + leaf.size)
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
         if not self.settled or vmid != self.vmid:
@@ -170,13 +171,17 @@ class LogOrder(GuestChecker):
         for leaf in self.lost[: self.settled]:
             first = (leaf.ipa >> self.page_shift) - gfn
             last = first + (leaf.size >> self.page_shift)
-            if last > 0 and mask >> max(first, 0) & ((1 << (last - max(first, 0))) - 1):
-                self.owe(leaf, TAKEN)
+            taken = mask >> max(first, 0) & ((1 << (last - max(first, 0))) - 1) if last > 0 else 0
+            if taken:
+                # Eager splitting drops the lock between the words of a log: each is protected after it is taken.
+                start = gfn + max(first, 0) + (taken & -taken).bit_length() - 1
+                end = gfn + max(first, 0) + taken.bit_length()
+                self.owe(leaf, TAKEN, start << self.page_shift, end << self.page_shift)
 
-    def owe(self, leaf: LostLeaf, what: str) -> None:
-        """A leaf must be seen to again from here on."""
+    def owe(self, leaf: LostLeaf, what: str, start: int, end: int) -> None:
+        """A part of a leaf must be seen to again from here on."""
         leaf.owed = what
-        leaf.since = len(self.walked)
+        leaf.parts.append((start, end, len(self.walked)))
         self.owing = True
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
@@ -203,6 +208,9 @@ class LogOrder(GuestChecker):
         self.forget()
 
     def seen_again(self, leaf: LostLeaf) -> bool:
-        """Tell whether all of a leaf was walked since it is owed."""
-        ranges = self.walked[leaf.since :]
-        return bool(ranges) and not without(leaf.ipa, leaf.ipa + leaf.size, ranges)
+        """Tell whether all that is owed of a leaf was walked since."""
+        for start, end, since in leaf.parts:
+            ranges = self.walked[since:]
+            if not ranges or without(start, end, ranges):
+                return False
+        return True

@@ -4,7 +4,8 @@
 A top-up fills a cache to its capacity whenever it holds less than the minimum,
 so one that was not topped up, or too little, seldom runs dry. Each cache
 is therefore taken to hold just the minimum that its last top-up asked for, and
-nothing once the fault, or the call, that asked has returned.
+nothing once the fault, or the call, that asked has returned. Code that asks
+how many objects there are may take so many.
 
 A block over pages that the host does not map huge is nothing that a fault
 would have made, but a direct call can: the permission fault that
@@ -64,6 +65,10 @@ class Memcache(Checker):
         if layout is None or level == 3:
             return False
         return self.side.host.unit_at(layout.hva + ipa - layout.ipa)[1] < self.granule.level_size(level)
+
+    def mc_count(self, objects: int) -> None:
+        # Code that looks may rely on what is there, whoever topped it up: eager splitting does.
+        self.left = self.asked = objects
 
     def mc_free(self, objects: int) -> None:
         self.forget()

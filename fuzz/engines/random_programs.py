@@ -8,7 +8,7 @@ from .session import Session
 def drive(session: Session) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
     unit = session.unit
-    generator = Generator(unit.seed)
+    generator = Generator(unit.seed, offers=session.offers)
     for _ in range(1, unit.first):
         generator.next()
     while not session.over():

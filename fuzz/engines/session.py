@@ -12,6 +12,7 @@ from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
 from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
+from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
 from ..language.program import Program
 from ..language.text import parse, print_program
@@ -54,6 +55,9 @@ class Session:
         self.flight = flight
         self.differential = Differential(candidate.get(unit.reference), candidate.get(unit.candidate))
         self.differential.features = unit.features
+        # What both versions have: the generator asks for nothing else.
+        mains = (self.differential.reference.main, self.differential.candidate.main)
+        self.offers = Offers(all(main.SPLITS_EAGERLY for main in mains), all(main.HAS_DIRTY_RINGS for main in mains))
         self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - 1
         self.state = UnitState()

@@ -66,6 +66,10 @@ class Executor:
 
     def create(self) -> list[Violation]:
         """Set the VM up; the violations of that."""
+        self.refused = missing(self.side, self.program)
+        if self.refused:
+            self.dead = True
+            return []
         self.side.enter("kvm_init_stage2_mmu")
         self.side.host.version = 1
         self.checkers.before_operation(None)
@@ -183,6 +187,16 @@ def started(version: Candidate, program: Program) -> Side:
         if mistake:
             raise CandidateMistake(mistake) from error
         raise
+
+
+def missing(side: Side, program: Program) -> str:
+    """Name the capability that a program asks for and a version does not have; "": it has all."""
+    main = side.version.main
+    if program.vm.split and not main.SPLITS_EAGERLY:
+        return f"eager splitting of blocks (split=), which {side.version.name} does not have"
+    if program.vm.ring and not main.HAS_DIRTY_RINGS:
+        return f"dirty rings (ring=), which {side.version.name} does not have"
+    return ""
 
 
 def innermost(error: BaseException) -> str:

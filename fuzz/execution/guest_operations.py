@@ -196,6 +196,7 @@ class GuestOperations:
         """Faults until the access is done, or for ever."""
         side = self.side
         for faults in range(MAX_FAULTS + 1):
+            self.make_room(op)
             walk = self.translate(op.cpu, ipa, access)
             if walk.fault == NONE:
                 return self.data(op, at, walk.pa >> side.granule.page_shift, faults)
@@ -216,6 +217,12 @@ class GuestOperations:
                 self.checkers.after_operation(op, Outcome("error", ret))
                 side.kernel.locks.clear()
         return Outcome("stuck", 0, MAX_FAULTS)
+
+    def make_room(self, op: ops.GuestAccess) -> None:
+        """A vCPU whose dirty ring is nearly full leaves the guest, and enters when user space has emptied the rings."""
+        guest = self.side.guest_of(op.cpu)
+        if guest.kvm.dirty_ring_size and guest.main.kvm_dirty_ring_check_request(op.cpu % self.side.cpus):
+            guest.reap()
 
     def translate(self, cpu: int, ipa: int, access: int) -> Walk:
         """Translate an access on the CPU of a vCPU; it may set the access flag itself."""

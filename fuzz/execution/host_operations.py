@@ -6,7 +6,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
-from ..sides.guest import SlotLayout
+from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
@@ -111,6 +111,7 @@ class HostOperations:
             raise unhandled(op)
         if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
             layout.collected = []
+            layout.reaped = []
         if fail is not None:
             side.kernel.topup_gets = fail - 1
         # The memory behind a slot that goes must be clean.
@@ -127,12 +128,29 @@ class HostOperations:
         """KVM_GET_DIRTY_LOG; user space keeps the bitmap."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
+        if guest.kvm.dirty_ring_size:
+            return self.get_rings(guest, layout)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
         ret, bitmap = guest.main.kvm_get_dirty_log_protect(layout.id)
         if ret:
             return Outcome("error", ret)
         layout.collected = bitmap
         return Outcome("ok", bitmap[:])
+
+    def get_rings(self, guest: Guest, layout: SlotLayout) -> Outcome:
+        """Collect a slot's log where vCPUs have dirty rings: what the rings had, and what the bitmap has beside."""
+        self.side.enter("kvm_vm_ioctl_reset_dirty_pages")
+        ret = guest.reap()
+        if ret < 0:
+            return Outcome("error", ret)
+        pages, layout.reaped = layout.reaped, []
+        pages = pages or [0] * (((layout.size >> self.side.granule.page_shift) + 63) >> 6)
+        if not guest.kvm.dirty_ring_with_bitmap:
+            return Outcome("ok", pages)
+        ret, beside = guest.main.kvm_get_dirty_log_protect(layout.id)
+        if ret:
+            return Outcome("error", ret)
+        return Outcome("ok", [a | b for a, b in zip(pages, beside, strict=True)])
 
     def clear_log(self, op: ops.ClearLog, layout: SlotLayout) -> Outcome:
         """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""

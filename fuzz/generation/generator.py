@@ -10,11 +10,13 @@ from typing import Final
 
 from ..language.program import Program
 from .builder import ProgramBuilder
+from .capabilities import Offers, equipped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
 
 # Of a hundred programs, those in which another task waits for the mmu lock.
 _CONTENDED: Final = 6
+NOTHING_OFFERED: Final = Offers()
 
 
 class Generator:
@@ -22,10 +24,12 @@ class Generator:
 
     :param seed: any integer; the same seed makes the same programs
     :param granule: page size of all programs in bytes; 0: all sizes, 4K most often
+    :param offers: what programs may ask for; what they do does not depend on it
     """
 
-    def __init__(self, seed: int, granule: int = 0) -> None:
+    def __init__(self, seed: int, granule: int = 0, offers: Offers = NOTHING_OFFERED) -> None:
         self.seed = seed
+        self.offers = offers
         self.granule = granule
         self.number = 0
 
@@ -35,7 +39,9 @@ class Generator:
         builder = ProgramBuilder(random.Random(number), self.granule)
         self.number += 1
         compose(builder)
-        return contended(builder.program(), random.Random(f"resched {number}"))
+        # Both are drawn apart: the programs of a seed are the same with and without.
+        program = contended(builder.program(), random.Random(f"resched {number}"))
+        return equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
 
 
 def contended(program: Program, lot: random.Random) -> Program:

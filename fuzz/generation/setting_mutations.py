@@ -4,7 +4,7 @@
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from ..language.program import GIB, GRANULES, Backing, Program, Slot, Vm, backings, next_ipa
+from ..language.program import GIB, GRANULES, SPLIT_SIZES, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
 from ..language.validate import IPA_BITS, MANUAL
 from .editor import ProgramEditor
@@ -14,6 +14,8 @@ _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
+# Only some versions have these: a program that asks for none goes on without.
+_ASKED_FOR: Final = ("split", "ring", "bitmap")
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -27,7 +29,8 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
 def change_vm(editor: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
     vm = editor.vm
-    name = editor.random.choice([field.name for field in fields(Vm) if field.name != "resched"])
+    apart = ("resched", *_ASKED_FOR)
+    name = editor.random.choice([field.name for field in fields(Vm) if field.name not in apart])
     if name == "fail" and editor.chance(50):
         # Both are rare.
         name = "resched"
@@ -41,7 +44,16 @@ def change_vm(editor: ProgramEditor) -> None:
         "resched": _RESCHEDS,
     }
     values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
-    editor.vm = replace(vm, **values)
+    editor.vm = legal(replace(vm, **values))
+
+
+def legal(vm: Vm) -> Vm:
+    """The machine, without the capabilities that do not go with its other settings."""
+    if vm.split not in (0, *SPLIT_SIZES[vm.granule]):
+        vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
+    if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
+        vm = replace(vm, ring=0, bitmap=True)
+    return vm
 
 
 def change_slot(editor: ProgramEditor) -> None:

@@ -24,8 +24,12 @@ byte    machine                     slot                               operation
 5       manual                      unused                             fail, 0 none
 6       slots, -1                   unused                             unused
 7       fail, 0 none                unused                             unused
-8       resched, 0 none             name, ends with the first 0        offset, ipa or va
-9-15    unused                      name, ends with the first 0        offset, ipa or va
+8       resched, 0 none             name, 8 bytes, ends with           offset, ipa or va, 8 bytes
+                                    the first 0
+9       `RARE`: split, which size   see 8                              see 8
+10      `RARE`: ring, which size    see 8                              see 8
+        (`BARE`: without bitmap)
+11-15   unused                      see 8                              see 8
 16-23   unused                      ipa                                size
 24-31   unused                      size and offset, 4 bytes each      pa
 ======  ==========================  =================================  ========================
@@ -36,12 +40,12 @@ from typing import Final
 
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
-from .program import BACKINGS, GRANULES, Program, Slot, Vm
-from .repair import LARGE, RawSlot, RawVm, Repair, large_size, repair_vm
+from .program import BACKINGS, GRANULES, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
+from .repair import BARE, LARGE, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
 
 RECORD_SIZE: Final = 32
-_VM: Final = struct.Struct("<9B23x")
+_VM: Final = struct.Struct("<11B21x")
 _SLOT: Final = struct.Struct("<5B3x8sQII")
 _OPERATION: Final = struct.Struct("<6B2xQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
@@ -84,7 +88,9 @@ def encode(program: Program) -> bytes:
 def _encode_vm(vm: Vm, slots: int) -> bytes:
     flags = sum(getattr(vm, name) << bit for bit, name in enumerate(_VM_FLAGS))
     choices = GRANULES.index(vm.granule), vm.ipa - IPA_BITS[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
-    return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, vm.resched or 0)
+    split = RARE | SPLIT_SIZES[vm.granule].index(vm.split) if vm.split else 0
+    ring = (RARE if vm.bitmap else BARE) | RING_SIZES.index(vm.ring) if vm.ring else 0
+    return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, vm.resched or 0, split, ring)
 
 
 def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:

@@ -31,6 +31,14 @@ HUGE_PAGES: Final[dict[int, tuple[Backing, ...]]] = {
     64 * KIB: ("hugetlb2m", "hugetlb512m"),
 }
 GRANULES: Final = tuple(HUGE_PAGES)
+# The sizes that an entry may map: what blocks may be split by (``kvm_supported_block_sizes()``).
+SPLIT_SIZES: Final[dict[int, tuple[int, ...]]] = {
+    4 * KIB: (4 * KIB, 2 * MIB, GIB),
+    16 * KIB: (16 * KIB, 32 * MIB),
+    64 * KIB: (64 * KIB, 512 * MIB),
+}
+# A dirty ring has at least a page, and room for its reserved entries; more than its most is more than user space takes.
+RING_SIZES: Final = tuple(KIB << shift for shift in range(2, 9))
 
 
 def backings(granule: int) -> tuple[Backing, ...]:
@@ -77,6 +85,12 @@ class Vm:
         ``last_vcpu_ran``
     :param resched: each so-manieth time that kernel code offers to drop the mmu lock (``cond_resched_lock()``),
         another task is waiting and the lock is dropped; None: never
+    :param split: blocks are split when logging begins, so many bytes at a time
+        (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE); 0: they are not
+    :param ring: bytes of the dirty ring of each vCPU
+        (KVM_CAP_DIRTY_LOG_RING_ACQ_REL); 0: there are none
+    :param bitmap: with rings, logged slots have bitmaps too
+        (KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP)
     """
 
     granule: int = 4 * KIB
@@ -91,6 +105,9 @@ class Vm:
     manual: ManualLog = "off"
     fail: int | None = None
     resched: int | None = None
+    split: int = 0
+    ring: int = 0
+    bitmap: bool = True
 
 
 @dataclass(frozen=True, slots=True)

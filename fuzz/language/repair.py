@@ -26,7 +26,7 @@ from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
-from .program import BACKINGS, GIB, GRANULES, MIB, ProgramError, Slot, Vm, backings
+from .program import BACKINGS, GIB, GRANULES, MIB, RING_SIZES, SPLIT_SIZES, ManualLog, ProgramError, Slot, Vm, backings
 from .validate import (
     CPUS,
     IPA_BITS,
@@ -38,11 +38,17 @@ from .validate import (
     VM_FAILS,
     VMS,
     ValidationState,
+    ring_sizes,
     wanted_backings,
 )
 
 # The mark in the record of a slot that means to be larger than `large_size`.
 LARGE: Final = 0xA5
+# The upper half of a byte that asks for a capability which few versions have: random bytes seldom do. `BARE`: of one
+# that asks for a dirty ring without bitmaps.
+RARE: Final = 0xA0
+BARE: Final = 0xB0
+_UPPER: Final = 0xF0
 
 
 def large_size(page: int) -> int:
@@ -61,7 +67,9 @@ class RawVm(NamedTuple):
     manual: int
     slots: int
     fail: int
-    resched: int
+    resched: int = 0
+    split: int = 0
+    ring: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -81,8 +89,15 @@ class RawSlot(NamedTuple):
 def repair_vm(raw: RawVm) -> tuple[Vm, int]:
     """Return the machine that *raw* means, and the number of slots that follow."""
     flags = raw.flags
+    granule = GRANULES[raw.granule % len(GRANULES)]
+    manual: ManualLog = MANUAL[raw.manual % len(MANUAL)]
+    split = _marked(raw.split, RARE, SPLIT_SIZES[granule])
+    bare = _marked(raw.ring, BARE, RING_SIZES)
+    ring = bare or _marked(raw.ring, RARE, RING_SIZES)
+    if manual != "off" or ring not in ring_sizes(granule):
+        ring = 0
     vm = Vm(
-        GRANULES[raw.granule % len(GRANULES)],
+        granule,
         IPA_BITS[raw.ipa % len(IPA_BITS)],
         CPUS[raw.cpus % len(CPUS)],
         VMS[raw.vms % len(VMS)],
@@ -91,11 +106,19 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         ttl=bool(flags & 4),
         range=bool(flags & 8),
         haf=bool(flags & 16),
-        manual=MANUAL[raw.manual % len(MANUAL)],
+        manual=manual,
         fail=raw.fail if raw.fail in VM_FAILS else None,
         resched=raw.resched if raw.resched in RESCHEDS else None,
+        split=split,
+        ring=ring,
+        bitmap=not (ring and bare),
     )
     return vm, raw.slots % MAX_SLOTS + 1
+
+
+def _marked(byte: int, mark: int, sizes: tuple[int, ...]) -> int:
+    """The size that a byte with this mark means; 0: it has none."""
+    return sizes[(byte & ~_UPPER) % len(sizes)] if byte & _UPPER == mark else 0
 
 
 class Repair:

@@ -33,7 +33,21 @@ from .operations import (
     declaration_of,
 )
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, PAGED, RAM, WORD, Align, Declaration
-from .program import GIB, GRANULES, HUGE_PAGES, Program, ProgramError, Slot, Vm, backings, refusal, show_bytes
+from .program import (
+    GIB,
+    GRANULES,
+    HUGE_PAGES,
+    RING_SIZES,
+    SPLIT_SIZES,
+    ManualLog,
+    Program,
+    ProgramError,
+    Slot,
+    Vm,
+    backings,
+    refusal,
+    show_bytes,
+)
 
 IPA_BITS: Final = range(32, 49)
 CPUS: Final = range(1, 9)
@@ -44,7 +58,7 @@ FAILS: Final = range(1, 100)
 VM_FAILS: Final = range(1, 4)
 # One in so many offers to drop the mmu lock is taken.
 RESCHEDS: Final = range(1, 100)
-MANUAL: Final = ("off", "on", "set")
+MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8
 MAX_SLOT_SIZE: Final = 2 * GIB
 MAX_OPERATIONS: Final = 10_000
@@ -102,6 +116,18 @@ def check_vm(vm: Vm) -> None:
     if vm.resched is not None:
         _within("resched=", vm.resched, RESCHEDS, str)
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
+    splits = (0, *SPLIT_SIZES[vm.granule])
+    _require(vm.split in splits, f"split={show_bytes(vm.split)}", *map(show_bytes, splits))
+    rings = ring_sizes(vm.granule)
+    _require(vm.ring in rings, f"ring={show_bytes(vm.ring)}", *map(show_bytes, rings))
+    # The two ways to clear a log are not mixed here.
+    _require(not vm.ring or vm.manual == "off", f"manual={vm.manual} with ring=", "manual=off")
+    _require(vm.ring or vm.bitmap, "bitmap=off without ring=", "bitmap=on")
+
+
+def ring_sizes(granule: int) -> tuple[int, ...]:
+    """The sizes of dirty rings in bytes: none, or at least a page."""
+    return (0, *(size for size in RING_SIZES if size >= granule))
 
 
 class ValidationState:

@@ -33,7 +33,8 @@ def measure(program: Program) -> Measure:
 def _of_vm(vm: Vm) -> list[int]:
     flags = [vm.fwb, vm.dic, vm.ttl, vm.range, vm.haf]
     others = [MANUAL.index(vm.manual), vm.fail or 0, vm.resched or 0, abs(vm.ipa - _DEFAULT.ipa)]
-    return [vm.vms, vm.cpus, GRANULES.index(vm.granule), sum(flags), *others]
+    asked_for = [vm.split != 0, vm.ring != 0, not vm.bitmap]
+    return [vm.vms, vm.cpus, GRANULES.index(vm.granule), sum(flags), *others, *asked_for]
 
 
 def _of_slot(program: Program, number: int, slot: Slot) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..language.operations import Operation
-from ..language.program import BACKINGS, GIB, GRANULES, Program, Slot, Vm, backings, next_ipa
+from ..language.program import BACKINGS, GIB, GRANULES, SPLIT_SIZES, Program, Slot, Vm, backings, next_ipa
 from ..language.validate import MAX_SLOT_SIZE
 from .legal import slot_of
 from .minimizer import Minimizer
@@ -31,13 +31,9 @@ def machine(minimizer: Minimizer) -> None:
             if getattr(minimizer.best.vm, name):
                 _change_vm(minimizer, **{name: False})
         for change in (
-            {"manual": "off"},
-            {"manual": "on"},
-            {"fail": None},
-            {"fail": 1},
-            {"resched": None},
-            {"resched": 1},
-            {"ipa": plain.ipa},
+            *({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}),
+            *({"resched": None}, {"resched": 1}, {"ipa": plain.ipa}),
+            *({"split": 0}, {"ring": 0, "bitmap": True}, {"bitmap": True}),
         ):
             _change_vm(minimizer, **change)
     page = minimizer.best.vm.granule
@@ -98,7 +94,16 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
         if changes.get("size") == 0:
             changes["size"] = 1
         operations.append(replace(each, **changes))
-    return Program(replace(program.vm, granule=granule), in_a_row(tuple(slots)), tuple(operations))
+    return Program(resized(program.vm, granule), in_a_row(tuple(slots)), tuple(operations))
+
+
+def resized(vm: Vm, granule: int) -> Vm:
+    """The machine with other pages; blocks of the same level are split."""
+    split = vm.split
+    if split:
+        level = SPLIT_SIZES[vm.granule].index(split)
+        split = SPLIT_SIZES[granule][min(level, len(SPLIT_SIZES[granule]) - 1)]
+    return replace(vm, granule=granule, split=split, ring=vm.ring and max(vm.ring, granule))
 
 
 def memory(minimizer: Minimizer) -> None:

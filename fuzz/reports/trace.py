@@ -269,6 +269,9 @@ class Trace(Checker):
     def mc_pop(self, left: int) -> None:
         self.add(f"memory cache: one taken, {left} left")
 
+    def mc_count(self, objects: int) -> None:
+        self.add(f"memory cache: it has {objects}")
+
     def mc_free(self, objects: int) -> None:
         self.add(f"memory cache: {objects} given back")
 

@@ -37,6 +37,8 @@ class SlotLayout:
         self.live = True
         # Dirty pages as collected and not yet cleared, 64 a word.
         self.collected: list[int] = []
+        # Pages that came from dirty rings since the log was last asked for, 64 a word.
+        self.reaped: list[int] = []
 
     @property
     def readonly(self) -> bool:
@@ -121,6 +123,9 @@ class Guest:
         self.ttl = vm.ttl
         self.kvm = kvm(kvm_arm_setup_stage2(vm.ipa, side.granule), side.pgtable.VTCR_EL2_TGRAN_SL0_BASE, self.vmid)
         self.kvm.manual_dirty_log_protect = MANUAL_LOG[vm.manual]
+        self.kvm.split_page_chunk_size = vm.split
+        self.kvm.dirty_ring_size = vm.ring
+        self.kvm.dirty_ring_with_bitmap = vm.bitmap
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
@@ -169,6 +174,19 @@ class Guest:
         """
         size = layout.size if layout.live else 0
         return self.main.__kvm_set_memory_region__(layout.id, layout.flags, layout.ipa, size, layout.hva)
+
+    def reap(self) -> int:
+        """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.
+
+        :returns: the entries that KVM has reset, or a negative errno
+        """
+        for number, page in self.main.harvest_dirty_rings():
+            for layout in self.layouts:
+                if layout.id == number and layout.live and page < layout.size >> self.granule.page_shift:
+                    if not layout.reaped:
+                        layout.reaped = [0] * (((layout.size >> self.granule.page_shift) + 63) >> 6)
+                    layout.reaped[page >> 6] |= 1 << (page & 63)
+        return self.main.kvm_vm_ioctl_reset_dirty_pages()
 
     def load(self, vcpu: int, cpu: int) -> None:
         """Run ``kvm_arch_vcpu_load()``, which drops what another vCPU left on that CPU."""

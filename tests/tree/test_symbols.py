@@ -40,7 +40,7 @@ def test_every_symbol_has_a_class_and_a_reason() -> None:
 
 def test_native_defines_what_is_called_modelled() -> None:
     """By its text: the names that macros make are there too."""
-    text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.c")))
+    text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.[ch]")))
     missing = [
         name for name, symbol in listed().items() if symbol.kind == MODELLED and not re.search(rf"\b{name}\b", text)
     ]

@@ -155,9 +155,13 @@ class BuildPlan:
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def weaken(self) -> CompilerJob:
-        """Lets the tree's own definition of a function win over our model: patches move code between files."""
+        """Lets the tree's own definition of a function win over our model: patches move code between files.
+
+        That mmu.c calls pgtable.c to write-protect is told of.
+        """
+        told = "objcopy --redefine-sym kvm_pgtable_stage2_wrprotect=shim_wrprotect mmu.o"
         return CompilerJob(
-            "weaken", ["sh", "-c", 'for each; do objcopy --weaken "$each" || exit; done', "sh", *self.host]
+            "weaken", ["sh", "-c", f'for each; do objcopy --weaken "$each" || exit; done; {told}', "sh", *self.host]
         )
 
     def stubs(self) -> CompilerJob:

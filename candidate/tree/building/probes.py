@@ -62,6 +62,13 @@ PROBES: Final = (
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
     # Who says how large a page is: struct page, or the user's page table.
     TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
+    # Dirty rings.
+    TreeProbe(
+        "HAVE_DIRTY_RING",
+        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select HAVE_KVM_DIRTY_RING",
+        f"{ARM}/kvm/Kconfig",
+    ),
+    TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
     # Blocks can be split when logging begins.
     TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
 )

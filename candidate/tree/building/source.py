@@ -15,6 +15,7 @@ PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
 MMU: Final = f"{ARM}/kvm/mmu.c"
 NESTED: Final = f"{ARM}/kvm/nested.c"
 KVM_MAIN: Final = "virt/kvm/kvm_main.c"
+DIRTY_RING: Final = "virt/kvm/dirty_ring.c"
 RBTREE: Final = "lib/rbtree.c"
 INTERVAL_TREE: Final = "lib/interval_tree.c"
 # Included before anything else, as in a kernel build.

@@ -2,7 +2,7 @@
 /* Memory caches, the tree's own, told of; small memory. */
 #include "rt.h"
 
-extern int kvm_mmu_memory_cache_nr_free_objects(void *mc);
+extern int real_kvm_mmu_memory_cache_nr_free_objects(void *mc);
 extern int real_kvm_mmu_topup_memory_cache(void *, int) WEAK;
 extern int real___kvm_mmu_topup_memory_cache(void *, int, int) WEAK;
 extern void *real_kvm_mmu_memory_cache_alloc(void *) WEAK;
@@ -10,7 +10,7 @@ extern void real_kvm_mmu_free_memory_cache(void *) WEAK;
 
 static int topped_up(void *mc, int min, int had, int ret, void **frame)
 {
-	shim_u64 has = kvm_mmu_memory_cache_nr_free_objects(mc);
+	shim_u64 has = real_kvm_mmu_memory_cache_nr_free_objects(mc);
 
 	rt_in_cache--;
 	shim_control->fail_topup = had < min ? -1 : shim_control->fail_topup;
@@ -20,7 +20,7 @@ static int topped_up(void *mc, int min, int had, int ret, void **frame)
 
 int kvm_mmu_topup_memory_cache(void *mc, int min)
 {
-	int had = kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
+	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
 
 	rt_in_cache++;
 	rt_counting_failures = 1;
@@ -31,7 +31,7 @@ int kvm_mmu_topup_memory_cache(void *mc, int min)
 
 int __kvm_mmu_topup_memory_cache(void *mc, int capacity, int min)
 {
-	int had = kvm_mmu_memory_cache_nr_free_objects(mc), ret;
+	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), ret;
 
 	rt_in_cache++;
 	ret = real___kvm_mmu_topup_memory_cache(mc, capacity, min);
@@ -40,13 +40,13 @@ int __kvm_mmu_topup_memory_cache(void *mc, int capacity, int min)
 
 void *kvm_mmu_memory_cache_alloc(void *mc)
 {
-	int dry = !kvm_mmu_memory_cache_nr_free_objects(mc);
+	int dry = !real_kvm_mmu_memory_cache_nr_free_objects(mc);
 	void *object, *va;
 
 	rt_in_cache++;
 	object = real_kvm_mmu_memory_cache_alloc(mc);
 	rt_in_cache--;
-	rt_emit(EV_MC_POP, kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, 0, FRAME);
+	rt_emit(EV_MC_POP, real_kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, 0, FRAME);
 	if (!object)
 		return 0;
 	va = rt_take(1, EV_ALLOC, 0, FRAME);
@@ -59,9 +59,17 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	return va;
 }
 
+int kvm_mmu_memory_cache_nr_free_objects(void *mc)
+{
+	int has = real_kvm_mmu_memory_cache_nr_free_objects(mc);
+
+	rt_emit(EV_MC_COUNT, has, 0, 0, 0, FRAME);
+	return has;
+}
+
 void kvm_mmu_free_memory_cache(void *mc)
 {
-	int had = kvm_mmu_memory_cache_nr_free_objects(mc);
+	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc);
 
 	rt_in_cache++;
 	real_kvm_mmu_free_memory_cache(mc);
@@ -104,6 +112,8 @@ SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
 /* The size is that of the cache, which is unknown here: more than any that is in use. */
 SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
+SMALL(vzalloc, (unsigned long n), n)
+SMALL(vzalloc_noprof, (unsigned long n), n)
 void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, EV_PERCPU, FRAME); }
 void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
 {

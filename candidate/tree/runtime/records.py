@@ -10,7 +10,7 @@ KINDS: Final = (
     "TLBI_IPA TLBI_IPA_LOCAL TLBI_RANGE TLBI_VMID TLBI DSB DMB ISB DCACHE ICACHE LOCK UNLOCK RESCHED "
     "RCU_LOCK RCU_UNLOCK RCU_CALL RCU_RUN TOPUP MC_POP MC_FREE VMA PIN GFN GET_PFN RELEASE_PFN ACCESSED DIRTY THP MARK "
     "SEQ_READ COUNT_READ SEQ SLOTS LOG_TAKEN ROOT INJECT IO SIGBUS KZALLOC PERCPU KFREE PERCPU_FREE "
-    "WARN BUG CALL UNMODELLED WALK WALK_END"
+    "WARN BUG CALL UNMODELLED WALK WALK_END MC_COUNT"
 ).split()
 
 TABLE: Final = 2
@@ -73,6 +73,8 @@ WARN: Final = 58
 BUG: Final = 59
 CALL: Final = 60
 UNMODELLED: Final = 61
+WALK: Final = 62
+MC_COUNT: Final = 64
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")
@@ -100,6 +102,9 @@ OP_SET_ENTRY: Final = 18
 OP_HYP_INIT: Final = 19
 OP_HYP_MAP: Final = 20
 OP_HYP_DESTROY: Final = 21
+OP_RING_FULL: Final = 22
+OP_RING_HARVEST: Final = 23
+OP_RING_RESET: Final = 24
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

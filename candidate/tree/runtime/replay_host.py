@@ -217,13 +217,24 @@ class HostReplay:
         machine = self.vms[vm]
         slot = self.host.id_to_memslot(machine, number)
         if slot is not None and slot.dirty_bitmap is not None:
-            slot.dirty_bitmap[(gfn - slot.base_gfn) >> 6] &= ~mask
+            # What rings report begins at any page.
+            word, bit = divmod(gfn - slot.base_gfn, 64)
+            slot.dirty_bitmap[word] &= ~(mask << bit)
+            if mask >> 64 - bit:
+                slot.dirty_bitmap[word + 1] &= ~(mask >> 64 - bit)
         for o in self.kernel.on["log_taken"]:
             o.log_taken(machine.mmu.vmid, number, gfn, mask)
 
     def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Exits, small allocations, warnings."""
         k = self.kernel
+        if kind == r.WALK:
+            self.walk(a, b, c)
+            return
+        if kind == r.MC_COUNT:
+            for o in k.on["mc_count"]:
+                o.mc_count(a)
+            return
         if kind == r.INJECT:
             self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
         elif kind == r.IO:
@@ -237,6 +248,18 @@ class HostReplay:
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if self.place(self.chain).unit in UNITS:
                 self.small(kind, b != 0)
+
+    def walk(self, vm: int, address: int, size: int) -> None:
+        """A range is about to be write-protected; whole pages are walked (``kvm_pgtable_walk()``)."""
+        if vm < 0:
+            return
+        k = self.kernel
+        k.walker = "stage2_attr_walker"
+        page = k.granule.page_size
+        start = address & -page
+        end = (start + size + page - 1) & -page
+        for o in k.on["walk"]:
+            o.walk(vm + 1, start, end)
 
     def small(self, kind: int, ok: bool) -> None:
         """Small allocations of the files under test."""

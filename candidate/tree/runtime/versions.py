@@ -99,7 +99,9 @@ class TreeMmu(Mmu):
         if kvm not in replay.vms:
             replay.vms.append(kvm)
         bits = kvm.phys_size.bit_length() - 1
-        ret = tree.call(r.OP_CREATE, number, bits, r.MAX_CPUS, self.k.caps, kvm.manual_dirty_log_protect)
+        rings = kvm.dirty_ring_size | (1 if kvm.dirty_ring_size and kvm.dirty_ring_with_bitmap else 0)
+        manual = kvm.manual_dirty_log_protect
+        ret = tree.call(r.OP_CREATE, number, bits, r.MAX_CPUS, self.k.caps, manual, kvm.split_page_chunk_size, rings)
         if not ret and kvm.root is not None:
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
@@ -181,6 +183,20 @@ class TreeMain(KvmMain):
         if memory_size:
             replay.sizes[(self.number, id)] = memory_size >> self.mmu.PAGE_SHIFT, userspace_addr
         return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
+
+    def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
+        return self.tree.call(r.OP_RING_FULL, self.number, vcpu_id) != 0
+
+    def harvest_dirty_rings(self) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        count = r.LOG_WORDS
+        while count == r.LOG_WORDS:
+            count = self.tree.call(r.OP_RING_HARVEST, self.number)
+            found += [(entry >> 40, entry & (1 << 40) - 1) for entry in self.log(count)]
+        return found
+
+    def kvm_vm_ioctl_reset_dirty_pages(self) -> int:
+        return self.tree.call(r.OP_RING_RESET, self.number)
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
         ret = self.tree.call(r.OP_GET_LOG, self.number, id)

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Dirty rings, for trees whose arm64 has them; included by glue.c behind the tree's kvm_main.c. */
+#ifdef HAVE_DIRTY_RING
+
+static u32 harvested[SHIM_MAX_VMS][SHIM_MAX_CPUS];	/* entries that user space has taken from each ring */
+
+/* KVM_ENABLE_CAP before there is a slot or a vCPU; size: of each ring in bytes. */
+static long enable_rings(struct kvm *kvm, u64 size, int with_bitmap)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { size } };
+	long ret = kvm_vm_ioctl_enable_cap_generic(kvm, &cap);
+
+	if (ret || !with_bitmap)
+		return ret;
+	cap.cap = KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP;
+	return kvm_vm_ioctl_enable_cap_generic(kvm, &cap);
+}
+
+/* As kvm_vm_ioctl_create_vcpu() does it; the list of vCPUs is walked to reset rings. */
+static long add_ring(struct kvm *kvm, struct kvm_vcpu *c)
+{
+	if (!kvm->dirty_ring_size)
+		return 0;
+	atomic_inc(&kvm->online_vcpus);
+#ifdef HAVE_RING_OF_VM
+	return kvm_dirty_ring_alloc(kvm, &c->dirty_ring, c->vcpu_idx, kvm->dirty_ring_size);
+#else
+	return kvm_dirty_ring_alloc(&c->dirty_ring, c->vcpu_idx, kvm->dirty_ring_size);
+#endif
+}
+
+/* What user space does with the rings it has mapped: takes what is new in them, as slot and page; how many. */
+static long harvest(struct vm *v)
+{
+	long found = 0;
+	int k;
+
+	for (k = 0; k < SHIM_MAX_CPUS && v->vcpus[k]; k++) {
+		struct kvm_dirty_ring *ring = &v->vcpus[k]->dirty_ring;
+		u32 *next = &harvested[v - vms][k];
+
+		for (; ring->dirty_gfns && found < SHIM_LOG_WORDS; ++*next) {
+			struct kvm_dirty_gfn *entry = &ring->dirty_gfns[*next & (ring->size - 1)];
+
+			if (!(entry->flags & KVM_DIRTY_GFN_F_DIRTY) || entry->flags & KVM_DIRTY_GFN_F_RESET)
+				break;
+			shim_control->log[found++] = (u64)entry->slot << 40 | entry->offset;
+			entry->flags |= KVM_DIRTY_GFN_F_RESET;
+		}
+	}
+	return found;
+}
+
+/* The list of vCPUs, in place of an xarray; others are not modelled. */
+static void *next_vcpu(struct xarray *xa, unsigned long *index, unsigned long from, unsigned long max)
+{
+	int i;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++) {
+		if (!vms[i].kvm || xa != &vms[i].kvm->vcpu_array)
+			continue;
+		if (from > max || from >= SHIM_MAX_CPUS || !vms[i].vcpus[from])
+			return NULL;
+		*index = from;
+		return vms[i].vcpus[from];
+	}
+	shim_refuse("memory attributes");
+	return NULL;
+}
+void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
+{
+	return next_vcpu(xa, index, *index, max);
+}
+void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
+{
+	return next_vcpu(xa, index, *index + 1, max);
+}
+
+static long ring(struct vm *v, int op, int cpu)
+{
+	if (op == OP_RING_HARVEST)
+		return harvest(v);
+	if (op == OP_RING_RESET)
+		return kvm_vm_ioctl_reset_dirty_pages(v->kvm);
+	return kvm_dirty_ring_check_request(v->vcpus[cpu]);
+}
+#endif

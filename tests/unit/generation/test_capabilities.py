@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs ask for what both versions have, and are the same otherwise."""
+
+from dataclasses import replace
+
+from fuzz.generation.capabilities import Offers
+from fuzz.generation.generator import Generator
+from fuzz.language.binary import decode, encode
+from fuzz.language.text import parse, print_program
+
+COUNT = 200
+
+
+def test_programs_ask_for_what_is_offered_alone() -> None:
+    plain, both = Generator(3), Generator(3, offers=Offers(True, True))
+    splits = rings = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), both.next()
+        assert (without.vm.split, without.vm.ring) == (0, 0)
+        assert replace(program, vm=replace(program.vm, split=0, ring=0)) == without
+        splits += program.vm.split != 0
+        rings += program.vm.ring != 0
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+    assert splits > COUNT // 8
+    assert rings > COUNT // 16
+
+
+def test_each_is_offered_by_itself() -> None:
+    generator = Generator(3, offers=Offers(split=True))
+    programs = [generator.next() for _ in range(COUNT)]
+    assert {program.vm.ring for program in programs} == {0}
+    assert len({program.vm.split for program in programs}) > 3
