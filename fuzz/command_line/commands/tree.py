@@ -80,7 +80,7 @@ def add_arguments(parser: Parser) -> None:
     check.add_argument("tree", metavar="TREE", help="the top folder of a Linux tree; it needs no configuration")
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
-    sanitize = "build it with AddressSanitizer and UndefinedBehaviorSanitizer"
+    sanitize = "build it with checks of memory and of undefined behaviour, as `fuzz --sanitize` does"
     check.add_argument("--sanitize", action="store_true", help=sanitize)
     add_json(check, "fuzz/command_line/commands/tree.py")
 
@@ -90,6 +90,7 @@ def tree_check(arguments: Namespace) -> int:
 
     :raises BadInputError: the tree cannot be built
     """
+    from candidate.tree import SANITIZE
     from candidate.tree.build import TreeError, make
     from candidate.tree.building.facts import facts
     from candidate.tree.building.plan import BuildSettings
@@ -99,8 +100,9 @@ def tree_check(arguments: Namespace) -> int:
 
     try:
         source = TreeSource(Path(arguments.tree))
-        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize))
-        bugs = known_bugs_of(arguments.tree) if arguments.granule == ASKED else []
+        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize, plain=True))
+        name = arguments.tree + (SANITIZE if arguments.sanitize else "")
+        bugs = known_bugs_of(name) if arguments.granule == ASKED else []
     except TreeError as error:
         raise BadInputError(str(error)) from None
     found = facts(source, built)
@@ -114,6 +116,7 @@ def tree_check(arguments: Namespace) -> int:
 def known_bugs_of(tree: str) -> list[KnownBugAnswer]:
     """Return the known bugs, and whether a tree has them: the program of each is run.
 
+    :param tree: as it stands behind ``tree:``
     :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
     """
     import candidate
