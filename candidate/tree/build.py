@@ -54,7 +54,7 @@ def build(
 
     :param tree: top folder of a Linux tree
     :param granule: log2 of the page size in bytes: 12, 14 or 16
-    :param sanitize: with ASan and UBSan
+    :param sanitize: accesses to what was freed or is out of bounds, and undefined behaviour, end the call
     :param coverage: basic blocks of the kernel files call ``__sanitizer_cov_trace_pc``
     :param optimise: ``-O1`` or ``-O2``
     :param plain: plain loads and stores of table entries call ``__tsan_read8`` and the like
@@ -95,7 +95,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         plan = BuildPlan(source, settings, compiler, work)
         run_all(plan.jobs, work)
         note(source, work)
-        run_all([plan.weaken()], work)
+        run_all([plan.weaken(), *plan.check_memory()], work)
         run_all([plan.link("partial.so", stubs=False)], work)
         outside = symbols.outside(work, plan.tree, plan.mixed, plan.host, "partial.so")
         (work / "stubs.c").write_text(symbols.stubs(outside))

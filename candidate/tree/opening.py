@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from reference.compiled.choice import SANITIZE
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost, kvm
 from reference.kvm_main import KvmMain
@@ -28,14 +29,15 @@ class Opened(NamedTuple):
     content: str
 
 
-def opened(path: str) -> Opened:
+def opened(name: str) -> Opened:
     """The version that a tree is.
 
-    :param path: the tree's top folder
+    :param name: the tree's top folder, and `SANITIZE` behind it for a build with sanitizers
     :raises candidate.tree.TreeError: it cannot be built
     """
+    path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
     # Said at once what is wrong with the tree, and not when the first program runs.
-    built = {12: build(Path(path), plain=True)}
+    built = {12: build(Path(path), plain=True, sanitize=sanitize)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
@@ -58,7 +60,7 @@ def opened(path: str) -> Opened:
         def library(self, granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = build(Path(path), granule=granule, plain=True)
+                    built[granule] = build(Path(path), granule=granule, plain=True, sanitize=sanitize)
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
@@ -81,4 +83,5 @@ def opened(path: str) -> Opened:
         def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
             super().__init__(kvm, mmu)
 
-    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled", built[12].parent.name)
+    how = " with sanitizers" if sanitize else ""
+    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", built[12].parent.name)

@@ -24,6 +24,7 @@ from ..processes.signals import exit_code, like_ctrl_c
 from ..processes.starting import NoProcessError
 from .failures import failure, report_failure
 from .messages import BadInputError, NoVerdictError, complain
+from .options import sanitize_trees
 from .registry import COMMANDS, make_parser
 
 
@@ -45,6 +46,8 @@ def dispatch(arguments: Namespace) -> int:
 
     collect_rarely()
     try:
+        if getattr(arguments, "sanitize", False) and hasattr(arguments, "candidate"):
+            sanitize_trees(arguments)
         return COMMANDS[arguments.command].action(arguments)
     except candidate.UnknownCandidate as error:
         complain(unknown(arguments, str(error)))

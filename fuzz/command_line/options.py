@@ -2,9 +2,11 @@
 """Options that several commands have."""
 
 import os
+from argparse import Namespace
 from typing import Final
 
 from .command import KEYS
+from .messages import BadInputError
 from .parser import Once, Parser
 from .values import seconds, workers
 
@@ -31,6 +33,22 @@ def add_versions(parser: Parser, candidate: str, required: bool = False) -> None
     parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     candidate += "; a file such as ./my_patch.py will do"
     parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
+    sanitize = "kernel trees are built with checks of memory and of undefined behaviour (tree:PATH:sanitize)"
+    parser.add_argument("--sanitize", action="store_true", help=sanitize)
+
+
+def sanitize_trees(arguments: Namespace) -> None:
+    """Give the versions of ``--reference`` and ``--candidate`` their names with ``--sanitize``.
+
+    :raises BadInputError: none of them is a kernel tree
+    """
+    from candidate.tree import PREFIX, SANITIZE
+
+    named = [name for name in ("reference", "candidate") if str(getattr(arguments, name, "")).startswith(PREFIX)]
+    if not named:
+        raise BadInputError("--sanitize: neither version is a kernel tree; allowed: with tree:PATH")
+    for name in named:
+        setattr(arguments, name, getattr(arguments, name).removesuffix(SANITIZE) + SANITIZE)
 
 
 def add_known(parser: Parser) -> None:

@@ -109,7 +109,11 @@ class TableOperations:
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def frames(self, start: int, end: int) -> Frames | None:
-        """The frames in a row from host address *start*, at most to *end*; None: there are none."""
+        """The frames in a row from host address *start*, at most to *end*; None: there are none.
+
+        Frames that the host lets nobody write and others are not in one row: ``user_mem_abort()`` of v5.13 and later
+        (mmu.c) takes a block for a huge page of the host, whose frames are alike, and relaxes it as a whole.
+        """
         host = self.side.host
         run = host.run_at(start)
         if run is not None and run.flags & ABSENT:
@@ -122,9 +126,12 @@ class TableOperations:
             device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0
             if first is None:
                 first = Frames(pfn, stop - hva, device, writable)
-            elif pfn == first.pfn + (first.size >> self.page_shift) and hva == start + first.size:
+            elif (
+                pfn == first.pfn + (first.size >> self.page_shift)
+                and hva == start + first.size
+                and writable == first.writable
+            ):
                 first.size += stop - hva
-                first.writable = first.writable and writable
             else:
                 break
         return first

@@ -11,8 +11,9 @@ from typing import Final
 from candidate import get, names, portable
 
 from ..distribution import home_folder
+from ..judging.bearers import explanation, known_bug
 from ..judging.finding import CLASSES, COMMON, CURED, Finding
-from ..judging.known import KnownBug, explanation, known_bug
+from ..judging.known import KnownBug
 from ..language.program import Program
 from ..language.text import print_program
 from .severity import weight

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import candidate
 from candidate import Candidate
+from reference.compiled.choice import HOME
 
 # Times of a condition: the operation of the violation, or that one and all before it.
 NOW: Final = "now"
@@ -40,20 +40,6 @@ class KnownBug:
     condition: tuple[tuple[str, str], ...]
 
 
-@cache
-def has(version: Candidate, bug: KnownBug) -> bool:
-    """Tell whether a version has a bug: its entry names it, or one with the same functions concerned."""
-    if version in map(candidate.get, bug.versions):
-        return True
-    # What a tree's functions are, its classes do not say.
-    return not version.is_tree and any(_alike(version, candidate.get(name), bug.functions) for name in bug.versions)
-
-
-def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:
-    """Tell whether two versions have functions from the same places."""
-    return all(definitions(one, name) == definitions(other, name) for name in functions)
-
-
 def definitions(version: Candidate, function: str) -> list[type]:
     """The classes that define a kernel function, of pgtable.c and of mmu.c; none where a version lacks it."""
     found: list[type] = []
@@ -67,8 +53,23 @@ def definitions(version: Candidate, function: str) -> list[type]:
 @cache
 def known_bugs() -> tuple[KnownBug, ...]:
     """All entries, in the file's order."""
+    return tuple(_entry(fields) for fields in _file()["bug"])
+
+
+def program_of(bug: str) -> Path:
+    """The program by which a kernel tree is asked whether it has a bug.
+
+    :param bug: its id
+    :raises KeyError: there is no such bug
+    """
+    programs: dict[str, str] = _file()["programs"]
+    return HOME / "corpus" / "regressions" / f"{programs[bug]}.s2"
+
+
+@cache
+def _file() -> dict[str, Any]:
     with open(Path(__file__).with_name("known.toml"), "rb") as file:
-        return tuple(_entry(fields) for fields in tomllib.load(file)["bug"])
+        return tomllib.load(file)
 
 
 def _entry(fields: dict[str, str | list[str]]) -> KnownBug:
@@ -91,23 +92,3 @@ def _entry(fields: dict[str, str | list[str]]) -> KnownBug:
 def fitting(signature: str) -> tuple[tuple[int, KnownBug], ...]:
     """The entries whose pattern a signature fits, each with its number."""
     return tuple((number, bug) for number, bug in enumerate(known_bugs()) if fnmatchcase(signature, bug.pattern))
-
-
-def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | None:
-    """The known bug with this signature that *version*, by default the original, has, if any.
-
-    A signature that fits explains nothing yet: `fuzz.judging.circumstances` knows whether the condition held.
-    """
-    version = version or candidate.get(candidate.names()[0])
-    return next((bug for _, bug in fitting(signature) if has(version, bug)), None)
-
-
-def explanation(signature: str, reason: str, version: Candidate) -> KnownBug | None:
-    """The known bug of *version* that explains a finding of both sides or of the reference, by its reason.
-
-    :param reason: as `fuzz.judging.verdict` wrote it
-    """
-    if UNMET in reason:
-        return None
-    _, _, cause = reason.partition(FOLLOWS)
-    return known_bug(cause or signature, version)

@@ -28,7 +28,11 @@ def alike(reference: Candidate, candidate: Candidate) -> bool:
         return False
     return all(
         declared(ours) == declared(theirs)
-        for ours, theirs in ((reference.pgtable, candidate.pgtable), (reference.mmu, candidate.mmu))
+        for ours, theirs in (
+            (reference.pgtable, candidate.pgtable),
+            (reference.mmu, candidate.mmu),
+            (reference.main, candidate.main),
+        )
     )
 
 

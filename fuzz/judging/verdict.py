@@ -9,9 +9,10 @@ from reference.machine.granule import Granule
 
 from ..checkers import Violation
 from ..language.operations import GuestAccess
+from .bearers import has, known_bug
 from .cost import Comparison
 from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, Finding
-from .known import FOLLOWS, UNMET, KnownBug, has, known_bug, known_bugs
+from .known import FOLLOWS, UNMET, KnownBug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
 
 # The difference of what a guest's access gave.

@@ -74,6 +74,8 @@ UNCOMPILED: Final = (
 OUTSIDE: Final = "candidate.file_"
 # Of the name of a version that is a kernel tree; its path follows.
 TREE: Final = "tree:"
+# Behind the path of a kernel tree that is built with sanitizers.
+SANITIZE: Final = ":sanitize"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
 

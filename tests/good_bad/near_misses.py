@@ -197,7 +197,7 @@ ALL: Final = [
     ),
     Struck("lifetime: stage2_unmap_walker: freed before the flush", HINTS, UNFLUSHED, NO_HINTS),
     Struck(
-        "contract: kvm_age_hva_handler: WARN",
+        "contract: kvm_age_*: WARN",
         "vm cpus=1 fwb=on\nslot a size=8K backing=thp\ncpu0 read a+0\nhost age a+0 4K\n",
         broken(mmu=AgesOddSizes),
         "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost age a+0 4K\n",

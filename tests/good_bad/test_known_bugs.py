@@ -8,10 +8,11 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
+from fuzz.judging.bearers import asked, has
 from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.finding import COMMON, REGRESSION
-from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, has, known_bugs
+from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, program_of
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.kvm_host import kvm_vcpu
@@ -81,6 +82,16 @@ def test_an_entry_is_well_formed(entry: KnownBug) -> None:
         assert time == NOW or predicate not in OF_OPERATION
     assert entry.reason.endswith(".")
     assert entry.pattern.count(": ") == 2
+
+
+@pytest.mark.parametrize("bug", dict.fromkeys(bug.id for bug in known_bugs()))
+def test_the_program_of_a_bug_shows_it_where_it_is(bug: str) -> None:
+    """By these programs kernel trees are asked."""
+    versions = next(each.versions for each in known_bugs() if each.id == bug)
+    assert program_of(bug).is_file()
+    assert all(asked(candidate.get(name), bug).signature for name in versions)
+    without = [name for name in candidate.names() if not any(name in e.versions for e in known_bugs() if e.id == bug)]
+    assert not any(asked(candidate.get(name), bug).signature for name in without)
 
 
 def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:

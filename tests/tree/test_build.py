@@ -154,7 +154,7 @@ def test_without_a_home_there_is_no_cache(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "options",
-    [{"granule": 13}, {"optimise": "-O3"}, {"plain": True, "sanitize": True}],
+    [{"granule": 13}, {"optimise": "-O3"}],
     ids=lambda each: next(iter(each)),
 )
 def test_settings_that_there_are_not(options: dict[str, object]) -> None:

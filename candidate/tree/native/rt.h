@@ -75,6 +75,17 @@ int rt_in_host(const void *va);
 void *rt_small(unsigned long n);
 void rt_small_back(void *p);
 void *rt_keep(unsigned long n);
+/* Small memory, with zones around it in a build with --sanitize. */
+void *rt_object(unsigned long n);
+void rt_object_back(const void *p, void **frame);
+#ifdef SHIM_SANITIZE
+void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* of kernel code's accesses */
+void rt_zones(char *small, unsigned long bytes);
+void rt_zones_save(unsigned long bytes);	/* of the small memory in use */
+void rt_zones_restore(unsigned long bytes);
+#else
+#define rt_check(p, n, write, frame)	do { } while (0)
+#endif
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

@@ -82,12 +82,12 @@ void kvm_mmu_free_memory_cache(void *mc)
 static void *small(unsigned long n, int kind, void **frame)
 {
 	if (rt_in_cache)
-		return rt_small(n);
+		return rt_object(n);
 	if (rt_fails(&shim_control->fail_small)) {
 		rt_emit(kind, n, 0, 0, 0, frame);
 		return 0;
 	}
-	void *p = rt_small(n);
+	void *p = rt_object(n);
 	rt_emit(kind, n, 1, 0, 0, frame);
 	return p;
 }
@@ -97,7 +97,7 @@ static void given_back(const void *p, int kind, void **frame)
 		return;
 	if (!rt_in_cache)
 		rt_emit(kind, 0, 0, 0, 0, frame);
-	rt_small_back((void *)p);
+	rt_object_back(p, frame);
 }
 #define SMALL(name, sig, n) void *name sig { return small(n, EV_KZALLOC, FRAME); }
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
@@ -123,5 +123,5 @@ void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void vfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void free_percpu(void *p) { given_back(p, EV_PERCPU_FREE, FRAME); }
-void *shim_zalloc(unsigned long n) { return rt_small(n); }
-void shim_free(void *p) { if (p) rt_small_back(p); }
+void *shim_zalloc(unsigned long n) { return rt_object(n); }
+void shim_free(void *p) { if (p) rt_object_back(p, FRAME); }

@@ -49,6 +49,16 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
  */
 #define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
+#ifdef SHIM_SANITIZE
+#define HEARD(name, n, write, tell) \
+	void __tsan_##name##n(void *p) { rt_check(p, n, write, FRAME); if (tell) plain_slow(p, write); }
+#define TSAN(n) \
+	HEARD(read, n, 0, SHIM_IN_ARENA(p) || WATCHED(p)) HEARD(write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(unaligned_read, n, 0, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(unaligned_write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
+	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
+#else
 #define PLAIN(name, write) \
 	QUICK void name(void *p) { if (SHIM_IN_ARENA(p) || WATCHED(p)) plain_slow(p, write); }
 #define VOLATILE(name, write) \
@@ -57,13 +67,15 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	PLAIN(__tsan_read##n, 0) PLAIN(__tsan_write##n, 1) \
 	PLAIN(__tsan_unaligned_read##n, 0) PLAIN(__tsan_unaligned_write##n, 1) \
 	VOLATILE(__tsan_volatile_read##n, 0) VOLATILE(__tsan_volatile_write##n, 1)
+#endif
 TSAN(1) TSAN(2) TSAN(4) TSAN(8) TSAN(16)
 void __tsan_init(void) { }
 void __tsan_func_entry(void *p) { }
 void __tsan_func_exit(void) { }
-void __tsan_read_range(void *p, long n) { }
+void __tsan_read_range(void *p, long n) { rt_check(p, n, 0, FRAME); }
 void __tsan_write_range(void *p, long n)
 {
+	rt_check(p, n, 1, FRAME);
 	if (SHIM_IN_ARENA(p) && rt_noting && rt_plain_at)
 		rt_settle();
 }
@@ -84,20 +96,21 @@ static void atomic_taken(const void *p, unsigned long bits, void **frame)
 			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | bitmaps[i].slot,
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
+#define HIT	rt_check(p, sizeof(*p), 1, FRAME)
 #define ATOMICS(b, t) \
-t __tsan_atomic##b##_load(const t *p, int m) { return *p; } \
-void __tsan_atomic##b##_store(t *p, t v, int m) { *p = v; } \
+t __tsan_atomic##b##_load(const t *p, int m) { rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
+void __tsan_atomic##b##_store(t *p, t v, int m) { HIT; *p = v; } \
 t __tsan_atomic##b##_exchange(t *p, t v, int m) \
-{ t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
-t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { return __atomic_fetch_add(p, v, 5); } \
-t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { return __atomic_fetch_sub(p, v, 5); } \
+{ HIT; t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { HIT; return __atomic_fetch_add(p, v, 5); } \
+t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { HIT; return __atomic_fetch_sub(p, v, 5); } \
 t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
-{ t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+{ HIT; t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_or(t *p, t v, int m) \
-{ t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
-t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { return __atomic_fetch_xor(p, v, 5); } \
+{ HIT; t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { HIT; return __atomic_fetch_xor(p, v, 5); } \
 int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) \
-{ return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
+{ HIT; return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
 ATOMICS(8, unsigned char) ATOMICS(16, unsigned short) ATOMICS(32, unsigned int) ATOMICS(64, unsigned long)
 
 /* ---- basic blocks: gcc -fsanitize-coverage=trace-pc on the kernel's files ---- */

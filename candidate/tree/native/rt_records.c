@@ -206,12 +206,17 @@ void rt_read_entry(const volatile void *p)
 
 void shim_new_operation(void) { last_read = -1u; }
 
-void shim_read(const volatile void *p, const char *f, int l) { rt_read_entry(p); }
+void shim_read(const volatile void *p, const char *f, int l)
+{
+	rt_check(p, 8, 0, FRAME);
+	rt_read_entry(p);
+}
 
 void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
 {
 	shim_u64 o;
 
+	rt_check(p, 8, 1, FRAME);
 	if (rt_plain_at)
 		rt_settle();
 	o = *(volatile shim_u64 *)p;
@@ -223,6 +228,7 @@ shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, i
 {
 	shim_u64 was;
 
+	rt_check(p, 8, 1, FRAME);
 	if (rt_plain_at)
 		rt_settle();
 	was = *(volatile shim_u64 *)p;

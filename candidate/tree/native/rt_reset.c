@@ -73,12 +73,18 @@ static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 void shim_snapshot(void)
 {
 	small = small_next = rt_keep(SMALL_BYTES);
+#ifdef SHIM_SANITIZE
+	rt_zones(small, SMALL_BYTES);
+#endif
 	shim_start();
 	if (!dl_iterate_phdr(find_variables, 0)) {
 		fprintf(stderr, "s2fuzz: this library does not find its variables\n");
 		exit(2);
 	}
 	small_saved = small_next - small;
+#ifdef SHIM_SANITIZE
+	rt_zones_save(small_saved);
+#endif
 	saved = rt_keep(variable_bytes + small_saved);
 	memcpy(saved + variable_bytes, small, small_saved);
 	memcpy(saved, variables, variable_bytes);
@@ -102,6 +108,9 @@ void shim_restore(void)
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
 	/* The one that the snapshot has is empty. */
 	zero((char *)shim_arena_start + shim_arena_size, (size_t)rt_host_next << shim_page_shift);
+#ifdef SHIM_SANITIZE
+	rt_zones_restore(small_next - small);
+#endif
 	zero(small + small_saved, small_next - small - small_saved);
 	memcpy(small, saved + variable_bytes, small_saved);
 	madvise((void *)shim_vmemmap, rt_vmemmap_size, MADV_DONTNEED);

@@ -179,7 +179,7 @@ static void serve(void)
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		shim_compare_arena();
-		if (shim_control->op == OP_GET_LOG)
+		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
 		patience(0);
 		shim_control->status = S_DONE;

@@ -2,9 +2,11 @@
 """``s2fuzz tree check``: what a kernel tree is, whether it builds, and what of it nothing here can reach."""
 
 from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ...distribution import home_folder
 from ...exit_codes import FINE
 from ..command import Command
 from ..messages import BadInputError, dump
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 # log2 of the page size, as people say it.
 GRANULES: Final = {"4K": 12, "16K": 14, "64K": 16}
+
+# The page size of the programs of known bugs.
+ASKED: Final = "4K"
 
 _ABOUT: Final = """\
 Kernel trees as versions: the stage-2 code of a tree is compiled as it is, with
@@ -31,7 +36,8 @@ _CHECK: Final = (
     + """
 `check` says what was found, builds it (a tree that was built before is found in
 the cache, ~/.cache/s2fuzz/trees), and lists what is not modelled and what no
-operation can reach. It runs no kernel code.
+operation can reach. It runs the program of each known bug, which tells whether the
+tree has that bug (pages of 4K only), and no other kernel code.
 """
 )
 _EXIT_CODES: Final = """\
@@ -41,6 +47,23 @@ exit codes:
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
+
+
+class KnownBugAnswer(NamedTuple):
+    """A known bug, and whether a tree has it.
+
+    :param program: that shows it, in the checkout
+    :param signature: of the violation; "" if there is none
+    :param refused: why the program has no verdict, or ""
+    :param link: the upstream fix, or ""
+    """
+
+    id: str
+    program: str
+    signature: str
+    refused: str
+    reason: str
+    link: str
 
 
 def add_arguments(parser: Parser) -> None:
@@ -57,7 +80,7 @@ def add_arguments(parser: Parser) -> None:
     check.add_argument("tree", metavar="TREE", help="the top folder of a Linux tree; it needs no configuration")
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
-    sanitize = "build it with AddressSanitizer and UndefinedBehaviorSanitizer"
+    sanitize = "build it with checks of memory and of undefined behaviour, as `fuzz --sanitize` does"
     check.add_argument("--sanitize", action="store_true", help=sanitize)
     add_json(check, "fuzz/command_line/commands/tree.py")
 
@@ -67,6 +90,7 @@ def tree_check(arguments: Namespace) -> int:
 
     :raises BadInputError: the tree cannot be built
     """
+    from candidate.tree import SANITIZE
     from candidate.tree.build import TreeError, make
     from candidate.tree.building.facts import facts
     from candidate.tree.building.plan import BuildSettings
@@ -76,25 +100,50 @@ def tree_check(arguments: Namespace) -> int:
 
     try:
         source = TreeSource(Path(arguments.tree))
-        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize))
+        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize, plain=True))
+        name = arguments.tree + (SANITIZE if arguments.sanitize else "")
+        bugs = known_bugs_of(name) if arguments.granule == ASKED else []
     except TreeError as error:
         raise BadInputError(str(error)) from None
     found = facts(source, built)
     if arguments.json:
-        dump({**head(), **answer(found, built, arguments.granule)})
+        dump({**head(), **answer(found, built, arguments.granule, bugs)})
     else:
-        print(text(found, built, arguments.granule), end="")
+        print(text(found, built, arguments.granule, bugs), end="")
     return FINE
 
 
-def answer(found: "TreeFacts", built: "BuiltTree", granule: str) -> dict[str, Any]:
+def known_bugs_of(tree: str) -> list[KnownBugAnswer]:
+    """Return the known bugs, and whether a tree has them: the program of each is run.
+
+    :param tree: as it stands behind ``tree:``
+    :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
+    """
+    import candidate
+    from candidate.tree import PREFIX
+    from fuzz.judging.bearers import asked
+    from fuzz.judging.known import known_bugs, program_of
+
+    version = candidate.get(f"{PREFIX}{tree}")
+    found: list[KnownBugAnswer] = []
+    for bug in known_bugs():
+        if all(bug.id != each.id for each in found):
+            signature, refused = asked(version, bug.id)
+            program = program_of(bug.id).relative_to(home_folder()).as_posix()
+            found.append(KnownBugAnswer(bug.id, program, signature, refused, bug.reason, bug.link))
+    return found
+
+
+def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> dict[str, Any]:
     """The keys of ``--json``.
 
     ``tree``, ``version`` (or null), ``commit`` (or null; ``+`` behind it: with changes), ``files`` (C file ->
     lines), ``read`` (how many other files), ``probes``; ``granule``, ``library``, ``cached``, ``seconds`` (that
     the build took, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (those that nothing
     can call), ``refused`` (reason -> names, without the idle ones); ``features`` (of each ``name``, ``why``) and
-    ``functions`` (C file -> names): what no operation can reach.
+    ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, of each ``id``,
+    ``program``, ``signature`` (null: the tree does not have it), ``refused`` (or null; why the program has no
+    verdict), ``reason``, ``link`` (the upstream fix, or null); [] where it was not asked.
     """
     classes = (*symbol_classes(), "unknown")
     return {
@@ -114,6 +163,17 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str) -> dict[str, An
         "refused": found.refused(),
         "features": [{"name": each.name, "why": each.why} for each in found.features],
         "functions": found.unreached,
+        "bugs": [
+            {
+                "id": each.id,
+                "program": each.program,
+                "signature": each.signature or None,
+                "refused": each.refused or None,
+                "reason": each.reason,
+                "link": each.link or None,
+            }
+            for each in bugs
+        ],
     }
 
 
@@ -123,7 +183,7 @@ def symbol_classes() -> tuple[str, ...]:
     return CLASSES
 
 
-def text(found: "TreeFacts", built: "BuiltTree", granule: str) -> str:
+def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
     """Return the answer for people."""
     title = f"{found.tree}: " + (
         f"Linux {found.version}, its Makefile says" if found.version else "a tree without a version"
@@ -143,10 +203,24 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str) -> str:
         ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
         ("functions that none can call", [uncalled(path, names) for path, names in found.unreached.items() if names]),
     ]
+    if bugs:
+        sections.append(("known bugs", bug_lines(bugs)))
     lines = [title]
     for name, items in sections:
         lines += [f"{name}:", *(f"    {item}" for item in items)]
     return "\n".join(lines) + "\n"
+
+
+def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
+    """The known bugs that a tree has, with their programs, and those that it does not have."""
+    lines = [
+        f"has {each.id}: {each.reason}{f' (fixed upstream: {each.link})' if each.link else ''} [{each.program}]"
+        for each in bugs
+        if each.signature
+    ]
+    lines += [f"no verdict on {each.id}: {each.refused} [{each.program}]" for each in bugs if each.refused]
+    missing = " ".join(each.id for each in bugs if not each.signature and not each.refused)
+    return lines + ([f"does not show {missing}"] if missing else [])
 
 
 def counted(found: "TreeFacts") -> str:

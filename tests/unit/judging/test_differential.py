@@ -6,8 +6,9 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
+from fuzz.judging.bearers import known_bug
 from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
-from fuzz.judging.known import known_bug, known_bugs
+from fuzz.judging.known import known_bugs
 from fuzz.judging.verdict import Judge
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record

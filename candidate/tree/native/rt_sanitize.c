@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A build with --sanitize: accesses of kernel code to what was freed or lies beside an object, and undefined
+ * behaviour, end the call. Accesses are those that rt_plain.c hears of, so events are the same as without;
+ * gcc's own runtimes are not linked. Small memory is never handed out twice (rt_reset.c).
+ */
+#include "rt.h"
+
+#ifdef SHIM_SANITIZE
+
+#define REDZONE		32UL
+/* Of 8 bytes of small memory: 0 nobody's, 1 to 8 so many may be used, or: */
+#define FREED		0xfd
+
+static char *heap;
+static unsigned long heap_bytes, saved_bytes;
+static unsigned char *state, *saved;
+
+void rt_zones(char *small, unsigned long bytes)
+{
+	state = rt_keep(bytes >> 3);
+	heap_bytes = bytes;
+	heap = small;
+}
+
+void rt_zones_save(unsigned long bytes)
+{
+	saved_bytes = bytes >> 3;
+	saved = rt_keep(saved_bytes + 1);
+	memcpy(saved, state, saved_bytes);
+}
+
+void rt_zones_restore(unsigned long bytes)
+{
+	memset(state, 0, bytes >> 3);
+	memcpy(state, saved, saved_bytes);
+}
+
+static void __attribute__((noreturn)) report(const char *what, const char *access, unsigned long n, void **frame)
+{
+	char text[160];
+
+	if (n == 1 || n == 2 || n == 4 || n == 8 || n == 16)
+		snprintf(text, sizeof(text), "%s, %s of %lu byte%s,", what, access, n, n > 1 ? "s" : "");
+	else
+		snprintf(text, sizeof(text), "%s, %s of many bytes,", what, access);
+	shim_crash(text, frame, 0);
+}
+
+static const char *wrong_table(unsigned long at)
+{
+	unsigned long i = (at - shim_arena_start) >> shim_page_shift;
+
+	if (i >= rt_arena_next)
+		return "access to a table page that nobody allocated";
+	return rt_counts[i] > 0 ? 0 : "use after free of a table page";
+}
+
+static const char *wrong_object(unsigned long at)
+{
+	unsigned long o = at - (unsigned long)heap;
+
+	if (state[o >> 3] == FREED)
+		return "use after free of an object";
+	return (o & 7) < state[o >> 3] ? 0 : "out of bounds of an object";
+}
+
+void rt_check(const volatile void *p, unsigned long n, int write, void **frame)
+{
+	unsigned long at = (unsigned long)p, end = at + n;
+	const char *what = 0;
+
+	if (!n)
+		return;
+	if (at - shim_arena_start < shim_arena_size) {
+		what = wrong_table(at);
+		if (!what && end - 1 - shim_arena_start < shim_arena_size)
+			what = wrong_table(end - 1);
+	} else if (heap && at - (unsigned long)heap < heap_bytes) {
+		for (; !what && at < end; at = (at | 7) + 1)
+			what = wrong_object(at);
+		if (!what)
+			what = wrong_object(end - 1);
+	}
+	if (what)
+		report(what, write ? "write" : "read", n, frame);
+}
+
+void *rt_object(unsigned long n)
+{
+	char *p = rt_small(n + 2 * REDZONE);
+	unsigned long at, i;
+
+	if (!p)
+		return 0;
+	p += REDZONE;
+	at = p - heap;
+	for (i = 0; i < n; i += 8)
+		state[(at + i) >> 3] = n - i < 8 ? n - i : 8;
+	/* In the zone before it, where no kernel code may write. */
+	*(unsigned long *)(p - 8) = n;
+	return p;
+}
+
+void rt_object_back(const void *p, void **frame)
+{
+	unsigned long at = (unsigned long)p - (unsigned long)heap, n, i;
+
+	if (!heap || at >= heap_bytes || at & 7 || at < REDZONE || state[(at - 8) >> 3])
+		shim_crash("free of what is no object", frame, 0);
+	if (state[at >> 3] == FREED)
+		shim_crash("double free of an object", frame, 0);
+	n = *(unsigned long *)(heap + at - 8);
+	if (!state[at >> 3] && n)
+		shim_crash("free of what is no object", frame, 0);
+	for (i = 0; i < (n ? n : 1); i += 8)
+		state[(at + i) >> 3] = FREED;
+}
+
+/* Kernel code calls these by the usual names (candidate/tree/building/plan.py). */
+void *shim_memset(void *p, int c, unsigned long n) { rt_check(p, n, 1, FRAME); return memset(p, c, n); }
+void *shim_memcpy(void *to, const void *from, unsigned long n)
+{
+	rt_check(from, n, 0, FRAME);
+	rt_check(to, n, 1, FRAME);
+	return memcpy(to, from, n);
+}
+void *shim_memmove(void *to, const void *from, unsigned long n)
+{
+	rt_check(from, n, 0, FRAME);
+	rt_check(to, n, 1, FRAME);
+	return memmove(to, from, n);
+}
+int shim_memcmp(const void *a, const void *b, unsigned long n)
+{
+	rt_check(a, n, 0, FRAME);
+	rt_check(b, n, 0, FRAME);
+	return memcmp(a, b, n);
+}
+
+/* ---- undefined behaviour: gcc -fsanitize=shift and the like, with these in place of its runtime ---- */
+
+#define UNDEFINED(name, text) \
+void __ubsan_handle_##name(void *data, unsigned long a, unsigned long b) { shim_crash(text, FRAME, 0); }
+UNDEFINED(shift_out_of_bounds, "undefined behaviour, shift out of bounds,")
+UNDEFINED(out_of_bounds, "undefined behaviour, index out of bounds,")
+UNDEFINED(divrem_overflow, "undefined behaviour, division by zero or overflow,")
+UNDEFINED(load_invalid_value, "undefined behaviour, a value that its type does not have,")
+UNDEFINED(builtin_unreachable, "undefined behaviour, code that cannot be reached,")
+UNDEFINED(vla_bound_not_positive, "undefined behaviour, array without elements,")
+
+#else
+
+void *rt_object(unsigned long n) { return rt_small(n); }
+void rt_object_back(const void *p, void **frame) { rt_small_back((void *)p); }
+
+#endif

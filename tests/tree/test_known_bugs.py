@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel trees are asked for the known bugs by programs, and findings on them are explained by those that they have."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import MMU
+from fuzz.command_line import cli
+from fuzz.findings.found import known_of, known_text
+from fuzz.judging.bearers import asked, has
+from fuzz.judging.differential import COMMON, REGRESSION, Differential
+from fuzz.judging.known import known_bugs, program_of
+from fuzz.language.text import load
+
+from .trees import changed, real_tree, version
+
+IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
+HAVE: Final = {
+    "5.12.9": {"X1", "B21", "A1", "M1", "P1", "A2", "S1", "R1"},
+    "6.1": {"A1", "M1", "P1", "A2", "R1"},
+    "6.12": {"M1", "P1", "R1"},
+    "7.3": {"P1"},
+}
+
+
+@pytest.mark.parametrize("name", HAVE)
+def test_a_tree_is_asked_by_programs(name: str) -> None:
+    tree = candidate.get(version(name))
+    assert {bug for bug in IDS if asked(tree, bug).signature} == HAVE[name]
+    assert not any(asked(tree, bug).refused for bug in IDS)
+    assert {bug.id for bug in known_bugs() if has(tree, bug)} == HAVE[name]
+
+
+def test_the_same_bug_in_two_trees_is_common_and_has_its_story() -> None:
+    reference, other = version("6.1"), version("6.12")
+    verdict = Differential(candidate.get(reference), candidate.get(other)).run(load(program_of("P1")))
+    assert [each.kind for each in verdict.findings] == [COMMON]
+    known = known_of(verdict.findings[0], reference)
+    assert known is not None
+    assert known.id == "P1"
+    assert known_text(verdict.findings[0], reference).startswith(f"known bug P1 of {reference}: ")
+
+
+def test_a_bug_that_only_the_candidate_has_is_a_regression() -> None:
+    reference, other = version("7.3"), version("6.12")
+    verdict = Differential(candidate.get(reference), candidate.get(other)).run(load(program_of("M1")))
+    assert REGRESSION in [each.kind for each in verdict.findings if each.signature.startswith("memcache: ")]
+
+
+def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
+    """Not the version is asked: the tree calls itself the same."""
+    original = real_tree("6.12")
+    text = (original / MMU).read_text()
+    condition = "\tif (!fault_is_perm || (logging_active && write_fault)) {"
+    assert condition in text
+    copy = changed(original, tmp_path / "tree", {MMU: text.replace(condition, "\tif (1) {", 1)})
+    assert asked(candidate.get(f"{PREFIX}{copy}"), "M1").signature == ""
+    assert asked(candidate.get(f"{PREFIX}{copy}"), "P1").signature != ""
+
+
+def test_what_is_not_modelled_gives_no_answer(tmp_path: Path) -> None:
+    original = real_tree("6.12")
+    text = (original / MMU).read_text()
+    place = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
+    assert place in text
+    copy = changed(original, tmp_path / "tree", {MMU: text.replace(place, "\tmemunmap(NULL);\n" + place, 1)})
+    assert asked(candidate.get(f"{PREFIX}{copy}"), "P1") == ("", "memunmap")
+
+
+def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = str(real_tree("6.12"))
+    assert cli.main(["tree", "check", tree]) == 0
+    out = capsys.readouterr().out
+    assert "    has P1: A 1G hugetlb page " in out
+    assert "[corpus/regressions/livelock-two-levels.s2]" in out
+    assert f"    does not show {' '.join(bug for bug in IDS if bug not in HAVE['6.12'])}\n" in out
+    assert cli.main(["tree", "check", tree, "--json"]) == 0
+    bugs = json.loads(capsys.readouterr().out)["bugs"]
+    assert [each["id"] for each in bugs] == IDS
+    assert {each["id"] for each in bugs if each["signature"]} == HAVE["6.12"]

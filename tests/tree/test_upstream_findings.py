@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""docs/kernel-trees.md says what checkers find in upstream kernels: the programs show it, and just on those trees."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from fuzz.checkers import Violation
+from fuzz.execution.executor import Executor
+from fuzz.language.text import load
+
+from ..corpus.files import CORPUS
+from .trees import version
+
+TREES: Final = ("5.12.9", "6.1", "6.12", "7.3")
+# Program -> beginning of the signature, and the trees that show it.
+FOUND: Final = {
+    "regressions/r1-accessed-not-held.s2": ("page-reference: kvm_handle_guest_abort: marked accessed", TREES[:3]),
+    "regressions/m1-cache-empty.s2": ("memcache: stage2_map_walker: allocation without a top-up", TREES[:3]),
+    "regressions/a1-age-partial.s2": ("contract: kvm_age_", TREES[:2]),
+    "regressions/a2-age-huge.s2": ("ageing: kvm_mmu_notifier_clear_flush_young: still young", TREES[:2]),
+    "regressions/livelock-two-levels.s2": ("progress: kvm_handle_guest_abort: access does not complete", TREES),
+    "regressions/u1-unmap-rounding.s2": ("tlb: stage2_unmap_walker: leaf not flushed", TREES[2:]),
+    "seeds/vm-fails-3.s2": ("lifetime: kvm_init_stage2_mmu: destroyed while the root is linked", TREES[3:]),
+}
+PAGE: Final = Path(__file__).parents[2] / "docs" / "kernel-trees.md"
+
+
+def violations(name: str, path: Path) -> list[Violation]:
+    """The violations of a tree alone."""
+    program = load(path)
+    executor = Executor(candidate.get(name), program)
+    found = executor.create()
+    for at in range(len(program.operations)):
+        if not executor.dead:
+            found += executor.step(at)[1]
+    found += executor.destroy()
+    executor.checkers.dismantle()
+    executor.side.dismantle()
+    return found
+
+
+@pytest.mark.parametrize("program", FOUND)
+def test_the_page_names_it(program: str) -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if f"`corpus/{program}`" in line and line.startswith("| ")]
+    assert len(rows) == 1
+    trees = FOUND[program][1]
+    said = rows[0].split(" | ")[0].removeprefix("| ")
+    assert said == ("all" if trees == TREES else ", ".join(name.removesuffix(".9") for name in trees))
+
+
+@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("program", FOUND)
+def test_the_program_shows_it(program: str, name: str) -> None:
+    signature, trees = FOUND[program]
+    found = violations(version(name), CORPUS / program)
+    assert any(each.signature.startswith(signature) for each in found) == (name in trees)
