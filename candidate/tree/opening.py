@@ -12,9 +12,15 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .build import TreeError, build
+from .building.plan import BuildSettings
 from .building.source import ARM, MMU, PGTABLE
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
+
+
+def settings_of(granule: int) -> BuildSettings:
+    """The settings by which a tree that is a version is built, for a log2 of the page size in bytes."""
+    return BuildSettings(granule, coverage=True, plain=True)
 
 
 class Opened(NamedTuple):
@@ -34,7 +40,7 @@ def opened(path: str) -> Opened:
     :raises candidate.tree.TreeError: it cannot be built
     """
     # Said at once what is wrong with the tree, and not when the first program runs.
-    built = {12: build(Path(path), plain=True)}
+    built = {12: build(Path(path), plain=True, coverage=True)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
@@ -56,7 +62,7 @@ def opened(path: str) -> Opened:
         def library(self, granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = build(Path(path), granule=granule, plain=True)
+                    built[granule] = build(Path(path), granule=granule, plain=True, coverage=True)
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error

@@ -121,7 +121,7 @@ def _read_lines(reader: NotesReader, lines: list[tuple[int, str, int]]) -> None:
 
 
 def unlock(work: Path, library: str) -> None:
-    """Take the lock prefix from the instructions that count: one thread runs the code, and a lock costs much of its time.
+    """Take the lock prefix from the instructions that count: one thread runs the code, and a lock takes time.
 
     :param work: folder of the build
     :param library: name of the library, whose map lies beside it
@@ -168,7 +168,9 @@ def table(work: Path, library: str) -> str:
         for each in functions(path.read_bytes(), path.name):
             each["first"] = places.get((f"{path.stem}.o", each["name"]), -1)
             each["lines"] = [
-                number for block, file, line in each["lines"] for number in (block, files.setdefault(file, len(files)), line)
+                number
+                for block, file, line in each["lines"]
+                for number in (block, files.setdefault(file, len(files)), line)
             ]
             found.append(each)
     return json.dumps({"files": list(files), "functions": found}, separators=(",", ":"))

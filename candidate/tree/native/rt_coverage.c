@@ -24,6 +24,7 @@ void shim_count_code(int fd, char *shared, long at)
 	now = (shim_u64 *)(shared + at);
 	total = now + SHIM_COUNTERS;
 	count = bytes / sizeof(*now);
+	shim_control->ncounter = (unsigned int)count;
 }
 
 /* A program, or what comes before all of them, is over. */

@@ -50,6 +50,9 @@ class TreeSide:
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
         self.ended = False
+        # How often its code ran, once the run is over, and of which library.
+        self.counters = b""
+        self.counted = ""
         # Entries of which the hardware has set the access flag, and what they hold now.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
@@ -76,9 +79,12 @@ class TreeSide:
         process, self.process = self.process, None
         if process is not None:
             if self.ended:
+                self.counters = process.counters()
                 process.close()
             else:
                 give_back(process)
+                self.counters = process.counters()
+            self.counted = str(process.library)
 
     def call(self, op: int, *args: int) -> int:
         """Have the tree do something; what it returns.
