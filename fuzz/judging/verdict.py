@@ -26,8 +26,9 @@ class Verdict:
     *consequences*: violations after the first of a side, without weight;
     *costs*: of both sides, None where they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () where they
-    were not asked for; *counts*: how often the code of kernel trees ran; *refused*: why there is no verdict, and then no finding:
-    the program needs something that nobody models; "" if there is one
+    were not asked for; *counts*: how often the code of kernel trees ran;
+    *refused*: why there is no verdict, and then no finding: the program needs
+    something that nobody models; "" if there is one
     """
 
     findings: list[Finding] = field(default_factory=list)
