@@ -13,7 +13,7 @@ from candidate.tree.runtime.versions import TreePgtable
 
 from ..execution.executor import Executor
 from ..language.program import Program
-from .measuring import NAMED, LineError
+from .places import NAMED, LineError
 
 _STYLE: Final = "body{font-family:monospace}pre{margin:0}.ran{background:#dfd}.not{background:#fdd}i{color:#777}"
 

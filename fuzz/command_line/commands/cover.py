@@ -70,7 +70,8 @@ def cover(arguments: Namespace) -> int:
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
     # Only where coverage.py is there.
-    from ...coverage.measuring import LineError, line_of, measured, replayed_files
+    from ...coverage.measuring import line_of, measured, replayed_files
+    from ...coverage.places import LineError
     from ...coverage.shares import MeasuringError
 
     try:
@@ -111,7 +112,7 @@ def cover_tree(name: str, arguments: Namespace) -> int:
     import candidate
 
     from ...coverage.c_lines import reached
-    from ...coverage.measuring import LineError
+    from ...coverage.places import LineError
     from ...reports import answers
 
     if arguments.html:
