@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .building import cache, callgraph, headers, probes, symbols
+from .building import cache, callgraph, counters, headers, probes, symbols
 from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
@@ -55,7 +55,7 @@ def build(
     :param tree: top folder of a Linux tree
     :param granule: log2 of the page size in bytes: 12, 14 or 16
     :param sanitize: accesses to what was freed or is out of bounds, and undefined behaviour, end the call
-    :param coverage: basic blocks of the kernel files call ``__sanitizer_cov_trace_pc``
+    :param coverage: it is counted how often the code of kernel files runs
     :param optimise: ``-O1`` or ``-O2``
     :param plain: plain loads and stores of table entries call ``__tsan_read8`` and the like
     :raises TreeError: it cannot be built; one line
@@ -102,6 +102,9 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         run_all([plan.stubs()], work)
         (work / "driver.map").write_text(callgraph.DRIVER)
         run_all([plan.link(cache.LIBRARY, stubs=True), plan.sections("driver.map")], work)
+        if settings.coverage:
+            counters.unlock(work, cache.LIBRARY)
+            (work / cache.LINES).write_text(counters.table(work, cache.LIBRARY))
         dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))
     except CompileFailedError as failed:
         raise TreeError(said(source, failed, declared)) from None

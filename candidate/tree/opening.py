@@ -14,9 +14,15 @@ from reference.pgtable import Pgtable
 
 from .build import TreeError, build
 from .building import probes
+from .building.plan import BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
+
+
+def settings_of(granule: int) -> BuildSettings:
+    """The settings by which a tree that is a version is built, for a log2 of the page size in bytes."""
+    return BuildSettings(granule, coverage=True, plain=True)
 
 
 class Opened(NamedTuple):
@@ -37,7 +43,7 @@ def opened(name: str) -> Opened:
     """
     path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
     # Said at once what is wrong with the tree, and not when the first program runs.
-    built = {12: build(Path(path), plain=True, sanitize=sanitize)}
+    built = {12: build(Path(path), plain=True, coverage=True, sanitize=sanitize)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
@@ -57,10 +63,11 @@ def opened(name: str) -> Opened:
         def __init__(self, kernel: Kernel) -> None:
             super().__init__(kernel)
 
-        def library(self, granule: int) -> Path:
+        @staticmethod
+        def library(granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = build(Path(path), granule=granule, plain=True, sanitize=sanitize)
+                    built[granule] = build(Path(path), granule=granule, plain=True, coverage=True, sanitize=sanitize)
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error

@@ -21,7 +21,8 @@ exit codes:
     0  no regression and no divergence
     1  some: the candidate is worse, or differs for no known reason
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr says where, and what is allowed
+       stderr says where, and what is allowed; or not exercised: nothing ran of
+       that by which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: a process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed

@@ -21,17 +21,12 @@ from ..distribution import home_folder
 from ..language.program import Program
 from ..language.text import print_program
 from ..suggestions import did_you_mean
+from .places import NAMED, LineError
 from .replay import candidate_files
 from .shares import run
 
 # They choose the form in which everything else runs, and are no part of the code under test.
 _NOT_TESTED: Final = ("choice.py", "annotations.py", "__init__.py")
-# Programs that a line of the HTML report names for each way through it.
-NAMED: Final = 3
-
-
-class LineError(Exception):
-    """There is no such line; one line that says what is allowed."""
 
 
 @dataclass(slots=True)

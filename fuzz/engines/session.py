@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import candidate
+from candidate.tree.runtime import process
 
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
@@ -16,12 +17,14 @@ from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
 from ..language.program import Program
 from ..language.text import parse, print_program
-from .unit import Fresh, Message, Mistake, Unit, UnitState
+from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
 # Seconds between two states.
 STATE_EVERY: Final = 0.2
+# Seconds between two messages on the code of kernel trees that ran.
+RAN_EVERY: Final = 2.0
 # The program that stands for one that could not be made.
 NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
@@ -66,6 +69,8 @@ class Session:
         self.reached = False
         self.start = time.monotonic()
         self.noted = self.start
+        self.told_ran = self.start
+        self.trees = self.differential.reference.is_tree or self.differential.candidate.is_tree
 
     def begin(self) -> None:
         """Start the clock, before the engine drives; judge again the program that an earlier process died of."""
@@ -165,6 +170,14 @@ class Session:
         if now - self.noted >= STATE_EVERY:
             self.noted = now
             self.tell(self.status(now))
+            if now - self.told_ran >= RAN_EVERY:
+                self.told_ran = now
+                self.tell_ran()
+
+    def tell_ran(self) -> None:
+        """Send how often the code of kernel trees ran, if there are some."""
+        if self.trees:
+            self.tell(Ran(process.counts().to_wire()))
 
     def status(self, now: float) -> UnitState:
         """Return the state of the unit."""
@@ -174,5 +187,6 @@ class Session:
 
     def finish(self) -> None:
         """Send the last state."""
+        self.tell_ran()
         self.state.ended = True
         self.tell(self.status(time.monotonic()))

@@ -4,6 +4,9 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from candidate.tree import PREFIX
+from candidate.tree.lines.difference import Exercise
+
 from ..closing import Closing
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH
@@ -32,6 +35,7 @@ class Summary:
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could
     :param accepted: findings that the user knows of
+    :param exercise: how much of the difference of two kernel trees ran, once the session is over; None: not known
     :param refused: as in `fuzz.engines.unit.State`
     """
 
@@ -50,6 +54,17 @@ class Summary:
     trouble: str = ""
     accepted: Accepted = field(default_factory=Accepted)
     refused: dict[str, int] = field(default_factory=dict)
+    exercise: Exercise | None = None
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing ran of that by which two kernel trees differ."""
+        return self.exercise is not None and not self.exercise.exercised
+
+    @property
+    def half_a_tree(self) -> bool:
+        """True if one side alone is a kernel tree."""
+        return self.reference.startswith(PREFIX) != self.candidate.startswith(PREFIX)
 
     @property
     def failed(self) -> bool:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from candidate.tree.lines.counts import CodeCounts, from_wire
+
 from ..findings.record import FindingRecord
 from ..judging.cost import Costs, Total
 from ..judging.finding import Finding
@@ -110,7 +112,17 @@ class Mistake:
     text: str
 
 
-Message = FindingRecord | Fresh | UnitState | Mistake
+@dataclass(slots=True)
+class Ran:
+    """How often the code of kernel trees ran in this process so far.
+
+    :param counts: as `candidate.tree.lines.counts.CodeCounts.to_wire` has it
+    """
+
+    counts: dict[str, str]
+
+
+Message = FindingRecord | Fresh | UnitState | Mistake | Ran
 
 
 def to_line(message: Message) -> bytes:
@@ -128,6 +140,8 @@ def from_line(line: bytes) -> Message:
             return FindingRecord(Finding(**values.pop("finding")), **values)
         case ["Mistake", dict(values)]:
             return Mistake(**values)
+        case ["Ran", dict(values)]:
+            return Ran(**values)
         case ["Fresh", dict(values)]:
             return Fresh(values["text"], tuple(values["features"]))
         case ["UnitState", dict(values)]:
@@ -159,10 +173,21 @@ class Result:
     accidents: list[str] = field(default_factory=list)
     mistake: str = ""
     _earlier: UnitState = field(default_factory=UnitState)
+    _ran: dict[str, str] = field(default_factory=dict)
+    _ran_earlier: CodeCounts = field(default_factory=CodeCounts)
 
     def next_child(self) -> None:
         """Note that messages come from another process from now on."""
         self._earlier = self.state
+        self._ran_earlier = self.counts()
+        self._ran = {}
+
+    def counts(self) -> CodeCounts:
+        """How often the code of kernel trees ran, in all child processes together."""
+        found = CodeCounts()
+        found.merge(self._ran_earlier)
+        found.merge(from_wire(self._ran))
+        return found
 
     def end_child(self, seconds: float) -> None:
         """A process ended without a word, so many seconds after its session began."""
@@ -190,6 +215,8 @@ class Result:
                 self.fresh.append(message)
             case UnitState():
                 self.state = message.after(self._earlier)
+            case Ran():
+                self._ran = message.counts
             case Mistake():
                 self.mistake = message.text
         for key, count in self.state.counts.items():

@@ -94,11 +94,14 @@ class Features:
             self.left.seen.update([("violation", violation.signature) for violation in ours])
             self.right.seen.update([("violation", violation.signature) for violation in theirs])
 
-    def total(self) -> tuple[int, ...]:
-        """The features of the run, which is over: sorted, each once."""
+    def total(self, ways: tuple[set[int], set[int]] = (set(), set())) -> tuple[int, ...]:
+        """The features of the run, which is over: sorted, each once.
+
+        :param ways: of each side, features of the code that ran (`candidate.tree.lines.code.CodeLines.features`)
+        """
         left, right = self.left.seen, self.right.seen
-        found = hashed(left & right)
-        ours, theirs = hashed(left - right), hashed(right - left)
+        found = hashed(left & right) | (ways[0] & ways[1])
+        ours, theirs = hashed(left - right) | (ways[0] - ways[1]), hashed(right - left) | (ways[1] - ways[0])
         # Different raw features may have one text.
         found |= ours & theirs
         ours -= found

@@ -2,6 +2,8 @@
 """Both sides of a program side by side, operation by operation."""
 
 from candidate import Candidate
+from candidate.tree.runtime.tree import TreeSide
+from candidate.tree.runtime.versions import TreePgtable
 
 from ..checkers import Violation
 from ..execution.executor import Executor
@@ -13,7 +15,7 @@ from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
-from .once import alike, judge_once
+from .once import alike, judge_once, ways
 from .stretch import Stretches
 from .tables import maps_differ
 from .verdict import Judge, Verdict
@@ -156,8 +158,25 @@ class Lockstep:
             verdict.costs = Comparison(self.costs[0].totals(), self.costs[1].totals(), not crashed)
         if self.features is not None:
             self.features.compare(None, None, (ours, theirs))
-            verdict.features = self.features.total()
+        trees = tree_of(self.left), tree_of(self.right)
         for side in (self.left, self.right):
             side.checkers.dismantle()
             side.side.dismantle()
+        # What a tree's code counted is known once its program is over.
+        for tree in trees:
+            if tree is not None:
+                verdict.counts.add(tree.counted, tree.counters)
+        if self.features is not None:
+            verdict.features = self.features.total((tree_ways(trees[0]), tree_ways(trees[1])))
         return verdict
+
+
+def tree_of(executor: Executor) -> TreeSide | None:
+    """The tree of a side, if it is one."""
+    pgtable = executor.side.pgtable
+    return pgtable.tree if isinstance(pgtable, TreePgtable) else None
+
+
+def tree_ways(tree: TreeSide | None) -> set[int]:
+    """The features of the code of a side's tree that ran, if it is one."""
+    return set() if tree is None else ways(tree.counted, tree.counters)

@@ -9,6 +9,7 @@ compared. At the first difference, or if there is anything to report, the progra
 from typing import Final
 
 from candidate import Candidate
+from candidate.tree.lines.code import code_lines
 from candidate.tree.runtime.errors import TwinDiffers
 from candidate.tree.runtime.versions import TreePgtable
 
@@ -50,27 +51,44 @@ def judge_once(
     :param features: likewise
     """
     left = Executor(reference, program)
+    pgtable = left.side.pgtable
+    assert isinstance(pgtable, TreePgtable)
+    assert issubclass(candidate.pgtable, TreePgtable)
+    pgtable.tree.twin_library = candidate.pgtable.library
+    costs = Cost(left) if measure else None
+    seen = Features(left, left) if features else None
     try:
-        return followed(left, candidate, measure, features)
+        if not followed(left, seen):
+            return None
+        pgtable.tree.settle()
     except TwinDiffers:
         return None
     finally:
         left.checkers.dismantle()
         left.side.dismantle()
+    verdict = Verdict()
+    if costs is not None:
+        verdict.costs = Comparison(costs.totals(), costs.totals(), True)
+    # What a tree's code counted is known once its program is over.
+    ran = ((pgtable.tree.counted, pgtable.tree.counters), (pgtable.tree.twin_counted, pgtable.tree.twin_counters))
+    for library, counters in ran:
+        verdict.counts.add(library, counters)
+    if seen is not None:
+        ours, theirs = (ways(*each) for each in ran)
+        verdict.features = seen.total((ours, theirs))
+    return verdict
 
 
-def followed(left: Executor, candidate: Candidate, measure: bool, features: bool) -> Verdict | None:
-    """Run a program on the reference, with the candidate beside it.
+def ways(library: str, counters: bytes) -> set[int]:
+    """The features of the code of a tree that ran: each way through it that was counted."""
+    return set(code_lines(library).features(counters)) if library else set()
+
+
+def followed(left: Executor, seen: Features | None) -> bool:
+    """Run a program on the reference, with the candidate beside it; return whether there is nothing to report.
 
     :raises TwinDiffers: the candidate does something else
     """
-    pgtable = left.side.pgtable
-    assert isinstance(pgtable, TreePgtable)
-    twin = candidate.pgtable(left.side.kernel)
-    assert isinstance(twin, TreePgtable)
-    pgtable.tree.twin_library = twin.library
-    costs = Cost(left) if measure else None
-    seen = Features(left, left) if features else None
     found = left.create()
     operations = left.program.operations
     for at in range(_CREATION, len(operations)):
@@ -81,14 +99,9 @@ def followed(left: Executor, candidate: Candidate, measure: bool, features: bool
         elif seen is not None:
             seen.compare(None, None, ([], []))
         if found or left.dead:
-            return None
+            return False
     if left.destroy() or left.dead:
-        return None
-    pgtable.tree.settle()
-    verdict = Verdict()
-    if costs is not None:
-        verdict.costs = Comparison(costs.totals(), costs.totals(), True)
+        return False
     if seen is not None:
         seen.compare(None, None, ([], []))
-        verdict.features = seen.total()
-    return verdict
+    return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from candidate import Candidate
+from candidate.tree.lines.counts import CodeCounts
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
@@ -26,8 +27,9 @@ class Verdict:
     *consequences*: violations after the first of a side, without weight;
     *costs*: of both sides, None where they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () where they
-    were not asked for; *refused*: why there is no verdict, and then no finding:
-    the program needs something that nobody models; "" if there is one
+    were not asked for; *counts*: how often the code of kernel trees ran;
+    *refused*: why there is no verdict, and then no finding: the program needs
+    something that nobody models; "" if there is one
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -35,6 +37,7 @@ class Verdict:
     costs: Comparison | None = None
     features: tuple[int, ...] = ()
     refused: str = ""
+    counts: CodeCounts = field(default_factory=CodeCounts)
 
     @property
     def failed(self) -> bool:

@@ -17,20 +17,21 @@ matters), ``severity``, and ``finer``: ``pattern`` of signatures that have a ``s
 that fits counts.
 
 ``run``: ``results``, one for each program and candidate: ``program``,
-``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean`` or
-``error``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
+``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean``,
+``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
 the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 `fuzz.findings.severity`, ``known``, ``accepted``), ``consequences``
 (``side``, ``signature``, ``reason``, ``at``), ``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
-sides ran to the end; or null), ``error`` and ``trace`` (text or null);
+sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
+``ran``, ``missing`` and ``codeless``: places), ``error`` and ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
 ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
 ``qemu`` (`fuzz.hardware.report`).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
-``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``);
+``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;
 ``findings``, ``crashes`` and ``unreplayed``: of each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``accepted``,
 and of the smallest of those ``program`` (its number, from 1, or null: its file had it
@@ -151,6 +152,7 @@ def fuzz_answer(summary: Summary) -> Json:
         "crashes": [_found(found, summary.accepted, summary.reference) for found in summary.crashes],
         "unreplayed": [_found(found, summary.accepted, summary.reference) for found in summary.unreplayed],
         "known_findings": _entries(summary.accepted),
+        "exercise": None if summary.exercise is None else asdict(summary.exercise),
         "refused": summary.refused,
         "trouble": summary.trouble or None,
     }
@@ -183,6 +185,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
         "findings": findings,
         "consequences": consequences,
         "costs": asdict(run.verdict.costs) if run.verdict and run.verdict.costs else None,
+        "exercise": None if run.exercise is None else asdict(run.exercise),
         "error": run.error or None,
         "trace": run.trace,
     }

@@ -9,6 +9,7 @@ from typing import Final
 
 import candidate
 from candidate.bugs import BUGS
+from candidate.tree.lines.difference import Exercise
 
 from ..checkers.registry import levels, rules
 from ..engines.summary import Summary
@@ -20,8 +21,10 @@ from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSIO
 from ..language.program import show_bytes
 from ..language.text import headings
 from .answers import per_second
-from .runs import CLEAN, ERROR, REFUSED, Run
+from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
+# Places that are named where there may be many.
+_NAMED: Final = 8
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ, and no rule says which one is wrong",
@@ -106,6 +109,8 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
+    if run.exercise is not None and run.exercise.differs:
+        lines += [f"  {each}" for each in exercise_lines(run.exercise)]
     if run.word in (ERROR, REFUSED):
         lines.append(f"  {run.trouble}")
     names = headings(run.program)
@@ -126,6 +131,27 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
     return "\n".join(lines) + "\n"
+
+
+def exercise_lines(found: Exercise) -> Iterator[str]:
+    """Say how many of the lines by which two kernel trees differ ran, and which did not."""
+    if not found.differs:
+        yield "the two differ in comments alone, if at all: both sides run the same code"
+        return
+    if not found.lines:
+        yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
+        return
+    yield f"{found.ran} of {plural(found.lines, 'line')} by which the two differ ran"
+    if found.missing:
+        yield f"did not run: {shortened(found.missing)}"
+    if found.codeless:
+        yield f"without code in this build: {shortened(found.codeless)}"
+
+
+def shortened(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more (`--json` names them)" if rest > 0 else "")
 
 
 def accepted_lines(accepted: Accepted | None, kind: str, signature: str) -> Iterator[str]:
@@ -164,7 +190,7 @@ def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) ->
 def run_summary(runs: list[Run]) -> str:
     """Count the verdicts by class."""
     words = Counter(run.word for run in runs)
-    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, ERROR, REFUSED) if words[word]]
+    counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, NOT_EXERCISED, ERROR, REFUSED) if words[word]]
     meaning = legend(words, runs[0].reference)
     return f"{plural(len(runs), 'verdict')}: {', '.join(counts)}" + (f"\n({meaning})" if meaning else "")
 
@@ -181,6 +207,8 @@ def fuzz_text(summary: Summary) -> str:
         lines += found_lines(found, summary)
     if not summary.programs:
         lines.append("nothing was judged: interrupted before the first verdict")
+    elif not summary.findings and summary.idle:
+        lines.append("not exercised: nothing ran of that by which the two differ, so nothing is known of it")
     elif not summary.findings:
         where = ", in the programs that could be judged" if summary.crashes else ""
         where += f", in {plural(summary.programs, 'program')} before the interruption" if summary.interrupted else ""
@@ -189,6 +217,10 @@ def fuzz_text(summary: Summary) -> str:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
+    if summary.exercise is not None:
+        lines += ["", *exercise_lines(summary.exercise)]
+    elif summary.half_a_tree:
+        lines += ["", "whether the patch ran is not known: that takes two kernel trees"]
     for reason, count in sorted(summary.refused.items()):
         lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
     if summary.accepted.entries:

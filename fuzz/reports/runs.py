@@ -6,6 +6,7 @@ from typing import Final
 
 import candidate
 from candidate import Candidate
+from candidate.tree.lines.difference import Exercise
 
 from ..findings.accepted import Accepted
 from ..findings.found import rank
@@ -16,6 +17,8 @@ ALL: Final = "all"
 CLEAN: Final = "clean"
 ERROR: Final = "error"
 REFUSED: Final = "no verdict"
+# No finding, and nothing ran of that by which the two differ.
+NOT_EXERCISED: Final = "not exercised"
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class Run:
     :param trace: both sides' events, if asked for
     :param traceback: of a failure of our own code
     :param refused: what the program needs and nobody models; then there is no verdict
+    :param exercise: how much of the difference of two kernel trees ran; None where that is not known
     :param killed: somebody else ended the process that judged it, or memory ran out; else *error* is a mistake of ours
     """
 
@@ -40,14 +44,16 @@ class Run:
     traceback: str = ""
     killed: bool = False
     refused: str = ""
+    exercise: Exercise | None = None
 
     @property
     def word(self) -> str:
-        """The weightiest class found, ``clean`` where there is none; ``error`` or ``no verdict``."""
+        """The weightiest class found; ``clean`` or ``not exercised`` where there is none; ``error``, ``no verdict``."""
         if self.verdict is None:
             return REFUSED if self.refused else ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
-        return next((kind for kind in CLASSES if kind in kinds), CLEAN)
+        idle = self.exercise is not None and not self.exercise.exercised
+        return next((kind for kind in CLASSES if kind in kinds), NOT_EXERCISED if idle else CLEAN)
 
     @property
     def trouble(self) -> str:

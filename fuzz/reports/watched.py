@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from candidate import Candidate
+from candidate.tree.lines.counts import from_wire
 
 from ..checkers import Violation
+from ..coverage.exercised import exercise
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
 from ..findings.found import crash_reason
@@ -96,6 +98,8 @@ class Judging:
                 self._stuck(run, lost.position, number, patched)
             return run
         _take(run, answer)
+        if run.verdict is not None:
+            run.exercise = exercise(run.reference, run.candidate, run.verdict.counts)
         if run.traceback and debugging():
             print(run.traceback, end="", file=sys.stderr)
         return run
@@ -190,6 +194,7 @@ def _wire(run: Run) -> dict[str, Any]:
             for side, each in verdict.consequences
         ]
         wire["costs"] = verdict.costs
+        wire["counts"] = verdict.counts.to_wire()
     return wire
 
 
@@ -202,6 +207,7 @@ def _take(run: Run, wire: dict[str, Any]) -> None:
             violation.at = at
             run.verdict.consequences.append((side, violation))
         run.verdict.costs = wire.pop("costs")
+        run.verdict.counts = from_wire(wire.pop("counts"))
     for name, value in wire.items():
         setattr(run, name, value)
 

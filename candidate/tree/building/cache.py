@@ -26,6 +26,8 @@ from .symbols import FILE
 
 LIBRARY: Final = "tree.so"
 RECORD: Final = "record.json"
+# The counters and lines of a library that counts.
+LINES: Final = "lines.json"
 # Beginning of the names of folders in which somebody builds.
 _UNFINISHED: Final = ".building-"
 # An entry that nobody asked for in so many seconds is removed when another one is made.
@@ -51,7 +53,7 @@ def folder() -> Path:
 def prefix(settings: BuildSettings, compiler: Compiler) -> str:
     """Return the first part of the names of entries by these settings, this compiler and our own files."""
     ours = hashlib.sha256(compiler.identity.encode())
-    files = [*NATIVE.rglob("*.[ch]"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
+    files = [*NATIVE.rglob("*.[ch]"), *NATIVE.glob("*.ld"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
     for file in sorted(files):
         ours.update(file.relative_to(_BUILDER.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return f"{settings.name()}-{ours.hexdigest()[:16]}-"
@@ -146,7 +148,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
     try:
         (work / RECORD).write_text(json.dumps({**record, "files": files, "absent": sorted(source.absent)}))
         for each in work.iterdir():
-            if each.name not in (LIBRARY, RECORD):
+            if each.name not in (LIBRARY, RECORD, LINES):
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         work.chmod(0o755)
         with suppress(FileNotFoundError):

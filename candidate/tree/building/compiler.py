@@ -27,6 +27,8 @@ _LINKER: Final = re.compile(
 _BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
 # What would change how a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
+# The folder of a job, as it calls it itself.
+HERE: Final = "/proc/self/cwd"
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,7 +97,9 @@ class Compiler:
 
 def environment() -> dict[str, str]:
     """The environment of a job: messages in English, nothing that changes what is made."""
-    return {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT} | {"LC_ALL": "C"}
+    kept = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
+    # What gcc counts with has the name of its folder in it: the same wherever that is.
+    return kept | {"LC_ALL": "C", "PWD": HERE}
 
 
 Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]

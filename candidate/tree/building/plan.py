@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .compiler import Compiler, CompilerJob
+from .compiler import HERE, Compiler, CompilerJob
 from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
 GENERATED: Final = "generated"
 GRANULES: Final = (12, 14, 16)
+COUNTERS_SCRIPT: Final = "native/counters.ld"
 
 # In the order in which they are searched: our headers come first, then as in a kernel build.
 INCLUDES: Final = (
@@ -69,6 +70,10 @@ _UNDEFINED: Final = ("-fsanitize=shift,bounds,integer-divide-by-zero,bool,enum,u
 # Functions of libc that take addresses: kernel code calls ours, which look at these first.
 _CHECKED: Final = ("memset", "memcpy", "memmove", "memcmp")
 
+# How often each way through the code is taken is counted (`candidate.tree.building.counters`). Atomic, for plain
+# counters would be plain accesses.
+_COUNTERS: Final = ("-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic", "-frandom-seed=s2fuzz")
+
 
 @dataclass(frozen=True)
 class BuildSettings:
@@ -76,7 +81,7 @@ class BuildSettings:
 
     :param granule: log2 of the page size in bytes: 12, 14 or 16
     :param sanitize: accesses to what was freed or is out of bounds, and undefined behaviour, end the call
-    :param coverage: basic blocks of kernel files are counted
+    :param coverage: it is counted how often the code of kernel files runs
     :param optimise: ``-O1`` or ``-O2``
     :param plain: plain loads and stores of table entries are events too
     """
@@ -112,7 +117,7 @@ class BuildPlan:
     def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler, work: Path) -> None:
         self.settings, self.compiler = settings, compiler
         # Debug information names files as the tree does, and not where it or the build was.
-        self._names = [f"-ffile-prefix-map={work.resolve()}=.", f"-ffile-prefix-map={TREE}/="]
+        self._names = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={TREE}/="]
         self._kernel = self._kernel_flags()
         kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
         units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
@@ -141,7 +146,7 @@ class BuildPlan:
     def _instrumentation(self) -> list[str]:
         flags: list[str] = []
         if self.settings.coverage:
-            flags.append("-fsanitize-coverage=trace-pc")
+            flags += _COUNTERS
         if self.settings.sanitize:
             flags += [*_UNDEFINED, "-DSHIM_SANITIZE"]
         if self.settings.plain or self.settings.sanitize:
@@ -183,6 +188,7 @@ class BuildPlan:
     def link(self, library: str, *, stubs: bool) -> CompilerJob:
         """Links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
+        flags += [f"-Wl,-T,{COUNTERS_SCRIPT}", f"-Wl,-Map,{library}.map"] if self.settings.coverage else []
         command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
         return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
 

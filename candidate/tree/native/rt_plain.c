@@ -112,13 +112,3 @@ t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { HIT; return __atomic_fetch_xo
 int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) \
 { HIT; return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
 ATOMICS(8, unsigned char) ATOMICS(16, unsigned short) ATOMICS(32, unsigned int) ATOMICS(64, unsigned long)
-
-/* ---- basic blocks: gcc -fsanitize-coverage=trace-pc on the kernel's files ---- */
-
-void __sanitizer_cov_trace_pc(void)
-{
-	unsigned int i = ((char *)RET - &__ehdr_start) & (SHIM_COVERAGE - 1);
-
-	if (rt_noting && shim_coverage[i] != 255)
-		shim_coverage[i]++;
-}

@@ -65,6 +65,9 @@ static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 		}
 	}
 	variables = sealed > start ? sealed : start;
+	/* The driver reads the counters when a program is over. */
+	if (shim_counters && (char *)shim_counters > variables && (char *)shim_counters < end)
+		end = (char *)shim_counters;
 	variable_bytes = end - variables;
 	return 1;
 }

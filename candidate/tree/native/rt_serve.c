@@ -29,7 +29,6 @@ struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
 unsigned int *shim_chain_table;
-unsigned char *shim_coverage;
 char *shim_names, *shim_stack_top;
 
 extern char etext;
@@ -155,7 +154,7 @@ static void begin(void)
 	shim_control->digest = 0;
 	memset(shim_control->info, 0, sizeof(shim_control->info));
 	memset(shim_control->log, 0, sizeof(shim_control->log));
-	memset(shim_coverage, 0, SHIM_COVERAGE);
+	shim_clear_counters();
 }
 
 /* Serves one program after another, until one of them ends the process. */
@@ -170,6 +169,7 @@ static void serve(void)
 			continue;
 		}
 		if (shim_control->op == OP_QUIT) {
+			shim_add_counters();
 			shim_restore();
 			shim_control->ret = 0;
 			say('X');
@@ -192,6 +192,7 @@ static void run(void)
 	struct rlimit core = { 0, 0 };
 	size_t size = sizeof(struct shim_control);
 	char *shared;
+	long at;
 
 	size = (size + 4095) & ~4095UL;
 	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
@@ -207,10 +208,12 @@ static void run(void)
 	shim_chains = (struct shim_chain *)(shim_names + SHIM_NAME_BYTES);
 	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
 	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
-	shim_coverage = (unsigned char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS));
+	at = (char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS)) - shared;
+	shim_count_code(shared_fd, shared, (at + 4095) & ~4095L);
 	shim_remember_names();
 	shim_memory();
 	shim_snapshot();
+	shim_add_counters();
 	say('R');
 	for (;;) {
 		int status = 0;
@@ -225,6 +228,7 @@ static void run(void)
 		if (child > 0)
 			while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 				;
+		shim_add_counters();
 		shim_control->ret = child > 0 ? status : -1;
 		say('X');
 	}

@@ -10,7 +10,7 @@
 #define SHIM_CHAIN_BITS	15
 #define SHIM_NAME_BYTES	(1u << 15)
 
-#define SHIM_COVERAGE	(1u << 16)
+#define SHIM_COUNTERS	(1u << 15)
 #define SHIM_SHARED_BYTES	(4UL << 20)
 struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, b, c; };
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
@@ -18,7 +18,6 @@ struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image *
 extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;
 extern unsigned int *shim_chain_table;		/* their numbers, by hash; like them good for all programs of a process */
-extern unsigned char *shim_coverage;		/* how often blocks ran in this program, at most 255, by hash of their address */
 extern char *shim_names;			/* texts, each with its zero, number 1 first */
 extern char *shim_stack_top;
 extern char __ehdr_start __attribute__((visibility("hidden")));
@@ -31,6 +30,12 @@ void shim_note(int on);
 void shim_count_failures(int on);
 void shim_new_operation(void);
 void shim_compare_arena(void);
+/* native/counters.ld; none where the library is built without counters */
+extern shim_u64 shim_counters[] __attribute__((weak, visibility("hidden")));
+extern shim_u64 shim_counters_end[] __attribute__((weak, visibility("hidden")));
+void shim_count_code(int fd, char *shared, long at);
+void shim_add_counters(void);
+void shim_clear_counters(void);
 void shim_forget_locks(void);
 int shim_grace_period(void);
 void shim_start(void);				/* glue.c */

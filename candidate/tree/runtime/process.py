@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
+from ..lines.counts import CodeCounts
 from .places import CodePlace
 from .records import (
     ARGS,
     CHAIN,
     CHAIN_WORDS,
     CHAINS_AT,
-    COVERAGE_AT,
-    COVERAGE_BYTES,
+    COUNTER_BYTES,
+    COUNTER_COUNT,
+    COUNTER_COUNT_AT,
+    COUNTERS_AT,
     DIGEST_AT,
     KNOBS,
     KNOBS_AT,
@@ -35,6 +38,7 @@ from .records import (
     SHARED_BYTES,
     TEXT_AT,
     TEXT_BYTES,
+    TOTALS_AT,
 )
 
 _MASK: Final = (1 << 64) - 1
@@ -80,6 +84,8 @@ class Process:
                 os.close(end)
         if self._hear() != b"R":
             raise TreeError(f"{library}: does not start: build it again")
+        self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
+        self.kept = False
 
     def __del__(self) -> None:
         self.close()
@@ -91,11 +97,18 @@ class Process:
             with suppress(OSError):
                 child.send_signal(signal.SIGKILL)
             child.wait()
+            self.keep()
         for end in (self.says, self.hears):
             with suppress(OSError):
                 os.close(end)
         self.says = self.hears = -1
         self.running = False
+
+    def keep(self) -> None:
+        """Keep the counters when the process has ended."""
+        if not getattr(self, "kept", True):
+            self.kept = True
+            _ended.add(str(self.library), self.totals())
 
     def begin(self) -> None:
         """A program begins, with memory as it was at first."""
@@ -172,9 +185,16 @@ class Process:
         """All that the last call gave, and a digest of the records and dirty logs of this program so far."""
         return self.status, self.ret, self.info, self.knobs, self.memory[DIGEST_AT : DIGEST_AT + 8]
 
-    def coverage(self) -> bytes:
-        """Return how often blocks of the tree's code ran in this program, by hash of address; 0 if not built so."""
-        return self.memory[COVERAGE_AT : COVERAGE_AT + COVERAGE_BYTES]
+    def counters(self) -> bytes:
+        """Return the counters of the tree's code (`candidate.tree.lines.code`) of this or the last program.
+
+        They make sense once the program is over; there are none where the library does not count.
+        """
+        return self.memory[COUNTERS_AT : COUNTERS_AT + self.counter_bytes]
+
+    def totals(self) -> bytes:
+        """Return the counters of all programs that are over, and of the start of the process."""
+        return self.memory[TOTALS_AT : TOTALS_AT + self.counter_bytes]
 
     def text(self) -> str:
         """The words that go with a crash or a refusal."""
@@ -192,6 +212,19 @@ class Process:
 
 
 _idle: dict[str, list[Process]] = {}
+# Counters of processes that have ended.
+_ended = CodeCounts()
+
+
+def counts() -> CodeCounts:
+    """The counters of all programs that are over, of this process, by library."""
+    found = CodeCounts()
+    found.merge(_ended)
+    for library, processes in _idle.items():
+        for process in processes:
+            if process.owner == os.getpid():
+                found.add(library, process.totals())
+    return found
 
 
 def take(library: Path) -> Process:

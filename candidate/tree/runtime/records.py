@@ -128,7 +128,10 @@ RESULT: Final = struct.Struct("<q8Q4I3i2I")
 RESULT_AT: Final = 72
 KNOBS: Final = struct.Struct("<3i3I")
 KNOBS_AT: Final = RESULT_AT + 8 + 64 + 16
-TEXT_AT: Final = KNOBS_AT + 24
+# The number of counters.
+COUNTER_COUNT: Final = struct.Struct("<I")
+COUNTER_COUNT_AT: Final = KNOBS_AT + 24
+TEXT_AT: Final = KNOBS_AT + 32
 TEXT_BYTES: Final = 256
 VMA_AT: Final = TEXT_AT + TEXT_BYTES
 VMA_WORDS: Final = struct.Struct("<4Q")
@@ -147,7 +150,8 @@ CHAIN_WORDS: Final = struct.Struct(f"<{CHAIN + 1}I")
 RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
 # kind, name, chain, a, b, c.
 RECORD: Final = struct.Struct("<HHIqqq")
-# By hash, the numbers of chains; then how often blocks of the tree's code ran, where it is built for that.
-COVERAGE_AT: Final = RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15)
-COVERAGE_BYTES: Final = 1 << 16
+# By hash, the numbers of chains; then the counters of the tree's code: of one program, and all together.
+COUNTERS_AT: Final = (RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15) + 4095) & -4096
+COUNTER_BYTES: Final = 8
+TOTALS_AT: Final = COUNTERS_AT + (1 << 15) * COUNTER_BYTES
 SHARED_BYTES: Final = 4 << 20

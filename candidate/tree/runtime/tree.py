@@ -51,6 +51,12 @@ class TreeSide:
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
         self.ended = False
+        # How often its code ran, once the run is over, and of which library.
+        self.counters = b""
+        self.counted = ""
+        # The same of its twin.
+        self.twin_counters = b""
+        self.twin_counted = ""
         # Entries of which the hardware has set the access flag, and what they hold now.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
@@ -84,9 +90,12 @@ class TreeSide:
         process, self.process = self.process, None
         if process is not None:
             if self.ended:
+                self.counters = process.counters()
                 process.close()
             else:
                 give_back(process)
+                self.counters = process.counters()
+            self.counted = str(process.library)
         twin, self.twin = self.twin, None
         if twin is not None:
             ended = self.expected is not None and not twin.receive()
@@ -94,6 +103,8 @@ class TreeSide:
                 twin.close()
             else:
                 give_back(twin)
+                self.twin_counters = twin.counters()
+            self.twin_counted = str(twin.library)
 
     def settle(self) -> None:
         """Wait for the twin, and compare what it has done.

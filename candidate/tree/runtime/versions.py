@@ -23,7 +23,8 @@ class TreePgtable(Pgtable):
         super().__init__(kernel)
         self.tree = TreeSide(self.library, kernel)
 
-    def library(self, granule: int) -> Path:
+    @staticmethod
+    def library(granule: int) -> Path:
         """Return the library to run, for a log2 of the page size in bytes.
 
         :raises TreeRefused: it cannot be built for such pages

@@ -64,10 +64,14 @@ def cover(arguments: Namespace) -> int:
     versions = [candidate.get(arguments.reference).name]
     if arguments.candidate and arguments.candidate != versions[0]:
         versions.append(candidate.get(arguments.candidate).name)
+    trees = [name for name in versions if candidate.get(name).is_tree]
+    if trees:
+        return cover_tree(trees[-1], arguments)
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
     # Only where coverage.py is there.
-    from ...coverage.measuring import LineError, line_of, measured, replayed_files
+    from ...coverage.measuring import line_of, measured, replayed_files
+    from ...coverage.places import LineError
     from ...coverage.shares import MeasuringError
 
     try:
@@ -98,6 +102,47 @@ def cover(arguments: Namespace) -> int:
     except MeasuringError as error:
         complain(str(error))
         return OUR_MISTAKE
+
+
+def cover_tree(name: str, arguments: Namespace) -> int:
+    """Replay programs on a kernel tree and say what lines of C they reach.
+
+    :raises BadInputError: a program or a line is none, or pages cannot be written
+    """
+    import candidate
+
+    from ...coverage.c_lines import reached
+    from ...coverage.places import LineError
+    from ...reports import answers
+
+    if arguments.html:
+        check_pages(arguments.html)
+    programs = chosen(arguments.program)
+    found = reached(candidate.get(name), programs)
+    for program, why in found.refused.items():
+        complain(f"{program}: not replayed to its end: it needs what is not modelled of a kernel tree: {why}")
+    if arguments.html:
+        try:
+            found.html(arguments.html)
+        except OSError as error:
+            raise BadInputError(f"--html {arguments.html}: {error.strerror or error}") from None
+    if arguments.line:
+        try:
+            file, line, names = found.reaching(arguments.line)
+        except LineError as error:
+            raise BadInputError(f"--line {error}") from None
+        if arguments.json:
+            dump({**answers.head(), "file": file, "line": line, "at_import": False, "programs": names})
+        else:
+            print(f"{file}:{line}: {len(names)} of {len(programs)} programs reach it")
+            print("".join(f"s2fuzz run --candidate {name} {each}\n" for each in names[:_SHOWN]), end="")
+    elif arguments.json:
+        dump({**answers.head(), "versions": [name], "programs": len(programs), "files": found.json()})
+    else:
+        print(f"{len(programs)} programs on {name}:", *found.text(), sep="\n")
+        if arguments.html:
+            print(f"pages: {arguments.html}/index.html")
+    return FINE
 
 
 def chosen(names: list[str]) -> "list[tuple[str, Program]]":

@@ -51,6 +51,7 @@ def fuzz(arguments: Namespace) -> int:
     """
     import candidate
 
+    from ...coverage.exercised import exercise
     from ...engines.seeds import shipped
     from ...engines.summary import Keeper, Summary
     from ...engines.supervisor import EngineKilledError, run_unit
@@ -84,6 +85,7 @@ def fuzz(arguments: Namespace) -> int:
             result = run_unit(unit, watch)
             keeper.watch(result)
             progress.print_new()
+            summary.exercise = exercise(reference, patched, result.counts())
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
         finally:
@@ -132,7 +134,9 @@ def code_of(summary: "Summary") -> int:
         return BAD_INPUT
     if not summary.programs:
         return NO_VERDICT
-    return WORSE if summary.failed else FINE
+    if summary.failed:
+        return WORSE
+    return BAD_INPUT if summary.idle else FINE
 
 
 class ProgressLine:

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ...exit_codes import FINE, NO_VERDICT, OUR_MISTAKE, WORSE
+from ...exit_codes import BAD_INPUT, FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import BINARY, add_known, add_versions
@@ -103,7 +103,17 @@ def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
         return NO_VERDICT
     if differs or any(each.worse(accepted) for each in runs):
         return WORSE
-    return NO_VERDICT if any(each.refused for each in runs) else FINE
+    if any(each.refused for each in runs):
+        return NO_VERDICT
+    return BAD_INPUT if idle(runs) else FINE
+
+
+def idle(runs: "list[Run]") -> list[str]:
+    """The candidates of which no program ran anything of that by which they differ from the reference."""
+    from ...reports.runs import NOT_EXERCISED
+
+    names = dict.fromkeys(each.candidate for each in runs)
+    return [name for name in names if all(each.word == NOT_EXERCISED for each in runs if each.candidate == name)]
 
 
 def askable(programs: "list[tuple[str, Program]]", runs: "list[Run]") -> "list[tuple[str, Program]]":

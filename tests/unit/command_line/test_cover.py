@@ -14,8 +14,9 @@ from typing import Any, cast
 import pytest
 
 from fuzz.command_line.commands import cover
-from fuzz.coverage import measuring
-from fuzz.coverage.measuring import LineError, Measured, Reached, statement_at
+from fuzz.coverage import measuring, places
+from fuzz.coverage.measuring import Measured, Reached, statement_at
+from fuzz.coverage.places import LineError
 from fuzz.language.text import load
 
 from ..console import ROOT, Result, in_process, refused
@@ -139,7 +140,7 @@ def test_pages_name_the_programs_of_each_line(call: Call, tmp_path: Path) -> Non
 
 def test_a_line_names_few_programs_and_none_is_lost_for_it(tmp_path: Path) -> None:
     programs = [(path.name, load(path)) for path in sorted(SEEDS.glob("ipa-*.s2"))]
-    assert len(programs) > measuring.NAMED
+    assert len(programs) > places.NAMED
     with measuring.measured(programs, ["original"], 2) as found:
         few = found.with_few_contexts(tmp_path / "few")
         file = str(ROOT / "reference" / "pgtable.py")
@@ -150,7 +151,7 @@ def test_a_line_names_few_programs_and_none_is_lost_for_it(tmp_path: Path) -> No
             few.set_query_context(context)
             for arc in few.arcs(file) or ():
                 by_arc[arc] += 1
-        assert max(by_arc.values()) == measuring.NAMED
+        assert max(by_arc.values()) == places.NAMED
 
 
 SOURCE = "a = 1\n\nif a:\n    b = (\n        2\n    )\n# end\n"

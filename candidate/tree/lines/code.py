@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lines of a library's kernel code, and which of them ran, from its counters.
+
+gcc counts on as few arcs of a function's graph as say the rest, by the law that what enters a block leaves it.
+``candidate/tree/building/counters.py`` has written the graph.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+from ..building.cache import LINES
+from ..building.plan import GENERATED
+
+# The beginnings of names of files that are not the tree's.
+_OURS: Final = ("native/", f"{GENERATED}/", "stubs", "<")
+
+Lines = dict[str, set[int]]
+
+
+class CodeFunction:
+    """A function that counts.
+
+    :param blocks: how many it has; 0 is where it begins, 1 where it ends
+    :param arcs: source, destination, whether it is counted
+    :param lines: block, file, line; of files of the tree
+    *first*: number of its first counter, -1 if the library does not have it; *counted*: how many it has
+    """
+
+    def __init__(
+        self, name: str, first: int, blocks: int, arcs: list[tuple[int, int, bool]], lines: list[tuple[int, str, int]]
+    ) -> None:
+        self.name = name
+        self.first = first
+        self.blocks = blocks
+        self.arcs = arcs
+        self.lines = lines
+        self.counted = sum(counted for _, _, counted in arcs)
+
+    def executed(self, counters: list[int]) -> list[int]:
+        """Return how often each block ran.
+
+        :param counters: those of the function; their sum may be that of many calls
+        """
+        count: list[int | None] = []
+        entering: list[list[int]] = [[] for _ in range(self.blocks)]
+        leaving: list[list[int]] = [[] for _ in range(self.blocks)]
+        at = 0
+        for number, (source, destination, counted) in enumerate(self.arcs):
+            count.append(counters[at] if counted else None)
+            at += counted
+            leaving[source].append(number)
+            entering[destination].append(number)
+        total: list[int | None] = [None] * self.blocks
+        left = list(range(self.blocks))
+        while left:
+            block = left.pop()
+            for arcs in (leaving[block], entering[block]):
+                if total[block] is None and arcs and all(count[arc] is not None for arc in arcs):
+                    total[block] = sum(count[arc] or 0 for arc in arcs)
+            known = total[block]
+            if known is None:
+                continue
+            for arcs in (leaving[block], entering[block]):
+                unknown = [arc for arc in arcs if count[arc] is None]
+                if len(unknown) == 1:
+                    rest = known - sum(count[arc] or 0 for arc in arcs)
+                    # What a crash has cut off never left.
+                    count[unknown[0]] = max(rest, 0)
+                    left += self.arcs[unknown[0]][:2]
+        return [each or 0 for each in total]
+
+
+class CodeLines:
+    """The lines of the tree's files that have code in a library.
+
+    *lines*: file -> numbers; *functions*: all that count; *names*: of each counter, its function and its number there
+
+    :raises OSError, ValueError: the library does not count, or what stands beside it is damaged
+    """
+
+    def __init__(self, library: Path) -> None:
+        table: dict[str, Any] = json.loads((library.parent / LINES).read_bytes())
+        files: list[str] = table["files"]
+        ours = {number for number, name in enumerate(files) if name.startswith(_OURS)}
+        self.lines: Lines = {}
+        self.functions: list[CodeFunction] = []
+        self.names: list[tuple[str, int]] = []
+        self.hashes: list[int] = []
+        for each in table["functions"]:
+            arcs, flat = each["arcs"], each["lines"]
+            lines = [
+                (block, files[file], line)
+                for block, file, line in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+                if file not in ours
+            ]
+            graph = [(a, b, bool(c)) for a, b, c in zip(arcs[::3], arcs[1::3], arcs[2::3], strict=True)]
+            function = CodeFunction(each["name"], each["first"], each["blocks"], graph, lines)
+            self.functions.append(function)
+            for _, file, line in lines:
+                self.lines.setdefault(file, set()).add(line)
+            if function.first >= 0:
+                end = function.first + function.counted
+                self.names += [("", 0)] * (end - len(self.names))
+                self.names[function.first : end] = [(function.name, number) for number in range(function.counted)]
+
+    def features(self, counters: bytes) -> list[int]:
+        """A number for each way through the code that was taken: the same for two libraries with the same function."""
+        values = memoryview(counters).cast("Q").tolist()
+        hashes = self.hashes
+        if not hashes:
+            hashes += [crc32(f"way: {name}: {number}".encode()) for name, number in self.names]
+        return [hashes[at] for at in range(min(len(values), len(hashes))) if values[at]]
+
+    def ran(self, counters: bytes) -> Lines:
+        """The lines that ran: file -> numbers.
+
+        :param counters: of the library, 64 bits each
+        """
+        values = memoryview(counters).cast("Q").tolist()
+        found: Lines = {}
+        for function in self.functions:
+            mine = values[function.first : function.first + function.counted] if function.first >= 0 else []
+            if not any(mine):
+                continue
+            executed = function.executed(mine)
+            for block, file, line in function.lines:
+                if executed[block]:
+                    found.setdefault(file, set()).add(line)
+        return found
+
+
+@cache
+def code_lines(library: str) -> CodeLines:
+    """The lines of a library, by its path; read once.
+
+    :raises OSError, ValueError: as `CodeLines`
+    """
+    return CodeLines(Path(library))

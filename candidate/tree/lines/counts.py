@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Counters of the code of some libraries, which can be added up and sent to another process."""
+
+import base64
+import zlib
+from array import array
+
+
+class CodeCounts:
+    """How often the code of some libraries ran.
+
+    *by_library*: path of the library -> its counters, 64 bits each, in the order of the machine
+    """
+
+    def __init__(self) -> None:
+        self.by_library: dict[str, bytes] = {}
+
+    def add(self, library: str, counters: bytes) -> None:
+        """Add the counters of some programs."""
+        known = self.by_library.get(library)
+        if not counters:
+            return
+        if known is None or len(known) != len(counters):
+            self.by_library[library] = counters
+            return
+        pairs = zip(memoryview(known).cast("Q"), memoryview(counters).cast("Q"), strict=True)
+        self.by_library[library] = array("Q", [one + other & (1 << 64) - 1 for one, other in pairs]).tobytes()
+
+    def merge(self, other: "CodeCounts") -> None:
+        """Add all that another one has."""
+        for library, counters in other.by_library.items():
+            self.add(library, counters)
+
+    def to_wire(self) -> dict[str, str]:
+        """Return them as texts, for JSON."""
+        return {
+            library: base64.b64encode(zlib.compress(counters, 1)).decode()
+            for library, counters in self.by_library.items()
+        }
+
+
+def from_wire(wire: dict[str, str]) -> CodeCounts:
+    """Exact inverse of `CodeCounts.to_wire`.
+
+    :raises ValueError: these are no such texts
+    """
+    found = CodeCounts()
+    for library, text in wire.items():
+        try:
+            found.by_library[library] = zlib.decompress(base64.b64decode(text))
+        except zlib.error as error:
+            raise ValueError(f"no counters of {library}: {error}") from None
+    return found

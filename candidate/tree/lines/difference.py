@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lines by which the code of two trees differs, and how many of them ran.
+
+Lines are compared without comments and spaces. A change counts by those of its lines that have code: of the candidate
+where it has any, else of the reference (what was removed). A line in the middle of a statement counts by the line where
+that begins, and a changed macro by the lines that use it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Final
+
+from .code import Lines
+
+REFERENCE: Final = 0
+CANDIDATE: Final = 1
+
+# Of one side: where, and which.
+Place = tuple[int, str, int]
+_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
+_DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
+_SPACE: Final = re.compile(r"\s+")
+# Macros in macros that are followed.
+_DEEP: Final = 3
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """How much of a difference ran.
+
+    :param lines: by which the two differ, and that have code
+    :param ran: so many of them
+    :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
+    :param codeless: places of changes that have no code in this build
+    """
+
+    lines: int
+    ran: int
+    missing: list[str]
+    codeless: list[str]
+
+    @property
+    def differs(self) -> bool:
+        """True if the two differ in more than comments."""
+        return bool(self.lines or self.codeless)
+
+    @property
+    def exercised(self) -> bool:
+        """False if there is a difference, and nothing of it ran."""
+        return bool(self.ran) or not self.differs
+
+
+class TreeDifference:
+    """The difference of two trees.
+
+    :param roots: their top folders, the reference's first
+    :param files: paths below them that may differ
+    :param lines: those that have code, of each
+    *places*: the lines with code by which they differ; *codeless*: places of changes without any
+    """
+
+    def __init__(self, roots: tuple[Path, Path], files: Sequence[str], lines: tuple[Lines, Lines]) -> None:
+        self.roots = roots
+        self.lines = lines
+        self.places: set[Place] = set()
+        self.codeless: list[str] = []
+        self._texts: dict[tuple[int, str], list[str]] = {}
+        self._lines_of: dict[tuple[int, str], list[str]] = {}
+        for file in files:
+            self._compare(file)
+
+    def exercise(self, ran: tuple[Lines, Lines]) -> Exercise:
+        """Count the lines that ran.
+
+        :param ran: of each side
+        """
+        missing = sorted((file, line, side) for side, file, line in self.places if line not in ran[side].get(file, ()))
+        names = [f"{file}:{line}{' (removed)' if side == REFERENCE else ''}" for file, line, side in missing]
+        return Exercise(len(self.places), len(self.places) - len(missing), names, self.codeless)
+
+    def text(self, side: int, file: str) -> list[str]:
+        """The lines of a file without comments and spaces; none where there is no file."""
+        key = side, file
+        if key not in self._texts:
+            self._texts[key] = [_SPACE.sub("", line) for line in self._raw(side, file)]
+        return self._texts[key]
+
+    def _compare(self, file: str) -> None:
+        old, new = self.text(REFERENCE, file), self.text(CANDIDATE, file)
+        if old == new:
+            return
+        for what, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            if what != "equal":
+                self._change(file, ((a, b), (c, d)))
+
+    def _change(self, file: str, ranges: tuple[tuple[int, int], tuple[int, int]]) -> None:
+        """Note a change: the lines of each side, from 0, the end excluded."""
+        changed = [
+            [number + 1 for number in range(*ranges[side]) if self.text(side, file)[number]]
+            for side in (REFERENCE, CANDIDATE)
+        ]
+        if not changed[REFERENCE] and not changed[CANDIDATE]:
+            return
+        for resolve in (self._statement, self._uses):
+            for side in (CANDIDATE, REFERENCE):
+                found = {place for line in changed[side] for place in resolve(side, file, line)}
+                if found:
+                    self.places |= found
+                    return
+        side = CANDIDATE if changed[CANDIDATE] else REFERENCE
+        self.codeless.append(f"{file}:{changed[side][0]}")
+
+    def _statement(self, side: int, file: str, line: int) -> set[Place]:
+        """The line with code of the statement that a line is part of."""
+        code = self.lines[side].get(file, set())
+        text = self.text(side, file)
+        while line not in code:
+            before = text[line - 2] if line > 1 else ""
+            if text[line - 1] in ("{", "}") or not before or before.endswith((";", "{", "}", ":")) or before[0] == "#":
+                return set()
+            line -= 1
+        return {(side, file, line)}
+
+    def _uses(self, side: int, file: str, line: int) -> set[Place]:
+        """The lines with code that use the macro of which a line is part."""
+        raw = self._raw(side, file)
+        while line > 1 and raw[line - 2].endswith("\\"):
+            line -= 1
+        name = macro_name(raw[line - 1])
+        names, found = {name}, set[Place]()
+        for _ in range(_DEEP if name else 0):
+            pattern = re.compile(r"(?<!\w)(?:" + "|".join(sorted(names)) + r")(?!\w)")
+            more: set[str] = set()
+            for path in {file, *self.lines[side]}:
+                self._users(side, path, pattern, found, more)
+            if more <= names:
+                break
+            names |= more
+        return found
+
+    def _users(self, side: int, path: str, pattern: re.Pattern[str], found: set[Place], more: set[str]) -> None:
+        """Add the lines of a file that use one of some names; *more*: macros that do."""
+        for number, each in enumerate(self._raw(side, path), 1):
+            if not pattern.search(each):
+                continue
+            start = number
+            while start > 1 and self._raw(side, path)[start - 2].endswith("\\"):
+                start -= 1
+            if name := macro_name(self._raw(side, path)[start - 1]):
+                more.add(name)
+            else:
+                found |= self._statement(side, path, number)
+
+    def _raw(self, side: int, file: str) -> list[str]:
+        """The lines of a file without comments."""
+        key = side, file
+        if key not in self._lines_of:
+            try:
+                text = (self.roots[side] / file).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                text = ""
+            self._lines_of[key] = without_comments(text).split("\n")
+        return self._lines_of[key]
+
+
+def macro_name(line: str) -> str:
+    """The name of the macro that a line defines; "" if it defines none."""
+    found = _DEFINE.match(line)
+    return found[1] if found else ""
+
+
+def without_comments(text: str) -> str:
+    """Return C code with its comments blank, and as many lines."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match[0]
+        return found if found[0] in "\"'" else "\n" * found.count("\n") or " "
+
+    return _COMMENT.sub(blank, text)

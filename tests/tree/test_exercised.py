@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether a patch ran: the lines of it that programs reach, and those that none does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.build import build
+from candidate.tree.building.source import MMU, NESTED, PGTABLE
+from candidate.tree.lines.code import CodeLines, code_lines
+from candidate.tree.lines.difference import Exercise
+from candidate.tree.runtime import process
+from fuzz.coverage.exercised import exercise
+from fuzz.exit_codes import BAD_INPUT, FINE
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
+
+from .trees import changed, real_tree, version
+
+TREE = "6.12"
+HEADER = "arch/arm64/include/asm/kvm_pgtable.h"
+TEXT = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\n"
+PROGRAM = parse(TEXT)
+# Where a page is mapped.
+WALKER = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret != -E2BIG)\n"
+
+
+def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
+    """How much of one change to a file ran when `PROGRAM` was judged."""
+    original = real_tree(TREE)
+    source = (original / path).read_text()
+    assert text in source
+    copy = f"{PREFIX}{changed(original, folder / 'tree', {path: source.replace(text, instead, 1)})}"
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    assert verdict.findings == []
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found is not None
+    return found
+
+
+def test_a_change_that_runs(tmp_path: Path) -> None:
+    found = exercised(PGTABLE, WALKER, WALKER.replace(";\n", ";\n\tif (ret == -1234)\n\t\treturn -EPERM;\n"), tmp_path)
+    assert found.exercised
+    # The compiler has one piece of code for the condition and what it leads to.
+    assert (found.lines, found.ran, found.missing) == (1, 1, [])
+
+
+def test_a_line_that_was_removed(tmp_path: Path) -> None:
+    found = exercised(MMU, "\ttrace_kvm_access_fault(fault_ipa);\n", "", tmp_path)
+    assert found.missing == [] or found.missing[0].endswith(" (removed)")
+
+
+def test_nothing_reaches_nested_guests(tmp_path: Path) -> None:
+    text = "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
+    found = exercised(NESTED, text, f"{text}\tkvm->arch.mmu.vtcr++;\n", tmp_path)
+    assert (found.exercised, found.ran) == (False, 0)
+    assert found.lines == 1
+    assert found.missing[0].startswith(f"{NESTED}:")
+
+
+def test_comments_do_not_count(tmp_path: Path) -> None:
+    found = exercised(PGTABLE, WALKER, f"\t/* Try {{ it;\n\t * now */\n{WALKER}\t\t// now\n", tmp_path)
+    assert found == Exercise(0, 0, [], [])
+    assert found.exercised
+
+
+def test_a_macro_counts_by_its_uses(tmp_path: Path) -> None:
+    path, text = PGTABLE, "#define KVM_PTE_TYPE\t\t\tBIT(1)\n"
+    found = exercised(path, text, "#define KVM_PTE_TYPE\t\t\t(BIT(1))\n", tmp_path)
+    assert found.ran
+    assert all(PGTABLE in place for place in found.missing)
+
+
+def test_a_header_counts(tmp_path: Path) -> None:
+    text = "\treturn pte & KVM_PTE_VALID;"
+    found = exercised(HEADER, text, "\treturn !!(pte & KVM_PTE_VALID);", tmp_path)
+    assert (found.lines, found.ran, found.missing) == (1, 1, [])
+
+
+def test_lines_of_a_program() -> None:
+    """The same lines in two runs, and those of the way that the program takes."""
+    library = str(build(real_tree(TREE), plain=True, coverage=True))
+    source = (real_tree(TREE) / PGTABLE).read_text().splitlines()
+    first = next(at for at, line in enumerate(source, 1) if line.startswith("static int stage2_map_walk_leaf"))
+    end = first + source[first:].index("}")
+    seen = []
+    for _ in range(2):
+        process.forget()
+        one = candidate.get(version(TREE))
+        verdict = Differential(one, one).run(PROGRAM)
+        seen.append(code_lines(library).ran(verdict.counts.by_library[library]))
+    assert seen[0] == seen[1]
+    assert any(first <= line <= end for line in seen[0][PGTABLE])
+    # Nothing was unmapped.
+    unmap = next(
+        at
+        for at, line in enumerate(source, 1)
+        if line.startswith("static int stage2_wp_walker") or "stage2_attr_walker(" in line
+    )
+    assert not any(unmap < line < unmap + 8 for line in seen[0][PGTABLE])
+    assert CodeLines(Path(library)).lines[PGTABLE] > seen[0][PGTABLE]
+
+
+@pytest.mark.parametrize(("path", "code", "word"), [(NESTED, BAD_INPUT, "not exercised"), (PGTABLE, FINE, "clean")])
+def test_run_and_fuzz_say_so(
+    path: str, code: int, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fuzz.command_line.cli import main
+
+    original = real_tree(TREE)
+    source = (original / path).read_text()
+    text = WALKER if path == PGTABLE else "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
+    instead = text.replace("ctx, data)", "ctx, (data))") if path == PGTABLE else f"{text}\tkvm->arch.mmu.vtcr++;\n"
+    copy = f"{PREFIX}{changed(original, tmp_path / 'tree', {path: source.replace(text, instead, 1)})}"
+    program = tmp_path / "p.s2"
+    program.write_text(TEXT)
+    versions = ["--reference", version(TREE), "--candidate", copy]
+    assert main(["run", str(program), *versions, "--json"]) == code
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == code
+    assert [each["verdict"] for each in answer["results"]] == [word]
+    budget = ["--programs", "4", "--seed", "3", "--out", str(tmp_path)]
+    assert main(["fuzz", *versions, *budget]) == code
+    said = capsys.readouterr().out
+    assert ("not exercised: nothing ran" in said) == (word == "not exercised")
+    assert "by which the two differ" in said
+
+
+def test_ways_through_the_code_guide() -> None:
+    """A program that runs other code has features that an earlier one has not."""
+    one = candidate.get(version(TREE))
+    differential = Differential(one, one, features=True)
+    ways: list[set[int]] = []
+    for program in (PROGRAM, parse(f"{TEXT}host discard a+0 4K\ncpu0 write a+4K\n")):
+        verdict = differential.run(program)
+        ((library, counters),) = verdict.counts.by_library.items()
+        ways.append(set(code_lines(library).features(counters)))
+        assert ways[-1] <= set(verdict.features)
+    assert ways[0] < ways[1]
