@@ -14,8 +14,8 @@ _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
-# Only some versions have these: a program that asks for none goes on without.
-_ASKED_FOR: Final = ("split", "ring", "bitmap")
+# Only some versions have the last three: a program that asks for none goes on without. The first comes with `fail`.
+_APART: Final = frozenset({"resched", "split", "ring", "bitmap"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -29,8 +29,7 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
 def change_vm(editor: ProgramEditor) -> None:
     """Another value for a setting of the machine."""
     vm = editor.vm
-    apart = ("resched", *_ASKED_FOR)
-    name = editor.random.choice([field.name for field in fields(Vm) if field.name not in apart])
+    name = editor.random.choice([field.name for field in fields(Vm) if field.name not in _APART])
     if name == "fail" and editor.chance(50):
         # Both are rare.
         name = "resched"
@@ -49,7 +48,7 @@ def change_vm(editor: ProgramEditor) -> None:
 
 def legal(vm: Vm) -> Vm:
     """The machine, without the capabilities that do not go with its other settings."""
-    if vm.split not in (0, *SPLIT_SIZES[vm.granule]):
+    if vm.split and vm.split not in SPLIT_SIZES[vm.granule]:
         vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
     if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
         vm = replace(vm, ring=0, bitmap=True)
