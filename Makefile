@@ -19,6 +19,9 @@ BASE := $(VENV)/.stamp
 TEST := $(VENV)/.stamp-test
 BUILD := $(VENV)/.stamp-build
 
+# Hundreds of processes are started by the tests: without bytecode that is kept, a start takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv build compiled fuzz test test-trees check hardware bench clean
 
