@@ -19,6 +19,9 @@ BASE := $(VENV)/.stamp
 TEST := $(VENV)/.stamp-test
 BUILD := $(VENV)/.stamp-build
 
+# Hundreds of processes are started by the tests: without bytecode that is kept, a start takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv build compiled fuzz test test-trees check hardware bench clean
 
@@ -72,10 +75,14 @@ fuzz: $(BASE)
 # Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
 # What judges thousands of programs is run in that second part alone, in whichever form there is: verdicts are the same.
 # The tests of a file share what they made, and run one after the other, those that take longest first (tests/conftest.py).
-MANY := tests/quality/test_finds.py tests/unit/generation/test_generator_pairs.py
+MANY := $(addprefix tests/unit/engines/test_,atheris.py engine.py hypothesis_engine.py supervisor.py) \
+	tests/quality/test_finds.py tests/quality/test_state_machine.py \
+	tests/unit/features/test_features.py tests/unit/generation/test_generator_pairs.py
+# Of those that are run in the second part anyway.
+ONCE := $(addprefix tests/good_bad/test_practice_,excuses.py flush.py judge.py) tests/unit/compilation/test_native.py
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 test: $(TEST) compiled
-	S2FUZZ_PURE=1 $(PYTEST) $(MANY:%=--ignore=%)
+	S2FUZZ_PURE=1 $(PYTEST) $(MANY:%=--ignore=%) $(ONCE:%=--ignore=%)
 	$(PYTEST) $(MANY) tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
 
 test-trees: $(TEST)

@@ -3,17 +3,23 @@
 
 import ast
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from reference.compiled.choice import HOME
 
 _FOLDER: Final = HOME / "candidate"
+# Some versions of Python (3.11.7) count the depth of a syntax tree once for all threads, and raise SystemError
+# where two are made at a time.
+_ONE_AT_A_TIME: Final = Lock()
 
 
 def imported(path: Path) -> set[Path]:
     """The modules of versions, of this package or beside the file, that a source imports."""
     try:
-        tree = ast.parse(path.read_bytes())
+        source = path.read_bytes()
+        with _ONE_AT_A_TIME:
+            tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
         return set()
     found: set[Path] = set()

@@ -75,7 +75,7 @@ def test_each_mistake_is_told_as_the_page_says(words: str, tmp_path: Path) -> No
 def test_a_file_is_registered_by_moving_it(tmp_path: Path) -> None:
     """In a checkout with few regression tests."""
     for package in ("reference", "candidate", "fuzz"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tmp_path / package)
     folder = tmp_path / "corpus" / "regressions"
     folder.mkdir(parents=True)
     for name in ("dcache-logging-route", "a1-age-partial"):

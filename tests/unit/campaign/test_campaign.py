@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -74,6 +75,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
     return folder, go_on(folder, 3)
 
 
+@pytest.fixture
+def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
+    """The overview of that campaign, of which `folder` is a copy."""
+    shutil.copytree(done[0], folder)
+    return done[1]
+
+
 def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
     folder, overview = done
     assert (overview.candidate, overview.reference, overview.seed) == ("rfc-v1", "original", 1)
@@ -92,13 +100,12 @@ def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
         assert 5_000 < memory < 1_000_000
 
 
-def test_the_same_command_goes_on(folder: Path) -> None:
-    first = go_on(folder, 1)
-    second = go_on(folder, first.units + 2)
+def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
+    second = go_on(folder, begun.units + 2)
     assert second.sessions == 2
-    assert second.programs > first.programs
-    assert second.elapsed > first.elapsed
-    assert "goes on with" in (folder / "log").read_text() or not first.open_units
+    assert second.programs > begun.programs
+    assert second.elapsed > begun.elapsed
+    assert "goes on with" in (folder / "log").read_text() or not begun.open_units
 
 
 def test_time_is_over_at_some_time(folder: Path) -> None:
@@ -201,14 +208,13 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
     check(folder)
 
 
-def test_other_code_is_counted_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources that are not where they were."""
-    first = go_on(folder, 1)
     monkeypatch.setattr("fuzz.campaign.store.code.home_folder", lambda: Path("/nowhere"))
-    second = go_on(folder, first.units + 1)
-    assert (first.versions, second.versions) == (1, 2)
+    second = go_on(folder, begun.units + 1)
+    assert (begun.versions, second.versions) == (1, 2)
     assert "the code of rfc-v1 and original and s2fuzz has changed" in (folder / "log").read_text()
-    assert sum(each.programs for each in second.by_engine) == second.programs - first.programs
+    assert sum(each.programs for each in second.by_engine) == second.programs - begun.programs
 
 
 def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,9 @@ BROKEN_CANDIDATES = {
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the packages, which a test may spoil."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    # With the bytecode, which knows its source by time and size: processes start sooner.
     for name in ("reference", "candidate", "fuzz"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+        shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
 

@@ -71,7 +71,7 @@ def test_windows_of_a_seed_make_the_whole(undisturbed: Result) -> None:
 
 def test_a_killed_child_loses_no_program() -> None:
     """Killed from outside at three moments: every program is judged, none is blamed."""
-    moments = [10, 40, 70]
+    moments = [5, 20, 35]
 
     def kill(result: Result) -> None:
         if moments and result.state.programs >= moments[0]:
@@ -80,7 +80,7 @@ def test_a_killed_child_loses_no_program() -> None:
             os.kill(child, signal.SIGKILL)
 
     before = set(children())
-    unit = replace(UNIT, programs=150)
+    unit = replace(UNIT, programs=100)
     result = run_unit(unit, kill)
     assert not moments
     assert len(result.accidents) == 3

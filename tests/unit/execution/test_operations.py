@@ -48,7 +48,9 @@ def told_apart() -> Iterator[tuple[type, str]]:
             asked: set[type] = set()
             if node.func.id == "isinstance":
                 for part in ast.walk(node.args[1]):
-                    kind = getattr(operations, part.id, None) if isinstance(part, ast.Name) else None
+                    # By its name, or as one of the module.
+                    word = part.id if isinstance(part, ast.Name) else getattr(part, "attr", "")
+                    kind = getattr(operations, word, None)
                     asked |= {each for each in OPERATIONS if isinstance(kind, type) and issubclass(each, kind)}
             elif node.func.id == "fail_of":
                 asked = set(FAILING)

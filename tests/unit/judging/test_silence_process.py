@@ -11,8 +11,10 @@ from fuzz.corpus.observing import Worker, observe
 from fuzz.coverage import shares
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
+from fuzz.judging.silence import SECONDS
 from fuzz.language.text import parse
 
+from ..console import ROOT
 from ..processes import LONG, Started, environment
 
 LOOP = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\n"
@@ -40,9 +42,14 @@ def test_run_names_operation_and_program(tmp_path: Path) -> None:
     assert fine["verdict"] == "clean"
 
 
+@pytest.mark.parametrize("page", ["architecture.md", "findings.md"])
+def test_the_pages_say_how_long_it_may_take(page: str) -> None:
+    assert f"runs for {SECONDS:g} s of CPU time without an event" in (ROOT / "docs" / page).read_text()
+
+
 def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path) -> None:
     """Nearly every program hangs: one is found, replayed and filed, and then it is over."""
-    arguments = ("--candidate", "eventless-loop", "--seconds", "12", "--json")
+    arguments = ("--candidate", "eventless-loop", "--seconds", "3", "--json")
     code, out, err = Started(tmp_path, "fuzz", *arguments).end(seconds=LONG)
     assert code == 1, err
     answer = json.loads(out)
@@ -68,7 +75,7 @@ def test_a_unit_goes_on_behind_it() -> None:
 @pytest.mark.usefixtures("known")
 def test_a_unit_ends_where_only_the_same_would_come() -> None:
     """The time is over while a second program is in a place that is known; the patience would take for ever."""
-    unit = Unit("random", "original", "eventless-loop", 1, seconds=5.0)
+    unit = Unit("random", "original", "eventless-loop", 1, seconds=3.0)
     found = run_unit(replace(unit, programs=6, seconds=None), seconds=0.5).found
     assert f"regression {SIGNATURE}" in found
 

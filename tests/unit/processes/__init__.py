@@ -33,6 +33,9 @@ _MARK: Final = "S2FUZZ_TEST_MARK"
 _REGISTER: Final = """
 import sys
 if "fuzz" in " ".join(sys.orig_argv):
+    from fuzz.judging import silence
+    # Before it is the default of anything. Right code takes milliseconds.
+    silence.SECONDS = 2.0
     import candidate
     from tests.good_bad import practice_silence
     for each in practice_silence.ALL:
@@ -51,6 +54,8 @@ def interruptible(command: list[str], ignored: Collection[int] = ()) -> list[str
 
 def environment(folder: Path) -> dict[str, str]:
     """One in which every process of ours knows the candidates of `tests.good_bad.practice_silence`.
+
+    Kernel code is silent after 2 s of CPU time already.
 
     :param folder: an empty one; its name marks the processes
     """
