@@ -77,6 +77,7 @@ class kvm:
         self.sequence = 0
         self.mmu_notifier_count = 0
         self.manual_dirty_log_protect = 0
+        self.created_vcpus = 0
         # What user space asks for by KVM_ENABLE_CAP, in bytes; 0: nothing.
         self.split_page_chunk_size = 0
         self.dirty_ring_size = 0

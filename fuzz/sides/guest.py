@@ -129,6 +129,7 @@ class Guest:
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
+        self.kvm.created_vcpus = vm.cpus
         # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
         self.last_ran = list(range(vm.cpus))
         self.layouts: list[SlotLayout] = []

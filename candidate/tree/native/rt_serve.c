@@ -148,12 +148,13 @@ static void catch_signals(void)
 		sigaction(numbers[i], &action, 0);
 }
 
+static int log_used;
+
 static void begin(void)
 {
 	shim_control->nrec = 0;
 	shim_control->digest = 0;
 	memset(shim_control->info, 0, sizeof(shim_control->info));
-	memset(shim_control->log, 0, sizeof(shim_control->log));
 	shim_clear_counters();
 }
 
@@ -170,6 +171,8 @@ static void serve(void)
 		}
 		if (shim_control->op == OP_QUIT) {
 			shim_add_counters();
+			if (log_used)
+				memset(shim_control->log, 0, sizeof(shim_control->log));
 			shim_restore();
 			shim_control->ret = 0;
 			say('X');
@@ -179,6 +182,8 @@ static void serve(void)
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		shim_compare_arena();
+		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
+			    shim_control->op == OP_RING_HARVEST;
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
 		patience(0);
@@ -222,6 +227,7 @@ static void run(void)
 		if (hear() != 'P')
 			continue;
 		begin();
+		memset(shim_control->log, 0, sizeof(shim_control->log));
 		child = fork();
 		if (!child)
 			serve();

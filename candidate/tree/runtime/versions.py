@@ -102,7 +102,8 @@ class TreeMmu(Mmu):
         bits = kvm.phys_size.bit_length() - 1
         rings = kvm.dirty_ring_size | (1 if kvm.dirty_ring_size and kvm.dirty_ring_with_bitmap else 0)
         manual = kvm.manual_dirty_log_protect
-        ret = tree.call(r.OP_CREATE, number, bits, r.MAX_CPUS, self.k.caps, manual, kvm.split_page_chunk_size, rings)
+        cpus = kvm.created_vcpus
+        ret = tree.call(r.OP_CREATE, number, bits, cpus, self.k.caps, manual, kvm.split_page_chunk_size, rings)
         if not ret and kvm.root is not None:
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
