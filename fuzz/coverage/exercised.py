@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether programs ran the lines by which two kernel trees differ."""
+"""The lines by which two kernel trees differ, and those that programs ran."""
 
 from functools import cache
 from pathlib import Path
@@ -17,15 +17,15 @@ from candidate.tree.opening import settings_of
 
 
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
-    """How much of the difference of two trees ran; None where one of them is none, or is gone or changed meanwhile.
+    """Return the part of the difference of two trees that ran; None where one is none, is gone, or has changed meanwhile.
 
     :param reference: name of the version that counts as the original
     :param patched: that of the candidate
     :param counts: of the programs
     """
-    versions = candidate.get(reference), candidate.get(patched)
-    if not all(version.is_tree for version in versions):
+    if not (reference.startswith(PREFIX) and patched.startswith(PREFIX)):
         return None
+    versions = candidate.get(reference), candidate.get(patched)
     granules = {12} | {int(Path(library).parent.name.partition("-")[0]) for library in counts.by_library}
     ran: tuple[Lines, Lines] = ({}, {})
     try:

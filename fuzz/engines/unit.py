@@ -114,7 +114,7 @@ class Mistake:
 
 @dataclass(slots=True)
 class Ran:
-    """How often the code of kernel trees ran in this process so far.
+    """Counts of how often the code of kernel trees ran in this process so far.
 
     :param counts: as `candidate.tree.lines.counts.CodeCounts.to_wire` has it
     """
@@ -183,7 +183,7 @@ class Result:
         self._ran = {}
 
     def counts(self) -> CodeCounts:
-        """How often the code of kernel trees ran, in all child processes together."""
+        """Counts of how often the code of kernel trees ran, in all child processes together."""
         found = CodeCounts()
         found.merge(self._ran_earlier)
         found.merge(from_wire(self._ran))

@@ -38,7 +38,7 @@ def alike(reference: Candidate, candidate: Candidate) -> bool:
 
 
 def declared(version: type[object]) -> dict[str, object]:
-    """What a tree was found to declare, by name."""
+    """Return what a tree was found to declare, by name."""
     return {name: getattr(version, name) for name in dir(version) if name.isupper()}
 
 

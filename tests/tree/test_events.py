@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the tree's code does and the ports do not: the events of it."""
+"""Events of what a tree's code does and the ports do not."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether a patch ran: the lines of it that programs reach, and those that none does."""
+"""The exercise of a patch: the lines of it that programs reach, and those that none does."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ WALKER = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret != -E2BIG)\n
 
 
 def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
-    """How much of one change to a file ran when `PROGRAM` was judged."""
+    """The part of one change to a file ran when `PROGRAM` was judged."""
     original = real_tree(TREE)
     source = (original / path).read_text()
     assert text in source

@@ -7,7 +7,7 @@ from array import array
 
 
 class CodeCounts:
-    """How often the code of some libraries ran.
+    """Counts of how often the code of some libraries ran.
 
     *by_library*: path of the library -> its counters, 64 bits each, in the order of the machine
     """

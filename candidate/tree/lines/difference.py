@@ -29,7 +29,7 @@ _DEEP: Final = 3
 
 @dataclass(frozen=True)
 class Exercise:
-    """How much of a difference ran.
+    """The part of a difference ran.
 
     :param lines: by which the two differ, and that have code
     :param ran: so many of them

@@ -230,7 +230,8 @@ def test_run_json(call: Call) -> None:
     ]
     (run,) = found["results"]
     assert run.keys() == {
-        "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace"
+        "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace",
+        "exercise",
     }  # fmt: skip
     assert (run["program"], run["reference"], run["candidate"]) == ("p.s2", "original", "rfc-v1")
     assert run["verdict"] == "regression"
@@ -275,7 +276,7 @@ def test_fuzz_json(call: Call) -> None:
     assert found.keys() == {
         "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds",
         "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
-        "unreplayed", "known_findings", "exit_code", "changes", "refused",
+        "unreplayed", "known_findings", "exit_code", "changes", "refused", "exercise",
     }  # fmt: skip
     assert (found["programs"], found["seed"], found["interrupted"], found["trouble"]) == (8, 3, False, None)
     assert found["crashes"] == found["unreplayed"] == found["known_findings"] == []
