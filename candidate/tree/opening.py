@@ -20,9 +20,9 @@ from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 
-def settings_of(granule: int) -> BuildSettings:
+def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
     """The settings by which a tree that is a version is built, for a log2 of the page size in bytes."""
-    return BuildSettings(granule, coverage=True, plain=True)
+    return BuildSettings(granule, sanitize=sanitize, coverage=True, plain=True)
 
 
 class Opened(NamedTuple):

@@ -17,7 +17,7 @@ from candidate.tree.opening import settings_of
 
 
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
-    """Return the part of the difference of two trees that ran; None where one is none, is gone, or has changed meanwhile.
+    """Return the part of the difference of two trees that ran; None where one is none, is gone, or has changed.
 
     :param reference: name of the version that counts as the original
     :param patched: that of the candidate

@@ -23,8 +23,8 @@ def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[s
     assert out.startswith(f"{tree}: Linux 6.12.")
     for words in (f"    {MMU}, ", "    HAVE_", "yes, pages of 4K, gcc ", ", 0 unknown", "protected VMs (pKVM): "):
         assert words in out
-    # It is reached, and must not be called unreachable.
-    assert "user_mem_abort" not in out
+    # It is reached, and must not be called unreachable. Known bugs, which come last, may name it.
+    assert "user_mem_abort" not in out.partition("\nhas ")[0].partition("known bugs")[0]
     assert "create_hyp_mappings" in out
 
 
@@ -40,7 +40,7 @@ def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: py
     assert (NESTED in answer["files"]) == (tree / NESTED).is_file()
     assert answer["symbols"]["unknown"] == []
     assert "alloc_pages_exact" in str(answer["symbols"]["modelled"])
-    assert {each["name"] for each in answer["features"]} >= {"nVHE", "dirty rings"}
+    assert {each["name"] for each in answer["features"]} >= {"nVHE"}
     assert "kvm_handle_guest_abort" not in answer["functions"][MMU]
     assert "create_hyp_mappings" in answer["functions"][MMU]
 

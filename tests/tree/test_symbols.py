@@ -54,7 +54,7 @@ def test_what_native_defines_for_a_tree_is_called_modelled(name: str, common_cac
     lines = subprocess.run(["nm", "-lg", "--defined-only", library], capture_output=True, text=True, check=True).stdout
     ours = re.findall(r"^\S+ [A-Z] (\w+)\t\S*native/\w+\.c:\d+$", lines, re.MULTILINE)
     assert len(ours) > 100
-    driver = re.compile(r"(shim|rt|real|_start$)_?|__(tsan|sanitizer)_")
+    driver = re.compile(r"(shim|rt|real|_start$)_?|__(tsan|ubsan|gcov)_")
     stranger = [each for each in ours if each not in listed() and not driver.match(each)]
     assert stranger == []
 

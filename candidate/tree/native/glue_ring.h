@@ -84,4 +84,15 @@ static long ring(struct vm *v, int op, int cpu)
 		return kvm_vm_ioctl_reset_dirty_pages(v->kvm);
 	return kvm_dirty_ring_check_request(v->vcpus[cpu]);
 }
+#else
+/* What else walks the list of vCPUs wakes them, or makes requests of them: they run in Python. */
+void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
+{
+	shim_refuse("the list of vCPUs");
+	return NULL;
+}
+void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
+{
+	return xa_find(xa, index, max, filter);
+}
 #endif

@@ -93,14 +93,14 @@ def tree_check(arguments: Namespace) -> int:
     from candidate.tree import SANITIZE
     from candidate.tree.build import TreeError, make
     from candidate.tree.building.facts import facts
-    from candidate.tree.building.plan import BuildSettings
     from candidate.tree.building.source import TreeSource
+    from candidate.tree.opening import settings_of
 
     from ...reports.answers import head
 
     try:
         source = TreeSource(Path(arguments.tree))
-        built = make(source, BuildSettings(GRANULES[arguments.granule], sanitize=arguments.sanitize, plain=True))
+        built = make(source, settings_of(GRANULES[arguments.granule], arguments.sanitize))
         name = arguments.tree + (SANITIZE if arguments.sanitize else "")
         bugs = known_bugs_of(name) if arguments.granule == ASKED else []
     except TreeError as error:
