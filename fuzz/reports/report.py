@@ -207,16 +207,16 @@ def fuzz_text(summary: Summary) -> str:
         lines += found_lines(found, summary)
     if not summary.programs:
         lines.append("nothing was judged: interrupted before the first verdict")
-    elif not summary.findings and summary.idle:
-        lines.append("not exercised: nothing ran of that by which the two differ, so nothing is known of it")
-    elif not summary.findings:
+    elif not summary.findings and not summary.idle:
         where = ", in the programs that could be judged" if summary.crashes else ""
         where += f", in {plural(summary.programs, 'program')} before the interruption" if summary.interrupted else ""
         lines.append(f"nothing found: no rule was broken and the two did not differ{where}")
-    else:
+    elif summary.findings:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
+    if summary.programs and summary.idle:
+        lines.append("not exercised: nothing ran of that by which the two differ, so nothing is known of it")
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
     elif summary.half_a_tree:
