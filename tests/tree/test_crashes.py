@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A crash of a tree's code is a finding with its place, and the end of nothing else."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 
-from .trees import changed, real_tree
+from .trees import changed, real_tree, version
 
 PROGRAM = parse(
     "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+4K\n"
@@ -70,3 +73,15 @@ def test_refused(tmp_path: Path) -> None:
     verdict = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}")).run(PROGRAM)
     assert verdict.refused == "memunmap"
     assert verdict.findings == []
+
+
+def test_the_interpreter_ends_without_a_word() -> None:
+    """Processes that are still there at its end are ended in silence, in the form that is built."""
+    code = (
+        "import candidate; from fuzz.generation.generator import Generator; "
+        "from fuzz.judging.differential import Differential; "
+        f"tree = candidate.get({version('6.12')!r}); Differential(tree, tree).run(Generator(1).next())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "S2FUZZ_PURE"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

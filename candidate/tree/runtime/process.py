@@ -88,6 +88,8 @@ class Process:
         self.kept = False
 
     def __del__(self) -> None:
+        # Nobody asks for the counters any more, and at the end of the interpreter what keeps them is gone.
+        self.kept = True
         self.close()
 
     def close(self) -> None:
