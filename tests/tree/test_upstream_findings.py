@@ -9,6 +9,7 @@ import pytest
 import candidate
 from fuzz.checkers import Violation
 from fuzz.execution.executor import Executor
+from fuzz.judging.differential import Differential
 from fuzz.language.text import load
 
 from ..corpus.files import CORPUS
@@ -57,3 +58,21 @@ def test_the_program_shows_it(program: str, name: str) -> None:
     signature, trees = FOUND[program]
     found = violations(version(name), CORPUS / program)
     assert any(each.signature.startswith(signature) for each in found) == (name in trees)
+
+
+def test_two_generations_on_the_seeds() -> None:
+    """6.1 against 6.12: the kinds that docs/kernel-trees.md explains, and no other."""
+    differential = Differential(candidate.get(version("6.1")), candidate.get(version("6.12")))
+    found: set[tuple[str, str]] = set()
+    for file in sorted((CORPUS / "seeds").glob("*.s2")):
+        verdict = differential.run(load(file))
+        assert verdict.refused == "", file
+        found |= {(each.kind, each.known or each.signature) for each in verdict.findings}
+    assert found == {
+        ("common", "M1"),
+        ("common", "R1"),
+        ("cured", "A2"),
+        ("divergence", "map"),
+        ("divergence", "result: HostAge"),
+        ("divergence", "result: TableMap"),
+    }
