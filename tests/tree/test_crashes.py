@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 
-from .trees import changed, real_tree, version
+from .trees import planted, version
 
 PROGRAM = parse(
     "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+4K\n"
@@ -36,12 +35,9 @@ CRASHES = {
 
 @pytest.mark.parametrize("kind", CRASHES)
 def test_crash(kind: str, tmp_path: Path) -> None:
-    original = real_tree("6.12")
     text, what = CRASHES[kind]
-    source = (original / PGTABLE).read_text()
-    assert PLACE in source
-    copy = changed(original, tmp_path / "tree", {PGTABLE: source.replace(PLACE, text + PLACE, 1)})
-    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    copy = planted("6.12", tmp_path / "tree", PGTABLE, PLACE, text + PLACE)
+    differential = Differential(candidate.get(version("6.12")), candidate.get(copy))
     found = differential.run(PROGRAM).findings
     assert [each.kind for each in found] == [REGRESSION]
     assert f"{what} {FUNCTION}" in found[0].signature
@@ -52,11 +48,9 @@ def test_crash(kind: str, tmp_path: Path) -> None:
 
 def test_loop_with_events(tmp_path: Path) -> None:
     """Records go to the checkers while the code runs, and one of them says that it is enough."""
-    original = real_tree("6.12")
-    source = (original / PGTABLE).read_text()
     text = "\tfor (;;)\n\t\tWRITE_ONCE(*ctx->ptep, 0);\n"
-    copy = changed(original, tmp_path / "tree", {PGTABLE: source.replace(PLACE, text + PLACE, 1)})
-    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    copy = planted("6.12", tmp_path / "tree", PGTABLE, PLACE, text + PLACE)
+    differential = Differential(candidate.get(version("6.12")), candidate.get(copy))
     found = differential.run(PROGRAM).findings
     assert "progress: stage2_unmap_walker: endless walk" in [each.signature for each in found]
     assert f"at {FUNCTION} (pgtable.c:" in found[0].reason
@@ -64,13 +58,9 @@ def test_loop_with_events(tmp_path: Path) -> None:
 
 
 def test_refused(tmp_path: Path) -> None:
-    original = real_tree("6.12")
-    source = (original / MMU).read_text()
     text = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
-    assert text in source
-    changes = {MMU: source.replace(text, "\tmemunmap(NULL);\n" + text, 1)}
-    copy = changed(original, tmp_path / "tree", changes)
-    verdict = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}")).run(PROGRAM)
+    copy = planted("6.12", tmp_path / "tree", MMU, text, "\tmemunmap(NULL);\n" + text)
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(PROGRAM)
     assert verdict.refused == "memunmap"
     assert verdict.findings == []
 

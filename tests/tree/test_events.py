@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import PGTABLE
 from fuzz.execution.executor import Executor
 from fuzz.language.program import Program
@@ -14,7 +13,7 @@ from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 
 from .fidelity import Stream, difference
-from .trees import changed, real_tree, version
+from .trees import planted, version
 
 MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
 
@@ -41,14 +40,6 @@ def violations(name: str, program: Program) -> list[str]:
     return [violation.signature for violation in found]
 
 
-def planted(folder: Path, path: str, text: str, instead: str) -> str:
-    """A copy of 6.12 with another text in one file, as a version."""
-    original = real_tree("6.12")
-    source = (original / path).read_text()
-    assert text in source
-    return f"{PREFIX}{changed(original, folder / 'tree', {path: source.replace(text, instead, 1)})}"
-
-
 def test_exchanges_that_win() -> None:
     lines = trace(version("6.12"))
     assert "L3 0x40000000=a+0: by a compare-exchange" in lines
@@ -59,7 +50,15 @@ def test_exchanges_that_win() -> None:
 
 
 def test_exchanges_that_lose(tmp_path: Path) -> None:
-    lines = trace(planted(tmp_path, PGTABLE, "cmpxchg(ctx->ptep, ctx->old, new)", "cmpxchg(ctx->ptep, ~ctx->old, new)"))
+    lines = trace(
+        planted(
+            "6.12",
+            tmp_path / "tree",
+            PGTABLE,
+            "cmpxchg(ctx->ptep, ctx->old, new)",
+            "cmpxchg(ctx->ptep, ~ctx->old, new)",
+        )
+    )
     assert any(line.startswith("L1 0x40000000=a+0: compare-exchange lost, empty stays, not ") for line in lines)
     assert not any("by a compare-exchange" in line for line in lines)
 
@@ -85,7 +84,7 @@ def test_a_flush_of_one_cpu() -> None:
 
 def test_a_flush_of_one_cpu_where_all_need_one(tmp_path: Path) -> None:
     assert violations(version("6.12"), UNMAPS) == []
-    found = violations(planted(tmp_path, PGTABLE, FLUSH, FLUSH.replace("_ipa,", "_ipa_nsh,")), UNMAPS)
+    found = violations(planted("6.12", tmp_path / "tree", PGTABLE, FLUSH, FLUSH.replace("_ipa,", "_ipa_nsh,")), UNMAPS)
     assert "tlb: stage2_unmap_walker: leaf not flushed L3" in found
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.build import build
 from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from candidate.tree.lines.code import CodeLines, code_lines
@@ -18,7 +17,7 @@ from fuzz.exit_codes import BAD_INPUT, FINE
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 
-from .trees import changed, real_tree, version
+from .trees import planted, real_tree, version
 
 TREE = "6.12"
 HEADER = "arch/arm64/include/asm/kvm_pgtable.h"
@@ -30,10 +29,7 @@ WALKER = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret != -E2BIG)\n
 
 def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
     """The part of one change to a file ran when `PROGRAM` was judged."""
-    original = real_tree(TREE)
-    source = (original / path).read_text()
-    assert text in source
-    copy = f"{PREFIX}{changed(original, folder / 'tree', {path: source.replace(text, instead, 1)})}"
+    copy = planted(TREE, folder / "tree", path, text, instead)
     verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
     assert verdict.findings == []
     found = exercise(version(TREE), copy, verdict.counts)
@@ -110,11 +106,9 @@ def test_run_and_fuzz_say_so(
 ) -> None:
     from fuzz.command_line.cli import main
 
-    original = real_tree(TREE)
-    source = (original / path).read_text()
     text = WALKER if path == PGTABLE else "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
     instead = text.replace("ctx, data)", "ctx, (data))") if path == PGTABLE else f"{text}\tkvm->arch.mmu.vtcr++;\n"
-    copy = f"{PREFIX}{changed(original, tmp_path / 'tree', {path: source.replace(text, instead, 1)})}"
+    copy = planted(TREE, tmp_path / "tree", path, text, instead)
     program = tmp_path / "p.s2"
     program.write_text(TEXT)
     versions = ["--reference", version(TREE), "--candidate", copy]

@@ -8,7 +8,6 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
@@ -17,7 +16,7 @@ from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.judging.known import known_bugs, program_of
 from fuzz.language.text import load
 
-from .trees import changed, real_tree, version
+from .trees import planted, real_tree, version
 
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 HAVE: Final = {
@@ -54,22 +53,16 @@ def test_a_bug_that_only_the_candidate_has_is_a_regression() -> None:
 
 def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
     """Not the version is asked: the tree calls itself the same."""
-    original = real_tree("6.12")
-    text = (original / MMU).read_text()
     condition = "\tif (!fault_is_perm || (logging_active && write_fault)) {"
-    assert condition in text
-    copy = changed(original, tmp_path / "tree", {MMU: text.replace(condition, "\tif (1) {", 1)})
-    assert asked(candidate.get(f"{PREFIX}{copy}"), "M1").signature == ""
-    assert asked(candidate.get(f"{PREFIX}{copy}"), "P1").signature != ""
+    copy = candidate.get(planted("6.12", tmp_path / "tree", MMU, condition, "\tif (1) {"))
+    assert asked(copy, "M1").signature == ""
+    assert asked(copy, "P1").signature != ""
 
 
 def test_what_is_not_modelled_gives_no_answer(tmp_path: Path) -> None:
-    original = real_tree("6.12")
-    text = (original / MMU).read_text()
     place = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
-    assert place in text
-    copy = changed(original, tmp_path / "tree", {MMU: text.replace(place, "\tmemunmap(NULL);\n" + place, 1)})
-    assert asked(candidate.get(f"{PREFIX}{copy}"), "P1") == ("", "memunmap")
+    copy = planted("6.12", tmp_path / "tree", MMU, place, "\tmemunmap(NULL);\n" + place)
+    assert asked(candidate.get(copy), "P1") == ("", "memunmap")
 
 
 def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import KVM_MAIN, PGTABLE
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
@@ -15,7 +14,7 @@ from fuzz.judging.verdict import Verdict
 from fuzz.language.program import Program
 
 from .test_planted import PLANTED
-from .trees import changed, real_tree, version
+from .trees import planted, version
 
 PROGRAMS = 40
 MISTAKES = ("a put dropped", "a clean dropped", "an off-by-one")
@@ -27,20 +26,10 @@ def told(verdict: Verdict) -> tuple[object, ...]:
     return findings, len(verdict.consequences), verdict.costs, verdict.features, verdict.refused
 
 
-def planted(name: str, folder: Path) -> str:
-    """A tree with one of the mistakes."""
-    mistake = PLANTED[name]
-    original = real_tree("6.12")
-    source = (original / mistake.file).read_text()
-    assert mistake.text in source
-    copy = changed(original, folder, {mistake.file: source.replace(mistake.text, mistake.instead, 1)})
-    return f"{PREFIX}{copy}"
-
-
 @pytest.mark.parametrize("mistake", [*MISTAKES, ""])
 def test_verdicts(mistake: str, tmp_path: Path) -> None:
     reference = candidate.get(version("6.12"))
-    other = candidate.get(planted(mistake, tmp_path / "tree")) if mistake else reference
+    other = candidate.get(planted("6.12", tmp_path / "tree", *PLANTED[mistake][:3])) if mistake else reference
     once, twice = (Differential(reference, other, measure=True, features=True) for _ in range(2))
     assert once.once
     twice.once = False
@@ -74,12 +63,7 @@ def calm(program: Program) -> bool:
 )
 def test_difference_is_seen(file: str, text: str, instead: str, tmp_path: Path) -> None:
     """Every difference ends the judging of one side alone."""
-    original = real_tree("6.12")
-    source = (original / file).read_text()
-    if text not in source:
-        pytest.skip(f"{file} has no {text!r}")
-    copy = changed(original, tmp_path / "tree", {file: source.replace(text, instead, 1)})
-    tree, other = candidate.get(version("6.12")), candidate.get(f"{PREFIX}{copy}")
+    tree, other = candidate.get(version("6.12")), candidate.get(planted("6.12", tmp_path / "tree", file, text, instead))
     generator = Generator(3)
     programs = [program for program in (generator.next() for _ in range(4 * PROGRAMS)) if calm(program)]
     assert len(programs) > PROGRAMS

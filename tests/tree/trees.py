@@ -69,6 +69,14 @@ def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
     return folder
 
 
+def planted(tree: str, folder: Path, path: str, text: str, instead: str) -> str:
+    """A copy of a real tree with another text at the first place of one that stands in a file, as a version."""
+    original = real_tree(tree)
+    source = (original / path).read_text()
+    assert text in source
+    return f"{PREFIX}{changed(original, folder, {path: source.replace(text, instead, 1)})}"
+
+
 def _link(original: Path, folder: Path) -> None:
     for each in original.resolve().iterdir():
         (folder / each.name).symlink_to(each)
