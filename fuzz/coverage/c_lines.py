@@ -11,9 +11,9 @@ from candidate.tree import PREFIX
 from candidate.tree.lines.code import code_lines
 from candidate.tree.runtime.versions import TreePgtable
 
-from ..execution.executor import Executor
 from ..language.program import Program
 from .places import NAMED, LineError
+from .replay import replay
 
 _STYLE: Final = "body{font-family:monospace}pre{margin:0}.ran{background:#dfd}.not{background:#fdd}i{color:#777}"
 
@@ -35,13 +35,7 @@ class ReachedLines:
 
     def add(self, name: str, program: Program) -> None:
         """Run a program on the tree."""
-        executor = Executor(self.version, program)
-        executor.create()
-        for at in range(len(program.operations)):
-            if executor.dead or executor.refused:
-                break
-            executor.step(at)
-        executor.destroy()
+        executor = replay(self.version, program)
         pgtable = executor.side.pgtable
         executor.checkers.dismantle()
         executor.side.dismantle()

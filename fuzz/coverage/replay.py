@@ -12,8 +12,8 @@ from ..execution.executor import Executor
 from ..language.program import Program
 
 
-def replay(version: Candidate, program: Program) -> None:
-    """Run a program as one side does when it is judged."""
+def replay(version: Candidate, program: Program) -> Executor:
+    """Run a program as one side does when it is judged; return that side, which is over."""
     executor = Executor(version, program)
     executor.create()
     for at in range(len(program.operations)):
@@ -21,6 +21,7 @@ def replay(version: Candidate, program: Program) -> None:
             break
         executor.step(at)
     executor.destroy()
+    return executor
 
 
 def candidate_files(versions: Sequence[Candidate]) -> list[Path]:
