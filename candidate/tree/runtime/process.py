@@ -136,14 +136,6 @@ class Process:
         self.running = False
         return int.from_bytes(self.memory[RESULT_AT : RESULT_AT + 4], "little") if said else -1
 
-    def call(self, op: int, *args: int) -> bool:
-        """Have the child do something, and wait until it says so or wants something.
-
-        :returns: whether it still lives; if not, nobody caught what ended it
-        """
-        self.send(op, *args)
-        return self.receive()
-
     def send(self, op: int, *args: int) -> None:
         """Have the child do something; `receive` waits for it."""
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
@@ -152,7 +144,7 @@ class Process:
     def receive(self) -> bool:
         """Wait until the child has done what `send` said, or wants something.
 
-        :returns: as `call`
+        :returns: whether it still lives; if not, nobody caught what ended it
         """
         if self._hear() != b"R":
             self.running = False

@@ -123,7 +123,7 @@ class TreeSide:
             raise TwinDiffers
 
     def go(self, op: int, *args: int) -> bool:
-        """Have the process do something, and its twin meanwhile; as `Process.call`."""
+        """Have the process do something, and its twin meanwhile; as `Process.receive`."""
         process, twin = self.process, self.twin
         assert process is not None
         process.send(op, *args)
