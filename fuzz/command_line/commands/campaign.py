@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz campaign``: fuzzing for hours and weeks."""
 
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -129,7 +130,8 @@ def screen(quiet: bool) -> "Screen":
 
     if quiet:
         return lines.NoOutput()
-    if not sys.stderr.isatty():
+    # On a terminal that cannot move its cursor rich draws no status at all.
+    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         return lines.Lines()
     try:
         from ...campaign.view.screen import RichScreen

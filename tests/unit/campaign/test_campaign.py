@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from fuzz.campaign.view.screen import RichScreen
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
 from fuzz.campaign.work.upkeep import Screen
 from fuzz.command_line import cli
+from fuzz.command_line.commands.campaign import screen
 from fuzz.findings.accepted import Accepted, Entry
 
 from ..console import MISSING_CLEAN, ROOT, refused
@@ -322,7 +324,21 @@ def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
     assert state_of(replace(done[1], why="")).startswith("was killed")
 
 
-@pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(Console(file=out, force_terminal=True, width=100))])
+def terminal(out: io.StringIO) -> Console:
+    """A terminal that can move its cursor, whatever the one is that runs the tests."""
+    return Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_without_a_cursor_gets_lines(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert isinstance(screen(quiet=False), Lines)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(screen(quiet=False), RichScreen)
+
+
+@pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(terminal(out))])
 def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
     out = io.StringIO()
     screen = make(out)
