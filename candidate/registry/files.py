@@ -36,7 +36,11 @@ class _Loader(SourceFileLoader):
     """Compiles a file each time: nothing is cached, since folders of others stay as they are."""
 
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
+        try:
+            return self.source_to_code(self.get_data(self.path), self.path)
+        except ValueError as error:
+            # Null bytes, until Python 3.11.4; later versions say so themselves. No SyntaxError is a ValueError.
+            raise SyntaxError(str(error), (self.path, 1, None, None)) from None
 
 
 class _Finder(MetaPathFinder):
