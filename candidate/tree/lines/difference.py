@@ -23,6 +23,7 @@ Place = tuple[int, str, int]
 _COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
 _DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
 _SPACE: Final = re.compile(r"\s+")
+_WORD: Final = re.compile(r"\w+")
 # Macros in macros that are followed.
 _DEEP: Final = 3
 
@@ -69,6 +70,8 @@ class TreeDifference:
         self.codeless: list[str] = []
         self._texts: dict[tuple[int, str], list[str]] = {}
         self._lines_of: dict[tuple[int, str], list[str]] = {}
+        self._words_of: dict[tuple[int, str], dict[str, list[tuple[str, int]]]] = {}
+        self._uses_of: dict[tuple[int, str, str], set[Place]] = {}
         for file in files:
             self._compare(file)
 
@@ -92,9 +95,14 @@ class TreeDifference:
         old, new = self.text(REFERENCE, file), self.text(CANDIDATE, file)
         if old == new:
             return
-        for what, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        # Without empty lines, and lines such as "}" are no anchors: those alike would take quadratic time.
+        before, after = (
+            [number for number, line in enumerate(lines) if line] + [len(lines)] for lines in (old, new)
+        )
+        matcher = SequenceMatcher(None, [old[i] for i in before[:-1]], [new[i] for i in after[:-1]])
+        for what, a, b, c, d in matcher.get_opcodes():
             if what != "equal":
-                self._change(file, ((a, b), (c, d)))
+                self._change(file, ((before[a], before[b]), (after[c], after[d])))
 
     def _change(self, file: str, ranges: tuple[tuple[int, int], tuple[int, int]]) -> None:
         """Note a change: the lines of each side, from 0, the end excluded."""
@@ -130,29 +138,46 @@ class TreeDifference:
         while line > 1 and raw[line - 2].endswith("\\"):
             line -= 1
         name = macro_name(raw[line - 1])
+        if not name:
+            return set()
+        if (side, file, name) not in self._uses_of:
+            self._uses_of[side, file, name] = self._macro_uses(side, file, name)
+        return self._uses_of[side, file, name]
+
+    def _macro_uses(self, side: int, file: str, name: str) -> set[Place]:
+        """The lines with code that use a macro, or a macro that uses it."""
         names, found = {name}, set[Place]()
-        for _ in range(_DEEP if name else 0):
-            pattern = re.compile(r"(?<!\w)(?:" + "|".join(sorted(names)) + r")(?!\w)")
+        words = [self._words(side)] + ([] if file in self.lines[side] else [self._words(side, file)])
+        for _ in range(_DEEP):
             more: set[str] = set()
-            for path in {file, *self.lines[side]}:
-                self._users(side, path, pattern, found, more)
+            for path, number in {place for each in names for index in words for place in index.get(each, ())}:
+                self._user(side, path, number, found, more)
             if more <= names:
                 break
             names |= more
         return found
 
-    def _users(self, side: int, path: str, pattern: re.Pattern[str], found: set[Place], more: set[str]) -> None:
-        """Add the lines of a file that use one of some names; *more*: macros that do."""
-        for number, each in enumerate(self._raw(side, path), 1):
-            if not pattern.search(each):
-                continue
-            start = number
-            while start > 1 and self._raw(side, path)[start - 2].endswith("\\"):
-                start -= 1
-            if name := macro_name(self._raw(side, path)[start - 1]):
-                more.add(name)
-            else:
-                found |= self._statement(side, path, number)
+    def _user(self, side: int, path: str, number: int, found: set[Place], more: set[str]) -> None:
+        """Add the line of a statement that uses a name; *more*: macros that do."""
+        raw = self._raw(side, path)
+        start = number
+        while start > 1 and raw[start - 2].endswith("\\"):
+            start -= 1
+        if name := macro_name(raw[start - 1]):
+            more.add(name)
+        else:
+            found |= self._statement(side, path, number)
+
+    def _words(self, side: int, file: str = "") -> dict[str, list[tuple[str, int]]]:
+        """The places, lines from 1, of the words in a file, or in all that have code."""
+        key = side, file
+        if key not in self._words_of:
+            words = self._words_of[key] = dict[str, list[tuple[str, int]]]()
+            for path in [file] if file else self.lines[side]:
+                for number, line in enumerate(self._raw(side, path), 1):
+                    for word in _WORD.findall(line):
+                        words.setdefault(word, []).append((path, number))
+        return self._words_of[key]
 
     def _raw(self, side: int, file: str) -> list[str]:
         """The lines of a file without comments."""
