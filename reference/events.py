@@ -95,10 +95,25 @@ class Observer:
         """A ``WARN_ON()`` fired: "in <function>" or a condition of the layer below."""
 
     def lock(self, name: str, vmid: int) -> None:
-        """``mmu`` (spin lock), ``mmap`` or ``srcu`` was taken; *vmid*: whose it is, 0 for the host's mmap lock."""
+        """``mmu``, ``mmap`` or ``srcu`` was taken; *vmid*: whose it is, 0 for the host's mmap lock.
+
+        The mmu lock is a spin lock, from v5.18 on a rwlock: `Kernel.mmu_shared` says that it was taken for reading.
+        """
 
     def unlock(self, name: str, vmid: int) -> None:
         """The lock was released."""
+
+    def rcu_read_lock(self, depth: int) -> None:
+        """A read-side critical section of RCU began; *depth* afterwards, for they nest."""
+
+    def rcu_read_unlock(self, depth: int) -> None:
+        """A read-side critical section of RCU ended; *depth* afterwards."""
+
+    def call_rcu(self, number: int, page: int) -> None:
+        """``call_rcu()``: callback *number* shall run after a grace period; *page*: the table that it frees, or -1."""
+
+    def rcu_callback(self, number: int) -> None:
+        """The callback *number* is about to run: no reader is inside that began before its `call_rcu`."""
 
     def resched(self) -> None:
         """``cond_resched_lock()``: the mmu lock of `Kernel.vmid` may be dropped here."""

@@ -94,6 +94,13 @@ class Kernel:
         self.cpu = 0
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
+        # The mmu lock is held for reading only, and how often it was taken alone: by then all readers had left.
+        self.mmu_shared = False
+        self.mmu_holds = 0
+        # RCU: nested read-side critical sections; callbacks that were posted, and of which a grace period has passed.
+        self.rcu_depth = 0
+        self.rcu_posted = 0
+        self.rcu_passed = 0
         # One in so many offers to drop the mmu lock is taken, 0: none; how many there were.
         self.resched_every = 0
         self.offers = 0
@@ -414,13 +421,19 @@ class Kernel:
             o.mc_pop(mc.nobjs)
         return self.zeroed_page()
 
-    def lock(self, name: str) -> None:
-        """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``."""
+    def lock(self, name: str, shared: bool = False) -> None:
+        """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``.
+
+        :param shared: of the mmu lock: ``read_lock(&kvm->mmu_lock)``, beside others that read
+        """
         if name == "mmu" and "mmu" in self.locks:
             self.warn("lock-already-held")
         elif name == "mmap" and "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
         self.locks.append(name)
+        if name == "mmu":
+            self.mmu_shared = shared
+            self.mmu_holds += not shared
         vmid = 0 if name == "mmap" else self.vmid
         for o in self.on_lock:
             o.lock(name, vmid)
@@ -431,11 +444,43 @@ class Kernel:
             last -= 1
         if last >= 0:
             self.locks.pop(last)
+            if name == "mmu":
+                self.mmu_shared = False
         else:
             self.warn("lock-not-held")
         vmid = 0 if name == "mmap" else self.vmid
         for o in self.on_unlock:
             o.unlock(name, vmid)
+
+    def rcu_read_lock(self) -> None:
+        """``rcu_read_lock()``: what others cut off from here on stays until the end of the section."""
+        self.rcu_depth += 1
+        for o in self.on["rcu_read_lock"]:
+            o.rcu_read_lock(self.rcu_depth)
+
+    def rcu_read_unlock(self) -> None:
+        self.rcu_depth -= 1
+        for o in self.on["rcu_read_unlock"]:
+            o.rcu_read_unlock(self.rcu_depth)
+        self.rcu_depth = max(self.rcu_depth, 0)
+
+    def call_rcu(self, page: int) -> int:
+        """``call_rcu()``, mostly by the ``rcu_head`` of a table page.
+
+        :param page: its number, or -1
+        :returns: the number of the callback
+        """
+        number = self.rcu_posted
+        self.rcu_posted += 1
+        for o in self.on["call_rcu"]:
+            o.call_rcu(number, page)
+        return number
+
+    def rcu_callback(self, number: int) -> None:
+        """A grace period has passed: the callback of this number is about to run."""
+        self.rcu_passed = max(self.rcu_passed, number + 1)
+        for o in self.on["rcu_callback"]:
+            o.rcu_callback(number)
 
     def assert_spin_locked(self) -> None:
         """``assert_spin_locked(&kvm->mmu_lock)``"""

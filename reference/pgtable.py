@@ -169,6 +169,8 @@ class Pgtable:
     # The entries of a stage-2 table that hold a reference on its page: the valid
     # ones, or (v5.13 on) all that are not zero.
     COUNTS_NON_ZERO: ClassVar[bool] = False
+    # Whether walks beside others, the mmu lock held for reading, are read-side critical sections of RCU (from v6.2 on).
+    WALKS_UNDER_RCU: ClassVar[bool] = False
     # True if valid entries of a hyp table do likewise (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).

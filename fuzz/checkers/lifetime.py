@@ -8,6 +8,7 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
+from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
@@ -42,9 +43,17 @@ class Lifetime(Checker):
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
+        # The original's walks under a shared mmu lock are readers of RCU.
+        self.walks_under_rcu = False
+        # A walk of this operation was reported as no reader.
+        self.reported_walks = False
 
     def before_destruction(self) -> None:
         self.destroying = True
+
+    def before_operation(self, op: Operation | None) -> None:
+        self.reported_walks = False
+        self.walks_under_rcu = self.side.standard.pgtable.WALKS_UNDER_RCU
 
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
@@ -57,6 +66,21 @@ class Lifetime(Checker):
             self.report("walk of what is no table", level, f"index {table} is outside of all table pages")
             return
         self.used(page, "walk of")
+        if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.walks_under_rcu:
+            self.walked_unprotected(page)
+
+    def walked_unprotected(self, page: int) -> None:
+        """Judge a walk beside others that is no reader of RCU: whoever cuts the table off does not wait for it."""
+        if self.reported_walks or not self.is_linked(page):
+            return
+        self.reported_walks = True
+        self.report(
+            "walk under a shared mmu_lock outside of rcu_read_lock",
+            -1,
+            f"table page {page} is walked with the mmu lock held for reading; who cuts it off waits for readers of RCU",
+            taints=False,
+            table=page,
+        )
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page = ptep // self.kernel.entries
@@ -126,6 +150,28 @@ class Lifetime(Checker):
             if owed:
                 reason = f"table page {page} is freed, a walk cache may hold it: {owed}"
                 self.report("freed before the flush", -1, reason, table=page)
+        for shadow in self.shadows:
+            cut = shadow.shared_cuts.pop(page, None)
+            if cut is not None and self.may_be_read(cut):
+                reason = (
+                    f"table page {page} was cut off with the mmu lock held for reading, and is freed before a grace "
+                    "period of RCU that began after that: another walk may be in it"
+                )
+                self.report("freed before a grace period", -1, reason, table=page)
+
+    def may_be_read(self, cut: tuple[int, int]) -> bool:
+        """Tell whether a walk that began before a table was cut off may still be in it."""
+        posted, holds = cut
+        return self.kernel.rcu_passed <= posted and self.kernel.mmu_holds == holds
+
+    def call_rcu(self, number: int, page: int) -> None:
+        """Judge what is to be freed once all who read now have left: nobody may find it any more."""
+        if page < 0 or self.destroying:
+            return
+        parent = "it is a root" if self.is_root(page) else self.parent_of(page)
+        if parent:
+            reason = f"call_rcu() is to free table page {page}, which others can still find: {parent}"
+            self.report("handed to RCU while reachable", -1, reason, table=page)
 
     def destroyed_while_linked(self, page: int, count: int) -> None:
         """A reference goes: nobody may find the root of tables that are being destroyed.
@@ -149,6 +195,14 @@ class Lifetime(Checker):
             function=self.kernel.entry,
             table=page,
         )
+
+    def is_linked(self, page: int) -> bool:
+        """Tell whether the hardware can reach a table page."""
+        for shadow in self.shadows:
+            table = shadow.by_page.get(page)
+            if table is not None and table.live:
+                return True
+        return False
 
     def is_root(self, page: int) -> bool:
         """Tell whether a table page is one of a root's."""

@@ -57,6 +57,8 @@ class Locking(Checker):
         self.reported: list[str] = []
         # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
         self.outlasts = False
+        # A reader of RCU that did not end was reported.
+        self.reader_reported = False
 
     def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
         """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
@@ -65,6 +67,7 @@ class Locking(Checker):
     def before_operation(self, op: Operation | None) -> None:
         self.reported.clear()
         self.outlasts = False
+        self.reader_reported = False
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs, so whatever the hypervisor did before has returned.
@@ -82,6 +85,9 @@ class Locking(Checker):
             self.wrong(
                 "lock still held", f"{', '.join(self.reported)} held on return to the caller", where=self.taken()
             )
+        if self.kernel.rcu_depth > 0 and not self.reader_reported:
+            self.reader_reported = True
+            self.wrong("rcu_read_lock still held", f"still {self.kernel.rcu_depth} deep on return to the caller")
 
     def destroyed(self) -> None:
         if self.kernel.locks:
@@ -117,6 +123,10 @@ class Locking(Checker):
             reason = f"kvm->arch.mmu.pgt becomes NULL with {self.held()} held: a notifier may have read it just before"
             self.wrong("root unlinked without mmu_lock", reason)
 
+    def rcu_read_unlock(self, depth: int) -> None:
+        if depth < 0:
+            self.wrong("rcu_read_unlock without rcu_read_lock", "rcu_read_unlock() ends what nobody began")
+
     def resched(self) -> None:
         if "mmu" not in self.kernel.locks:
             self.wrong("cond_resched_lock without mmu_lock", "cond_resched_lock() drops a lock that is not held")
@@ -131,6 +141,10 @@ class Locking(Checker):
         """A function that may sleep was called."""
         if "mmu" in self.kernel.locks:
             self.wrong(f"{what} under mmu_lock", f"{function}() may sleep and runs with the mmu lock held", function)
+        elif self.kernel.rcu_depth > 0:
+            self.wrong(
+                f"{what} under rcu_read_lock", f"{function}() may sleep, which a reader of RCU must not", function
+            )
 
     def kzalloc(self, ok: bool) -> None:
         self.sleeps("allocation", "kzalloc")

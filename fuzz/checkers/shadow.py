@@ -126,7 +126,8 @@ class Shadow(GuestChecker):
         (
             "no use of a freed table, no table freed while it is reachable or before the flush that covers it, nor "
             "stored to before that once it was cut off; a root is unlinked before its tables are destroyed; what is no "
-            "table page is neither freed nor entered as one"
+            "table page is neither freed nor entered as one; a table that is cut off under a shared mmu lock is freed "
+            "after a grace period, and such walks are readers of RCU where the original declares it"
         ),
         "a freed page soon belongs to somebody else: to walk it or to store to it corrupts the host",
         Severity.LIFETIME,
@@ -148,6 +149,9 @@ class Shadow(GuestChecker):
         # this operation, and the subtrees that did.
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
+        # Table pages that were cut off beside other walks: the callbacks of RCU that were posted, and how often
+        # the mmu lock had been taken alone, by then.
+        self.shared_cuts: dict[int, tuple[int, int]] = {}
         # Set during the event of a store by the hardware itself.
         self.by_hardware = False
         # True if the store that listeners get was made with release.
@@ -242,6 +246,8 @@ class Shadow(GuestChecker):
                     # A copy of the mappings at the moment when it was cut off.
                     self.detached.append(child.copy())
                     self.set_live(child, False)
+                    if self.kernel.mmu_shared:
+                        self.cut_beside_walks(child)
         if new & 1:
             what = kind(new, level, self.granule)
             if what == TABLE:
@@ -254,6 +260,12 @@ class Shadow(GuestChecker):
             self.released = release
             for listener in self.listeners:
                 listener.changed(ipa, level, ptep, old, new)
+
+    def cut_beside_walks(self, table: Table) -> None:
+        """A subtree was cut off while others may walk it."""
+        self.shared_cuts[table.page] = self.kernel.rcu_posted, self.kernel.mmu_holds
+        for child in table.children.values():
+            self.cut_beside_walks(child)
 
     def attach(self, table: Table, index: int, entry: int, ipa: int) -> None:
         """A table entry was written: the child becomes part of the tree."""

@@ -250,7 +250,8 @@ class Trace(Checker):
         self.add(f"WARN {label}")
 
     def lock(self, name: str, vmid: int) -> None:
-        self.add(f"lock {self.lock_text(name, vmid)}")
+        shared = ", shared" if name == "mmu" and self.side.kernel.mmu_shared else ""
+        self.add(f"lock {self.lock_text(name, vmid)}{shared}")
 
     def unlock(self, name: str, vmid: int) -> None:
         self.add(f"unlock {self.lock_text(name, vmid)}")
@@ -258,6 +259,18 @@ class Trace(Checker):
     def lock_text(self, name: str, vmid: int) -> str:
         """Return the text of a lock, with its owner where there are several VMs."""
         return f"{name} of VM {vmid - 1}" if vmid and len(self.side.guests) > 1 else name
+
+    def rcu_read_lock(self, depth: int) -> None:
+        self.add("rcu_read_lock" + (f", {depth} deep" if depth > 1 else ""))
+
+    def rcu_read_unlock(self, depth: int) -> None:
+        self.add("rcu_read_unlock" + (f", still {depth} deep" if depth > 0 else ""))
+
+    def call_rcu(self, number: int, page: int) -> None:
+        self.add(f"call_rcu: callback {number}" + (f", {self.page_text(page)}" if page >= 0 else ""))
+
+    def rcu_callback(self, number: int) -> None:
+        self.add(f"a grace period has passed: callback {number} runs")
 
     def resched(self) -> None:
         self.add("cond_resched_lock")

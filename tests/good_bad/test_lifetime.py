@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """lifetime: no table page is used after it was freed, nor freed while it is in use."""
 
-from reference.kernel import ENOMEM, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kernel import ENOMEM, Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
@@ -129,6 +129,58 @@ class LinkFirst(Root):
         return 0
 
 
+class BesideWalks(Coalesce):
+    """Maps beside other walks, as a reader of RCU: what becomes a block is freed after a grace period.
+
+    *out*: "reader": the walk is none; "grace": the table is freed at once; "cut": it is handed to RCU too early
+    """
+
+    WALKS_UNDER_RCU = True
+    steps = frozenset({"reader", "grace", "cut"})
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.waiting: list[tuple[int, int]] = []
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        # As read_lock() leaves it.
+        self.k.mmu_shared = True
+        if "reader" not in self.out:
+            self.k.rcu_read_lock()
+        ret = super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+        if "reader" not in self.out:
+            self.k.rcu_read_unlock()
+        for number, table in self.waiting:
+            self.k.rcu_callback(number)
+            self.k.free_page(table)
+        self.waiting.clear()
+        return ret
+
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        anchor, pte = data.anchor, self.mem[ptep]
+        early = "cut" in self.out and anchor == NULL and self.kvm_block_mapping_supported(addr, end, data.phys, level)
+        if early:
+            self.hand_over(self.kvm_pte_follow(pte))
+        return super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
+
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+        table = self.kvm_pte_follow(self.mem[ptep])
+        if "grace" in self.out:
+            self.k.free_page(table)
+        elif "cut" not in self.out:
+            self.hand_over(table)
+        self.k.put_page(self.k.virt_to_page(ptep))
+        data.anchor = NULL
+        return self.stage2_map_walk_leaf(addr, end, level, ptep, data)
+
+    def hand_over(self, table: int) -> None:
+        self.waiting.append((self.k.call_rcu(self.k.virt_to_page(table)), table))
+
+
 UNMAP = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 TWO = "vm cpus=1 vms=2\nslot a size=4K backing=anon vm=1\nhyp map 0 0 4K rw\n"
@@ -148,6 +200,27 @@ CASES = (
         "lifetime: stage2_map_walker: freed before the flush",
         Coalesce.without("flush"),
         COALESCE,
+    ),
+    Case(
+        "freed before a grace period",
+        "lifetime: stage2_map_walker: freed before a grace period",
+        BesideWalks.without("grace"),
+        COALESCE,
+        BesideWalks.without(),
+    ),
+    Case(
+        "handed to RCU while it is linked",
+        "lifetime: stage2_map_walker: handed to RCU while reachable",
+        BesideWalks.without("cut"),
+        COALESCE,
+        BesideWalks.without(),
+    ),
+    Case(
+        "no reader of RCU",
+        "lifetime: stage2_map_walker: walk under a shared mmu_lock outside of rcu_read_lock",
+        BesideWalks.without("reader"),
+        PAGE,
+        BesideWalks.without(),
     ),
     Case("freed twice", "lifetime: stage2_unmap_walker: double free", broken(FreeTwice), UNMAP),
     Case("walked when free", "lifetime: stage2_map_walker: walk of a freed table", broken(FreeBeforeWalk), COALESCE),

@@ -99,6 +99,13 @@ PLANTED: Final = {
             "stage2_map_walker > stage2_map_walk_leaf > ",
         ),
     ),
+    "a grace period dropped": Planted(
+        MMU,
+        "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);",
+        "\tstage2_free_unlinked_table_rcu_cb(&page->rcu_head);",
+        "lifetime",
+        *("kvm_s2_put_page", "put_page(p)", "stage2_free_unlinked_table > stage2_free_unlinked_table_rcu_cb > "),
+    ),
     "an off-by-one": Planted(
         MMU,
         "phys_addr_t end = (base_gfn + __fls(mask) + 1) << PAGE_SHIFT;",

@@ -92,19 +92,28 @@ int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 /* ---- RCU: a grace period ends when it is asked for and no reader is inside ---- */
 
 static int rcu_depth;
+/* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
 static struct { void (*f)(void *); void *head; } rcuq[1 << 14];
 static unsigned int nrcu, rcu_done;
+#define RCUQ(i) rcuq[(i) % (sizeof(rcuq) / sizeof(*rcuq))]
 void __rcu_read_lock(void) { rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME); }
-void __rcu_read_unlock(void) { rt_emit(EV_RCU_UNLOCK, --rcu_depth, 0, 0, 0, FRAME); }
+void __rcu_read_unlock(void)
+{
+	rt_emit(EV_RCU_UNLOCK, rcu_depth - 1, 0, 0, 0, FRAME);
+	if (rcu_depth)
+		rcu_depth--;
+}
 void call_rcu(void *head, void (*f)(void *))
 {
-	if (nrcu == sizeof(rcuq) / sizeof(*rcuq)) {
+	int in_page = (unsigned long)head - shim_vmemmap < rt_vmemmap_size;
+
+	if (nrcu - rcu_done == sizeof(rcuq) / sizeof(*rcuq)) {
 		shim_refuse("more RCU callbacks than the queue holds");
 		return;
 	}
-	rcuq[nrcu].f = f;
-	rcuq[nrcu].head = head;
-	rt_emit(EV_RCU_CALL, nrcu++, 0, 0, 0, FRAME);
+	RCUQ(nrcu).f = f;
+	RCUQ(nrcu).head = head;
+	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);
 }
 
 int shim_grace_period(void)
@@ -114,11 +123,11 @@ int shim_grace_period(void)
 	if (rcu_depth)
 		return -1;
 	for (; rcu_done < nrcu; ran++) {
-		unsigned int i = rcu_done++;
+		unsigned int i = rcu_done;
 
 		rt_emit(EV_RCU_RUN, i, 0, 0, 0, FRAME);
-		rcuq[i].f(rcuq[i].head);
+		RCUQ(i).f(RCUQ(i).head);
+		rcu_done++;
 	}
-	nrcu = rcu_done = 0;
 	return ran;
 }

@@ -68,13 +68,25 @@ class Replay(HostReplay):
         elif kind == r.COUNT:
             k.page_count(a)
         elif kind == r.LOCK:
-            self.lock(a, b)
+            self.lock(a, b, c)
         elif kind == r.UNLOCK:
             self.unlock(a, b)
         elif kind <= r.NO_TABLE:
             self.page(kind, name, a, b)
         elif kind <= r.ICACHE:
             self.maintenance(kind, name, a, b, c)
+        elif kind == r.RCU_LOCK:
+            # Of what happens while nothing is told, the numbers tell.
+            k.rcu_depth = a - 1
+            k.rcu_read_lock()
+        elif kind == r.RCU_UNLOCK:
+            k.rcu_depth = a + 1
+            k.rcu_read_unlock()
+        elif kind == r.RCU_CALL:
+            k.rcu_posted = a
+            k.call_rcu(b)
+        elif kind == r.RCU_RUN:
+            k.rcu_callback(a)
         elif kind <= r.MARK:
             self.memory(kind, a, b, c)
         elif kind <= r.ROOT:
@@ -145,12 +157,12 @@ class Replay(HostReplay):
             else:
                 k.invalidate_icache_range(k.__va__(a), b)
 
-    def lock(self, number: int, vm: int) -> None:
+    def lock(self, number: int, vm: int, alone: int) -> None:
         """A lock was taken; those that do not concern stage 2 have no name."""
         name = r.LOCKS[number]
         if name:
             self.of(vm)
-            self.kernel.lock(name)
+            self.kernel.lock(name, not alone)
 
     def unlock(self, number: int, vm: int) -> None:
         """... and released."""

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""RCU of a tree: readers, callbacks in order, and the rules for what is cut off beside other walks."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import ARM, MMU, PGTABLE
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
+
+from .test_events import trace, violations
+from .trees import planted, version
+
+# Two tables become blocks.
+COALESCE: Final = parse(
+    "s2fuzz 1\nvm fwb=on\nslot a size=4M backing=thp log=on\ncpu0 read a+0\ncpu0 read a+2M\nlog a off\n"
+    "cpu0 read a+4K\ncpu0 read a+2052K\n"
+)
+READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"
+READER: Final = "\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();\n"
+CALLED: Final = "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);"
+CUTS: Final = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret)\n\t\treturn ret;\n\n"
+HANDS_OVER: Final = "\tmm_ops->free_unlinked_table(childp, ctx->level);\n"
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+def test_what_is_cut_off_is_freed_after_the_readers(tree: str) -> None:
+    lines = trace(version(tree), COALESCE)
+    called = [line for line in lines if line.startswith("call_rcu")]
+    assert [line.split(",")[0] for line in called] == ["call_rcu: callback 0", "call_rcu: callback 1"]
+    at = lines.index(called[0])
+    end = lines.index("a grace period has passed: callback 0 runs")
+    assert "rcu_read_lock" in lines[:at]
+    assert "rcu_read_unlock" in lines[at:end]
+    assert "lock mmu, shared" in lines[:at]
+    assert any(line.startswith("put_page: 0") for line in lines[end:])
+    assert not any(line.startswith("put_page: 0") for line in lines[:end])
+    assert "a grace period has passed: callback 1 runs" in lines[end:]
+    assert violations(version(tree), COALESCE) == []
+
+
+@pytest.mark.parametrize("tree", ["5.12.9", "6.1"])
+def test_walks_without_rcu_owe_nothing(tree: str) -> None:
+    lines = trace(version(tree), COALESCE)
+    assert any(line.startswith(("put_page: 0", "free_page: 0")) for line in lines)
+    assert not any(line.startswith(("rcu", "call_rcu")) or "callback" in line for line in lines)
+    assert violations(version(tree), COALESCE) == []
+
+
+def test_a_walk_that_is_no_reader(tmp_path: Path) -> None:
+    unprotected = "lifetime: kvm_handle_guest_abort: walk under a shared mmu_lock outside of rcu_read_lock"
+    unbalanced = "locking: kvm_handle_guest_abort: rcu_read_unlock without rcu_read_lock"
+    tree = planted("6.12", tmp_path / "tree", READS, READER, "")
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(tree)).run(COALESCE)
+    worse = [each.signature for each in verdict.findings if each.kind == REGRESSION]
+    assert worse[:2] == [unprotected, unbalanced]
+    # Where the original does not say that walks are readers, they need not be.
+    found = violations(tree, COALESCE)
+    assert unprotected not in found
+    assert unbalanced in found
+
+
+def test_freed_at_once(tmp_path: Path) -> None:
+    tree = planted("6.12", tmp_path / "tree", MMU, CALLED, "\tstage2_free_unlinked_table_rcu_cb(&page->rcu_head);")
+    found = violations(tree, COALESCE)
+    assert found == ["lifetime: stage2_map_walker: freed before a grace period"] * 2
+
+
+def test_handed_over_before_it_is_cut_off(tmp_path: Path) -> None:
+    tree = planted("6.12", tmp_path / "tree", PGTABLE, CUTS + HANDS_OVER, HANDS_OVER + CUTS)
+    assert "lifetime: stage2_map_walker: handed to RCU while reachable" in violations(tree, COALESCE)
