@@ -132,6 +132,9 @@ class Locking(Checker):
         if "mmu" in self.kernel.locks:
             self.wrong(f"{what} under mmu_lock", f"{function}() may sleep and runs with the mmu lock held", function)
 
+    def cond_resched(self) -> None:
+        self.sleeps("rescheduling", "cond_resched")
+
     def kzalloc(self, ok: bool) -> None:
         self.sleeps("allocation", "kzalloc")
 
