@@ -118,6 +118,12 @@ class Observer:
     def resched(self) -> None:
         """``cond_resched_lock()``: the mmu lock of `Kernel.vmid` may be dropped here."""
 
+    def resched_asked(self, function: str, answer: bool) -> None:
+        """Kernel code asked whether another task waits for it: ``need_resched``, ``rwlock_is_contended`` ..."""
+
+    def cond_resched(self) -> None:
+        """``cond_resched()``: another task may run here."""
+
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""
 

@@ -101,9 +101,11 @@ class Kernel:
         self.rcu_depth = 0
         self.rcu_posted = 0
         self.rcu_passed = 0
-        # One in so many offers to drop the mmu lock is taken, 0: none; how many there were.
+        # Another task waits for the mmu lock at one in so many questions whether one does, and at the question of
+        # that number, 0: at none; how many questions there were.
         self.resched_every = 0
-        self.offers = 0
+        self.contended_at = 0
+        self.questions = 0
         # Allocations that still succeed; -1: all of them.
         self.allocations_left = -1
         self.small_allocations_left = -1
@@ -490,11 +492,42 @@ class Kernel:
     def cond_resched_lock(self) -> None:
         """``cond_resched_lock(&kvm->mmu_lock)``: drops it, and takes it again, where another task waits."""
         self.offer_resched()
-        if self.resched_every:
-            self.offers += 1
-            if self.offers % self.resched_every == 0:
-                self.unlock("mmu")
-                self.lock("mmu")
+        if self.is_waited_for():
+            self.unlock("mmu")
+            self.lock("mmu")
+
+    def is_waited_for(self) -> bool:
+        """Tell whether another task waits for the mmu lock, as the program says."""
+        self.questions += 1
+        every = self.resched_every
+        return self.questions == self.contended_at or (every != 0 and self.questions % every == 0)
+
+    def need_resched(self) -> bool:
+        return self.is_asked("need_resched")
+
+    def spin_needbreak(self) -> bool:
+        """``spin_needbreak(&kvm->mmu_lock)``"""
+        return self.is_asked("spin_is_contended")
+
+    def rwlock_needbreak(self) -> bool:
+        """``rwlock_needbreak(&kvm->mmu_lock)``"""
+        return self.is_asked("rwlock_is_contended")
+
+    def is_asked(self, function: str) -> bool:
+        """Answer a question of kernel code that drops the lock itself then."""
+        answer = self.is_waited_for()
+        self.note_question(function, answer)
+        return answer
+
+    def note_question(self, function: str, answer: bool) -> None:
+        """Kernel code was told whether another task waits."""
+        for o in self.on["resched_asked"]:
+            o.resched_asked(function, answer)
+
+    def cond_resched(self) -> None:
+        """Another task may run here."""
+        for o in self.on["cond_resched"]:
+            o.cond_resched()
 
     def offer_resched(self) -> None:
         """The mmu lock may be dropped here."""

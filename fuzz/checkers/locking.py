@@ -146,6 +146,9 @@ class Locking(Checker):
                 f"{what} under rcu_read_lock", f"{function}() may sleep, which a reader of RCU must not", function
             )
 
+    def cond_resched(self) -> None:
+        self.sleeps("rescheduling", "cond_resched")
+
     def kzalloc(self, ok: bool) -> None:
         self.sleeps("allocation", "kzalloc")
 

@@ -220,6 +220,9 @@ class FeatureCollector(Checker):
     def resched(self) -> None:
         self.note("resched", "")
 
+    def resched_asked(self, function: str, answer: bool) -> None:
+        self.note("asked", function if answer else "")
+
     def warn(self, label: str) -> None:
         self.note("warn", label)
 

@@ -14,8 +14,9 @@ from .capabilities import Offers, equipped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
 
-# Of a hundred programs, those in which another task waits for the mmu lock.
-_CONTENDED: Final = 6
+# Of a hundred programs, those in which another task waits for the mmu lock now and then, and at one point.
+_RESCHEDULED: Final = 6
+_CONTENDED: Final = 3
 NOTHING_OFFERED: Final = Offers()
 
 
@@ -46,9 +47,13 @@ class Generator:
 
 def contended(program: Program, lot: random.Random) -> Program:
     """Let another task wait for the mmu lock in a few programs; all else of them stays, for it is drawn apart."""
-    if lot.randrange(100) >= _CONTENDED:
-        return program
-    return replace(program, vm=replace(program.vm, resched=lot.choice((1, 1, 2, 3))))
+    drawn = lot.randrange(100)
+    vm = program.vm
+    if drawn < _RESCHEDULED:
+        vm = replace(vm, resched=lot.choice((1, 1, 2, 3)))
+    elif drawn < _RESCHEDULED + _CONTENDED:
+        vm = replace(vm, contended=lot.randrange(1, 9))
+    return program if vm is program.vm else replace(program, vm=vm)
 
 
 def compose(builder: ProgramBuilder) -> None:

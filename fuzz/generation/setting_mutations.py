@@ -14,8 +14,9 @@ _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
-# Only some versions have the last three: a program that asks for none goes on without. The first comes with `fail`.
-_APART: Final = frozenset({"resched", "split", "ring", "bitmap"})
+_CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
+# Only some versions have the last three: a program that asks for none goes on without. The first two come with `fail`.
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -31,8 +32,8 @@ def change_vm(editor: ProgramEditor) -> None:
     vm = editor.vm
     name = editor.random.choice([field.name for field in fields(Vm) if field.name not in _APART])
     if name == "fail" and editor.chance(50):
-        # Both are rare.
-        name = "resched"
+        # All are rare.
+        name = editor.random.choice(("resched", "resched", "contended"))
     choices: dict[str, Any] = {
         "granule": GRANULES,
         "ipa": IPA_BITS,
@@ -41,6 +42,7 @@ def change_vm(editor: ProgramEditor) -> None:
         "manual": MANUAL,
         "fail": _VM_FAILS,
         "resched": _RESCHEDS,
+        "contended": _CONTENDED,
     }
     values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
     editor.vm = legal(replace(vm, **values))

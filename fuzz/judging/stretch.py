@@ -2,7 +2,8 @@
 """The length of the holds of the mmu lock, in table entries visited, and the side that holds it too long.
 
 A stretch lasts from the lock, or the ``cond_resched_lock()`` in it, to the
-next ``cond_resched_lock()`` or the unlock. Entries count when the walk of
+next ``cond_resched_lock()`` or the unlock; a version that asks whether to drop
+the lock (``need_resched()``, ``rwlock_needbreak()``) reschedules there as well. Entries count when the walk of
 their table ends (`Kernel.visited`), so that those of a table that is being
 walked belong to the stretch in which that ends: a few tables' worth at most.
 A destroy walk holds no lock. One side alone is never wrong: it must hold the
@@ -57,6 +58,10 @@ class Stretch(Checker):
     def resched(self) -> None:
         if self.ended():
             self.rescheduled += 1
+
+    def resched_asked(self, function: str, answer: bool) -> None:
+        if "mmu" in self.kernel.locks:
+            self.resched()
 
     def ended(self) -> int:
         """A stretch is over: its length."""

@@ -13,7 +13,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
         Vm,
         (
             "vm [granule=SIZE] [ipa=COUNT] [cpus=COUNT] [vms=COUNT] [fwb=on|off] [dic=on|off] [ttl=on|off]"
-            " [range=on|off] [haf=on|off] [manual=off|on|set] [fail=COUNT] [resched=COUNT]"
+            " [range=on|off] [haf=on|off] [manual=off|on|set] [fail=COUNT] [resched=COUNT] [contended=COUNT]"
             " [split=SIZE] [ring=SIZE] [bitmap=on|off]"
         ),
     ),

@@ -70,6 +70,7 @@ class RawVm(NamedTuple):
     resched: int = 0
     split: int = 0
     ring: int = 0
+    contended: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -109,6 +110,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         manual=manual,
         fail=raw.fail if raw.fail in VM_FAILS else None,
         resched=raw.resched if raw.resched in RESCHEDS else None,
+        contended=raw.contended if raw.contended in RESCHEDS else None,
         split=split,
         ring=ring,
         bitmap=not (ring and bare),

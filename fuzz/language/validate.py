@@ -56,7 +56,7 @@ MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
 FAILS: Final = range(1, 100)
 # Allocations that make a VM.
 VM_FAILS: Final = range(1, 4)
-# One in so many offers to drop the mmu lock is taken.
+# One in so many questions whether another task waits for the mmu lock, or the one of that number, is answered by yes.
 RESCHEDS: Final = range(1, 100)
 MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8
@@ -115,6 +115,8 @@ def check_vm(vm: Vm) -> None:
         _within("fail=", vm.fail, VM_FAILS, str)
     if vm.resched is not None:
         _within("resched=", vm.resched, RESCHEDS, str)
+    if vm.contended is not None:
+        _within("contended=", vm.contended, RESCHEDS, str)
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
     splits = (0, *SPLIT_SIZES[vm.granule])
     _require(vm.split in splits, f"split={show_bytes(vm.split)}", *map(show_bytes, splits))

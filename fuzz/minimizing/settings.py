@@ -32,7 +32,7 @@ def machine(minimizer: Minimizer) -> None:
                 _change_vm(minimizer, **{name: False})
         for change in (
             *({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}),
-            *({"resched": None}, {"resched": 1}, {"ipa": plain.ipa}),
+            *({"resched": None}, {"resched": 1}, {"contended": None}, {"contended": 1}, {"ipa": plain.ipa}),
             *({"split": 0}, {"ring": 0, "bitmap": True}, {"bitmap": True}),
         ):
             _change_vm(minimizer, **change)

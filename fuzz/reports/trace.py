@@ -275,6 +275,12 @@ class Trace(Checker):
     def resched(self) -> None:
         self.add("cond_resched_lock")
 
+    def resched_asked(self, function: str, answer: bool) -> None:
+        self.add(f"{function}: {'yes' if answer else 'no'}")
+
+    def cond_resched(self) -> None:
+        self.add("cond_resched")
+
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         under = " under mmu lock" if locked else ""
         self.add(f"topup of the memory cache to {minimum}{under}: {had} -> {has}, {errno_text(ret)}")

@@ -59,6 +59,7 @@ class Side(Listener):
         self.memory = self.computer.memory
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
         self.kernel.resched_every = vm.resched or 0
+        self.kernel.contended_at = vm.contended or 0
         if not writes_once(version.pgtable, version.mmu):
             self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)

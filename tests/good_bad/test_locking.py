@@ -120,6 +120,15 @@ class AllocateUnderLock(Mmu):
         super().handle_access_fault(vcpu, fault_ipa)
 
 
+class RunOthersUnderLock(Mmu):
+    def handle_access_fault(self, vcpu: kvm_vcpu, fault_ipa: int) -> None:
+        self.k.lock("mmu")
+        if self.k.need_resched():
+            self.k.cond_resched()
+        self.k.unlock("mmu")
+        super().handle_access_fault(vcpu, fault_ipa)
+
+
 class TablesFromTheAllocator(Pgtable):
     """Takes tables with GFP_KERNEL while the mmu lock is held."""
 
@@ -256,6 +265,12 @@ CASES = (
     ),
     Case(
         "allocation under the lock", "locking: kzalloc: allocation under mmu_lock", broken(mmu=AllocateUnderLock), AGED
+    ),
+    Case(
+        "other tasks run under the lock",
+        "locking: cond_resched: rescheduling under mmu_lock",
+        broken(mmu=RunOthersUnderLock),
+        AGED.replace("vm", "vm contended=1"),
     ),
     Case(
         "table allocated under the lock",

@@ -58,6 +58,26 @@ class ReschedulesMore(Mmu):
         return min((addr + self.PMD_SIZE) & -self.PMD_SIZE, end)
 
 
+class Asks(Mmu):
+    """Asks whether another task waits, and drops the lock itself."""
+
+    def stage2_apply_range(
+        self, kvm: kvm, addr: int, end: int, fn: Callable[[kvm_pgtable, int, int], int], resched: bool
+    ) -> int:
+        while addr != end:
+            next = self.stage2_pgd_addr_end(kvm, addr, end)
+            assert kvm.pgt is not None
+            ret = fn(kvm.pgt, addr, next - addr)
+            if ret:
+                return ret
+            if resched and next != end and (self.k.need_resched() or self.k.spin_needbreak()):
+                self.k.unlock("mmu")
+                self.k.cond_resched()
+                self.k.lock("mmu")
+            addr = next
+        return 0
+
+
 # A page in each 2M: 36 tables. They start at level 2: each root entry is 2M, and the lock may be dropped behind it.
 PAGES = "vm cpus=1 fwb=on ipa=32\nslot a ipa=1G size=72M backing=anon\n"
 PAGES += "".join([f"table map a+{offset}M 4K rw\n" for offset in range(0, 72, 2)])
@@ -104,6 +124,13 @@ def test_more_reschedules_are_no_regression(operation: str) -> None:
     version = broken(mmu=ReschedulesMore)
     assert findings(version, f"{PAGES}{operation}\n") == []
     assert {kind for kind, _ in findings(version, f"{ONE_ENTRY}{operation}\n")} == {"cured"}
+
+
+@pytest.mark.parametrize("setting", ["", " resched=1", " contended=3"])
+def test_a_version_that_asks_reschedules(setting: str) -> None:
+    text = f"{PAGES.replace('ipa=32', f'ipa=32{setting}')}log a on\n"
+    assert findings(broken(mmu=Asks), text) == []
+    assert [kind for kind, _ in findings(broken(mmu=NeverReschedules), text, broken(mmu=Asks))] == ["regression"]
 
 
 @pytest.mark.parametrize(

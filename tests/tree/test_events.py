@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree.building.source import PGTABLE
+from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.execution.executor import Executor
 from fuzz.language.program import Program
 from fuzz.language.text import parse
@@ -106,6 +106,51 @@ def test_the_lock_is_dropped_where_the_program_says_so(tree: str) -> None:
 
 
 def test_port_and_tree_drop_it_alike() -> None:
-    for every in 1, 2:
-        program = parse(f"s2fuzz 1\nvm resched={every}\n{LOGS}log a off\nlog a on\n")
+    for setting in "resched=1", "resched=2", "contended=1", "contended=2":
+        program = parse(f"s2fuzz 1\nvm {setting}\n{LOGS}log a off\nlog a on\n")
         assert difference(Stream("v5.12.9", program), Stream(version("5.12.9"), program)) == ""
+
+
+# Two blocks are split piece by piece; each piece but the first after a split finds the memory cache full.
+SPLITS = "slot a size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
+ASKED = ["unlock mmu", "cond_resched"]
+
+
+def asked(tree: str, setting: str) -> list[str]:
+    """The questions of eager splitting, and where it drops the lock."""
+    if not candidate.get(version(tree)).main.SPLITS_EAGERLY:
+        pytest.skip(f"{tree} does not split eagerly")
+    lines = trace(version(tree), parse(f"s2fuzz 1\nvm split=4K{setting}\n{SPLITS}"))
+    wanted = ("need_resched: ", "rwlock_is_contended: ", "cond_resched", "unlock mmu", "lock mmu", "topup")
+    found = [line for line in lines if line.startswith(wanted)]
+    return found[next(at for at, line in enumerate(found) if line.startswith("need_resched")) :]
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+def test_eager_splitting_drops_the_lock_where_another_task_waits(tree: str) -> None:
+    never, always, once = [asked(tree, setting) for setting in ("", " resched=1", " contended=98")]
+    # Once for each piece, by the first function that is asked.
+    assert never.count("need_resched: no") == never.count("rwlock_is_contended: no") == 1024
+    assert always.count("need_resched: yes") == always.count("cond_resched") == 1024
+    assert "rwlock_is_contended: no" not in always
+    # Question 98 is the second of piece 49.
+    at = once.index("rwlock_is_contended: yes")
+    assert once[:at].count("need_resched: no") == 49
+    assert once[at + 1 : at + 3] == ASKED
+    assert once[at + 3].startswith("topup")
+    assert once[at + 4] == "lock mmu"
+    assert once.count("cond_resched") == never.count("cond_resched") + 1
+    # It goes on after that, to the end.
+    assert once.count("need_resched: no") == 1024
+    for setting in "", " resched=1", " contended=98":
+        assert violations(version(tree), parse(f"s2fuzz 1\nvm split=4K{setting}\n{SPLITS}")) == []
+
+
+def test_another_task_must_not_run_under_the_lock(tmp_path: Path) -> None:
+    drop = "\t\t\twrite_unlock(&kvm->mmu_lock);\n\t\t\tcond_resched();"
+    wrong = drop.replace(
+        "write_unlock(&kvm->mmu_lock);\n\t\t\tcond_resched();", "cond_resched();\n\t\t\twrite_unlock(&kvm->mmu_lock);"
+    )
+    name = planted("6.12", tmp_path / "tree", MMU, drop, wrong)
+    found = violations(name, parse(f"s2fuzz 1\nvm split=2M\n{SPLITS}"))
+    assert found[0] == "locking: cond_resched: rescheduling under mmu_lock"

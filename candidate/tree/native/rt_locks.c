@@ -71,15 +71,41 @@ int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
 void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
 void synchronize_srcu_expedited(void *p) { CALL(EV_CALL, 0, 0, 0, "synchronize_srcu"); }
 ALIAS(synchronize_srcu, synchronize_srcu_expedited)
-/* Another task waits where the program says so: the lock is dropped, and taken again. */
-static unsigned int offers;
+/* Another task waits where the program says so. */
+static unsigned int questions;
+static int waits(void)
+{
+	unsigned int n = ++questions, every = shim_control->resched_every;
+
+	return n == shim_control->contended_at || (every && n % every == 0);
+}
+
+/* The VM whose mmu lock is held; -1: none is. */
+static int locked_vm(void)
+{
+	for (int i = 0; i < nlocks; i++)
+		if (locks[i].kind == LOCK_MMU && (locks[i].readers || locks[i].writer))
+			return locks[i].vm;
+	return -1;
+}
+
+/* Kernel code asks, and drops the lock itself. */
+int shim_asked(enum shim_question what, const volatile void *lock)
+{
+	int answer = what != ASK_RUN && waits();
+
+	rt_emit(EV_RESCHED, locked_vm(), what, answer, 0, FRAME);
+	return answer;
+}
+
+/* The lock is dropped, and taken again, where another task waits. */
 static int resched(void *p, int write, void **frame)
 {
 	int vm = -1;
 
 	shim_lock_kind_of(p, &vm);
-	rt_emit(EV_RESCHED, vm, 0, 0, 0, frame);
-	if (!shim_control->resched_every || ++offers % shim_control->resched_every)
+	rt_emit(EV_RESCHED, vm, ASK_OFFER, 0, 0, frame);
+	if (!waits())
 		return 0;
 	unlock(p, write, frame);
 	lock(p, write, frame);

@@ -117,7 +117,7 @@ class Process:
         os.write(self.says, b"P")
         self.running = True
         self.knobs = (-1, -1, -1)
-        KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0)
+        KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
 
     def end(self) -> None:
         """The program is over."""
@@ -156,9 +156,11 @@ class Process:
         self.knobs = rest[12], rest[13], rest[14]
         return True
 
-    def set_knobs(self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int) -> None:
-        """Say how many allocations still succeed, how many areas there are, and how often the lock is dropped."""
-        KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched)
+    def set_knobs(
+        self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int
+    ) -> None:
+        """Say how many allocations still succeed, how many areas there are, and when another task waits."""
+        KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched, contended)
 
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)

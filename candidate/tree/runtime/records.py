@@ -79,6 +79,9 @@ MC_COUNT: Final = 64
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")
 
+# enum shim_question: functions that ask whether another task waits.
+QUESTIONS: Final = ("", "need_resched", "spin_is_contended", "rwlock_is_contended")
+
 # enum shim_op.
 OP_QUIT: Final = 0
 OP_CREATE: Final = 1
@@ -126,11 +129,11 @@ LOG_WORDS: Final = 16384
 ARGS: Final = struct.Struct("<9Q")
 RESULT: Final = struct.Struct("<q8Q4I3i2I")
 RESULT_AT: Final = 72
-KNOBS: Final = struct.Struct("<3i3I")
+KNOBS: Final = struct.Struct("<3i4I")
 KNOBS_AT: Final = RESULT_AT + 8 + 64 + 16
 # The number of counters.
 COUNTER_COUNT: Final = struct.Struct("<I")
-COUNTER_COUNT_AT: Final = KNOBS_AT + 24
+COUNTER_COUNT_AT: Final = KNOBS_AT + 28
 TEXT_AT: Final = KNOBS_AT + 32
 TEXT_BYTES: Final = 256
 VMA_AT: Final = TEXT_AT + TEXT_BYTES

@@ -72,7 +72,12 @@ class HostReplay:
         if kind == r.RESCHED:
             self.of(a)
             # Where the lock is dropped, records say so.
-            k.offer_resched()
+            if not b:
+                k.offer_resched()
+            elif b < len(r.QUESTIONS):
+                k.note_question(r.QUESTIONS[b], c != 0)
+            else:
+                k.cond_resched()
         elif kind == r.TOPUP:
             has = c & 0xFFFFFFFF
             if self.cache is not None:

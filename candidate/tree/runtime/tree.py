@@ -135,10 +135,12 @@ class TreeSide:
         return lives
 
     def set_knobs(self, pages: int, small: int, topup: int) -> None:
-        """Say how many allocations still succeed, how many areas there are, and how often the lock is dropped."""
+        """Say how many allocations still succeed, how many areas there are, and when another task waits."""
+        kernel = self.kernel
         for process in (self.process, self.twin):
             if process is not None:
-                process.set_knobs(pages, small, topup, len(self.areas), len(self.devices), self.kernel.resched_every)
+                areas, devices = len(self.areas), len(self.devices)
+                process.set_knobs(pages, small, topup, areas, devices, kernel.resched_every, kernel.contended_at)
 
     def write(self, at: int, data: bytes) -> None:
         """Write into the memory that is shared with the process, and with its twin."""

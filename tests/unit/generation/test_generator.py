@@ -80,6 +80,7 @@ def test_every_operation_backing_and_setting(programs: list[Program]) -> None:
     assert {program.vm.manual for program in programs} == set(MANUAL)
     assert {program.vm.vms for program in programs} == {1, 2}
     assert {program.vm.resched for program in programs} == {None, 1, 2, 3}
+    assert len({program.vm.contended for program in programs}) > 3
     assert any(slot.alias for program in programs for slot in program.slots)
     assert any(isinstance(op, GuestAccess) and op.fail for program in programs for op in program.operations)
 

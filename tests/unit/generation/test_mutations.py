@@ -165,6 +165,7 @@ def test_every_operation_and_setting_is_reached() -> None:
                 seen.add(getattr(result.vm, name))
     assert kinds == set(OPERATIONS)
     assert len(values.pop("ipa")) > 5
+    assert len(values.pop("contended")) > 3
     assert {name: len(seen) for name, seen in values.items()} == {
         "granule": 3, "cpus": 3, "vms": 2, "fwb": 2, "dic": 2, "ttl": 2, "range": 2, "haf": 2, "manual": 3, "fail": 4,
         "resched": 4,

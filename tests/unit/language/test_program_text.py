@@ -21,7 +21,7 @@ from .test_program_errors import HEAD
 
 CANONICAL = """\
 s2fuzz 1
-vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set fail=2 resched=3
+vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set fail=2 resched=3 contended=7
 slot a ipa=1G size=64M backing=thp log=on
 slot b2 ipa=0 size=1040K backing=thp offset=16K log=on ro=on vm=1 alias=a
 slot c ipa=16G size=32M backing=hugetlb32m
