@@ -35,13 +35,14 @@ class BenchmarkWorker(Child):
 
     :param form: COMPILED or INTERPRETED
     :param programs: how many it has
+    :param versions: reference and candidate, where they are not those of the mix
     :raises NoProcessError: it cannot be started
     """
 
-    def __init__(self, form: str, programs: int) -> None:
+    def __init__(self, form: str, programs: int, *versions: str) -> None:
         environment = {"S2FUZZ_PURE": str(int(form == INTERPRETED))}
         what = f"the process that judges ({form})"
-        super().__init__(what, "fuzz.benchmark.child", str(programs), environment=environment)
+        super().__init__(what, "fuzz.benchmark.child", str(programs), *versions, environment=environment)
 
     def ask(self, *words: object) -> Any:
         """The answer to a command of `fuzz.benchmark.mix`.

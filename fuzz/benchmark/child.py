@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process that judges the mix in one form: a `fuzz.processes.child.Child` with the number of programs.
 
+Versions other than those of the mix may follow.
+
 Its standard input and its answers are those of `fuzz.benchmark.mix.serve`.
 """
 
@@ -11,7 +13,7 @@ from ..processes.parent import parent_of
 from .mix import Mix, serve
 
 if __name__ == "__main__":
-    _parent, (_programs,) = parent_of(sys.argv[1:])
-    _mix = Mix(int(_programs))
+    _parent, (_programs, *_versions) = parent_of(sys.argv[1:])
+    _mix = Mix(int(_programs), *_versions)
     collect_rarely()
     serve(_mix, lambda line: _parent.tell(line.encode()))

@@ -3,7 +3,8 @@
 
 ``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
 standard input with one line of JSON: `Mix.run`, `Mix.events`, `memory`, `Mix.areas`.
-``python -m fuzz.benchmark.mix PROGRAMS all`` judges all programs and says nothing.
+``python -m fuzz.benchmark.mix PROGRAMS all`` judges all programs and says nothing. Versions other than
+the original and RFC v1 follow: ``REFERENCE CANDIDATE``.
 """
 
 import cProfile
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import candidate
+from candidate.tree.runtime import process
 from reference.events import EVENT_NAMES, Observer
 
 from ..execution.executor import Executor
@@ -28,6 +30,7 @@ from ..judging.differential import Differential
 from .areas import shares
 
 SEED: Final = 1
+REFERENCE: Final = "original"
 CANDIDATE: Final = "rfc-v1"
 # The profiled run is this part of the whole: profiling takes its time.
 PROFILED: Final = 5
@@ -48,13 +51,14 @@ for _name in EVENT_NAMES:
 
 
 class Mix:
-    """Programs of one seed, original against RFC v1.
+    """Programs of one seed, and two versions.
 
     :param programs: how many
+    :param reference: name of a version, as *version*
     """
 
-    def __init__(self, programs: int) -> None:
-        self.reference, self.candidate = candidate.get("original"), candidate.get(CANDIDATE)
+    def __init__(self, programs: int, reference: str = REFERENCE, version: str = CANDIDATE) -> None:
+        self.reference, self.candidate = candidate.get(reference), candidate.get(version)
         self.differential = Differential(self.reference, self.candidate)
         start = time.process_time()
         generator = Generator(SEED)
@@ -62,14 +66,22 @@ class Mix:
         self.generating = time.process_time() - start
 
     def run(self, first: int, end: int) -> dict[str, float]:
-        """Judge programs *first* to *end*: ``seconds``, ``cpu_seconds``, ``operations``."""
-        start, cpu = time.perf_counter(), time.process_time()
+        """Judge programs *first* to *end*.
+
+        :returns: ``seconds``, ``cpu_seconds`` of this process, ``operations``; ``user_seconds`` and ``system_seconds``
+            of the processes of trees; ``in_full``: programs of two trees that were judged again in full
+        """
+        start, cpu, trees, again = time.perf_counter(), time.process_time(), process.seconds(), self.differential.again
         for program in self.programs[first:end]:
             self.differential.run(program)
+        user, system = process.seconds()
         return {
             "seconds": time.perf_counter() - start,
             "cpu_seconds": time.process_time() - cpu,
+            "user_seconds": user - trees[0],
+            "system_seconds": system - trees[1],
             "operations": sum(len(program.operations) for program in self.programs[first:end]),
+            "in_full": self.differential.again - again,
         }
 
     def events(self) -> int:
@@ -89,6 +101,8 @@ class Mix:
                 side.step(at)
         for side in sides:
             side.destroy()
+            side.checkers.dismantle()
+            side.side.dismantle()
         return sum(count.events for count in counts)
 
     def areas(self) -> dict[str, float]:
@@ -126,9 +140,10 @@ def serve(mix: Mix, say: Callable[[str], None]) -> None:
 if __name__ == "__main__":
     # Whoever started this ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _mix = Mix(int(sys.argv[1]))
+    _all = sys.argv[2:3] == ["all"]
+    _mix = Mix(int(sys.argv[1]), *sys.argv[2 + _all :])
     collect_rarely()
-    if sys.argv[2:] == ["all"]:
+    if _all:
         _mix.run(0, len(_mix.programs))
         # Without the collections at exit, which are no part of judging.
         os._exit(0)

@@ -41,6 +41,8 @@ class Differential:
         self.features = features
         # Two trees are judged once where they do the same; both are where this is False.
         self.once = alike(reference, candidate)
+        # Programs of two trees that were judged again in full.
+        self.again = 0
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
@@ -48,6 +50,7 @@ class Differential:
             verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
             if verdict is not None:
                 return verdict
+            self.again += 1
         run = Lockstep(self, program)
         for at in range(len(program.operations)):
             run.step(at)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: speed; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring."""
+"""``s2fuzz bench``: speed; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring;
+``--trees``: kernel trees beside ports."""
 
 import os
 import sys
@@ -25,7 +26,8 @@ _ABOUT: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
 memory grows. With --find: how soon engines find planted bugs, each against the
 version that the bug is planted in, with two peers: Hypothesis and atheris
-without any guidance of ours.
+without any guidance of ours. With --trees: a pair of kernel trees beside the
+ports, on the same programs, in turns.
 """
 
 
@@ -41,6 +43,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
     scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
     parser.add_argument("--campaign", action="store_true", help=scaling)
+    trees = "instead: two versions, such as tree:PATH, beside the ports; what of the time goes where"
+    parser.add_argument("--trees", nargs=2, metavar=("REFERENCE", "CANDIDATE"), help=trees)
 
 
 def bench(arguments: Namespace) -> int:
@@ -54,9 +58,13 @@ def bench(arguments: Namespace) -> int:
     if arguments.find and arguments.programs is not None:
         raise BadInputError("bench --programs with --find; give one of them")
     if arguments.campaign:
-        if arguments.find or arguments.programs is not None:
-            raise BadInputError("bench --campaign with --find or --programs; give one of them")
+        if arguments.find or arguments.programs is not None or arguments.trees:
+            raise BadInputError("bench --campaign with --find, --programs or --trees; give one of them")
         return campaign(arguments)
+    if arguments.trees:
+        if arguments.find:
+            raise BadInputError("bench --trees with --find; give one of them")
+        return trees(arguments)
     return find(arguments) if arguments.find else speed(arguments)
 
 
@@ -71,6 +79,26 @@ def speed(arguments: Namespace) -> int:
         dump({**head(), **result})
     else:
         print(bench.text(result), end="")
+    return FINE
+
+
+def trees(arguments: Namespace) -> int:
+    """``s2fuzz bench --trees``
+
+    :raises BadInputError: no such version
+    """
+    import candidate
+
+    from ...benchmark import pair
+    from ...reports.answers import head
+
+    reference, version = (candidate.get(name).name for name in arguments.trees)
+    say_form(arguments)
+    result = pair.measure(reference, version, arguments.programs or pair.PROGRAMS)
+    if arguments.json:
+        dump({**head(), **result})
+    else:
+        print(pair.text(result), end="")
     return FINE
 
 

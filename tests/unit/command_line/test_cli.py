@@ -345,6 +345,20 @@ def test_bench_text(call: Call) -> None:
     assert " cores, Python " in out
 
 
+def test_bench_of_two_pairs_json(call: Call) -> None:
+    result = call("bench", "--trees", "original", "rfc-v1", "--programs", "2", "--json")
+    assert result[0] == 0
+    found = answer(result)
+    assert found.keys() == {
+        "s2fuzz", "form", "mix", "programs", "operations", "cores", "python", "ratio", "pairs",
+    }  # fmt: skip
+    ports, trees = found["pairs"]["ports"], found["pairs"]["trees"]
+    assert (trees["reference"], trees["candidate"]) == ("original", "rfc-v1")
+    # The same programs on the same versions.
+    assert ports["events"] == trees["events"] > 0
+    assert ports["seconds"] * ports["operations_per_second"] == pytest.approx(found["operations"], rel=0.1)
+
+
 def broken(_: Differential, program: Program) -> None:
     raise KeyError("broken on purpose")
 

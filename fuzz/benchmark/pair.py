@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The speed of a pair of kernel trees beside that of a pair of ports, and where the time goes.
+
+Both judge the same programs, in processes of their own that take turns, so that other load on the machine hits both.
+All programs are judged once before: what is found out once for each place in the code does not count.
+"""
+
+import os
+import platform
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Any, Final
+
+from reference.compiled import choice as native
+
+from .bench import COMPILED, INTERPRETED, TURNS, BenchmarkWorker
+from .mix import CANDIDATE, REFERENCE, SEED
+from .parts import sampled_parts
+
+PROGRAMS: Final = 300
+PORTS: Final = "ports"
+TREES: Final = "trees"
+# Seconds of a pair, summed up over turns.
+_SUMS: Final = ("seconds", "cpu_seconds", "user_seconds", "system_seconds")
+
+
+def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[str, Any]:
+    """Have two pairs judge the mix: the ports of the mix, and two versions.
+
+    :param reference: name of a version, as *candidate*
+    :param programs: how many, at least 1
+    :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of the operations a second, trees
+        to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
+        that two trees did not share), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of
+        the trees), ``waiting_seconds``, ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and
+        ``parts`` (per cent of all time on a core; {} where there is no perf)
+    :raises RuntimeError: a process died
+    """
+    versions = {PORTS: (REFERENCE, CANDIDATE), TREES: (reference, candidate)}
+    form = COMPILED if native.choose().mypyc else INTERPRETED
+    turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in versions}
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(BenchmarkWorker(form, programs, *pair)) for name, pair in versions.items()}
+        for worker in workers.values():
+            worker.ask("run", 0, programs)
+        for first, end in pairwise(turns):
+            for name, worker in workers.items():
+                runs[name].append(worker.ask("run", first, end))
+        events = {name: worker.ask("events") for name, worker in workers.items()}
+    pairs = {
+        name: {
+            "reference": pair[0],
+            "candidate": pair[1],
+            "events": events[name],
+            **summed(runs[name]),
+            "parts": sampled_parts(form == INTERPRETED, programs, *pair),
+        }
+        for name, pair in versions.items()
+    }
+    rates = [float(pairs[name]["operations_per_second"]) for name in (TREES, PORTS)]
+    return {
+        "mix": f"seed {SEED}",
+        "programs": programs,
+        "operations": int(sum(run["operations"] for run in runs[PORTS])),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "ratio": round(rates[0] / rates[1], 3) if rates[1] else 0.0,
+        "pairs": pairs,
+    }
+
+
+def summed(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The figures of all turns of a pair, from those of each (`fuzz.benchmark.mix.Mix.run`)."""
+    seconds, python, user, system = (sum(run[name] for run in runs) for name in _SUMS)
+    operations = sum(run["operations"] for run in runs)
+    cpu = python + user + system
+    return {
+        "in_full": int(sum(run["in_full"] for run in runs)),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(python, 3),
+        "user_seconds": round(user, 3),
+        "system_seconds": round(system, 3),
+        # What other processes of the machine took from it is in this too.
+        "waiting_seconds": round(max(seconds - python, 0.0), 3),
+        "operations_per_second": round(operations / seconds, 1) if seconds else 0.0,
+        "operations_per_cpu_second": round(operations / cpu, 1) if cpu else 0.0,
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    """The result of `measure` for people."""
+    pairs: dict[str, dict[str, Any]] = result["pairs"]
+    each = list(pairs.values())
+
+    def row(label: str, values: list[str]) -> str:
+        return label.ljust(44) + "".join(value.rjust(12) for value in values)
+
+    def figures(label: str, key: str, digits: int) -> str:
+        return row(label, [f"{pair[key]:.{digits}f}" for pair in each])
+
+    lines = [
+        f"{result['programs']} programs, {result['operations']} operations, {result['mix']},",
+        f"on {result['cores']} cores, Python {result['python']}",
+        *(f"{name}: {pair['reference']} against {pair['candidate']}" for name, pair in pairs.items()),
+        "",
+        row("", list(pairs)),
+        figures("operations/s (by the clock)", "operations_per_second", 0),
+        figures("operations/s (CPU time of all processes)", "operations_per_cpu_second", 0),
+        figures("events of both sides", "events", 0),
+        figures("programs that were judged again in full", "in_full", 0),
+        figures("seconds", "seconds", 2),
+        figures("  Python", "cpu_seconds", 2),
+        figures("  Python waits, or something else runs", "waiting_seconds", 2),
+        figures("trees' processes, seconds in user mode", "user_seconds", 2),
+        figures("trees' processes, seconds in the system", "system_seconds", 2),
+        "",
+        "where the time goes, in per cent of that on a core (sampled by perf)",
+    ]
+    parts = sorted({part for pair in each for part in pair["parts"]}, key=lambda part: -each[-1]["parts"].get(part, 0))
+    lines += [row(part, [f"{pair['parts'].get(part, 0):.1f}" for pair in each]) for part in parts]
+    lines += [] if parts else ["perf gives no samples here"]
+    return "\n".join(lines) + "\n"

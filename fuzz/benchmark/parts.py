@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parts of judging that take the time of all processes, by samples of perf: Python's work, and that of trees."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import Final
+
+from reference.compiled import choice as native
+
+from .areas import ranked
+
+# Compiled modules, and where they belong: the longest name that fits counts.
+_PYTHON: Final = {
+    "reference.pgtable": "Python: kernel code",
+    "reference.mmu": "Python: kernel code",
+    "reference.kvm_main": "Python: kernel code",
+    "reference": "Python: host, machine, events",
+    "candidate": "Python: kernel code",
+    "candidate.tree": "Python: replay",
+    "candidate.tree.runtime.process": "Python: to and from processes",
+    "fuzz": "Python: operations",
+    "fuzz.checkers": "Python: checkers",
+    "fuzz.judging": "Python: judging",
+}
+_OTHER: Final = "Python: other"
+# Functions of our runtime (candidate/tree/native), by the beginning of their names; the longest counts.
+_NATIVE: Final = {
+    "": "tree: kernel code, models",
+    "__tsan_": "tree: calls at loads and stores",
+    "plain_slow": "tree: calls at loads and stores",
+    "rt_read_entry": "tree: calls at loads and stores",
+    "shim_read": "tree: calls at loads and stores",
+    "rt_touched": "tree: calls at loads and stores",
+    "rt_settle": "tree: records",
+    "rt_emit": "tree: records",
+    "rt_record": "tree: records",
+    "shim_emit": "tree: records",
+    "shim_store": "tree: records",
+    "shim_cmpxchg": "tree: records",
+    "chain_id": "tree: records",
+    "name_id": "tree: records",
+    "mixed": "tree: records",
+    "shim_digest_log": "tree: records",
+    "shim_compare_arena": "tree: tables compared",
+    "shim_restore": "tree: memory put back",
+    "zero": "tree: memory put back",
+    "begin": "tree: memory put back",
+    "shim_clear_counters": "tree: memory put back",
+    "shim_add_counters": "tree: memory put back",
+    "hear": "tree: waits and wakes",
+    "say": "tree: waits and wakes",
+    "patience": "tree: waits and wakes",
+    "serve": "tree: waits and wakes",
+    "ask": "tree: waits and wakes",
+}
+_START: Final = "tree: start"
+# The name of a process of a tree, of Python's.
+_TREE: Final = "tree.so"
+_FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
+_LINE: Final = re.compile(r"^\s*[0-9a-f]+ (?P<symbol>\S+)(?:\+0x[0-9a-f]+)? \((?P<file>.*)\)$", re.MULTILINE)
+_JUDGING: Final = "CPyDef_differential___Differential___run"
+_HERTZ: Final = 499
+
+
+def sampled_parts(pure: bool, programs: int, *versions: str) -> dict[str, float]:
+    """Per cent of the time by part, of a process of its own and the trees' processes under perf.
+
+    :param pure: in plain Python, of which only the trees' processes have parts
+    :returns: {} where perf is not there or not allowed
+    """
+    perf = shutil.which("perf")
+    if perf is None or pure:
+        return {}
+    command = [sys.executable, "-P", "-m", "fuzz.benchmark.mix", str(programs), "all", *versions]
+    environment = {**os.environ, "PYTHONPATH": str(native.HOME)}
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/perf.data"
+        record = [perf, "record", "-q", "-o", data, "-F", str(_HERTZ), "--call-graph", "dwarf,8192", "--", *command]
+        script = [perf, "script", "-i", data, "-F", "comm,ip,sym,dso"]
+        try:
+            subprocess.run(record, env=environment, capture_output=True, check=True)
+            said = subprocess.run(script, capture_output=True, text=True, errors="replace", check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            return {}
+    return ranked(parts(said.split("\n\n"), list(native.choose().files)))
+
+
+def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
+    """Samples by part.
+
+    :param stacks: the name of the process, then frames a line, the innermost first, as ``perf script`` prints them
+    :param modules: names of the compiled modules
+    """
+    # Compiled code has the shortest name of a module that is unique.
+    names = {
+        "___".join(module.split(".")[start:]): module for module in modules for start in range(module.count(".") + 1)
+    }
+    times: dict[str, float] = {}
+    for stack in stacks:
+        if stack.lstrip().startswith(_TREE):
+            part = part_of_tree(stack)
+        elif _JUDGING in stack:
+            part = part_of_python(stack, names)
+        else:
+            continue
+        times[part] = times.get(part, 0.0) + 1
+    return times
+
+
+def part_of_python(stack: str, names: dict[str, str]) -> str:
+    """The part of a sample of Python's process: that of the innermost compiled function."""
+    frame = _FRAME.search(stack)
+    words = frame[1].split("___") if frame else []
+    for length in range(len(words), 0, -1):
+        module = names.get("___".join(words[:length]))
+        if module is not None:
+            fit = max((name for name in _PYTHON if f"{module}.".startswith(f"{name}.")), key=len, default="")
+            return _PYTHON.get(fit, _OTHER)
+    return _OTHER
+
+
+def part_of_tree(stack: str) -> str:
+    """The part of a sample of a tree's process: that of the innermost function of the library."""
+    for line in _LINE.finditer(stack):
+        if line["file"].endswith(_TREE):
+            return _NATIVE[max((name for name in _NATIVE if line["symbol"].startswith(name)), key=len)]
+    return _START
