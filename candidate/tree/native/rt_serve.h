@@ -38,7 +38,7 @@ void shim_add_counters(void);
 void shim_clear_counters(void);
 void shim_forget_locks(void);
 int shim_grace_period(void);
-void shim_start(void);				/* glue.c */
+void shim_start(void);				/* glue_life.h */
 void shim_snapshot(void);
 void shim_restore(void);
 void shim_remember_names(void);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the host, user space and guests do: notifiers, slots, dirty logs, faults; included by glue.c behind glue_life.h.
+ */
+
+/* ---- notifiers: the tree's own callbacks, kept when kvm_create_vm() registers them ---- */
+
+int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *m) { vms[making].notifier = mn; return 0; }
+void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m) { }
+
+static long notify(struct vm *v, int op, unsigned long start, unsigned long end, unsigned long more)
+{
+	struct mmu_notifier_range range = {
+		.mm = shim_mm, .start = start, .end = end, .flags = more ? MMU_NOTIFIER_RANGE_BLOCKABLE : 0,
+	};
+	struct mmu_notifier *n = v->notifier;
+	long ret = 0;
+
+	shim_notifying++;
+	switch (op) {
+	case OP_INVALIDATE_START:
+		ret = n->ops->invalidate_range_start(n, &range);
+		shim_user_zap(start, end);
+		break;
+	case OP_INVALIDATE_END:
+		range.flags = MMU_NOTIFIER_RANGE_BLOCKABLE;
+		n->ops->invalidate_range_end(n, &range);
+		break;
+	case OP_CHANGE_PTE:
+#ifdef HAVE_CHANGE_PTE
+		n->ops->change_pte(n, shim_mm, start, pfn_pte(more, PAGE_READONLY));
+#endif
+		break;
+	case OP_FLUSH_YOUNG:
+		ret = n->ops->clear_flush_young(n, shim_mm, start, end);
+		break;
+	case OP_CLEAR_YOUNG:
+		ret = n->ops->clear_young(n, shim_mm, start, end);
+		break;
+	case OP_TEST_YOUNG:
+#ifdef HAVE_TEST_YOUNG_RANGE
+		ret = n->ops->test_young(n, shim_mm, start, start + PAGE_SIZE);
+#else
+		ret = n->ops->test_young(n, shim_mm, start);
+#endif
+		break;
+	case OP_RELEASE:
+		if (n->ops->release)
+			n->ops->release(n, shim_mm);
+		break;
+	}
+	shim_notifying--;
+	return ret;
+}
+
+/* ---- what user space and guest do ---- */
+
+static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 hva)
+{
+#ifdef HAVE_MEM_REGION2
+	struct kvm_userspace_memory_region2 m = {
+#else
+	struct kvm_userspace_memory_region m = {
+#endif
+		.slot = id, .flags = flags, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = hva
+	};
+	long ret;
+
+	changing = id;
+	ret = kvm_vm_ioctl_set_memory_region(v->kvm, &m);
+	watch_bitmaps(v);
+	return ret;
+}
+
+static long get_log(struct vm *v, int id)
+{
+	struct kvm_dirty_log log = { .slot = id, .dirty_bitmap = shim_control->log };
+
+	return kvm_vm_ioctl_get_dirty_log(v->kvm, &log);
+}
+
+static long clear_log(struct vm *v, int id, u64 first, u64 pages)
+{
+	struct kvm_clear_dirty_log log = {
+		.slot = id, .num_pages = pages, .first_page = first, .dirty_bitmap = shim_control->log,
+	};
+
+	return kvm_vm_ioctl_clear_dirty_log(v->kvm, &log);
+}
+
+static void load_vcpu(struct vm *v, int cpu, u64 state)	/* state: caches enabled | traps on << 1 */
+{
+	v->cache_enabled[cpu] = state & 1;
+	v->vcpus[cpu]->arch.hcr_el2 = HCR_RW | HCR_VM | (state & 2 ? HCR_TVM : 0);
+}
+
+static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
+{
+	struct kvm_vcpu *c = v->vcpus[cpu];
+	long ret;
+
+	*this_cpu_ptr(&kvm_running_vcpu) = c;
+	shim_looked_up_write = !!(esr & (ESR_ELx_WNR | ESR_ELx_S1PTW));
+	c->arch.fault.esr_el2 = esr;
+	c->arch.fault.far_el2 = far;
+	c->arch.fault.hpfar_el2 = (ipa >> 12) << 4;
+#ifdef HPFAR_EL2_NS
+	c->arch.fault.hpfar_el2 |= HPFAR_EL2_NS;
+#endif
+#ifdef KVM_ARM64_INCREMENT_PC
+	c->arch.flags &= ~KVM_ARM64_INCREMENT_PC;
+	ret = kvm_handle_guest_abort(c);
+	info[1] = !!(c->arch.flags & KVM_ARM64_INCREMENT_PC);
+#else
+	vcpu_clear_flag(c, INCREMENT_PC);
+	ret = kvm_handle_guest_abort(c);
+	info[1] = !!vcpu_get_flag(c, INCREMENT_PC);
+#endif
+	*this_cpu_ptr(&kvm_running_vcpu) = NULL;
+	return ret;
+}

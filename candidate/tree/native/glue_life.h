@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The CPU that VMs run on, and the life of a VM: kvm_create_vm() of the tree, the arch part of it, vCPUs;
+ * included by glue.c behind glue_ring.h.
+ */
+
+/* ---- capabilities: by name, numbers differ between trees ---- */
+
+#ifdef HAVE_CPU_HWCAP_KEYS
+DEFINE_STATIC_KEY_FALSE(arm64_const_caps_ready);
+struct static_key_false cpu_hwcap_keys[ARM64_NCAPS];
+#endif
+#ifdef HAVE_CPU_HWCAPS
+DECLARE_BITMAP(cpu_hwcaps, ARM64_NCAPS);
+#endif
+#ifdef HAVE_SYSTEM_CPUCAPS
+DECLARE_BITMAP(system_cpucaps, ARM64_NCAPS);
+#endif
+static void cap(int n, int on)
+{
+	if (n < 0)
+		return;
+	assign_bit(n, shim_capmap, on);
+#ifdef HAVE_CPU_HWCAP_KEYS
+	atomic_set(&cpu_hwcap_keys[n].key.enabled, on);
+	atomic_set(&arm64_const_caps_ready.key.enabled, 1);
+#endif
+#ifdef HAVE_CPU_HWCAPS
+	assign_bit(n, cpu_hwcaps, on);
+#endif
+#ifdef HAVE_SYSTEM_CPUCAPS
+	assign_bit(n, system_cpucaps, on);
+#endif
+}
+
+/* caps: bits of reference/kernel.py */
+static void set_caps(u64 caps)
+{
+	cap(ARM64_HAS_VIRT_HOST_EXTN, 1);
+	cap(ARM64_HAS_STAGE2_FWB, caps & 1);
+	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
+	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
+#ifdef ARM64_ALWAYS_SYSTEM
+	cap(ARM64_ALWAYS_SYSTEM, 1);
+#endif
+}
+
+u64 read_sanitised_ftr_reg(u32 id)
+{
+	if (id == SYS_ID_AA64MMFR0_EL1)
+		return 5 | 2UL << 40 | 2UL << 32 | 2UL << 36;	/* PA 48 bits, all granules at stage 2 */
+	if (id == SYS_ID_AA64MMFR1_EL1)
+		return 2 | 2UL << 4;				/* hardware access and dirty flags, 16-bit VMID */
+	return 0;
+}
+
+/* ---- life of a VM: kvm_create_vm() and the release notifier of the tree, arch part from here ---- */
+
+struct kvm *kvm_arch_alloc_vm(void)
+{
+	struct kvm *kvm = shim_zalloc(sizeof(struct kvm));
+
+	vms[making].kvm = kvm;
+	shim_watch(&SEQ(kvm), WATCH_SEQ, making);
+	shim_watch(&COUNT(kvm), WATCH_COUNT, making);
+	shim_watch(&kvm->arch.mmu.pgt, WATCH_ROOT, making);
+	return kvm;
+}
+#ifdef HAVE_ARCH_FREE_VM
+void kvm_arch_free_vm(struct kvm *kvm) { }
+#endif
+
+static int init_stage2(struct kvm *kvm, unsigned long type)
+{
+#ifdef HAVE_INIT_STAGE2_TYPE
+	return kvm_init_stage2_mmu(kvm, &kvm->arch.mmu, type);
+#else
+#ifdef HAVE_GET_VTCR
+	kvm->arch.vtcr = kvm_get_vtcr(read_sanitised_ftr_reg(SYS_ID_AA64MMFR0_EL1),
+				      read_sanitised_ftr_reg(SYS_ID_AA64MMFR1_EL1), type);
+#else
+	u64 lvls = stage2_pgtable_levels(type);
+
+	kvm->arch.vtcr = VTCR_EL2_FLAGS | VTCR_EL2_T0SZ(type) | VTCR_EL2_LVLS_TO_SL0(lvls < 2 ? 2 : lvls);
+#endif
+	return kvm_init_stage2_mmu(kvm, &kvm->arch.mmu);
+#endif
+}
+
+/* Only what kvm_init_stage2_mmu() does is told of; the driver calls that itself, and again where it failed. */
+int kvm_arch_init_vm(struct kvm *kvm, unsigned long type) { return 0; }
+void kvm_arch_destroy_vm(struct kvm *kvm) { }
+#ifdef HAVE_RCUWAIT_EXTERN
+void finish_rcuwait(struct rcuwait *w) { rcu_assign_pointer(w->task, NULL); }
+#endif
+
+static void *new_task(void)
+{
+	struct task_struct *t = shim_zalloc(sizeof(*t));
+
+	shim_mm = shim_zalloc(sizeof(*shim_mm) + 4096);
+	shim_mm->pgd = __va(shim_host_page());
+	t->mm = shim_mm;
+	return t;
+}
+
+void shim_start(void) { shim_current = new_task(); }
+
+/* asked: what user space enables by KVM_ENABLE_CAP: size of blocks to split, size of dirty rings | 1: with bitmaps */
+static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)
+{
+	struct vm *v = &vms[i];
+	long ret;
+	int k;
+
+	making = i;
+	set_caps(caps);
+	if (!v->kvm) {
+		struct kvm *kvm;
+
+		shim_note(0);
+#ifdef HAVE_FDNAME
+		kvm = kvm_create_vm(0, "0");
+#else
+		kvm = kvm_create_vm(0);
+#endif
+		shim_note(1);
+		if (IS_ERR(kvm))
+			return PTR_ERR(kvm);
+		kvm->manual_dirty_log_protect = manual;
+#ifdef HAVE_DIRTY_RING
+		ret = asked[1] ? enable_rings(kvm, asked[1] & ~1UL, asked[1] & 1) : 0;
+		if (ret)
+			return ret;
+		ringed = !!asked[1];
+#endif
+		shim_watch(&kvm->memslots[0], WATCH_SLOTS, i);
+		for (k = 0; k < cpus; k++) {
+			struct kvm_vcpu *c = v->vcpus[k] = shim_zalloc(sizeof(*c));
+
+			c->kvm = kvm;
+			c->vcpu_id = c->vcpu_idx = k;
+			c->run = shim_zalloc(4 * PAGE_SIZE);
+			c->arch.hw_mmu = &kvm->arch.mmu;
+			c->arch.mmu_page_cache.gfp_zero = __GFP_ZERO;
+#ifdef HAVE_DIRTY_RING
+			ret = add_ring(kvm, c);
+			if (ret)
+				return ret;
+#endif
+		}
+	}
+	shim_count_failures(1);
+	ret = init_stage2(v->kvm, ipa_bits);
+	shim_count_failures(0);
+#ifdef HAVE_SPLIT_CHUNK
+	/* KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, of arm.c */
+	v->kvm->arch.mmu.split_page_chunk_size = asked[0];
+#endif
+	return ret;
+}

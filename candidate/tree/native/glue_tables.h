@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Direct calls of pgtable.c: of a guest's tables and of the hypervisor's own; included by glue.c behind glue_vms.h.
+ */
+
+/* Rights as reference/pgtable.py has them: trees number theirs differently. */
+static u64 rights(u64 ours)
+{
+	return (ours & 1 ? KVM_PGTABLE_PROT_X : 0) | (ours & 2 ? KVM_PGTABLE_PROT_W : 0) |
+	       (ours & 4 ? KVM_PGTABLE_PROT_R : 0) | (ours & 8 ? KVM_PGTABLE_PROT_DEVICE : 0);
+}
+
+/* A direct call as a careful caller makes it: under the lock, with a cache that holds what was topped up. */
+static long table(struct vm *v, const u64 *a)
+{
+	struct kvm_mmu_memory_cache cache = { .gfp_zero = __GFP_ZERO };
+	enum shim_table_op op = a[1];
+	long ret;
+
+	shim_note(0);
+	if (op == T_MAP) {
+		shim_within_cache(1);
+		ret = real_kvm_mmu_topup_memory_cache(&cache, 1);
+		shim_within_cache(-1);
+		if (ret)
+			return ret;
+		cache.nobjs = a[6] < cache.nobjs ? a[6] : cache.nobjs;
+	}
+#ifdef KVM_HAVE_MMU_RWLOCK
+	write_lock(&v->kvm->mmu_lock);
+#else
+	spin_lock(&v->kvm->mmu_lock);
+#endif
+	shim_note(1);
+	ret = shim_table_call(op, v->kvm->arch.mmu.pgt, a[2], a[3], a[4], rights(a[5]), &cache);
+	shim_note(0);
+#ifdef KVM_HAVE_MMU_RWLOCK
+	write_unlock(&v->kvm->mmu_lock);
+#else
+	spin_unlock(&v->kvm->mmu_lock);
+#endif
+	shim_note(1);
+	return ret;
+}
+
+/* ---- the hypervisor's own tables ---- */
+
+static struct kvm_pgtable hyp_pgt;
+#ifdef HAVE_MM_OPS
+static void *hyp_zalloc_page(void *arg) { return (void *)get_zeroed_page(GFP_KERNEL); }
+static void hyp_get_page(void *addr) { get_page(virt_to_page(addr)); }
+static void hyp_put_page(void *addr) { put_page(virt_to_page(addr)); }
+static int hyp_page_count(void *addr) { return page_count(virt_to_page(addr)); }
+static void *hyp_phys_to_virt(phys_addr_t phys) { return __va(phys); }
+static phys_addr_t hyp_virt_to_phys(void *addr) { return __pa(addr); }
+static struct kvm_pgtable_mm_ops hyp_mm_ops = {
+	.zalloc_page = hyp_zalloc_page, .get_page = hyp_get_page, .put_page = hyp_put_page,
+	.page_count = hyp_page_count, .phys_to_virt = hyp_phys_to_virt, .virt_to_phys = hyp_virt_to_phys,
+};
+#endif
+
+static long hyp(int op, const u64 *a)
+{
+	long ret = 0;
+
+	shim_count_failures(1);
+	if (op == OP_HYP_INIT) {
+		__builtin_memset(&hyp_pgt, 0, sizeof(hyp_pgt));
+#ifdef HAVE_MM_OPS
+		ret = kvm_pgtable_hyp_init(&hyp_pgt, a[0], &hyp_mm_ops);
+#else
+		ret = kvm_pgtable_hyp_init(&hyp_pgt, a[0]);
+#endif
+	} else if (op == OP_HYP_MAP) {
+		ret = kvm_pgtable_hyp_map(&hyp_pgt, a[0], a[1], a[2], rights(a[3]));
+	} else {
+		kvm_pgtable_hyp_destroy(&hyp_pgt);
+	}
+	shim_count_failures(0);
+	return ret;
+}

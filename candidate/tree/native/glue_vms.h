@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The VMs of a program, which of them a pointer belongs to, and what their words of interest hold when those are
+ * written; included by glue.c behind the tree's kvm_main.c.
+ */
+
+static struct vm {
+	struct kvm *kvm;
+	struct kvm_vcpu *vcpus[SHIM_MAX_CPUS];
+	struct mmu_notifier *notifier;
+	bool cache_enabled[SHIM_MAX_CPUS];
+} vms[SHIM_MAX_VMS];
+static int making;		/* the VM that is being created */
+static int changing;		/* the slot that is being changed */
+static int ringed;		/* vCPUs have dirty rings */
+
+/* Which VM a pointer belongs to, that is told by an address within its struct kvm. */
+static int vm_around(const void *p)
+{
+	int i;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		if (vms[i].kvm && (unsigned long)p - (unsigned long)vms[i].kvm < sizeof(struct kvm))
+			return i;
+	return -1;
+}
+int shim_vm_of_mmu(const void *mmu) { return vm_around(mmu); }
+int shim_vm_of_pgt(const void *pgt)
+{
+	int i;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		if (vms[i].kvm && vms[i].kvm->arch.mmu.pgt == pgt)
+			return i;
+	return -1;
+}
+int shim_lock_kind_of(const void *lock, int *vm)
+{
+	*vm = vm_around(lock);
+	if (shim_mm && lock == &shim_mm->mmap_lock)
+		return LOCK_MMAP;
+	if (*vm >= 0 && lock == &vms[*vm].kvm->mmu_lock)
+		return LOCK_MMU;
+	if (*vm >= 0 && lock == &vms[*vm].kvm->srcu)
+		return LOCK_SRCU;
+	return LOCK_OTHER;
+}
+int shim_cache_enabled(const void *vcpu)
+{
+	int i, k;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		for (k = 0; k < SHIM_MAX_CPUS; k++)
+			if (vms[i].vcpus[k] == vcpu)
+				return vms[i].cache_enabled[k];
+	return 0;
+}
+
+/* ---- what the words of interest hold, when they were written ---- */
+
+#ifdef HAVE_INVALIDATE_NAMES
+#define SEQ(kvm)	((kvm)->mmu_invalidate_seq)
+#define COUNT(kvm)	((kvm)->mmu_invalidate_in_progress)
+#else
+#define SEQ(kvm)	((kvm)->mmu_notifier_seq)
+#define COUNT(kvm)	((kvm)->mmu_notifier_count)
+#endif
+
+/* Pages of a slot that were written are known, by a bitmap or by rings. */
+static bool tracked(const struct kvm_memory_slot *s)
+{
+#ifdef HAVE_DIRTY_RING
+	if (ringed)
+		return s->flags & KVM_MEM_LOG_DIRTY_PAGES;
+#endif
+	return s->dirty_bitmap;
+}
+
+static void note_slot(struct vm *v)
+{
+	struct kvm_memory_slot *s = id_to_memslot(kvm_memslots(v->kvm), changing);
+	u64 what = (u64)(v - vms) << 32 | changing;
+
+	/* A slot that is going away is in the list of some trees with no page. */
+	if (s && s->npages)
+		SHIM_EV(EV_SLOTS, what, s->base_gfn, s->flags | (u64)tracked(s) << 32 | 1UL << 33, 0);
+	else
+		SHIM_EV(EV_SLOTS, what, 0, 0, 0);
+}
+
+static void watch_bitmaps(struct vm *v)
+{
+	int i;
+
+	shim_forget_bitmaps(v - vms);
+	for (i = 0; i < 64; i++) {
+		struct kvm_memory_slot *s = id_to_memslot(kvm_memslots(v->kvm), i);
+
+		if (s && s->npages && s->dirty_bitmap)
+			shim_watch_bitmap(s->dirty_bitmap, kvm_dirty_bitmap_bytes(s), v - vms, i, s->base_gfn);
+	}
+}
+
+void shim_watched(enum shim_watch what, int i)
+{
+	struct kvm *kvm = vms[i].kvm;
+
+	if (what == WATCH_SLOTS)
+		note_slot(&vms[i]);
+	else if (what == WATCH_ROOT)
+		SHIM_EV(EV_ROOT, i, !!kvm->arch.mmu.pgt,
+			kvm->arch.mmu.pgt ? ((unsigned long)kvm->arch.mmu.pgt->pgd - shim_arena_start) >> 3 : 0, 0);
+	else
+		SHIM_EV(EV_SEQ, i, SEQ(kvm), COUNT(kvm), 0);
+}
