@@ -57,15 +57,19 @@ def judge_once(
     pgtable.tree.twin_library = candidate.pgtable.library
     costs = Cost(left) if measure else None
     seen = Features(left, left) if features else None
+    same = False
     try:
-        if not followed(left, seen):
-            return None
-        pgtable.tree.settle()
+        if followed(left, seen):
+            pgtable.tree.settle()
+            same = True
     except TwinDiffers:
-        return None
+        pass
     finally:
         left.checkers.dismantle()
         left.side.dismantle()
+    if not same:
+        pgtable.tree.withdraw()
+        return None
     verdict = Verdict()
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)

@@ -7,6 +7,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import KVM_MAIN, PGTABLE
+from candidate.tree.runtime import process
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.judging.once import judge_once
@@ -68,3 +69,23 @@ def test_difference_is_seen(file: str, text: str, instead: str, tmp_path: Path) 
     programs = [program for program in (generator.next() for _ in range(4 * PROGRAMS)) if calm(program)]
     assert len(programs) > PROGRAMS
     assert any(judge_once(tree, other, program, False, False) is None for program in programs)
+
+
+@pytest.mark.parametrize("mistake", ["a put dropped", ""])
+def test_what_ran_is_counted_once(mistake: str, tmp_path: Path) -> None:
+    """A program that is judged again in full counts as one that is judged in full at once."""
+    reference = candidate.get(version("6.12"))
+    other = candidate.get(planted("6.12", tmp_path / "tree", *PLANTED[mistake][:3])) if mistake else reference
+    generator, differential = Generator(3), Differential(reference, other)
+    programs = [generator.next() for _ in range(PROGRAMS // 4)]
+    counted, failed = [], 0
+    # In the first turn processes start, which counts too.
+    for once in (False, False, True):
+        differential.once = once
+        before = process.counts()
+        failed = sum(differential.run(program).failed for program in programs)
+        counted.append(process.counts())
+        counted[-1].take_away(before)
+    assert counted[1].by_library == counted[2].by_library
+    assert any(any(counters) for counters in counted[2].by_library.values())
+    assert bool(failed) == bool(mistake)

@@ -4,6 +4,7 @@
 import base64
 import sys
 import zlib
+from array import array
 
 
 class CodeCounts:
@@ -31,6 +32,15 @@ class CodeCounts:
         """Add all that another one has."""
         for library, counters in other.by_library.items():
             self.add(library, counters)
+
+    def take_away(self, other: "CodeCounts") -> None:
+        """Undo `merge`; what would become less than nothing is 0."""
+        for library, counters in other.by_library.items():
+            known = self.by_library.get(library)
+            if known is None or len(known) != len(counters):
+                continue
+            both = zip(memoryview(known).cast("Q"), memoryview(counters).cast("Q"), strict=True)
+            self.by_library[library] = array("Q", [max(ours - theirs, 0) for ours, theirs in both]).tobytes()
 
     def to_wire(self) -> dict[str, str]:
         """Return them as texts, for JSON."""

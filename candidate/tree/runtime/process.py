@@ -211,16 +211,19 @@ class Process:
 _idle: dict[str, list[Process]] = {}
 # Counters of processes that have ended.
 _ended = CodeCounts()
+# Those of runs that count for nothing.
+_withdrawn = CodeCounts()
 
 
 def counts() -> CodeCounts:
-    """The counters of all programs that are over, of this process, by library."""
+    """The counters of all programs that are over and not withdrawn, of this process, by library."""
     found = CodeCounts()
     found.merge(_ended)
     for library, processes in _idle.items():
         for process in processes:
             if process.owner == os.getpid():
                 found.add(library, process.totals())
+    found.take_away(_withdrawn)
     return found
 
 
@@ -252,6 +255,14 @@ def family(pid: int) -> list[int]:
     with suppress(OSError):
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     return [pid]
+
+
+def withdraw(library: str, counters: bytes) -> None:
+    """Count a program that is over for nothing: it is run again.
+
+    :param counters: as `Process.counters` has them
+    """
+    _withdrawn.add(library, counters)
 
 
 def take(library: Path) -> Process:

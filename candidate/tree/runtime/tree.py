@@ -13,7 +13,7 @@ from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABL
 from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, Said, give_back, take
+from .process import Process, Said, give_back, take, withdraw
 from .replay import Replay
 
 EHWPOISON = 133
@@ -102,11 +102,19 @@ class TreeSide:
         if twin is not None:
             ended = self.expected is not None and not twin.receive()
             if ended or twin.status in (r.CRASH, r.REFUSED):
+                if not ended:
+                    twin.gone()
+                self.twin_counters = twin.counters()
                 twin.close()
             else:
                 give_back(twin)
                 self.twin_counters = twin.counters()
             self.twin_counted = str(twin.library)
+
+    def withdraw(self) -> None:
+        """Let a run that is over count for nothing, for it is done again."""
+        withdraw(self.counted, self.counters)
+        withdraw(self.twin_counted, self.twin_counters)
 
     def settle(self) -> None:
         """Wait for the twin, and compare what it has done.
