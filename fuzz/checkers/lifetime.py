@@ -8,7 +8,6 @@ from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
-from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
@@ -28,7 +27,8 @@ class Lifetime(Checker):
 
     Destroying the tables is excepted from flushes: nothing runs on them by then.
     For that, a root that was linked must be unlinked before the first reference
-    goes (``kvm_free_stage2_pgd()``); so must one of a creation that failed late.
+    goes (``kvm_free_stage2_pgd()``). A creation that fails owes nothing: the VM is on
+    no list and has no notifier yet (``kvm_create_vm()``).
     """
 
     rule = Shadow.rule
@@ -40,16 +40,11 @@ class Lifetime(Checker):
         self.destroying = False
         # Table pages that were stored to before their flush, and reported; no page is used twice.
         self.early: set[int] = set()
-        # Tables may be destroyed: while a VM is made, and at the end.
-        self.may_destroy = False
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
 
     def before_destruction(self) -> None:
         self.destroying = True
-
-    def before_operation(self, op: Operation | None) -> None:
-        self.may_destroy = op is None
 
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
@@ -104,7 +99,7 @@ class Lifetime(Checker):
     def free_exact(self, page: int, count: int) -> None:
         # Of the root, which may be freed again before it is ever in use.
         self.not_twice(page, count)
-        if self.may_destroy or self.destroying:
+        if self.destroying:
             self.destroyed_while_linked(page, count)
 
     def not_twice(self, page: int, count: int) -> None:
@@ -115,7 +110,7 @@ class Lifetime(Checker):
     def dropped(self, page: int, count: int) -> None:
         """A reference went: at zero the page is free."""
         self.not_twice(page, count)
-        if self.may_destroy or self.destroying:
+        if self.destroying:
             self.destroyed_while_linked(page, count)
         if count != 0 or self.destroying:
             return
@@ -138,7 +133,7 @@ class Lifetime(Checker):
         Unmapping, which drops references too, holds the lock and clears the entry before.
         """
         guest = self.side.active
-        if not (self.destroying or guest.creating) or guest.kvm.pgt is None or guest in self.reported:
+        if guest.kvm.pgt is None or guest in self.reported:
             return
         if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             return

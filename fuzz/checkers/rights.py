@@ -11,7 +11,7 @@ from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 
 from ..language.operations import GuestAccess, Operation, TableRelax
-from ..sides.guest import Guest
+from ..sides.guest import RESET_RINGS, Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 from .shadow import Shadow
@@ -29,7 +29,8 @@ class Rights(GuestChecker):
     """Judges each store that leaves a leaf where it was, while a fault is handled or a leaf relaxed.
 
     A leaf that is broken and made anew may allow less than before; where relaxing was called for, it may not. What
-    the host's notifications do meanwhile, to break copy-on-write, is apart.
+    the host's notifications do meanwhile, to break copy-on-write, is apart; so is write-protection where user space
+    empties the dirty rings between two faults.
     """
 
     rule = Translation.rule
@@ -57,7 +58,7 @@ class Rights(GuestChecker):
                 self.level, self.entry = self.shadow.lookup(self.place)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not self.what or not old & new & VALID_BIT or self.side.notifying:
+        if not self.what or not old & new & VALID_BIT or self.side.notifying or self.kernel.entry == RESET_RINGS:
             return
         if self.same_leaf(old, new, level):
             self.judge(ipa, level, old, new)

@@ -99,6 +99,13 @@ class Translation(GuestChecker):
     def before_destruction(self) -> None:
         self.before_operation(None)
 
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        # Pages that are write-protected next. Dirty rings are those of the whole VM: other slots than the
+        # operation's may be among them, and a vCPU that user space makes room for.
+        if vmid == self.guest.vmid:
+            shift = self.granule.page_shift
+            self.allowed.append((gfn << shift, gfn + mask.bit_length() << shift))
+
     def range_of(self, op: ops.Operation | None) -> list[tuple[int, int]]:
         """Guest addresses that *op* itself may change; notifications add theirs."""
         if op is None:

@@ -161,6 +161,8 @@ class Session:
             if known is None or size < known:
                 self.sizes[key] = size
                 self.tell(FindingRecord(finding, text, self.number, self.unit.seed))
+                # With each finding, what ran for it: this process may end before the next state.
+                self.tell_ran()
         if key == self.unit.until:
             self.reached = True
 

@@ -14,7 +14,7 @@ from ..findings.record import FindingRecord
 from ..findings.replay import Replayer
 from ..findings.store import Store
 from ..judging.cost import Total
-from ..judging.differential import DIVERGENCE, REGRESSION
+from ..judging.differential import COMMON, DIVERGENCE, REGRESSION
 from ..judging.silence import is_silent
 from .registry import DEFAULT
 from .unit import Result
@@ -58,7 +58,12 @@ class Summary:
 
     @property
     def idle(self) -> bool:
-        """True if nothing ran of that by which two kernel trees differ."""
+        """True if nothing ran of that by which two kernel trees differ, as far as is known.
+
+        Where the two did not do the same, something ran: an interrupted session may have lost its last counts.
+        """
+        if any(found.kind != COMMON for found in self.findings):
+            return False
         return self.exercise is not None and not self.exercise.exercised
 
     @property

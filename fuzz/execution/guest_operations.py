@@ -223,6 +223,7 @@ class GuestOperations:
         guest = self.side.guest_of(op.cpu)
         if guest.kvm.dirty_ring_size and guest.main.kvm_dirty_ring_check_request(op.cpu % self.side.cpus):
             guest.reap()
+            self.side.enter("kvm_handle_guest_abort")
 
     def translate(self, cpu: int, ipa: int, access: int) -> Walk:
         """Translate an access on the CPU of a vCPU; it may set the access flag itself."""

@@ -139,7 +139,6 @@ class HostOperations:
 
     def get_rings(self, guest: Guest, layout: SlotLayout) -> Outcome:
         """Collect a slot's log where vCPUs have dirty rings: what the rings had, and what the bitmap has beside."""
-        self.side.enter("kvm_vm_ioctl_reset_dirty_pages")
         ret = guest.reap()
         if ret < 0:
             return Outcome("error", ret)
@@ -147,6 +146,7 @@ class HostOperations:
         pages = pages or [0] * (((layout.size >> self.side.granule.page_shift) + 63) >> 6)
         if not guest.kvm.dirty_ring_with_bitmap:
             return Outcome("ok", pages)
+        self.side.enter("kvm_vm_ioctl_get_dirty_log")
         ret, beside = guest.main.kvm_get_dirty_log_protect(layout.id)
         if ret:
             return Outcome("error", ret)

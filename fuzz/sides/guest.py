@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .side import Side
 
 MANUAL_LOG: Final = {"off": 0, "on": 1, "set": 3}
+# The entry point by which user space has dirty rings reset, in whatever operation it does that.
+RESET_RINGS: Final = "kvm_vm_ioctl_reset_dirty_pages"
 
 
 class SlotLayout:
@@ -181,6 +183,7 @@ class Guest:
 
         :returns: the entries that KVM has reset, or a negative errno
         """
+        self.side.enter(RESET_RINGS)
         for number, page in self.main.harvest_dirty_rings():
             for layout in self.layouts:
                 if layout.id == number and layout.live and page < layout.size >> self.granule.page_shift:

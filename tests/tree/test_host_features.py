@@ -141,3 +141,24 @@ def test_a_ring_that_is_nearly_full_is_emptied(tree: str) -> None:
     reset = [at for at, (_, _, events) in enumerate(stream.steps) if any(event[0] == "log_taken" for event in events)]
     assert reset == [192, 201]
     assert stream.steps[201][1] == "ok dirty pages 0-199"
+
+
+# Written to a slot before the other one, whose ring has 192 entries before user space empties it.
+WRITES: Final = "".join(f"cpu0 write a+{page * 4}K\n" for page in range(192))
+TWO_SLOTS: Final = {
+    "asked for the log of one": "cpu0 write a+0\nlog b get\ncpu0 write a+0\n",
+    "made room for one": f"{WRITES}cpu0 write b+0\n",
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("operations", TWO_SLOTS.values(), ids=TWO_SLOTS)
+def test_rings_are_reset_for_all_slots(operations: str, tree: str) -> None:
+    """A ring has pages of all slots of its VM: what is reset for one slot write-protects pages of others too."""
+    name = version(tree)
+    if not candidate.get(name).main.HAS_DIRTY_RINGS:
+        pytest.skip(f"{tree} has no dirty rings")
+    slots = "slot a size=1M backing=anon log=on\nslot b size=1M backing=anon log=on\n"
+    both = candidate.get(name)
+    verdict = Differential(both, both).run(parse(f"s2fuzz 1\nvm ring=4K\n{slots}{operations}"))
+    assert [finding.signature for finding in verdict.findings] == []

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A session that shows a difference of two trees ran something of it, whatever counts came."""
+
+import pytest
+
+from candidate.tree.lines.difference import Exercise
+from fuzz.engines.summary import Summary
+from fuzz.findings.record import record_of
+from fuzz.judging.finding import CLASSES, COMMON, Finding
+from fuzz.language.text import parse
+from fuzz.reports.report import fuzz_text
+
+PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
+NOTHING_RAN = Exercise(1, 0, ["arch/arm64/kvm/mmu.c:1"], [])
+SAID = "not exercised: nothing ran"
+
+
+def session(*kinds: str) -> Summary:
+    summary = Summary("original", "rfc-v1", 1, programs=2, exercise=NOTHING_RAN)
+    summary.findings = [record_of(Finding(kind, "a: b", "why", 0), PROGRAM, 1) for kind in kinds]
+    return summary
+
+
+def test_idle_where_nothing_ran() -> None:
+    assert session().idle
+    assert SAID in fuzz_text(session())
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_idle_beside_findings(kind: str) -> None:
+    """What both do alike says nothing of the lines by which they differ."""
+    summary = session(kind)
+    assert summary.idle == (kind == COMMON)
+    assert (SAID in fuzz_text(summary)) == summary.idle
