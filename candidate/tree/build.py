@@ -20,7 +20,7 @@ from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
 from .building.source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
 from .building.wrong import said
 
-__all__ = ["BuiltTree", "TreeError", "build", "make"]
+__all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
 
 _MACHINES: Final = ("x86_64", "amd64")
 
@@ -81,6 +81,14 @@ def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
             if entry is None:
                 return _compile(source, settings, compiler, start, work)
     return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=True)
+
+
+def is_built(source: TreeSource, settings: BuildSettings) -> bool:
+    """Tell whether `make` would find the library.
+
+    :raises TreeError: there is no compiler, or no such tree
+    """
+    return cache.look_up(source, cache.prefix(settings, Compiler())) is not None
 
 
 def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, start: str, work: Path) -> BuiltTree:

@@ -2,19 +2,20 @@
 """Opens a tree: builds it unless the cache has it, and makes the classes that stand for it."""
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reference.compiled.choice import SANITIZE
+from reference.compiled.choice import SANITIZE, TREE
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost, kvm
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from .build import TreeError, build
+from .build import TreeError, build, is_built, make
 from .building import probes
-from .building.plan import BuildSettings
+from .building.plan import GRANULES, BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
@@ -23,6 +24,31 @@ from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
     """The settings by which a tree that is a version is built, for a log2 of the page size in bytes."""
     return BuildSettings(granule, sanitize=sanitize, coverage=True, plain=True)
+
+
+def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Build the trees among versions for every page size, before anybody counts the time.
+
+    A tree without pages of a size is refused later, when a program asks for them.
+
+    :param names: of versions; those that are no trees are skipped
+    :param tell: called with one line before each build
+    :raises candidate.tree.TreeError: a tree cannot be built for pages of 4K
+    """
+    for name in dict.fromkeys(names):
+        if not name.startswith(TREE):
+            continue
+        path, sanitize = name.removeprefix(TREE).removesuffix(SANITIZE), name.endswith(SANITIZE)
+        for granule in GRANULES:
+            source, settings = TreeSource(Path(path)), settings_of(granule, sanitize)
+            if is_built(source, settings):
+                continue
+            tell(f"building {name} for pages of {(1 << granule) >> 10}K")
+            try:
+                make(source, settings)
+            except TreeError:
+                if granule == GRANULES[0]:
+                    raise
 
 
 class Opened(NamedTuple):

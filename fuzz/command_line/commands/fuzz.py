@@ -50,6 +50,7 @@ def fuzz(arguments: Namespace) -> int:
     :raises candidate.UnknownCandidate: no version of this name
     """
     import candidate
+    from candidate.tree.opening import build_ahead
 
     from ...coverage.exercised import exercise
     from ...engines.seeds import shipped
@@ -65,6 +66,7 @@ def fuzz(arguments: Namespace) -> int:
     lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
+    build_ahead([arguments.reference, arguments.candidate], complain)
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
     out = make_out(arguments.out, folder_name(patched, reference))

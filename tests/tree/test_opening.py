@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Trees are built for every page size before a session counts its time."""
+
+from pathlib import Path
+
+import pytest
+
+from candidate.tree import PREFIX, SANITIZE, TreeError, opening
+from candidate.tree.building.plan import BuildSettings
+from candidate.tree.building.source import TreeSource
+
+from .trees import small_tree
+
+
+class Builds:
+    """Stands for what builds: notes what is asked for, and fails for some page sizes.
+
+    :param there: page sizes, as log2, for which a library is there
+    :param fail: those for which none can be made
+    """
+
+    def __init__(self, there: tuple[int, ...] = (), fail: tuple[int, ...] = ()) -> None:
+        self.there = there
+        self.fail = fail
+        self.made: list[tuple[int, bool]] = []
+
+    def is_built(self, _: TreeSource, settings: BuildSettings) -> bool:
+        return settings.granule in self.there
+
+    def make(self, source: TreeSource, settings: BuildSettings) -> None:
+        self.made.append((settings.granule, settings.sanitize))
+        if settings.granule in self.fail:
+            raise TreeError(f"{source.name}: no such pages")
+
+
+def ahead(builds: Builds, names: list[str], patch: pytest.MonkeyPatch) -> list[str]:
+    """Build ahead; what is told."""
+    patch.setattr(opening, "is_built", builds.is_built)
+    patch.setattr(opening, "make", builds.make)
+    told: list[str] = []
+    opening.build_ahead(names, told.append)
+    return told
+
+
+def test_each_size_of_each_tree_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{PREFIX}{small_tree(tmp_path / 'tree')}"
+    builds = Builds(there=(12,))
+    told = ahead(builds, [name, "original", f"{name}{SANITIZE}", name], monkeypatch)
+    sizes = ("16K", "64K")
+    assert told == [f"building {each} for pages of {size}" for each in (name, f"{name}{SANITIZE}") for size in sizes]
+    assert builds.made == [(14, False), (16, False), (14, True), (16, True)]
+
+
+def test_a_size_that_a_tree_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that needs such pages is refused when it comes; a tree that cannot be built at all is told at once."""
+    name = f"{PREFIX}{small_tree(tmp_path / 'tree')}"
+    builds = Builds(fail=(14,))
+    assert len(ahead(builds, [name], monkeypatch)) == 3
+    assert [granule for granule, _ in builds.made] == [12, 14, 16]
+    with pytest.raises(TreeError, match="no such pages"):
+        ahead(Builds(fail=(12,)), [name], monkeypatch)
