@@ -24,7 +24,6 @@ FOUND: Final = {
     "regressions/a2-age-huge.s2": ("ageing: kvm_mmu_notifier_clear_flush_young: still young", TREES[:2]),
     "regressions/livelock-two-levels.s2": ("progress: kvm_handle_guest_abort: access does not complete", TREES),
     "regressions/u1-unmap-rounding.s2": ("tlb: stage2_unmap_walker: leaf not flushed", TREES[2:]),
-    "seeds/vm-fails-3.s2": ("lifetime: kvm_init_stage2_mmu: destroyed while the root is linked", TREES[3:]),
 }
 PAGE: Final = Path(__file__).parents[2] / "docs" / "kernel-trees.md"
 
