@@ -18,7 +18,7 @@ from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .once import alike, judge_once, ways
 from .stretch import Stretches
 from .tables import maps_differ
-from .unrecorded import Flags, Unrecorded
+from .unrecorded import AgeFlags, Unrecorded
 from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
@@ -69,7 +69,7 @@ class Lockstep:
         self.right.side.standard = differential.reference
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
-        self.flags = Flags(Unrecorded(self.left), Unrecorded(self.right))
+        self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
         self.features = Features(self.left, self.right) if differential.features else None
         self.stretches = Stretches(self.left, self.right)

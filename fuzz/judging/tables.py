@@ -10,10 +10,10 @@ from reference.machine.stage1 import describe_stage1
 
 from ..checkers import CheckerSuite
 from ..checkers.shadow import Table
-from .unrecorded import Flags
+from .unrecorded import AgeFlags
 
 
-def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: Flags | None = None) -> str:
+def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None = None) -> str:
     """The first difference between what the two sides map, as text; "" if they map alike.
 
     There was none before this operation: tables that neither side wrote to since are alike.
@@ -50,7 +50,7 @@ class Stores:
         original: LastPlaces,
         candidate: LastPlaces,
         granule: Granule,
-        flags: Flags | None = None,
+        flags: AgeFlags | None = None,
         vm: int = 0,
     ) -> None:
         self.original = original

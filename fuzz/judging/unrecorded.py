@@ -48,7 +48,7 @@ class Unrecorded(Checker):
         return entry if found == level else 0
 
 
-class Flags:
+class AgeFlags:
     """The leaves that differ between the two sides by such an access flag alone.
 
     :param sides: what is noted of each

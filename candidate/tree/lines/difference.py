@@ -96,9 +96,7 @@ class TreeDifference:
         if old == new:
             return
         # Without empty lines, and lines such as "}" are no anchors: those alike would take quadratic time.
-        before, after = (
-            [number for number, line in enumerate(lines) if line] + [len(lines)] for lines in (old, new)
-        )
+        before, after = ([number for number, line in enumerate(lines) if line] + [len(lines)] for lines in (old, new))
         matcher = SequenceMatcher(None, [old[i] for i in before[:-1]], [new[i] for i in after[:-1]])
         for what, a, b, c, d in matcher.get_opcodes():
             if what != "equal":
