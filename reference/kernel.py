@@ -94,6 +94,10 @@ class Kernel:
         self.cpu = 0
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
+        # The mmu lock is one of readers and writers, and readers hold it.
+        self.shared = False
+        # A compare-exchange that wins is storing.
+        self.exchanging = False
         # One in so many offers to drop the mmu lock is taken, 0: none; how many there were.
         self.resched_every = 0
         self.offers = 0
@@ -193,7 +197,9 @@ class Kernel:
             for o in self.on["exchange_lost"]:
                 o.exchange_lost(ptep, found, new)
             return found
+        self.exchanging = True
         self.smp_store_release(ptep, new)
+        self.exchanging = False
         for o in self.on["exchanged"]:
             o.exchanged(ptep, old, new)
         return old

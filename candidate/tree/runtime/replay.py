@@ -68,7 +68,7 @@ class Replay(HostReplay):
         elif kind == r.COUNT:
             k.page_count(a)
         elif kind == r.LOCK:
-            self.lock(a, b)
+            self.lock(a, b, c == 0)
         elif kind == r.UNLOCK:
             self.unlock(a, b)
         elif kind <= r.NO_TABLE:
@@ -145,12 +145,14 @@ class Replay(HostReplay):
             else:
                 k.invalidate_icache_range(k.__va__(a), b)
 
-    def lock(self, number: int, vm: int) -> None:
-        """A lock was taken; those that do not concern stage 2 have no name."""
+    def lock(self, number: int, vm: int, shared: bool) -> None:
+        """A lock was taken, by a reader or a writer; those that do not concern stage 2 have no name."""
         name = r.LOCKS[number]
         if name:
             self.of(vm)
             self.kernel.lock(name)
+            if name == "mmu":
+                self.kernel.shared = shared
 
     def unlock(self, number: int, vm: int) -> None:
         """... and released."""
@@ -158,3 +160,5 @@ class Replay(HostReplay):
         if name:
             self.of(vm)
             self.kernel.unlock(name)
+            if name == "mmu" and name not in self.kernel.locks:
+                self.kernel.shared = False
