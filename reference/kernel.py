@@ -97,6 +97,8 @@ class Kernel:
         # The mmu lock is held for reading only, and how often it was taken alone: by then all readers had left.
         self.mmu_shared = False
         self.mmu_holds = 0
+        # A compare-exchange that wins is storing.
+        self.exchanging = False
         # RCU: nested read-side critical sections; callbacks that were posted, and of which a grace period has passed.
         self.rcu_depth = 0
         self.rcu_posted = 0
@@ -202,7 +204,9 @@ class Kernel:
             for o in self.on["exchange_lost"]:
                 o.exchange_lost(ptep, found, new)
             return found
+        self.exchanging = True
         self.smp_store_release(ptep, new)
+        self.exchanging = False
         for o in self.on["exchanged"]:
             o.exchanged(ptep, old, new)
         return old

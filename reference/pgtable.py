@@ -173,6 +173,8 @@ class Pgtable:
     WALKS_UNDER_RCU: ClassVar[bool] = False
     # True if valid entries of a hyp table do likewise (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
+    # Walks under the mmu lock for reading change entries by compare-exchange only (``KVM_PGTABLE_WALK_SHARED``, v6.2).
+    EXCHANGES_SHARED: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
 

@@ -84,6 +84,7 @@ def opened(name: str) -> Opened:
         COUNTS_NON_ZERO = found(PGTABLE, "stage2_pte_is_counted") is not None
         COUNTS_HYP = found(PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(") is not None
         WALKS_UNDER_RCU = found(f"{ARM}/include/asm/kvm_pgtable.h", r"\brcu_read_lock\(\)") is not None
+        EXCHANGES_SHARED = found("arch/arm64/include/asm/kvm_pgtable.h", "KVM_PGTABLE_WALK_SHARED") is not None
         HYP_DEVICE_INDEX = int(device[1]) if device else 0
 
         # Its own, since mypyc runs an inherited one twice.

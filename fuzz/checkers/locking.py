@@ -8,6 +8,7 @@ time, so those of two VMs never nest.
 
 from typing import Final
 
+from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import Walk
 
 from ..language.operations import Operation
@@ -38,13 +39,14 @@ class Locking(Checker):
         "locking",
         (
             "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock; live entries "
-            "are written, and roots unlinked, only under it"
+            "are written, and roots unlinked, only under it, and among readers by compare-exchange only"
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
         rank=5,
         finer=(
             ("*: entry written without mmu_lock*", Severity.LIFETIME, 7),
+            ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
@@ -179,7 +181,9 @@ class TableLock(GuestChecker):
     """Judges each store to an entry that the hardware can reach.
 
     Nothing runs on tables that are being made or destroyed; the hardware sets
-    the access flag without asking.
+    the access flag without asking. Several vCPUs handle faults at once where the lock is
+    held for reading: then a compare-exchange takes an entry, and only who has won one
+    that left a marker may store to it (``stage2_try_break_pte()``, ``stage2_make_pte()``).
     """
 
     rule = Locking.rule
@@ -188,17 +192,49 @@ class TableLock(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.destroying = False
+        self.exchanges = False
+        # Entries in which compare-exchanges have left a marker.
+        self.marked: set[int] = set()
+
+    def before_operation(self, op: Operation | None) -> None:
+        # What is required is known once both sides are there.
+        self.exchanges = self.side.pgtable.EXCHANGES_SHARED or self.side.standard.pgtable.EXCHANGES_SHARED
+        self.marked.clear()
 
     def before_destruction(self) -> None:
         self.destroying = True
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if "mmu" in self.kernel.locks or self.shadow.by_hardware or self.guest.creating or self.destroying:
+        if self.shadow.by_hardware or self.guest.creating or self.destroying:
+            return
+        if "mmu" in self.kernel.locks:
+            if self.kernel.mmu_shared and self.exchanges:
+                self.among_readers(ipa, level, ptep, old, new)
             return
         self.report(
             "entry written without mmu_lock",
             level,
             f"{self.text(old, level)} -> {self.text(new, level)} at {ipa:#x}",
+            frozenset([ipa]),
+            taints=False,
+        )
+
+    def among_readers(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        """Judge a store under the mmu lock that other readers may hold too."""
+        if self.kernel.exchanging:
+            if new and not new & VALID_BIT:
+                self.marked.add(ptep)
+            else:
+                self.marked.discard(ptep)
+            return
+        if ptep in self.marked:
+            self.marked.discard(ptep)
+            return
+        self.report(
+            "entry written without a compare-exchange under mmu_lock for reading",
+            level,
+            f"{self.text(old, level)} -> {self.text(new, level)} at {ipa:#x}: "
+            "another vCPU that handles a fault may change it meanwhile, and its change is lost",
             frozenset([ipa]),
             taints=False,
         )

@@ -18,6 +18,7 @@ from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .once import alike, judge_once, ways
 from .stretch import Stretches
 from .tables import maps_differ
+from .unrecorded import AgeFlags, Unrecorded
 from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
@@ -71,6 +72,7 @@ class Lockstep:
         self.right.side.standard = differential.reference
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
+        self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))
         self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
         self.features = Features(self.left, self.right) if differential.features else None
         self.stretches = Stretches(self.left, self.right)
@@ -123,14 +125,15 @@ class Lockstep:
             op = self.program.operations[at]
             signature = f"result: {type(op).__name__}"
             asked_for = fail_of(op) is not None
-            if signature not in differences and not asked_for and not a.same_as(b):
+            if signature not in differences and not asked_for and not a.same_as(b) and not self.flags.answer(op):
                 names = self.differential
                 text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
                 differences[signature] = Finding(DIVERGENCE, signature, text, at)
         if "map" not in differences:
-            text = maps_differ(self.left.checkers, self.right.checkers)
+            text = maps_differ(self.left.checkers, self.right.checkers, self.flags)
             if text:
                 differences["map"] = Finding(DIVERGENCE, "map", text, at)
+        self.flags.settle()
 
     def add(self, operation: Operation) -> None:
         """Let the program go on with an operation, legal where it now ends, and run that."""

@@ -10,18 +10,21 @@ from reference.machine.stage1 import describe_stage1
 
 from ..checkers import CheckerSuite
 from ..checkers.shadow import Table
+from .unrecorded import AgeFlags
 
 
-def maps_differ(left: CheckerSuite, right: CheckerSuite) -> str:
+def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None = None) -> str:
     """The first difference between what the two sides map, as text; "" if they map alike.
 
     There was none before this operation: tables that neither side wrote to since are alike.
+
+    :param flags: the leaves whose access flag says nothing
     """
     for number, a in enumerate(left.shadows):
         b = right.shadows[number]
         if not a.touched and not b.touched:
             continue
-        stores = Stores(a.kernel.last, b.kernel.last, a.granule)
+        stores = Stores(a.kernel.last, b.kernel.last, a.granule, flags, number)
         for root_a, root_b in zip(a.roots, b.roots, strict=False):
             text = compare_tables(root_a, root_b, stores)
             if text:
@@ -38,12 +41,27 @@ class Stores:
 
     :param original: without any of a port, as *candidate*
     :param granule: of both
+    :param flags: the leaves whose access flag says nothing; None: every difference counts
+    :param vm: number of the VM, of its tables
     """
 
-    def __init__(self, original: LastPlaces, candidate: LastPlaces, granule: Granule) -> None:
+    def __init__(
+        self,
+        original: LastPlaces,
+        candidate: LastPlaces,
+        granule: Granule,
+        flags: AgeFlags | None = None,
+        vm: int = 0,
+    ) -> None:
         self.original = original
         self.candidate = candidate
         self.granule = granule
+        self.flags = flags
+        self.vm = vm
+
+    def excuse(self, level: int, ipa: int, left: int, right: int) -> bool:
+        """Tell whether the difference of two leaves does not count."""
+        return self.flags is not None and self.flags.excuse(self.vm, level, ipa, left, right)
 
     def entry(self, a: Table, b: Table, index: int) -> str:
         """Say where an entry was written last."""
@@ -83,6 +101,8 @@ def compare_tables(
         left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
         if left != right:
             ipa = a.base + (index << granule.level_shift(a.level))
+            if stores.excuse(a.level, ipa, left, right):
+                continue
             both = f"{show(left, a.level, granule)}; {show(right, a.level, granule)}"
             return f"{ipa:#x}, level {a.level}: {both}{stores.entry(a, b, index)}"
     if a.children or b.children:

@@ -11,7 +11,7 @@ from typing import Final
 
 from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
 from reference.machine.arena import BASE
-from reference.machine.descriptor import VALID_BIT, describe, size_text
+from reference.machine.descriptor import VALID_BIT, address_bits, describe, size_text
 from reference.machine.stage1 import describe_stage1
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
@@ -136,9 +136,12 @@ class Trace(Checker):
         return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
 
     def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
-        """Return the text of a descriptor; of one that was made invalid, with what it was."""
+        """Return the text of a descriptor; of one that was made invalid, with what it was.
+
+        Invalid ones that keep no address, such as the marker of a locked entry or of an owner, never were valid.
+        """
         show = describe_stage1 if hyp else describe
-        if entry and not entry & VALID_BIT:
+        if not entry & VALID_BIT and address_bits(entry, self.granule):
             return f"invalid, was {show(entry | VALID_BIT, level, self.granule)}"
         return show(entry, level, self.granule)
 

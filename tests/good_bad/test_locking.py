@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """locking: balanced, rightly nested, no sleep under the mmu lock, no live entry written without it."""
 
+from typing import ClassVar
+
 import candidate
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 
-from .case import Case, broken, each
+from .case import Case, broken, each, violations
+
+LOCKED = 1 << 10
 
 
 class KeepLock(Mmu):
@@ -303,6 +307,50 @@ def test_locking_good(case: Case) -> None:
 @each(CASES)
 def test_locking_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+class Readers(Mmu):
+    """Handles faults with the lock held for reading."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        self.k.mmu_shared = True
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        self.k.mmu_shared = False
+        return ret
+
+
+class Exchanges(Pgtable):
+    """Has walks that change entries by compare-exchange, and stores to them all the same."""
+
+    EXCHANGES_SHARED: ClassVar[bool] = True
+
+
+class MarksFirst(Exchanges):
+    """Takes each entry by a compare-exchange that leaves a marker, as ``stage2_try_break_pte()`` does."""
+
+    def stage2_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_map_data) -> int:
+        if self.mem[ptep] == 0:
+            self.k.cmpxchg(ptep, 0, LOCKED)
+        return super().stage2_map_walker(addr, end, level, ptep, flag, arg)
+
+
+AMONG_READERS = "locking: stage2_map_walker: entry written without a compare-exchange under mmu_lock for reading L"
+READ = "vm cpus=1 ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+
+
+def test_entries_among_readers() -> None:
+    signatures = [each.signature for each in violations(broken(Exchanges, Readers), READ)]
+    assert signatures == [f"{AMONG_READERS}{level}" for level in (1, 2, 3)]
+    assert violations(broken(Exchanges), READ) == []
+    # No walk of the version says that it is shared: nothing is known of who else may be there.
+    assert violations(broken(mmu=Readers), READ) == []
+
+
+def test_a_marker_is_its_owner_s() -> None:
+    found = violations(broken(MarksFirst, Readers), READ)
+    assert [each.signature for each in found if each.checker == "locking"] == []
 
 
 GOOD = (

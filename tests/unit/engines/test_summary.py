@@ -28,7 +28,7 @@ def test_idle_where_nothing_ran() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_idle_beside_findings(kind: str) -> None:
-    """What both do alike says nothing of the lines by which they differ."""
+    """A finding of both says nothing of the lines by which they differ."""
     summary = session(kind)
     assert summary.idle == (kind == COMMON)
     assert (SAID in fuzz_text(summary)) == summary.idle

@@ -54,6 +54,14 @@ def test_entries_are_decoded() -> None:
     assert any(text.startswith("L3 0x40001000=a+4K: empty -> page@0x100001000 ") for text in texts)
 
 
+def test_markers_are_not_taken_for_entries() -> None:
+    """A locked entry (0x400 in Linux 6.12) was no block at address 0, and in the last level no reserved encoding."""
+    trace = Trace(Executor(ORIGINAL, MISSING_CLEAN))
+    assert [trace.entry_text(0x400, level) for level in (2, 3)] == ["invalid[0x400]"] * 2
+    assert trace.entry_text(1 << 60, 2) == f"invalid[{1 << 60:#x}]"
+    assert trace.entry_text(0, 3) == "empty"
+
+
 def test_hyp_entries_are_decoded_as_stage_1() -> None:
     texts = events(parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\nhyp map 2M 0 2M rx\nhyp map 0 1G 4K device\n"))
     assert "L2 hyp 0x200000: empty -> block(2M)@0x0 r-x normal, release" in texts

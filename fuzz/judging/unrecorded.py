@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Accesses that the hardware did not record, because it need not have: the access flag of their leaf says nothing.
+
+Where the host ages pages without a flush (``kvm_mmu_notifier_clear_young()``), a CPU may hold the leaf as young, and
+accesses through its TLB leave the flag clear. Nothing forbids the CPU to drop that entry at any time, and then the
+access sets the flag. A patch that flushes more, or elsewhere, makes just this difference: it is none that counts. A
+flush that is owed and missing is found by the checker ``ageing``.
+"""
+
+from __future__ import annotations
+
+from reference.machine.descriptor import AF_BIT
+from reference.machine.walk import NONE, SPECULATE, Walk
+
+from ..checkers import Checker, Shadow
+from ..checkers.tlb import Tlb
+from ..execution.executor import Executor
+from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold
+
+
+class Unrecorded(Checker):
+    """Notes the old leaves of one side that an access used all the same, through a TLB; judges nothing.
+
+    :param executor: of the side, before anything has run on it
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor.side)
+        checkers = executor.checkers
+        self.shadows: list[Shadow] = checkers.shadows
+        self.tlbs = checkers.peers.each(Tlb)
+        # (VM, level, guest address) of the leaves.
+        self.leaves: set[tuple[int, int, int]] = set()
+        for listeners in checkers.on_translated:
+            listeners.append(self)
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        vm = cpu // self.side.cpus
+        if walk.fault != NONE or access == SPECULATE or not self.tlbs[vm].owed.aged:
+            return
+        level, entry = self.shadows[vm].lookup(ipa)
+        if level >= 0 and not entry & AF_BIT:
+            self.leaves.add((vm, level, ipa >> self.granule.shifts[level] << self.granule.shifts[level]))
+
+    def entry(self, vm: int, level: int, ipa: int) -> int:
+        """The leaf of this level that is live at an address; 0 if there is none."""
+        found, entry = self.shadows[vm].lookup(ipa)
+        return entry if found == level else 0
+
+
+class AgeFlags:
+    """The leaves that differ between the two sides by such an access flag alone.
+
+    :param sides: what is noted of each
+    """
+
+    def __init__(self, left: Unrecorded, right: Unrecorded) -> None:
+        self.sides = (left, right)
+
+    def excuse(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
+        """Tell whether two leaves differ by an access flag that one side's hardware need not have left clear."""
+        if left ^ right != AF_BIT:
+            return False
+        return (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
+
+    def settle(self) -> None:
+        """Forget the leaves that do not differ so any more; call it where nothing runs."""
+        left, right = self.sides
+        for side in self.sides:
+            if side.leaves:
+                side.leaves = {key for key in side.leaves if self.excuse(*key, left.entry(*key), right.entry(*key))}
+
+    def answer(self, op: Operation) -> bool:
+        """Tell whether an operation asked for the age of leaves that differed so at the last `settle`."""
+        if not isinstance(op, (HostAge, HostTestAge, TableIsYoung, TableMkold)):
+            return False
+        side = self.sides[0].side
+        layout = side.by_name[op.slot]
+        start = layout.hva + op.offset
+        end = start + (op.size if isinstance(op, HostAge) else 1)
+        first, _ = side.host.unit_at(start)
+        last, size = side.host.unit_at(end - 1)
+        for guest in side.guests:
+            for ipa, stop in guest.ipa_ranges(first, last + size):
+                if self.within(guest.number, ipa, stop):
+                    return True
+        return False
+
+    def within(self, vm: int, start: int, end: int) -> bool:
+        """Tell whether leaves differ so in a range of guest addresses."""
+        for side in self.sides:
+            for number, level, ipa in side.leaves:
+                if number == vm and ipa < end and start < ipa + side.granule.level_size(level):
+                    return True
+        return False

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Faults under the mmu lock for reading: entries change by compare-exchange only, where the tree has walks for that."""
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU, PGTABLE
+from fuzz.judging.differential import Differential
+from fuzz.judging.finding import REGRESSION
+from fuzz.language.text import parse
+
+from .trees import planted, real_trees, version
+
+# A first map, a split, a young leaf that was old, a relaxed one.
+PROGRAM = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\ncpu1 write a+4K\ncpu0 fetch a+4K\n"
+    "host age a+4K 4K\ncpu1 read a+4K\n"
+)
+ALONE = "\n\t\t\t\t       KVM_PGTABLE_WALK_HANDLE_FAULT |\n\t\t\t\t       KVM_PGTABLE_WALK_SHARED);\n"
+MISTAKES = {
+    "map": (
+        MMU,
+        "\t\t\t\t\t     KVM_PGTABLE_WALK_HANDLE_FAULT |\n\t\t\t\t\t     KVM_PGTABLE_WALK_SHARED);",
+        "\t\t\t\t\t     KVM_PGTABLE_WALK_HANDLE_FAULT);",
+    ),
+    "mkyoung": (PGTABLE, f"&pte, NULL,{ALONE}", "&pte, NULL, KVM_PGTABLE_WALK_HANDLE_FAULT);\n"),
+    "relax": (PGTABLE, f"NULL, &level,{ALONE}", "NULL, &level, KVM_PGTABLE_WALK_HANDLE_FAULT);\n"),
+}
+WHAT = "entry written without a compare-exchange under mmu_lock for reading"
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_walk_that_does_not_say_that_it_is_shared(mistake: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    copy = planted("6.12", tmp_path_factory.mktemp(mistake) / "tree", *MISTAKES[mistake])
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(PROGRAM)
+    worse = [each.signature for each in verdict.findings if each.kind == REGRESSION]
+    walker = "stage2_map_walker" if mistake == "map" else "stage2_attr_walker"
+    assert worse
+    assert all(signature.startswith(f"locking: {walker}: {WHAT}") for signature in worse)
+
+
+@pytest.mark.parametrize("tree", real_trees() or ["6.12"])
+def test_upstream_takes_entries_by_compare_exchange(tree: str) -> None:
+    """6.1 relaxes permissions under the lock for reading, and has no compare-exchange: nothing is required there."""
+    both = candidate.get(version(tree))
+    assert (tree in ("6.12", "7.3")) == both.pgtable.EXCHANGES_SHARED
+    assert not [each for each in Differential(both, both).run(PROGRAM).findings if each.signature.startswith("locking")]

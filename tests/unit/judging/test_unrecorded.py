@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A patch that flushes more than the original is no other map, where nothing but an access flag differs for it."""
+
+import candidate
+from candidate import Candidate
+from fuzz.judging.differential import Differential, Lockstep
+from fuzz.language.text import parse
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, kvm_pgtable
+
+ORIGINAL = candidate.get("original")
+# The second write finds its leaf in the TLB, and the flag stays clear, unless all of the TLB was flushed.
+START = """s2fuzz 1
+vm cpus=1 fwb=on
+slot a size=68K backing=anon
+cpu0 write a+0
+cpu0 write a+20K
+host age a+20K 4K{}
+host discard a+0 4K
+cpu0 write a+20K
+"""
+UNFLUSHED = " flush=off"
+
+
+class FlushMore(Pgtable):
+    """Flushes everything once more after unmapping."""
+
+    def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        ret = super().kvm_pgtable_stage2_unmap(pgt, addr, size)
+        self.k.__kvm_tlb_flush_vmid__(pgt.mmu)
+        return ret
+
+
+class NeverOld(Pgtable):
+    """Clears no access flag."""
+
+    def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
+        return 0
+
+
+def run(pgtable: type[Pgtable], text: str) -> Lockstep:
+    """Both sides at the end of the program; they still exist."""
+    program = parse(text)
+    lockstep = Lockstep(Differential(ORIGINAL, Candidate("test", pgtable, Mmu, "for a test")), program)
+    for at in range(len(program.operations)):
+        lockstep.step(at)
+    return lockstep
+
+
+def test_an_access_that_need_not_go_unrecorded() -> None:
+    lockstep = run(FlushMore, START.format(UNFLUSHED))
+    assert lockstep.differences == {}
+    assert lockstep.flags.sides[0].leaves == {(0, 3, 0x40005000)}
+    assert lockstep.flags.sides[1].leaves == set()
+
+
+def test_the_age_that_the_host_is_told_then() -> None:
+    lockstep = run(FlushMore, START.format(UNFLUSHED) + "host testage a+20K\nhost age a+20K 4K\n")
+    assert lockstep.differences == {}
+    # Both are old now: nothing is excused any more.
+    assert lockstep.flags.sides[0].leaves == set()
+
+
+def test_other_pages_are_judged() -> None:
+    """One page differs; the age of another one that differs is told."""
+    text = START.format(UNFLUSHED) + "host testage a+16K\n"
+    lockstep = run(FlushMore, text)
+    op = lockstep.program.operations[-1]
+    assert not lockstep.flags.answer(op)
+    assert not lockstep.flags.excuse(0, 3, 0x40004000, 1 << 10, 0)
+    # The flag is clear on the side that had no such access, or more differs than the flag.
+    assert not lockstep.flags.excuse(0, 3, 0x40005000, 1 << 10, 0)
+    assert lockstep.flags.excuse(0, 3, 0x40005000, 0, 1 << 10)
+    assert not lockstep.flags.excuse(0, 3, 0x40005000, 0, 1 << 10 | 1 << 7)
+
+
+def test_flags_that_a_patch_leaves_set() -> None:
+    differences = run(NeverOld, START.format(UNFLUSHED)).differences
+    assert list(differences) == ["result: HostAge", "map"]
