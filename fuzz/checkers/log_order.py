@@ -32,8 +32,8 @@ from .dirty_log import DirtyLog
 from .places import Places, without
 from .shadow import Shadow
 
-# Callbacks that write no entry.
-READERS: Final = ("stage2_flush_walker",)
+# Callbacks that take nobody's right to write away: those of the ports, then of later kernels.
+READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
 INSTALLED: Final = "write-protected before the log was installed"
 TAKEN: Final = "write-protected before its bits were taken"
 

@@ -45,9 +45,11 @@ def test_random(seed: int, tree: str) -> None:
         assert difference(ported, compiled) == ""
 
 
+FLUSHES = "kvm_pgtable_walk(pgt, addr, size, &walker);\n}\n\nint kvm_pgtable_stage2_init"
 # Of each kind of event that is compared one change in the tree: file, text, what stands there instead.
 PLANTED = {
     "plain store": (PGTABLE, "\t\tWRITE_ONCE(*ptep, pte);", "\t\t*ptep = pte;"),
+    "walk": (PGTABLE, f"return {FLUSHES}", f"return kvm_pgtable_walk(pgt, addr, 0, &walker) ?: {FLUSHES}"),
     "store": (
         PGTABLE,
         "\tsmp_store_release(ptep, new);\n\tget_page(page);",

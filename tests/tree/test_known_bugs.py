@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import MMU
+from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
 from fuzz.judging.bearers import asked, has
@@ -49,6 +49,14 @@ def test_a_bug_that_only_the_candidate_has_is_a_regression() -> None:
     reference, other = version("7.3"), version("6.12")
     verdict = Differential(candidate.get(reference), candidate.get(other)).run(load(program_of("M1")))
     assert REGRESSION in [each.kind for each in verdict.findings if each.signature.startswith("memcache: ")]
+
+
+def test_a_bug_whose_condition_is_a_walk(tmp_path: Path) -> None:
+    """B05: the range that is walked begins inside an entry."""
+    rounds = "\t\tdata->addr = ALIGN_DOWN(data->addr, kvm_granule_size(level));\n"
+    copy = candidate.get(planted("5.12.9", tmp_path / "tree", PGTABLE, rounds, ""))
+    assert asked(copy, "B05").signature.startswith("translation: ")
+    assert asked(candidate.get(version("5.12.9")), "B05").signature == ""
 
 
 def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PG
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
+# The function of pgtable.c by which tables are walked.
+WALK: Final = "kvm_pgtable_walk"
 GENERATED: Final = "generated"
 GRANULES: Final = (12, 14, 16)
 COUNTERS_SCRIPT: Final = "native/counters.ld"
@@ -163,14 +165,23 @@ class BuildPlan:
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def weaken(self) -> CompilerJob:
-        """Lets the tree's own definition of a function win over our model: patches move code between files.
+        """Lets the tree's own definition of a function win over our model: patches move code between files."""
+        script = 'for each; do objcopy --weaken "$each" || exit; done'
+        return CompilerJob("weaken", ["sh", "-c", script, "sh", *self.host])
 
-        That mmu.c calls pgtable.c to write-protect is told of.
+    def tell_walks(self) -> list[CompilerJob]:
+        """The jobs by which walks of tables are told of.
+
+        The tree's own `WALK` loses to that of native/glue_walk.c, which goes on to its second name. Callers in the
+        same file come there too, for with ``-fPIC`` they call by symbol. A function stands at the beginning of its
+        own section.
         """
-        told = "objcopy --redefine-sym kvm_pgtable_stage2_wrprotect=shim_wrprotect mmu.o"
-        return CompilerJob(
-            "weaken", ["sh", "-c", f'for each; do objcopy --weaken "$each" || exit; done; {told}', "sh", *self.host]
+        other = f"--add-symbol real_{WALK}=.text.{WALK}:0,function,global"
+        script = (
+            f'for each; do nm "$each" | grep -q " T {WALK}$" || continue; '
+            f'objcopy --weaken-symbol {WALK} {other} "$each" || exit; done'
         )
+        return [CompilerJob("walks", ["sh", "-c", script, "sh", *self.tree])]
 
     def check_memory(self) -> list[CompilerJob]:
         """The jobs by which kernel code calls our functions in place of those of libc that take addresses."""

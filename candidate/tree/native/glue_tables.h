@@ -46,6 +46,19 @@ static long table(struct vm *v, const u64 *a)
 /* ---- the hypervisor's own tables ---- */
 
 static struct kvm_pgtable hyp_pgt;
+/* -1: the tables are none of the guest's or the hypervisor's, but of user space, say. */
+int shim_vmid_of_walk(const void *p)
+{
+	const struct kvm_pgtable *pgt = p;
+	int i;
+
+	if (pgt == &hyp_pgt)
+		return 0;
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		if (vms[i].kvm && pgt->mmu == &vms[i].kvm->arch.mmu)
+			return i + 1;
+	return -1;
+}
 #ifdef HAVE_MM_OPS
 static void *hyp_zalloc_page(void *arg) { return (void *)get_zeroed_page(GFP_KERNEL); }
 static void hyp_get_page(void *addr) { get_page(virt_to_page(addr)); }

@@ -25,15 +25,6 @@ static int vm_around(const void *p)
 	return -1;
 }
 int shim_vm_of_mmu(const void *mmu) { return vm_around(mmu); }
-int shim_vm_of_pgt(const void *pgt)
-{
-	int i;
-
-	for (i = 0; i < SHIM_MAX_VMS; i++)
-		if (vms[i].kvm && vms[i].kvm->arch.mmu.pgt == pgt)
-			return i;
-	return -1;
-}
 int shim_lock_kind_of(const void *lock, int *vm)
 {
 	*vm = vm_around(lock);

@@ -63,12 +63,6 @@ void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;
 PGT(map) PGT(unmap) PGT(wrprotect) PGT(mkyoung) PGT(mkold) PGT(is_young) PGT(relax_perms) PGT(flush)
 PGT(test_clear_young)
-/* What mmu.c calls for this one (plan.py): entries that are read-only already show nothing of the walk. */
-int shim_wrprotect(void *pgt, shim_u64 addr, shim_u64 size)
-{
-	rt_emit(EV_WALK, shim_vm_of_pgt(pgt), addr, size, 0, FRAME);
-	return (int)kvm_pgtable_stage2_wrprotect(pgt, addr, size, 0, 0, 0, 0);
-}
 
 long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot,
 		     void *mc)

@@ -254,17 +254,11 @@ class HostReplay:
             if self.place(self.chain).unit in UNITS:
                 self.small(kind, b != 0)
 
-    def walk(self, vm: int, address: int, size: int) -> None:
-        """A range is about to be write-protected; whole pages are walked (``kvm_pgtable_walk()``)."""
-        if vm < 0:
-            return
-        k = self.kernel
-        k.walker = "stage2_attr_walker"
-        page = k.granule.page_size
+    def walk(self, vmid: int, address: int, size: int) -> None:
+        """``kvm_pgtable_walk()``: whole pages are walked; the record's place is the callback."""
+        page = self.kernel.granule.page_size
         start = address & -page
-        end = (start + size + page - 1) & -page
-        for o in k.on["walk"]:
-            o.walk(vm + 1, start, end)
+        self.kernel.walk(vmid, start, (start + size + page - 1) & -page)
 
     def small(self, kind: int, ok: bool) -> None:
         """Small allocations of the files under test."""

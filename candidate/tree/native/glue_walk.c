@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every walk of tables is told of. The tree's kvm_pgtable_walk() is weak and has a second name (plan.py), so that its
+ * callers, in pgtable.c too, come here. Its types differ between trees, the machine code does not.
+ */
+#include <shim.h>
+
+void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+int shim_vmid_of_walk(const void *pgt);		/* glue_tables.h */
+long real_kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64, shim_u64)
+	__attribute__((weak));
+
+long kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64 more, shim_u64 rest)
+{
+	int vmid = shim_vmid_of_walk(pgt);
+	/* The place is that of the callback, the first member of a walker, as if it were being called from here. */
+	char *callback = *(char **)walker;
+	void *frame[2] = { __builtin_frame_address(0), callback + 1 };
+
+	if (vmid >= 0)
+		rt_emit(EV_WALK, vmid, addr, size, 0, frame);
+	return real_kvm_pgtable_walk(pgt, addr, size, walker, more, rest);
+}
