@@ -51,7 +51,7 @@ def test_walks_without_rcu_owe_nothing(tree: str) -> None:
 
 
 def test_a_walk_that_is_no_reader(tmp_path: Path) -> None:
-    unprotected = "lifetime: kvm_handle_guest_abort: walk under a shared mmu_lock outside of rcu_read_lock"
+    unprotected = "lifetime: stage2_map_walker: walk under a shared mmu_lock outside of rcu_read_lock"
     unbalanced = "locking: kvm_handle_guest_abort: rcu_read_unlock without rcu_read_lock"
     tree = planted("6.12", tmp_path / "tree", READS, READER, "")
     verdict = Differential(candidate.get(version("6.12")), candidate.get(tree)).run(COALESCE)
