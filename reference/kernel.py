@@ -101,6 +101,8 @@ class Kernel:
         self.exchanging = False
         # RCU: nested read-side critical sections; callbacks that were posted, and of which a grace period has passed.
         self.rcu_depth = 0
+        # A grace period ends at the point of this number at which it could, in a compiled tree; 0: after the call.
+        self.grace_at = 0
         self.rcu_posted = 0
         self.rcu_passed = 0
         # Another task waits for the mmu lock at one in so many questions whether one does, and at the question of

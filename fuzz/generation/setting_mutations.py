@@ -15,8 +15,8 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions have the last three: a program that asks for none goes on without. The first two come with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap"})
+# Only some versions have the last four: a program that asks for none goes on without. The first two come with `fail`.
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")

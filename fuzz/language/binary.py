@@ -30,7 +30,8 @@ byte    machine                     slot                               operation
 10      `RARE`: ring, which size    see 8                              see 8
         (`BARE`: without bitmap)
 11      contended, 0 none           see 8                              see 8
-12-15   unused                      see 8                              see 8
+12      grace, 0 none               see 8                              see 8
+13-15   unused                      see 8                              see 8
 16-23   unused                      ipa                                size
 24-31   unused                      size and offset, 4 bytes each      pa
 ======  ==========================  =================================  ========================
@@ -46,7 +47,7 @@ from .repair import BARE, LARGE, RARE, RawSlot, RawVm, Repair, large_size, repai
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
 
 RECORD_SIZE: Final = 32
-_VM: Final = struct.Struct("<12B20x")
+_VM: Final = struct.Struct("<13B19x")
 _SLOT: Final = struct.Struct("<5B3x8sQII")
 _OPERATION: Final = struct.Struct("<6B2xQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
@@ -91,8 +92,8 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
     choices = GRANULES.index(vm.granule), vm.ipa - IPA_BITS[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
     split = RARE | SPLIT_SIZES[vm.granule].index(vm.split) if vm.split else 0
     ring = (RARE if vm.bitmap else BARE) | RING_SIZES.index(vm.ring) if vm.ring else 0
-    waits = vm.resched or 0, split, ring, vm.contended or 0
-    return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, *waits)
+    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0
+    return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, *asked)
 
 
 def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:

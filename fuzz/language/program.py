@@ -92,6 +92,8 @@ class Vm:
         (KVM_CAP_DIRTY_LOG_RING_ACQ_REL); 0: there are none
     :param bitmap: with rings, logged slots have bitmaps too
         (KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP)
+    :param grace: what RCU holds back is freed at the point of that number at which no reader is inside; None: when
+        the call is over
     """
 
     granule: int = 4 * KIB
@@ -110,6 +112,7 @@ class Vm:
     split: int = 0
     ring: int = 0
     bitmap: bool = True
+    grace: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

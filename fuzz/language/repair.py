@@ -29,6 +29,7 @@ from .operations.declaration import DELETED, LOGGED
 from .program import BACKINGS, GIB, GRANULES, MIB, RING_SIZES, SPLIT_SIZES, ManualLog, ProgramError, Slot, Vm, backings
 from .validate import (
     CPUS,
+    GRACES,
     IPA_BITS,
     MANUAL,
     MAX_SLOT_SIZE,
@@ -71,6 +72,7 @@ class RawVm(NamedTuple):
     split: int = 0
     ring: int = 0
     contended: int = 0
+    grace: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -114,6 +116,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         split=split,
         ring=ring,
         bitmap=not (ring and bare),
+        grace=raw.grace if raw.grace in GRACES else None,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 

@@ -58,6 +58,8 @@ FAILS: Final = range(1, 100)
 VM_FAILS: Final = range(1, 4)
 # One in so many questions whether another task waits for the mmu lock, or the one of that number, is answered by yes.
 RESCHEDS: Final = range(1, 100)
+# Points at which a grace period of RCU could end.
+GRACES: Final = range(1, 100)
 MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8
 MAX_SLOT_SIZE: Final = 2 * GIB
@@ -117,6 +119,8 @@ def check_vm(vm: Vm) -> None:
         _within("resched=", vm.resched, RESCHEDS, str)
     if vm.contended is not None:
         _within("contended=", vm.contended, RESCHEDS, str)
+    if vm.grace is not None:
+        _within("grace=", vm.grace, GRACES, str)
     _require(vm.manual in MANUAL, f"manual={vm.manual[:40]!a}", *MANUAL)
     splits = (0, *SPLIT_SIZES[vm.granule])
     _require(vm.split in splits, f"split={show_bytes(vm.split)}", *map(show_bytes, splits))

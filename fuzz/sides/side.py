@@ -60,6 +60,7 @@ class Side(Listener):
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
         self.kernel.resched_every = vm.resched or 0
         self.kernel.contended_at = vm.contended or 0
+        self.kernel.grace_at = vm.grace or 0
         if not writes_once(version.pgtable, version.mmu):
             self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """RCU of a tree: readers, callbacks in order, and the rules for what is cut off beside other walks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 import candidate
+from candidate.tree import PREFIX
 from candidate.tree.building.source import ARM, MMU, PGTABLE
+from fuzz.execution.executor import Executor
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
+from fuzz.reports.trace import Trace
 
 from .test_events import trace, violations
-from .trees import planted, version
+from .trees import changed, planted, real_tree, version
 
 # Two tables become blocks.
 COALESCE: Final = parse(
@@ -23,6 +27,8 @@ READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"
 READER: Final = "\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();\n"
 CALLED: Final = "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);"
 CUTS: Final = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret)\n\t\treturn ret;\n\n"
+# Of kvm_pgtable_stage2_map(), behind the walk.
+MAPPED: Final = "\tdsb(ishst);\n\treturn ret;\n}\n\nint kvm_pgtable_stage2_set_owner("
 HANDS_OVER: Final = "\tmm_ops->free_unlinked_table(childp, ctx->level);\n"
 
 
@@ -61,6 +67,47 @@ def test_a_walk_that_is_no_reader(tmp_path: Path) -> None:
     found = violations(tree, COALESCE)
     assert unprotected not in found
     assert unbalanced in found
+
+
+def after(tree: str, grace: int) -> list[int]:
+    """The operations after which, or in which, the callbacks of `COALESCE` run; the last is the destruction."""
+    program = replace(COALESCE, vm=replace(COALESCE.vm, grace=grace))
+    executor = Executor(candidate.get(tree), program)
+    lines = Trace(executor)
+    steps = [lines.take(executor.create(), None)]
+    for at in range(len(program.operations)):
+        outcome, found = executor.step(at)
+        assert found == []
+        steps.append(lines.take(found, outcome))
+    assert executor.destroy() == []
+    steps.append(lines.take([], None))
+    return [at for at, step in enumerate(steps) for line in step if line.text.startswith("a grace period has passed")]
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+def test_a_program_says_when_a_grace_period_ends(tree: str) -> None:
+    # The reads by which tables become blocks are operations 4 and 5; each has one reader.
+    assert after(version(tree), 1) == [4, 5]
+    assert after(version(tree), 2) == [4, 5]
+    assert after(version(tree), 3) == [5, 5]
+    assert after(version(tree), 5) == [6, 6]
+
+
+def test_what_readers_use_too_long_is_seen_where_the_grace_period_is_short(tmp_path: Path) -> None:
+    """The table that was cut off is read once more after the walk."""
+    text = HANDS_OVER + "\treturn 0;\n"
+    source = (real_tree("6.12") / PGTABLE).read_text()
+    for old, new in (
+        ("static int stage2_map_walk_table_pre(", "static kvm_pte_t *cut;\nstatic int stage2_map_walk_table_pre("),
+        (text, "\tcut = childp;\n" + text),
+        (MAPPED, "\tif (cut)\n\t\tREAD_ONCE(*cut);\n\tcut = NULL;\n" + MAPPED),
+    ):
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    tree = f"{PREFIX}{changed(real_tree('6.12'), tmp_path / 'tree', {PGTABLE: source})}"
+    assert violations(tree, COALESCE) == []
+    found = violations(tree, replace(COALESCE, vm=replace(COALESCE.vm, grace=1)))
+    assert "lifetime: stage2_map_walker: walk of a freed table" in found
 
 
 def test_freed_at_once(tmp_path: Path) -> None:

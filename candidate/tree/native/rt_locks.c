@@ -115,20 +115,48 @@ int __cond_resched_rwlock_write(void *p) { return resched(p, 1, FRAME); }
 int __cond_resched_rwlock_read(void *p) { return resched(p, 0, FRAME); }
 int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
-/* ---- RCU: a grace period ends when it is asked for and no reader is inside ---- */
+/* ---- RCU: what waits is called in order, when no reader is inside that began before ---- */
 
-static int rcu_depth;
+static int rcu_depth, rcu_running;
 /* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
 static struct { void (*f)(void *); void *head; } rcuq[1 << 14];
 static unsigned int nrcu, rcu_done;
 #define RCUQ(i) rcuq[(i) % (sizeof(rcuq) / sizeof(*rcuq))]
+static unsigned int rcu_points;		/* at which the grace period could have ended since something waits */
+
+/* There is one actor: no reader but those that rcu_depth counts. */
+static void grace_period(void **frame)
+{
+	rcu_running = 1;
+	rcu_points = 0;
+	for (unsigned int end = nrcu; rcu_done != end; rcu_done++) {
+		rt_emit(EV_RCU_RUN, rcu_done, 0, 0, 0, frame);
+		RCUQ(rcu_done).f(RCUQ(rcu_done).head);
+		rt_emit(EV_RCU_RUN, rcu_done, 1, 0, 0, frame);
+	}
+	rcu_running = 0;
+}
+
+/* It can end here: at the point that the program says, else when the call is over; last: the VM is gone. */
+static void grace_could_end(int over, int last, void **frame)
+{
+	unsigned int at = shim_control->grace_at;
+
+	if (rcu_depth || rcu_running || rcu_done == nrcu)
+		return;
+	if (last || (at ? ++rcu_points >= at : over))
+		grace_period(frame);
+}
+
 void __rcu_read_lock(void) { rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME); }
 void __rcu_read_unlock(void)
 {
 	rt_emit(EV_RCU_UNLOCK, rcu_depth - 1, 0, 0, 0, FRAME);
 	if (rcu_depth)
 		rcu_depth--;
+	grace_could_end(0, 0, FRAME);
 }
+
 void call_rcu(void *head, void (*f)(void *))
 {
 	int in_page = (unsigned long)head - shim_vmemmap < rt_vmemmap_size;
@@ -142,18 +170,10 @@ void call_rcu(void *head, void (*f)(void *))
 	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);
 }
 
-int shim_grace_period(void)
+void shim_call_over(int last)
 {
-	int ran = 0;
-
-	if (rcu_depth)
-		return -1;
-	for (; rcu_done < nrcu; ran++) {
-		unsigned int i = rcu_done;
-
-		rt_emit(EV_RCU_RUN, i, 0, 0, 0, FRAME);
-		RCUQ(i).f(RCUQ(i).head);
-		rcu_done++;
-	}
-	return ran;
+	grace_could_end(1, last, FRAME);
+	/* What callbacks hand over has no reader left to wait for. */
+	while ((last || !shim_control->grace_at) && !rcu_depth && rcu_done != nrcu)
+		grace_period(FRAME);
 }

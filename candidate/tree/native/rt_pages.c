@@ -55,6 +55,8 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 		rt_settle();
 	/* Below zero the driver sees what is wrong; the page is not touched again. */
 	if (!--rt_counts[i]) {
+		/* Whoever reads it again reads what is free. */
+		rt_forget_read(i);
 		memset(rt_page(i), 0xa5, 1UL << shim_page_shift);
 		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << shim_page_shift);
 	}

@@ -204,6 +204,12 @@ void rt_read_entry(const volatile void *p)
 	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
 }
 
+void rt_forget_read(unsigned int page)
+{
+	if (page == last_read)
+		last_read = -1u;
+}
+
 void shim_new_operation(void) { last_read = -1u; }
 
 void shim_read(const volatile void *p, const char *f, int l)

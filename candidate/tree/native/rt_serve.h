@@ -37,7 +37,7 @@ void shim_count_code(int fd, char *shared, long at);
 void shim_add_counters(void);
 void shim_clear_counters(void);
 void shim_forget_locks(void);
-int shim_grace_period(void);
+void shim_call_over(int last);
 void shim_start(void);				/* glue_life.h */
 void shim_snapshot(void);
 void shim_restore(void);

@@ -26,6 +26,7 @@ from .records import (
     COUNTER_COUNT_AT,
     COUNTERS_AT,
     DIGEST_AT,
+    GRACE_AT,
     KNOBS,
     KNOBS_AT,
     NAMES_AT,
@@ -162,6 +163,10 @@ class Process:
     ) -> None:
         """Say how many allocations still succeed, how many areas there are, and when another task waits."""
         KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched, contended)
+
+    def set_grace(self, at: int) -> None:
+        """Say at which point, of those at which it could, a grace period of RCU ends; 0: when the call is over."""
+        self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
 
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)

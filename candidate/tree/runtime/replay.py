@@ -86,7 +86,11 @@ class Replay(HostReplay):
             k.rcu_posted = a
             k.call_rcu(b)
         elif kind == r.RCU_RUN:
-            k.rcu_callback(a)
+            if b:
+                k.walker = self.interrupted
+            else:
+                self.interrupted = k.walker
+                k.rcu_callback(a)
         elif kind <= r.MARK:
             self.memory(kind, a, b, c)
         elif kind <= r.ROOT:

@@ -41,6 +41,8 @@ class HostReplay:
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Numbers of chains and names are good for as long as the process.
         self.place_of = process.places
+        # The walker callback that ran before an RCU callback.
+        self.interrupted = ""
         self.sampled = -1
         self.counted = -1
         # Of the last record.

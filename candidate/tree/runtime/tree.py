@@ -84,6 +84,8 @@ class TreeSide:
                 self.kernel.observe(self.kernel.last)
             else:
                 self.twin = take(self.twin_library(self.kernel.granule.page_shift))
+                self.twin.set_grace(self.kernel.grace_at)
+            self.process.set_grace(self.kernel.grace_at)
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
 

@@ -12,18 +12,20 @@ COUNT = 200
 
 
 def test_programs_ask_for_what_is_offered_alone() -> None:
-    plain, both = Generator(3), Generator(3, offers=Offers(True, True))
-    splits = rings = 0
+    plain, both = Generator(3), Generator(3, offers=Offers(True, True, True))
+    splits = rings = graces = 0
     for _ in range(COUNT):
         without, program = plain.next(), both.next()
-        assert (without.vm.split, without.vm.ring) == (0, 0)
-        assert replace(program, vm=replace(program.vm, split=0, ring=0)) == without
+        assert (without.vm.split, without.vm.ring, without.vm.grace) == (0, 0, None)
+        assert replace(program, vm=replace(program.vm, split=0, ring=0, grace=None)) == without
         splits += program.vm.split != 0
         rings += program.vm.ring != 0
+        graces += program.vm.grace is not None
         assert parse(print_program(program)) == program
         assert decode(encode(program)) == program
     assert splits > COUNT // 8
     assert rings > COUNT // 16
+    assert graces > COUNT // 40
 
 
 def test_each_is_offered_by_itself() -> None:
