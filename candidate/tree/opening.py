@@ -70,7 +70,7 @@ def opened(name: str) -> Opened:
     :raises candidate.tree.TreeError: it cannot be built
     """
     path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
-    # Said at once what is wrong with the tree, and not when the first program runs.
+    # What is wrong with the tree is told at once, and not when the first program runs.
     built = {12: build(Path(path), plain=True, coverage=True, sanitize=sanitize)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
