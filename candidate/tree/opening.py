@@ -29,18 +29,20 @@ def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
 def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
     """Build the trees among versions for every page size, before anybody counts the time.
 
-    A tree without pages of a size is refused later, when a program asks for them.
+    What is wrong with one of them is told before the first build, or by one for pages of 4K, which come first. A tree
+    without pages of another size is refused later, when a program asks for them.
 
     :param names: of versions; those that are no trees are skipped
     :param tell: called with one line before each build
     :raises candidate.tree.TreeError: a tree cannot be built for pages of 4K
     """
-    for name in dict.fromkeys(names):
-        if not name.startswith(TREE):
-            continue
-        path, sanitize = name.removeprefix(TREE).removesuffix(SANITIZE), name.endswith(SANITIZE)
-        for granule in GRANULES:
-            source, settings = TreeSource(Path(path)), settings_of(granule, sanitize)
+    trees = [name for name in dict.fromkeys(names) if name.startswith(TREE)]
+    paths = {name: Path(name.removeprefix(TREE).removesuffix(SANITIZE)) for name in trees}
+    for path in paths.values():
+        TreeSource(path)
+    for granule in GRANULES:
+        for name in trees:
+            source, settings = TreeSource(paths[name]), settings_of(granule, name.endswith(SANITIZE))
             if is_built(source, settings):
                 continue
             tell(f"building {name} for pages of {(1 << granule) >> 10}K")
@@ -68,7 +70,7 @@ def opened(name: str) -> Opened:
     :raises candidate.tree.TreeError: it cannot be built
     """
     path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
-    # Said at once what is wrong with the tree, and not when the first program runs.
+    # What is wrong with the tree is told at once, and not when the first program runs.
     built = {12: build(Path(path), plain=True, coverage=True, sanitize=sanitize)}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:

@@ -47,8 +47,15 @@ def test_each_size_of_each_tree_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     builds = Builds(there=(12,))
     told = ahead(builds, [name, "original", f"{name}{SANITIZE}", name], monkeypatch)
     sizes = ("16K", "64K")
-    assert told == [f"building {each} for pages of {size}" for each in (name, f"{name}{SANITIZE}") for size in sizes]
-    assert builds.made == [(14, False), (16, False), (14, True), (16, True)]
+    assert told == [f"building {each} for pages of {size}" for size in sizes for each in (name, f"{name}{SANITIZE}")]
+    assert builds.made == [(14, False), (14, True), (16, False), (16, True)]
+
+
+def test_nothing_is_built_where_a_tree_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = Builds()
+    with pytest.raises(TreeError, match="no such folder"):
+        ahead(builds, [f"{PREFIX}{small_tree(tmp_path / 'tree')}", f"{PREFIX}{tmp_path / 'other'}"], monkeypatch)
+    assert builds.made == []
 
 
 def test_a_size_that_a_tree_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ _DEEP: Final = 3
 
 @dataclass(frozen=True)
 class Exercise:
-    """The part of a difference ran.
+    """The part of a difference that ran.
 
     :param lines: by which the two differ, and that have code
     :param ran: so many of them

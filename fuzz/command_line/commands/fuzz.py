@@ -50,6 +50,7 @@ def fuzz(arguments: Namespace) -> int:
     :raises candidate.UnknownCandidate: no version of this name
     """
     import candidate
+    from candidate.tree import PREFIX
     from candidate.tree.opening import build_ahead
 
     from ...coverage.exercised import exercise
@@ -66,6 +67,9 @@ def fuzz(arguments: Namespace) -> int:
     lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
+    for name in (arguments.reference, arguments.candidate):
+        if not name.startswith(PREFIX):
+            candidate.get(name)
     build_ahead([arguments.reference, arguments.candidate], complain)
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name

@@ -49,6 +49,7 @@ def promote(arguments: Namespace) -> int:
 
 def _promote(arguments: Namespace) -> int:
     import candidate
+    from candidate.tree import PREFIX
 
     from ...findings.replay import Replayer
     from ...minimizing.expecting import PromotionError, expectations
@@ -77,12 +78,14 @@ def _promote(arguments: Namespace) -> int:
         if result.interrupted:
             # Half minimised is no test that anybody asked for.
             return INTERRUPTED
+        # Kernel trees are at no fixed place: tests hold the registered versions to the program.
+        reference = candidate.names()[0] if chosen.reference.startswith(PREFIX) else chosen.reference
         for program in (chosen.program, result.program):
-            if same := same_program(folder, program, chosen.reference):
+            if same := same_program(folder, program, reference):
                 raise PromotionError(f"{chosen.file}: {same} is the same program; promote another one")
-        expected = expectations(result.program, replayer, chosen.reference, candidate.names())
-    about = arguments.about or f"Shows on {chosen.candidate} ({shown.kind}): {shown.reason}"
-    text = regression_text(about, expected, result.program, chosen.reference)
+        expected = expectations(result.program, replayer, reference, candidate.names())
+    about = arguments.about or f"Shows on {shown_on(chosen)} ({shown.kind}): {shown.reason}"
+    text = regression_text(about, expected, result.program, reference)
     write_regression(place, text)
     if arguments.json:
         dump({**answers.head(), "file": str(place), "text": text})
@@ -91,7 +94,30 @@ def _promote(arguments: Namespace) -> int:
     if candidate.is_file(chosen.candidate):
         registered = len(candidate.names())
         complain(f"expectations of {registered} registered versions; 1 file from outside skipped: {chosen.candidate}")
+    if any(name.startswith(PREFIX) for name in (chosen.candidate, chosen.reference)):
+        complain("tests run it on the registered versions; to run it on kernel trees: s2fuzz run, with their names")
     return FINE
+
+
+def shown_on(chosen: "Chosen") -> str:
+    """Name the version that shows a finding, and a kernel tree that it was found against, with their commits."""
+    from candidate.tree import PREFIX
+
+    if not chosen.reference.startswith(PREFIX):
+        return named(chosen.candidate)
+    return f"{named(chosen.candidate)} against {named(chosen.reference)}"
+
+
+def named(version: str) -> str:
+    """A version; of a kernel tree that git knows, the commit too, with ``+`` where files were changed since."""
+    from candidate.tree import PREFIX, SANITIZE
+    from candidate.tree.building.facts import commit
+    from candidate.tree.building.source import TreeSource
+
+    if not version.startswith(PREFIX):
+        return version
+    found = commit(TreeSource(Path(version.removeprefix(PREFIX).removesuffix(SANITIZE))))
+    return f"{version} (commit {found[:12]}{'+' if found.endswith('+') else ''})" if found else version
 
 
 def _check(chosen: "Chosen", arguments: Namespace) -> None:
@@ -100,11 +126,12 @@ def _check(chosen: "Chosen", arguments: Namespace) -> None:
     :raises PromotionError: why
     """
     import candidate
+    from candidate.tree import PREFIX
 
     from ...findings.found import CRASH
     from ...minimizing.expecting import PromotionError
 
-    if chosen.reference not in candidate.names():
+    if chosen.reference not in candidate.names() and not chosen.reference.startswith(PREFIX):
         what = "a file from outside" if candidate.is_file(chosen.reference) else "a planted bug"
         there = ", ".join(candidate.names())
         raise PromotionError(
