@@ -135,6 +135,9 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
 
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Say how many of the lines by which two kernel trees differ ran, and which did not."""
+    if found.unknown:
+        yield f"whether the patch ran is not known: {found.unknown}"
+        return
     if not found.differs:
         yield "the two differ in comments alone, if at all: both sides run the same code"
         return
