@@ -61,9 +61,8 @@ def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
         for version, lines in zip(versions, ran, strict=True):
             entry = _entry(version.name, version.content, granule)
             known.add(entry.name)
-            counters = by_entry.by_library.get(entry.name)
-            if counters is not None:
-                _add(lines, code_lines(str(entry / built_trees.LIBRARY)).ran(counters))
+            if (ran_there := by_entry.by_library.get(entry.name)) is not None:
+                _add(lines, code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
     if not known.issuperset(by_entry.by_library):
         raise TreeError("a tree has changed since it was built; run it again")
     contents = versions[0].content, versions[1].content

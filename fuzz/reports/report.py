@@ -25,6 +25,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Places that are named where there may be many.
 _NAMED: Final = 8
+NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ, so nothing is known of it"
+HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ, and no rule says which one is wrong",
@@ -219,11 +221,11 @@ def fuzz_text(summary: Summary) -> str:
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
     if summary.programs and summary.idle:
-        lines.append("not exercised: nothing ran of that by which the two differ, so nothing is known of it")
+        lines.append(NOTHING_RAN)
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
     elif summary.half_a_tree:
-        lines += ["", "whether the patch ran is not known: that takes two kernel trees"]
+        lines += ["", HALF_A_TREE]
     for reason, count in sorted(summary.refused.items()):
         lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
     if summary.accepted.entries:
