@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from candidate import Candidate
-from candidate.tree import PREFIX
+from candidate.tree import root_of
 from candidate.tree.lines.code import code_lines
 from candidate.tree.runtime.versions import TreePgtable
 
@@ -29,7 +29,7 @@ class ReachedLines:
 
     def __init__(self, version: Candidate) -> None:
         self.version = version
-        self.root = Path(version.name.removeprefix(PREFIX))
+        self.root = root_of(version.name)
         self.programs: dict[str, dict[int, list[str]]] = {}
         self.refused: dict[str, str] = {}
 

@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import candidate
-from candidate.tree import PREFIX
-from candidate.tree.build import make
+from candidate.tree import PREFIX, SANITIZE, root_of
 from candidate.tree.building import cache as built_trees
+from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.errors import TreeError
 from candidate.tree.building.source import TreeSource
 from candidate.tree.lines.code import Lines, code_lines
@@ -17,7 +17,9 @@ from candidate.tree.opening import settings_of
 
 
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
-    """Return the part of the difference of two trees that ran; None where one is none, is gone, or has changed.
+    """Return the part of the difference of two trees that ran; None where one is none.
+
+    Where a tree is gone or has changed, `Exercise.unknown` says so.
 
     :param reference: name of the version that counts as the original
     :param patched: that of the candidate
@@ -25,49 +27,79 @@ def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | Non
     """
     if not (reference.startswith(PREFIX) and patched.startswith(PREFIX)):
         return None
-    versions = candidate.get(reference), candidate.get(patched)
-    granules = {12} | {int(Path(library).parent.name.partition("-")[0]) for library in counts.by_library}
-    ran: tuple[Lines, Lines] = ({}, {})
     try:
-        for granule in sorted(granules):
-            for version, lines in zip(versions, ran, strict=True):
-                library = str(_library(version.name, version.content, granule))
-                counters = counts.by_library.get(library)
-                if counters is not None:
-                    _add(lines, code_lines(library).ran(counters))
-        return _difference(versions[0].name, versions[1].name, tuple(sorted(granules))).exercise(ran)
-    except (TreeError, OSError, ValueError, LookupError):
-        return None
+        return _exercise((reference, patched), counts)
+    except TreeError as error:
+        return _unknown(str(error))
+    except candidate.UnknownCandidate as error:
+        return _unknown(str(error))
+    except OSError as error:
+        return _unknown(f"{error.filename}: {error.strerror}")
+    except (ValueError, LookupError) as error:
+        return _unknown(f"{built_trees.folder()}: what was built is damaged ({error!r}); remove that folder")
+
+
+def _unknown(why: str) -> Exercise:
+    return Exercise(0, 0, [], [], why.partition("\n")[0])
+
+
+def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
+    """As `exercise`, of two trees.
+
+    :raises TreeError: one is gone or has changed
+    :raises OSError, ValueError, LookupError: what was built cannot be read
+    """
+    versions = candidate.get(names[0]), candidate.get(names[1])
+    # Entries of the cache have the same names everywhere.
+    by_entry = CodeCounts()
+    for library, counters in counts.by_library.items():
+        by_entry.add(Path(library).parent.name, counters)
+    granules = {12} | {int(entry.partition("-")[0]) for entry in by_entry.by_library}
+    ran: tuple[Lines, Lines] = ({}, {})
+    known: set[str] = set()
+    for granule in sorted(granules):
+        for version, lines in zip(versions, ran, strict=True):
+            entry = _entry(version.name, version.content, granule)
+            known.add(entry.name)
+            if (ran_there := by_entry.by_library.get(entry.name)) is not None:
+                _add(lines, code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
+    if not known.issuperset(by_entry.by_library):
+        raise TreeError("a tree has changed since it was built; run it again")
+    contents = versions[0].content, versions[1].content
+    return _difference(names, contents, tuple(sorted(granules))).exercise(ran)
 
 
 @cache
-def _library(name: str, content: str, granule: int) -> Path:
-    """The library of a tree, by its name and by the content that it had; a change of it is another one."""
-    return make(TreeSource(_root(name)), settings_of(granule)).library
+def _entry(name: str, content: str, granule: int) -> Path:
+    """The entry of the cache in which the library of a tree lies.
 
-
-def _root(name: str) -> Path:
-    return Path(name.removeprefix(PREFIX))
+    :param content: that it had when it was built; a change of it is another one
+    :raises TreeError: the tree is gone or has changed
+    """
+    root, settings = root_of(name), settings_of(granule, name.endswith(SANITIZE))
+    entry = built_trees.look_up(TreeSource(root), built_trees.prefix(settings, Compiler()))
+    if entry is None or (granule == 12 and entry.name != content):
+        raise TreeError(f"{root} has changed since it was built; run it again")
+    return entry
 
 
 @cache
-def _difference(reference: str, patched: str, granules: tuple[int, ...]) -> TreeDifference:
+def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tuple[int, ...]) -> TreeDifference:
     """The difference of two trees.
 
-    :raises TreeError, OSError, ValueError: one is gone
+    :raises TreeError, OSError, ValueError, LookupError: as of `_exercise`
     """
-    names = reference, patched
     code: tuple[Lines, Lines] = ({}, {})
     digests: list[dict[str, str]] = []
-    for name, lines in zip(names, code, strict=True):
+    for name, content, lines in zip(names, contents, code, strict=True):
         digests.append({})
         for granule in granules:
-            library = _library(name, candidate.get(name).content, granule)
-            _add(lines, code_lines(str(library)).lines)
-            digests[-1].update(built_trees.read(library.parent)["files"])
+            entry = _entry(name, content, granule)
+            _add(lines, code_lines(str(entry / built_trees.LIBRARY)).lines)
+            digests[-1].update(built_trees.read(entry)["files"])
     one, other = digests
     files = sorted(path for path in one | other if path.endswith((".c", ".h")) and one.get(path) != other.get(path))
-    return TreeDifference((_root(reference), _root(patched)), files, code)
+    return TreeDifference((root_of(names[0]), root_of(names[1])), files, code)
 
 
 def _add(lines: Lines, more: Lines) -> None:

@@ -25,6 +25,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Places that are named where there may be many.
 _NAMED: Final = 8
+NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ, so nothing is known of it"
+HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ, and no rule says which one is wrong",
@@ -135,6 +137,9 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
 
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Say how many of the lines by which two kernel trees differ ran, and which did not."""
+    if found.unknown:
+        yield f"whether the patch ran is not known: {found.unknown}"
+        return
     if not found.differs:
         yield "the two differ in comments alone, if at all: both sides run the same code"
         return
@@ -216,11 +221,11 @@ def fuzz_text(summary: Summary) -> str:
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
     if summary.programs and summary.idle:
-        lines.append("not exercised: nothing ran of that by which the two differ, so nothing is known of it")
+        lines.append(NOTHING_RAN)
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
     elif summary.half_a_tree:
-        lines += ["", "whether the patch ran is not known: that takes two kernel trees"]
+        lines += ["", HALF_A_TREE]
     for reason, count in sorted(summary.refused.items()):
         lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
     if summary.accepted.entries:

@@ -2,11 +2,13 @@
 """The exercise of a patch: the lines of it that programs reach, and those that none does."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import candidate
+from candidate.tree import SANITIZE
 from candidate.tree.build import build
 from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from candidate.tree.lines.code import CodeLines, code_lines
@@ -16,6 +18,7 @@ from fuzz.coverage.exercised import exercise
 from fuzz.exit_codes import BAD_INPUT, FINE
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
+from fuzz.reports.report import exercise_lines
 
 from .trees import planted, real_tree, version
 
@@ -76,9 +79,48 @@ def test_a_header_counts(tmp_path: Path) -> None:
     assert (found.lines, found.ran, found.missing) == (1, 1, [])
 
 
+def test_builds_with_sanitizers(tmp_path: Path) -> None:
+    copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))")) + SANITIZE
+    reference = version(TREE) + SANITIZE
+    verdict = Differential(candidate.get(reference), candidate.get(copy)).run(PROGRAM)
+    assert exercise(reference, copy, verdict.counts) == Exercise(1, 1, [], [])
+
+
+def test_a_tree_that_changes_meanwhile(tmp_path: Path) -> None:
+    copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    with (tmp_path / "tree" / PGTABLE).open("a") as file:
+        file.write("int another;\n")
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found is not None
+    assert found.exercised
+    assert list(exercise_lines(found)) == [
+        f"whether the patch ran is not known: {tmp_path}/tree has changed since it was built; run it again"
+    ]
+    shutil.rmtree(tmp_path / "tree")
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found is not None
+    assert found.unknown == f"{tmp_path}/tree: no such folder; allowed: the top folder of a Linux tree"
+
+
+def test_counts_of_a_build_that_is_gone(tmp_path: Path) -> None:
+    """What a tree ran before it changed says nothing of the tree that it is now."""
+    copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    other = str(real_library().parent.with_name("12-O1-of-another-content") / "tree.so")
+    verdict.counts.by_library[other] = bytes(8)
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found is not None
+    assert "has changed" in found.unknown
+
+
+def real_library() -> Path:
+    return build(real_tree(TREE), plain=True, coverage=True)
+
+
 def test_lines_of_a_program() -> None:
     """The same lines in two runs, and those of the way that the program takes."""
-    library = str(build(real_tree(TREE), plain=True, coverage=True))
+    library = str(real_library())
     source = (real_tree(TREE) / PGTABLE).read_text().splitlines()
     first = next(at for at, line in enumerate(source, 1) if line.startswith("static int stage2_map_walk_leaf"))
     end = first + source[first:].index("}")

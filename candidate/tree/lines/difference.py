@@ -36,22 +36,24 @@ class Exercise:
     :param ran: so many of them
     :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
     :param codeless: places of changes that have no code in this build
+    :param unknown: why nothing can be said of all this; "" if it can
     """
 
     lines: int
     ran: int
     missing: list[str]
     codeless: list[str]
+    unknown: str = ""
 
     @property
     def differs(self) -> bool:
-        """True if the two differ in more than comments."""
-        return bool(self.lines or self.codeless)
+        """True if the two differ in more than comments, or nobody knows."""
+        return bool(self.lines or self.codeless or self.unknown)
 
     @property
     def exercised(self) -> bool:
         """False if there is a difference, and nothing of it ran."""
-        return bool(self.ran) or not self.differs
+        return bool(self.ran or self.unknown) or not self.differs
 
 
 class TreeDifference:

@@ -94,6 +94,16 @@ CREATE TABLE workers (
     seconds REAL NOT NULL, kib INTEGER NOT NULL, units_done INTEGER NOT NULL, programs_done INTEGER NOT NULL
 );
 """
+# Added to what older releases have begun.
+_LATER: Final = """
+-- How often the code of kernel trees ran in the units that are done, by the path of a library: counters as
+-- candidate.tree.lines.counts has them for JSON.
+CREATE TABLE IF NOT EXISTS code_ran (
+    version INTEGER NOT NULL, library TEXT NOT NULL, counters TEXT NOT NULL, PRIMARY KEY (version, library)
+);
+-- What of the difference of two kernel trees that is: candidate.tree.lines.difference.Exercise as JSON.
+CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT NULL);
+"""
 
 
 class CampaignError(Exception):
@@ -152,6 +162,7 @@ def connect(folder: Path) -> sqlite3.Connection:
         else:
             _check(db, path, version)
             db.executescript(_MODES)
+        db.executescript(_LATER)
     return db
 
 

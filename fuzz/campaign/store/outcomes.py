@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Progress and outcome of a unit of work, as its worker sends them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from candidate.tree.lines.counts import CodeCounts
 
 from ...engines.unit import Fresh, UnitState
 from ...findings.record import FindingRecord
@@ -33,6 +35,7 @@ class UnitOutcome:
     :param child_kib: resident memory of the engine's process, in KiB, at most; 0: not seen
     :param worker_kib: of the process that supervised it, now
     :param accidents: as in `fuzz.engines.unit.Result`
+    :param counts: how often the code of kernel trees ran
     """
 
     number: int
@@ -46,3 +49,4 @@ class UnitOutcome:
     worker_kib: int
     interrupted: bool
     accidents: list[str]
+    counts: CodeCounts = field(default_factory=CodeCounts)

@@ -15,6 +15,7 @@ from ...findings.accepted import Accepted
 from ...processes.memory import resident_kib
 from .code import Code
 from .database import transaction
+from .exercise import ExerciseRecords
 from .findings import GONE, UNREPLAYED, Findings, Pending
 from .outcomes import Notice, UnitOutcome
 from .programs import Programs
@@ -38,6 +39,7 @@ class Records:
         self.versions: dict[Code, int] = {each: number for number, each in self.codes.items()}
         self.programs = Programs(db, corpus)
         self.findings = Findings(db, accepted)
+        self.exercise = ExerciseRecords(db, settings.reference, settings.candidate)
         self.session = 0
         (self.earlier,) = db.execute("SELECT coalesce(sum(elapsed), 0) FROM sessions").fetchone()
         self.start = time.monotonic()
@@ -162,6 +164,7 @@ class Records:
             self.db.execute("DELETE FROM workers WHERE unit = ?", (outcome.number,))
             features = self.programs.add(kept, outcome.number, elapsed)
             self.add_totals(version, unit.engine, outcome, features)
+            self.exercise.add(version, outcome.counts)
             pending = [
                 # Findings before the interruption are there, and count with the rest of the unit.
                 self.findings.add(

@@ -9,7 +9,7 @@ from typing import Any, Final, TextIO
 
 from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
-from ...reports.report import legend, plural
+from ...reports.report import HALF_A_TREE, NOTHING_RAN, exercise_lines, legend, plural
 from ..store.findings import PENDING
 from .overview import CampaignFinding, Overview
 
@@ -77,10 +77,12 @@ def since_feature(overview: Overview) -> str:
 
 def progress_line(overview: Overview) -> str:
     """Return the state of the campaign in one line."""
+    found = overview.exercise
+    ran = f"  ran: {found.ran} of {plural(found.lines, 'line')} that differ" if found and found.lines else ""
     return (
         f"{duration(overview.elapsed)}  {overview.programs} programs  {overview.programs_now:.1f} programs/s  "
         f"{overview.operations_now:.0f} operations/s  corpus {overview.corpus}  "
-        f"features {overview.features} ({since_feature(overview)})  findings: {overview.by_class()}"
+        f"features {overview.features} ({since_feature(overview)})  findings: {overview.by_class()}{ran}"
     )
 
 
@@ -182,6 +184,7 @@ def summary(overview: Overview) -> str:
         lines += ["", f"{plain}: {each_kind}", f"({legend(kinds, o.reference)})"]
     else:
         lines.append("nothing found" + (", but for what is accepted" if accepted else ""))
+    lines += difference_lines(o)
     if accepted:
         lines.append(f"{plural(len(accepted), 'finding')} accepted by the file of known findings")
     if o.waiting:
@@ -196,6 +199,16 @@ def summary(overview: Overview) -> str:
         for found in crashes:
             lines += finding_lines(found, o)
     return "\n".join(lines) + "\n"
+
+
+def difference_lines(overview: Overview) -> list[str]:
+    """Say how much of the difference of two kernel trees ran."""
+    lines = [NOTHING_RAN] if overview.idle else []
+    if overview.exercise is not None:
+        lines += exercise_lines(overview.exercise)
+    elif overview.half_a_tree:
+        lines.append(HALF_A_TREE)
+    return lines
 
 
 def rate(count: int, seconds: float) -> str:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from candidate.tree import PREFIX
+from candidate.tree.lines.difference import Exercise
+
 from ...engines.registry import DEFAULT
 from ...findings.found import CRASH, rank
 from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
+from ..store.exercise import read_exercise
 from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
 
 # Rates of "now" are over so many seconds.
@@ -102,6 +106,7 @@ class Overview:
     :param open_units: begun, not taken in yet
     :param waiting: programs that are to be replayed
     :param gone: findings that were not replayed before the code that they were found on was gone
+    :param exercise: how much of the difference of two kernel trees the units ran that are done; None: no two trees
     """
 
     folder: str
@@ -133,6 +138,7 @@ class Overview:
     waiting: int
     workers: list[WorkerRow]
     by_engine: list[EngineRow]
+    exercise: Exercise | None
 
     @property
     def shown(self) -> list[CampaignFinding]:
@@ -157,6 +163,16 @@ class Overview:
     def crashed(self) -> bool:
         """True if our own code failed."""
         return bool(self.counts[CRASH])
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing ran of that by which two kernel trees differ."""
+        return bool(self.units) and self.exercise is not None and not self.exercise.exercised
+
+    @property
+    def half_a_tree(self) -> bool:
+        """True if one side alone is a kernel tree."""
+        return self.reference.startswith(PREFIX) != self.candidate.startswith(PREFIX)
 
     def by_class(self) -> str:
         """``6 regression, 11 common``; "none"."""
@@ -249,6 +265,7 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         waiting=waiting,
         workers=workers,
         by_engine=[EngineRow(*row) for row in rows],
+        exercise=read_exercise(db, version),
     )
 
 

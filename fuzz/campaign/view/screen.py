@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...judging.differential import CURED, DIVERGENCE, REGRESSION
-from .lines import bars_for, duration, rate, since_feature, size, sparkline, state_of
+from .lines import bars_for, difference_lines, duration, rate, since_feature, size, sparkline, state_of
 from .overview import Overview
 
 _STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", "crash": "bold magenta", CURED: "green"}
@@ -36,6 +36,8 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
     facts.add_row("features", f"{o.features}, {since_feature(o)}")
     facts.add_row("", Text(sparkline(o.curve, 50, bars_for(sys.stderr)), style="green"))
     facts.add_row("findings", findings(o))
+    if o.exercise is not None or o.half_a_tree:
+        facts.add_row("patch", Text("\n".join(difference_lines(o))))
     parts: list[RenderableType] = [facts, workers(o)]
     if last:
         parts.append(Text("\n".join(last), style="dim", overflow="ellipsis", no_wrap=True))

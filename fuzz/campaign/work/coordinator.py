@@ -315,3 +315,4 @@ class Coordinator:
             if not interrupted:
                 self.upkeep.tick(self.flying)
         self.records.add_statistics(0, 0)
+        self.records.exercise.note(self.records.version)

@@ -17,6 +17,8 @@ from ..view.overview import Overview, read
 _BEAT_EVERY: Final = 2.0
 _SHOW_EVERY: Final = 1.0
 _SHOW_SHARE: Final = 50
+# Between two looks at what of a difference of kernel trees ran.
+_EXERCISE_EVERY: Final = 5.0
 _FORGET_AFTER: Final = 600.0
 # Points of the curves: as many as can be told apart while it is young, one a minute from then on.
 _STATISTICS_EVERY: Final = (3.0, 60.0)
@@ -58,7 +60,7 @@ class Upkeep:
         self.scan: Iterator[tuple[str, object]] | None = None
         self.met: set[str] = set()
         self.newest = 0
-        self.due = dict.fromkeys(("beat", "show", "statistics", "scan"), 0.0)
+        self.due = dict.fromkeys(("beat", "show", "statistics", "scan", "exercise"), 0.0)
 
     def tick(self, flying: Mapping[int, Unit]) -> None:
         """Do what is due.
@@ -73,6 +75,9 @@ class Upkeep:
         least, most = _STATISTICS_EVERY
         if self.is_due("statistics", now, min(max(self.records.elapsed / _POINTS, least), most)):
             self.records.add_statistics(sum(each.programs for each in at), sum(each.operations for each in at))
+        if self.is_due("exercise", now, _EXERCISE_EVERY):
+            self.records.exercise.note(self.records.version)
+            self.due["exercise"] += _SHOW_SHARE * (time.monotonic() - now)
         if self.is_due("show", now, _SHOW_EVERY):
             self.show(now)
 

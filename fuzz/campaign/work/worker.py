@@ -59,6 +59,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
         resident_kib("self"),
         result.interrupted,
         result.accidents,
+        result.counts(),
     )
 
 

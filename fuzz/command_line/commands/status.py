@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...exit_codes import FINE, OUR_MISTAKE, WORSE
+from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, dump
 from ..parser import Parser
@@ -65,7 +65,9 @@ def code_of(overview: "Overview") -> int:
     """The exit code."""
     if overview.crashed:
         return OUR_MISTAKE
-    return WORSE if overview.worse else FINE
+    if overview.worse:
+        return WORSE
+    return BAD_INPUT if overview.idle else FINE
 
 
 COMMAND: Final = Command(

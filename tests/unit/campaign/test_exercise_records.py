@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The part of a difference of kernel trees that a campaign ran: counted once, kept, and told."""
+
+import io
+import json
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from candidate.tree.lines.counts import CodeCounts
+from candidate.tree.lines.difference import Exercise
+from fuzz.campaign.campaign import opened
+from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.database import NAME, connect_to_read
+from fuzz.campaign.store.records import Records
+from fuzz.campaign.view.lines import answer, progress_line, summary
+from fuzz.campaign.view.overview import Overview, read
+from fuzz.campaign.view.screen import render
+from fuzz.campaign.work.plan import Planner
+from fuzz.command_line.commands.status import code_of as exit_code_of
+from fuzz.exit_codes import BAD_INPUT, FINE
+from fuzz.findings.accepted import Accepted
+
+from .campaigns import SETTINGS
+from .test_books import outcome_of
+
+IDLE = Exercise(2, 0, ["a.c:1", "a.c:2"], [])
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
+    """The books of a new campaign, without anybody who works."""
+    with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
+        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        made.begin(1)
+        yield made, Planner(db, corpus, SETTINGS, seed)
+
+
+def counts(**libraries: int) -> CodeCounts:
+    """Of each library one counter."""
+    found = CodeCounts()
+    for name, count in libraries.items():
+        found.add(name, struct.pack("=Q", count))
+    return found
+
+
+def noted(records: Records) -> dict[str, int]:
+    """All counters that are written down, each once."""
+    rows = dict(records.db.execute("SELECT library, counters FROM code_ran"))
+    from_text = CodeCounts()
+    from_text.merge(records.exercise._counts(records.version))
+    assert sorted(rows) == sorted(from_text.by_library)
+    return {name: struct.unpack("=Q", counters)[0] for name, counters in from_text.by_library.items()}
+
+
+def test_counters_of_units_are_added_once(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    for expected, library in (({"one": 3, "two": 1}, "two"), ({"one": 6, "two": 1, "three": 1}, "three")):
+        number = planner.plan()
+        unit = replace(planner.unit(number), programs=1)
+        outcome = replace(outcome_of(number, unit), counts=counts(one=3, **{library: 1}))
+        assert outcome.code is not None
+        assert books.finish(unit, outcome, outcome.code) is not None
+        assert noted(books) == expected
+        # A worker that was given up, and answers after all.
+        assert books.finish(unit, outcome, outcome.code) is None
+        assert noted(books) == expected
+
+
+def test_they_are_there_in_the_next_session(records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch) -> None:
+    books, _ = records
+    monkeypatch.setattr(
+        "fuzz.campaign.store.exercise.exercise",
+        lambda _reference, _candidate, ran: Exercise(9, struct.unpack("=Q", ran.by_library["one"])[0], [], []),
+    )
+    books.exercise.add(books.version, counts(one=3))
+    books.exercise.note(books.version)
+    again = Records(books.db, books.programs.corpus, SETTINGS, books.code, Accepted())
+    again.begin(1)
+    assert read(books.db, "x").exercise == Exercise(9, 3, [], [])
+    again.exercise.add(again.version, counts(one=4))
+    again.exercise.note(again.version)
+    assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
+    # Other code begins anew.
+    books.exercise.add(books.version + 1, counts(one=1))
+    assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
+
+
+def overview_of(books: Records, found: Exercise | None, units: int = 1) -> Overview:
+    return replace(read(books.db, "x"), exercise=found, units=units, reference="tree:a", candidate="tree:b")
+
+
+def shown(overview: Overview) -> str:
+    """The screen as text."""
+    out = io.StringIO()
+    Console(file=out, width=120).print(render(overview, []))
+    return out.getvalue()
+
+
+def test_it_is_told(records: tuple[Records, Planner]) -> None:
+    books, _ = records
+    some = overview_of(books, Exercise(3, 2, ["a.c:1"], []))
+    assert "2 of 3 lines by which the two differ ran\ndid not run: a.c:1\n" in summary(some)
+    assert progress_line(some).endswith("  ran: 2 of 3 lines that differ")
+    assert "2 of 3 lines by which the two differ ran" in shown(some)
+    assert "did not run: a.c:1" in shown(some)
+    assert json.loads(json.dumps(answer(some)))["exercise"] == asdict(Exercise(3, 2, ["a.c:1"], []))
+    assert exit_code_of(some) == FINE
+    half = replace(some, exercise=None, reference="original")
+    assert "that takes two kernel trees" in summary(half)
+    assert "that takes two kernel trees" in shown(half)
+
+
+def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
+    books, _ = records
+    idle = overview_of(books, IDLE)
+    assert "not exercised: nothing ran" in summary(idle)
+    assert "not exercised: nothing ran" in shown(idle)
+    assert exit_code_of(idle) == BAD_INPUT
+    # Before the first unit is done, nobody knows.
+    assert exit_code_of(overview_of(books, IDLE, units=0)) == FINE
+    for found in (None, Exercise(0, 0, [], []), Exercise(0, 0, [], [], "a tree is gone")):
+        assert exit_code_of(overview_of(books, found)) == FINE
+
+
+def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner], tmp_path: Path) -> None:
+    books, _ = records
+    books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise;")
+    folder = tmp_path / "campaign"
+    with closing(connect_to_read(folder)) as db:
+        assert read(db, folder).exercise is None
+    books.end("over")
+    with opened(tmp_path / "other", SETTINGS):
+        pass
+    with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
+        db.executescript("DROP TABLE code_ran; DROP TABLE exercise;")
+    with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
+        later = Records(again, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        later.exercise.add(later.version, counts(one=1))
+        assert noted(later) == {"one": 1}
