@@ -104,7 +104,7 @@ def test_a_tree_that_changes_meanwhile(tmp_path: Path) -> None:
 
 
 def test_counts_of_a_build_that_is_gone(tmp_path: Path) -> None:
-    """What a tree ran before it changed says nothing of the tree that it is now."""
+    """Counts of a tree before it changed say nothing of the tree that it is now."""
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
     verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
     other = str(real_library().parent.with_name("12-O1-of-another-content") / "tree.so")

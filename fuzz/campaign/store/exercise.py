@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How much of the difference of two kernel trees the units of a campaign ran, in its database."""
+"""The part of the difference of two kernel trees that the units of a campaign ran, in its database."""
 
 import json
 import sqlite3
@@ -57,7 +57,7 @@ class ExerciseRecords:
 
 
 def read_exercise(db: sqlite3.Connection, version: int) -> Exercise | None:
-    """How much of the difference of two trees ran, as it was noted last; None: nobody did.
+    """Return how much of the difference of two trees ran, as it was noted last; None: nobody did.
 
     :param version: of the code
     """
