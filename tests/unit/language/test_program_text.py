@@ -86,7 +86,7 @@ def test_canonical_text_names_every_operation_and_comes_back() -> None:
     program = parse(CANONICAL)
     assert print_program(program) == CANONICAL
     assert {type(operation) for operation in program.operations} == set(OPERATIONS)
-    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set", 2, 3)
+    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set", 2, 3, 7)
     assert program.slots[1] == Slot("b2", 0, MIB + 16 * KIB, "thp", 16 * KIB, True, True, 1, "a")
     by_line = dict(zip(CANONICAL.splitlines()[6:], program.operations, strict=True))
     for line, operation in {
