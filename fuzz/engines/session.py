@@ -60,7 +60,11 @@ class Session:
         self.differential.features = unit.features
         # What both versions have: the generator asks for nothing else.
         mains = (self.differential.reference.main, self.differential.candidate.main)
-        self.offers = Offers(all(main.SPLITS_EAGERLY for main in mains), all(main.HAS_DIRTY_RINGS for main in mains))
+        self.offers = Offers(
+            all(main.SPLITS_EAGERLY for main in mains),
+            all(main.HAS_DIRTY_RINGS for main in mains),
+            all(main.HAS_GUEST_MEMFD for main in mains),
+        )
         self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - 1
         self.state = UnitState()

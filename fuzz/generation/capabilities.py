@@ -5,11 +5,14 @@ import random
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..language.program import RING_SIZES, SPLIT_SIZES, Program
+from ..language.operations import Operation, SlotCreate
+from ..language.program import MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
+from ..language.validate import ValidationState
 
 # Of a hundred programs.
 _SPLIT: Final = 25
 _RING: Final = 20
+_MEMFD: Final = 15
 
 
 class Offers(NamedTuple):
@@ -17,10 +20,12 @@ class Offers(NamedTuple):
 
     :param split: eager splitting
     :param ring: dirty rings
+    :param memfd: slots whose memory is a guest_memfd
     """
 
     split: bool = False
     ring: bool = False
+    memfd: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -35,4 +40,30 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     # Rings without bitmaps lose pages in all kernels that have them: such a program is written by hand.
     if offers.ring and vm.manual == "off" and source.randrange(100) < _RING:
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))
-    return program if vm is program.vm else replace(program, vm=vm)
+    program = program if vm is program.vm else replace(program, vm=vm)
+    return on_memfd(program, source) if offers.memfd and source.randrange(100) < _MEMFD else program
+
+
+def on_memfd(program: Program, source: random.Random) -> Program:
+    """The program with a guest_memfd for one of its slots; operations that this cannot have are left out."""
+    shared = {slot.alias for slot in program.slots}
+    alone = [slot for slot in program.slots if not slot.alias and slot.name not in shared]
+    fit = [slot for slot in alone if slot.backing in ("anon", "thp")]
+    if not fit:
+        return program
+    chosen = source.choice(fit)
+    memfd = replace(chosen, backing=MEMFD, log=False, ro=False)
+    slots = tuple(memfd if slot is chosen else slot for slot in program.slots)
+    state = ValidationState(program.vm)
+    for slot in slots:
+        state.declare(slot)
+    operations: list[Operation] = []
+    for operation in program.operations:
+        if isinstance(operation, SlotCreate) and operation.slot == memfd.name:
+            operation = replace(operation, log=False, ro=False)
+        try:
+            state.check(operation)
+        except ProgramError:
+            continue
+        operations.append(operation)
+    return replace(program, slots=slots, operations=tuple(operations))
