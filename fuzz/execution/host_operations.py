@@ -6,6 +6,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
+from ..language.program import MEMFD
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -23,9 +24,12 @@ class HostOperations:
         self.side = side
         self.checkers = checkers
 
-    def run(self, op: ops.HostOperation, start: int) -> Outcome:
-        """Run an operation on pages, from host address *start* on."""
+    def run(self, op: ops.HostOperation, layout: SlotLayout) -> Outcome:
+        """Run an operation on pages of a slot."""
         host = self.side.host
+        start = layout.hva + op.offset
+        if isinstance(op, ops.HostDiscard | ops.HostPoison) and layout.slot.backing == MEMFD:
+            return self.lose(op, layout)
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, ops.HostWrite):
             host.write(start, start + op.size)
@@ -54,6 +58,16 @@ class HostOperations:
         else:
             raise unhandled(op)
         return Outcome("ok")
+
+    def lose(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
+        """A guest_memfd loses pages, which user space does not map just then."""
+        guest = self.side.guests[layout.slot.vm]
+        self.side.active = guest
+        failure = isinstance(op, ops.HostPoison)
+        self.side.enter("kvm_gmem_error_folio" if failure else "kvm_gmem_fallocate")
+        size = op.size if isinstance(op, ops.HostDiscard) else self.side.granule.page_size
+        ret = guest.notified.lose(layout, op.offset, size, failure)
+        return Outcome("error", ret) if ret else Outcome("ok")
 
     def test_age(self, start: int) -> Outcome:
         """``page_idle`` looks: every VM is asked until one says young."""
