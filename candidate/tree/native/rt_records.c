@@ -155,9 +155,9 @@ void shim_compare_arena(void)
 	for (unsigned int i = 0; i < rt_arena_next; i++) {
 		shim_u64 *now = rt_page(i), *told = rt_shadow_at(now);
 
-		if (!memcmp(now, told, 1UL << shim_page_shift))
+		if (!memcmp(now, told, 1UL << RT_PAGE_SHIFT))
 			continue;
-		for (unsigned int k = 0; k < 1u << (shim_page_shift - 3); k++)
+		for (unsigned int k = 0; k < 1u << (RT_PAGE_SHIFT - 3); k++)
 			if (now[k] != told[k]) {
 				rt_record(EV_PLAIN, rt_entry(&now[k]), told[k], now[k], 0, __builtin_frame_address(0));
 				told[k] = now[k];
@@ -196,7 +196,7 @@ static unsigned int last_read = -1u;
 
 void rt_read_entry(const volatile void *p)
 {
-	unsigned int page = ((unsigned long)p - shim_arena_start) >> shim_page_shift;
+	unsigned int page = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
 	if (page == last_read)
 		return;

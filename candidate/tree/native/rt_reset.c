@@ -106,16 +106,16 @@ static void zero(char *start, size_t used)
 /* A program is over: all memory is as it was when the snapshot was taken. */
 void shim_restore(void)
 {
-	zero((char *)shim_arena_start, (size_t)rt_arena_next << shim_page_shift);
-	zero(rt_shadow, (size_t)rt_arena_next << shim_page_shift);
+	zero((char *)SHIM_ARENA, (size_t)rt_arena_next << RT_PAGE_SHIFT);
+	zero(rt_shadow, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
 	/* The one that the snapshot has is empty. */
-	zero((char *)shim_arena_start + shim_arena_size, (size_t)rt_host_next << shim_page_shift);
+	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
 #ifdef SHIM_SANITIZE
 	rt_zones_restore(small_next - small);
 #endif
 	zero(small + small_saved, small_next - small - small_saved);
 	memcpy(small, saved + variable_bytes, small_saved);
-	madvise((void *)shim_vmemmap, rt_vmemmap_size, MADV_DONTNEED);
+	madvise((void *)SHIM_VMEMMAP, rt_vmemmap_size, MADV_DONTNEED);
 	memcpy(variables, saved, variable_bytes);
 }
