@@ -96,18 +96,22 @@ unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted plac
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
+	unsigned int text;
 
 	if (shim_control->nrec == SHIM_RECORDS)
 		shim_full();
 	r = &shim_records[shim_control->nrec];
-	r->kind = kind;
-	r->name = name_id(name);
-	r->chain = chain_id(frame);
-	r->a = a;
-	r->b = b;
-	r->c = c;
+	text = name_id(name);
+	if (!shim_following) {
+		r->kind = kind;
+		r->name = text;
+		r->chain = chain_id(frame);
+		r->a = a;
+		r->b = b;
+		r->c = c;
+	}
 	shim_control->nrec++;
-	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[r->name]), a), b), c);
+	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
 }
 
 /* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */
