@@ -71,7 +71,7 @@ class Process:
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)
-        self.words = memoryview(self.memory).cast("q")
+        self.as_numbers = memoryview(self.memory).cast("q")
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
         try:
@@ -183,7 +183,7 @@ class Process:
         if not count:
             return []
         self.drop_records()
-        words: list[int] = self.words[RECORDS_AT >> 3 : (RECORDS_AT >> 3) + count * RECORD_WORDS].tolist()
+        words: list[int] = self.as_numbers[RECORDS_AT >> 3 : (RECORDS_AT >> 3) + count * RECORD_WORDS].tolist()
         return words
 
     def drop_records(self) -> None:
