@@ -37,7 +37,7 @@ extern const unsigned int shim_pg_dirty, shim_page_flags;
 extern unsigned long rt_vmemmap_size;
 extern int *rt_counts;			/* references of arena pages */
 extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
-extern unsigned int rt_arena_next, rt_host_next;
+extern unsigned int rt_arena_next, rt_host_next, rt_stock_next;
 extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
 extern int rt_in_cache;			/* within a memory cache's own functions */
 extern int rt_noting;			/* events are told of */

@@ -7,7 +7,8 @@ int *rt_counts;
 char *rt_shadow;
 unsigned int rt_arena_next;
 int rt_counting_failures, rt_in_cache;
-unsigned int rt_host_next;		/* pages behind the arena that are in use */
+/* Pages behind the arena that are in use: of user page tables, from its end on; of the stock, from the far end. */
+unsigned int rt_host_next, rt_stock_next;
 static unsigned int stock_free, *stock;
 
 void shim_count_failures(int on) { rt_counting_failures = on; }
@@ -65,25 +66,28 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 
 unsigned long shim_host_page(void)	/* a page for user page tables; returns its physical address */
 {
-	if (rt_host_next == RT_HOST_PAGES) {
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
 		shim_refuse("more host pages than there are");
 		return 0;
 	}
 	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << RT_PAGE_SHIFT);
 }
 
-/* Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. */
+/*
+ * Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. Caches
+ * are filled with many more than that: those that are new are zero already, and are not touched.
+ */
 void *rt_stock_page(void)
 {
-	unsigned int i;
-
 	if (rt_fails(&shim_control->fail_topup))
 		return 0;
 	if (stock_free)
-		i = stock[--stock_free];
-	else
-		i = (shim_host_page() - SHIM_PA_BASE) >> RT_PAGE_SHIFT;
-	return memset((char *)SHIM_ARENA + ((size_t)i << RT_PAGE_SHIFT), 0, 1UL << RT_PAGE_SHIFT);
+		return memset(rt_page(stock[--stock_free]), 0, 1UL << RT_PAGE_SHIFT);
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
+		shim_refuse("more host pages than there are");
+		return 0;
+	}
+	return rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
 }
 
 void rt_stock_back(void *va)
