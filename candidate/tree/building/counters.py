@@ -8,6 +8,7 @@ blocks, arcs and lines, and the map of the linker says where the counters of eac
 import json
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,17 +134,22 @@ def unlock(work: Path, library: str) -> None:
         raise TreeError(_NO_MAP)
     low, high = int(start[1], 16), int(end[1], 16)
     data = bytearray((work / library).read_bytes())
-    (headers,) = struct.unpack_from("<Q", data, 32)
-    size, count = struct.unpack_from("<2H", data, 54)
-    for number in range(count):
-        kind, flags, offset, address, _, length = struct.unpack_from("<2I4Q", data, headers + number * size)
-        if kind != _LOADED or not flags & _EXECUTABLE:
-            continue
+    for offset, address, length in code(data):
         for found in _LOCKED.finditer(bytes(data[offset : offset + length])):
             (distance,) = struct.unpack("<i", found[1])
             if low <= address + found.end() + distance < high:
                 data[offset + found.start()] = _NOP
     (work / library).write_bytes(data)
+
+
+def code(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+    """The code of a library that is loaded: of each part where it is in the file, its address, and its bytes."""
+    (headers,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<2H", data, 54)
+    for number in range(count):
+        kind, flags, offset, address, _, length = struct.unpack_from("<2I4Q", data, headers + number * size)
+        if kind == _LOADED and flags & _EXECUTABLE:
+            yield offset, address, length
 
 
 def table(work: Path, library: str) -> str:

@@ -160,8 +160,9 @@ class BuildPlan:
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def _host_job(self, name: str, path: str) -> CompilerJob:
-        sanitize = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
-        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *sanitize, "-I", "native"]
+        defined = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
+        defined.append(f"-DSHIM_GRANULE_SHIFT={self.settings.granule}")
+        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *defined, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def weaken(self) -> CompilerJob:

@@ -100,7 +100,7 @@ void shim_watched(enum shim_watch what, int i)
 		note_slot(&vms[i]);
 	else if (what == WATCH_ROOT)
 		SHIM_EV(EV_ROOT, i, !!kvm->arch.mmu.pgt,
-			kvm->arch.mmu.pgt ? ((unsigned long)kvm->arch.mmu.pgt->pgd - shim_arena_start) >> 3 : 0, 0);
+			kvm->arch.mmu.pgt ? ((unsigned long)kvm->arch.mmu.pgt->pgd - SHIM_ARENA) >> 3 : 0, 0);
 	else
 		SHIM_EV(EV_SEQ, i, SEQ(kvm), COUNT(kvm), 0);
 }

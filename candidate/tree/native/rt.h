@@ -31,12 +31,13 @@
 #define RT_ARENA_PAGES	(1u << 16)
 #define RT_HOST_PAGES	(1u << 16)
 
-extern const unsigned long shim_sizeof_page, shim_page_shift;	/* glue.c */
+#define RT_PAGE_SHIFT	SHIM_GRANULE_SHIFT
+extern const unsigned long shim_sizeof_page;	/* glue.c */
 extern const unsigned int shim_pg_dirty, shim_page_flags;
-extern unsigned long shim_vmemmap, rt_vmemmap_size;
+extern unsigned long rt_vmemmap_size;
 extern int *rt_counts;			/* references of arena pages */
 extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
-extern unsigned int rt_arena_next, rt_host_next;
+extern unsigned int rt_arena_next, rt_host_next, rt_stock_next;
 extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
 extern int rt_in_cache;			/* within a memory cache's own functions */
 extern int rt_noting;			/* events are told of */
@@ -48,16 +49,16 @@ extern unsigned long rt_watch_low HIDDEN, rt_watch_high HIDDEN;	/* all watched w
 
 static inline int rt_index(const volatile void *va)	/* number of an arena page; -1: it is none */
 {
-	unsigned long o = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+	unsigned long o = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
 	return o < RT_ARENA_PAGES ? (int)o : -1;
 }
-static inline unsigned long rt_pa(const volatile void *va) { return (unsigned long)va - shim_va_off; }
-static inline void *rt_page(unsigned int i) { return (char *)shim_arena_start + ((size_t)i << shim_page_shift); }
-static inline shim_u64 rt_entry(const volatile void *p) { return ((unsigned long)p - shim_arena_start) >> 3; }
+static inline unsigned long rt_pa(const volatile void *va) { return (unsigned long)va - SHIM_VA_OFF; }
+static inline void *rt_page(unsigned int i) { return (char *)SHIM_ARENA + ((size_t)i << RT_PAGE_SHIFT); }
+static inline shim_u64 rt_entry(const volatile void *p) { return ((unsigned long)p - SHIM_ARENA) >> 3; }
 static inline shim_u64 *rt_shadow_at(const volatile void *p)
 {
-	return (shim_u64 *)(rt_shadow + ((unsigned long)p - shim_arena_start));
+	return (shim_u64 *)(rt_shadow + ((unsigned long)p - SHIM_ARENA));
 }
 
 /* frame: of the function that kernel code called */

@@ -52,8 +52,8 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	va = rt_take(1, EV_ALLOC, 0, FRAME);
 	if (va) {
 		/* As zeroed as the tree asked for it to be. */
-		memcpy(va, object, 1UL << shim_page_shift);
-		memcpy(rt_shadow_at(va), object, 1UL << shim_page_shift);
+		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
+		memcpy(rt_shadow_at(va), object, 1UL << RT_PAGE_SHIFT);
 	}
 	rt_stock_back(object);
 	return va;

@@ -174,7 +174,7 @@ void __rcu_read_unlock(void)
 
 void call_rcu(void *head, void (*f)(void *))
 {
-	int in_page = (unsigned long)head - shim_vmemmap < rt_vmemmap_size;
+	int in_page = (unsigned long)head - SHIM_VMEMMAP < rt_vmemmap_size;
 
 	if (nrcu - rcu_done == sizeof(rcuq) / sizeof(*rcuq)) {
 		shim_refuse("more RCU callbacks than the queue holds");

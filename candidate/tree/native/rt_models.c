@@ -31,9 +31,9 @@ void shim_within_cache(int by) { rt_in_cache += by; }
 /* The hardware sets an access flag: nothing that kernel code does. */
 void shim_set_entry(shim_u64 entry, shim_u64 value)
 {
-	shim_u64 *p = (shim_u64 *)shim_arena_start + entry;
+	shim_u64 *p = (shim_u64 *)SHIM_ARENA + entry;
 
-	if (entry < shim_arena_size >> 3)
+	if (entry < SHIM_ARENA_SIZE >> 3)
 		*p = *rt_shadow_at(p) = value;
 }
 
@@ -67,7 +67,7 @@ PGT(test_clear_young)
 long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot,
 		     void *mc)
 {
-	shim_u64 page = 1UL << shim_page_shift;
+	shim_u64 page = 1UL << RT_PAGE_SHIFT;
 
 	switch (op) {
 	case T_MAP: return (int)kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc, 0);

@@ -2,12 +2,13 @@
 /* Table memory: pages of the arena, handed out in order and never twice; pages of the host; references. */
 #include "rt.h"
 
-unsigned long shim_va_off, shim_arena_start, shim_arena_size, shim_vmemmap, rt_vmemmap_size;
+unsigned long rt_vmemmap_size;
 int *rt_counts;
 char *rt_shadow;
 unsigned int rt_arena_next;
 int rt_counting_failures, rt_in_cache;
-unsigned int rt_host_next;		/* pages behind the arena that are in use */
+/* Pages behind the arena that are in use: of user page tables, from its end on; of the stock, from the far end. */
+unsigned int rt_host_next, rt_stock_next;
 static unsigned int stock_free, *stock;
 
 void shim_count_failures(int on) { rt_counting_failures = on; }
@@ -48,7 +49,7 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 	int i = rt_index(va);
 
 	if (i < 0) {
-		rt_emit(EV_NO_TABLE, rt_pa(va) >> shim_page_shift, 0, 0, name, frame);
+		rt_emit(EV_NO_TABLE, rt_pa(va) >> RT_PAGE_SHIFT, 0, 0, name, frame);
 		return;
 	}
 	if (rt_plain_at)
@@ -57,55 +58,58 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 	if (!--rt_counts[i]) {
 		/* Whoever reads it again reads what is free. */
 		rt_forget_read(i);
-		memset(rt_page(i), 0xa5, 1UL << shim_page_shift);
-		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << shim_page_shift);
+		memset(rt_page(i), 0xa5, 1UL << RT_PAGE_SHIFT);
+		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << RT_PAGE_SHIFT);
 	}
 	rt_emit(kind, i, rt_counts[i], 0, name, frame);
 }
 
 unsigned long shim_host_page(void)	/* a page for user page tables; returns its physical address */
 {
-	if (rt_host_next == RT_HOST_PAGES) {
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
 		shim_refuse("more host pages than there are");
 		return 0;
 	}
-	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << shim_page_shift);
+	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << RT_PAGE_SHIFT);
 }
 
-/* Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. */
+/*
+ * Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. Caches
+ * are filled with many more than that: those that are new are zero already, and are not touched.
+ */
 void *rt_stock_page(void)
 {
-	unsigned int i;
-
 	if (rt_fails(&shim_control->fail_topup))
 		return 0;
 	if (stock_free)
-		i = stock[--stock_free];
-	else
-		i = (shim_host_page() - SHIM_PA_BASE) >> shim_page_shift;
-	return memset((char *)shim_arena_start + ((size_t)i << shim_page_shift), 0, 1UL << shim_page_shift);
+		return memset(rt_page(stock[--stock_free]), 0, 1UL << RT_PAGE_SHIFT);
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
+		shim_refuse("more host pages than there are");
+		return 0;
+	}
+	return rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
 }
 
 void rt_stock_back(void *va)
 {
 	if (stock_free < RT_HOST_PAGES)
-		stock[stock_free++] = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+		stock[stock_free++] = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
 }
 
 int rt_in_host(const void *va)
 {
-	unsigned long o = ((unsigned long)va - shim_arena_start) >> shim_page_shift;
+	unsigned long o = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
 	return o - RT_ARENA_PAGES < RT_HOST_PAGES;
 }
 
-#define PG(sz) ((unsigned int)(((sz) + (1UL << shim_page_shift) - 1) >> shim_page_shift))
+#define PG(sz) ((unsigned int)(((sz) + (1UL << RT_PAGE_SHIFT) - 1) >> RT_PAGE_SHIFT))
 
 void *alloc_pages_exact(unsigned long size, unsigned gfp) { return rt_take(PG(size), EV_ALLOC_EXACT, 0, FRAME); }
 ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
 void free_pages_exact(void *va, unsigned long size)
 {
-	for (unsigned long o = 0; va && o < size; o += 1UL << shim_page_shift)
+	for (unsigned long o = 0; va && o < size; o += 1UL << RT_PAGE_SHIFT)
 		rt_drop((char *)va + o, EV_FREE_EXACT, "free_pages_exact", FRAME);
 }
 
@@ -126,8 +130,8 @@ void free_pages(unsigned long va, unsigned order)
 		rt_drop((void *)va, EV_FREE, "free_page", FRAME);
 }
 
-unsigned long rt_pfn_of(const void *page) { return ((unsigned long)page - shim_vmemmap) / shim_sizeof_page; }
-void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << shim_page_shift) + shim_va_off); }
+unsigned long rt_pfn_of(const void *page) { return ((unsigned long)page - SHIM_VMEMMAP) / shim_sizeof_page; }
+void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << RT_PAGE_SHIFT) + SHIM_VA_OFF); }
 
 void get_page(void *page)
 {
@@ -159,25 +163,28 @@ int page_count(void *page)
 	return rt_counts[i];
 }
 
-unsigned long __virt_to_phys(unsigned long va) { return va - shim_va_off; }
+unsigned long __virt_to_phys(unsigned long va) { return va - SHIM_VA_OFF; }
 unsigned long __phys_addr_symbol(unsigned long va) { return va; }
 
-void shim_memory(void)
+/* Memory that has a place of its own. */
+static void place(unsigned long at, size_t n)
 {
-	size_t n = (size_t)(RT_ARENA_PAGES + RT_HOST_PAGES) << shim_page_shift, huge = 2UL << 20;
-	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	char *m = mmap(0, n + huge, prot, flags, -1, 0);
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
 
-	rt_vmemmap_size = ((SHIM_PA_BASE + n) >> shim_page_shift) * shim_sizeof_page;
-	shim_vmemmap = (unsigned long)mmap(0, rt_vmemmap_size, prot, flags, -1, 0);
-	rt_shadow = mmap(0, (size_t)RT_ARENA_PAGES << shim_page_shift, prot, flags, -1, 0);
-	rt_counts = mmap(0, RT_ARENA_PAGES * sizeof(int), prot, flags, -1, 0);
-	if (m == MAP_FAILED || (void *)shim_vmemmap == MAP_FAILED || rt_shadow == MAP_FAILED || rt_counts == MAP_FAILED) {
+	if (mmap((void *)at, n, PROT_READ | PROT_WRITE, flags, -1, 0) != (void *)at) {
 		fprintf(stderr, "s2fuzz: no address space for table memory\n");
 		exit(4);
 	}
-	shim_arena_start = ((unsigned long)m + huge - 1) & ~(huge - 1);
-	shim_arena_size = (size_t)RT_ARENA_PAGES << shim_page_shift;
-	shim_va_off = shim_arena_start - SHIM_PA_BASE;
+}
+
+void shim_memory(void)
+{
+	size_t n = (size_t)(RT_ARENA_PAGES + RT_HOST_PAGES) << RT_PAGE_SHIFT;
+
+	rt_vmemmap_size = ((SHIM_PA_BASE + n) >> RT_PAGE_SHIFT) * shim_sizeof_page;
+	place(SHIM_ARENA, n);
+	place(SHIM_VMEMMAP, rt_vmemmap_size);
+	rt_shadow = rt_keep(SHIM_ARENA_SIZE);
+	rt_counts = rt_keep(RT_ARENA_PAGES * sizeof(int));
 	stock = rt_keep(RT_HOST_PAGES * sizeof(*stock));
 }

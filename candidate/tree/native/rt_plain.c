@@ -83,7 +83,7 @@ void __tsan_write_range(void *p, long n)
 /* Atomics that are not macros of ours: dirty bits of pages, words of dirty bitmaps. */
 static void atomic_or(const void *p, unsigned long bits, void **frame)
 {
-	unsigned long o = (unsigned long)p - shim_vmemmap;
+	unsigned long o = (unsigned long)p - SHIM_VMEMMAP;
 
 	if (o < rt_vmemmap_size && o % shim_sizeof_page == shim_page_flags && bits >> shim_pg_dirty & 1)
 		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : o / shim_sizeof_page, 0, 0, 0, frame);

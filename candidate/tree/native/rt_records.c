@@ -96,18 +96,22 @@ unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted plac
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
+	unsigned int text;
 
 	if (shim_control->nrec == SHIM_RECORDS)
 		shim_full();
 	r = &shim_records[shim_control->nrec];
-	r->kind = kind;
-	r->name = name_id(name);
-	r->chain = chain_id(frame);
-	r->a = a;
-	r->b = b;
-	r->c = c;
+	text = name_id(name);
+	if (!shim_following) {
+		r->kind = kind;
+		r->name = text;
+		r->chain = chain_id(frame);
+		r->a = a;
+		r->b = b;
+		r->c = c;
+	}
 	shim_control->nrec++;
-	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[r->name]), a), b), c);
+	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
 }
 
 /* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */
@@ -155,9 +159,9 @@ void shim_compare_arena(void)
 	for (unsigned int i = 0; i < rt_arena_next; i++) {
 		shim_u64 *now = rt_page(i), *told = rt_shadow_at(now);
 
-		if (!memcmp(now, told, 1UL << shim_page_shift))
+		if (!memcmp(now, told, 1UL << RT_PAGE_SHIFT))
 			continue;
-		for (unsigned int k = 0; k < 1u << (shim_page_shift - 3); k++)
+		for (unsigned int k = 0; k < 1u << (RT_PAGE_SHIFT - 3); k++)
 			if (now[k] != told[k]) {
 				rt_record(EV_PLAIN, rt_entry(&now[k]), told[k], now[k], 0, __builtin_frame_address(0));
 				told[k] = now[k];
@@ -196,7 +200,7 @@ static unsigned int last_read = -1u;
 
 void rt_read_entry(const volatile void *p)
 {
-	unsigned int page = ((unsigned long)p - shim_arena_start) >> shim_page_shift;
+	unsigned int page = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
 	if (page == last_read)
 		return;

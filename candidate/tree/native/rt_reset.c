@@ -93,29 +93,36 @@ void shim_snapshot(void)
 	memcpy(saved, variables, variable_bytes);
 }
 
+/* Memory reads as zero again, and the host has it back. */
+static void give_back(char *start, size_t bytes)
+{
+	if (bytes && madvise(start, bytes, MADV_DONTNEED))
+		shim_crash("memory cannot be given back", __builtin_frame_address(0), 0);
+}
+
 static void zero(char *start, size_t used)
 {
 	size_t kept = used > ZEROED_BYTES ? ZEROED_BYTES - ((size_t)start & 4095) : used;
 
 	memset(start, 0, kept);
 	/* What is given back begins with a page of the host. */
-	if (used > kept && madvise(start + kept, used - kept, MADV_DONTNEED))
-		shim_crash("memory cannot be given back", __builtin_frame_address(0), 0);
+	give_back(start + kept, used - kept);
 }
 
 /* A program is over: all memory is as it was when the snapshot was taken. */
 void shim_restore(void)
 {
-	zero((char *)shim_arena_start, (size_t)rt_arena_next << shim_page_shift);
-	zero(rt_shadow, (size_t)rt_arena_next << shim_page_shift);
+	zero((char *)SHIM_ARENA, (size_t)rt_arena_next << RT_PAGE_SHIFT);
+	zero(rt_shadow, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
 	/* The one that the snapshot has is empty. */
-	zero((char *)shim_arena_start + shim_arena_size, (size_t)rt_host_next << shim_page_shift);
+	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
+	give_back(rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - rt_stock_next), (size_t)rt_stock_next << RT_PAGE_SHIFT);
 #ifdef SHIM_SANITIZE
 	rt_zones_restore(small_next - small);
 #endif
 	zero(small + small_saved, small_next - small - small_saved);
 	memcpy(small, saved + variable_bytes, small_saved);
-	madvise((void *)shim_vmemmap, rt_vmemmap_size, MADV_DONTNEED);
+	madvise((void *)SHIM_VMEMMAP, rt_vmemmap_size, MADV_DONTNEED);
 	memcpy(variables, saved, variable_bytes);
 }

@@ -49,7 +49,7 @@ static void __attribute__((noreturn)) report(const char *what, const char *acces
 
 static const char *wrong_table(unsigned long at)
 {
-	unsigned long i = (at - shim_arena_start) >> shim_page_shift;
+	unsigned long i = (at - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
 	if (i >= rt_arena_next)
 		return "access to a table page that nobody allocated";
@@ -72,9 +72,9 @@ void rt_check(const volatile void *p, unsigned long n, int write, void **frame)
 
 	if (!n)
 		return;
-	if (at - shim_arena_start < shim_arena_size) {
+	if (at - SHIM_ARENA < SHIM_ARENA_SIZE) {
 		what = wrong_table(at);
-		if (!what && end - 1 - shim_arena_start < shim_arena_size)
+		if (!what && end - 1 - SHIM_ARENA < SHIM_ARENA_SIZE)
 			what = wrong_table(end - 1);
 	} else if (heap && at - (unsigned long)heap < heap_bytes) {
 		for (; !what && at < end; at = (at | 7) + 1)

@@ -7,6 +7,9 @@
  * Arguments: file descriptors of the shared memory, of what the driver says, of what it is told; a byte each time.
  * The driver: 'P' a program begins, 'G' go: do what shim_control->op says. The child: 'R' look at
  * shim_control->status. 'X' the program is over; if the parent says it, the child has ended: shim_control->ret is its wait status.
+ *
+ * A twin does what another process has done (struct shim_script): 'S' behind 'P' says so. Then 'G' says that there are more
+ * steps, 'W' asks for an 'R' when all are done, and the script begins anew; after 'E' the child hears the driver again.
  */
 #include "rt.h"
 #include <errno.h>
@@ -23,7 +26,7 @@
 #endif
 
 /* What stands in shim_control->status. */
-enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED };
+enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_DIFFERS };
 
 struct shim_control *shim_control;
 struct shim_record *shim_records;
@@ -55,6 +58,7 @@ static char hear(void)
 	return what;
 }
 
+/* Only what the process itself does counts: while it waits, nothing. */
 static void patience(int seconds)
 {
 	struct itimerval left = { .it_value.tv_sec = seconds };
@@ -62,27 +66,85 @@ static void patience(int seconds)
 	setitimer(ITIMER_VIRTUAL, &left, 0);
 }
 
+int shim_following;
+static struct shim_script *script;
+static struct shim_step *step;		/* that is being done */
+static shim_u64 steps_done;		/* bytes of them */
+
+static void __attribute__((noreturn)) end(unsigned int status, const char *text, unsigned int chain)
+{
+	shim_control->status = status;
+	snprintf(shim_control->text, sizeof(shim_control->text), "%s", text ? text : "?");
+	shim_control->info[0] = chain;
+	if (shim_following)
+		script->over = 1;
+	say('R');
+	_exit(1);
+}
+
+/* What to do next stands in shim_control, once this returns 'G'. */
+static char request(void)
+{
+	static char heard;	/* and not yet answered: there may be more steps before it */
+
+	while (shim_following) {
+		if (steps_done < __atomic_load_n(&script->filled, __ATOMIC_ACQUIRE)) {
+			step = (struct shim_step *)(script->steps + steps_done);
+			steps_done += sizeof(*step);
+			if (step->op == OP_WRITE) {
+				memcpy((char *)shim_control + step->args[0], step + 1, step->args[1]);
+				steps_done += (step->args[1] + 7) & ~7UL;
+				continue;
+			}
+			memcpy(&shim_control->op, &step->op, sizeof(step->op) + sizeof(step->args));
+			memcpy(&shim_control->fail_pages, step->fail, sizeof(step->fail));
+			memcpy(&shim_control->nvma, &step->nvma, 4 * sizeof(step->nvma));
+			shim_control->nrec = 0;
+			return 'G';
+		}
+		if (!heard) {
+			heard = hear();
+			continue;
+		}
+		if (heard == 'W' || heard == 'E') {
+			shim_following = heard != 'E';
+			steps_done = script->filled = 0;
+			shim_control->status = S_DONE;
+			say('R');
+		}
+		heard = 0;
+	}
+	return hear();
+}
+
+/* The driver is told, or the twin compares what there is to tell with what the other one has told. */
+static void reply(unsigned int status)
+{
+	shim_control->status = status;
+	if (!shim_following)
+		say('R');
+	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
+		 memcmp(step->info, shim_control->info, sizeof(step->info)) ||
+		 memcmp(step->left, &shim_control->fail_pages, sizeof(step->left)))
+		end(S_DIFFERS, 0, 0);
+}
+
 /* Tell the driver something in the middle of kernel code, and do what it wants until it says to go on. */
 static void ask(unsigned int status)
 {
-	patience(0);
-	shim_control->status = status;
-	say('R');
+	reply(status);
 	for (;;) {
-		hear();
+		request();
 		if (shim_control->op == OP_QUIT)
 			_exit(0);
+		patience(CPU_SECONDS);
 		if (shim_control->op == OP_RESUME)
 			break;
 		/* The host changes while a vCPU waits for a page: a call within the call. */
-		patience(CPU_SECONDS);
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		shim_compare_arena();
-		patience(0);
-		shim_control->status = S_DONE;
-		say('R');
+		reply(S_DONE);
 	}
-	patience(CPU_SECONDS);
 }
 
 void shim_full(void) { ask(S_FULL); }
@@ -99,15 +161,6 @@ int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *pa
 	page->device = shim_control->args[4] >> 1 & 1;
 	page->thp = shim_control->args[4] >> 2 & 1;
 	return (int)shim_control->args[0];
-}
-
-static void __attribute__((noreturn)) end(unsigned int status, const char *text, unsigned int chain)
-{
-	shim_control->status = status;
-	snprintf(shim_control->text, sizeof(shim_control->text), "%s", text ? text : "?");
-	shim_control->info[0] = chain;
-	say('R');
-	_exit(1);
 }
 
 void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
@@ -158,17 +211,29 @@ static void begin(void)
 	shim_clear_counters();
 }
 
+static void follow(void)
+{
+	steps_done = 0;
+	shim_following = 1;
+}
+
 /* Serves one program after another, until one of them ends the process. */
 static void serve(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
 	for (;;) {
+		char what = request();
+
 		shim_stack_top = (char *)__builtin_frame_address(0);
-		if (hear() == 'P') {
-			begin();
+		if (what == 'P' || what == 'S') {
+			if (what == 'P')
+				begin();
+			else
+				follow();
 			continue;
 		}
+		patience(CPU_SECONDS);
 		if (shim_control->op == OP_QUIT) {
 			shim_add_counters();
 			if (log_used)
@@ -178,7 +243,6 @@ static void serve(void)
 			say('X');
 			continue;
 		}
-		patience(CPU_SECONDS);
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		shim_compare_arena();
@@ -186,9 +250,7 @@ static void serve(void)
 			    shim_control->op == OP_RING_HARVEST;
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
-		patience(0);
-		shim_control->status = S_DONE;
-		say('R');
+		reply(S_DONE);
 	}
 }
 
@@ -215,6 +277,7 @@ static void run(void)
 	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
 	at = (char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS)) - shared;
 	shim_count_code(shared_fd, shared, (at + 4095) & ~4095L);
+	script = (struct shim_script *)(shared + SHIM_SCRIPT_AT);
 	shim_remember_names();
 	shim_memory();
 	shim_snapshot();

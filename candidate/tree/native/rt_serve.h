@@ -12,8 +12,31 @@
 
 #define SHIM_COUNTERS	(1u << 15)
 #define SHIM_SHARED_BYTES	(4UL << 20)
+/* Steps of a twin begin here in the shared memory, and go on to its end. */
+#define SHIM_SCRIPT_AT	(3UL << 20)
 struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, b, c; };
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
+
+/*
+ * What another process was asked for, and how it answered: as both stand in struct shim_control. Behind a step that is
+ * OP_WRITE comes what is written there.
+ */
+struct shim_step {
+	shim_u64 op, args[8];
+	long long ret;
+	shim_u64 info[8];
+	unsigned int status, counts[3];
+	int left[3];				/* allocations that still succeed, afterwards */
+	unsigned int nvma, ndevice, resched_every, contended_at;
+	int fail[3];				/* before it */
+	shim_u64 digest;
+};
+struct shim_script {
+	shim_u64 filled;			/* bytes of steps; the driver adds to it */
+	shim_u64 over;				/* the twin has come to a difference, or crashed */
+	char steps[];
+};
+extern int shim_following;			/* this is a twin: nobody reads its records */
 
 extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;

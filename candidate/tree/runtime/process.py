@@ -25,17 +25,18 @@ from .records import (
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
     COUNTERS_AT,
-    DIGEST_AT,
     GRACE_AT,
     KNOBS,
     KNOBS_AT,
     NAMES_AT,
     NAMES_BYTES,
     OP_QUIT,
-    RECORD,
+    RECORD_WORDS,
     RECORDS_AT,
     RESULT,
     RESULT_AT,
+    SCRIPT_AT,
+    SCRIPT_HEAD,
     SHARED_BYTES,
     TEXT_AT,
     TEXT_BYTES,
@@ -44,8 +45,6 @@ from .records import (
 
 _MASK: Final = (1 << 64) - 1
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-# Status, result, information, knobs, digest.
-Said = tuple[int, int, tuple[int, ...], tuple[int, ...], bytes]
 
 
 class Process:
@@ -67,10 +66,12 @@ class Process:
         self.running = False
         # By number, as far as they are known.
         self.places: dict[int, CodePlace] = {}
+        self.walkers: list[str | None] = []
         self.texts = [""]
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)
+        self.as_numbers = memoryview(self.memory).cast("q")
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
         try:
@@ -114,9 +115,14 @@ class Process:
             self.kept = True
             _ended.add(str(self.library), self.totals())
 
-    def begin(self) -> None:
-        """A program begins, with memory as it was at first."""
-        os.write(self.says, b"P")
+    def begin(self, follows: bool = False) -> None:
+        """A program begins, with memory as it was at first.
+
+        :param follows: it does what a script says (`candidate.tree.runtime.script`)
+        """
+        if follows:
+            SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
+        os.write(self.says, b"PS" if follows else b"P")
         self.running = True
         self.knobs = (-1, -1, -1)
         KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
@@ -171,21 +177,20 @@ class Process:
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)
 
-    def take_records(self) -> memoryview:
-        """Take the records of the child since the last call; good until it runs again."""
+    def take_records(self) -> list[int]:
+        """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
         count = self.records
+        if not count:
+            return []
         self.drop_records()
-        return memoryview(self.memory)[RECORDS_AT : RECORDS_AT + count * RECORD.size]
+        words: list[int] = self.as_numbers[RECORDS_AT >> 3 : (RECORDS_AT >> 3) + count * RECORD_WORDS].tolist()
+        return words
 
     def drop_records(self) -> None:
         """Forget the records of the child since the last call."""
         self.records = 0
         # shim_control->nrec
         self.memory[RESULT_AT + 76 : RESULT_AT + 80] = b"\0\0\0\0"
-
-    def said(self) -> Said:
-        """All that the last call gave, and a digest of the records and dirty logs of this program so far."""
-        return self.status, self.ret, self.info, self.knobs, self.memory[DIGEST_AT : DIGEST_AT + 8]
 
     def counters(self) -> bytes:
         """Return the counters of the tree's code (`candidate.tree.lines.code`) of this or the last program.
@@ -270,9 +275,10 @@ def withdraw(library: str, counters: bytes) -> None:
     _withdrawn.add(library, counters)
 
 
-def take(library: Path) -> Process:
+def take(library: Path, follows: bool = False) -> Process:
     """A process of this library on which nothing runs, ready for a program.
 
+    :param follows: as of `Process.begin`
     :raises TreeError: none can be started
     """
     there = _idle.setdefault(str(library), [])
@@ -280,10 +286,10 @@ def take(library: Path) -> Process:
         process = there.pop()
         # One that was started before a fork belongs to the other process.
         if process.owner == os.getpid() and process.child.poll() is None:
-            process.begin()
+            process.begin(follows)
             return process
     process = Process(library)
-    process.begin()
+    process.begin(follows)
     return process
 
 

@@ -110,6 +110,8 @@ OP_RING_HARVEST: Final = 23
 OP_RING_RESET: Final = 24
 OP_PUNCH_HOLE: Final = 25
 OP_MEMFD_FAILURE: Final = 26
+# In a script only: address in the shared memory, bytes, which follow.
+OP_WRITE: Final = 27
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")
@@ -120,6 +122,7 @@ FULL: Final = 2
 HOST: Final = 3
 CRASH: Final = 4
 REFUSED: Final = 5
+DIFFERS: Final = 6
 
 MAX_VMS: Final = 4
 MAX_CPUS: Final = 16
@@ -154,10 +157,21 @@ CHAINS_AT: Final = NAMES_AT + NAMES_BYTES
 CHAIN: Final = 24
 CHAIN_WORDS: Final = struct.Struct(f"<{CHAIN + 1}I")
 RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
-# kind, name, chain, a, b, c.
+# kind, name, chain, a, b, c; the first three in one word.
 RECORD: Final = struct.Struct("<HHIqqq")
+RECORD_WORDS: Final = 4
 # By hash, the numbers of chains; then the counters of the tree's code: of one program, and all together.
 COUNTERS_AT: Final = (RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15) + 4095) & -4096
 COUNTER_BYTES: Final = 8
 TOTALS_AT: Final = COUNTERS_AT + (1 << 15) * COUNTER_BYTES
+# struct shim_script: bytes that are filled, whether it is over; steps. A step is a request and the answer, as they
+# stand at the beginning of the shared memory, then the knobs before it, and the digest.
+SCRIPT_AT: Final = 3 << 20
+SCRIPT_HEAD: Final = struct.Struct("<2Q")
+SCRIPT_FILLED: Final = struct.Struct("<Q")
+OVER_AT: Final = SCRIPT_AT + 8
+STEPS_AT: Final = SCRIPT_AT + 16
+STEP_HEAD: Final = KNOBS_AT + KNOBS.size
+STEP_KNOBS: Final = struct.Struct("<3i")
+STEP_BYTES: Final = STEP_HEAD + STEP_KNOBS.size + 8
 SHARED_BYTES: Final = 4 << 20

@@ -26,17 +26,29 @@ class Replay(HostReplay):
 
     def run(self) -> None:
         """Do all records again that the process has made since."""
-        data = self.process.take_records()
-        for kind, name, chain, a, b, c in r.RECORD.iter_unpack(data):
+        words = self.process.take_records()
+        for at in range(0, len(words), r.RECORD_WORDS):
+            head = words[at]
+            chain = head >> 32
             if chain != self.chain:
-                self.chain = chain
-                place = self.place(chain)
-                self.kernel.place = self.kernel.last.place = place.where
-                if place.walker:
-                    self.kernel.walker = place.walker
-            self.one(kind, name, a, b, c)
+                self.at_place(chain)
+            self.one(head & 0xFFFF, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
         self.chain = 0
         self.kernel.place = ""
+
+    def at_place(self, chain: int) -> None:
+        """Note where the records from here on were made."""
+        self.chain = chain
+        if self.placed:
+            self.kernel.place = self.kernel.last.place = self.place(chain).where
+        walkers = self.walkers
+        walker = walkers[chain] if chain < len(walkers) else None
+        if walker is None:
+            walker = self.place(chain).walker
+            walkers += [None] * (chain + 1 - len(walkers))
+            walkers[chain] = walker
+        if walker:
+            self.kernel.walker = walker
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""

@@ -27,13 +27,17 @@ class HostReplay:
     :param host: the frames that are looked up
     :param process: where the records come from
     :param places: of its library
+    :param placed: `Kernel.place` says where each event was made
     """
 
-    def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces) -> None:
+    def __init__(
+        self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces, placed: bool = True
+    ) -> None:
         self.kernel = kernel
         self.host = host
         self.process = process
         self.places = places
+        self.placed = placed
         self.vms: list[kvm] = []
         # The memory cache that the call under way uses.
         self.cache: kvm_mmu_memory_cache | None = None
@@ -41,6 +45,7 @@ class HostReplay:
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Numbers of chains and names are good for as long as the process.
         self.place_of = process.places
+        self.walkers = process.walkers
         # The walker callback that ran before an RCU callback.
         self.interrupted = ""
         self.sampled = -1

@@ -13,8 +13,9 @@ from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABL
 from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, Said, give_back, take, withdraw
+from .process import Process, give_back, take, withdraw
 from .replay import Replay
+from .script import Script
 
 # Of a request for a page: only what is there now.
 _PEEK = 2
@@ -61,10 +62,11 @@ class TreeSide:
         # Entries of which the hardware has set the access flag, and what they hold now.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
-        # Another tree that is to do the same as this one, and what it must answer to the call that it is in.
+        # Another tree that is to do the same as this one.
         self.twin_library: Callable[[int], Path] | None = None
-        self.twin: Process | None = None
-        self.expected: Said | None = None
+        self.script: Script | None = None
+        # The knobs that the process was told last.
+        self.knobs = b""
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -84,10 +86,10 @@ class TreeSide:
                 # Places are for reports; a program with a twin that has something to report is run again without.
                 self.kernel.observe(self.kernel.last)
             else:
-                self.twin = take(self.twin_library(self.kernel.granule.page_shift))
-                self.twin.set_grace(self.kernel.grace_at)
+                self.script = Script(self.twin_library(self.kernel.granule.page_shift), self.kernel.grace_at)
             self.process.set_grace(self.kernel.grace_at)
-            self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
+            placed = self.twin_library is None
+            self.replay = Replay(self.kernel, self.host, self.process, places_of(library), placed)
         return self.replay
 
     def close(self) -> None:
@@ -101,18 +103,10 @@ class TreeSide:
                 give_back(process)
                 self.counters = process.counters()
             self.counted = str(process.library)
-        twin, self.twin = self.twin, None
-        if twin is not None:
-            ended = self.expected is not None and not twin.receive()
-            if ended or twin.status in (r.CRASH, r.REFUSED):
-                if not ended:
-                    twin.gone()
-                self.twin_counters = twin.counters()
-                twin.close()
-            else:
-                give_back(twin)
-                self.twin_counters = twin.counters()
-            self.twin_counted = str(twin.library)
+        script, self.script = self.script, None
+        if script is not None:
+            self.twin_counters = script.close()
+            self.twin_counted = str(script.twin.library)
 
     def withdraw(self) -> None:
         """Let a run that is over count for nothing, for it is done again."""
@@ -124,41 +118,37 @@ class TreeSide:
 
         :raises TwinDiffers: it has done something else
         """
-        twin, expected = self.twin, self.expected
-        if twin is None or expected is None:
-            return
-        lives = twin.receive()
-        self.expected = None
-        twin.drop_records()
-        if not lives or twin.said() != expected:
+        if self.script is not None and not self.script.end():
             raise TwinDiffers
 
     def go(self, op: int, *args: int) -> bool:
-        """Have the process do something, and its twin meanwhile; as `Process.receive`."""
-        process, twin = self.process, self.twin
+        """Have the process do something, and later its twin; as `Process.receive`.
+
+        :raises TwinDiffers: the twin has done something else
+        """
+        process = self.process
         assert process is not None
         process.send(op, *args)
-        if twin is None:
-            return process.receive()
-        twin.send(op, *args)
         lives = process.receive()
-        self.expected = process.said()
+        if self.script is not None and lives and not self.script.add(process, self.knobs):
+            raise TwinDiffers
         return lives
 
     def set_knobs(self, pages: int, small: int, topup: int) -> None:
         """Say how many allocations still succeed, how many areas there are, and when another task waits."""
-        kernel = self.kernel
-        for process in (self.process, self.twin):
-            if process is not None:
-                areas, devices = len(self.areas), len(self.devices)
-                process.set_knobs(pages, small, topup, areas, devices, kernel.resched_every, kernel.contended_at)
+        kernel, process = self.kernel, self.process
+        assert process is not None
+        areas, devices = len(self.areas), len(self.devices)
+        process.set_knobs(pages, small, topup, areas, devices, kernel.resched_every, kernel.contended_at)
+        if self.script is not None:
+            self.knobs = r.STEP_KNOBS.pack(pages, small, topup)
 
     def write(self, at: int, data: bytes) -> None:
         """Write into the memory that is shared with the process, and with its twin."""
-        self.settle()
-        for process in (self.process, self.twin):
-            if process is not None:
-                process.memory[at : at + len(data)] = data
+        assert self.process is not None
+        self.process.memory[at : at + len(data)] = data
+        if self.script is not None:
+            self.script.write(at, data)
 
     def call(self, op: int, *args: int) -> int:
         """Have the tree do something; what it returns.
@@ -173,7 +163,6 @@ class TreeSide:
             self.flagged.clear()
             for entry, value in flagged:
                 self.call(r.OP_SET_ENTRY, 0, entry, value)
-        self.settle()
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         lives = self.go(op, *args)
@@ -181,7 +170,6 @@ class TreeSide:
             asked, info = process.status, process.info
             replay.run()
             answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
-            self.settle()
             self.mirror()
             self.set_knobs(*process.knobs)
             lives = self.go(r.OP_RESUME, *answer)
@@ -206,7 +194,7 @@ class TreeSide:
         if lives:
             process.gone()
         self.ended = True
-        if self.twin is not None:
+        if self.script is not None:
             raise TwinDiffers
         if not lives:
             raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")

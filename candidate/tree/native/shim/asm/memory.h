@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; physical addresses lie at shim_va_off, struct pages at shim_vmemmap.
+ * The tree's header; physical addresses lie at SHIM_VA_OFF, struct pages at SHIM_VMEMMAP.
  */
 #ifndef SHIM_ASM_MEMORY_H
 #define SHIM_ASM_MEMORY_H
@@ -8,7 +8,6 @@
 #include <probe.h>
 #include <shim.h>
 
-extern unsigned long shim_vmemmap;
 #ifndef HAVE_PFN_VALID_FN
 int pfn_valid(unsigned long pfn);
 #endif
@@ -16,7 +15,7 @@ int pfn_valid(unsigned long pfn);
 #include_next <asm/memory.h>
 
 #undef __phys_to_virt
-#define __phys_to_virt(x)	((unsigned long)(x) + shim_va_off)
+#define __phys_to_virt(x)	((unsigned long)(x) + SHIM_VA_OFF)
 
 static inline void *shim_phys_to_virt(phys_addr_t x)
 {
@@ -26,7 +25,7 @@ static inline void *shim_phys_to_virt(phys_addr_t x)
 #define phys_to_virt shim_phys_to_virt
 
 #undef VMEMMAP_START
-#define VMEMMAP_START		shim_vmemmap
+#define VMEMMAP_START		SHIM_VMEMMAP
 
 #undef virt_addr_valid
 #define virt_addr_valid(p)	SHIM_IN_ARENA(p)

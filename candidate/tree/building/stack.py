@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The calls at loads and stores of local variables, which are taken out of a library: no table lies on a stack.
+
+Walks of tables make many of these: what a visitor is told of an entry lies on the stack.
+"""
+
+import re
+import struct
+from pathlib import Path
+from typing import Final
+
+from .compiler import output
+from .counters import code
+
+_HEARD: Final = re.compile(r"^([0-9a-f]+) \w __tsan_(?:unaligned_|volatile_)?(?:read|write)\d+$", re.MULTILINE)
+# lea offset(%rbp),%rdi; call function
+_CALL: Final = re.compile(rb"(?:\x48\x8d\x7d.|\x48\x8d\xbd....)\xe8(....)", re.DOTALL)
+_CALL_BYTES: Final = 5
+# What may be a jump, at any byte: of 8 bits, and of 32.
+_NEAR: Final = re.compile(rb"(?=[\x70-\x7f\xe3\xeb](.))", re.DOTALL)
+_FAR: Final = re.compile(rb"(?=(?:\x0f[\x80-\x8f]|\xe9)(....))", re.DOTALL)
+# nopl 0(%rax,%rax,1)
+_NOTHING: Final = b"\x0f\x1f\x44\x00\x00"
+
+
+def forget(work: Path, library: str) -> None:
+    """Take the calls at loads and stores of local variables from a library.
+
+    A call stays where something may jump to it: then another address may be in the register.
+
+    :param work: folder of the build
+    :param library: its name
+    :raises candidate.tree.building.errors.TreeError: ``nm`` is not there, or fails
+    """
+    heard = {int(address, 16) for address in _HEARD.findall(output(["nm", library], work))}
+    data = bytearray((work / library).read_bytes())
+    for offset, address, length in code(data):
+        text = bytes(data[offset : offset + length])
+        targets = jumped_to(text)
+        for found in _CALL.finditer(text):
+            (distance,) = struct.unpack("<i", found[1])
+            at = found.end() - _CALL_BYTES
+            if address + found.end() + distance in heard and at not in targets:
+                data[offset + at : offset + found.end()] = _NOTHING
+    (work / library).write_bytes(data)
+
+
+def jumped_to(text: bytes) -> set[int]:
+    """All offsets in some code that anything in it may be a jump to."""
+    targets = {found.start() + 2 + struct.unpack("<b", found[1])[0] for found in _NEAR.finditer(text)}
+    for found in _FAR.finditer(text):
+        targets.add(found.end(1) + struct.unpack("<i", found[1])[0])
+    return targets
