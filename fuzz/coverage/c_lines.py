@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The lines of C that programs reach in a kernel tree, and the programs that reach each."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from candidate.tree.runtime.versions import TreePgtable
 from ..language.program import Program
 from .places import NAMED, LineError
 from .replay import replay
+from .shares import TREE, run
 
 _STYLE: Final = "body{font-family:monospace}pre{margin:0}.ran{background:#dfd}.not{background:#fdd}i{color:#777}"
 
@@ -22,7 +25,7 @@ class ReachedLines:
     """The lines of a tree's files that have code, and the programs that reach them.
 
     *programs*: file -> line -> names of programs, in the order in which they ran; none where no program did
-    *refused*: program -> what it needs and nobody models
+    *refused*: program -> what it needs and nobody models; *troubled*: program -> how our own code failed on it
 
     :param version: a kernel tree
     """
@@ -32,6 +35,7 @@ class ReachedLines:
         self.root = root_of(version.name)
         self.programs: dict[str, dict[int, list[str]]] = {}
         self.refused: dict[str, str] = {}
+        self.troubled: dict[str, str] = {}
 
     def add(self, name: str, program: Program) -> None:
         """Run a program on the tree."""
@@ -54,6 +58,18 @@ class ReachedLines:
             for number in numbers:
                 self.programs[file][number].append(name)
 
+    def to_wire(self) -> dict[str, Any]:
+        """Return what was seen, for JSON."""
+        return {"programs": self.programs, "refused": self.refused}
+
+    def merge(self, wire: dict[str, Any]) -> None:
+        """Add what another process has seen (`to_wire`)."""
+        for file, lines in wire["programs"].items():
+            known = self.programs.setdefault(file, {})
+            for number, names in lines.items():
+                known.setdefault(int(number), []).extend(names)
+        self.refused.update(wire["refused"])
+
     def missing(self, file: str) -> list[int]:
         """The lines of a file that no program reaches."""
         return sorted(number for number, names in self.programs[file].items() if not names)
@@ -70,7 +86,11 @@ class ReachedLines:
     def json(self) -> dict[str, Any]:
         """The same as an object."""
         return {
-            file: {"lines": len(lines), "missing_lines": self.missing(file)}
+            file: {
+                "lines": len(lines),
+                "missing_lines": self.missing(file),
+                "reached_lines": {str(line): names[0] for line, names in sorted(lines.items()) if names},
+            }
             for file, lines in sorted(self.programs.items())
         }
 
@@ -131,12 +151,22 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found)
 
 
-def reached(version: Candidate, programs: Iterable[tuple[str, Program]]) -> ReachedLines:
+def reached(version: Candidate, programs: Sequence[tuple[str, Program]], workers: int) -> ReachedLines:
     """The lines that programs reach, the smallest programs first.
 
     :param version: a kernel tree
+    :param workers: so many processes replay
+    :raises fuzz.coverage.shares.MeasuringError: one failed
     """
+    order = sorted(programs, key=lambda each: (len(each[1].operations), each[0]))
     found = ReachedLines(version)
-    for name, program in sorted(programs, key=lambda each: (len(each[1].operations), each[0])):
-        found.add(name, program)
+    with tempfile.TemporaryDirectory(prefix="s2fuzz-cover-") as name:
+        folder = Path(name)
+        for number, answer in enumerate(run(order, [version.name], min(workers, len(order)), folder, TREE)):
+            found.merge(json.loads((folder / str(number)).read_bytes()))
+            found.troubled.update(answer["troubled"])
+    place = {name: number for number, (name, _) in enumerate(order)}
+    for lines in found.programs.values():
+        for names in lines.values():
+            names.sort(key=place.__getitem__)
     return found

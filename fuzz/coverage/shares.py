@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes that replay programs under coverage.py, each a share of them."""
+"""Processes that replay programs and see what lines these reach, each a share of them."""
 
 import json
 import os
@@ -18,6 +18,10 @@ from ..sides import pulse
 # Seconds of CPU time without an event after which kernel code does not come back; under coverage.py
 # it takes several times as long for everything.
 SECONDS: Final = 60.0
+# What runs in a process, and its environment: of ports, plain Python under coverage.py; of a tree, C.
+PYTHON: Final = "fuzz.coverage.child"
+TREE: Final = "fuzz.coverage.tree_child"
+_ENVIRONMENT: Final = {PYTHON: {"S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}, TREE: {}}
 
 
 class MeasuringError(Exception):
@@ -32,6 +36,7 @@ class Share:
     :param programs: names and programs
     :param folder: where it writes
     :param number: its data are in the file of this name
+    :param module: `PYTHON` or `TREE`
     :param seconds: of CPU time without an event
     """
 
@@ -41,12 +46,14 @@ class Share:
         versions: Sequence[str],
         folder: Path,
         number: int,
+        module: str,
         seconds: float = SECONDS,
     ) -> None:
         self.programs = list(programs)
         self.versions = versions
         self.folder = folder
         self.number = number
+        self.module = module
         self.seconds = seconds
         self.stuck = ""
         self.troubled: dict[str, str] = {}
@@ -67,10 +74,10 @@ class Share:
             with open(jobs) as given:
                 self.process = Child(
                     "a process that replays programs",
-                    "fuzz.coverage.child",
+                    self.module,
                     *(str(memory), str(self.folder / str(self.number)), *self.versions),
                     passed=[memory],
-                    environment={"S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"},
+                    environment=_ENVIRONMENT[self.module],
                     given=given,
                 )
             self.silence = Silence(self.process.pid, pulse.shared(memory), self.seconds)
@@ -118,11 +125,16 @@ class Share:
 
 
 def run(
-    programs: Sequence[tuple[str, Program]], versions: Sequence[str], workers: int, folder: Path
+    programs: Sequence[tuple[str, Program]],
+    versions: Sequence[str],
+    workers: int,
+    folder: Path,
+    module: str = PYTHON,
 ) -> list[dict[str, Any]]:
     """Have each of some processes replay its share.
 
-    :param folder: where they write the data of coverage.py, each in the file with its number
+    :param folder: where they write what they see, each into the file with its number
+    :param module: `PYTHON` or `TREE`, of one version
     :returns: the answer of each
     :raises MeasuringError: one failed
     :raises CandidateMistake: the Python of a version has a mistake
@@ -130,7 +142,7 @@ def run(
     """
     shares: list[Share] = []
     try:
-        shares.extend(Share(programs[number::workers], versions, folder, number) for number in range(workers))
+        shares.extend(Share(programs[number::workers], versions, folder, number, module) for number in range(workers))
         running = list(shares)
         while running:
             running = [share for share in running if not share.done()]

@@ -27,7 +27,8 @@ _ABOUT: Final = """\
 Replay programs on plain Python and say which lines and branches of the kernel code
 and of the machine they reach: a table on standard output, pages with --html. Each
 line of a page names programs that reach it; --line asks for those of one line.
-Needs coverage.py (pip install -e '.[cover]' in the checkout).
+Needs coverage.py (pip install -e '.[cover]' in the checkout). Of kernel trees it
+says which lines of C: those of the candidate, where both versions are trees.
 """
 _EXIT_CODES: Final = """\
 exit codes:
@@ -66,7 +67,7 @@ def cover(arguments: Namespace) -> int:
         versions.append(candidate.get(arguments.candidate).name)
     trees = [name for name in versions if candidate.get(name).is_tree]
     if trees:
-        return cover_tree(trees[-1], arguments)
+        return cover_tree(trees[-1], [name for name in versions if name != trees[-1]], arguments)
     if find_spec("coverage") is None:
         raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
     # Only where coverage.py is there.
@@ -104,21 +105,33 @@ def cover(arguments: Namespace) -> int:
         return OUR_MISTAKE
 
 
-def cover_tree(name: str, arguments: Namespace) -> int:
+def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
     """Replay programs on a kernel tree and say what lines of C they reach.
 
+    :param name: the candidate's, where both versions are trees
+    :param others: versions that are not replayed
     :raises BadInputError: a program or a line is none, or pages cannot be written
     """
     import candidate
 
     from ...coverage.c_lines import reached
     from ...coverage.places import LineError
+    from ...coverage.shares import MeasuringError
     from ...reports import answers
 
     if arguments.html:
         check_pages(arguments.html)
     programs = chosen(arguments.program)
-    found = reached(candidate.get(name), programs)
+    try:
+        found = reached(candidate.get(name), programs, arguments.workers)
+    except MeasuringError as error:
+        complain(str(error))
+        return OUR_MISTAKE
+    for program, trouble in sorted(found.troubled.items()):
+        complain(f"{program}: a mistake of s2fuzz: {trouble}")
+    for other in others:
+        if other != candidate.names()[0]:
+            complain(f"{other} is not replayed: lines of C are those of one tree, here {name}")
     for program, why in found.refused.items():
         complain(f"{program}: not replayed to its end: it needs what is not modelled of a kernel tree: {why}")
     if arguments.html:
@@ -142,7 +155,7 @@ def cover_tree(name: str, arguments: Namespace) -> int:
         print(f"{len(programs)} programs on {name}:", *found.text(), sep="\n")
         if arguments.html:
             print(f"pages: {arguments.html}/index.html")
-    return FINE
+    return OUR_MISTAKE if found.troubled else FINE
 
 
 def chosen(names: list[str]) -> "list[tuple[str, Program]]":
