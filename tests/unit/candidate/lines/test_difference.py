@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lines by which small trees differ, and the part of them that ran."""
+
+from pathlib import Path
+
+import pytest
+
+from candidate.tree.lines.code import Lines
+from candidate.tree.lines.difference import CANDIDATE, REFERENCE, Exercise, TreeDifference, macro_name, without_comments
+
+FILE = "mm/a.c"
+BEFORE = """\
+#define LIMIT\t3
+#define TWICE\t(2 * LIMIT)
+
+int f(int x)
+{
+\tint y = g(x,
+\t\t  x + 1);
+
+\tif (x > LIMIT)
+\t\treturn TWICE;
+\treturn y;
+}
+"""
+# Where the compiler has code: not where a statement goes on.
+CODE = {4, 6, 9, 10, 11, 12}
+
+
+def difference(folder: Path, after: str, code: set[int], before: str = BEFORE) -> TreeDifference:
+    """The difference of two trees of one file; "" stands for no file.
+
+    :param code: lines of *after* that have code
+    """
+    roots = folder / "old", folder / "new"
+    for root, text in zip(roots, (before, after), strict=True):
+        (root / "mm").mkdir(parents=True)
+        if text:
+            (root / FILE).write_text(text)
+    return TreeDifference(roots, [FILE], ({FILE: CODE} if before else {}, {FILE: code}))
+
+
+def lines(*numbers: int) -> Lines:
+    return {FILE: set(numbers)}
+
+
+def test_a_line(tmp_path: Path) -> None:
+    found = difference(tmp_path, BEFORE.replace("return y;", "return y + 1;"), CODE)
+    assert found.places == {(CANDIDATE, FILE, 11)}
+    assert found.exercise((lines(11), lines(4))) == Exercise(1, 0, [f"{FILE}:11"], [])
+    assert not found.exercise(({}, {})).exercised
+    ran = found.exercise(({}, lines(11)))
+    assert ran == Exercise(1, 1, [], [])
+    assert ran.exercised
+
+
+def test_comments_and_spaces(tmp_path: Path) -> None:
+    after = BEFORE.replace("\tif (x", "\t/* a comment {\n\t * of two lines */\n\n\tif ( x").replace("y;", "y;\t// it")
+    found = difference(tmp_path, after, {number + 3 * (number > 8) for number in CODE})
+    assert found.exercise(({}, {})) == Exercise(0, 0, [], [])
+    assert found.exercise(({}, {})).exercised
+
+
+def test_a_comment_in_a_text_is_none() -> None:
+    assert without_comments('a = "/*"; /* b\n */ c = \'"\'; // d\ne') == 'a = "/*"; \n c = \'"\';  \ne'
+
+
+def test_a_statement_that_goes_on(tmp_path: Path) -> None:
+    """A line without code counts by the one where its statement begins."""
+    assert difference(tmp_path, BEFORE.replace("x + 1", "x + 2"), CODE).places == {(CANDIDATE, FILE, 6)}
+
+
+def test_a_line_that_was_removed(tmp_path: Path) -> None:
+    after = BEFORE.replace("\tif (x > LIMIT)\n\t\treturn TWICE;\n", "")
+    found = difference(tmp_path, after, {4, 6, 9, 10})
+    assert found.places == {(REFERENCE, FILE, 9), (REFERENCE, FILE, 10)}
+    assert found.exercise((lines(9), lines(9))).missing == [f"{FILE}:10 (removed)"]
+
+
+def test_a_macro_counts_by_its_uses(tmp_path: Path) -> None:
+    """Also by those of macros that use it."""
+    assert difference(tmp_path, BEFORE.replace("LIMIT\t3", "LIMIT\t4"), CODE).places == {
+        (CANDIDATE, FILE, 9),
+        (CANDIDATE, FILE, 10),
+    }
+
+
+def test_a_macro_of_several_lines(tmp_path: Path) -> None:
+    text = "#define TWICE	(2 * LIMIT)\n"
+    longer = "#define TWICE	\\\n\t(2 * \\\n\t LIMIT)\n"
+    before = BEFORE.replace(text, longer)
+    roots = tmp_path / "old", tmp_path / "new"
+    for root, each in zip(roots, (before, before.replace("2 *", "3 *")), strict=True):
+        (root / "mm").mkdir(parents=True)
+        (root / FILE).write_text(each)
+    code = {FILE: {number + 2 for number in CODE}}
+    assert TreeDifference(roots, [FILE], (code, code)).places == {(CANDIDATE, FILE, 12)}
+
+
+def test_what_has_no_code(tmp_path: Path) -> None:
+    after = f"{BEFORE}\n#ifdef OTHER\nint h(void)\n{{\n\treturn 1;\n}}\n#endif\n"
+    found = difference(tmp_path, after, CODE).exercise(({}, {}))
+    assert found == Exercise(0, 0, [], [f"{FILE}:14"])
+    assert found.differs
+    assert not found.exercised
+
+
+@pytest.mark.parametrize(("before", "after", "side"), [("", BEFORE, CANDIDATE), (BEFORE, "", REFERENCE)])
+def test_a_file_that_one_side_has(before: str, after: str, side: int, tmp_path: Path) -> None:
+    found = difference(tmp_path, after, CODE if after else set(), before)
+    assert {place[0] for place in found.places} == {side}
+    assert {line for _, _, line in found.places} == CODE
+
+
+def test_not_known_is_neither_idle_nor_the_same() -> None:
+    found = Exercise(0, 0, [], [], "a tree is gone")
+    assert found.differs
+    assert found.exercised
+
+
+def test_names_of_macros() -> None:
+    names = ["LIMIT", "F", ""]
+    assert [macro_name(line) for line in ("#define LIMIT 3", "\t#  define F(x) x", "#undef LIMIT")] == names
