@@ -31,10 +31,15 @@ static void lock(const void *p, int write, void **frame)
 	rt_emit(EV_LOCK, l->kind, l->vm, write, 0, frame);
 }
 
+/* The mmu lock was dropped, and nothing told of since that another task may run. */
+static int dropped;
+
 static void unlock(const void *p, int write, void **frame)
 {
 	struct lock *l = lock_at(p);
 
+	if (l->kind == LOCK_MMU)
+		dropped = 1;
 	if (write && l->writer)
 		l->writer--;
 	else if (!write && l->readers)
@@ -89,12 +94,22 @@ static int locked_vm(void)
 	return -1;
 }
 
-/* Kernel code asks, and drops the lock itself. */
+/*
+ * Kernel code asks, and drops the lock itself. That another task may run is told of where the lock is held, and once
+ * after it was dropped: the tables of a VM are freed with many such points, which say nothing.
+ */
 int shim_asked(enum shim_question what, const volatile void *lock)
 {
-	int answer = what != ASK_RUN && waits();
+	int vm = locked_vm(), answer;
 
-	rt_emit(EV_RESCHED, locked_vm(), what, answer, 0, FRAME);
+	if (what == ASK_RUN) {
+		if (vm >= 0 || dropped)
+			rt_emit(EV_RESCHED, vm, what, 0, 0, FRAME);
+		dropped = 0;
+		return 0;
+	}
+	answer = waits();
+	rt_emit(EV_RESCHED, vm, what, answer, 0, FRAME);
 	return answer;
 }
 
