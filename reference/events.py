@@ -122,7 +122,7 @@ class Observer:
         """Kernel code asked whether another task waits for it: ``need_resched``, ``rwlock_is_contended`` ..."""
 
     def cond_resched(self) -> None:
-        """``cond_resched()``: another task may run here. In a tree, under the mmu lock, and once after it was dropped."""
+        """``cond_resched()``: another task may run here; of a tree: under the mmu lock, and once after its drop."""
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""
