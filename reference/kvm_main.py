@@ -30,6 +30,7 @@ class KvmMain(Listener):
     # Capabilities that versions may have.
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
+    HAS_GUEST_MEMFD: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm
@@ -195,6 +196,13 @@ class KvmMain(Listener):
                     new.dirty_bitmap[word] = (1 << min(new.npages - (word << 6), 64)) - 1
 
         return self.kvm_set_memslot(old, new, change)
+
+    def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
+        """``fallocate(FALLOC_FL_PUNCH_HOLE)`` on the guest_memfd of a slot, in bytes.
+
+        :returns: 0 or a negative errno
+        """
+        return -EINVAL
 
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
         """Tell whether the dirty ring of a vCPU is so full that the vCPU does not run."""

@@ -17,7 +17,7 @@ from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
 from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
-from .building.source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
+from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
 from .building.wrong import said
 
 __all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
@@ -141,4 +141,6 @@ def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     macros = "".join(f"#define {name} 1\n" for name in declared)
-    (work / "probe.h").write_text(f"#define KVM_MAIN_C <kvm_main.c>\n#define DIRTY_RING_C <dirty_ring.c>\n{macros}")
+    files = {"KVM_MAIN_C": KVM_MAIN, "DIRTY_RING_C": DIRTY_RING, "GUEST_MEMFD_C": GUEST_MEMFD}
+    included = "".join(f"#define {name} <{Path(path).name}>\n" for name, path in files.items())
+    (work / "probe.h").write_text(f"{included}{macros}")

@@ -27,7 +27,7 @@ BYTE: Final = st.integers(0, 0xFF)
 WORD: Final = st.integers(0, 0xFFFF_FFFF)
 LONG: Final = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
 VMS: Final = st.tuples(*[BYTE] * 8)
-SLOTS: Final = st.tuples(*[BYTE] * 5, st.binary(max_size=8), LONG, WORD, WORD)
+SLOTS: Final = st.tuples(*[BYTE] * 5, st.just(0), st.binary(max_size=8), LONG, WORD, WORD)
 OPERATIONS: Final = st.tuples(*[BYTE] * 6, *[LONG] * 3)
 
 

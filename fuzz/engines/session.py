@@ -65,6 +65,7 @@ class Session:
             all(main.SPLITS_EAGERLY for main in mains),
             all(main.HAS_DIRTY_RINGS for main in mains),
             all(pgtable.WALKS_UNDER_RCU for pgtable in pgtables),
+            all(main.HAS_GUEST_MEMFD for main in mains),
         )
         self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - 1

@@ -20,7 +20,7 @@ from ..language.operations import (
     TablePlace,
     TableRange,
 )
-from ..language.program import Program
+from ..language.program import MEMFD, Program
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
@@ -171,7 +171,7 @@ class Executor:
         if isinstance(op, OnSlot):
             return self.host.slot(op, layout)
         if isinstance(op, SlotPlace):
-            return self.host.run(op, layout.hva + op.offset)
+            return self.host.run(op, layout)
         raise unhandled(op)
 
 
@@ -196,6 +196,8 @@ def missing(side: Side, program: Program) -> str:
         return f"eager splitting of blocks (split=), which {side.version.name} does not have"
     if program.vm.ring and not main.HAS_DIRTY_RINGS:
         return f"dirty rings (ring=), which {side.version.name} does not have"
+    if any(slot.backing == MEMFD for slot in program.slots) and not main.HAS_GUEST_MEMFD:
+        return f"guest_memfd (backing={MEMFD}), which {side.version.name} does not have"
     return ""
 
 

@@ -6,6 +6,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
+from ..language.program import MEMFD
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -23,9 +24,12 @@ class HostOperations:
         self.side = side
         self.checkers = checkers
 
-    def run(self, op: ops.HostOperation, start: int) -> Outcome:
-        """Run an operation on pages, from host address *start* on."""
+    def run(self, op: ops.HostOperation, layout: SlotLayout) -> Outcome:
+        """Run an operation on pages of a slot."""
         host = self.side.host
+        start = layout.hva + op.offset
+        if isinstance(op, ops.HostDiscard) and layout.slot.backing == MEMFD:
+            return self.punch_hole(op, layout)
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, ops.HostWrite):
             host.write(start, start + op.size)
@@ -54,6 +58,14 @@ class HostOperations:
         else:
             raise unhandled(op)
         return Outcome("ok")
+
+    def punch_hole(self, op: ops.HostDiscard, layout: SlotLayout) -> Outcome:
+        """``fallocate()`` takes pages from a guest_memfd, which user space does not map just then."""
+        guest = self.side.guests[layout.slot.vm]
+        self.side.active = guest
+        self.side.enter("kvm_gmem_fallocate")
+        ret = guest.notified.punch_hole(layout, op.offset, op.size)
+        return Outcome("error", ret) if ret else Outcome("ok")
 
     def test_age(self, start: int) -> Outcome:
         """``page_idle`` looks: every VM is asked until one says young."""

@@ -5,7 +5,9 @@ import random
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..language.program import RING_SIZES, SPLIT_SIZES, Program
+from ..language.operations import Operation, SlotCreate
+from ..language.program import MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
+from ..language.validate import ValidationState
 
 # Of a hundred programs.
 _SPLIT: Final = 25
@@ -13,6 +15,7 @@ _RING: Final = 20
 _GRACE: Final = 6
 # As soon as the readers have left, during a later call, or only when the VM is gone.
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
+_MEMFD: Final = 15
 
 
 class Offers(NamedTuple):
@@ -21,11 +24,13 @@ class Offers(NamedTuple):
     :param split: eager splitting
     :param ring: dirty rings
     :param grace: RCU, whose grace periods programs may end
+    :param memfd: slots whose memory is a guest_memfd
     """
 
     split: bool = False
     ring: bool = False
     grace: bool = False
+    memfd: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -42,4 +47,30 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))
     if offers.grace and source.randrange(100) < _GRACE:
         vm = replace(vm, grace=source.choice(_GRACES))
-    return program if vm is program.vm else replace(program, vm=vm)
+    program = program if vm is program.vm else replace(program, vm=vm)
+    return on_memfd(program, source) if offers.memfd and source.randrange(100) < _MEMFD else program
+
+
+def on_memfd(program: Program, source: random.Random) -> Program:
+    """The program with a guest_memfd for one of its slots; operations that this cannot have are left out."""
+    shared = {slot.alias for slot in program.slots}
+    alone = [slot for slot in program.slots if not slot.alias and slot.name not in shared]
+    fit = [slot for slot in alone if slot.backing in ("anon", "thp")]
+    if not fit:
+        return program
+    chosen = source.choice(fit)
+    memfd = replace(chosen, backing=MEMFD, log=False, ro=False)
+    slots = tuple(memfd if slot is chosen else slot for slot in program.slots)
+    state = ValidationState(program.vm)
+    for slot in slots:
+        state.declare(slot)
+    operations: list[Operation] = []
+    for operation in program.operations:
+        if isinstance(operation, SlotCreate) and operation.slot == memfd.name:
+            operation = replace(operation, log=False, ro=False)
+        try:
+            state.check(operation)
+        except ProgramError:
+            continue
+        operations.append(operation)
+    return replace(program, slots=slots, operations=tuple(operations))

@@ -15,13 +15,13 @@ the first pages, and one byte changes either page or place within it.
 ======  ==========================  =================================  ========================
 byte    machine                     slot                               operation
 ======  ==========================  =================================  ========================
-0       page size                   backing                            kind
+0       page size                   backing; `MEMFD_MARK`: memfd       kind
 1       bits of an address, -32     bit 0 log, bit 1 ro                vCPU
 2       cpus, -1                    VM                                 slot
 3       vms, -1                     alias: 0 none, else slot, +1       access, prot or CPU
 4       bits 0-4: fwb, dic, ttl,    `LARGE`: over `large_size`         bit 0 mmu, on, flush or
         range, haf                                                     log, bit 1 ro, bit 2 ipa=
-5       manual                      unused                             fail, 0 none
+5       manual                      `MEMFD_MARK`, with byte 0          fail, 0 none
 6       slots, -1                   unused                             unused
 7       fail, 0 none                unused                             unused
 8       resched, 0 none             name, 8 bytes, ends with           offset, ipa or va, 8 bytes
@@ -42,13 +42,13 @@ from typing import Final
 
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
-from .program import BACKINGS, GRANULES, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
-from .repair import BARE, LARGE, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
+from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
+from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
 
 RECORD_SIZE: Final = 32
 _VM: Final = struct.Struct("<13B19x")
-_SLOT: Final = struct.Struct("<5B3x8sQII")
+_SLOT: Final = struct.Struct("<6B2x8sQII")
 _OPERATION: Final = struct.Struct("<6B2xQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
@@ -103,9 +103,10 @@ def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:
     :param page: page size in bytes
     """
     alias = index[slot.alias] + 1 if slot.alias else 0
-    choices = BACKINGS.index(slot.backing), slot.log | slot.ro << 1, slot.vm, alias
+    memfd = MEMFD_MARK if slot.backing == MEMFD else 0
+    choices = memfd or BACKINGS.index(slot.backing), slot.log | slot.ro << 1, slot.vm, alias
     large = LARGE if slot.size > large_size(page) else 0
-    return RawSlot(*choices, large, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
+    return RawSlot(*choices, large, memfd, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
 
 
 def raw_operation(operation: Operation, index: dict[str, int], page: int) -> RawOperation:

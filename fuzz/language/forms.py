@@ -4,7 +4,7 @@
 from typing import Any, Final
 
 from .operations import OPERATIONS, declaration_of
-from .program import BACKINGS, Slot, Vm
+from .program import BACKINGS, MEMFD, Slot, Vm
 
 # Each kind of statement: words in lower case stand for themselves, SLOT+OFF is
 # two values; the values are the fields of the class, in their order.
@@ -20,7 +20,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (
         Slot,
         (
-            f"slot NAME [ipa=ADDRESS] size=SIZE backing={'|'.join(BACKINGS)}"
+            f"slot NAME [ipa=ADDRESS] size=SIZE backing={'|'.join((*BACKINGS, MEMFD))}"
             " [offset=SIZE] [log=on|off] [ro=on|off] [vm=COUNT] [alias=SLOT]"
         ),
     ),

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from . import operations as ops
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import WORD
-from .program import GIB, Slot, Vm
+from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
 from .validate import FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
 
 # A number of bytes is pages, and above these bits the bytes that are left over.
@@ -85,8 +85,10 @@ class Operands:
         if name == "ipa":
             return (raw.first & _PAGES) * vm.granule if flags & 4 or make is ops.SlotMove else None
         if name == "log":
-            return bool(flags & 1) and slot.backing != "device"
-        return bool(flags & 2 if name == "ro" else flags & 1)
+            return bool(flags & 1) and slot.backing not in UNLOGGED
+        if name == "ro":
+            return bool(flags & 2) and slot.backing != MEMFD
+        return bool(flags & 1)
 
     def bytes(self, raw: int) -> int:
         """The number of bytes that pages, and bytes in the top bits, are together."""

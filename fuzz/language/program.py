@@ -16,10 +16,14 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 Backing: TypeAlias = Literal[
-    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device"
+    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "memfd"
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
-BACKINGS: Final[tuple[str, ...]] = get_args(Backing)
+# A file of KVM's own (guest_memfd), which only some versions have: what is random has none.
+MEMFD: Final = "memfd"
+BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
+# The backings without dirty logs.
+UNLOGGED: Final = ("device", MEMFD)
 
 # log2 of the sizes of hugetlb pages.
 HUGE_SHIFT: Final = {"hugetlb64k": 16, "hugetlb2m": 21, "hugetlb32m": 25, "hugetlb512m": 29, "hugetlb1g": 30}
@@ -42,7 +46,7 @@ RING_SIZES: Final = tuple(KIB << shift for shift in range(2, 9))
 
 
 def backings(granule: int) -> tuple[Backing, ...]:
-    """Return the backings that a slot may have on a host with this page size."""
+    """Return the backings that a slot may have on a host with this page size; `MEMFD` comes on top."""
     return "anon", "thp", *HUGE_PAGES[granule], "device"
 
 

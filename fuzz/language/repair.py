@@ -26,7 +26,22 @@ from . import operations as ops
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
-from .program import BACKINGS, GIB, GRANULES, MIB, RING_SIZES, SPLIT_SIZES, ManualLog, ProgramError, Slot, Vm, backings
+from .program import (
+    BACKINGS,
+    GIB,
+    GRANULES,
+    MEMFD,
+    MIB,
+    RING_SIZES,
+    SPLIT_SIZES,
+    UNLOGGED,
+    Backing,
+    ManualLog,
+    ProgramError,
+    Slot,
+    Vm,
+    backings,
+)
 from .validate import (
     CPUS,
     GRACES,
@@ -50,6 +65,8 @@ LARGE: Final = 0xA5
 RARE: Final = 0xA0
 BARE: Final = 0xB0
 _UPPER: Final = 0xF0
+# The mark in two bytes of the record of a slot whose memory is a guest_memfd.
+MEMFD_MARK: Final = 0xA6
 
 
 def large_size(page: int) -> int:
@@ -83,6 +100,7 @@ class RawSlot(NamedTuple):
     vm: int
     alias: int
     large: int
+    memfd: int
     name: bytes
     ipa: int
     size: int
@@ -142,15 +160,18 @@ class Repair:
         """One more slot, unless there is no place for it."""
         page = self.vm.granule
         allowed = backings(page)
-        backing = BACKINGS[raw.backing % len(BACKINGS)]
-        if backing not in allowed:
+        backing: Backing = BACKINGS[raw.backing % len(BACKINGS)]
+        if raw.backing == raw.memfd == MEMFD_MARK:
+            backing = MEMFD
+        elif backing not in allowed:
             backing = allowed[raw.backing % len(allowed)]
         alias, most = "", MAX_SLOT_SIZE
         if 0 < raw.alias <= len(self.slots):
             other = self.slots[raw.alias - 1]
             if other.alias:
                 other = self.state.slots[other.alias]
-            alias, backing, most = other.name, other.backing, other.size
+            if MEMFD not in (other.backing, backing):
+                alias, backing, most = other.name, other.backing, other.size
         size, large = raw.size * page, large_size(page)
         if not page <= size <= most or (size > large and raw.large != LARGE):
             size = min((raw.size % 4 + 1) * page * page // 8, large, most)
@@ -158,8 +179,9 @@ class Repair:
         if offset >= GIB or (alias and offset > most - size):
             offset = 0
         flags, vm = raw.flags, raw.vm % self.vm.vms
-        log = bool(flags & 1) and backing != "device"
-        slot = Slot(self.name(raw.name), 0, size, backing, offset, log, bool(flags & 2), vm, alias)
+        log = bool(flags & 1) and backing not in UNLOGGED
+        ro = bool(flags & 2) and backing != MEMFD
+        slot = Slot(self.name(raw.name), 0, size, backing, offset, log, ro, vm, alias)
         for ipa in self.places(slot, raw.ipa * page):
             try:
                 slot = replace(slot, ipa=ipa)

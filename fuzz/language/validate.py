@@ -32,13 +32,15 @@ from .operations import (
     TableRelax,
     declaration_of,
 )
-from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, PAGED, RAM, WORD, Align, Declaration
+from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, MAPPED, MEMORY, PAGED, RAM, WORD, Align, Declaration
 from .program import (
     GIB,
     GRANULES,
     HUGE_PAGES,
+    MEMFD,
     RING_SIZES,
     SPLIT_SIZES,
+    UNLOGGED,
     ManualLog,
     Program,
     ProgramError,
@@ -84,9 +86,9 @@ def wanted_backings(op: type, granule: int) -> tuple[str, ...]:
     wanted = declaration_of(op).backings
     if wanted == PAGED:
         return _PAGED
-    if wanted == RAM:
-        return (*_PAGED, *HUGE_PAGES[granule])
-    return backings(granule)
+    if wanted in (RAM, MEMORY):
+        return (*_PAGED, *HUGE_PAGES[granule], *((MEMFD,) if wanted == MEMORY else ()))
+    return backings(granule) if wanted == MAPPED else (*backings(granule), MEMFD)
 
 
 def step_of(align: Align, page: int) -> int:
@@ -154,22 +156,29 @@ class ValidationState:
         _require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
         _require(SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
         _within("size=", slot.size, range(page, MAX_SLOT_SIZE + 1, page), show_bytes)
-        allowed = backings(vm.granule)
+        allowed = (*backings(vm.granule), MEMFD)
         _require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
         _within("offset=", slot.offset, range(0, GIB, page), show_bytes)
         _within("vm=", slot.vm, range(vm.vms), str)
         _require(name not in self.slots, f"second slot {name}", "every name once")
         if slot.alias:
             self.check_alias(slot)
-        _require(not slot.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
+        self.check_flags(slot, slot.log, slot.ro)
         self.place(slot, slot.ipa, "ipa=")
         self.slots[name] = slot
         self.live.add(name)
         if slot.log:
             self.logged.add(name)
 
+    def check_flags(self, slot: Slot, log: bool, ro: bool) -> None:
+        """Check that a slot may be logged, or read-only."""
+        backing = slot.backing
+        _require(not log or backing not in UNLOGGED, f"log=on with backing={backing} (-EINVAL)", "log=off")
+        _require(not ro or backing != MEMFD, f"ro=on with backing={backing} (-EINVAL)", "ro=off")
+
     def check_alias(self, slot: Slot) -> None:
         """A slot that shares another's host memory must lie within it."""
+        _require(slot.backing != MEMFD, f"alias= with backing={MEMFD}", "a slot with memory of its own")
         other = self.slots.get(slot.alias)
         if other is None:
             raise refusal(f"alias={slot.alias[:40]!a}", ", ".join(self.slots) or "a slot further up")
@@ -281,7 +290,7 @@ class ValidationState:
         """Check an operation on a slot as a whole, and note its effect on later ones."""
         name = slot.name
         if isinstance(op, SlotCreate):
-            _require(not op.log or slot.backing != "device", "log=on with backing=device (-EINVAL)", "log=off")
+            self.check_flags(slot, op.log, op.ro)
             _check_fail(op.fail)
             self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
             self.live.add(name)

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Final, TypeAlias
 
 from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap, Operation
-from ..language.program import BACKINGS, GRANULES, Program, Slot, Vm, next_ipa
+from ..language.program import BACKINGS, GRANULES, MEMFD, Program, Slot, Vm, next_ipa
 from ..language.validate import MANUAL
 
 Measure: TypeAlias = tuple[int, ...]
@@ -42,7 +42,8 @@ def _of_slot(program: Program, number: int, slot: Slot) -> list[int]:
     moved = slot.ipa != next_ipa(program.slots[:number])
     flags = slot.log + slot.ro + bool(slot.alias)
     place = [slot.offset, moved, slot.ipa if moved else 0]
-    return [flags, BACKINGS.index(slot.backing), slot.vm, slot.size, *place, slot.name != NAMES[number]]
+    backing = len(BACKINGS) if slot.backing == MEMFD else BACKINGS.index(slot.backing)
+    return [flags, backing, slot.vm, slot.size, *place, slot.name != NAMES[number]]
 
 
 def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..language.operations import Operation
-from ..language.program import BACKINGS, GIB, GRANULES, SPLIT_SIZES, Program, Slot, Vm, backings, next_ipa
+from ..language.program import BACKINGS, GIB, GRANULES, MEMFD, SPLIT_SIZES, Program, Slot, Vm, backings, next_ipa
 from ..language.validate import MAX_SLOT_SIZE
 from .legal import slot_of
 from .minimizer import Minimizer
@@ -81,7 +81,7 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
     def scale(value: int) -> int:
         return value * times // by
 
-    allowed = backings(granule)
+    allowed = (*backings(granule), MEMFD)
     slots: list[Slot] = []
     for slot in program.slots:
         backing = slot.backing if slot.backing in allowed else "hugetlb2m"
@@ -118,9 +118,9 @@ def memory(minimizer: Minimizer) -> None:
             _change(minimizer, number, **change)
         page = minimizer.best.vm.granule
         _change(minimizer, number, offset=minimizer.best.slots[number].offset % block_of(page))
-        rank = BACKINGS.index(minimizer.best.slots[number].backing)
-        for backing in BACKINGS[:rank]:
-            if _change(minimizer, number, backing=backing):
+        backing = minimizer.best.slots[number].backing
+        for simpler in BACKINGS if backing == MEMFD else BACKINGS[: BACKINGS.index(backing)]:
+            if _change(minimizer, number, backing=simpler):
                 break
         name = minimizer.best.slots[number].name
         for unit in GIB, block_of(page):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import ENOMEM
-from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
+from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
 from reference.machine.address_space import Listener
 from reference.machine.walk import Regime
 from reference.vtcr import kvm_arm_setup_stage2
 
-from ..language.program import Slot, Vm
+from ..language.program import MEMFD, Slot, Vm
 
 if TYPE_CHECKING:
     from .side import Side
@@ -88,6 +88,21 @@ class Notified(Listener):
         self.unmapping = self.invalidating = False
         if self.watch is not None:
             self.watch.invalidated(start, end)
+
+    def punch_hole(self, layout: SlotLayout, offset: int, size: int) -> int:
+        """User space punches a hole into the guest_memfd of a slot; KVM tells itself.
+
+        :returns: 0 or a negative errno
+        """
+        start = layout.hva + offset
+        self.ranges.append((start, start + size))
+        self.guest_ranges += self.guest.ipa_ranges(start, start + size)
+        self.unmapping = self.invalidating = True
+        ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
+        self.unmapping = self.invalidating = False
+        if self.watch is not None:
+            self.watch.invalidated(start, start + size)
+        return ret
 
     def forget(self) -> None:
         """A new operation starts."""
@@ -176,7 +191,8 @@ class Guest:
         :returns: 0 or a negative errno
         """
         size = layout.size if layout.live else 0
-        return self.main.__kvm_set_memory_region__(layout.id, layout.flags, layout.ipa, size, layout.hva)
+        flags = layout.flags | (KVM_MEM_GUEST_MEMFD if layout.slot.backing == MEMFD else 0)
+        return self.main.__kvm_set_memory_region__(layout.id, flags, layout.ipa, size, layout.hva)
 
     def reap(self) -> int:
         """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.

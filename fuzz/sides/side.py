@@ -12,13 +12,13 @@ from reference.kernel import (
     Kernel,
 )
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import DEVICE, THP, WRITABLE, Listener, PageRun, Vma
+from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, Listener, PageRun, Vma
 from reference.machine.computer import Computer
 from reference.machine.granule import Granule
 from reference.machine.host import Host
 from reference.stores import writes_once
 
-from ..language.program import HUGE_SHIFT, Program, Slot, Vm
+from ..language.program import HUGE_SHIFT, MEMFD, Program, Slot, Vm
 from .guest import Guest, SlotLayout
 from .pulse import PULSE
 
@@ -145,6 +145,11 @@ class Side(Listener):
             pfn = self.host.new_device_frames(pages, 1)
             self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | DEVICE))
             self.host.vmas.append(Vma(start, end, True, 0, pfn))
+            return
+        if backing == MEMFD:
+            # A file without pages: whoever touches one first gets it.
+            self.host.runs.append(PageRun(start, pages, 0, ABSENT))
+            self.host.vmas.append(Vma(start, end, False, 0, 0))
             return
         align = 1 << (shift - self.granule.page_shift)
         pfn = self.host.new_frames(pages, 1 if backing == "anon" else align)

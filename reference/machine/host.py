@@ -231,6 +231,12 @@ class Host(AddressSpace):
             self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
         self.listener.invalidate_range_end()
 
+    def truncate(self, start: int, end: int) -> None:
+        """A file loses pages that user space has not mapped: no notifier is called, whoever maps them knows of it."""
+        self.release_frames(start, end)
+        for hva, stop, _ in self.pieces(start, end):
+            self.replace(hva, stop - hva, 0, ABSENT)
+
     def unmap(self, start: int, end: int) -> None:
         """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
         start, end = self.whole_pages(start, end)

@@ -7,7 +7,7 @@ import pytest
 
 import candidate
 from fuzz.language.operations import OPERATIONS
-from fuzz.language.program import BACKINGS, GRANULES
+from fuzz.language.program import BACKINGS, GRANULES, MEMFD
 from fuzz.language.text import load, parse, print_program
 from fuzz.language.validate import MANUAL
 
@@ -51,7 +51,7 @@ def test_together_they_have_every_operation() -> None:
 def test_together_they_have_every_backing_and_setting() -> None:
     programs = [load(path) for path in SEEDS]
     backings = {slot.backing for program in programs for slot in program.slots}
-    assert backings == set(BACKINGS)
+    assert backings == {*BACKINGS, MEMFD}
     for feature in ("fwb", "dic", "ttl", "range", "haf"):
         assert {getattr(program.vm, feature) for program in programs} == {False, True}, feature
     for setting in ("log", "ro"):

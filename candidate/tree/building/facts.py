@@ -9,11 +9,11 @@ from typing import Final
 from ..build import BuiltTree
 from . import symbols
 from .reach import UnreachedFeature, unreachable
-from .source import INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
+from .source import DIRTY_RING, GUEST_MEMFD, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
 
 _NUMBER: Final = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", re.MULTILINE)
 # What is compiled, and what a program can come to.
-_COMPILED: Final = (PGTABLE, MMU, NESTED, KVM_MAIN, RBTREE, INTERVAL_TREE)
+_COMPILED: Final = (PGTABLE, MMU, NESTED, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
 # What a build may read.
 _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interval_tree.c")
 

@@ -8,7 +8,7 @@ from .source import ARM, TreeSource
 
 # Selected by arm64 or KVM, and left out: debugging and tracing, code in assembly, features that nothing here drives.
 _LEFT_OUT: Final = re.compile(
-    "GCC_PLUGIN|JUMP_LABEL$|^KVM_PRIVATE|GUEST_MEMFD|IRQ_|FTRACE|TRACE|STACKTRACE|KASAN|KCSAN|KFENCE|SWIOTLB"
+    "GCC_PLUGIN|JUMP_LABEL$|^KVM_PRIVATE|IRQ_|FTRACE|TRACE|STACKTRACE|KASAN|KCSAN|KFENCE|SWIOTLB"
     "|ACPI|EFI|COMPAT|PRINTK|DEBUG|^CLONE_BACKWARDS"
 )
 _ASSIGNMENT: Final = re.compile(r"(\S+)\s*\+?=\s*(.*)")

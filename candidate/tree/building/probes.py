@@ -69,6 +69,12 @@ PROBES: Final = (
         f"{ARM}/kvm/Kconfig",
     ),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
+    # Slots whose memory is a file of KVM's own.
+    TreeProbe(
+        "HAVE_GUEST_MEMFD",
+        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_GUEST_MEMFD",
+        f"{ARM}/kvm/Kconfig",
+    ),
     # Blocks can be split when logging begins.
     TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
 )

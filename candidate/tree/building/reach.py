@@ -42,7 +42,6 @@ _LIST: Final = (
     ),
     (NESTED, r"\bkvm_s2_mmu\b", "nested guests", "guests have no EL2"),
     (MMU, r"\bkvm_has_mte\(", "MTE", "no memory has tags"),
-    (MMU, r"\bkvm_gmem_|\bgmem_abort\(", "guest_memfd", "slots are memory of user space"),
     (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
     (MMU, r"\bkvm_toggle_cache\(", "caches that the guest switches", "vCPUs have no registers", "kvm_toggle_cache"),
     (MMU, r"\bkvm_set_way_flush\(", "flushes by set and way", "vCPUs have no registers", "kvm_set_way_flush"),

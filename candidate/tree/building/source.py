@@ -16,6 +16,7 @@ MMU: Final = f"{ARM}/kvm/mmu.c"
 NESTED: Final = f"{ARM}/kvm/nested.c"
 KVM_MAIN: Final = "virt/kvm/kvm_main.c"
 DIRTY_RING: Final = "virt/kvm/dirty_ring.c"
+GUEST_MEMFD: Final = "virt/kvm/guest_memfd.c"
 RBTREE: Final = "lib/rbtree.c"
 INTERVAL_TREE: Final = "lib/interval_tree.c"
 # Included before anything else, as in a kernel build.

@@ -66,6 +66,16 @@ static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 h
 	};
 	long ret;
 
+#ifdef HAVE_GUEST_MEMFD
+	if (flags & KVM_MEM_GUEST_MEMFD && size) {
+		shim_note(0);
+		ret = shim_memfd(v->kvm, MEMFD(v, id), size, hva);
+		shim_note(1);
+		if (ret < 0)
+			return ret;
+		m.guest_memfd = ret;
+	}
+#endif
 	changing = id;
 	ret = kvm_vm_ioctl_set_memory_region(v->kvm, &m);
 	watch_bitmaps(v);

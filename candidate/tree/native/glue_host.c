@@ -134,6 +134,14 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 	return -EFAULT;
 }
 
+/* A page of an area that anybody may write; without may_fault, one that is there. */
+int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn)
+{
+	int writable, dev;
+
+	return user_get(hva, 1, may_fault, pfn, &writable, &dev);
+}
+
 static struct vm_area_struct *vmas[SHIM_MAX_VMAS];
 
 /* A file of hugetlbfs, by log2 of its page size: KVM asks it how large its pages are. */

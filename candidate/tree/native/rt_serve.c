@@ -87,7 +87,7 @@ static void ask(unsigned int status)
 
 void shim_full(void) { ask(S_FULL); }
 
-int shim_host_fault(unsigned long hva, int write, struct shim_page *page)
+int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *page)
 {
 	shim_control->info[0] = hva;
 	shim_control->info[1] = write;

@@ -108,6 +108,7 @@ OP_HYP_DESTROY: Final = 21
 OP_RING_FULL: Final = 22
 OP_RING_HARVEST: Final = 23
 OP_RING_RESET: Final = 24
+OP_PUNCH_HOLE: Final = 25
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

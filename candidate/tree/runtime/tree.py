@@ -19,6 +19,8 @@ from .replay import Replay
 EHWPOISON = 133
 # Of a request for a page: only what is there now.
 _PEEK = 2
+_TRUNCATE = 4
+_PAGES = 3
 
 
 class Flags(Observer):
@@ -236,12 +238,16 @@ class TreeSide:
     def page(self, hva: int, how: int) -> tuple[int, ...]:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
 
-        :param how: 1 to write; with `_PEEK` nothing of the host changes
+        :param how: 1 to write; with `_PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages,
+            whose number is in the bits above
         :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
             writable | device << 1 | transparent huge page << 2
         """
         assert self.host is not None
         mm = self.host.mm
+        if how & _TRUNCATE:
+            mm.truncate(hva, hva + (how >> _PAGES << mm.page_shift))
+            return 0, hva, 0, 3, 0
         run = mm.run_at(hva)
         if run is not None and run.flags & POISON:
             return (-EHWPOISON,)

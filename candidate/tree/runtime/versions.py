@@ -186,6 +186,9 @@ class TreeMain(KvmMain):
             replay.sizes[(self.number, id)] = memory_size >> self.mmu.PAGE_SHIFT, userspace_addr
         return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
 
+    def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
+        return self.tree.call(r.OP_PUNCH_HOLE, self.number, id, offset, size)
+
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
         return self.tree.call(r.OP_RING_FULL, self.number, vcpu_id) != 0
 

@@ -13,9 +13,12 @@ BYTE: Final = "byte"
 PAGE: Final = "page"
 WORD: Final = "word"
 
-# The slots that an operation makes sense on: all; those with memory of the host's own; of these, those of no hugetlb.
-Backings: TypeAlias = Literal["any", "ram", "paged"]
+# The slots that an operation makes sense on: all; all but those of a guest_memfd; those with memory of the host's own;
+# of these, those whose pages can be moved and logged; of these, those of no hugetlb.
+Backings: TypeAlias = Literal["any", "mapped", "memory", "ram", "paged"]
 ANY: Final = "any"
+MAPPED: Final = "mapped"
+MEMORY: Final = "memory"
 RAM: Final = "ram"
 PAGED: Final = "paged"
 

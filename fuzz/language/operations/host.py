@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .declaration import PAGE, PAGED, RAM, declare
+from .declaration import MAPPED, MEMORY, PAGE, PAGED, RAM, declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class HostWrite(SlotRange):
 
 
 declare(
-    HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=RAM, checkers=("dcache", "icache"), by_events=True
+    HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache", "icache"), by_events=True
 )
 
 
@@ -38,7 +38,7 @@ class HostWriteback(SlotRange):
 
 
 declare(
-    HostWriteback, 9, "host writeback SLOT+OFF SIZE", align=PAGE, backings=RAM, checkers=("dcache",), by_events=True
+    HostWriteback, 9, "host writeback SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache",), by_events=True
 )
 
 
@@ -86,7 +86,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostDiscard(SlotRange):
-    """User space calls ``madvise(MADV_DONTNEED)`` on the range."""
+    """User space calls ``madvise(MADV_DONTNEED)`` on the range, or punches a hole into a guest_memfd."""
 
 
 declare(
@@ -94,7 +94,7 @@ declare(
     13,
     "host discard SLOT+OFF SIZE",
     align=PAGE,
-    backings=RAM,
+    backings=MEMORY,
     checkers=("translation", "isolation", "tlb"),
     by_events=True,
 )
@@ -106,7 +106,13 @@ class HostUnmap(SlotRange):
 
 
 declare(
-    HostUnmap, 14, "host unmap SLOT+OFF SIZE", align=PAGE, checkers=("translation", "isolation", "tlb"), by_events=True
+    HostUnmap,
+    14,
+    "host unmap SLOT+OFF SIZE",
+    align=PAGE,
+    backings=MAPPED,
+    checkers=("translation", "isolation", "tlb"),
+    by_events=True,
 )
 
 

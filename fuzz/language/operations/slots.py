@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from .declaration import DELETED, LIVE, LOGGED, MANUAL, RAM, WORD, declare
+from .declaration import DELETED, LIVE, LOGGED, MANUAL, MAPPED, RAM, WORD, declare
 from .host import SlotRange
 
 # Who watches where a slot lies.
@@ -93,7 +93,7 @@ class SlotMove(OnSlot):
     fail: int | None = None
 
 
-declare(SlotMove, 25, "slot SLOT move ADDRESS [fail=COUNT]", needs=(LIVE,), checkers=LAYOUT)
+declare(SlotMove, 25, "slot SLOT move ADDRESS [fail=COUNT]", backings=MAPPED, needs=(LIVE,), checkers=LAYOUT)
 
 # What one call of KVM_SET_USER_MEMORY_REGION does.
 SlotChange: TypeAlias = SetLog | SlotDelete | SlotCreate | SlotMove

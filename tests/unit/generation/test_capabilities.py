@@ -6,6 +6,7 @@ from dataclasses import replace
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
+from fuzz.language.program import MEMFD
 from fuzz.language.text import parse, print_program
 
 COUNT = 200
@@ -26,6 +27,25 @@ def test_programs_ask_for_what_is_offered_alone() -> None:
     assert splits > COUNT // 8
     assert rings > COUNT // 16
     assert graces > COUNT // 40
+
+
+def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:
+    plain, offered = Generator(3), Generator(3, offers=Offers(memfd=True))
+    found = operations = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        memfds = [slot for slot in program.slots if slot.backing == MEMFD]
+        if not memfds:
+            assert program == without
+            continue
+        found += 1
+        assert len(memfds) == 1
+        assert [slot.name for slot in program.slots] == [slot.name for slot in without.slots]
+        operations += any(getattr(op, "slot", "") == memfds[0].name for op in program.operations)
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+    assert found > COUNT // 16
+    assert operations > found // 2
 
 
 def test_each_is_offered_by_itself() -> None:

@@ -10,7 +10,7 @@ import pytest
 from fuzz.language import operations as ops
 from fuzz.language import program as model
 from fuzz.language.forms import FORMS
-from fuzz.language.program import BACKINGS, GIB, Program, ProgramError, Slot, Vm
+from fuzz.language.program import BACKINGS, GIB, MEMFD, Program, ProgramError, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
@@ -26,6 +26,7 @@ SIZES, TO_4092K = "4K to 2G in steps of 4K", "4K to 4092K in steps of 4K"
 PLACES, HYP_PLACES = "0 to 1073741820K in steps of 4K", "0 to 0xffffffffffff"
 PAGED, DEVICE = "anon, thp", "slot d has backing=device"
 RAM = "anon, thp, hugetlb64k, hugetlb2m, hugetlb32m, hugetlb1g"
+MEMORY = f"{RAM}, memfd"
 WORDS_64 = "multiples of 256K (64 pages), or a size up to the end of the slot"
 GONE, BACK = "slot a is deleted here", "after slot a create"
 VM, SLOT = FORMS[0][1], FORMS[1][1]
@@ -56,7 +57,7 @@ TEXT_ERRORS = {
                              "log clear with manual=off", "manual=on, manual=set"),
     "vms": ("s2fuzz 1\nvm vms=3\nslot a size=4K backing=thp vm=3\n", 3, "vm=3", "0 to 2"),
     "huge page of another host": ("s2fuzz 1\nvm granule=16K\nslot a size=1M backing=hugetlb64k\n", 3,
-                                  "backing='hugetlb64k'", "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device"),
+                                  "backing='hugetlb64k'", "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device, memfd"),
     "pages of 16K": ("s2fuzz 1\nvm granule=16K\nslot a size=4K backing=thp\n", 3, "size=4K",
                      "16K to 2G in steps of 16K"),
     "pages of 64K": ("s2fuzz 1\nvm granule=64K\nslot a size=1M backing=thp\nhost split a+4K\n", 4,
@@ -89,8 +90,8 @@ SLOT_ERRORS = {
     "slot b backing=thp": ("size= is missing", SLOT),
     "slot b size=4K": ("backing= is missing", SLOT),
     "slot b fly": ("unknown 'fly'", SLOT),
-    "slot b size=4K backing=ram": ("backing='ram'", ", ".join(BACKINGS)),
-    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device"),
+    "slot b size=4K backing=ram": ("backing='ram'", ", ".join((*BACKINGS, MEMFD))),
+    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device, memfd"),
     **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "3G")},
     **{f"slot b size=4K backing=thp offset={offset}": (f"offset={offset}", "0 to 1048572K in steps of 4K")
        for offset in ("2K", "1G")},
@@ -101,6 +102,9 @@ SLOT_ERRORS = {
     "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that lie apart"),
     "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that lie apart"),
     "slot b size=4K backing=device log=on": ("log=on with backing=device (-EINVAL)", "log=off"),
+    "slot b size=4K backing=memfd log=on": ("log=on with backing=memfd (-EINVAL)", "log=off"),
+    "slot b size=4K backing=memfd ro=on": ("ro=on with backing=memfd (-EINVAL)", "ro=off"),
+    "slot b size=4K backing=memfd alias=a": ("alias= with backing=memfd", "a slot with memory of its own"),
     **{f"slot b size=4K backing=thp alias={name}": (f"alias='{name}'", "a, d, h, o") for name in ("z", "b")},
     "slot b size=4K backing=thp alias=": ("alias='' is no name", "the name of a slot"),
     "slot b size=4K backing=thp alias=a\nslot c size=4K backing=thp alias=b":
@@ -142,7 +146,8 @@ HOST_ERRORS = {
        for verb in ("collapse", "split", "merge", "testage")},
     **{f"host {verb} a+4K {size}": (f"size {size}", TO_4092K) for size in ("0", "0x1", "4M")
        for verb in ("age", "write", "writeback", "migrate", "discard", "share")},
-    **{f"host {verb} d+0 4K": (DEVICE, RAM) for verb in ("write", "writeback", "migrate", "discard")},
+    **{f"host {verb} d+0 4K": (DEVICE, RAM) for verb in ("migrate",)},
+    **{f"host {verb} d+0 4K": (DEVICE, MEMORY) for verb in ("write", "writeback", "discard")},
     **{f"host {verb} {slot}+0{size}": (f"slot {slot} has backing={backing}", PAGED)
        for verb, size in [("collapse", ""), ("split", ""), ("merge", ""), ("share", " 4K")]
        for slot, backing in [("d", "device"), ("h", "hugetlb2m")]},
@@ -285,7 +290,8 @@ def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
         (Program(vm, ()), 2, "no slot; allowed: 1 to 8, right after vm"),
         (Program(replace(vm, granule=0), (slot,)), 2, "granule=0; allowed: 4K, 16K, 64K"),
         (Program(replace(vm, manual=cast("model.ManualLog", "no")), (slot,)), 2, "manual='no'; allowed: off, on, set"),
-        (Program(vm, (replace(slot, backing=cast("model.Backing", "x")),)), 3, f"backing='x'; allowed: {RAM}, device"),
+        (Program(vm, (replace(slot, backing=cast("model.Backing", "x")),)), 3,
+         f"backing='x'; allowed: {RAM}, device, memfd"),
         (Program(vm, (slot,), (ops.GuestSetWay(1), access)), 5, f"{nowhere}: a+4K; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (replace(access, offset=-1),)), 4, f"{nowhere}: a+-0x1; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch, walk, clean"),

@@ -141,7 +141,7 @@ def test_every_host_has_its_own_huge_pages() -> None:
             else:
                 with pytest.raises(ProgramError) as caught:
                     parse(text)
-                assert str(caught.value) == f"<text>:3: backing={backing!r}; allowed: {', '.join(some)}"
+                assert str(caught.value) == f"<text>:3: backing={backing!r}; allowed: {', '.join(some)}, memfd"
 
 
 def test_numbers() -> None:

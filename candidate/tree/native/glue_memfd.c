@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tree's own guest_memfd.c, where its arm64 has it. What it asks of files, inodes and the page cache is below: a
+ * file is an area of the host, whose pages are those of the file.
+ */
+#include "probe.h"
+#include <shim.h>
+#include <linux/kvm_host.h>
+
+#ifdef HAVE_GUEST_MEMFD
+#include <linux/anon_inodes.h>
+#include <linux/backing-dev.h>
+#include <linux/falloc.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mempolicy.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+
+void *shim_zalloc(unsigned long n);
+void shim_within_cache(int by);
+int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);	/* glue_host.c */
+void shim_user_zap(unsigned long start, unsigned long end);
+extern int shim_looked_up_write;
+
+#define FILES 256
+static struct memfd {
+	struct file *file;
+	struct address_space *mapping;
+	unsigned long hva;
+} files[FILES];
+static int making;		/* the file that is being created */
+
+static struct memfd *memfd_of(const struct address_space *mapping)
+{
+	int i;
+
+	for (i = 0; i < FILES; i++)
+		if (files[i].file && files[i].mapping == mapping)
+			return &files[i];
+	shim_refuse("a file that is no guest_memfd");
+	return NULL;
+}
+
+/* ---- files and inodes ---- */
+
+static struct vfsmount *memfd_mount(struct file_system_type *type)
+{
+	struct fs_context *context = shim_zalloc(sizeof(*context));
+	struct pseudo_fs_context *pseudo;
+	struct vfsmount *mount = shim_zalloc(sizeof(*mount));
+
+	if (type->init_fs_context(context))
+		return ERR_PTR(-ENOMEM);
+	pseudo = context->fs_private;
+	mount->mnt_sb = shim_zalloc(sizeof(*mount->mnt_sb));
+	mount->mnt_sb->s_op = pseudo->ops;
+	return mount;
+}
+
+static struct pseudo_fs_context *memfd_pseudo(struct fs_context *context)
+{
+	return context->fs_private = shim_zalloc(sizeof(struct pseudo_fs_context));
+}
+
+static struct inode *memfd_inode(struct super_block *sb)
+{
+	struct inode *inode = sb->s_op->alloc_inode(sb);
+
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	inode->i_sb = sb;
+	inode->i_mapping = &inode->i_data;
+	inode->i_mapping->host = inode;
+	/* As anon_inode_make_secure_inode() and alloc_file_pseudo() leave them. */
+	mapping_set_unevictable(inode->i_mapping);
+	return inode;
+}
+
+static struct file *memfd_file(struct inode *inode, const struct file_operations *ops)
+{
+	struct file *file = shim_zalloc(sizeof(*file));
+
+	file->f_inode = inode;
+	file->f_mapping = inode->i_mapping;
+	file->f_op = ops;
+	files[making].file = file;
+	files[making].mapping = inode->i_mapping;
+	return file;
+}
+
+static struct file *memfd_get(unsigned int fd) { return fd < FILES ? files[fd].file : NULL; }
+/* Files stay open as long as their VM: nobody waits for the last reference. */
+void fput(struct file *file) { }
+
+/* ---- which slot has which pages of a file: an xarray, as bindings ---- */
+
+static struct binding { struct xarray *xa; unsigned long first, last; void *entry; } bindings[FILES];
+
+static void *memfd_find(struct xarray *xa, unsigned long *index, unsigned long max)
+{
+	struct binding *best = NULL;
+	int i;
+
+	for (i = 0; i < FILES; i++) {
+		struct binding *r = &bindings[i];
+
+		if (r->entry && r->xa == xa && r->last >= *index && r->first <= max && (!best || r->first < best->first))
+			best = r;
+	}
+	if (!best)
+		return NULL;
+	*index = max(*index, best->first);
+	return best->entry;
+}
+
+/* An entry of several indices is found once. */
+static void *memfd_find_after(struct xarray *xa, unsigned long *index, unsigned long max)
+{
+	int i;
+
+	for (i = 0; i < FILES; i++)
+		if (bindings[i].entry && bindings[i].xa == xa && bindings[i].first <= *index && *index <= bindings[i].last) {
+			*index = bindings[i].last;
+			break;
+		}
+	return ++*index ? memfd_find(xa, index, max) : NULL;
+}
+
+static void *memfd_store_range(struct xarray *xa, unsigned long first, unsigned long last, void *entry)
+{
+	int i, free = -1, left = 0;
+
+	for (i = 0; i < FILES; i++) {
+		struct binding *r = &bindings[i];
+
+		if (r->entry && r->xa == xa && r->first <= last && r->last >= first) {
+			if (r->first < first || r->last > last)
+				shim_refuse("a part of a guest_memfd that loses its slot");
+			r->entry = NULL;
+		}
+		if (!r->entry)
+			free = i;
+		else if (r->xa == xa)
+			left++;
+	}
+	if (entry) {
+		if (free < 0)
+			return XA_ERROR(-ENOMEM);
+		bindings[free] = (struct binding){ xa, first, last, entry };
+	}
+	/* xa_empty() looks here. */
+	xa->xa_head = left || entry ? xa : NULL;
+	return NULL;
+}
+
+static void *memfd_load(struct xarray *xa, unsigned long index) { return memfd_find(xa, &index, index); }
+
+/* ---- the page cache ---- */
+
+/* A page that is there, or is made; it is full of zeroes, as the driver has it. */
+static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make)
+{
+	struct memfd *m = memfd_of(mapping);
+	unsigned long pfn;
+	int ret = shim_user_page(m->hva + (index << PAGE_SHIFT), make, &pfn);
+
+	if (ret)
+		return ERR_PTR(make ? ret : -ENOENT);
+	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
+	return (struct folio *)pfn_to_page(pfn);
+}
+
+static void memfd_truncate(struct address_space *mapping, unsigned long start, unsigned long last)
+{
+	struct memfd *m = memfd_of(mapping);
+	struct shim_page page;
+	unsigned long pages = (last + 1 - start) >> PAGE_SHIFT;
+
+	shim_host_fault(m->hva + start, 4 | pages << 3, &page);
+	shim_user_zap(m->hva + start, m->hva + last + 1);
+}
+
+/* ---- the tree's file ---- */
+
+#undef kmem_cache_create
+#undef kmem_cache_alloc_lru
+#define kmem_cache_create(name, size, ...)	((struct kmem_cache *)(unsigned long)(size))
+#define kmem_cache_alloc_lru(cache, ...)	shim_zalloc((unsigned long)(cache))
+#define kmem_cache_free(cache, object)		do { } while (0)
+#define kmem_cache_destroy(cache)		do { } while (0)
+#define kern_mount				memfd_mount
+#define kern_unmount(mount)			do { } while (0)
+#define rcu_barrier()				do { } while (0)
+#define init_pseudo(context, magic)		memfd_pseudo(context)
+#define inode_init_once(inode)			do { } while (0)
+#define iput(inode)				do { } while (0)
+#define simple_statfs				NULL
+#define kill_anon_super				NULL
+#define generic_file_open			NULL
+#define noop_dirty_folio			NULL
+#define file_modified(file)			do { } while (0)
+#define get_unused_fd_flags(flags)		making
+#define put_unused_fd(fd)			do { } while (0)
+#define fd_install(fd, file)			do { } while (0)
+#define anon_inode_make_secure_inode(sb, name, context)		memfd_inode(sb)
+#define alloc_file_pseudo(inode, mount, name, flags, ops)	memfd_file(inode, ops)
+#define fget					memfd_get
+#define get_file_active(at)			(*(at))
+#define xa_find(xa, index, max, mark)		memfd_find(xa, index, max)
+#define xa_find_after(xa, index, max, mark)	memfd_find_after(xa, index, max)
+#define xa_load					memfd_load
+#define xa_store_range(xa, first, last, entry, gfp)	memfd_store_range(xa, first, last, entry)
+#define xa_destroy(xa)				do { } while (0)
+#define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0)
+#define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1)
+#define __filemap_get_folio_mpol(mapping, index, ...)	memfd_folio(mapping, index, 1)
+#define truncate_inode_pages_range		memfd_truncate
+#define folio_test_uptodate(folio)		((void)(folio), 1)
+#define folio_unlock(folio)			do { } while (0)
+#define folio_put(folio)			put_page((struct page *)(folio))
+/* Look-ups are told of, as those of kvm_main.c are. */
+#define kvm_gmem_get_pfn			real_kvm_gmem_get_pfn
+#include GUEST_MEMFD_C
+#undef kvm_gmem_get_pfn
+
+int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn, struct page **page,
+		     int *max_order)
+{
+	int ret = real_kvm_gmem_get_pfn(kvm, slot, gfn, pfn, page, max_order);
+
+	SHIM_EV(EV_GFN, gfn, ret ? KVM_PFN_ERR_FAULT : *pfn, shim_looked_up_write | 2, 0);
+	return ret;
+}
+
+/* A file for a slot, whose pages user space maps at an address; its descriptor, or a negative errno. */
+int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva)
+{
+	struct kvm_create_guest_memfd args = { .size = size, .flags = GUEST_MEMFD_FLAG_MMAP };
+	int ret;
+
+#ifdef GUEST_MEMFD_FLAG_INIT_SHARED
+	args.flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
+#endif
+	if (files[number].file)
+		return number;
+	ret = kvm_gmem_mnt ? 0 : kvm_gmem_init(NULL);
+	if (ret)
+		return ret;
+	making = number;
+	files[number].hva = hva;
+	return kvm_gmem_create(kvm, &args);
+}
+
+long shim_punch_hole(int number, unsigned long offset, unsigned long size)
+{
+	if (!files[number].file)
+		return -EBADF;
+	return kvm_gmem_fallocate(files[number].file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, size);
+}
+#endif
