@@ -124,7 +124,8 @@ def test_a_mistake_is_named(mistake: str, tmp_path: Path) -> None:
 def test_events_are_the_same_and_upstream_trees_are_clean(name: str) -> None:
     plain = version(name)
     # A tree of each kind has random programs; one has the corpus too.
-    programs = [load(path) for path in (*SEEDS, *REGRESSIONS)] if name == "6.12" else []
+    corpus = [load(path) for path in (*SEEDS, *REGRESSIONS) if "backing=memfd" not in path.read_text()]
+    programs = corpus if name == "6.12" else []
     generator = Generator(5)
     programs += [generator.next() for _ in range(25)]
     for program in programs:

@@ -65,6 +65,9 @@ def test_two_generations_on_the_seeds() -> None:
     found: set[tuple[str, str]] = set()
     for file in sorted((CORPUS / "seeds").glob("*.s2")):
         verdict = differential.run(load(file))
+        if "backing=memfd" in file.read_text():
+            assert verdict.refused
+            continue
         assert verdict.refused == "", file
         found |= {(each.kind, each.known or each.signature) for each in verdict.findings}
     assert found == {
