@@ -23,6 +23,7 @@ ENOEXEC: Final = 8
 EAGAIN: Final = 11
 ENOMEM: Final = 12
 EFAULT: Final = 14
+EHWPOISON: Final = 133
 EEXIST: Final = 17
 EINVAL: Final = 22
 ERANGE: Final = 34

@@ -204,6 +204,13 @@ class KvmMain(Listener):
         """
         return -EINVAL
 
+    def kvm_gmem_error_folio(self, id: int, offset: int) -> int:
+        """``memory_failure()`` of a page of the guest_memfd of a slot, *offset* bytes from its start.
+
+        :returns: 0 or a negative errno
+        """
+        return -EINVAL
+
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
         """Tell whether the dirty ring of a vCPU is so full that the vCPU does not run."""
         return False

@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.events import Observer
-from reference.kernel import EFAULT, ENOMEM
+from reference.kernel import EFAULT, EHWPOISON, ENOMEM
 from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
@@ -22,6 +22,7 @@ from reference.kvm_host import (
     ESR_ELx_WNR,
     kvm_vcpu,
 )
+from reference.machine.address_space import POISON
 from reference.machine.descriptor import AF_BIT
 from reference.machine.walk import (
     ACCESS_FLAG,
@@ -38,6 +39,7 @@ from reference.machine.walk import (
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
+from ..language.program import MEMFD
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
@@ -209,6 +211,8 @@ class GuestOperations:
                 return Outcome("ok", "skipped", faults + 1)
             if ret == -EFAULT and self.unmapped(op):
                 return Outcome("efault", 0, faults + 1)
+            if ret == -EHWPOISON and self.poisoned(op):
+                return Outcome("efault", "EHWPOISON", faults + 1)
             if ret < 0:
                 # User space enters the guest again after the failure that the
                 # program asked for.
@@ -247,6 +251,12 @@ class GuestOperations:
         hva = layout.hva + op.offset
         vma = self.side.host.find_vma(hva)
         return vma is None or vma.start > hva
+
+    def poisoned(self, op: ops.GuestAccess) -> bool:
+        """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""
+        layout = self.side.by_name[op.slot]
+        run = self.side.host.run_at(layout.hva + op.offset)
+        return layout.slot.backing == MEMFD and run is not None and run.flags & POISON != 0
 
     def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""

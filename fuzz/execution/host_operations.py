@@ -28,8 +28,8 @@ class HostOperations:
         """Run an operation on pages of a slot."""
         host = self.side.host
         start = layout.hva + op.offset
-        if isinstance(op, ops.HostDiscard) and layout.slot.backing == MEMFD:
-            return self.punch_hole(op, layout)
+        if isinstance(op, ops.HostDiscard | ops.HostPoison) and layout.slot.backing == MEMFD:
+            return self.lose(op, layout)
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, ops.HostWrite):
             host.write(start, start + op.size)
@@ -59,12 +59,14 @@ class HostOperations:
             raise unhandled(op)
         return Outcome("ok")
 
-    def punch_hole(self, op: ops.HostDiscard, layout: SlotLayout) -> Outcome:
-        """``fallocate()`` takes pages from a guest_memfd, which user space does not map just then."""
+    def lose(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
+        """A guest_memfd loses pages, which user space does not map just then."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
-        self.side.enter("kvm_gmem_fallocate")
-        ret = guest.notified.punch_hole(layout, op.offset, op.size)
+        failure = isinstance(op, ops.HostPoison)
+        self.side.enter("kvm_gmem_error_folio" if failure else "kvm_gmem_fallocate")
+        size = op.size if isinstance(op, ops.HostDiscard) else self.side.granule.page_size
+        ret = guest.notified.lose(layout, op.offset, size, failure)
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def test_age(self, start: int) -> Outcome:

@@ -89,8 +89,8 @@ class Notified(Listener):
         if self.watch is not None:
             self.watch.invalidated(start, end)
 
-    def punch_hole(self, layout: SlotLayout, offset: int, size: int) -> int:
-        """User space punches a hole into the guest_memfd of a slot; KVM tells itself.
+    def lose(self, layout: SlotLayout, offset: int, size: int, failure: bool) -> int:
+        """The guest_memfd of a slot loses pages: a hole is punched, or memory fails. KVM tells itself.
 
         :returns: 0 or a negative errno
         """
@@ -98,7 +98,11 @@ class Notified(Listener):
         self.ranges.append((start, start + size))
         self.guest_ranges += self.guest.ipa_ranges(start, start + size)
         self.unmapping = self.invalidating = True
-        ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
+        if failure:
+            ret = self.main.kvm_gmem_error_folio(layout.id, offset)
+            self.guest.host.poison(start)
+        else:
+            ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
         self.unmapping = self.invalidating = False
         if self.watch is not None:
             self.watch.invalidated(start, start + size)

@@ -237,6 +237,13 @@ class Host(AddressSpace):
         for hva, stop, _ in self.pieces(start, end):
             self.replace(hva, stop - hva, 0, ABSENT)
 
+    def poison(self, hva: int) -> None:
+        """The frame of a file's page is broken; whoever maps it knows of it."""
+        run = self.run_at(hva)
+        if run is not None and not run.flags & ABSENT:
+            self.release_frames(hva, hva + self.page_size)
+            self.replace(hva, self.page_size, 0, POISON | ABSENT)
+
     def unmap(self, start: int, end: int) -> None:
         """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
         start, end = self.whole_pages(start, end)

@@ -66,6 +66,16 @@ def test_there_is_no_page_before_the_first_touch() -> None:
     assert not any("find_vma" in line for line in lines[lines.index("lock srcu") :])
 
 
+def test_memory_that_fails_is_gone_until_a_hole_is_punched() -> None:
+    text = "cpu0 write a+0\nhost poison a+0\ncpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+0\n"
+    program = parse(f"s2fuzz 1\nvm\nslot a size=2M backing=memfd\n{text}")
+    name = version(memfd_tree())
+    steps = Stream(name, program).steps
+    assert [step[1] for step in steps[1:-1]] == ["ok 0", "ok 0", "efault EHWPOISON", "ok 0", "ok 0"]
+    assert [event[0] for event in steps[2][2]].count("seq") == 2
+    assert violations(name, program) == []
+
+
 @pytest.mark.parametrize("name", ["5.12.9", "6.1", "6.12"])
 def test_a_tree_without_it_has_no_verdict(name: str) -> None:
     assert Stream(version(name), HOLE).refused == f"guest_memfd (backing=memfd), which {version(name)} does not have"

@@ -164,13 +164,16 @@ static void *memfd_load(struct xarray *xa, unsigned long index) { return memfd_f
 static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make)
 {
 	struct memfd *m = memfd_of(mapping);
+	struct folio *folio;
 	unsigned long pfn;
 	int ret = shim_user_page(m->hva + (index << PAGE_SHIFT), make, &pfn);
 
 	if (ret)
 		return ERR_PTR(make ? ret : -ENOENT);
 	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
-	return (struct folio *)pfn_to_page(pfn);
+	folio = (struct folio *)pfn_to_page(pfn);
+	folio->index = index;
+	return folio;
 }
 
 static void memfd_truncate(struct address_space *mapping, unsigned long start, unsigned long last)
@@ -252,6 +255,22 @@ int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hv
 	making = number;
 	files[number].hva = hva;
 	return kvm_gmem_create(kvm, &args);
+}
+
+/* memory_failure() of a page that is there, and that user space does not map. */
+long shim_memfd_failure(int number, unsigned long offset)
+{
+	struct address_space *mapping = files[number].mapping;
+	unsigned long pfn;
+	struct folio *folio;
+
+	if (!mapping || shim_user_page(files[number].hva + offset, 0, &pfn))
+		return 0;
+	folio = (struct folio *)pfn_to_page(pfn);
+	folio->index = offset >> PAGE_SHIFT;
+	mapping->a_ops->error_remove_folio(mapping, folio);
+	shim_user_zap(files[number].hva + offset, files[number].hva + offset + PAGE_SIZE);
+	return 0;
 }
 
 long shim_punch_hole(int number, unsigned long offset, unsigned long size)

@@ -109,6 +109,7 @@ OP_RING_FULL: Final = 22
 OP_RING_HARVEST: Final = 23
 OP_RING_RESET: Final = 24
 OP_PUNCH_HOLE: Final = 25
+OP_MEMFD_FAILURE: Final = 26
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

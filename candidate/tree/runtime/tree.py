@@ -6,7 +6,7 @@ from pathlib import Path
 from struct import Struct
 
 from reference.events import Observer
-from reference.kernel import EFAULT, Kernel
+from reference.kernel import EFAULT, EHWPOISON, Kernel
 from reference.kvm_host import KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
@@ -16,7 +16,6 @@ from .places import places_of
 from .process import Process, Said, give_back, take, withdraw
 from .replay import Replay
 
-EHWPOISON = 133
 # Of a request for a page: only what is there now.
 _PEEK = 2
 _TRUNCATE = 4

@@ -126,7 +126,7 @@ declare(
     15,
     "host poison SLOT+OFF",
     align=PAGE,
-    backings=RAM,
+    backings=MEMORY,
     checkers=("translation", "isolation", "tlb"),
     by_events=True,
 )
