@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Each test has a cache of its own, unless it asks for the common one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from candidate.tree.runtime import process
 
 
 @pytest.fixture
@@ -24,3 +27,10 @@ def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of all tests that build the same."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(common_home))
     return common_home / "s2fuzz" / "trees"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_stays() -> Iterator[None]:
+    """No process of a tree outlives the module that started it: an idle one keeps what it has touched of its memory."""
+    yield
+    process.forget()
