@@ -31,6 +31,7 @@ LONGEST: Final = (
     "tests/unit/test_docs.py",
     "tests/unit/candidate/test_broken_candidates.py",
     "tests/unit/compilation/test_native.py",
+    "tests/unit/compilation/test_building.py",
     "tests/good_bad/test_practice_silence.py",
     "tests/unit/engines/test_atheris.py",
     "tests/unit/corpus/test_corpus_minimize.py",
