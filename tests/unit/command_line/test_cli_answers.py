@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What run, fuzz and bench say: exit codes, the keys of --json, the text."""
+"""The answers of run, fuzz and bench: exit codes, the keys of --json, the text."""
 
 import re
 from pathlib import Path
