@@ -12,6 +12,7 @@ from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
 
 from . import practice_flush as practice
+from . import practice_unmap as unmap
 from .case import Case, all_found, broken, each, violations
 from .switched import Unmap
 
@@ -33,9 +34,9 @@ CASES: Final = (
     Case(
         "lock dropped by a reschedule before the flush",
         "tlb: stage2_unmap_walker: leaf flushed after mmu_lock was dropped L3",
-        broken(practice.FlushOwedOverResched, practice.FlushOwedOverReschedMmu),
+        broken(unmap.FlushOwedOverResched, unmap.FlushOwedOverReschedMmu),
         FLUSH_OWED,
-        practice.on_v5_14(practice.BatchedUnmap),
+        unmap.on_v5_14(unmap.BatchedUnmap),
     ),
     Case(
         "lock dropped around the flush",
@@ -75,10 +76,10 @@ CASES: Final = (
     Case(
         "a range that is too short",
         "tlb: stage2_unmap_walker: leaf not flushed L3",
-        practice.on_v5_14(practice.RangeUnmapShort),
+        unmap.on_v5_14(unmap.RangeUnmapShort),
         "vm range=on fwb=on\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu0 read a+4K\ntable unmap a+4K 4K\n"
         "table unmap a+4K 4K\n",
-        practice.on_v5_14(practice.RangeUnmap),
+        unmap.on_v5_14(unmap.RangeUnmap),
     ),
     Case(
         "a store into a table that was cut off",
@@ -118,9 +119,9 @@ CASES: Final = (
     Case(
         "cleaned before the flush of all",
         "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
-        practice.on_v5_14(practice.CleansBeforeFlush),
+        unmap.on_v5_14(unmap.CleansBeforeFlush),
         TWO_PAGES,
-        practice.on_v5_14(practice.OneCleanForAll),
+        unmap.on_v5_14(unmap.OneCleanForAll),
     ),
     Case(
         "cleaned after the lock was dropped",
@@ -139,9 +140,9 @@ CASES: Final = (
     Case(
         "pages of a table that was cut off, not cleaned",
         "dcache: stage2_unmap_walker: unmapped, not cleaned L3",
-        practice.on_v5_14(practice.UnmapWholeTablesUncleaned),
+        unmap.on_v5_14(unmap.UnmapWholeTablesUncleaned),
         "vm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\ntable unmap a+0 2M\n",
-        practice.on_v5_14(practice.UnmapWholeTables),
+        unmap.on_v5_14(unmap.UnmapWholeTables),
     ),
 )
 

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds: what they hold, what they refuse, and what they leave where they do not end."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+from fuzz.compilation import build, outside
+from fuzz.compilation.group import sources
+from reference.compiled import choice as native
+
+from ..console import ROOT
+
+SUFFIX = EXTENSION_SUFFIXES[0]
+# One of each kind: what everything needs, a candidate.
+KERNEL, CANDIDATE = "reference/kernel.py", "candidate/rfc_v1.py"
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"), [("mypyc", "no mypyc"), ("compiler", "no C compiler"), ("headers", "no Python headers")]
+)
+def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, said: str) -> None:
+    monkeypatch.setattr(build, "find_spec", lambda name: None if name == lacks else object())
+    monkeypatch.setattr(shutil, "which", lambda name: None if lacks == "compiler" else "/bin/cc")
+    include = tmp_path / "include"
+    include.mkdir()
+    if lacks != "headers":
+        (include / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(include))
+    with pytest.raises(build.BuildError) as error:
+        build.build()
+    assert said in str(error.value)
+    assert "plain Python" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+FILE = """\
+from candidate import Candidate
+from candidate.rfc_v2 import MmuRfcV2, PgtableRfcV2
+
+from .helper import LIMIT
+
+
+class PgtableMine(PgtableRfcV2):
+    def stage2_flush_dcache(self, addr: int, size: int) -> None:
+        super().stage2_flush_dcache(addr, size)
+
+
+CANDIDATE = Candidate("mine", PgtableMine, MmuRfcV2, "a test")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A candidate from a file, which imports the one beside it."""
+    folder = tmp_path_factory.mktemp("mine").resolve()
+    (folder / "helper.py").write_text("LIMIT = 1\n")
+    path = folder / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.Choice:
+    """Return the choice of a process that runs these files."""
+    monkeypatch.setenv(native.ASKED, os.pathsep.join(map(str, files)))
+    return native.choose()
+
+
+@pytest.fixture
+def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """As `building`; what the compiler was given, all of which stands below the copy of the sources."""
+    given: list[list[str]] = []
+
+    def compiler(folder: Path, files: list[str], home: Path) -> None:
+        given.append(files)
+        for source in [*files, f"{native.LIBRARY}.py"]:
+            assert source.startswith(native.LIBRARY) or (home / source).is_file()
+            made = folder / "out" / source.replace(".py", SUFFIX)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.touch()
+
+    monkeypatch.setattr(outside, "run_compiler", compiler)
+    return given
+
+
+def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
+    assert "mine.py among them" in outside.build_with(str(mine))
+    (given,) = building_with
+    inside = [f"{native.module_of_file(path).replace('.', '/')}.py" for path in (mine.with_name("helper.py"), mine)]
+    assert sorted(given) == sorted([*sources(), *inside])
+    choice = compiled_with([mine], monkeypatch)
+    assert (choice.mypyc != "", choice.remark) == (True, "")
+    assert {native.module_of_file(mine), native.module_of(CANDIDATE), native.LIBRARY} <= choice.files.keys()
+    assert Path(choice.files[native.module_of_file(mine)]).is_file()
+    assert "up to date" in outside.build_with(str(mine))
+    # Processes that run another file, or none, have nothing to do with it.
+    assert native.module_of_file(mine) not in compiled_with([mine.with_name("other.py")], monkeypatch).files
+
+
+@pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL])
+def test_a_build_with_a_file_is_for_these_sources(
+    building_with: list[list[str]], building: Path, mine: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.build_with(str(mine))
+    path = building / KERNEL if changed == KERNEL else mine.with_name(changed)
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
+    path.write_bytes(before)
+    assert native.module_of_file(mine) in compiled_with([mine], monkeypatch).files
+
+
+def test_few_builds_with_files_are_kept(building_with: list[list[str]], mine: Path) -> None:
+    for number in range(outside.KEPT + 2):
+        mine.write_text(FILE + f"# {number}\n")
+        outside.build_with(str(mine))
+    assert len(building_with) == outside.KEPT + 2
+    assert len(list(native.FOLDER.glob(f"{native.WITH}*"))) == outside.KEPT
+    assert native.MANIFEST.is_file()
+
+
+def test_a_file_with_a_plain_store_is_not_compiled(building_with: list[list[str]], mine: Path) -> None:
+    mine.write_text(FILE.replace("super().stage2_flush_dcache(addr, size)", "self.mem[addr] = 0"))
+    with pytest.raises(build.BuildError, match=r"mine\.py:9: it may store to a table without WRITE_ONCE"):
+        outside.build_with(str(mine))
+    assert building_with == []
+
+
+def test_a_registered_version_is_compiled_as_ever(building: Path) -> None:
+    assert outside.build_with("rfc-v2") == "the compiled build is up to date"
+
+
+def test_an_installation_builds_into_the_cache_folder(tmp_path: Path) -> None:
+    """Not into site-packages; by a digest of the sources, without candidate/."""
+    home = tmp_path / "site-packages"
+    for package in ("reference", "candidate", "fuzz"):
+        shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
+    asked = "from reference.compiled.choice import CHECKOUT, FOLDER; print(CHECKOUT, FOLDER)"
+    environment = {**os.environ, "PYTHONPATH": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def folder() -> Path:
+        command = [sys.executable, "-c", asked]
+        said = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        checkout, _, name = said.strip().partition(" ")
+        assert checkout == "False"
+        return Path(name)
+
+    first = folder()
+    assert first.parent == tmp_path / "cache" / "s2fuzz"
+    (home / "candidate" / "mine.py").touch()
+    assert folder() == first
+    (home / "reference" / "mine.py").touch()
+    assert folder() != first
+
+
+def folders() -> list[str]:
+    return sorted(path.name for path in native.FOLDER.iterdir() if path.is_dir())
+
+
+def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.build() == "the compiled build is up to date"
+    assert folders() == ["group-0"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_new_candidate_joins_the_group(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (building / "candidate" / "my_patch.py").touch()
+    assert "compiled" in build.build()
+    assert capsys.readouterr().err == ""
+    manifest = json.loads(native.MANIFEST.read_text())
+    assert "candidate/my_patch.py" in manifest["sources"]
+    assert "candidate/my_patch.py" in (native.FOLDER / manifest["folder"] / "made").read_text()
+    assert build.build() == "the compiled build is up to date"
+
+
+PLAIN_CANDIDATE = """\
+from reference.pgtable import Pgtable
+
+
+class PgtableMine(Pgtable):
+    def kvm_set_invalid_pte(self, ptep: int) -> None:
+        self.mem[ptep] = 0
+"""
+
+
+def test_a_candidate_with_a_plain_store_stays_interpreted(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compiled, its store would go past the list that tells of it; so stays what is built on it, and nothing else."""
+    (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE)
+    (building / "candidate" / "more.py").write_text("from .mine import PgtableMine\n")
+    (building / "candidate" / "most.py").write_text("from candidate import more\n")
+    assert "compiled" in build.build()
+    said = capsys.readouterr().err
+    assert "candidate/mine.py stays interpreted: line 6 may store to a table without WRITE_ONCE\n" in said
+    assert "candidate/more.py stays interpreted: it imports candidate/mine.py\n" in said
+    manifest = json.loads(native.MANIFEST.read_text())
+    assert set(manifest["interpreted"]) == {f"candidate/{name}.py" for name in ("mine", "more", "most")}
+    assert not manifest["sources"].keys() & manifest["interpreted"].keys()
+    assert CANDIDATE in manifest["sources"]
+    assert build.build() == "the compiled build is up to date"
+    made = native.FOLDER / manifest["folder"]
+    for source in [*manifest["sources"], f"{native.LIBRARY}.py"]:
+        file = made / source.replace(".py", SUFFIX)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    choice = native.choose()
+    assert (choice.mypyc != "", choice.remark) == (True, "")
+    assert native.module_of(CANDIDATE) in choice.files
+    assert "candidate.mine" not in choice.files
+    (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE + "\n")
+    assert "candidate/ has changed" in native.choose().remark
+
+
+def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
+    made = []
+    for _ in range(3):
+        build.build(force=True)
+        made.append(json.loads(native.MANIFEST.read_text())["folder"])
+    assert folders() == sorted(made[1:])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, build.BuildError])
+def test_a_build_that_does_not_end_leaves_nothing(
+    building: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def stopped(folder: Path, files: list[str], home: Path) -> None:
+        (folder / "half").touch()
+        raise error
+
+    monkeypatch.setattr(build, "run_compiler", stopped)
+    with pytest.raises(error):
+        build.build(force=True)
+    assert folders() == ["group-0"]
+    assert native.choose().mypyc == "0"
+
+
+def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(folder: Path, files: list[str], home: Path) -> None:
+        (building / KERNEL).write_text("")
+
+    monkeypatch.setattr(build, "run_compiler", change)
+    with pytest.raises(build.BuildError, match="changed during the build"):
+        build.build(force=True)
