@@ -7,7 +7,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import KVM_MAIN, PGTABLE
-from candidate.tree.runtime import process
+from candidate.tree.runtime import process, records
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.judging.once import judge_once
@@ -89,3 +89,15 @@ def test_what_ran_is_counted_once(mistake: str, tmp_path: Path) -> None:
     assert counted[1].by_library == counted[2].by_library
     assert any(any(counters) for counters in counted[2].by_library.values())
     assert bool(failed) == bool(mistake)
+
+
+def test_a_script_begins_anew_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In plain Python; compiled code has the bounds of a script built in."""
+    tree = candidate.get(version("6.12"))
+    monkeypatch.setattr(records, "SHARED_BYTES", records.STEPS_AT + 20 * records.STEP_BYTES)
+    once, twice = (Differential(tree, tree, measure=True, features=True) for _ in range(2))
+    twice.once = False
+    generator = Generator(5)
+    for program in [generator.next() for _ in range(6)]:
+        assert told(once.run(program)) == told(twice.run(program))
+    assert once.again < 6

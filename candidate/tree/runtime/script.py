@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a tree's process was asked for and has answered, for its twin to do the same without being asked.
+"""Scripts: requests to a tree's process and its answers, for its twin to do the same without being asked.
 
 A twin goes through the steps by itself, and compares what comes of each (native/rt_serve.c). So it runs beside
 the driver, which waits for it once a program.
