@@ -22,9 +22,6 @@
 #error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
 #endif
 
-/* What stands in shim_control->status. */
-enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED };
-
 struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
@@ -164,6 +161,8 @@ static void serve(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
 	for (;;) {
+		unsigned int status = S_DONE;
+
 		shim_stack_top = (char *)__builtin_frame_address(0);
 		if (hear() == 'P') {
 			begin();
@@ -179,15 +178,19 @@ static void serve(void)
 			continue;
 		}
 		patience(CPU_SECONDS);
-		shim_new_operation();
-		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		if (shim_control->actor) {
+			status = rt_run_actor(shim_control->actor - 1);
+		} else {
+			shim_new_operation();
+			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		}
 		shim_compare_arena();
 		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
 			    shim_control->op == OP_RING_HARVEST;
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
 		patience(0);
-		shim_control->status = S_DONE;
+		shim_control->status = status;
 		say('R');
 	}
 }

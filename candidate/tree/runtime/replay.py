@@ -71,6 +71,9 @@ class Replay(HostReplay):
             self.lock(a, b, c)
         elif kind == r.UNLOCK:
             self.unlock(a, b)
+        elif kind == r.READ:
+            self.had(a, b)
+            k.loaded(a, b)
         elif kind <= r.NO_TABLE:
             self.page(kind, name, a, b)
         elif kind <= r.ICACHE:
