@@ -17,6 +17,7 @@ from ..execution.executor import Executor
 from ..features.features import Features
 from ..language.program import Program
 from .cost import Comparison, Cost
+from .notes import notes_of
 from .verdict import Verdict
 
 # Of an executor before anything runs: the creation of the VMs.
@@ -58,8 +59,9 @@ def judge_once(
     costs = Cost(left) if measure else None
     seen = Features(left, left) if features else None
     same = False
+    notes: list[str] = []
     try:
-        if followed(left, seen):
+        if followed(left, seen, notes):
             pgtable.tree.settle()
             same = True
     except TwinDiffers:
@@ -70,7 +72,7 @@ def judge_once(
     if not same:
         pgtable.tree.withdraw()
         return None
-    verdict = Verdict()
+    verdict = Verdict(notes=notes)
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)
     # What a tree's code counted is known once its program is over.
@@ -88,9 +90,10 @@ def ways(library: str, counters: bytes) -> set[int]:
     return set(code_lines(library).features(counters)) if library else set()
 
 
-def followed(left: Executor, seen: Features | None) -> bool:
+def followed(left: Executor, seen: Features | None, notes: list[str]) -> bool:
     """Run a program on the reference, with the candidate beside it; return whether there is nothing to report.
 
+    :param notes: takes the lines of `fuzz.judging.notes`
     :raises TwinDiffers: the candidate does something else
     """
     found = left.create()
@@ -98,6 +101,7 @@ def followed(left: Executor, seen: Features | None) -> bool:
     for at in range(_CREATION, len(operations)):
         if at > _CREATION:
             outcome, found = left.step(at)
+            notes += notes_of(at, outcome, outcome)
             if seen is not None:
                 seen.compare(operations[at], (outcome, outcome), ([], []))
         elif seen is not None:

@@ -185,6 +185,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
         "verdict": run.word,
         "findings": findings,
         "consequences": consequences,
+        "notes": run.verdict.notes if run.verdict else [],
         "costs": asdict(run.verdict.costs) if run.verdict and run.verdict.costs else None,
         "exercise": None if run.exercise is None else asdict(run.exercise),
         "error": run.error or None,
