@@ -90,7 +90,7 @@ class CheckerSuite:
             checker.after_operation(op, outcome)
 
     def belongings(self) -> list[tuple[object, tuple[str, ...]]]:
-        """What each of several actors has of its own: checkers, and attributes of each."""
+        """The belongings of each actor: checkers, and those of their attributes of which each has its own."""
         return [(checker, type(checker).of_actor) for checker in self.on_actor]
 
     def actor_begins(self, op: GuestAccess) -> None:

@@ -26,7 +26,7 @@ class Keeper:
         self.places = [(owner, name) for owner, names in belongings for name in names]
 
     def values(self) -> list[object]:
-        """What the attributes are now."""
+        """Return the attributes as they are now."""
         return [getattr(owner, name) for owner, name in self.places]
 
     def fresh(self) -> list[object]:

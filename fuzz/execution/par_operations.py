@@ -42,7 +42,7 @@ class ParOperations(Turns):
         self.skipped: list[str] = []
 
     def belongings(self) -> list[Belongings]:
-        """What each actor has of its own: where its code is, and what checkers know of it."""
+        """The belongings of each actor: where its code is, and what checkers know of it."""
         kernel = self.side.kernel
         mine: list[Belongings] = [
             (self.side, ("active", "notifying")),
@@ -131,7 +131,7 @@ class ParOperations(Turns):
         return None
 
     def outcome(self, op: Par) -> Outcome:
-        """What became of the block."""
+        """The outcome of the block."""
         for number, switch in enumerate(op.switches):
             if number not in self.taken:
                 self.skipped.append(f"cpu{switch.cpu} does not come to: {anchor_text(switch)}")

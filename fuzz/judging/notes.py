@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program asked for and did not get, in words: switches of par blocks that did not take place."""
+"""Lines on what a program asked for and did not get: switches of par blocks that did not take place."""
 
 from ..sides.outcome import Outcome
 

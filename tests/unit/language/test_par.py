@@ -3,7 +3,7 @@
 
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from fuzz.generation.mutations import crossover, mutate
 from fuzz.language import operations as ops
 from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_OPERATIONS, MAX_SWITCHES, TABLE
 from fuzz.language.binary import encode
-from fuzz.language.operations import ACCESS_KINDS, MOMENTS, ONLY_AFTER, POINTS, GuestAccess, Par, Switch
+from fuzz.language.operations import ACCESS_KINDS, MOMENTS, ONLY_AFTER, POINTS, GuestAccess, Par, Point, Switch
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
 from fuzz.language.text import headings, parse, print_program
 from fuzz.language.validate import validate
@@ -29,19 +29,19 @@ def blocks(draw: st.DrawFn) -> Par:
     """Legal blocks of three vCPUs."""
     cpus = draw(st.lists(st.integers(0, 2), min_size=2, max_size=MAX_OPERATIONS).filter(lambda x: len(set(x)) > 1))
     accesses = [
-        GuestAccess(cpu, draw(st.sampled_from(ACCESS_KINDS)), "a", draw(st.integers(0, SIZE - 1)), draw(st.booleans()))  # type: ignore[arg-type]
+        GuestAccess(cpu, draw(st.sampled_from(ACCESS_KINDS)), "a", draw(st.integers(0, SIZE - 1)), draw(st.booleans()))
         for cpu in cpus
     ]
     switches: dict[object, Switch] = {}
     for _ in range(draw(st.integers(0, MAX_SWITCHES))):
-        point = draw(st.sampled_from(POINTS))
+        point = cast(Point, draw(st.sampled_from(POINTS)))
         cpu, to = draw(st.permutations(sorted(set(cpus))))[:2]
         fault = point == "fault"
         switch = Switch(
             cpu,
             to,
-            "after" if point in ONLY_AFTER else draw(st.sampled_from(MOMENTS)),  # type: ignore[arg-type]
-            point,  # type: ignore[arg-type]
+            "after" if point in ONLY_AFTER else draw(st.sampled_from(MOMENTS)),
+            point,
             draw(st.sampled_from(FAULTS if fault else COUNTS)),
             1 if fault else draw(st.sampled_from(FAULTS)),
         )
