@@ -64,6 +64,7 @@ class ParOperations(Turns):
             while actor is not None:
                 self.turn(actor, keeper)
                 actor = self.next(actor)
+            blocked = [each for each in self.actors if not each.done]
         finally:
             for each in self.actors:
                 if each.coroutine is not None:
@@ -71,6 +72,8 @@ class ParOperations(Turns):
             kernel.turns = self.guest.turns = None
             keeper.put(before)
             self.tell(0)
+        if blocked:
+            return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
     def begin(self, op: Par, at: int, keeper: Keeper) -> None:
@@ -131,14 +134,10 @@ class ParOperations(Turns):
         return None
 
     def outcome(self, op: Par) -> Outcome:
-        """The outcome of the block."""
+        """The outcome of a block that has come to its end."""
         for number, switch in enumerate(op.switches):
             if number not in self.taken:
                 self.skipped.append(f"cpu{switch.cpu} does not come to: {anchor_text(switch)}")
-        blocked = [each for each in self.actors if not each.done]
-        if blocked:
-            waits = "; ".join([waits_text(each, self.actors) for each in blocked])
-            return Outcome("deadlock", detail=waits)
         parts: list[Outcome] = []
         for index, access in enumerate(op.operations):
             part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Several vCPUs at work at once in a kernel tree, one step at a time."""
 
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 import candidate
+from candidate.tree.building.source import MMU, PGTABLE
 from candidate.tree.runtime import process
 from fuzz.checkers import Violation
 from fuzz.command_line.cli import main
 from fuzz.execution.executor import Executor
-from fuzz.judging.differential import Differential
+from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 from fuzz.sides.outcome import Outcome
 
-from .trees import real_trees, version
+from .trees import planted, real_trees, version
 
 TREE: Final = "6.12"
 # A page that both may read, and neither may write yet: dirty logging.
@@ -162,3 +164,37 @@ def test_ports_do_not_run_blocks_yet() -> None:
     run = Run("original", MAP + BOTH_MAP.format("a+0", ""))
     assert "par" in run.refused
     assert (run.outcomes, run.violations) == ([], [])
+
+
+IGNORED: Final = "\treturn cmpxchg(ctx->ptep, ctx->old, new) == ctx->old;\n"
+LOCKED: Final = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup(current->mm, hva);\n"
+# vCPU 0 takes the mmu lock first, vCPU 1 the mmap lock.
+CROSSED: Final = (
+    "\tif (vcpu->vcpu_id) {\n\t\tmmap_write_lock(current->mm);\n\t\twrite_lock(&kvm->mmu_lock);\n"
+    "\t\twrite_unlock(&kvm->mmu_lock);\n\t\tmmap_write_unlock(current->mm);\n\t} else {\n"
+    "\t\twrite_lock(&kvm->mmu_lock);\n\t\tmmap_write_lock(current->mm);\n\t\tmmap_write_unlock(current->mm);\n"
+    "\t\twrite_unlock(&kvm->mmu_lock);\n\t}\n"
+)
+
+
+def test_a_failed_compare_exchange_that_is_ignored_is_found(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", PGTABLE, IGNORED, "\tcmpxchg(ctx->ptep, ctx->old, new);\n\treturn true;\n")
+    text = MAP + BOTH_MAP.format("a+4K", "switch cpu1 to cpu0 before cmpxchg 1")
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(name)).run(parse(text))
+    kinds = {finding.kind for finding in verdict.findings}
+    assert REGRESSION in kinds <= {REGRESSION, DIVERGENCE}
+    assert any("table->other table without break" in finding.signature for finding in verdict.findings)
+
+
+def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", MMU, LOCKED, CROSSED + LOCKED)
+    text = MAP + "par\ncpu0 write a+0\ncpu1 write a+0\n{}end\n"
+    switch = "switch cpu0 to cpu1 after lock 1\n"
+    run = Run(name, text.format(switch))
+    assert [violation.signature.partition(": ")[0] for violation in run.violations] == ["locking"]
+    assert "deadlock" in run.violations[0].signature
+    assert "cpu0 waits for the mmap lock, which cpu1 has; cpu1 waits for the mmu lock, which cpu0 has" in (
+        run.violations[0].reason
+    )
+    # The process serves other programs then, and without the switch nobody waits.
+    assert Run(name, text.format("")).outcomes[0].status == "ok"
