@@ -47,6 +47,8 @@ class ParOperations(Turns):
         mine: list[Belongings] = [
             (self.side, ("active", "notifying")),
             (kernel, ("locks", "vmid", "entry", "cause", "walker", "walker_arg", "cpu", "place", "topup_gets")),
+            # Which of the frames of a huge page a release is about: one that the same actor has pinned.
+            (self.side.kvm_host, ("pins",)),
             (self.guest.exits, ("status", "address", "injected")),
             *kernel.belongings,
         ]
