@@ -16,7 +16,7 @@ FAIR: Final = "fair"
 Belongings = tuple[object, tuple[str, ...]]
 
 
-class Keeper:
+class ActorState:
     """Puts the attributes that belong to one actor in place, and those of another aside.
 
     :param belongings: the attributes
@@ -46,7 +46,7 @@ class Actor:
     :param cpu: the vCPU
     :param accesses: what it does, each with its index in the block
     :param switches: of the schedule, those anchored to it, each with its number
-    :param belongings: as it begins (`Keeper.fresh`)
+    :param belongings: as it begins (`ActorState.fresh`)
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from ..checkers import CheckerSuite
 from ..language.operations import GuestAccess, Par, Switch
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .actors import FAIR, SWITCH, WAIT, Actor, Belongings, Keeper
+from .actors import FAIR, SWITCH, WAIT, Actor, Belongings, ActorState
 from .coroutine import Coroutine
 from .guest_operations import GuestOperations
 
@@ -57,7 +57,7 @@ class ParOperations(Turns):
     def run(self, op: Par, at: int) -> Outcome:
         """Run a block; *at* is its index in the program."""
         kernel = self.side.kernel
-        keeper = Keeper(self.belongings())
+        keeper = ActorState(self.belongings())
         before = keeper.values()
         self.begin(op, at, keeper)
         kernel.turns = self.guest.turns = self
@@ -78,7 +78,7 @@ class ParOperations(Turns):
             return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
-    def begin(self, op: Par, at: int, keeper: Keeper) -> None:
+    def begin(self, op: Par, at: int, keeper: ActorState) -> None:
         """Make the actors."""
         self.at = at
         self.taken = set()
@@ -100,7 +100,7 @@ class ParOperations(Turns):
             actor.outcomes[index] = outcome
             self.checkers.actor_ends(access, outcome)
 
-    def turn(self, actor: Actor, keeper: Keeper) -> None:
+    def turn(self, actor: Actor, keeper: ActorState) -> None:
         """Run an actor until it gives way or is done."""
         self.current = actor.number
         actor.left = ""

@@ -21,7 +21,7 @@ COUNTS: Final = range(1, 1000)
 FAULTS: Final = range(1, 17)
 
 
-class Line(NamedTuple):
+class Beside(NamedTuple):
     """A kind of operations.
 
     :param kinds: the classes
@@ -41,36 +41,36 @@ class Line(NamedTuple):
 
 
 TABLE: Final = (
-    Line((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
-    Line((ops.GuestExternalAbort, ops.GuestCache, ops.GuestSetWay), ALONE, "", "", "kvm_vcpu_ioctl() (vcpu->mutex)"),
+    Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
+    Beside((ops.GuestExternalAbort, ops.GuestCache, ops.GuestSetWay), ALONE, "", "", "kvm_vcpu_ioctl() (vcpu->mutex)"),
     # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
-    Line((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
-    Line((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
-    Line((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code"),
-    Line(
+    Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
+    Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
+    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code"),
+    Beside(
         (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
         "",
         ALONE,
         "",
         "kvm_set_memory_region() (slots_lock), which waits for faults in flight: synchronize_srcu_expedited()",
     ),
-    Line(
+    Beside(
         (ops.GetLog, ops.ClearLog),
         "",
         ALONE,
         "",
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
     ),
-    Line((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()"),
-    Line((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()"),
-    Line((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()"),
-    Line((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()"),
-    Line((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()"),
-    Line((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()"),
-    Line((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock"),
-    Line((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock"),
+    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()"),
+    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()"),
+    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()"),
+    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()"),
+    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()"),
+    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()"),
+    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock"),
+    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock"),
     # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
-    Line(
+    Beside(
         (
             ops.TableMap, ops.TableUnmap, ops.TableWrprotect, ops.TableMkyoung, ops.TableMkold, ops.TableIsYoung,
             ops.TableRelax, ops.TableFlush,
@@ -80,10 +80,10 @@ TABLE: Final = (
         "",
         "the mmu lock of the caller",
     ),
-    Line((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
+    Beside((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
 )  # fmt: skip
 
-LINES: Final[dict[type, Line]] = {kind: line for line in TABLE for kind in line.kinds}
+LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
 
 
 def _within(what: str, value: int, bounds: range) -> None:
