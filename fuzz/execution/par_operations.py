@@ -13,7 +13,7 @@ from ..checkers import CheckerSuite
 from ..language.operations import GuestAccess, Par, Switch
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .actors import FAIR, SWITCH, WAIT, Actor, Belongings, ActorState
+from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
 from .coroutine import Coroutine
 from .guest_operations import GuestOperations
 
