@@ -7,6 +7,7 @@ One program, one interleaving: nothing but the schedule, locks and ends decides 
 from functools import partial
 from typing import Final
 
+from reference.compiled.annotations import mypyc_attr
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
@@ -21,6 +22,17 @@ from .guest_operations import GuestOperations
 MAX_GIVEN: Final = 64
 # Versions that accesses of one block write: a step for each, above those of operations.
 VERSION_STEP: Final = 1 << 20
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Follower:
+    """Follows the actors of a block."""
+
+    def faulted(self, actor: Actor) -> None:
+        """An actor has taken a fault, before its handler runs."""
+
+    def switched(self) -> None:
+        """A switch takes place."""
 
 
 class ParOperations(Turns):
@@ -40,6 +52,11 @@ class ParOperations(Turns):
         self.at = 0
         self.taken: set[int] = set()
         self.skipped: list[str] = []
+        self.follower: Follower | None = None
+
+    def followed_by(self, follower: Follower) -> None:
+        """Tell somebody of faults and switches."""
+        self.follower = follower
 
     def belongings(self) -> list[Belongings]:
         """The belongings of each actor: where its code is, and what checkers know of it."""
@@ -174,6 +191,8 @@ class ParOperations(Turns):
         if wanted.done:
             self.skipped.append(f"cpu{wanted.cpu} is done: {anchor_text(switch)} of cpu{actor.cpu}")
             return
+        if self.follower is not None:
+            self.follower.switched()
         actor.to = wanted.number
         self.leave(actor, SWITCH)
 
@@ -205,6 +224,8 @@ class ParOperations(Turns):
             self.leave(actor, FAIR)
             return True
         actor.faults += 1
+        if self.follower is not None:
+            self.follower.faulted(actor)
         for number, switch in actor.switches:
             if switch.point == "fault" and switch.count == actor.faults and number not in self.taken:
                 self.reached(number)
