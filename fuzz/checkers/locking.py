@@ -52,7 +52,7 @@ class Locking(Checker):
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )
-    of_actor = ("reported", "outlasts")
+    of_actor = ("reported", "outlasts", "reader_reported")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
@@ -193,6 +193,7 @@ class TableLock(GuestChecker):
     """
 
     rule = Locking.rule
+    of_actor = ("marked",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)

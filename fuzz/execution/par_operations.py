@@ -63,7 +63,8 @@ class ParOperations(Turns):
         kernel = self.side.kernel
         mine: list[Belongings] = [
             (self.side, ("active", "notifying")),
-            (kernel, ("locks", "vmid", "entry", "cause", "walker", "walker_arg", "cpu", "place", "topup_gets")),
+            (kernel, ("locks", "mmu_shared", "rcu_depth", "vmid", "cpu", "topup_gets")),
+            (kernel, ("entry", "cause", "walker", "walker_arg", "place")),
             # Which of the frames of a huge page a release is about: one that the same actor has pinned.
             (self.side.kvm_host, ("pins",)),
             (self.guest.exits, ("status", "address", "injected")),

@@ -137,11 +137,11 @@ static int waits(void)
 	return n == shim_control->contended_at || (every && n % every == 0);
 }
 
-/* The VM whose mmu lock is held; -1: none is. */
+/* The VM whose mmu lock this actor holds; -1: none. */
 static int locked_vm(void)
 {
 	for (int i = 0; i < nlocks; i++)
-		if (locks[i].kind == LOCK_MMU && (locks[i].readers || locks[i].writer))
+		if (locks[i].kind == LOCK_MMU && (locks[i].reads[rt_actor + 1] || locks[i].writes[rt_actor + 1]))
 			return locks[i].vm;
 	return -1;
 }

@@ -188,6 +188,7 @@ class TreeSide:
                 answer = self.page(info[0], info[1])
             elif asked != r.FULL:
                 self.give_way(asked, info, moved)
+                self.tell_flags()
             self.settle()
             self.mirror()
             self.set_knobs(*knobs)
@@ -214,6 +215,17 @@ class TreeSide:
         for process in (self.process, self.twin):
             if process is not None:
                 process.speak_to(actor, anchors)
+
+    def tell_flags(self) -> None:
+        """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
+        flagged = self.flagged[:]
+        self.flagged.clear()
+        for entry, value in flagged:
+            self.settle()
+            for process in (self.process, self.twin):
+                if process is not None:
+                    process.speak_to(0, ())
+            self.go(r.OP_SET_ENTRY, 0, entry, value)
 
     def give_way(self, why: int, info: tuple[int, ...], moved: bool) -> None:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
