@@ -25,7 +25,7 @@ VERSION_STEP: Final = 1 << 20
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Follower:
+class Onlooker:
     """Follows the actors of a block."""
 
     def faulted(self, actor: Actor) -> None:
@@ -52,11 +52,11 @@ class ParOperations(Turns):
         self.at = 0
         self.taken: set[int] = set()
         self.skipped: list[str] = []
-        self.follower: Follower | None = None
+        self.onlooker: Onlooker | None = None
 
-    def followed_by(self, follower: Follower) -> None:
+    def watched_by(self, onlooker: Onlooker) -> None:
         """Tell somebody of faults and switches."""
-        self.follower = follower
+        self.onlooker = onlooker
 
     def belongings(self) -> list[Belongings]:
         """The belongings of each actor: where its code is, and what checkers know of it."""
@@ -190,10 +190,10 @@ class ParOperations(Turns):
         self.taken.add(number)
         wanted = next(each for each in self.actors if each.cpu == switch.to)
         if wanted.done:
-            self.skipped.append(f"cpu{wanted.cpu} is done: {anchor_text(switch)} of cpu{actor.cpu}")
+            self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
             return
-        if self.follower is not None:
-            self.follower.switched()
+        if self.onlooker is not None:
+            self.onlooker.switched()
         actor.to = wanted.number
         self.leave(actor, SWITCH)
 
@@ -225,8 +225,8 @@ class ParOperations(Turns):
             self.leave(actor, FAIR)
             return True
         actor.faults += 1
-        if self.follower is not None:
-            self.follower.faulted(actor)
+        if self.onlooker is not None:
+            self.onlooker.faulted(actor)
         for number, switch in actor.switches:
             if switch.point == "fault" and switch.count == actor.faults and number not in self.taken:
                 self.reached(number)

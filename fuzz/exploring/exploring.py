@@ -14,7 +14,7 @@ from candidate import Candidate
 from ..judging.differential import Differential, Finding, Lockstep, Verdict
 from ..language.operations import Par
 from ..language.program import Program, ProgramError, refusal
-from .places import Place, Places
+from .places import SwitchPlace, SwitchPlaces
 
 
 @dataclass(slots=True)
@@ -108,12 +108,12 @@ class Explorer:
                     left += reversed(list(longer(schedule, places)))
         return self.explored
 
-    def judge(self, schedule: Par) -> list[Place]:
+    def judge(self, schedule: Par) -> list[SwitchPlace]:
         """Judge one schedule; the places behind its last switch."""
         operations = (*self.program.operations[: self.at], schedule, *self.program.operations[self.at + 1 :])
         program = replace(self.program, operations=operations)
         run = Lockstep(self.differential, program)
-        places = Places(run.right)
+        places = SwitchPlaces(run.right)
         for at in range(len(operations)):
             run.step(at)
         verdict = run.end()
@@ -138,7 +138,7 @@ def switches(program: Program, at: int) -> int:
     return len(block.switches) if isinstance(block, Par) else 0
 
 
-def longer(schedule: Par, places: list[Place]) -> Iterator[Par]:
+def longer(schedule: Par, places: list[SwitchPlace]) -> Iterator[Par]:
     """Yield the schedules with one more switch, behind those that there are."""
     taken = {each.anchor for each in schedule.switches}
     for place in places:

@@ -8,14 +8,14 @@ from reference.events import EVENT_NAMES, Observer
 
 from ..execution.actors import Actor
 from ..execution.executor import Executor
-from ..execution.par_operations import Follower
+from ..execution.par_operations import Onlooker
 from ..language.operations import Moment, Point, Switch
 
 # Events that are no steps of an actor.
 _OURS: Final = ("turn", "wait")
 
 
-class Place:
+class SwitchPlace:
     """A place that an actor came to.
 
     :param switch: gives way there to the first of *others*
@@ -27,13 +27,13 @@ class Place:
         self.others = others
 
 
-class Following(Follower):
-    """Tells `Places` of faults and switches.
+class Following(Onlooker):
+    """Tells `SwitchPlaces` of faults and switches.
 
     :param places: takes them
     """
 
-    def __init__(self, places: "Places") -> None:
+    def __init__(self, places: "SwitchPlaces") -> None:
         self.places = places
 
     def faulted(self, actor: Actor) -> None:
@@ -43,7 +43,7 @@ class Following(Follower):
         self.places.switched()
 
 
-class Places(Observer):
+class SwitchPlaces(Observer):
     """Notes the places of one run of a program, which has one block; those behind its last switch.
 
     Places between which the same actor does nothing that an event tells of are one place.
@@ -53,8 +53,8 @@ class Places(Observer):
 
     def __init__(self, executor: Executor) -> None:
         self.par = executor.par
-        self.par.followed_by(Following(self))
-        self.found: list[Place] = []
+        self.par.watched_by(Following(self))
+        self.found: list[SwitchPlace] = []
         self.counts: dict[int, Counter[str]] = {}
         # Actors that did something else since the place that was noted last.
         self.stirred: set[int] = set()
@@ -74,7 +74,7 @@ class Places(Observer):
         """Note a place, unless it is the last one."""
         others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
         if others and (when == "after" or actor.number in self.stirred):
-            self.found.append(Place(Switch(actor.cpu, others[0], when, point, count, fault), others))
+            self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others))
         if when == "after":
             self.stirred.discard(actor.number)
 
@@ -107,7 +107,7 @@ class Places(Observer):
         self.no_store("")
 
     def no_store(self, instead: str) -> None:
-        """What was noted last was no store that counts, but a compare-exchange, or nothing."""
+        """Take the last store back: it was a compare-exchange, or one that does not count."""
         if not self.par.side.kernel.actor:
             return
         actor = self.par.running()
@@ -160,10 +160,10 @@ class Places(Observer):
         self.point("lookup")
 
 
-def _other(self: Places, *_: object) -> None:
+def _other(self: SwitchPlaces, *_: object) -> None:
     self.other()
 
 
 for _name in EVENT_NAMES:
-    if _name not in _OURS and getattr(Places, _name) is getattr(Observer, _name):
-        setattr(Places, _name, _other)
+    if _name not in _OURS and getattr(SwitchPlaces, _name) is getattr(Observer, _name):
+        setattr(SwitchPlaces, _name, _other)

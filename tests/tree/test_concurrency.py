@@ -161,7 +161,7 @@ def test_copy_on_write_under_another_vcpu() -> None:
 
 
 def test_hardware_sets_an_access_flag_between_two_steps() -> None:
-    """What the hardware does for one vCPU, the code that runs for another one finds when it goes on."""
+    """Code that goes on finds what the hardware has done for another vCPU meanwhile."""
     text = (
         "s2fuzz 1\nvm haf=on\nslot a size=2M backing=anon log=on\ncpu0 read a+0\nhost age a+0 4K\npar\ncpu0 write a+0\n"
         "cpu1 read a+0\nswitch cpu0 to cpu1 after lock 1\nend\ncpu1 write a+0\n"

@@ -33,7 +33,7 @@ def explored(name: str, text: str, preemptions: int, reference: str = "") -> Exp
 
 
 def test_the_number_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each of two vCPUs has n places: two orders, n preemptions of the first, and n of the second after each."""
+    """Two orders; of n places each vCPU has: n preemptions of the first, and n of the second after each."""
     notes: list[str] = []
 
     def note(at: int, reference: Outcome, tested: Outcome) -> list[str]:

@@ -45,6 +45,7 @@ def explore(arguments: Namespace) -> int:
     from ...exploring.exploring import Explorer
     from ...language.program import ProgramError
     from ...language.text import load, print_program, shown_name
+    from ...reports.answers import explore_answer
 
     if arguments.preemptions not in range(MOST + 1):
         raise BadInputError(f"--preemptions {arguments.preemptions}; allowed: 0 to {MOST}")
@@ -64,27 +65,8 @@ def explore(arguments: Namespace) -> int:
     explored = explorer.run()
     code = code_of(explored)
     if arguments.json:
-        dump(
-            {
-                "program": arguments.program,
-                "reference": reference.name,
-                "candidate": tested.name,
-                "schedules": explored.schedules,
-                "whole": explored.whole,
-                "findings": [
-                    {
-                        "class": shown.finding.kind,
-                        "signature": shown.finding.signature,
-                        "reason": shown.finding.reason,
-                        "schedules": shown.schedules,
-                        "program": print_program(shown.program),
-                    }
-                    for shown in explored.shown.values()
-                ],
-                "refused": explored.refused or None,
-                "exit_code": code,
-            }
-        )
+        answer = explore_answer(arguments.program, reference.name, tested.name, explored)
+        dump({**answer, "exit_code": code})
         return code
     if explored.refused:
         complain(f"{arguments.program}: no verdict: the program needs what is not modelled: {explored.refused}")
