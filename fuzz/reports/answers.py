@@ -21,7 +21,8 @@ that fits counts.
 ``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
 the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 `fuzz.findings.severity`, ``known``, ``accepted``), ``consequences``
-(``side``, ``signature``, ``reason``, ``at``), ``notes`` (switches that did not take place, as text), ``costs`` (``reference`` and
+(``side``, ``signature``, ``reason``, ``at``), ``notes`` (switches that did not take place, as text),
+``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
 ``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why all this is not known, or ""), ``error`` and
