@@ -22,6 +22,15 @@ class Observer:
     def walk_table(self, table: int, level: int) -> None:
         """The software walker enters the table at index *table*."""
 
+    def load(self, ptep: int, entry: int) -> None:
+        """Kernel code of a tree has loaded an entry; told of where several actors are at work."""
+
+    def turn(self, actor: int) -> None:
+        """From here on events are of this actor, from 1; 0: of the only one again."""
+
+    def wait(self, lock: str, holder: int) -> None:
+        """The actor waits for a lock that another one holds; parameters as of `reference.turns.Turns.wait`."""
+
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         """An entry was written, with release or without."""
 

@@ -16,6 +16,7 @@ from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
 from .machine.words import Words
+from .turns import Turns
 
 ENOENT: Final = 2
 E2BIG: Final = 7
@@ -93,6 +94,11 @@ class Kernel:
         self.vmid = 1
         # The CPU on which it runs.
         self.cpu = 0
+        # The actor that runs, from 1, where several are at work, and who gives turns to them; 0, None: there is one.
+        self.actor = 0
+        self.turns: Turns | None = None
+        # Objects, and those of their attributes of which each actor has its own; where others than `fuzz` know.
+        self.belongings: list[tuple[object, tuple[str, ...]]] = []
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
         # The mmu lock is held for reading only, and how often it was taken alone: by then all readers had left.
@@ -213,6 +219,11 @@ class Kernel:
         for o in self.on["exchanged"]:
             o.exchanged(ptep, old, new)
         return old
+
+    def loaded(self, ptep: int, pte: int) -> None:
+        """An actor of several has loaded an entry."""
+        for o in self.on["load"]:
+            o.load(ptep, pte)
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         for o in self.on_walk:

@@ -31,6 +31,8 @@ class KvmMain(Listener):
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
     HAS_GUEST_MEMFD: ClassVar[bool] = False
+    # Several vCPUs may be at work at once.
+    RUNS_ACTORS: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

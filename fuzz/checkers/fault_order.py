@@ -91,6 +91,22 @@ class FaultOrder(GuestChecker):
         rank=15,
         finer=(("*: marked dirty before*", Severity.CORRUPTION, 1),),
     )
+    of_actor = (
+        "faulting",
+        "fault_ipa",
+        "samples",
+        "ordered",
+        "look_ups",
+        "holds",
+        "moment",
+        "answer",
+        "passed",
+        "compared",
+        "broken",
+        "writable",
+        "marks",
+        "before",
+    )
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -122,6 +138,12 @@ class FaultOrder(GuestChecker):
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
         self.reported = False
         self.forget()
+
+    def actor_begins(self, op: GuestAccess) -> None:
+        self.before_operation(op)
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.after_operation(op, outcome)
 
     def forget(self) -> None:
         """A fault may begin."""

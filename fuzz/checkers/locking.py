@@ -11,7 +11,7 @@ from typing import Final
 from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import Walk
 
-from ..language.operations import Operation
+from ..language.operations import GuestAccess, Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -52,6 +52,7 @@ class Locking(Checker):
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )
+    of_actor = ("reported", "outlasts", "reader_reported")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
@@ -75,8 +76,13 @@ class Locking(Checker):
         # The guest runs, so whatever the hypervisor did before has returned.
         self.returned()
 
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.returned()
+
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
-        if outcome.status != "oops":
+        if outcome.status == "deadlock":
+            self.wrong("deadlock", outcome.detail)
+        elif outcome.status != "oops":
             self.returned()
 
     def returned(self) -> None:
@@ -187,6 +193,7 @@ class TableLock(GuestChecker):
     """
 
     rule = Locking.rule
+    of_actor = ("marked",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)

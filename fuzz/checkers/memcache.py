@@ -16,7 +16,7 @@ from typing import Final
 
 from reference.machine.walk import PERMISSION, Walk
 
-from ..language.operations import Operation
+from ..language.operations import GuestAccess, Operation
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .rule import Rule
@@ -43,6 +43,7 @@ class Memcache(Checker):
         Severity.CONTRACT,
         rank=4,
     )
+    of_actor = ("left", "asked", "empty", "splits_what_no_fault_made")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
@@ -52,6 +53,9 @@ class Memcache(Checker):
         self.splits_what_no_fault_made = False
 
     def before_operation(self, op: Operation | None) -> None:
+        self.forget()
+
+    def actor_begins(self, op: GuestAccess) -> None:
         self.forget()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

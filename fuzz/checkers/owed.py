@@ -38,12 +38,14 @@ class OwedLeaf:
     :param function: the kernel function that took it away
     :param broken: whether it is gone, not only less permissive
     :param below: whether it went with a table above it, and walk caches have been flushed since
+    :param actor: who took it away (`Kernel.actor`)
 
     *dropped*: whether the mmu lock was dropped since, in the same operation;
     *reported*: whether it was reported as not flushed.
     """
 
-    def __init__(self, entry: int, function: str, broken: bool, below: bool) -> None:
+    def __init__(self, entry: int, function: str, broken: bool, below: bool, actor: int) -> None:
+        self.actor = actor
         self.entry = entry
         self.function = function
         self.broken = broken
@@ -60,11 +62,15 @@ class OwedTable:
     :param table: as it was, with all below; None: not known
     :param aged: leaves below that CPUs may hold although their access flag is clear
     :param pages: the table pages that a walk may reach through it
+    :param actor: as of `OwedLeaf`
 
     *dropped* and *reported*: as in `OwedLeaf`.
     """
 
-    def __init__(self, entry: int, function: str, table: Table | None, aged: dict[Key, int], pages: list[int]) -> None:
+    def __init__(
+        self, entry: int, function: str, table: Table | None, aged: dict[Key, int], pages: list[int], actor: int
+    ) -> None:
+        self.actor = actor
         self.entry = entry
         self.function = function
         self.table = table
@@ -103,6 +109,7 @@ class Owed:
 
     def __init__(self, guest: Guest) -> None:
         self.granule = guest.granule
+        self.kernel = guest.kernel
         self.arena = guest.kernel.arena
         self.shifts = guest.granule.shifts
         self.ttl = guest.ttl
@@ -129,6 +136,7 @@ class Owed:
         elif not new & VALID_BIT and key in self.leaves:
             # Made less permissive before, and not flushed.
             self.leaves[key].broken = self.fresh = True
+            self.leaves[key].actor = self.kernel.actor
 
     def owe_leaf(self, key: Key, held: int, function: str, broken: bool) -> None:
         """A CPU may hold a leaf; one that grants more may be there already."""
@@ -136,7 +144,7 @@ class Owed:
         if before is not None and takes_away(before.entry, held):
             held = before.entry
             broken = broken or before.broken
-        self.leaves[key] = OwedLeaf(held, function, broken, False)
+        self.leaves[key] = OwedLeaf(held, function, broken, False, self.kernel.actor)
         self.fresh = self.fresh or broken
 
     def lose_table(self, key: Key, old: int, function: str, table: Table | None) -> None:
@@ -155,7 +163,7 @@ class Owed:
             # Neither was flushed.
             pages += before.pages
             self.scatter(before)
-        self.owe_table(key, OwedTable(old, function, table, aged, pages))
+        self.owe_table(key, OwedTable(old, function, table, aged, pages, self.kernel.actor))
         self.fresh = True
 
     def owe_table(self, key: Key, owed: OwedTable) -> None:
@@ -188,12 +196,12 @@ class Owed:
             key = (table.level, table.base + (index << shift))
             held = self.held(owed, key, entry)
             if held and key not in self.leaves:
-                leaf = OwedLeaf(held, owed.function, True, True)
+                leaf = OwedLeaf(held, owed.function, True, True, owed.actor)
                 leaf.dropped, leaf.reported = owed.dropped, owed.reported
                 self.leaves[key] = leaf
         for index, child in table.children.items():
             entry = BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
-            below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child))
+            below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child), owed.actor)
             below.dropped, below.reported = owed.dropped, owed.reported
             self.owe_table((table.level, table.base + (index << shift)), below)
 

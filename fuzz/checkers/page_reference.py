@@ -46,6 +46,7 @@ class Pins(Checker):
             ("*: frame still pinned*", Severity.ACCOUNTING, 5),
         ),
     )
+    of_actor = ("counts", "reported")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
@@ -75,6 +76,9 @@ class Pins(Checker):
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.returned()
 
     def destroyed(self) -> None:
         self.returned()
@@ -116,6 +120,7 @@ class PageReference(GuestChecker):
     """
 
     rule = Pins.rule
+    of_actor = ("faulting", "fault_ipa", "fault", "looked_up", "waiting", "broken", "dirty", "accessed", "late")
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -138,6 +143,12 @@ class PageReference(GuestChecker):
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
         self.late.clear()
         self.forget()
+
+    def actor_begins(self, op: GuestAccess) -> None:
+        self.before_operation(op)
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.after_operation(op, outcome)
 
     def forget(self) -> None:
         """A fault may begin."""

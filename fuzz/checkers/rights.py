@@ -10,7 +10,7 @@ from typing import Final
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 
-from ..language.operations import GuestAccess, Operation, TableRelax
+from ..language.operations import GuestAccess, Operation, Par, TableRelax
 from ..sides.guest import RESET_RINGS, Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -48,7 +48,7 @@ class Rights(GuestChecker):
     def before_operation(self, op: Operation | None) -> None:
         self.what = ""
         self.level = -1
-        if isinstance(op, GuestAccess):
+        if isinstance(op, (GuestAccess, Par)):
             self.what = "right removed while a fault is handled"
         elif isinstance(op, TableRelax):
             self.what = "right removed by relaxing"

@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.machine.walk import Walk
 
-from ..language.operations import Operation
+from ..language.operations import GuestAccess, Operation
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
@@ -68,6 +68,8 @@ class CheckerSuite:
         # Those that listen to each event.
         self.on_before_operation = [c for c in self.all if listens(type(c)).before_operation]
         self.on_after_operation = [c for c in self.all if listens(type(c)).after_operation]
+        # Those that look at faults, each of which is of one actor.
+        self.on_actor = [c for c in self.all if type(c).of_actor]
         # Those that listen to what a vCPU does, by the number of its VM.
         self.on_translated: list[list[Checker]] = []
         for guest in side.guests:
@@ -86,6 +88,19 @@ class CheckerSuite:
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for checker in self.on_after_operation:
             checker.after_operation(op, outcome)
+
+    def belongings(self) -> list[tuple[object, tuple[str, ...]]]:
+        """The belongings of each actor: checkers, and those of their attributes of which each has its own."""
+        return [(checker, type(checker).of_actor) for checker in self.on_actor]
+
+    def actor_begins(self, op: GuestAccess) -> None:
+        for checker in self.on_actor:
+            checker.actor_begins(op)
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        for checker in self.on_actor:
+            checker.actor_ends(op, outcome)
+        self.contract.after_operation(op, outcome)
 
     def scan(self) -> None:
         """The full scan that cross-checks the incremental checkers.

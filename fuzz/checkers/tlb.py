@@ -99,14 +99,16 @@ class Tlb(GuestChecker):
     def lock_dropped(self) -> None:
         """Note the entries that were broken and not flushed, for another CPU may take the mmu lock."""
         owed = self.owed
-        owed.fresh = False
+        actor = self.kernel.actor
+        # Several may hold the lock for reading: what others broke is theirs to flush under their own hold.
+        owed.fresh = actor != 0
         if self.destroying:
             return
         for key, leaf in owed.leaves.items():
-            if leaf.broken and not leaf.reported and not self.justified(key, leaf):
+            if leaf.broken and leaf.actor == actor and not leaf.reported and not self.justified(key, leaf):
                 leaf.dropped = owed.any_dropped = True
         for key, table in owed.tables.items():
-            if not table.reported and not self.linked(key, table):
+            if table.actor == actor and not table.reported and not self.linked(key, table):
                 table.dropped = owed.any_dropped = True
 
     def tell_late(self) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """translation: what the tables say stays within what host and slots allow."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from reference.kvm_host import kvm_memory_slot
@@ -94,7 +95,9 @@ class Translation(GuestChecker):
         self.written.clear()
         self.taken.clear()
         self.allowed = self.range_of(op)
-        self.growing = self.slot_of(op) if isinstance(op, ops.GuestAccess) else []
+        self.growing = []
+        for access in accesses_of(op):
+            self.growing += self.slot_of(access)
 
     def before_destruction(self) -> None:
         self.before_operation(None)
@@ -118,6 +121,8 @@ class Translation(GuestChecker):
             return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
         if isinstance(op, (ops.HypMap, ops.GuestMove, ops.Speculate, ops.Evict)):
             return []
+        if isinstance(op, ops.Par):
+            return [each for access in op.operations for each in self.range_of(access)]
         layout = self.side.by_name[op.slot]
         if isinstance(op, (ops.HostAge, ops.HostTestAge)):
             size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
@@ -349,3 +354,10 @@ class BetweenHalves(Watcher):
 
     def invalidated(self, start: int, end: int) -> None:
         self.checker.invalidated(start, end)
+
+
+def accesses_of(op: ops.Operation | None) -> Sequence[ops.GuestAccess]:
+    """The guest accesses that are an operation, or that are in it."""
+    if isinstance(op, ops.Par):
+        return op.operations
+    return [op] if isinstance(op, ops.GuestAccess) else []

@@ -14,7 +14,7 @@ from .parser import Parser
 
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
-    *("list", "demo", "run", "convert", "fuzz", "campaign", "status", "minimize", "promote", "expect"),
+    *("list", "demo", "run", "explore", "convert", "fuzz", "campaign", "status", "minimize", "promote", "expect"),
     *("hardware", "bench", "build", "corpus", "cover", "tree"),
 )
 _ABOUT: Final = """\

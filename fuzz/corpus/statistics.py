@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from statistics import median
 
-from ..language.forms import FORMS
+from ..language.forms import BEGIN, END, FORMS
 from ..language.program import Program, Vm, show_bytes
 from ..language.text import print_program
 from .observations import Seen
@@ -48,6 +48,8 @@ class Statistics:
 def kind_of(line: str) -> str:
     """Return the name of an operation's kind, by its canonical line: ``cpu read``, ``log get``."""
     words = line.split()
+    if len(words) < 2:
+        return line
     head = "cpu" if words[0].startswith("cpu") else words[0]
     return f"{head} {words[2 if head in ('log', 'slot') else 1]}"
 
@@ -83,12 +85,14 @@ def statistics(programs: Iterable[Program]) -> Statistics:
         text = print_program(program)
         found.lengths.append(len(program.operations))
         found.size += len(text)
-        kinds = [kind_of(line) for line in text.splitlines()[2 + len(program.slots) :]]
+        # A block counts, and so does each operation in it; its schedule does not.
+        lines = [line.strip() for line in text.splitlines()[2 + len(program.slots) :]]
+        kinds = [kind_of(line) for line in lines if line != END and not line.startswith("switch ")]
         total.update(kinds)
         within.update(set(kinds))
         for name, value in settings_of(program):
             found.settings.setdefault(name, Counter())[value] += 1
-    found.kinds = {kind: (total[kind], within[kind]) for kind in all_kinds() if total[kind]}
+    found.kinds = {kind: (total[kind], within[kind]) for kind in (*all_kinds(), BEGIN) if total[kind]}
     return found
 
 

@@ -15,7 +15,7 @@ from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
-from ..language.program import Program
+from ..language.program import Program, sequential
 from ..language.text import parse, print_program
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
@@ -67,7 +67,7 @@ class Session:
             all(pgtable.WALKS_UNDER_RCU for pgtable in pgtables),
             all(main.HAS_GUEST_MEMFD for main in mains),
         )
-        self.corpus = [parse(text) for text in unit.corpus]
+        self.corpus = [sequential(parse(text)) for text in unit.corpus]
         self.number = unit.first - 1
         self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}

@@ -16,11 +16,12 @@ from ..language.operations import (
     OnCpu,
     OnSlot,
     Operation,
+    Par,
     SlotPlace,
     TablePlace,
     TableRange,
 )
-from ..language.program import MEMFD, Program
+from ..language.program import MEMFD, Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
@@ -28,6 +29,7 @@ from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
 from .mistakes import CandidateMistake, mistake_at_start, mistake_of
+from .par_operations import ParOperations
 from .table_operations import TableOperations
 from .unhandled import unhandled
 
@@ -58,6 +60,7 @@ class Executor:
         self.host = HostOperations(self.side, self.checkers)
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)
+        self.par = ParOperations(self.side, self.checkers, self.guest)
         # Set where the kernel code crashed or ran away: nothing can run after it.
         self.dead = False
         # Why there is no verdict: what the program needs is not modelled of this version; "": there is one.
@@ -100,6 +103,8 @@ class Executor:
         self.checkers.before_operation(op)
         result = self.guarded(lambda: self.run(op), at)
         outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
+        # Who waits for ever is still inside.
+        self.dead = self.dead or outcome.status == "deadlock"
         self.checkers.after_operation(op, outcome)
         if side.kernel.locks:
             side.kernel.locks.clear()
@@ -157,6 +162,8 @@ class Executor:
 
     def run(self, op: Operation) -> Outcome:
         """Run one operation, by its kind."""
+        if isinstance(op, Par):
+            return self.par.run(op, self.at)
         if isinstance(op, OnCpu):
             return self.guest.run(op, self.at)
         if isinstance(op, HypMap):
@@ -198,6 +205,8 @@ def missing(side: Side, program: Program) -> str:
         return f"dirty rings (ring=), which {side.version.name} does not have"
     if any(slot.backing == MEMFD for slot in program.slots) and not main.HAS_GUEST_MEMFD:
         return f"guest_memfd (backing={MEMFD}), which {side.version.name} does not have"
+    if has_blocks(program) and not main.RUNS_ACTORS:
+        return f"several vCPUs at work at once (par), which {side.version.name} does not have yet"
     return ""
 
 

@@ -36,6 +36,7 @@ from reference.machine.walk import (
     Walk,
     permits,
 )
+from reference.turns import Turns
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
@@ -110,6 +111,8 @@ class GuestOperations:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()
+        # Told of faults while several vCPUs are at work.
+        self.turns: Turns | None = None
         side.kernel.observe(self.exits)
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
@@ -197,27 +200,34 @@ class GuestOperations:
     def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int) -> Outcome:
         """Faults until the access is done, or for ever."""
         side = self.side
-        for faults in range(MAX_FAULTS + 1):
+        # All faults, and those since somebody else had a turn because this vCPU got nowhere.
+        faults = undisturbed = 0
+        while True:
             self.make_room(op)
             walk = self.translate(op.cpu, ipa, access)
             if walk.fault == NONE:
                 return self.data(op, at, walk.pa >> side.granule.page_shift, faults)
-            if walk.fault not in FSC or faults == MAX_FAULTS:
+            if walk.fault not in FSC or undisturbed == MAX_FAULTS:
                 break
+            if self.turns is not None and self.turns.faulted(walk.fault, walk.level, walk.entry):
+                undisturbed = 0
+                continue
             ret = self.deliver(op, ipa, FSC[walk.fault] | walk.level)
+            faults += 1
+            undisturbed += 1
             if self.exits.status:
-                return Outcome(self.exits.status, 0, faults + 1)
+                return Outcome(self.exits.status, 0, faults)
             if self.vcpu(op.cpu).skipped_instruction:
-                return Outcome("ok", "skipped", faults + 1)
+                return Outcome("ok", "skipped", faults)
             if ret == -EFAULT and self.unmapped(op):
-                return Outcome("efault", 0, faults + 1)
+                return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
-                return Outcome("efault", "EHWPOISON", faults + 1)
+                return Outcome("efault", "EHWPOISON", faults)
             if ret < 0:
                 # User space enters the guest again after the failure that the
                 # program asked for.
                 if op.fail is None or side.kernel.topup_gets >= 0 or ret != -ENOMEM:
-                    return Outcome("error", ret, faults + 1)
+                    return Outcome("error", ret, faults)
                 self.checkers.after_operation(op, Outcome("error", ret))
                 side.kernel.locks.clear()
         return Outcome("stuck", 0, MAX_FAULTS)

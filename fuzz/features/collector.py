@@ -22,6 +22,7 @@ from ..language.operations import (
     HypMap,
     OnCpu,
     Operation,
+    Par,
     SetLog,
     SlotCreate,
     SlotPlace,
@@ -268,6 +269,10 @@ class FeatureCollector(Checker):
         name = type(op).__name__
         if self.program is not None:
             self.program.add(("operation", name, variant_of(op)))
+        if isinstance(op, Par):
+            for access in op.operations:
+                self.meet(name, access, self.side.by_name[access.slot])
+            return
         if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
             return
         self.meet(name, op, self.side.by_name[op.slot])
@@ -342,6 +347,8 @@ class FeatureCollector(Checker):
 
 def variant_of(op: Operation) -> str:
     """Name the variant of an operation within its kind."""
+    if isinstance(op, Par):
+        return f"{len(op.cpus)} vCPUs, {len(op.switches)} switches"
     if isinstance(op, GuestAccess):
         return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
     if isinstance(op, (TableMap, TableRelax, HypMap)):

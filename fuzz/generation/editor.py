@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from ..language.binary import raw_operation, raw_slot
 from ..language.operands import FIELDS
 from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation
-from ..language.program import Program, ProgramError, Slot
+from ..language.program import Program, ProgramError, Slot, sequential
 from ..language.repair import Repair
 from ..language.validate import MAX_SLOTS
 from .builder import ProgramBuilder
@@ -30,7 +30,8 @@ class ProgramEditor:
     def __init__(self, program: Program, random: Random) -> None:
         self.vm = program.vm
         self.slots = list(program.slots)
-        self.operations = list(program.operations)
+        # Blocks are not made here yet: their operations are taken one after the other.
+        self.operations = list(sequential(program).operations)
         self.random = random
 
     def program(self, limit: int) -> Program:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..language.operands import FIELDS
 from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, GuestMove, HypMap, OnCpu, Operation
-from ..language.program import Program
+from ..language.program import Program, sequential
 from . import setting_mutations as settings
 from .editor import ProgramEditor
 from .generator import noise
@@ -197,7 +197,7 @@ def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:
     """The operations of another program, on the slots and vCPUs of this one."""
     names = {slot.name: editor.slots[at % len(editor.slots)].name for at, slot in enumerate(donor.slots)}
     found: list[Operation] = []
-    for operation in donor.operations:
+    for operation in sequential(donor).operations:
         changed: Any = operation
         if "slot" in FIELDS[type(operation)]:
             changed = replace(changed, slot=names[changed.slot])

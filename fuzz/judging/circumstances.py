@@ -98,6 +98,8 @@ class Circumstances(Checker):
     :param executor: of the side, before anything has run on it
     """
 
+    of_actor = ("op", "fault", "fault_entry")
+
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         checkers = executor.checkers
@@ -126,6 +128,7 @@ class Circumstances(Checker):
         for listeners in checkers.on_translated:
             listeners.append(self)
         checkers.on_before_operation.append(self)
+        checkers.on_actor.append(self)
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
         """Note that a predicate holds, for guest addresses [start, end) of a VM."""
@@ -153,6 +156,12 @@ class Circumstances(Checker):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
         elif isinstance(op, GuestAccess) and self.of_operation(LARGER):
+            self.accessed(self.side.by_name[op.slot], op.offset)
+
+    def actor_begins(self, op: GuestAccess) -> None:
+        self.fault = NONE
+        self.op = op
+        if self.of_operation(LARGER):
             self.accessed(self.side.by_name[op.slot], op.offset)
 
     def of_operation(self, predicate: str) -> bool:

@@ -8,13 +8,14 @@ from candidate.tree.runtime.versions import TreePgtable
 from ..checkers import Violation
 from ..execution.executor import Executor
 from ..features.features import Features
-from ..language.operations import Operation, fail_of
+from ..language.operations import Operation, Par, fail_of
 from ..language.program import Program
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
+from .notes import notes_of
 from .once import alike, judge_once, ways
 from .stretch import Stretches
 from .tables import maps_differ
@@ -47,7 +48,8 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
-        if self.once:
+        # A twin follows one actor.
+        if self.once and not any(isinstance(operation, Par) for operation in program.operations):
             verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
             if verdict is not None:
                 return verdict
@@ -78,6 +80,9 @@ class Lockstep:
         self.stretches = Stretches(self.left, self.right)
         self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
+        self.notes: list[str] = []
+        # No par block has run: what is mapped follows from the program.
+        self.ordered = True
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
         self.compare(-1, None)
@@ -109,6 +114,7 @@ class Lockstep:
         if self.left.refused or self.right.refused:
             return
         self.take(ours, theirs)
+        self.notes += notes_of(at, a, b)
         self.compare(at, (a, b))
         held = self.stretches.compare()
         if held is not None:
@@ -129,7 +135,11 @@ class Lockstep:
                 names = self.differential
                 text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
                 differences[signature] = Finding(DIVERGENCE, signature, text, at)
-        if "map" not in differences:
+        # The order in which vCPUs map may show in the tables from a block on: legal schedules differ in age, size and
+        # presence of what both map. Frames and rights are the checkers' business, on each side.
+        if at >= 0 and isinstance(self.program.operations[at], Par):
+            self.ordered = False
+        if self.ordered and "map" not in differences:
             text = maps_differ(self.left.checkers, self.right.checkers, self.flags)
             if text:
                 differences["map"] = Finding(DIVERGENCE, "map", text, at)
@@ -148,6 +158,7 @@ class Lockstep:
             return Verdict(refused=refused)
         verdict = self.judge.judge(self.found[0], self.found[1], list(self.differences.values()))
         verdict.findings += self.held_long.values()
+        verdict.notes += self.notes
         return verdict
 
     def end(self) -> Verdict:

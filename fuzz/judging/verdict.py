@@ -29,7 +29,8 @@ class Verdict:
     *features*: of the program (`fuzz.features.features`), sorted; () where they
     were not asked for; *counts*: how often the code of kernel trees ran;
     *refused*: why there is no verdict, and then no finding: the program needs
-    something that nobody models; "" if there is one
+    something that nobody models; "" if there is one; *notes*: lines for people on what a program asked for and
+    did not get
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Verdict:
     features: tuple[int, ...] = ()
     refused: str = ""
     counts: CodeCounts = field(default_factory=CodeCounts)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:

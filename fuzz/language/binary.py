@@ -42,7 +42,7 @@ from typing import Final
 
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
-from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
+from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm, has_blocks, refusal
 from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
 from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
 
@@ -78,7 +78,12 @@ def decode(data: bytes) -> Program:
 
 
 def encode(program: Program) -> bytes:
-    """The records of a valid program: `decode` gives the same again."""
+    """The records of a valid program: `decode` gives the same again.
+
+    :raises ProgramError: it has a par block, for which there is no record
+    """
+    if has_blocks(program):
+        raise refusal("a par block has no binary form", "programs without par blocks")
     vm, page = program.vm, program.vm.granule
     index = {slot.name: at for at, slot in enumerate(program.slots)}
     records = [_encode_vm(vm, len(program.slots))]

@@ -3,7 +3,7 @@
 
 from typing import Any, Final
 
-from .operations import OPERATIONS, declaration_of
+from .operations import OPERATIONS, SWITCH_FORM, Switch, declaration_of
 from .program import BACKINGS, MEMFD, Slot, Vm
 
 # Each kind of statement: words in lower case stand for themselves, SLOT+OFF is
@@ -26,3 +26,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     ),
     *((kind, declaration_of(kind).form) for kind in OPERATIONS),
 )
+# Lines of a block, which `BEGIN` and `END` stand around: operations, then the schedule.
+SCHEDULE: Final[tuple[type[Any], str]] = (Switch, SWITCH_FORM)
+BEGIN: Final = "par"
+END: Final = "end"

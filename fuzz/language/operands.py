@@ -19,6 +19,8 @@ _PAGES: Final = (1 << PAGE_BITS) - 1
 # The size that a hypervisor mapping shrinks to where its own was not valid.
 _HYP_PAGES: Final = 64
 FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
+# A block has operations, and no operands of its own.
+FIELDS[ops.Par] = []
 
 
 class RawOperation(NamedTuple):

@@ -6,10 +6,10 @@ operations, `fuzz.language.validate` the rules, `fuzz.language.text` the written
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from .operations import Operation
+from .operations import Operation, Par
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -145,6 +145,21 @@ class Program:
     vm: Vm
     slots: tuple[Slot, ...]
     operations: tuple[Operation, ...] = ()
+
+
+def sequential(program: Program) -> Program:
+    """The program with the operations of each par block one after the other, for who knows of one actor only."""
+    if not has_blocks(program):
+        return program
+    operations: list[Operation] = []
+    for each in program.operations:
+        operations += each.operations if isinstance(each, Par) else (each,)
+    return replace(program, operations=tuple(operations))
+
+
+def has_blocks(program: Program) -> bool:
+    """Tell whether several actors are at work in a program at once."""
+    return any(isinstance(each, Par) for each in program.operations)
 
 
 def next_ipa(slots: Iterable[Slot]) -> int:

@@ -13,8 +13,8 @@ from dataclasses import MISSING, fields
 from typing import Any, Final, NamedTuple
 
 from ..suggestions import near_file
-from .forms import FORMS
-from .operations import Operation
+from .forms import BEGIN, END, FORMS, SCHEDULE
+from .operations import Operation, Par, Switch
 from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
 from .validate import MAX_OPERATIONS, MAX_SLOTS, MAX_VCPUS, check_vm, validate
 
@@ -24,6 +24,7 @@ MAX_FILE_SIZE: Final = MIB
 MAX_NUMBER: Final = 1 << 52
 
 # The first words of operations; those whose second word is a slot have their verb behind it.
+_CPUS: Final = tuple(f"cpu{n}" for n in range(MAX_VCPUS))
 _HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
     word: word for word in ("host", "log", "slot", "table", "hyp")
 }
@@ -85,11 +86,17 @@ def _read_name(word: str) -> tuple[str]:
     return (word,)
 
 
+def _read_cpu(word: str) -> tuple[int]:
+    if word not in _CPUS:
+        raise refusal(f"{word[:40]!a} is no vCPU", f"cpu0 to cpu{MAX_VCPUS - 1}")
+    return (_CPUS.index(word),)
+
+
 _read_bytes = _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal")
 _SIZE: Final = _Kind(_read_bytes, show_bytes)
 _NAME: Final = _Kind(_read_name, str)
 _KINDS: Final = {
-    "cpuN": _Kind(lambda word: (int(word[3:]),), "cpu{}".format),
+    "cpuN": _Kind(_read_cpu, "cpu{}".format),
     "NAME": _NAME,
     "SLOT": _NAME,
     "SLOT+OFF": _Kind(_read_place, lambda slot, offset: f"{slot}+{show_bytes(offset)}", 2),
@@ -156,13 +163,15 @@ class _Form:
         return " ".join(words)
 
 
-_STATEMENTS: Final = {make: _Form(make, usage) for make, usage in FORMS}
+_STATEMENTS: Final = {make: _Form(make, usage) for make, usage in (*FORMS, SCHEDULE)}
 _VM: Final = _STATEMENTS[Vm]
 _SLOT: Final = _STATEMENTS[Slot]
+_SWITCH: Final = _STATEMENTS[Switch]
+_BLOCK: Final = f"{BEGIN}, a line for each operation and switch, {END}"
 # The operations by their first word and the one that tells them apart.
 _OPERATIONS: Final = {
     (words[0], verb): form
-    for form in list(_STATEMENTS.values())[2:]
+    for form in list(_STATEMENTS.values())[2:-1]
     for words in [form.usage.split()]
     for verb in words[2 if words[0] in _VERB_LAST else 1].split("|")
 }
@@ -173,7 +182,7 @@ _SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
 def _operation(words: Sequence[str]) -> Operation:
     head = _HEADS.get(words[0])
     if head is None:
-        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp"
+        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
     verb = "".join(words[2:3] if head in _VERB_LAST else words[1:2])
     form = _OPERATIONS.get((head, verb))
@@ -192,6 +201,10 @@ class _Parser:
         self.slots: list[Slot] = []
         self.operations: list[Operation] = []
         self.lines: list[int] = []
+        # The lines of blocks that have ended, by the number of the statement.
+        self.inner: dict[int, list[int]] = {}
+        # The block that has begun, and not ended: operations, switches, the line of each.
+        self.block: tuple[list[Any], list[Switch], list[int]] | None = None
 
     def read(self, text: str) -> None:
         """Read *text*; a `ProgramError` has its line and no file."""
@@ -202,10 +215,15 @@ class _Parser:
                 if odd := _ODD.search(statement):
                     raise refusal(f"character {odd[0]!a}", "printable ASCII, tabs, comments")
                 if words := statement.split(None, _MAX_WORDS):
+                    if self.block is not None:
+                        self._in_block(words, number)
+                        continue
                     self._statement(words)
                     self.lines.append(number)
                 if len(self.slots) > MAX_SLOTS or len(self.operations) > MAX_OPERATIONS:
                     return
+            if self.block is not None:
+                raise refusal(f"the text ends in a {BEGIN} block", END)
             if len(self.lines) < 2:
                 number = max(self.lines, default=1)
                 raise refusal("the text ends here", _VM.usage if self.lines else _HEADER)
@@ -227,6 +245,12 @@ class _Parser:
             check_vm(self.vm)
         elif head in ("s2fuzz", "vm"):
             raise refusal(f"second {head}", "exactly one")
+        elif head == BEGIN:
+            if len(words) > 1:
+                raise refusal(f"unknown {words[1][:40]!a}", _BLOCK)
+            self.block = [], [], []
+        elif head == END:
+            raise refusal(f"{END} without {BEGIN}", _BLOCK)
         elif head != "slot" or words[2:3] in _SLOT_VERBS:
             self.operations.append(_operation(words))
         elif self.operations:
@@ -234,6 +258,29 @@ class _Parser:
         else:
             name, ipa, *rest = _SLOT.read(words)
             self.slots.append(Slot(name, next_ipa(self.slots) if ipa is None else ipa, *rest))
+
+    def _in_block(self, words: Sequence[str], number: int) -> None:
+        """Read a line of the block that has begun."""
+        assert self.block is not None
+        operations, switches, lines = self.block
+        if words[0] == END:
+            if len(words) > 1:
+                raise refusal(f"unknown {words[1][:40]!a}", _BLOCK)
+            self.operations.append(Par(tuple(operations), tuple(switches)))
+            self.inner[len(self.lines) - 1] = lines
+            self.block = None
+            return
+        if words[0] == BEGIN:
+            raise refusal(f"{BEGIN} in a {BEGIN} block", _BLOCK)
+        if words[0] == "switch":
+            if words[2:3] != ["to"]:
+                raise refusal(f"{' '.join(words)[:40]!a}", _SWITCH.usage)
+            switches.append(Switch(*_SWITCH.read(words)))
+        elif switches:
+            raise refusal("operation behind a switch", f"operations first, then switches, then {END}")
+        else:
+            operations.append(_operation(words))
+        lines.append(number)
 
 
 def parse(text: str | bytes, name: str = "<text>") -> Program:
@@ -256,7 +303,7 @@ def parse(text: str | bytes, name: str = "<text>") -> Program:
         failure = ProgramError(name, error.line, error.message)
     program = Program(parser.vm, tuple(parser.slots), tuple(parser.operations))
     if failure is None or parser.slots:
-        validate(program, name, parser.lines[1:])
+        validate(program, name, parser.lines[1:], {at - 1: lines for at, lines in parser.inner.items()})
     if failure is not None:
         raise failure
     return program
@@ -265,8 +312,14 @@ def parse(text: str | bytes, name: str = "<text>") -> Program:
 def print_program(program: Program) -> str:
     """The canonical text of a valid program: `parse` gives the same again."""
     statements = (program.vm, *program.slots, *program.operations)
-    lines = [_HEADER, *(_STATEMENTS[type(each)].show(each) for each in statements)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([_HEADER, *map(_show, statements)]) + "\n"
+
+
+def _show(statement: object) -> str:
+    """The canonical line of a statement, or the lines of a block."""
+    if not isinstance(statement, Par):
+        return _STATEMENTS[type(statement)].show(statement)
+    return "\n".join([BEGIN, *(f"  {_show(each)}" for each in (*statement.operations, *statement.switches)), END])
 
 
 def shown_name(path: str | os.PathLike[str]) -> str:
@@ -303,8 +356,14 @@ def load(path: str | os.PathLike[str]) -> Program:
     return parse(contents(path, name), name)
 
 
+def title(operation: Operation) -> str:
+    """One line that stands for an operation; a block by its operations."""
+    if isinstance(operation, Par):
+        return f"{BEGIN}: {' | '.join(map(_show, operation.operations))}"
+    return _show(operation)
+
+
 def headings(program: Program) -> list[str]:
     """Return the names of creation, of each operation (counted from 1), and of destruction."""
-    texts = print_program(program).splitlines()[2 + len(program.slots) :]
-    operations = [f"operation {number}: {text}" for number, text in enumerate(texts, 1)]
+    operations = [f"operation {number}: {title(each)}" for number, each in enumerate(program.operations, 1)]
     return ["creation of the VM", *operations, "destruction of the VM"]

@@ -2,9 +2,10 @@
 """The rules of legal programs: bounds, and statements that contradict each other."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, assert_never
 
+from .beside import check_par
 from .operations import (
     ACCESS_KINDS,
     HYP_PROTS,
@@ -19,6 +20,7 @@ from .operations import (
     OnCpu,
     OnSlot,
     Operation,
+    Par,
     SetLog,
     SlotChange,
     SlotCreate,
@@ -79,6 +81,7 @@ SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a
 _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
 
 _PAGED: Final = ("anon", "thp")
+_NO_LINES: Final[Mapping[int, Sequence[int]]] = {}
 
 
 def wanted_backings(op: type, granule: int) -> tuple[str, ...]:
@@ -148,6 +151,8 @@ class ValidationState:
         self.ipa: dict[str, int] = {}
         self.live: set[str] = set()
         self.logged: set[str] = set()
+        # The CPU on which each vCPU runs.
+        self.cpu_of = list(range(vm.cpus)) * vm.vms
 
     def declare(self, slot: Slot) -> None:
         """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
@@ -208,10 +213,14 @@ class ValidationState:
         if isinstance(op, HypMap):
             _check_hyp(vm, op)
             return
+        if isinstance(op, Par):
+            check_par(op, self.cpu_of, self.check)
+            return
         if isinstance(op, OnCpu):
             _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
             if isinstance(op, GuestMove):
                 _within("move ", op.to, range(vm.cpus), str)
+                self.cpu_of[op.cpu] = op.to
             if isinstance(op, (GuestCache, GuestSetWay, GuestMove, GuestReset)):
                 return
         name = op.slot
@@ -322,12 +331,18 @@ def _check_hyp(vm: Vm, op: HypMap) -> None:
     _check_fail(op.fail)
 
 
-def validate(program: Program, file: str = "<program>", lines: Sequence[int] = ()) -> None:
+def validate(
+    program: Program,
+    file: str = "<program>",
+    lines: Sequence[int] = (),
+    inner: Mapping[int, Sequence[int]] = _NO_LINES,
+) -> None:
     """Check that all values are in bounds and nothing contradicts itself.
 
     :param file: what an error names as the file
     :param lines: the line of the vm, of each slot and of each operation; those
         of the canonical text where absent
+    :param inner: the lines within a block, by its index in *lines*
     :raises ProgramError: the first thing that is wrong, in the order of lines
     """
     slots = program.slots
@@ -345,4 +360,14 @@ def validate(program: Program, file: str = "<program>", lines: Sequence[int] = (
             _require(at <= len(slots) + MAX_OPERATIONS, "one operation too many", f"0 to {MAX_OPERATIONS}")
             state.check(operation)
     except ProgramError as error:
-        raise ProgramError(file, lines[at] if lines else at + 2, error.message) from None
+        # Of a block the error says which of its lines it is.
+        line = lines[at] if lines else first_line(program, at)
+        if error.line:
+            line = inner[at][error.line - 1] if at in inner else line + error.line
+        raise ProgramError(file, line, error.message) from None
+
+
+def first_line(program: Program, at: int) -> int:
+    """The line of the canonical text at which a statement begins; the vm is number 0."""
+    before = program.operations[: max(0, at - 1 - len(program.slots))]
+    return at + 2 + sum(1 + len(each.operations) + len(each.switches) for each in before if isinstance(each, Par))

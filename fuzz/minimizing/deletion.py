@@ -5,9 +5,10 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any, Final
 
-from ..language.operations import SetLog
+from ..language.operations import Operation, SetLog
 from ..language.program import Program, Slot
 from .ddmin import ddmin
+from .inside import changed_in, left_in
 from .legal import slot_of, slots_used
 from .measure import NAMES
 from .minimizer import Minimizer
@@ -68,20 +69,22 @@ def without(program: Program, names: set[str]) -> Program | None:
     """Return the program without some slots, their operations, and slots over their memory; None: none is left."""
     gone = names | {slot.name for slot in program.slots if slot.alias in names}
     rest = tuple(slot for slot in program.slots if slot.name not in gone)
-    kept = tuple(each for each in program.operations if slot_of(each) not in gone)
+    kept = left_in(program.operations, lambda each: slot_of(each) not in gone)
     return replace(program, slots=rest, operations=kept) if rest else None
 
 
 def renamed(program: Program, names: dict[str, str], slots_too: bool = False) -> Program:
     """Return the program with operations on other slots; with *slots_too* the slots themselves get other names."""
-    operations: list[Any] = []
-    for each in program.operations:
+
+    def change(each: Operation) -> Operation:
         operation: Any = each
         name = slot_of(each)
-        operations.append(replace(operation, slot=names[name]) if name in names else each)
+        changed: Operation = replace(operation, slot=names[name]) if name in names else each
+        return changed
+
     slots: tuple[Slot, ...] = program.slots
     if slots_too:
         slots = tuple(
             replace(slot, name=names[slot.name], alias=names.get(slot.alias, slot.alias)) for slot in program.slots
         )
-    return replace(program, slots=slots, operations=tuple(operations))
+    return replace(program, slots=slots, operations=changed_in(program.operations, change))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ..language.operations import Operation
 from ..language.program import Program, ProgramError
 from ..language.validate import ValidationState, check_vm
+from .inside import each_of
 
 
 def legal(program: Program) -> Program | None:
@@ -34,7 +35,7 @@ def legal(program: Program) -> Program | None:
 
 def slots_used(program: Program) -> set[str]:
     """The names of the slots that operations name, and of those whose memory these share."""
-    names = {name for name in (slot_of(operation) for operation in program.operations) if name}
+    names = {name for name in (slot_of(operation) for operation in each_of(program.operations)) if name}
     return names | {slot.alias for slot in program.slots if slot.name in names and slot.alias}
 
 

@@ -4,7 +4,7 @@
 from dataclasses import fields
 from typing import Final, TypeAlias
 
-from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap, Operation
+from ..language.operations import ACCESS_KINDS, HYP_PROTS, MOMENTS, POINTS, PROTS, HypMap, Operation, Par
 from ..language.program import BACKINGS, GRANULES, MEMFD, Program, Slot, Vm, next_ipa
 from ..language.validate import MANUAL
 
@@ -21,13 +21,18 @@ def measure(program: Program) -> Measure:
     First come fewer operations and slots, then simpler settings, then lower
     operands. There is no endless descent: numbers and their count are bounded from below.
     """
-    found = [len(program.operations), len(program.slots), *_of_vm(program.vm)]
+    found = [sum(map(_weight, program.operations)), len(program.slots), *_of_vm(program.vm)]
     for number, slot in enumerate(program.slots):
         found += _of_slot(program, number, slot)
     numbers = {slot.name: number for number, slot in enumerate(program.slots)}
     for operation in program.operations:
         found += _of_operation(operation, program.vm.granule, numbers)
     return tuple(found)
+
+
+def _weight(operation: Operation) -> int:
+    """The number of operations; a block is one more than what is in it, and each switch is one."""
+    return 1 + len(operation.operations) + len(operation.switches) if isinstance(operation, Par) else 1
 
 
 def _of_vm(vm: Vm) -> list[int]:
@@ -48,6 +53,13 @@ def _of_slot(program: Program, number: int, slot: Slot) -> list[int]:
 
 def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -> list[int]:
     found: list[int] = []
+    if isinstance(operation, Par):
+        for each in operation.operations:
+            found += _of_operation(each, granule, numbers)
+        for switch in operation.switches:
+            moment = MOMENTS.index(switch.when), POINTS.index(switch.point)
+            found += [switch.fault, switch.count, *moment, switch.cpu, switch.to]
+        return found
     for field in fields(operation):
         name, value = field.name, getattr(operation, field.name)
         if name == "slot":

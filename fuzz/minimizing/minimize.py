@@ -9,7 +9,7 @@ from candidate import Candidate
 
 from ..judging.finding import Key
 from ..language.program import Program
-from . import deletion, operands, settings
+from . import blocks, deletion, operands, settings
 from .minimizer import Judge, Minimizer, MinimizingProgress, Spent, judge_here
 
 SECONDS: Final = 60.0
@@ -17,6 +17,7 @@ SECONDS: Final = 60.0
 _PASSES: Final[tuple[tuple[str, Callable[[Minimizer], None]], ...]] = (
     ("deleting operations", deletion.operations),
     ("deleting slots", deletion.slots),
+    ("simplifying par blocks", blocks.blocks),
     ("simplifying the machine", settings.machine),
     ("simplifying slots", settings.memory),
     ("simplifying operands", operands.operands),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap
+from ..language.operations import ACCESS_KINDS, HYP_PROTS, PROTS, HypMap, Par
 from ..language.program import GIB, Program
 from .minimizer import Minimizer
 from .settings import block_of
@@ -42,7 +42,9 @@ def together(minimizer: Minimizer) -> None:
 
 def names(program: Program, number: int) -> list[str]:
     """The operands of an operation that may become plainer, in the order to try them."""
-    return [field.name for field in fields(program.operations[number]) if field.name != "on"]
+    operation = program.operations[number]
+    # Blocks have a pass of their own (`fuzz.minimizing.blocks`).
+    return [] if isinstance(operation, Par) else [field.name for field in fields(operation) if field.name != "on"]
 
 
 def plainer(program: Program, number: int, name: str) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from ..language.operations import Operation
 from ..language.program import BACKINGS, GIB, GRANULES, MEMFD, SPLIT_SIZES, Program, Slot, Vm, backings, next_ipa
 from ..language.validate import MAX_SLOT_SIZE
+from .inside import changed_in, each_of, renumbered
 from .legal import slot_of
 from .minimizer import Minimizer
 
@@ -53,18 +54,21 @@ def on(program: Program, vm: Vm) -> Program:
     """Return the program on a smaller machine: operations of VMs and CPUs that are gone move to the last left."""
     old = program.vm
 
+    def number_of(cpu: int) -> int:
+        return min(cpu // old.cpus, vm.vms - 1) * vm.cpus + min(cpu % old.cpus, vm.cpus - 1)
+
     def moved(operation: Operation) -> Operation:
         changed: Any = operation
         if hasattr(changed, "cpu"):
-            number = min(changed.cpu // old.cpus, vm.vms - 1)
-            changed = replace(changed, cpu=number * vm.cpus + min(changed.cpu % old.cpus, vm.cpus - 1))
+            changed = replace(changed, cpu=number_of(changed.cpu))
         if hasattr(changed, "to"):
             changed = replace(changed, to=min(changed.to, vm.cpus - 1))
         same: Operation = changed
         return same
 
     slots = tuple(replace(slot, vm=min(slot.vm, vm.vms - 1)) for slot in program.slots)
-    return Program(vm, slots, tuple(map(moved, program.operations)))
+    operations = changed_in(program.operations, moved)
+    return Program(vm, slots, tuple(renumbered(each, number_of) for each in operations))
 
 
 def in_a_row(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
@@ -88,14 +92,17 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
         size = min(max(scale(slot.size) // granule * granule, granule), MAX_SLOT_SIZE)
         offset = scale(slot.offset) // granule * granule % GIB
         slots.append(replace(slot, size=size, offset=offset, backing=backing))
-    operations: list[Any] = []
-    for operation in program.operations:
+
+    def change(operation: Operation) -> Operation:
         each: Any = operation
         changes = {name: scale(getattr(each, name)) for name in _PLACES if getattr(each, name, None) is not None}
         if changes.get("size") == 0:
             changes["size"] = 1
-        operations.append(replace(each, **changes))
-    return Program(resized(program.vm, granule), in_a_row(tuple(slots)), tuple(operations))
+        changed: Operation = replace(each, **changes)
+        return changed
+
+    operations = changed_in(program.operations, change)
+    return Program(resized(program.vm, granule), in_a_row(tuple(slots)), operations)
 
 
 def resized(vm: Vm, granule: int) -> Vm:
@@ -144,10 +151,11 @@ def block_of(page: int) -> int:
 
 def gathered(program: Program, name: str, unit: int) -> Program:
     """The program with the blocks of *unit* bytes that operations name at the start of their slot, in their order."""
-    places = [each for each in program.operations if slot_of(each) == name and hasattr(each, "offset")]
     starts: set[int] = set()
-    for each in places:
-        starts.add(each.offset // unit)
+    for operation in each_of(program.operations):
+        each: Any = operation
+        if slot_of(operation) == name and hasattr(each, "offset"):
+            starts.add(each.offset // unit)
     ranks = {start: rank for rank, start in enumerate(sorted(starts))}
 
     def moved(operation: Operation) -> Operation:
@@ -157,7 +165,7 @@ def gathered(program: Program, name: str, unit: int) -> Program:
         same: Operation = changed
         return same
 
-    return replace(program, operations=tuple(map(moved, program.operations)))
+    return replace(program, operations=changed_in(program.operations, moved))
 
 
 def sizes(program: Program, number: int) -> list[int]:
@@ -168,8 +176,9 @@ def sizes(program: Program, number: int) -> list[int]:
     while size < slot.size:
         found.add(size)
         size *= 2
-    for each in program.operations:
-        if slot_of(each) == slot.name and hasattr(each, "offset"):
+    for operation in each_of(program.operations):
+        each: Any = operation
+        if slot_of(operation) == slot.name and hasattr(each, "offset"):
             end = each.offset + getattr(each, "size", 1)
             found |= {-(-end // unit) * unit for unit in (page, block_of(page))}
     return sorted(size for size in found if size < slot.size)

@@ -21,7 +21,8 @@ that fits counts.
 ``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
 the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 `fuzz.findings.severity`, ``known``, ``accepted``), ``consequences``
-(``side``, ``signature``, ``reason``, ``at``), ``costs`` (``reference`` and
+(``side``, ``signature``, ``reason``, ``at``), ``notes`` (switches that did not take place, as text),
+``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
 ``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why all this is not known, or ""), ``error`` and
@@ -29,6 +30,10 @@ sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
 ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
 ``qemu`` (`fuzz.hardware.report`).
+
+``explore``: ``program``, ``reference``, ``candidate``, ``schedules`` (judged with 0, 1, ... preemptions), ``whole``
+(all of them), ``findings`` (``class``, ``signature``, ``reason``, ``schedules`` that show it, ``program``: text of
+the first with the fewest preemptions), ``refused`` (why there is no verdict, or null).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
@@ -79,12 +84,13 @@ from candidate.bugs import BUGS
 from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
+from ..exploring.exploring import Explored
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH, known_of
 from ..findings.record import FindingRecord
 from ..findings.severity import severity
 from ..judging.known import KnownBug
-from ..language.text import headings
+from ..language.text import headings, print_program
 from .runs import Run
 
 Json = dict[str, Any]
@@ -133,6 +139,30 @@ def checkers_answer() -> Json:
 def run_answer(runs: list[Run], accepted: Accepted) -> Json:
     """The verdicts."""
     return {**head(), "results": [_run(run, accepted) for run in runs], "known_findings": _entries(accepted)}
+
+
+def explore_answer(file: str, reference: str, candidate: str, explored: Explored) -> Json:
+    """The schedules of a program."""
+    findings = [
+        {
+            "class": shown.finding.kind,
+            "signature": shown.finding.signature,
+            "reason": shown.finding.reason,
+            "schedules": shown.schedules,
+            "program": print_program(shown.program),
+        }
+        for shown in explored.shown.values()
+    ]
+    return {
+        **head(),
+        "program": file,
+        "reference": reference,
+        "candidate": candidate,
+        "schedules": explored.schedules,
+        "whole": explored.whole,
+        "findings": findings,
+        "refused": explored.refused or None,
+    }
 
 
 def fuzz_answer(summary: Summary) -> Json:
@@ -185,6 +215,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
         "verdict": run.word,
         "findings": findings,
         "consequences": consequences,
+        "notes": run.verdict.notes if run.verdict else [],
         "costs": asdict(run.verdict.costs) if run.verdict and run.verdict.costs else None,
         "exercise": None if run.exercise is None else asdict(run.exercise),
         "error": run.error or None,

@@ -123,6 +123,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
+    lines += [f"{_INDENT}{note}" for note in run.verdict.notes] if run.verdict else []
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
         lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")

@@ -16,7 +16,7 @@ from ..judging.differential import DIVERGENCE, Finding
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.pulse import CANDIDATE
-from .trace import Line, Trace
+from .trace import TURN, Line, Trace
 
 CONTEXT: Final = 12
 NARROWEST: Final = 80
@@ -138,6 +138,8 @@ def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple
             elif not row.same and not row.violation and (first < 0 or section.at in diverged):
                 diverged.discard(section.at)
                 first = number if first < 0 else first
+                chosen.add(number)
+            elif row.left is not None and row.left.text.startswith(TURN):
                 chosen.add(number)
             number += 1
     return first, chosen

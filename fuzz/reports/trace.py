@@ -23,6 +23,8 @@ from ..language.program import show_bytes
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 
+# How a line begins from which on events are of another vCPU of a par block.
+TURN: Final = "-- turn of "
 # The number of a table page depends on earlier allocations: it is no difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
 _ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
@@ -58,6 +60,7 @@ class Trace(Checker):
     def __init__(self, executor: Executor) -> None:
         side: Side = executor.side
         super().__init__(side)
+        self.executor = executor
         self.checkers = executor.checkers
         self.shown = 0
         # Tables by page as last seen: the shadow forgets one when it is freed,
@@ -78,10 +81,14 @@ class Trace(Checker):
         """
         if outcome is not None:
             value = errno_text(outcome.value) if isinstance(outcome.value, int) else outcome.value_text()
+            if outcome.parts:
+                value = outcome.value_text()
             faults = f", faults: {outcome.faults}" if outcome.faults else ""
             unsure = "" if outcome.predictable else " (unpredictable)"
             text = f"result: {outcome.status} {value}{unsure}{faults}"
             self.keep(Line(text, text))
+            if outcome.detail and outcome.parts:
+                self.keep(Line(outcome.detail, outcome.detail))
         for violation in violations[self.shown :]:
             self.show(violation)
         lines = self.lines
@@ -153,6 +160,19 @@ class Trace(Checker):
     def walk(self, vmid: int, start: int, end: int) -> None:
         whose = self.place(start) if vmid else f"hyp {start:#x}"
         self.add(f"{self.side.kernel.walker}: walk of {size_text(end - start)} at {whose}")
+
+    def turn(self, actor: int) -> None:
+        if actor:
+            self.add(f"{TURN}{self.executor.par.actors[actor - 1].name}")
+
+    def wait(self, lock: str, holder: int) -> None:
+        who = f", which {self.executor.par.actors[holder - 1].name} has" if holder else ""
+        self.add(f"waits for {f'the {lock} lock' if lock else 'another vCPU'}{who}")
+
+    def load(self, ptep: int, entry: int) -> None:
+        table = self.known_table(ptep // self.granule.entries)
+        level = 3 if table is None else table.level
+        self.add(f"{self.entry_place(ptep)}: loaded, {self.entry_text(entry, level, isinstance(table, HypTable))}")
 
     def walk_table(self, table: int, level: int) -> None:
         self.add(f"walk into {self.page_text(table // self.granule.entries)}")

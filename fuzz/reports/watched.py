@@ -194,6 +194,7 @@ def _wire(run: Run) -> dict[str, Any]:
             for side, each in verdict.consequences
         ]
         wire["costs"] = verdict.costs
+        wire["notes"] = verdict.notes
         wire["counts"] = verdict.counts.to_wire()
     return wire
 
@@ -207,6 +208,7 @@ def _take(run: Run, wire: dict[str, Any]) -> None:
             violation.at = at
             run.verdict.consequences.append((side, violation))
         run.verdict.costs = wire.pop("costs")
+        run.verdict.notes = wire.pop("notes")
         run.verdict.counts = from_wire(wire.pop("counts"))
     for name, value in wire.items():
         setattr(run, name, value)

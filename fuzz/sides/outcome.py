@@ -3,34 +3,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Outcome:
     """The result of an operation, as guest and user space see it.
 
-    :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``oops``
+    :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``deadlock``, ``oops``
     :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
     :param faults: taken on the way; cost, not result
     :param predictable: whether the architecture says which version a load sees
-    :param detail: of an oops, for people: the exception's message and where it was
+    :param detail: for people: of an oops the exception's message and where it was, of a deadlock who waits for whom,
+        of a par block the switches that did not take place
+    :param parts: of a par block, the outcomes of its operations
     """
 
     def __init__(
-        self, status: str, value: object = 0, faults: int = 0, predictable: bool = True, detail: str = ""
+        self,
+        status: str,
+        value: object = 0,
+        faults: int = 0,
+        predictable: bool = True,
+        detail: str = "",
+        parts: Sequence[Outcome] = (),
     ) -> None:
         self.status = status
         self.value = value
         self.faults = faults
         self.predictable = predictable
         self.detail = detail
+        self.parts = parts
 
     def same_as(self, other: Outcome) -> bool:
         """Tell whether guest and user space cannot tell the two apart."""
-        if self.status != other.status:
+        if self.status != other.status or len(self.parts) != len(other.parts):
             return False
+        for mine, theirs in zip(self.parts, other.parts, strict=True):
+            if not mine.same_as(theirs):
+                return False
         return self.value == other.value or not self.predictable or not other.predictable
 
     def value_text(self) -> str:
-        """The value for people; a dirty log as ranges of pages of its slot."""
+        """The value for people; a dirty log as ranges of pages of its slot; of a par block one for each operation."""
+        if self.parts:
+            return " | ".join([f"{part} after {part.faults} fault(s)" for part in self.parts])
         return dirty_text(self.value) if isinstance(self.value, list) else str(self.value)
 
     def __str__(self) -> str:

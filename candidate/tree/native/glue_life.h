@@ -104,7 +104,13 @@ static void *new_task(void)
 	return t;
 }
 
-void shim_start(void) { shim_current = new_task(); }
+void shim_start(void)
+{
+	shim_current = new_task();
+	rt_own(this_cpu_ptr(&kvm_running_vcpu), sizeof(struct kvm_vcpu *));
+	rt_own(&shim_looked_up_write, sizeof(shim_looked_up_write));
+	rt_own(&shim_looked_up_writable, sizeof(shim_looked_up_writable));
+}
 
 /* asked: what user space enables by KVM_ENABLE_CAP: size of blocks to split, size of dirty rings | 1: with bitmaps */
 static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)

@@ -88,6 +88,21 @@ void rt_zones_restore(unsigned long bytes);
 #else
 #define rt_check(p, n, write, frame)	do { } while (0)
 #endif
+/* Actors: rt_actor is the one that runs, -1 where there is only one. */
+extern int rt_actor HIDDEN;
+void rt_own(void *at, unsigned int bytes);
+void rt_own_locks(void);
+void rt_own_records(void);
+void rt_make_stacks(void);
+void rt_forget_stacks(void);
+unsigned int rt_run_actor(unsigned int number);
+void rt_reached(enum shim_point point);
+void rt_passed(enum shim_point point);
+void rt_loaded(const volatile void *p, void **frame);
+void rt_wait(int kind, int vm, int holder);
+/* Around what an actor does: others may run before it takes effect, and after. */
+#define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)
+#define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

@@ -12,8 +12,12 @@ extern int shim_looked_up_write, shim_looked_up_writable;	/* glue_host.c */
 #define LOOK_UP(name) \
 long name(long a, long gfn, long c, long d, long e, long f, long g, long h) \
 { \
-	long pfn = real_##name(a, gfn, c, d, e, f, g, h); \
+	long pfn; \
+\
+	RT_BEFORE(POINT_LOOKUP); \
+	pfn = real_##name(a, gfn, c, d, e, f, g, h); \
 	rt_emit(EV_GFN, gfn, pfn, shim_looked_up_write | shim_looked_up_writable << 1, 0, FRAME); \
+	RT_AFTER(POINT_LOOKUP); \
 	return pfn; \
 }
 LOOK_UP(gfn_to_pfn_prot)

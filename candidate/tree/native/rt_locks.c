@@ -2,7 +2,12 @@
 /* Locks, and RCU. */
 #include "rt.h"
 
-static struct lock { const void *p; int readers, writer, kind, vm; } locks[256];
+static struct lock {
+	const void *p;
+	int readers, writer, kind, vm;
+	/* By actors; the first is for who is alone. */
+	unsigned char reads[SHIM_MAX_ACTORS + 1], writes[SHIM_MAX_ACTORS + 1];
+} locks[256];
 static int nlocks;
 static struct lock *lock_at(const void *p)
 {
@@ -19,16 +24,39 @@ static struct lock *lock_at(const void *p)
 	return &locks[nlocks++];
 }
 
+/* The actor that keeps this one from taking a lock; -1: none does. */
+static int holder_of(const struct lock *l, int write)
+{
+	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
+		if (i != rt_actor && (l->writes[i + 1] || (write && l->reads[i + 1])))
+			return i;
+	return -1;
+}
+
 static void lock(const void *p, int write, void **frame)
 {
 	struct lock *l = lock_at(p);
 
-	/* There is one actor: what is taken twice would wait for ever. The driver says so, and the code goes on. */
-	if (write)
+	if (rt_actor >= 0) {
+		int holder;
+
+		if (l->kind == LOCK_MMU)
+			rt_reached(POINT_LOCK);
+		while ((holder = holder_of(lock_at(p), write)) >= 0)
+			rt_wait(l->kind, l->vm, holder);
+		l = lock_at(p);
+	}
+	/* What one actor takes twice would wait for ever. The driver says so, and the code goes on. */
+	if (write) {
 		l->writer++;
-	else
+		l->writes[rt_actor + 1]++;
+	} else {
 		l->readers++;
+		l->reads[rt_actor + 1]++;
+	}
 	rt_emit(EV_LOCK, l->kind, l->vm, write, 0, frame);
+	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+		rt_passed(POINT_LOCK);
 }
 
 /* The mmu lock was dropped, and nothing told of since that another task may run. */
@@ -40,24 +68,34 @@ static void unlock(const void *p, int write, void **frame)
 
 	if (l->kind == LOCK_MMU)
 		dropped = 1;
-	if (write && l->writer)
+	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+		rt_reached(POINT_UNLOCK);
+	if (write && l->writer) {
 		l->writer--;
-	else if (!write && l->readers)
+		l->writes[rt_actor + 1] -= l->writes[rt_actor + 1] > 0;
+	} else if (!write && l->readers) {
 		l->readers--;
+		l->reads[rt_actor + 1] -= l->reads[rt_actor + 1] > 0;
+	}
 	rt_emit(EV_UNLOCK, l->kind, l->vm, write, 0, frame);
+	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+		rt_passed(POINT_UNLOCK);
 }
 
 int shim_lock_held(const volatile void *p)
 {
 	struct lock *l = lock_at((const void *)p);
 
-	return l->writer ? 2 : !!l->readers;
+	return l->writes[rt_actor + 1] ? 2 : !!l->reads[rt_actor + 1];
 }
 
 void shim_forget_locks(void)
 {
-	for (int i = 0; i < nlocks; i++)
+	for (int i = 0; i < nlocks; i++) {
 		locks[i].readers = locks[i].writer = 0;
+		memset(locks[i].reads, 0, sizeof(locks[i].reads));
+		memset(locks[i].writes, 0, sizeof(locks[i].writes));
+	}
 }
 
 /* The word too: assert_spin_locked() looks at it. */
@@ -71,10 +109,24 @@ LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
 LOCK(down_read, 0) UNLOCK(up_read, 0)
 LOCK(down_write, 1) UNLOCK(up_write, 1)
 int mutex_lock_killable(void *p) { lock(p, 1, FRAME); return 0; }
-int _raw_read_trylock(void *p) { lock(p, 0, FRAME); return 1; }
+int _raw_read_trylock(void *p)
+{
+	if (rt_actor >= 0 && holder_of(lock_at(p), 0) >= 0)
+		return 0;
+	lock(p, 0, FRAME);
+	return 1;
+}
 int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
 void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
-void synchronize_srcu_expedited(void *p) { CALL(EV_CALL, 0, 0, 0, "synchronize_srcu"); }
+/* Readers that came later are waited for too, which no caller can tell. */
+void synchronize_srcu_expedited(void *p)
+{
+	int holder;
+
+	CALL(EV_CALL, 0, 0, 0, "synchronize_srcu");
+	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
+		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
+}
 ALIAS(synchronize_srcu, synchronize_srcu_expedited)
 /* Another task waits where the program says so. */
 static unsigned int questions;
@@ -85,11 +137,11 @@ static int waits(void)
 	return n == shim_control->contended_at || (every && n % every == 0);
 }
 
-/* The VM whose mmu lock is held; -1: none is. */
+/* The VM whose mmu lock this actor holds; -1: none. */
 static int locked_vm(void)
 {
 	for (int i = 0; i < nlocks; i++)
-		if (locks[i].kind == LOCK_MMU && (locks[i].readers || locks[i].writer))
+		if (locks[i].kind == LOCK_MMU && (locks[i].reads[rt_actor + 1] || locks[i].writes[rt_actor + 1]))
 			return locks[i].vm;
 	return -1;
 }
@@ -133,13 +185,13 @@ int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 /* ---- RCU: what waits is called in order, when no reader is inside that began before ---- */
 
 static int rcu_depth, rcu_running;
+static int rcu_inside;			/* as rcu_depth, of all actors together */
 /* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
 static struct { void (*f)(void *); void *head; } rcuq[1 << 14];
 static unsigned int nrcu, rcu_done;
 #define RCUQ(i) rcuq[(i) % (sizeof(rcuq) / sizeof(*rcuq))]
 static unsigned int rcu_points;		/* at which the grace period could have ended since something waits */
 
-/* There is one actor: no reader but those that rcu_depth counts. */
 static void grace_period(void **frame)
 {
 	rcu_running = 1;
@@ -157,18 +209,24 @@ static void grace_could_end(int over, int last, void **frame)
 {
 	unsigned int at = shim_control->grace_at;
 
-	if (rcu_depth || rcu_running || rcu_done == nrcu)
+	if (rcu_inside || rcu_running || rcu_done == nrcu)
 		return;
 	if (last || (at ? ++rcu_points >= at : over))
 		grace_period(frame);
 }
 
-void __rcu_read_lock(void) { rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME); }
+void __rcu_read_lock(void)
+{
+	rcu_inside++;
+	rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME);
+}
 void __rcu_read_unlock(void)
 {
 	rt_emit(EV_RCU_UNLOCK, rcu_depth - 1, 0, 0, 0, FRAME);
-	if (rcu_depth)
+	if (rcu_depth) {
 		rcu_depth--;
+		rcu_inside--;
+	}
 	grace_could_end(0, 0, FRAME);
 }
 
@@ -185,10 +243,16 @@ void call_rcu(void *head, void (*f)(void *))
 	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);
 }
 
+void rt_own_locks(void)
+{
+	rt_own(&rcu_depth, sizeof(rcu_depth));
+	rt_own(&dropped, sizeof(dropped));
+}
+
 void shim_call_over(int last)
 {
 	grace_could_end(1, last, FRAME);
 	/* What callbacks hand over has no reader left to wait for. */
-	while ((last || !shim_control->grace_at) && !rcu_depth && rcu_done != nrcu)
+	while ((last || !shim_control->grace_at) && !rcu_inside && rcu_done != nrcu)
 		grace_period(FRAME);
 }

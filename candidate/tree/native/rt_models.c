@@ -4,23 +4,51 @@
 
 void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level)
 {
+	RT_BEFORE(POINT_FLUSH);
 	CALL(EV_TLBI_IPA, shim_vm_of_mmu(mmu), ipa, level, 0);
+	RT_AFTER(POINT_FLUSH);
 }
 void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level)
 {
+	RT_BEFORE(POINT_FLUSH);
 	CALL(EV_TLBI_IPA_LOCAL, shim_vm_of_mmu(mmu), ipa, level, 0);
+	RT_AFTER(POINT_FLUSH);
 }
 void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages)
 {
+	RT_BEFORE(POINT_FLUSH);
 	CALL(EV_TLBI_RANGE, shim_vm_of_mmu(mmu), ipa, pages, 0);
+	RT_AFTER(POINT_FLUSH);
 }
-void __kvm_tlb_flush_vmid(void *mmu) { CALL(EV_TLBI_VMID, shim_vm_of_mmu(mmu), 0, 0, 0); }
-void dcache_clean_inval_poc(unsigned long s, unsigned long e) { CALL(EV_DCACHE, rt_pa((void *)s), e - s, 0, 0); }
-void __flush_dcache_area(void *p, unsigned long n) { CALL(EV_DCACHE, rt_pa(p), n, 0, 0); }
-void icache_inval_pou(unsigned long s, unsigned long e) { CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0); }
+void __kvm_tlb_flush_vmid(void *mmu)
+{
+	RT_BEFORE(POINT_FLUSH);
+	CALL(EV_TLBI_VMID, shim_vm_of_mmu(mmu), 0, 0, 0);
+	RT_AFTER(POINT_FLUSH);
+}
+void dcache_clean_inval_poc(unsigned long s, unsigned long e)
+{
+	RT_BEFORE(POINT_CLEAN);
+	CALL(EV_DCACHE, rt_pa((void *)s), e - s, 0, 0);
+	RT_AFTER(POINT_CLEAN);
+}
+void __flush_dcache_area(void *p, unsigned long n)
+{
+	RT_BEFORE(POINT_CLEAN);
+	CALL(EV_DCACHE, rt_pa(p), n, 0, 0);
+	RT_AFTER(POINT_CLEAN);
+}
+void icache_inval_pou(unsigned long s, unsigned long e)
+{
+	RT_BEFORE(POINT_CLEAN);
+	CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0);
+	RT_AFTER(POINT_CLEAN);
+}
 int invalidate_icache_range(unsigned long s, unsigned long e)
 {
+	RT_BEFORE(POINT_CLEAN);
 	CALL(EV_ICACHE, rt_pa((void *)s), e - s, 0, 0);
+	RT_AFTER(POINT_CLEAN);
 	return 0;
 }
 
@@ -42,7 +70,12 @@ void shim_set_entry(shim_u64 entry, shim_u64 value)
 unsigned long kvm_get_pa_bits(void *kvm) { return 48; }
 unsigned long get_kvm_ipa_limit(void) { return 48; }
 unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
-void shim_cpu_relax(void) { }
+/* A spinning actor waits for what another one does. */
+void shim_cpu_relax(void)
+{
+	if (rt_actor >= 0)
+		rt_wait(LOCK_OTHER, -1, -1);
+}
 void shim_write_sysreg(const char *name, unsigned long v) { CALL(EV_CALL, v, 0, 0, name); }
 unsigned long shim_read_sysreg(const char *name) { return strcmp(name, "CurrentEL") ? 0 : 8; /* EL2: VHE */ }
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name, 0, 0, ret); return 0; }

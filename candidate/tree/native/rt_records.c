@@ -220,24 +220,29 @@ void shim_read(const volatile void *p, const char *f, int l)
 {
 	rt_check(p, 8, 0, FRAME);
 	rt_read_entry(p);
+	if (__builtin_expect(rt_actor >= 0, 0))
+		rt_loaded(p, FRAME);
 }
 
 void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
 {
 	shim_u64 o;
 
+	RT_BEFORE(POINT_STORE);
 	rt_check(p, 8, 1, FRAME);
 	if (rt_plain_at)
 		rt_settle();
 	o = *(volatile shim_u64 *)p;
 	*(volatile shim_u64 *)p = *rt_shadow_at(p) = v;
 	rt_emit(release ? EV_RELEASE : EV_STORE, rt_entry(p), o, v, 0, __builtin_frame_address(0));
+	RT_AFTER(POINT_STORE);
 }
 
 shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, int l)
 {
 	shim_u64 was;
 
+	RT_BEFORE(POINT_EXCHANGE);
 	rt_check(p, 8, 1, FRAME);
 	if (rt_plain_at)
 		rt_settle();
@@ -245,6 +250,7 @@ shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, i
 	if (was == o)
 		*(volatile shim_u64 *)p = *rt_shadow_at(p) = n;
 	rt_emit(was == o ? EV_CMPXCHG : EV_CMPXCHG_FAIL, rt_entry(p), was, n, 0, __builtin_frame_address(0));
+	RT_AFTER(POINT_EXCHANGE);
 	return was;
 }
 
@@ -265,6 +271,12 @@ void shim_watch(const void *p, enum shim_watch what, int vm)
 }
 
 extern int shim_notifying;	/* glue.c: a notifier runs, which reads and writes the sequence itself */
+
+void rt_own_records(void)
+{
+	rt_own(&last_read, sizeof(last_read));
+	rt_own(&shim_notifying, sizeof(shim_notifying));
+}
 
 void rt_touched(const void *p, int write, void **frame)
 {

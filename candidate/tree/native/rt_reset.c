@@ -76,6 +76,13 @@ static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 void shim_snapshot(void)
 {
 	small = small_next = rt_keep(SMALL_BYTES);
+	rt_make_stacks();
+	rt_own(&shim_stack_top, sizeof(shim_stack_top));
+	rt_own(&rt_counting_failures, sizeof(rt_counting_failures));
+	rt_own(&rt_in_cache, sizeof(rt_in_cache));
+	rt_own(&rt_dirty_pfn, sizeof(rt_dirty_pfn));
+	rt_own_locks();
+	rt_own_records();
 #ifdef SHIM_SANITIZE
 	rt_zones(small, SMALL_BYTES);
 #endif
@@ -112,6 +119,7 @@ static void zero(char *start, size_t used)
 /* A program is over: all memory is as it was when the snapshot was taken. */
 void shim_restore(void)
 {
+	rt_forget_stacks();
 	zero((char *)SHIM_ARENA, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero(rt_shadow, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));

@@ -25,9 +25,6 @@
 #error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
 #endif
 
-/* What stands in shim_control->status. */
-enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_DIFFERS };
-
 struct shim_control *shim_control;
 struct shim_record *shim_records;
 struct shim_chain *shim_chains;
@@ -223,6 +220,7 @@ static void serve(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
 	for (;;) {
+		unsigned int status = S_DONE;
 		char what = request();
 
 		shim_stack_top = (char *)__builtin_frame_address(0);
@@ -243,14 +241,18 @@ static void serve(void)
 			say('X');
 			continue;
 		}
-		shim_new_operation();
-		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		if (shim_control->actor) {
+			status = rt_run_actor(shim_control->actor - 1);
+		} else {
+			shim_new_operation();
+			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		}
 		shim_compare_arena();
 		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
 			    shim_control->op == OP_RING_HARVEST;
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
-		reply(S_DONE);
+		reply(status);
 	}
 }
 

@@ -4,6 +4,9 @@
 #define SERVE_H
 #include "shim.h"
 
+/* What stands in shim_control->status. */
+enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED, S_DIFFERS };
+
 #define SHIM_RECORDS	(1u << 15)
 #define SHIM_CHAINS	(1u << 13)
 #define SHIM_CHAIN	24

@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,10 @@ from ..building.errors import TreeError
 from ..lines.counts import CodeCounts
 from .places import CodePlace
 from .records import (
+    ACTOR,
+    ACTOR_AT,
+    ANCHOR,
+    ANCHORS_AT,
     ARGS,
     CHAIN,
     CHAIN_WORDS,
@@ -132,6 +137,7 @@ class Process:
         if not self.running:
             return
         ARGS.pack_into(self.memory, 0, OP_QUIT, 0, 0, 0, 0, 0, 0, 0, 0)
+        self.speak_to(0, ())
         with suppress(OSError):
             os.write(self.says, b"G")
         self.gone()
@@ -148,6 +154,17 @@ class Process:
         """Have the child do something; `receive` waits for it."""
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
         os.write(self.says, b"G")
+
+    def speak_to(self, actor: int, anchors: Sequence[tuple[int, int, int, int]]) -> None:
+        """Say whom the next `send` is for, from 1; 0: there is only one actor.
+
+        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count
+        """
+        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors))
+        at = ANCHORS_AT
+        for anchor in anchors:
+            ANCHOR.pack_into(self.memory, at, *anchor)
+            at += ANCHOR.size
 
     def receive(self) -> bool:
         """Wait until the child has done what `send` said, or wants something.

@@ -13,6 +13,7 @@ KINDS: Final = (
     "WARN BUG CALL UNMODELLED WALK WALK_END MC_COUNT"
 ).split()
 
+READ: Final = 1
 TABLE: Final = 2
 STORE: Final = 3
 RELEASE: Final = 4
@@ -122,8 +123,17 @@ FULL: Final = 2
 HOST: Final = 3
 CRASH: Final = 4
 REFUSED: Final = 5
-DIFFERS: Final = 6
+# An actor has reached an anchor of its schedule; it waits for what another one holds.
+SWITCHED: Final = 6
+BLOCKED: Final = 7
+# A twin has done something else.
+DIFFERS: Final = 8
 
+# enum shim_point, in its order: where an actor may give way to another.
+POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup")
+
+MAX_ACTORS: Final = 8
+MAX_ANCHORS: Final = 16
 MAX_VMS: Final = 4
 MAX_CPUS: Final = 16
 MAX_VMAS: Final = 128
@@ -148,7 +158,12 @@ DEVICE_WORDS: Final = struct.Struct("<2Q")
 LOG_AT: Final = DEVICE_AT + MAX_DEVICES * DEVICE_WORDS.size
 DIGEST_AT: Final = LOG_AT + LOG_WORDS * 8
 GRACE_AT: Final = DIGEST_AT + 8
-CONTROL_BYTES: Final = GRACE_AT + 8
+# The actor from 1, 0: there is only one; how many anchors its call has; number, point, after, count of each.
+ACTOR: Final = struct.Struct("<2I")
+ACTOR_AT: Final = GRACE_AT + 8
+ANCHOR: Final = struct.Struct("<4I")
+ANCHORS_AT: Final = ACTOR_AT + ACTOR.size
+CONTROL_BYTES: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR.size
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

@@ -143,6 +143,10 @@ class Replay(HostReplay):
         elif kind == r.FREE_EXACT:
             k.free_pages_exact(a * k.entries, k.granule.page_size)
             self.counts(a, b)
+        elif kind == r.READ:
+            # An actor of several has loaded an entry.
+            self.had(a, b)
+            k.loaded(a, b)
         elif kind == r.NO_TABLE:
             for o in k.on["no_table"]:
                 o.no_table(self.name(name), a - (BASE >> k.granule.page_shift))

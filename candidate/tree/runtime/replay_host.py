@@ -52,6 +52,7 @@ class HostReplay:
         self.counted = -1
         # Of the last record.
         self.chain = 0
+        kernel.belongings.append((self, ("cache", "sampled", "counted", "chain", "interrupted")))
 
     def place(self, chain: int) -> CodePlace:
         """The place at which a record was made."""

@@ -67,6 +67,8 @@ class TreeSide:
         self.script: Script | None = None
         # The knobs that the process was told last.
         self.knobs = b""
+        # The actor that it was told to run last.
+        self.spoken = 0
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -165,13 +167,20 @@ class TreeSide:
                 self.call(r.OP_SET_ENTRY, 0, entry, value)
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
+        self.speak_to(begins=True)
         lives = self.go(op, *args)
-        while lives and process.status in (r.FULL, r.HOST):
-            asked, info = process.status, process.info
+        while lives and process.status in (r.FULL, r.HOST, r.SWITCHED, r.BLOCKED):
+            asked, info, knobs, moved = process.status, process.info, process.knobs, process.records > 0
             replay.run()
-            answer = self.page(info[0], info[1]) if asked == r.HOST else (0,)
+            answer: tuple[int, ...] = (0,)
+            if asked == r.HOST:
+                answer = self.page(info[0], info[1])
+            elif asked != r.FULL:
+                self.give_way(asked, info, moved)
+                self.tell_flags()
             self.mirror()
-            self.set_knobs(*process.knobs)
+            self.set_knobs(*knobs)
+            self.speak_to(begins=False)
             lives = self.go(r.OP_RESUME, *answer)
         ret = process.ret
         if lives:
@@ -180,6 +189,40 @@ class TreeSide:
             self.lost(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
+
+    def speak_to(self, begins: bool) -> None:
+        """Say which actor the process is to run; one that begins a call is told where it gives way."""
+        actor, turns = self.kernel.actor, self.kernel.turns
+        if not actor and not self.spoken:
+            return
+        self.spoken = actor
+        anchors: list[tuple[int, int, int, int]] = []
+        if begins and turns is not None:
+            for number, point, after, count in turns.anchors():
+                anchors.append((number, r.POINTS.index(point), 1 if after else 0, count))
+        assert self.process is not None
+        self.process.speak_to(actor, anchors)
+
+    def tell_flags(self) -> None:
+        """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
+        flagged = self.flagged[:]
+        self.flagged.clear()
+        assert self.process is not None
+        for entry, value in flagged:
+            self.process.speak_to(0, ())
+            self.go(r.OP_SET_ENTRY, 0, entry, value)
+
+    def give_way(self, why: int, info: tuple[int, ...], moved: bool) -> None:
+        """The actor has reached an anchor, or waits; returns when it is its turn again.
+
+        :param moved: as of `reference.turns.Turns.wait`
+        """
+        turns = self.kernel.turns
+        assert turns is not None
+        if why == r.SWITCHED:
+            turns.reached(info[0])
+        else:
+            turns.wait(r.LOCKS[info[0]], info[2] + 1 if info[2] < r.MAX_ACTORS else 0, moved)
 
     def lost(self, lives: bool) -> None:
         """The child is gone.

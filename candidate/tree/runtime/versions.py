@@ -2,6 +2,7 @@
 """The classes of a tree that stand where those of the ports do: pgtable.c, mmu.c and kvm_main.c by calls."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
@@ -150,6 +151,8 @@ class TreeMmu(Mmu):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TreeMain(KvmMain):
     """kvm_main.c of a tree, for one VM."""
+
+    RUNS_ACTORS: ClassVar[bool] = True
 
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)

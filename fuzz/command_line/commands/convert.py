@@ -49,7 +49,10 @@ def convert(arguments: Namespace) -> int:
     except ProgramError as error:
         raise BadInputError(str(error)) from None
     to_text = arguments.to == "text" or not (arguments.to or text)
-    answer = print_program(program).encode() if to_text else encode(program)
+    try:
+        answer = print_program(program).encode() if to_text else encode(program)
+    except ProgramError as error:
+        raise BadInputError(f"{name}: {error.message}") from None
     if arguments.output == STANDARD:
         sys.stdout.buffer.write(answer)
         return FINE

@@ -6,6 +6,7 @@ Offsets are in bytes from the start of a slot, sizes in bytes. What else an oper
 
 from typing import Final, TypeAlias
 
+from .concurrent import MOMENTS, ONLY_AFTER, POINTS, SWITCH_FORM, Moment, Par, Point, Switch
 from .declaration import DECLARATIONS, Declaration, declaration_of
 from .failing import fail_of
 from .guest import (
@@ -58,9 +59,9 @@ from .tables import (
     TableWrprotect,
 )
 
-Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap
+Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | Par
 
-# All classes, by their position.
+# All classes of single lines, by their position.
 OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind: DECLARATIONS[kind].position))
 
 __all__ = [
@@ -68,8 +69,12 @@ __all__ = [
     "DECLARATIONS",
     "HYP_PROTS",
     "HYP_REFUSED",
+    "MOMENTS",
+    "ONLY_AFTER",
     "OPERATIONS",
+    "POINTS",
     "PROTS",
+    "SWITCH_FORM",
     "AccessKind",
     "ClearLog",
     "Declaration",
@@ -98,9 +103,12 @@ __all__ = [
     "HypMap",
     "HypProt",
     "LockedTableOperation",
+    "Moment",
     "OnCpu",
     "OnSlot",
     "Operation",
+    "Par",
+    "Point",
     "Prot",
     "SetLog",
     "SlotChange",
@@ -111,6 +119,7 @@ __all__ = [
     "SlotPlace",
     "SlotRange",
     "Speculate",
+    "Switch",
     "TableFlush",
     "TableIsYoung",
     "TableMap",

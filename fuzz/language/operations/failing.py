@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations in which an allocation may be made to fail."""
 
+from .concurrent import Par
 from .guest import GuestAccess, GuestOperation
 from .host import HostOperation
 from .hyp import HypMap
@@ -8,6 +9,6 @@ from .slots import SlotCreate, SlotMove, SlotOperation
 from .tables import TableMap, TableOperation
 
 
-def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap) -> int | None:
+def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | Par) -> int | None:
     """The number of the allocation of an operation that fails, from 1; None: none is made to."""
     return op.fail if isinstance(op, (GuestAccess, SlotCreate, SlotMove, TableMap, HypMap)) else None

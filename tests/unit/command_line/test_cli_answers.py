@@ -66,7 +66,7 @@ def test_run_json(call: Call) -> None:
     ]
     (run,) = found["results"]
     assert run.keys() == {
-        "program", "reference", "candidate", "verdict", "findings", "consequences", "costs", "error", "trace",
+        "program", "reference", "candidate", "verdict", "findings", "consequences", "notes", "costs", "error", "trace",
         "exercise",
     }  # fmt: skip
     assert (run["program"], run["reference"], run["candidate"]) == ("p.s2", "original", "rfc-v1")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The actors of a par block: what each does, and what belongs to it while others run."""
+
+from copy import copy
+from typing import Final
+
+from ..language.operations import GuestAccess, Switch
+from ..sides.outcome import Outcome
+from .coroutine import Coroutine
+
+# Why an actor gave way.
+SWITCH: Final = "switch"
+WAIT: Final = "wait"
+FAIR: Final = "fair"
+# An object, and those of its attributes of which each actor has its own.
+Belongings = tuple[object, tuple[str, ...]]
+
+
+class ActorState:
+    """Puts the attributes that belong to one actor in place, and those of another aside.
+
+    :param belongings: the attributes
+    """
+
+    def __init__(self, belongings: list[Belongings]) -> None:
+        self.places = [(owner, name) for owner, names in belongings for name in names]
+
+    def values(self) -> list[object]:
+        """Return the attributes as they are now."""
+        return [getattr(owner, name) for owner, name in self.places]
+
+    def fresh(self) -> list[object]:
+        """The same for an actor that begins: lists, sets and dicts are its own."""
+        return [copy(value) if isinstance(value, (list, set, dict)) else value for value in self.values()]
+
+    def put(self, values: list[object]) -> None:
+        """Have the attributes be these."""
+        for (owner, name), value in zip(self.places, values, strict=True):
+            setattr(owner, name, value)
+
+
+class Actor:
+    """A vCPU of a block.
+
+    :param number: from 1, in the order in which the block names them
+    :param cpu: the vCPU
+    :param accesses: what it does, each with its index in the block
+    :param switches: of the schedule, those anchored to it, each with its number
+    :param belongings: as it begins (`ActorState.fresh`)
+    """
+
+    def __init__(
+        self,
+        number: int,
+        cpu: int,
+        accesses: list[tuple[int, GuestAccess]],
+        switches: list[tuple[int, Switch]],
+        belongings: list[object],
+    ) -> None:
+        self.number = number
+        self.cpu = cpu
+        self.accesses = accesses
+        self.switches = switches
+        self.belongings = belongings
+        self.coroutine: Coroutine | None = None
+        self.outcomes: dict[int, Outcome] = {}
+        # Faults that its vCPU has taken in this block.
+        self.faults = 0
+        # The last fault of the access under way: kind, level, entry; and turns given away since anything else came.
+        self.last_fault = (-1, -1, 0)
+        self.given = 0
+        # Why it gave way last, and to whom.
+        self.left = ""
+        self.to = 0
+        # What it waits for, and which actor has that; it has made no step since it began to wait.
+        self.waiting = False
+        self.lock = ""
+        self.holder = 0
+
+    @property
+    def done(self) -> bool:
+        """True if it has nothing more to do."""
+        return self.coroutine is not None and self.coroutine.done
+
+    @property
+    def name(self) -> str:
+        return f"cpu{self.cpu}"

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Par blocks: several vCPUs at work, one step of one of them at a time, by the schedule of the program.
+
+One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
+"""
+
+from functools import partial
+from typing import Final
+
+from reference.compiled.annotations import mypyc_attr
+from reference.turns import Turns
+
+from ..checkers import CheckerSuite
+from ..language.operations import GuestAccess, Par, Switch
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
+from .coroutine import Coroutine
+from .guest_operations import GuestOperations
+
+# A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
+MAX_GIVEN: Final = 64
+# Versions that accesses of one block write: a step for each, above those of operations.
+VERSION_STEP: Final = 1 << 20
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Onlooker:
+    """Follows the actors of a block."""
+
+    def faulted(self, actor: Actor) -> None:
+        """An actor has taken a fault, before its handler runs."""
+
+    def switched(self) -> None:
+        """A switch takes place."""
+
+
+class ParOperations(Turns):
+    """Runs par blocks, and says whose turn it is.
+
+    :param side: the side that they run on
+    :param checkers: told whose events they see
+    :param guest: runs the accesses
+    """
+
+    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations) -> None:
+        self.side = side
+        self.checkers = checkers
+        self.guest = guest
+        self.actors: list[Actor] = []
+        self.current = 0
+        self.at = 0
+        self.taken: set[int] = set()
+        self.skipped: list[str] = []
+        self.onlooker: Onlooker | None = None
+
+    def watched_by(self, onlooker: Onlooker) -> None:
+        """Tell somebody of faults and switches."""
+        self.onlooker = onlooker
+
+    def belongings(self) -> list[Belongings]:
+        """The belongings of each actor: where its code is, and what checkers know of it."""
+        kernel = self.side.kernel
+        mine: list[Belongings] = [
+            (self.side, ("active", "notifying")),
+            (kernel, ("locks", "mmu_shared", "rcu_depth", "vmid", "cpu", "topup_gets")),
+            (kernel, ("entry", "cause", "walker", "walker_arg", "place")),
+            # Which of the frames of a huge page a release is about: one that the same actor has pinned.
+            (self.side.kvm_host, ("pins",)),
+            (self.guest.exits, ("status", "address", "injected")),
+            *kernel.belongings,
+        ]
+        return mine + self.checkers.belongings()
+
+    def run(self, op: Par, at: int) -> Outcome:
+        """Run a block; *at* is its index in the program."""
+        kernel = self.side.kernel
+        keeper = ActorState(self.belongings())
+        before = keeper.values()
+        self.begin(op, at, keeper)
+        kernel.turns = self.guest.turns = self
+        try:
+            actor: Actor | None = self.actors[0]
+            while actor is not None:
+                self.turn(actor, keeper)
+                actor = self.next(actor)
+            blocked = [each for each in self.actors if not each.done]
+        finally:
+            for each in self.actors:
+                if each.coroutine is not None:
+                    each.coroutine.end()
+            kernel.turns = self.guest.turns = None
+            keeper.put(before)
+            self.tell(0)
+        if blocked:
+            return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
+        return self.outcome(op)
+
+    def begin(self, op: Par, at: int, keeper: ActorState) -> None:
+        """Make the actors."""
+        self.at = at
+        self.taken = set()
+        self.skipped = []
+        self.actors = []
+        for number, cpu in enumerate(op.cpus, 1):
+            accesses = [(index, each) for index, each in enumerate(op.operations) if each.cpu == cpu]
+            switches = [(index, each) for index, each in enumerate(op.switches) if each.cpu == cpu]
+            actor = Actor(number, cpu, accesses, switches, keeper.fresh())
+            actor.coroutine = Coroutine(partial(self.act, actor))
+            self.actors.append(actor)
+
+    def act(self, actor: Actor) -> None:
+        """All that an actor does."""
+        for index, access in actor.accesses:
+            actor.last_fault, actor.given = (-1, -1, 0), 0
+            self.checkers.actor_begins(access)
+            outcome = self.guest.run(access, self.at + index * VERSION_STEP)
+            actor.outcomes[index] = outcome
+            self.checkers.actor_ends(access, outcome)
+
+    def turn(self, actor: Actor, keeper: ActorState) -> None:
+        """Run an actor until it gives way or is done."""
+        self.current = actor.number
+        actor.left = ""
+        keeper.put(actor.belongings)
+        self.tell(actor.number)
+        assert actor.coroutine is not None
+        try:
+            actor.coroutine.resume()
+        finally:
+            actor.belongings = keeper.values()
+        if actor.left != WAIT:
+            for other in self.actors:
+                other.waiting = False
+
+    def tell(self, number: int) -> None:
+        """Say whose events come from here on."""
+        kernel = self.side.kernel
+        kernel.actor = number
+        for o in kernel.on["turn"]:
+            o.turn(number)
+
+    def next(self, actor: Actor) -> Actor | None:
+        """Choose who goes on after an actor has given way or is done; None: nobody can."""
+        if actor.left == SWITCH:
+            wanted = self.actors[actor.to - 1]
+            if not wanted.done:
+                return wanted
+        first = actor.number
+        order = [*self.actors[first:], *self.actors[:first]]
+        for each in order:
+            if not each.done and not each.waiting:
+                return each
+        return None
+
+    def outcome(self, op: Par) -> Outcome:
+        """The outcome of a block that has come to its end."""
+        for number, switch in enumerate(op.switches):
+            if number not in self.taken:
+                self.skipped.append(f"cpu{switch.cpu} does not come to: {anchor_text(switch)}")
+        parts: list[Outcome] = []
+        for index, access in enumerate(op.operations):
+            part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)
+            if access.kind in ("read", "fetch", "walk") and written_by_others(op, access):
+                # Which version is read depends on the order.
+                part.predictable = False
+            parts.append(part)
+        stuck = next((part for part in parts if part.status == "stuck"), None)
+        if stuck is not None:
+            return Outcome("stuck", 0, stuck.faults)
+        return Outcome("ok", parts=parts, detail="; ".join(self.skipped))
+
+    # What code that runs calls.
+
+    def running(self) -> Actor:
+        """The actor whose turn it is."""
+        return self.actors[self.current - 1]
+
+    def anchors(self) -> list[tuple[int, str, bool, int]]:
+        actor = self.running()
+        return [
+            (number, switch.point, switch.when == "after", switch.count)
+            for number, switch in actor.switches
+            if switch.point != "fault" and switch.fault == actor.faults and number not in self.taken
+        ]
+
+    def reached(self, number: int) -> None:
+        actor = self.running()
+        switch = next(each for at, each in actor.switches if at == number)
+        self.taken.add(number)
+        wanted = next(each for each in self.actors if each.cpu == switch.to)
+        if wanted.done:
+            self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
+            return
+        if self.onlooker is not None:
+            self.onlooker.switched()
+        actor.to = wanted.number
+        self.leave(actor, SWITCH)
+
+    def wait(self, lock: str, holder: int, moved: bool) -> None:
+        actor = self.running()
+        if moved or not actor.waiting:
+            for o in self.side.kernel.on["wait"]:
+                o.wait(lock, holder)
+        if moved:
+            for other in self.actors:
+                other.waiting = False
+        actor.waiting, actor.lock, actor.holder = True, lock, holder
+        self.leave(actor, WAIT)
+
+    def faulted(self, fault: int, level: int, entry: int) -> bool:
+        """The hardware has taken a fault for the access under way.
+
+        A vCPU whose handler has changed nothing gives way: what it waits for, another one has to do.
+
+        :returns: whether it has given way, so that the fault may be gone
+        """
+        actor = self.running()
+        found = (fault, level, entry)
+        again = found == actor.last_fault
+        actor.last_fault = found
+        if again and actor.given < MAX_GIVEN and self.others():
+            actor.given += 1
+            actor.last_fault = (-1, -1, 0)
+            self.leave(actor, FAIR)
+            return True
+        actor.faults += 1
+        if self.onlooker is not None:
+            self.onlooker.faulted(actor)
+        for number, switch in actor.switches:
+            if switch.point == "fault" and switch.count == actor.faults and number not in self.taken:
+                self.reached(number)
+        return False
+
+    def others(self) -> bool:
+        """Tell whether another actor could run."""
+        return any(not each.done and not each.waiting and each.number != self.current for each in self.actors)
+
+    def leave(self, actor: Actor, why: str) -> None:
+        """Give way; returns when it is this actor's turn again."""
+        actor.left = why
+        assert actor.coroutine is not None
+        actor.coroutine.leave()
+
+
+def anchor_text(switch: Switch) -> str:
+    """The place of a switch, as a program has it."""
+    fault = "" if switch.fault == 1 else f" fault={switch.fault}"
+    return f"{switch.when} {switch.point} {switch.count}{fault}"
+
+
+def waits_text(actor: Actor, actors: list[Actor]) -> str:
+    """Say what an actor waits for, and who has it."""
+    lock = f"the {actor.lock} lock" if actor.lock else "a lock"
+    who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
+    return f"{actor.name} waits for {lock}{who}"
+
+
+def written_by_others(op: Par, access: GuestAccess) -> bool:
+    """Tell whether another vCPU of a block writes anywhere: places may share a page of the host."""
+    return any(each.cpu != access.cpu and each.kind in ("write", "clean") for each in op.operations)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The places of a par block at which an actor may give way, in the order in which a run comes to them."""
+
+from collections import Counter
+from typing import Final
+
+from reference.events import EVENT_NAMES, Observer
+
+from ..execution.actors import Actor
+from ..execution.executor import Executor
+from ..execution.par_operations import Onlooker
+from ..language.operations import Moment, Point, Switch
+
+# Events that are no steps of an actor.
+_OURS: Final = ("turn", "wait")
+
+
+class SwitchPlace:
+    """A place that an actor came to.
+
+    :param switch: gives way there to the first of *others*
+    :param others: the vCPUs that had something left to do
+    """
+
+    def __init__(self, switch: Switch, others: tuple[int, ...]) -> None:
+        self.switch = switch
+        self.others = others
+
+
+class Following(Onlooker):
+    """Tells `SwitchPlaces` of faults and switches.
+
+    :param places: takes them
+    """
+
+    def __init__(self, places: "SwitchPlaces") -> None:
+        self.places = places
+
+    def faulted(self, actor: Actor) -> None:
+        self.places.faulted(actor)
+
+    def switched(self) -> None:
+        self.places.switched()
+
+
+class SwitchPlaces(Observer):
+    """Notes the places of one run of a program, which has one block; those behind its last switch.
+
+    Places between which the same actor does nothing that an event tells of are one place.
+
+    :param executor: of the side, before anything has run on it
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self.par = executor.par
+        self.par.watched_by(Following(self))
+        self.found: list[SwitchPlace] = []
+        self.counts: dict[int, Counter[str]] = {}
+        # Actors that did something else since the place that was noted last.
+        self.stirred: set[int] = set()
+        executor.side.kernel.observe(self)
+
+    def switched(self) -> None:
+        """A switch takes place: those that come before another one are not wanted."""
+        self.found.clear()
+
+    def faulted(self, actor: Actor) -> None:
+        """An actor has taken a fault: what it does counts from here on."""
+        self.counts[actor.number] = Counter()
+        self.stirred.add(actor.number)
+        self.note(actor, "after", "fault", actor.faults, 1)
+
+    def note(self, actor: Actor, when: Moment, point: Point, count: int, fault: int) -> None:
+        """Note a place, unless it is the last one."""
+        others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
+        if others and (when == "after" or actor.number in self.stirred):
+            self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others))
+        if when == "after":
+            self.stirred.discard(actor.number)
+
+    def point(self, point: Point) -> None:
+        """An actor has done something before which, and after which, it may give way."""
+        if not self.par.side.kernel.actor:
+            return
+        actor = self.par.running()
+        counts = self.counts.setdefault(actor.number, Counter())
+        counts[point] += 1
+        if point != "load":
+            self.note(actor, "before", point, counts[point], actor.faults)
+        self.note(actor, "after", point, counts[point], actor.faults)
+
+    def other(self) -> None:
+        """An actor has done something else."""
+        if self.par.side.kernel.actor:
+            self.stirred.add(self.par.side.kernel.actor)
+
+    def load(self, ptep: int, entry: int) -> None:
+        self.point("load")
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.point("store")
+
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        self.no_store("cmpxchg")
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        self.no_store("")
+
+    def no_store(self, instead: str) -> None:
+        """Take the last store back: it was a compare-exchange, or one that does not count."""
+        if not self.par.side.kernel.actor:
+            return
+        actor = self.par.running()
+        counts = self.counts[actor.number]
+        while self.found and self.found[-1].switch.point == "store" and self.found[-1].switch.cpu == actor.cpu:
+            if self.found[-1].switch.count != counts["store"]:
+                break
+            self.found.pop()
+            self.stirred.add(actor.number)
+        counts["store"] -= 1
+        if instead:
+            self.point("cmpxchg")
+        else:
+            self.stirred.add(actor.number)
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.point("cmpxchg")
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.point("flush")
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.point("flush")
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.point("flush")
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.point("flush")
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.point("clean")
+
+    def icache(self, pa: int, size: int) -> None:
+        self.point("clean")
+
+    def lock(self, name: str, vmid: int) -> None:
+        if name == "mmu":
+            self.point("lock")
+        else:
+            self.other()
+
+    def unlock(self, name: str, vmid: int) -> None:
+        if name == "mmu":
+            self.point("unlock")
+        else:
+            self.other()
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.point("lookup")
+
+
+def _other(self: SwitchPlaces, *_: object) -> None:
+    self.other()
+
+
+for _name in EVENT_NAMES:
+    if _name not in _OURS and getattr(SwitchPlaces, _name) is getattr(Observer, _name):
+        setattr(SwitchPlaces, _name, _other)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Lines on what a program asked for and did not get: switches of par blocks that did not take place."""
+
+from ..sides.outcome import Outcome
+
+
+def notes_of(at: int, reference: Outcome, candidate: Outcome) -> list[str]:
+    """Return the lines on an operation.
+
+    :param at: its index
+    :param reference: its outcome there; likewise *candidate*
+    """
+    if not reference.parts and not candidate.parts:
+        return []
+    sides = [("reference", reference.detail), ("candidate", candidate.detail)]
+    if reference.detail == candidate.detail:
+        sides = [("both sides", reference.detail)]
+    return [f"operation {at + 1}, {side}: {detail}" for side, detail in sides if detail]

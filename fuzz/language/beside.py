@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table of what may run beside what in a par block, by the locks that kernel code takes.
+
+Each line names the kernel functions that say so. Blocks of guest accesses are run; the other lines say what such a
+block could hold, and are refused.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from . import operations as ops
+from .program import ProgramError, refusal
+
+# What an operation holds while it runs: for itself alone, or beside others that hold it likewise.
+ALONE: Final = "alone"
+SHARED: Final = "shared"
+
+MAX_OPERATIONS: Final = 8
+MAX_SWITCHES: Final = 16
+COUNTS: Final = range(1, 1000)
+FAULTS: Final = range(1, 17)
+
+
+class Beside(NamedTuple):
+    """A kind of operations.
+
+    :param kinds: the classes
+    :param vcpu: how it holds ``vcpu->mutex`` of its vCPU
+    :param slots: how it holds ``kvm->slots_lock``
+    :param mmap: how it holds the mmap lock of the host's process; "" where it does not
+    :param says: the kernel functions that take these locks
+    :param runs: whether blocks with it are run
+    """
+
+    kinds: tuple[type, ...]
+    vcpu: str
+    slots: str
+    mmap: str
+    says: str
+    runs: bool = False
+
+
+TABLE: Final = (
+    Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
+    Beside((ops.GuestExternalAbort, ops.GuestCache, ops.GuestSetWay), ALONE, "", "", "kvm_vcpu_ioctl() (vcpu->mutex)"),
+    # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
+    Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
+    Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
+    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code"),
+    Beside(
+        (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
+        "",
+        ALONE,
+        "",
+        "kvm_set_memory_region() (slots_lock), which waits for faults in flight: synchronize_srcu_expedited()",
+    ),
+    Beside(
+        (ops.GetLog, ops.ClearLog),
+        "",
+        ALONE,
+        "",
+        "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
+    ),
+    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()"),
+    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()"),
+    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()"),
+    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()"),
+    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()"),
+    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()"),
+    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock"),
+    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock"),
+    # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
+    Beside(
+        (
+            ops.TableMap, ops.TableUnmap, ops.TableWrprotect, ops.TableMkyoung, ops.TableMkold, ops.TableIsYoung,
+            ops.TableRelax, ops.TableFlush,
+        ),
+        "",
+        "",
+        "",
+        "the mmu lock of the caller",
+    ),
+    Beside((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
+)  # fmt: skip
+
+LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
+
+
+def _within(what: str, value: int, bounds: range) -> None:
+    if value not in bounds:
+        raise refusal(f"{what}{value}", f"{bounds[0]} to {bounds[-1]}")
+
+
+def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess], None]) -> None:
+    """Check a block, which the table must have.
+
+    :param where: the CPU on which each vCPU runs
+    :param check: checks an operation as if it stood alone
+    :raises ProgramError: what is wrong; its line is that within the block, 0 is the ``par``
+    """
+    line = 0
+    try:
+        for operation in par.operations:
+            line += 1
+            _check_operation(operation)
+            check(operation)
+        line = 0
+        if len(par.operations) not in range(2, MAX_OPERATIONS + 1):
+            raise refusal(
+                f"par with {len(par.operations)} operation(s)", f"2 to {MAX_OPERATIONS}, of two vCPUs or more"
+            )
+        _check_cpus(par, where)
+        if len(par.switches) > MAX_SWITCHES:
+            raise refusal(f"par with {len(par.switches)} switches", f"at most {MAX_SWITCHES}")
+        anchors: set[tuple[int, str, str, int, int]] = set()
+        line = len(par.operations)
+        for switch in par.switches:
+            line += 1
+            _check_switch(par, switch)
+            if switch.anchor in anchors:
+                raise refusal("second switch at one place", "every place once")
+            anchors.add(switch.anchor)
+    except ProgramError as error:
+        raise ProgramError("", line, error.message) from None
+
+
+def _check_operation(operation: ops.GuestAccess) -> None:
+    """Check that blocks with such an operation are run."""
+    line = LINES.get(type(operation))
+    if line is None or not line.runs:
+        wrong = ops.declaration_of(type(operation)).form.split()[:2] if line is not None else ["par"]
+        raise refusal(f"{' '.join(wrong)} in a par block", "cpuN read, write, fetch, walk, clean")
+    if operation.fail is not None:
+        raise refusal("fail= in a par block", "no fail=")
+
+
+def _check_cpus(par: ops.Par, where: list[int]) -> None:
+    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption)."""
+    if len(par.cpus) < 2:
+        raise refusal("par with one vCPU", "operations of two vCPUs or more; those of one follow each other")
+    places: dict[int, int] = {}
+    for cpu in par.cpus:
+        other = places.setdefault(where[cpu], cpu)
+        if other != cpu:
+            raise refusal(f"cpu{other} and cpu{cpu} both run on CPU {where[cpu]}", "vCPUs on CPUs of their own")
+
+
+def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
+    """Check one line of the schedule."""
+    allowed = ", ".join(f"cpu{cpu}" for cpu in par.cpus)
+    for cpu in (switch.cpu, switch.to):
+        if cpu not in par.cpus:
+            raise refusal(f"cpu{cpu} does nothing in this block", allowed)
+    if switch.cpu == switch.to:
+        raise refusal(f"switch cpu{switch.cpu} to cpu{switch.to}", "another vCPU of the block")
+    if switch.point in ops.ONLY_AFTER and switch.when != "after":
+        raise refusal(f"before {switch.point}", f"after {switch.point}")
+    if switch.point == "fault":
+        _within("fault ", switch.count, FAULTS)
+        if switch.fault != 1:
+            raise refusal(
+                f"fault={switch.fault} with fault {switch.count}", "no fault=: COUNT is the number of the fault"
+            )
+    _within(f"{switch.point} ", switch.count, COUNTS)
+    _within("fault=", switch.fault, FAULTS)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Simpler par blocks: none at all, fewer operations and switches, switches that come earlier, plainer operands."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..language.operations import GuestAccess, Par, Switch
+from ..language.program import Program
+from .inside import of_block
+from .minimizer import Minimizer
+from .operands import names, plainer
+
+
+def blocks(minimizer: Minimizer) -> None:
+    """Each block in turn."""
+    number = 0
+    while number < len(minimizer.best.operations):
+        if isinstance(minimizer.best.operations[number], Par) and not _in_a_row(minimizer, number):
+            while _simpler(minimizer, number):
+                pass
+        number += 1
+
+
+def _in_a_row(minimizer: Minimizer, number: int) -> bool:
+    """Try the operations of a block one after the other; true if that will do."""
+    best = minimizer.best
+    block = best.operations[number]
+    assert isinstance(block, Par)
+    operations = (*best.operations[:number], *block.operations, *best.operations[number + 1 :])
+    return minimizer.attempt(replace(best, operations=operations))
+
+
+def _simpler(minimizer: Minimizer, number: int) -> bool:
+    """Try blocks that are simpler; true if one will do."""
+    best = minimizer.best
+    block = best.operations[number]
+    if not isinstance(block, Par):
+        return False
+    for other in (*_fewer(block), _first_vcpus(best, block), *_earlier(block), *_plainer(best, block)):
+        operations = (*best.operations[:number], other, *best.operations[number + 1 :])
+        if minimizer.attempt(replace(best, operations=operations)):
+            return True
+    return False
+
+
+def _fewer(block: Par) -> Iterator[Par]:
+    """Yield the block with a switch less, or an operation."""
+    for at in range(len(block.switches)):
+        yield replace(block, switches=(*block.switches[:at], *block.switches[at + 1 :]))
+    for at in range(len(block.operations)):
+        yield of_block(block, (*block.operations[:at], *block.operations[at + 1 :]))
+
+
+def _first_vcpus(program: Program, block: Par) -> Par:
+    """The block with the first vCPUs of each VM."""
+    size = program.vm.cpus
+    numbers: dict[int, int] = {}
+    for cpu in block.cpus:
+        first = cpu // size * size
+        numbers[cpu] = first + sum(1 for each in numbers if each // size * size == first)
+    accesses = tuple(replace(each, cpu=numbers[each.cpu]) for each in block.operations)
+    switches = tuple(replace(each, cpu=numbers[each.cpu], to=numbers[each.to]) for each in block.switches)
+    return Par(accesses, switches)
+
+
+def _earlier(block: Par) -> Iterator[Par]:
+    """Yield the block with a switch that is anchored to an earlier event."""
+    for at, switch in enumerate(block.switches):
+        for other in _before(switch):
+            yield replace(block, switches=(*block.switches[:at], other, *block.switches[at + 1 :]))
+
+
+def _before(switch: Switch) -> Iterator[Switch]:
+    for count in (1, switch.count // 2, switch.count - 1):
+        if 0 < count < switch.count:
+            yield replace(switch, count=count)
+    for fault in range(1, switch.fault):
+        yield replace(switch, fault=fault)
+
+
+def _plainer(program: Program, block: Par) -> Iterator[Par]:
+    """Yield the block with an operand that is plainer."""
+    for at, operation in enumerate(block.operations):
+        alone = replace(program, operations=(operation,))
+        for name in names(alone, 0):
+            if name in ("cpu", "fail"):
+                continue
+            for value in plainer(alone, 0, name):
+                changed: Any = operation
+                other: GuestAccess = replace(changed, **{name: value})
+                yield replace(block, operations=(*block.operations[:at], other, *block.operations[at + 1 :]))

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The seam between code that several actors run and the scheduler that says whose turn it is."""
+
+from .compiled.annotations import mypyc_attr
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Turns:
+    """Takes and gives turns, where several actors are at work; one of them runs at a time.
+
+    Code of an actor calls these, and they return when it is that actor's turn again.
+    """
+
+    def anchors(self) -> list[tuple[int, str, bool, int]]:
+        """The switches of the call that the actor is about to make.
+
+        :returns: number of the switch, kind of event, whether it comes after that, and which of the events it is,
+            counted from 1 within the call
+        """
+        return []
+
+    def faulted(self, fault: int, level: int, entry: int) -> bool:
+        """The vCPU has taken a fault: kind and level of `reference.machine.walk`, and the entry found.
+
+        :returns: whether another actor has had a turn for want of progress, so that the fault may be gone
+        """
+        return False
+
+    def reached(self, number: int) -> None:
+        """The actor is where the switch of that number is anchored."""
+
+    def wait(self, lock: str, holder: int, moved: bool) -> None:
+        """The actor cannot go on before another one has made a step.
+
+        :param lock: what it waits for, "" where that has no name
+        :param holder: the actor that has it, from 1; 0: not known
+        :param moved: it has done something in this turn
+        """

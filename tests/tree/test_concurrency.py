@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Several vCPUs at work at once in a kernel tree, one step at a time."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.runtime import process
+from fuzz.checkers import Violation
+from fuzz.command_line.cli import main
+from fuzz.execution.executor import Executor
+from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
+from fuzz.language.text import parse
+from fuzz.reports.trace import Trace
+from fuzz.sides.outcome import Outcome
+
+from .trees import planted, real_trees, version
+
+TREE: Final = "6.12"
+# A page that both may read, and neither may write yet: dirty logging.
+RELAX: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\ncpu0 read a+0\n"
+BOTH_RELAX: Final = "par\ncpu0 write a+0\ncpu1 write a+0\nswitch cpu0 to cpu1 after fault 1\n{}\nend\nlog a get\n"
+MAP: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon\n"
+BOTH_MAP: Final = "par\ncpu0 write a+0\ncpu1 write {}\nswitch cpu0 to cpu1 after fault 1\n{}\nend\ncpu0 read a+0\n"
+
+
+class Run:
+    """A program on one version: the lines of a trace, outcomes, violations."""
+
+    def __init__(self, name: str, text: str) -> None:
+        program = parse(text)
+        executor = Executor(candidate.get(name), program)
+        trace = Trace(executor)
+        self.violations: list[Violation] = executor.create()
+        self.outcomes: list[Outcome] = []
+        self.lines = [line.text for line in trace.take(self.violations, None)]
+        for at in range(len(program.operations)):
+            if executor.dead:
+                break
+            outcome, found = executor.step(at)
+            self.outcomes.append(outcome)
+            self.lines += [line.text for line in trace.take(found, outcome)]
+            self.violations += found
+        found = executor.destroy()
+        self.lines += [line.text for line in trace.take(found, None)]
+        self.violations += found
+        self.refused = executor.refused
+        executor.checkers.dismantle()
+        executor.side.dismantle()
+
+    def count(self, text: str) -> int:
+        """Return how many lines have a text."""
+        return sum(text in line for line in self.lines)
+
+
+def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:
+    """The load before the exchange is the one after which another may come: a load that was told of before is none."""
+    name = version(TREE)
+    lost = []
+    for load in range(1, 5):
+        run = Run(name, RELAX + BOTH_RELAX.format(f"switch cpu1 to cpu0 after load {load}"))
+        assert run.violations == []
+        assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+        assert run.outcomes[2].value_text() == "dirty page 0"
+        if run.count("compare-exchange lost"):
+            lost.append(load)
+    assert len(lost) == 1
+    run = Run(name, RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 before cmpxchg 1"))
+    assert (run.count("compare-exchange lost"), run.violations) == (1, [])
+
+
+@pytest.mark.parametrize("place", ["a+0", "a+4K"])
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_two_faults_map(name: str, place: str) -> None:
+    """Two vCPUs map the same page, or two of one table, with a switch at each kind of place: both come to an end."""
+    tree = version(name)
+    waited = lost = 0
+    for switch in (
+        *("after load 1", "after load 2", "before cmpxchg 1", "after cmpxchg 1", "before store 1", "after store 1"),
+        *("before lock 1", "after lock 1", "before unlock 1", "before clean 1", "before lookup 1", "before flush 1"),
+    ):
+        run = Run(tree, MAP + BOTH_MAP.format(place, f"switch cpu1 to cpu0 {switch}"))
+        assert (switch, run.violations) == (switch, [])
+        assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
+        waited += run.count("waits for the mmu lock, which cpu1 has")
+        lost += run.count("compare-exchange lost")
+    # Who maps holds the lock alone, or exchanges entries.
+    assert (waited > 0) != (lost > 0)
+
+
+def test_a_vcpu_that_gets_nowhere_gives_way() -> None:
+    """With the entry locked by another, a fault changes nothing: the other one goes on, and both come to an end."""
+    run = Run(version(TREE), MAP + BOTH_MAP.format("a+0", "switch cpu1 to cpu0 after cmpxchg 1"))
+    turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
+    assert turns == ["cpu0", "cpu1", "cpu0", "cpu1", "cpu0"]
+    assert [part.faults for part in run.outcomes[0].parts] == [2, 1]
+
+
+def test_a_switch_whose_place_never_comes_is_told_of(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = version(TREE)
+    text = RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 before cmpxchg 2")
+    assert Run(name, text).outcomes[1].detail == "cpu1 does not come to: before cmpxchg 2"
+    tree = candidate.get(name)
+    assert Differential(tree, tree).run(parse(text)).notes == [
+        "operation 2, both sides: cpu1 does not come to: before cmpxchg 2"
+    ]
+    file = tmp_path_factory.mktemp("p") / "x.s2"
+    file.write_text(text)
+    main(["run", str(file), "--reference", name, "--candidate", name, "--trace"])
+    said = capsys.readouterr().out
+    assert "both sides: cpu1 does not come to: before cmpxchg 2" in said
+    assert "-- turn of cpu1" in said
+
+
+def test_one_program_one_interleaving() -> None:
+    """Events are the same again, also in a process whose memory lies elsewhere, and after other programs."""
+    name = version(TREE)
+    texts = [
+        RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 after load 3"),
+        MAP + BOTH_MAP.format("a+4K", "switch cpu1 to cpu0 after cmpxchg 2"),
+        RELAX + "cpu0 write a+4K\n",
+    ]
+    process.forget()
+    first = [Run(name, text).lines for text in texts]
+    again = [Run(name, text).lines for text in reversed(texts)]
+    assert first == again[::-1]
+    for text, lines in zip(texts, first, strict=True):
+        process.forget()
+        assert Run(name, text).lines == lines
+    assert all(len(lines) > 30 for lines in first)
+
+
+def test_two_vms() -> None:
+    """vCPUs of two VMs have nothing to wait for."""
+    text = (
+        "s2fuzz 1\nvm vms=2\nslot a size=2M backing=anon\nslot b size=2M backing=anon vm=1\npar\ncpu0 write a+0\n"
+        "cpu3 write b+0\nswitch cpu0 to cpu3 after lock 1\nswitch cpu3 to cpu0 before unlock 1\nend\n"
+    )
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), text)
+        assert (run.violations, run.count("waits")) == ([], 0)
+        assert run.count("-- turn") == 4
+
+
+def test_copy_on_write_under_another_vcpu() -> None:
+    """The host's notifiers run in the middle of a fault, while another vCPU holds the lock that they need."""
+    text = (
+        "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu1 read a+4K\nhost share a+0 8K\npar\n"
+        "cpu1 read a+4K\ncpu0 write a+0\ncpu1 write a+4K\n"
+        "switch cpu1 to cpu0 after lock 1\nswitch cpu0 to cpu1 after lock 1\nend\ncpu0 read a+0\n"
+    )
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), text)
+        assert run.violations == []
+        assert [part.status for part in run.outcomes[3].parts] == ["ok"] * 3
+
+
+def test_hardware_sets_an_access_flag_between_two_steps() -> None:
+    """Code that goes on finds what the hardware has done for another vCPU meanwhile."""
+    text = (
+        "s2fuzz 1\nvm haf=on\nslot a size=2M backing=anon log=on\ncpu0 read a+0\nhost age a+0 4K\npar\ncpu0 write a+0\n"
+        "cpu1 read a+0\nswitch cpu0 to cpu1 after lock 1\nend\ncpu1 write a+0\n"
+    )
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), text)
+        # A known bug of some trees, with one actor too.
+        assert {"marked accessed, not held" in each.signature for each in run.violations} <= {True}
+        assert run.count("the hardware sets the access flag") == 1
+        assert [part.status for part in run.outcomes[2].parts] == ["ok", "ok"]
+
+
+def test_ports_do_not_run_blocks_yet() -> None:
+    run = Run("original", MAP + BOTH_MAP.format("a+0", ""))
+    assert "par" in run.refused
+    assert (run.outcomes, run.violations) == ([], [])
+
+
+IGNORED: Final = "\treturn cmpxchg(ctx->ptep, ctx->old, new) == ctx->old;\n"
+LOCKED: Final = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup(current->mm, hva);\n"
+# vCPU 0 takes the mmu lock first, vCPU 1 the mmap lock.
+CROSSED: Final = (
+    "\tif (vcpu->vcpu_id) {\n\t\tmmap_write_lock(current->mm);\n\t\twrite_lock(&kvm->mmu_lock);\n"
+    "\t\twrite_unlock(&kvm->mmu_lock);\n\t\tmmap_write_unlock(current->mm);\n\t} else {\n"
+    "\t\twrite_lock(&kvm->mmu_lock);\n\t\tmmap_write_lock(current->mm);\n\t\tmmap_write_unlock(current->mm);\n"
+    "\t\twrite_unlock(&kvm->mmu_lock);\n\t}\n"
+)
+
+
+def test_a_failed_compare_exchange_that_is_ignored_is_found(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", PGTABLE, IGNORED, "\tcmpxchg(ctx->ptep, ctx->old, new);\n\treturn true;\n")
+    text = MAP + BOTH_MAP.format("a+4K", "switch cpu1 to cpu0 before cmpxchg 1")
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(name)).run(parse(text))
+    kinds = {finding.kind for finding in verdict.findings}
+    assert REGRESSION in kinds <= {REGRESSION, DIVERGENCE}
+    assert any("table->other table without break" in finding.signature for finding in verdict.findings)
+
+
+def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", MMU, LOCKED, CROSSED + LOCKED)
+    text = MAP + "par\ncpu0 write a+0\ncpu1 write a+0\n{}end\n"
+    switch = "switch cpu0 to cpu1 after lock 1\n"
+    run = Run(name, text.format(switch))
+    assert [violation.signature.partition(": ")[0] for violation in run.violations] == ["locking"]
+    assert "deadlock" in run.violations[0].signature
+    assert "cpu0 waits for the mmap lock, which cpu1 has; cpu1 waits for the mmu lock, which cpu0 has" in (
+        run.violations[0].reason
+    )
+    # The process serves other programs then, and without the switch nobody waits.
+    assert Run(name, text.format("")).outcomes[0].status == "ok"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Par blocks as text, the table of what may run beside what, and who takes a block apart."""
+
+from dataclasses import replace
+from random import Random
+from typing import Final, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuzz.generation.mutations import crossover, mutate
+from fuzz.language import operations as ops
+from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_OPERATIONS, MAX_SWITCHES, TABLE
+from fuzz.language.binary import encode
+from fuzz.language.operations import ACCESS_KINDS, MOMENTS, ONLY_AFTER, POINTS, GuestAccess, Par, Point, Switch
+from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
+from fuzz.language.text import headings, parse, print_program
+from fuzz.language.validate import validate
+
+VM: Final = Vm(cpus=3)
+SIZE: Final = 4 << 20
+SLOT: Final = Slot("a", 1 << 30, SIZE, "anon")
+HEAD: Final = "s2fuzz 1\nvm cpus=3\nslot a size=4M backing=anon\n"
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Par:
+    """Legal blocks of three vCPUs."""
+    cpus = draw(st.lists(st.integers(0, 2), min_size=2, max_size=MAX_OPERATIONS).filter(lambda x: len(set(x)) > 1))
+    accesses = [
+        GuestAccess(cpu, draw(st.sampled_from(ACCESS_KINDS)), "a", draw(st.integers(0, SIZE - 1)), draw(st.booleans()))
+        for cpu in cpus
+    ]
+    switches: dict[object, Switch] = {}
+    for _ in range(draw(st.integers(0, MAX_SWITCHES))):
+        point = cast(Point, draw(st.sampled_from(POINTS)))
+        cpu, to = draw(st.permutations(sorted(set(cpus))))[:2]
+        fault = point == "fault"
+        switch = Switch(
+            cpu,
+            to,
+            "after" if point in ONLY_AFTER else draw(st.sampled_from(MOMENTS)),
+            point,
+            draw(st.sampled_from(FAULTS if fault else COUNTS)),
+            1 if fault else draw(st.sampled_from(FAULTS)),
+        )
+        switches[switch.anchor] = switch
+    return Par(tuple(accesses), tuple(switches.values()))
+
+
+@given(st.lists(blocks(), min_size=1, max_size=3))
+def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
+    program = Program(VM, (SLOT,), (*drawn, GuestAccess(0, "read", "a", 0)))
+    validate(program)
+    text = print_program(program)
+    assert parse(text) == program
+    assert print_program(parse(text)) == text
+    assert len(headings(program)) == len(drawn) + 3
+
+
+ERRORS: Final = {
+    "not a block's": ("par\ncpu0 read a+0\nhost write a+0 4K\nend", 6, "host write in a par block"),
+    "place": ("par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend", 7, "no such place in slot a: a+9M"),
+    "fail": ("par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend", 5, "fail= in a par block"),
+    "one operation": ("par\ncpu0 read a+0\nend", 4, "par with 1 operation(s)"),
+    "one vCPU": ("par\ncpu0 read a+0\ncpu0 read a+0\nend", 4, "par with one vCPU"),
+    "one CPU": ("cpu0 move 1\npar\ncpu0 read a+0\ncpu1 read a+0\nend", 5, "cpu0 and cpu1 both run on CPU 1"),
+    "not there": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu2 after load 1\nend", 7, "cpu2 does nothing"),
+    "itself": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu0 after load 1\nend", 7, "switch cpu0 to cpu0"),
+    "before": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 before load 1\nend", 7, "before load"),
+    "count": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 0\nend", 7, "load 0"),
+    "fault twice": (
+        "par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after fault 1 fault=2\nend",
+        7,
+        "fault=2 with fault 1",
+    ),
+    "two at one place": (
+        "par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 1\nswitch cpu0 to cpu1 after load 1\nend",
+        8,
+        "second switch at one place",
+    ),
+    "order": (
+        "par\ncpu0 read a+0\nswitch cpu0 to cpu1 after load 1\ncpu1 read a+0\nend",
+        7,
+        "operation behind a switch",
+    ),
+    "to": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 cpu1 after load 1\nend", 7, "'switch cpu0 cpu1 after"),
+    "no vCPU": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to host after load 1\nend", 7, "'host' is no vCPU"),
+    "no end": ("par\ncpu0 read a+0\ncpu1 read a+0\n", 7, "the text ends in a par block"),
+    "end": ("end", 4, "end without par"),
+    "within": ("par\npar\nend", 5, "par in a par block"),
+    "words": ("par now", 4, "unknown 'now'"),
+    "switch outside": ("switch cpu0 to cpu1 after load 1", 4, "unknown statement 'switch'"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error(name: str) -> None:
+    text, line, wrong = ERRORS[name]
+    with pytest.raises(ProgramError) as caught:
+        parse(HEAD + text, "x.s2")
+    assert str(caught.value).startswith(f"x.s2:{line}: {wrong}")
+    assert "; allowed: " in caught.value.message
+
+
+def test_a_line_is_that_of_the_canonical_text() -> None:
+    good = GuestAccess(0, "read", "a", 0)
+    par = Par((good, replace(good, cpu=1)), (Switch(0, 1, "after", "load", 1),))
+    bad = replace(par, operations=(good, replace(good, cpu=1, offset=SIZE)))
+    with pytest.raises(ProgramError) as caught:
+        validate(Program(VM, (SLOT,), (par, good, bad)))
+    assert caught.value.line == 4 + 5 + 1 + 2
+
+
+def test_the_table_has_each_kind_of_operation_once() -> None:
+    assert sorted(LINES, key=str) == sorted(ops.OPERATIONS, key=str)
+    assert sum(len(line.kinds) for line in TABLE) == len(LINES)
+    assert all("(" in line.says or "lock" in line.says or "hardware" in line.says for line in TABLE)
+
+
+PROGRAM: Final = parse(
+    HEAD + "cpu0 read a+0\npar\ncpu0 write a+0\ncpu1 write a+4K\nswitch cpu0 to cpu1 after load 1\nend\ncpu2 read a+0\n"
+)
+
+
+def test_blocks_have_no_binary_form() -> None:
+    with pytest.raises(ProgramError, match="a par block has no binary form"):
+        encode(PROGRAM)
+    assert encode(sequential(PROGRAM))
+
+
+def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
+    flat = sequential(PROGRAM)
+    assert [each.cpu for each in flat.operations if isinstance(each, GuestAccess)] == [0, 0, 1, 2]
+    assert not has_blocks(flat)
+    assert sequential(flat) is flat
+    random = Random(1)
+    for _ in range(50):
+        for made in (mutate(PROGRAM, random), crossover(PROGRAM, PROGRAM, random)):
+            validate(made)
+            assert not has_blocks(made)
