@@ -11,6 +11,7 @@ from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_versions
 from ..parser import Once, Parser
+from ..values import seconds, whole
 
 if TYPE_CHECKING:
     from ...exploring.exploring import Explored
@@ -26,12 +27,20 @@ switches that the block has are left out.
 """
 
 
+def preemptions(text: str) -> int:
+    """Return a number of preemptions.
+
+    :raises argparse.ArgumentTypeError: it is none
+    """
+    return whole(text, 0, MOST)
+
+
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help="a program with one par block")
     add_versions(parser, "a candidate that runs par blocks: a kernel tree", required=True)
     most = f"switches of a schedule, at most: 0 to {MOST} (%(default)s)"
-    parser.add_argument("--preemptions", action=Once, type=int, default=1, metavar="K", help=most)
-    parser.add_argument("--seconds", action=Once, type=float, metavar="N", help="end after so many seconds")
+    parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
+    parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help="end after so many seconds")
 
 
 def explore(arguments: Namespace) -> int:
@@ -47,8 +56,6 @@ def explore(arguments: Namespace) -> int:
     from ...language.text import load, print_program, shown_name
     from ...reports.answers import explore_answer
 
-    if arguments.preemptions not in range(MOST + 1):
-        raise BadInputError(f"--preemptions {arguments.preemptions}; allowed: 0 to {MOST}")
     reference, tested = candidate.get(arguments.reference), candidate.get(arguments.candidate)
     start = time.monotonic()
 
