@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The areas of the sources that take the time: from cProfile for plain Python, from perf for compiled code."""
 
-import os
 import pstats
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from reference.compiled import choice as native
+
+from .sampling import stacks_of
 
 # Where files belong that have no area of their own name; the longest match counts.
 _AREAS: Final = {
@@ -93,21 +90,8 @@ def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -
 
 def sampled(programs: int) -> dict[str, float]:
     """Return `shares` of the compiled form: a process of its own under perf; {} where there is no perf."""
-    perf = shutil.which("perf")
-    if perf is None:
-        return {}
-    command = [sys.executable, "-m", "fuzz.benchmark.mix", str(programs), "all"]
-    environment = {**os.environ, "PYTHONPATH": str(native.HOME)}
-    with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/perf.data"
-        record = [perf, "record", "-q", "-o", data, "-F", str(_HERTZ), "--call-graph", "dwarf,8192", "--", *command]
-        script = [perf, "script", "-i", data, "-F", "ip,sym"]
-        try:
-            subprocess.run(record, env=environment, capture_output=True, check=True)
-            said = subprocess.run(script, capture_output=True, text=True, errors="replace", check=True).stdout
-        except (OSError, subprocess.CalledProcessError):
-            return {}
-    return ranked(count(said.split("\n\n"), list(native.choose().files)))
+    stacks = stacks_of(["-m", "fuzz.benchmark.mix", str(programs), "all"], "ip,sym", _HERTZ)
+    return ranked(count(stacks, list(native.choose().files))) if stacks else {}
 
 
 def count(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:

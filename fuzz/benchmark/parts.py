@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The parts of judging that take the time of all processes, by samples of perf: Python's work, and that of trees."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
 from typing import Final
 
 from reference.compiled import choice as native
 
 from .areas import ranked
+from .sampling import stacks_of
 
 # Compiled modules, and where they belong: the longest name that fits counts.
 _PYTHON: Final = {
@@ -73,21 +69,10 @@ def sampled_parts(pure: bool, programs: int, *versions: str) -> dict[str, float]
     :param pure: in plain Python, of which only the trees' processes have parts
     :returns: {} where perf is not there or not allowed
     """
-    perf = shutil.which("perf")
-    if perf is None or pure:
+    if pure:
         return {}
-    command = [sys.executable, "-P", "-m", "fuzz.benchmark.mix", str(programs), "all", *versions]
-    environment = {**os.environ, "PYTHONPATH": str(native.HOME)}
-    with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/perf.data"
-        record = [perf, "record", "-q", "-o", data, "-F", str(_HERTZ), "--call-graph", "dwarf,8192", "--", *command]
-        script = [perf, "script", "-i", data, "-F", "comm,ip,sym,dso"]
-        try:
-            subprocess.run(record, env=environment, capture_output=True, check=True)
-            said = subprocess.run(script, capture_output=True, text=True, errors="replace", check=True).stdout
-        except (OSError, subprocess.CalledProcessError):
-            return {}
-    return ranked(parts(said.split("\n\n"), list(native.choose().files)))
+    stacks = stacks_of(["-P", "-m", "fuzz.benchmark.mix", str(programs), "all", *versions], "comm,ip,sym,dso", _HERTZ)
+    return ranked(parts(stacks, list(native.choose().files))) if stacks else {}
 
 
 def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:

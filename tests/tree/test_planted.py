@@ -13,7 +13,7 @@ from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import REGRESSION, Differential
 
-from .trees import changed, real_tree
+from .trees import around, changed, real_tree
 
 # Programs that are judged until one shows the mistake; each seed of its own must.
 PROGRAMS: Final = 400
@@ -147,9 +147,8 @@ def names(reason: str, planted: Planted, copy: Path) -> bool:
 def test_planted(mistake: str, tmp_path: Path) -> None:
     original = real_tree("6.12")
     planted = PLANTED[mistake]
-    source = (original / planted.file).read_text()
-    assert planted.text in source
-    copy = changed(original, tmp_path / "tree", {planted.file: source.replace(planted.text, planted.instead, 1)})
+    before, _, after = around(original / planted.file, planted.text)
+    copy = changed(original, tmp_path / "tree", {planted.file: before + planted.instead + after})
     differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
     generator = Generator(SEED)
     for _ in range(PROGRAMS):

@@ -16,7 +16,7 @@ from fuzz.language.text import load, parse
 
 from ..corpus.files import REGRESSIONS, SEEDS
 from .fidelity import Stream, difference
-from .trees import changed, real_tree, version
+from .trees import around, changed, real_tree, version
 
 PROGRAM: Final = "s2fuzz 1\nvm cpus=1\nslot a size=4M backing=thp log=on\ncpu0 read a+0\nslot a delete\n"
 INIT: Final = "\tmmu->pgt = pgt;\n\tmmu->pgd_phys = __pa(pgt->pgd);\n"
@@ -104,9 +104,7 @@ PLANTED: Final = {
 def test_a_mistake_is_named(mistake: str, tmp_path: Path) -> None:
     original = real_tree("6.12")
     planted = PLANTED[mistake]
-    source = (original / planted.file).read_text()
-    assert planted.text in source
-    before, text, after = source.rpartition(planted.text)
+    before, text, after = around(original / planted.file, planted.text, last=True)
     text += planted.mistake
     copy = f"{PREFIX}{changed(original, tmp_path / 'tree', {planted.file: before + text + after})}{SANITIZE}"
     differential = Differential(candidate.get(f"{PREFIX}{original}{SANITIZE}"), candidate.get(copy))

@@ -45,6 +45,16 @@ def small_tree(folder: Path) -> Path:
     return folder
 
 
+def around(file: Path, text: str, last: bool = False) -> tuple[str, str, str]:
+    """Split a file at a text that must be there: what is before, the text, what is behind.
+
+    :param last: at the last place of the text, else at the first
+    """
+    source = file.read_text()
+    assert text in source, f"{file} has no {text!r} any more"
+    return source.rpartition(text) if last else source.partition(text)
+
+
 def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
     """A copy of a tree, made of links, with other contents in some files.
 

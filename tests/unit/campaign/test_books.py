@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The books of a campaign: planned units, outcomes that count once, findings that are filed when they replay."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from fuzz.campaign.campaign import opened
 from fuzz.campaign.store.code import code_of
 from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
@@ -19,23 +15,12 @@ from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
-from fuzz.findings.accepted import Accepted
 from fuzz.findings.record import FindingRecord
 from fuzz.judging.finding import Finding
 from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN
 from ..processes import wait_for
-from .campaigns import SETTINGS
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
-    """The books of a new campaign, without anybody who works."""
-    with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
-        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
-        made.begin(1)
-        yield made, Planner(db, corpus, SETTINGS, seed)
 
 
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:

@@ -5,7 +5,6 @@ import io
 import json
 import sqlite3
 import struct
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,15 +30,6 @@ from .campaigns import SETTINGS
 from .test_books import outcome_of
 
 IDLE = Exercise(2, 0, ["a.c:1", "a.c:2"], [])
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
-    """The books of a new campaign, without anybody who works."""
-    with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
-        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
-        made.begin(1)
-        yield made, Planner(db, corpus, SETTINGS, seed)
 
 
 def counts(**libraries: int) -> CodeCounts:
