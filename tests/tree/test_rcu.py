@@ -18,17 +18,21 @@ from fuzz.reports.trace import Trace
 from .test_events import trace, violations
 from .trees import changed, planted, real_tree, version
 
+READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"
+# A walk becomes a reader.
+READER: Final = "\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();\n"
+# A table is handed over, to be freed later.
+CALLED: Final = "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);"
 # Two tables become blocks.
 COALESCE: Final = parse(
     "s2fuzz 1\nvm fwb=on\nslot a size=4M backing=thp log=on\ncpu0 read a+0\ncpu0 read a+2M\nlog a off\n"
     "cpu0 read a+4K\ncpu0 read a+2052K\n"
 )
-READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"
-READER: Final = "\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();\n"
-CALLED: Final = "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);"
+# stage2_map_walk_table_pre() cuts a table off ...
 CUTS: Final = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret)\n\t\treturn ret;\n\n"
 # Of kvm_pgtable_stage2_map(), behind the walk.
 MAPPED: Final = "\tdsb(ishst);\n\treturn ret;\n}\n\nint kvm_pgtable_stage2_set_owner("
+# ... and hands it over.
 HANDS_OVER: Final = "\tmm_ops->free_unlinked_table(childp, ctx->level);\n"
 
 

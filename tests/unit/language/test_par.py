@@ -59,39 +59,33 @@ def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
     assert len(headings(program)) == len(drawn) + 3
 
 
+# A block of two vCPUs, in the fourth to the sixth line of a program.
+TWO: Final = "par\ncpu0 read a+0\ncpu1 read a+0\n"
+# Lines behind the slot; the line, from 1, and the beginning of what is wrong in it.
 ERRORS: Final = {
-    "not a block's": ("par\ncpu0 read a+0\nhost write a+0 4K\nend", 6, "host write in a par block"),
-    "place": ("par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend", 7, "no such place in slot a: a+9M"),
-    "fail": ("par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend", 5, "fail= in a par block"),
-    "one operation": ("par\ncpu0 read a+0\nend", 4, "par with 1 operation(s)"),
-    "one vCPU": ("par\ncpu0 read a+0\ncpu0 read a+0\nend", 4, "par with one vCPU"),
-    "one CPU": ("cpu0 move 1\npar\ncpu0 read a+0\ncpu1 read a+0\nend", 5, "cpu0 and cpu1 both run on CPU 1"),
-    "not there": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu2 after load 1\nend", 7, "cpu2 does nothing"),
-    "itself": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu0 after load 1\nend", 7, "switch cpu0 to cpu0"),
-    "before": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 before load 1\nend", 7, "before load"),
-    "count": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 0\nend", 7, "load 0"),
-    "fault twice": (
-        "par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after fault 1 fault=2\nend",
-        7,
-        "fault=2 with fault 1",
-    ),
-    "two at one place": (
-        "par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 1\nswitch cpu0 to cpu1 after load 1\nend",
-        8,
-        "second switch at one place",
-    ),
-    "order": (
-        "par\ncpu0 read a+0\nswitch cpu0 to cpu1 after load 1\ncpu1 read a+0\nend",
-        7,
-        "operation behind a switch",
-    ),
-    "to": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 cpu1 after load 1\nend", 7, "'switch cpu0 cpu1 after"),
-    "no vCPU": ("par\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to host after load 1\nend", 7, "'host' is no vCPU"),
-    "no end": ("par\ncpu0 read a+0\ncpu1 read a+0\n", 7, "the text ends in a par block"),
-    "end": ("end", 4, "end without par"),
-    "within": ("par\npar\nend", 5, "par in a par block"),
-    "words": ("par now", 4, "unknown 'now'"),
-    "switch outside": ("switch cpu0 to cpu1 after load 1", 4, "unknown statement 'switch'"),
+    name: (text, line, wrong)
+    for name, line, wrong, text in (
+        ("not a block's", 6, "host write in a par block", "par\ncpu0 read a+0\nhost write a+0 4K\nend"),
+        ("place", 7, "no such place in slot a: a+9M", "par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend"),
+        ("fail", 5, "fail= in a par block", "par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend"),
+        ("one operation", 4, "par with 1 operation(s)", "par\ncpu0 read a+0\nend"),
+        ("one vCPU", 4, "par with one vCPU", "par\ncpu0 read a+0\ncpu0 read a+0\nend"),
+        ("one CPU", 5, "cpu0 and cpu1 both run on CPU 1", f"cpu0 move 1\n{TWO}end"),
+        ("not there", 7, "cpu2 does nothing", f"{TWO}switch cpu0 to cpu2 after load 1\nend"),
+        ("itself", 7, "switch cpu0 to cpu0", f"{TWO}switch cpu0 to cpu0 after load 1\nend"),
+        ("before", 7, "before load", f"{TWO}switch cpu0 to cpu1 before load 1\nend"),
+        ("count", 7, "load 0", f"{TWO}switch cpu0 to cpu1 after load 0\nend"),
+        ("fault twice", 7, "fault=2 with fault 1", f"{TWO}switch cpu0 to cpu1 after fault 1 fault=2\nend"),
+        ("two at one place", 8, "second switch at one place", TWO + "switch cpu0 to cpu1 after load 1\n" * 2 + "end"),
+        ("order", 8, "operation behind a switch", f"{TWO}switch cpu0 to cpu1 after load 1\ncpu0 read a+0\nend"),
+        ("to", 7, "'switch cpu0 cpu1 after", f"{TWO}switch cpu0 cpu1 after load 1\nend"),
+        ("no vCPU", 7, "'host' is no vCPU", f"{TWO}switch cpu0 to host after load 1\nend"),
+        ("no end", 7, "the text ends in a par block", TWO),
+        ("end", 4, "end without par", "end"),
+        ("within", 5, "par in a par block", "par\npar\nend"),
+        ("words", 4, "unknown 'now'", "par now"),
+        ("switch outside", 4, "unknown statement 'switch'", "switch cpu0 to cpu1 after load 1"),
+    )
 }
 
 
