@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of what may run beside what in a par block, by the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Blocks of guest accesses are run; the other lines say what such a
-block could hold, and are refused.
+Each line names the kernel functions that say so. Blocks of guest accesses are run. The other lines say what may stand
+in a block one day; until then it is refused.
 """
 
 from collections.abc import Callable

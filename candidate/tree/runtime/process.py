@@ -187,7 +187,7 @@ class Process:
         KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched, contended)
 
     def set_grace(self, at: int) -> None:
-        """Say at which point, of those at which it could, a grace period of RCU ends; 0: when the call is over."""
+        """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
 
     def _hear(self) -> bytes:
