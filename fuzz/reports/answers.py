@@ -51,7 +51,7 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 ``promote``: ``file``, ``text``.
 
 ``bench``: the result of `fuzz.benchmark.bench.measure`; with ``--find`` the fields of
-`fuzz.benchmark.finding.Benchmark`.
+`fuzz.benchmark.finding.Benchmark`, with ``--trees`` the result of `fuzz.benchmark.pair.measure`.
 
 ``build``: ``message``, one line on what was done.
 
@@ -68,7 +68,9 @@ one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target`
 
 ``cover``: ``versions``, ``programs``, ``files`` (of each ``summary``,
 ``missing_lines``, ``missing_branches``, as coverage.py has them), ``totals``; with
-``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first).
+``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first). Of a kernel tree there are no
+``totals``, and ``files`` has of each ``lines`` (how many have code), ``missing_lines``, ``reached_lines`` (line -> the
+smallest program that reaches it).
 
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
