@@ -19,7 +19,7 @@ Backing: TypeAlias = Literal[
     "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "memfd"
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
-# A file of KVM's own (guest_memfd), which only some versions have: what is random has none.
+# A file of KVM's own (guest_memfd), which only some versions have: no choice from `BACKINGS` gives it.
 MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
 # The backings without dirty logs.
@@ -148,7 +148,7 @@ class Program:
 
 
 def sequential(program: Program) -> Program:
-    """The program with the operations of each par block one after the other, for who knows of one actor only."""
+    """Return the program with the operations of each par block one after the other, for code that knows one actor."""
     if not has_blocks(program):
         return program
     operations: list[Operation] = []

@@ -3,7 +3,7 @@
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
-``exit_code`` is in the answers of ``run``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
+``exit_code`` is in the answers of ``run``, ``explore``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
 object that any command answers with where a candidate is refused or has a mistake in its Python (2), or where
 there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or ``no verdict``; ``message``).
 ``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
