@@ -87,8 +87,8 @@ class Vm:
     :param fail: the allocation of that number fails when the first VM is made,
         and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
         ``last_vcpu_ran``
-    :param resched: each so-manieth time that kernel code offers to drop the mmu lock (``cond_resched_lock()``) or asks
-        whether it should (``need_resched()``, ``rwlock_needbreak()``), another task is waiting for it; None: never
+    :param resched: kernel code offers to drop the mmu lock (``cond_resched_lock()``), or asks whether it should
+        (``need_resched()``, ``rwlock_needbreak()``); at one in so many of these, another task waits; None: at none
     :param contended: likewise, at the question of that number alone
     :param split: blocks are split when logging begins, so many bytes at a time
         (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE); 0: they are not
