@@ -23,7 +23,7 @@ class Observer:
         """The software walker enters the table at index *table*."""
 
     def load(self, ptep: int, entry: int) -> None:
-        """Kernel code of a tree has loaded an entry; told of where several actors are at work."""
+        """Kernel code of a tree has loaded an entry; told of only while several actors are at work."""
 
     def turn(self, actor: int) -> None:
         """From here on events are of this actor, from 1; 0: of the only one again."""
@@ -131,7 +131,7 @@ class Observer:
         """Kernel code asked whether another task waits for it: ``need_resched``, ``rwlock_is_contended`` ..."""
 
     def cond_resched(self) -> None:
-        """``cond_resched()``: another task may run here; of a tree: under the mmu lock, and once after its drop."""
+        """``cond_resched()``: another task may run. A tree tells of it under the mmu lock and once after a drop."""
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""

@@ -24,10 +24,10 @@ ENOEXEC: Final = 8
 EAGAIN: Final = 11
 ENOMEM: Final = 12
 EFAULT: Final = 14
-EHWPOISON: Final = 133
 EEXIST: Final = 17
 EINVAL: Final = 22
 ERANGE: Final = 34
+EHWPOISON: Final = 133
 
 # The pointer that names nothing; other memory than tables has negative indices as well.
 NULL: Final = -1
@@ -97,7 +97,7 @@ class Kernel:
         # The actor that runs, from 1, where several are at work, and who gives turns to them; 0, None: there is one.
         self.actor = 0
         self.turns: Turns | None = None
-        # Objects, and those of their attributes of which each actor has its own; where others than `fuzz` know.
+        # Objects, and those of their attributes of which each actor has its own: what code below `fuzz` adds.
         self.belongings: list[tuple[object, tuple[str, ...]]] = []
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
@@ -108,12 +108,12 @@ class Kernel:
         self.exchanging = False
         # RCU: nested read-side critical sections; callbacks that were posted, and of which a grace period has passed.
         self.rcu_depth = 0
-        # A grace period ends at the point of this number at which it could, in a compiled tree; 0: after the call.
-        self.grace_at = 0
         self.rcu_posted = 0
         self.rcu_passed = 0
+        # A grace period ends at the point of this number at which it could, in a compiled tree; 0: after the call.
+        self.grace_at = 0
         # Another task waits for the mmu lock at one in so many questions whether one does, and at the question of
-        # that number, 0: at none; how many questions there were.
+        # this number (0: at none); how many questions there were.
         self.resched_every = 0
         self.contended_at = 0
         self.questions = 0
@@ -532,7 +532,7 @@ class Kernel:
         return self.is_asked("rwlock_is_contended")
 
     def is_asked(self, function: str) -> bool:
-        """Answer a question of kernel code that drops the lock itself then."""
+        """Answer a question of kernel code, which drops the lock itself if the answer is yes."""
         answer = self.is_waited_for()
         self.note_question(function, answer)
         return answer

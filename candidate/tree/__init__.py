@@ -12,5 +12,5 @@ __all__ = ["PREFIX", "SANITIZE", "TreeError", "root_of"]
 
 
 def root_of(version: str) -> Path:
-    """The top folder of the tree that a version is, by its name."""
+    """Return the top folder of the tree that the name of a version stands for."""
     return Path(version.removeprefix(PREFIX).removesuffix(SANITIZE))

@@ -13,6 +13,7 @@ from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
+from . import root_of
 from .build import TreeError, build, is_built, make
 from .building import probes
 from .building.plan import GRANULES, BuildSettings
@@ -29,7 +30,7 @@ def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
 def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
     """Build the trees among versions for every page size, before anybody counts the time.
 
-    What is wrong with one of them is told before the first build, or by one for pages of 4K, which come first. A tree
+    A tree that cannot be built is refused before the first build, or by one for pages of 4K, which come first. A tree
     without pages of another size is refused later, when a program asks for them.
 
     :param names: of versions; those that are no trees are skipped
@@ -37,12 +38,11 @@ def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
     :raises candidate.tree.TreeError: a tree cannot be built for pages of 4K
     """
     trees = [name for name in dict.fromkeys(names) if name.startswith(TREE)]
-    paths = {name: Path(name.removeprefix(TREE).removesuffix(SANITIZE)) for name in trees}
-    for path in paths.values():
-        TreeSource(path)
+    for name in trees:
+        TreeSource(root_of(name))
     for granule in GRANULES:
         for name in trees:
-            source, settings = TreeSource(paths[name]), settings_of(granule, name.endswith(SANITIZE))
+            source, settings = TreeSource(root_of(name)), settings_of(granule, name.endswith(SANITIZE))
             if is_built(source, settings):
                 continue
             tell(f"building {name} for pages of {(1 << granule) >> 10}K")
@@ -86,7 +86,7 @@ def opened(name: str) -> Opened:
         COUNTS_NON_ZERO = found(PGTABLE, "stage2_pte_is_counted") is not None
         COUNTS_HYP = found(PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(") is not None
         WALKS_UNDER_RCU = found(f"{ARM}/include/asm/kvm_pgtable.h", r"\brcu_read_lock\(\)") is not None
-        EXCHANGES_SHARED = found("arch/arm64/include/asm/kvm_pgtable.h", "KVM_PGTABLE_WALK_SHARED") is not None
+        EXCHANGES_SHARED = found(f"{ARM}/include/asm/kvm_pgtable.h", "KVM_PGTABLE_WALK_SHARED") is not None
         HYP_DEVICE_INDEX = int(device[1]) if device else 0
 
         # Its own, since mypyc runs an inherited one twice.

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import candidate
-from candidate.tree.runtime import process
+from candidate.tree.runtime import times
 from reference.events import EVENT_NAMES, Observer
 
 from ..execution.executor import Executor
@@ -71,10 +71,10 @@ class Mix:
         :returns: ``seconds``, ``cpu_seconds`` of this process, ``operations``; ``user_seconds`` and ``system_seconds``
             of the processes of trees; ``in_full``: programs of two trees that were judged again in full
         """
-        start, cpu, trees, again = time.perf_counter(), time.process_time(), process.seconds(), self.differential.again
+        start, cpu, trees, again = time.perf_counter(), time.process_time(), times.seconds(), self.differential.again
         for program in self.programs[first:end]:
             self.differential.run(program)
-        user, system = process.seconds()
+        user, system = times.seconds()
         return {
             "seconds": time.perf_counter() - start,
             "cpu_seconds": time.process_time() - cpu,

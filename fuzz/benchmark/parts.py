@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of judging that take the time of all processes, by samples of perf: Python's work, and that of trees."""
+"""The parts of judging that take time, by samples of perf: of Python's work, and of that of trees' processes."""
 
 import re
 from collections.abc import Iterable
@@ -45,6 +45,7 @@ _NATIVE: Final = {
     "shim_compare_arena": "tree: tables compared",
     "shim_restore": "tree: memory put back",
     "zero": "tree: memory put back",
+    "give_back": "tree: memory put back",
     "begin": "tree: memory put back",
     "shim_clear_counters": "tree: memory put back",
     "shim_add_counters": "tree: memory put back",
@@ -53,6 +54,8 @@ _NATIVE: Final = {
     "patience": "tree: waits and wakes",
     "serve": "tree: waits and wakes",
     "ask": "tree: waits and wakes",
+    "request": "tree: waits and wakes",
+    "reply": "tree: waits and wakes",
 }
 _START: Final = "tree: start"
 # The name of a process of a tree, of Python's.

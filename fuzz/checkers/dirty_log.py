@@ -34,7 +34,7 @@ class DirtyLog(GuestChecker):
     rule = Rule(
         "dirty-log",
         (
-            "what the guest writes to a logged slot is in the next log that user space collects; pages are write- "
+            "what the guest writes to a logged slot is in the next log that user space collects; pages are write-"
             "protected after the log is installed, and not before their bits are taken"
         ),
         "live migration would leave out pages that the guest has changed",

@@ -43,7 +43,7 @@ class Lifetime(Checker):
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
-        # The original's walks under a shared mmu lock are readers of RCU.
+        # The reference's walks under a shared mmu lock are readers of RCU.
         self.walks_under_rcu = False
         # A walk of this operation was reported as no reader.
         self.reported_walks = False

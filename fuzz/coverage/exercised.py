@@ -17,7 +17,7 @@ from candidate.tree.opening import settings_of
 
 
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
-    """Return the part of the difference of two trees that ran; None where one is none.
+    """Return the part of the difference of two trees that ran; None where a version is no tree.
 
     Where a tree is gone or has changed, `Exercise.unknown` says so.
 
@@ -29,9 +29,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | Non
         return None
     try:
         return _exercise((reference, patched), counts)
-    except TreeError as error:
-        return _unknown(str(error))
-    except candidate.UnknownCandidate as error:
+    except (TreeError, candidate.UnknownCandidate) as error:
         return _unknown(str(error))
     except OSError as error:
         return _unknown(f"{error.filename}: {error.strerror}")
@@ -44,13 +42,13 @@ def _unknown(why: str) -> Exercise:
 
 
 def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
-    """As `exercise`, of two trees.
+    """Return the part of the difference of two trees that ran.
 
     :raises TreeError: one is gone or has changed
     :raises OSError, ValueError, LookupError: what was built cannot be read
     """
     versions = candidate.get(names[0]), candidate.get(names[1])
-    # Entries of the cache have the same names everywhere.
+    # Units of a campaign may have run on machines whose cache lies elsewhere: an entry has the same name in each.
     by_entry = CodeCounts()
     for library, counters in counts.by_library.items():
         by_entry.add(Path(library).parent.name, counters)
@@ -64,7 +62,7 @@ def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
             if (ran_there := by_entry.by_library.get(entry.name)) is not None:
                 _add(lines, code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
     if not known.issuperset(by_entry.by_library):
-        raise TreeError("a tree has changed since it was built; run it again")
+        raise TreeError("a tree has changed since the programs ran; run them again")
     contents = versions[0].content, versions[1].content
     return _difference(names, contents, tuple(sorted(granules))).exercise(ran)
 
@@ -73,7 +71,7 @@ def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
 def _entry(name: str, content: str, granule: int) -> Path:
     """The entry of the cache in which the library of a tree lies.
 
-    :param content: that it had when it was built; a change of it is another one
+    :param content: the name of its entry for pages of 4K, which changes with the tree
     :raises TreeError: the tree is gone or has changed
     """
     root, settings = root_of(name), settings_of(granule, name.endswith(SANITIZE))

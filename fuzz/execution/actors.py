@@ -30,11 +30,11 @@ class ActorState:
         return [getattr(owner, name) for owner, name in self.places]
 
     def fresh(self) -> list[object]:
-        """The same for an actor that begins: lists, sets and dicts are its own."""
+        """Return them for an actor that begins: its lists, sets and dicts are copies."""
         return [copy(value) if isinstance(value, (list, set, dict)) else value for value in self.values()]
 
     def put(self, values: list[object]) -> None:
-        """Have the attributes be these."""
+        """Set the attributes."""
         for (owner, name), value in zip(self.places, values, strict=True):
             setattr(owner, name, value)
 
@@ -84,4 +84,5 @@ class Actor:
 
     @property
     def name(self) -> str:
+        """The vCPU as programs name it."""
         return f"cpu{self.cpu}"

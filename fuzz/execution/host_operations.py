@@ -60,7 +60,7 @@ class HostOperations:
         return Outcome("ok")
 
     def lose(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
-        """A guest_memfd loses pages, which user space does not map just then."""
+        """Take pages from a guest_memfd that user space does not map just then."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
         failure = isinstance(op, ops.HostPoison)

@@ -20,7 +20,7 @@ from .guest_operations import GuestOperations
 
 # A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
 MAX_GIVEN: Final = 64
-# Versions that accesses of one block write: a step for each, above those of operations.
+# Between the versions that two accesses of a block write; those that operations write, by their index, are smaller.
 VERSION_STEP: Final = 1 << 20
 
 
@@ -110,7 +110,7 @@ class ParOperations(Turns):
             self.actors.append(actor)
 
     def act(self, actor: Actor) -> None:
-        """All that an actor does."""
+        """Do all that an actor has to do; runs in its coroutine."""
         for index, access in actor.accesses:
             actor.last_fault, actor.given = (-1, -1, 0), 0
             self.checkers.actor_begins(access)

@@ -11,9 +11,9 @@ from itertools import permutations
 
 from candidate import Candidate
 
-from ..judging.differential import Differential, Finding, Lockstep, Verdict
+from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Finding, Lockstep, Verdict
 from ..language.operations import Par
-from ..language.program import Program, ProgramError, refusal
+from ..language.program import Program, refusal
 from .places import SwitchPlace, SwitchPlaces
 
 
@@ -34,7 +34,7 @@ class Shown:
 class Explored:
     """The outcome of exploring one program.
 
-    :param schedules: so many were judged, by their number of preemptions
+    :param schedules: how many were judged, by their number of preemptions
     :param shown: the findings, by class and signature
     :param refused: why there is no verdict, "" if there is one
     :param whole: False if there was no more time
@@ -45,11 +45,16 @@ class Explored:
     refused: str = ""
     whole: bool = True
 
+    @property
+    def worse(self) -> bool:
+        """True if the candidate is worse, or differs for no known reason."""
+        return any(kind in (REGRESSION, DIVERGENCE) for kind, _ in self.shown)
+
 
 def block_of(program: Program) -> int:
     """Return the index of the block of a program.
 
-    :raises ProgramError: it has none, or several
+    :raises fuzz.language.program.ProgramError: it has none, or several
     """
     found = [at for at, operation in enumerate(program.operations) if isinstance(operation, Par)]
     if len(found) != 1:
@@ -109,7 +114,7 @@ class Explorer:
         return self.explored
 
     def judge(self, schedule: Par) -> list[SwitchPlace]:
-        """Judge one schedule; the places behind its last switch."""
+        """Judge one schedule; return the places behind its last switch."""
         operations = (*self.program.operations[: self.at], schedule, *self.program.operations[self.at + 1 :])
         program = replace(self.program, operations=operations)
         run = Lockstep(self.differential, program)
@@ -145,6 +150,3 @@ def longer(schedule: Par, places: list[SwitchPlace]) -> Iterator[Par]:
         if place.switch.anchor not in taken:
             for cpu in place.others:
                 yield replace(schedule, switches=(*schedule.switches, replace(place.switch, to=cpu)))
-
-
-__all__ = ["Explored", "Explorer", "ProgramError", "Shown", "block_of"]

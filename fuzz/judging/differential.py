@@ -9,7 +9,7 @@ from ..checkers import Violation
 from ..execution.executor import Executor
 from ..features.features import Features
 from ..language.operations import Operation, Par, fail_of
-from ..language.program import Program
+from ..language.program import Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
@@ -49,7 +49,7 @@ class Differential:
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
         # A twin follows one actor.
-        if self.once and not any(isinstance(operation, Par) for operation in program.operations):
+        if self.once and not has_blocks(program):
             verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
             if verdict is not None:
                 return verdict

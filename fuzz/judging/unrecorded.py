@@ -51,7 +51,8 @@ class Unrecorded(Checker):
 class AgeFlags:
     """The leaves that differ between the two sides by such an access flag alone.
 
-    :param sides: what is noted of each
+    :param left: what is noted of the reference
+    :param right: of the candidate
     """
 
     def __init__(self, left: Unrecorded, right: Unrecorded) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of what may run beside what in a par block, by the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Blocks of guest accesses are run; the other lines say what such a
-block could hold, and are refused.
+Each line names the kernel functions that say so. Blocks of guest accesses are run. The other lines say what may stand
+in a block one day; until then it is refused.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .program import ProgramError, refusal
 ALONE: Final = "alone"
 SHARED: Final = "shared"
 
-MAX_OPERATIONS: Final = 8
+MAX_ACCESSES: Final = 8
 MAX_SWITCHES: Final = 16
 COUNTS: Final = range(1, 1000)
 FAULTS: Final = range(1, 17)
@@ -105,10 +105,8 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess],
             _check_operation(operation)
             check(operation)
         line = 0
-        if len(par.operations) not in range(2, MAX_OPERATIONS + 1):
-            raise refusal(
-                f"par with {len(par.operations)} operation(s)", f"2 to {MAX_OPERATIONS}, of two vCPUs or more"
-            )
+        if len(par.operations) not in range(2, MAX_ACCESSES + 1):
+            raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two vCPUs or more")
         _check_cpus(par, where)
         if len(par.switches) > MAX_SWITCHES:
             raise refusal(f"par with {len(par.switches)} switches", f"at most {MAX_SWITCHES}")

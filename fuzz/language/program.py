@@ -19,7 +19,7 @@ Backing: TypeAlias = Literal[
     "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "memfd"
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
-# A file of KVM's own (guest_memfd), which only some versions have: what is random has none.
+# A file of KVM's own (guest_memfd), which only some versions have: no choice from `BACKINGS` gives it.
 MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
 # The backings without dirty logs.
@@ -87,8 +87,8 @@ class Vm:
     :param fail: the allocation of that number fails when the first VM is made,
         and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
         ``last_vcpu_ran``
-    :param resched: each so-manieth time that kernel code offers to drop the mmu lock (``cond_resched_lock()``) or asks
-        whether it should (``need_resched()``, ``rwlock_needbreak()``), another task is waiting for it; None: never
+    :param resched: kernel code offers to drop the mmu lock (``cond_resched_lock()``), or asks whether it should
+        (``need_resched()``, ``rwlock_needbreak()``); at one in so many of these, another task waits; None: at none
     :param contended: likewise, at the question of that number alone
     :param split: blocks are split when logging begins, so many bytes at a time
         (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE); 0: they are not
@@ -148,7 +148,7 @@ class Program:
 
 
 def sequential(program: Program) -> Program:
-    """The program with the operations of each par block one after the other, for who knows of one actor only."""
+    """Return the program with the operations of each par block one after the other, for code that knows one actor."""
     if not has_blocks(program):
         return program
     operations: list[Operation] = []

@@ -60,9 +60,9 @@ MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
 FAILS: Final = range(1, 100)
 # Allocations that make a VM.
 VM_FAILS: Final = range(1, 4)
-# One in so many questions whether another task waits for the mmu lock, or the one of that number, is answered by yes.
+# The values of resched= and contended=: numbers of questions whether another task waits for the mmu lock.
 RESCHEDS: Final = range(1, 100)
-# Points at which a grace period of RCU could end.
+# The values of grace=: numbers of points at which a grace period of RCU could end.
 GRACES: Final = range(1, 100)
 MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8

@@ -13,7 +13,7 @@ from .operands import names, plainer
 
 
 def blocks(minimizer: Minimizer) -> None:
-    """Each block in turn."""
+    """Simplify each par block in turn."""
     number = 0
     while number < len(minimizer.best.operations):
         if isinstance(minimizer.best.operations[number], Par) and not _in_a_row(minimizer, number):

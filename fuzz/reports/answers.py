@@ -3,7 +3,7 @@
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
-``exit_code`` is in the answers of ``run``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
+``exit_code`` is in the answers of ``run``, ``explore``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
 object that any command answers with where a candidate is refused or has a mistake in its Python (2), or where
 there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or ``no verdict``; ``message``).
 ``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
@@ -25,7 +25,7 @@ the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 ``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
-``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why all this is not known, or ""), ``error`` and
+``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why none of this is known, or ""), ``error`` and
 ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
 ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
@@ -51,7 +51,7 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 ``promote``: ``file``, ``text``.
 
 ``bench``: the result of `fuzz.benchmark.bench.measure`; with ``--find`` the fields of
-`fuzz.benchmark.finding.Benchmark`.
+`fuzz.benchmark.finding.Benchmark`, with ``--trees`` the result of `fuzz.benchmark.pair.measure`.
 
 ``build``: ``message``, one line on what was done.
 
@@ -68,7 +68,9 @@ one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target`
 
 ``cover``: ``versions``, ``programs``, ``files`` (of each ``summary``,
 ``missing_lines``, ``missing_branches``, as coverage.py has them), ``totals``; with
-``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first).
+``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first). Of a kernel tree there are no
+``totals``, and ``files`` has of each ``lines`` (how many have code), ``missing_lines``, ``reached_lines`` (line -> the
+smallest program that reaches it).
 
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:

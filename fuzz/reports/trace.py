@@ -23,7 +23,7 @@ from ..language.program import show_bytes
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 
-# How a line begins from which on events are of another vCPU of a par block.
+# The beginning of a line behind which events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "
 # The number of a table page depends on earlier allocations: it is no difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")

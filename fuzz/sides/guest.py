@@ -90,8 +90,10 @@ class Notified(Listener):
             self.watch.invalidated(start, end)
 
     def lose(self, layout: SlotLayout, offset: int, size: int, failure: bool) -> int:
-        """The guest_memfd of a slot loses pages: a hole is punched, or memory fails. KVM tells itself.
+        """Take pages from the guest_memfd of a slot: KVM itself unmaps them, without a notifier.
 
+        :param offset: from the start of the slot, in bytes; likewise *size*
+        :param failure: memory has failed; else a hole is punched
         :returns: 0 or a negative errno
         """
         start = layout.hva + offset

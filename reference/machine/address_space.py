@@ -131,7 +131,7 @@ class AddressSpace:
         """Handle the touch of a page that is not there; nothing follows from it here."""
 
     def truncate(self, start: int, end: int) -> None:
-        """A file loses pages that user space has not mapped; nothing follows from it here."""
+        """Take pages from a file that user space has not mapped; nothing follows from it here."""
 
     def break_cow(self, hva: int) -> None:
         """Give *hva* a frame of its own that may be written.

@@ -232,13 +232,13 @@ class Host(AddressSpace):
         self.listener.invalidate_range_end()
 
     def truncate(self, start: int, end: int) -> None:
-        """A file loses pages that user space has not mapped: no notifier is called, whoever maps them knows of it."""
+        """Take pages from a file that user space does not map: no notifier is called, the file's owner unmaps them."""
         self.release_frames(start, end)
         for hva, stop, _ in self.pieces(start, end):
             self.replace(hva, stop - hva, 0, ABSENT)
 
     def poison(self, hva: int) -> None:
-        """The frame of a file's page is broken; whoever maps it knows of it."""
+        """Break the frame of a file's page; no notifier is called, the owner of the file unmaps it."""
         run = self.run_at(hva)
         if run is not None and not run.flags & ABSENT:
             self.release_frames(hva, hva + self.page_size)

@@ -81,18 +81,23 @@ def test_ports_do_not_run_blocks_yet(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "wrong"),
+    ("text", "wrong"),
     [
-        ("s2fuzz 1\nvm\nslot a size=4M backing=anon\n", [], "x.s2: no par block; allowed: exactly one"),
-        (MAP + MAP.partition("anon\n")[2], [], "x.s2: 2 par blocks; allowed: exactly one"),
-        (MAP, ["--preemptions", "9"], "--preemptions 9; allowed: 0 to 8"),
-        ("s2fuzz 1\nvm\n", [], "x.s2:2: "),
+        ("s2fuzz 1\nvm\nslot a size=4M backing=anon\n", "x.s2: no par block; allowed: exactly one"),
+        (MAP + MAP.partition("anon\n")[2], "x.s2: 2 par blocks; allowed: exactly one"),
+        ("s2fuzz 1\nvm\n", "x.s2:2: "),
     ],
 )
-def test_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, arguments: list[str], wrong: str
-) -> None:
+def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, wrong: str) -> None:
     file = tmp_path / "x.s2"
     file.write_text(text)
-    assert main(["explore", str(file), "--candidate", "original", *arguments]) == 2
+    assert main(["explore", str(file), "--candidate", "original"]) == 2
     assert wrong in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--preemptions", "9"), ("--preemptions", "-1"), ("--seconds", "nan")])
+def test_values_out_of_bounds_are_refused(capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["explore", "x.s2", "--candidate", "original", f"{option}={value}"])
+    assert raised.value.code == 2
+    assert f"argument {option}: '{value}'; allowed: " in capsys.readouterr().err

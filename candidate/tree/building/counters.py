@@ -143,7 +143,7 @@ def unlock(work: Path, library: str) -> None:
 
 
 def code(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
-    """The code of a library that is loaded: of each part where it is in the file, its address, and its bytes."""
+    """Yield the parts of a library with code: of each the offset in the file, the address, and the size in bytes."""
     (headers,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<2H", data, 54)
     for number in range(count):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The calls at loads and stores of local variables, which are taken out of a library: no table lies on a stack.
 
-Walks of tables make many of these: what a visitor is told of an entry lies on the stack.
+A walk of tables would make many of them, for what it tells its callbacks of an entry lies on the stack.
 """
 
 import re
@@ -46,7 +46,7 @@ def forget(work: Path, library: str) -> None:
 
 
 def jumped_to(text: bytes) -> set[int]:
-    """All offsets in some code that anything in it may be a jump to."""
+    """Return the offsets to which code may jump: any bytes that could be a jump count as one."""
     targets = {found.start() + 2 + struct.unpack("<b", found[1])[0] for found in _NEAR.finditer(text)}
     for found in _FAR.finditer(text):
         targets.add(found.end(1) + struct.unpack("<i", found[1])[0])

@@ -36,7 +36,7 @@ class Exercise:
     :param ran: so many of them
     :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
     :param codeless: places of changes that have no code in this build
-    :param unknown: why nothing can be said of all this; "" if it can
+    :param unknown: why none of this is known; "" if it is
     """
 
     lines: int
@@ -97,7 +97,7 @@ class TreeDifference:
         old, new = self.text(REFERENCE, file), self.text(CANDIDATE, file)
         if old == new:
             return
-        # Without empty lines, and lines such as "}" are no anchors: those alike would take quadratic time.
+        # Empty lines are left out, and frequent ones such as "}" are no anchors (autojunk): they take quadratic time.
         before, after = ([number for number, line in enumerate(lines) if line] + [len(lines)] for lines in (old, new))
         matcher = SequenceMatcher(None, [old[i] for i in before[:-1]], [new[i] for i in after[:-1]])
         for what, a, b, c, d in matcher.get_opcodes():

@@ -25,7 +25,8 @@ int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);	/* glu
 void shim_user_zap(unsigned long start, unsigned long end);
 extern int shim_looked_up_write;
 
-#define FILES 256
+/* One for each slot: MEMFD() of glue.c. */
+#define FILES (SHIM_MAX_VMS << 6)
 static struct memfd {
 	struct file *file;
 	struct address_space *mapping;

@@ -46,7 +46,7 @@ static long table(struct vm *v, const u64 *a)
 /* ---- the hypervisor's own tables ---- */
 
 static struct kvm_pgtable hyp_pgt;
-/* -1: the tables are none of the guest's or the hypervisor's, but of user space, say. */
+/* The VMID of the guest whose tables these are, 0 for those of the hypervisor; -1 for others, such as those of user space. */
 int shim_vmid_of_walk(const void *p)
 {
 	const struct kvm_pgtable *pgt = p;

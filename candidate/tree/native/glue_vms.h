@@ -14,7 +14,7 @@ static int making;		/* the VM that is being created */
 static int changing;		/* the slot that is being changed */
 static int ringed;		/* vCPUs have dirty rings */
 
-/* Which VM a pointer belongs to, that is told by an address within its struct kvm. */
+/* The VM whose struct kvm an address lies in; -1: none. */
 static int vm_around(const void *p)
 {
 	int i;

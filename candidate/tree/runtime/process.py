@@ -49,7 +49,6 @@ from .records import (
 )
 
 _MASK: Final = (1 << 64) - 1
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Process:
@@ -188,7 +187,7 @@ class Process:
         KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched, contended)
 
     def set_grace(self, at: int) -> None:
-        """Say at which point, of those at which it could, a grace period of RCU ends; 0: when the call is over."""
+        """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
 
     def _hear(self) -> bytes:
@@ -246,42 +245,15 @@ def counts() -> CodeCounts:
     """The counters of all programs that are over and not withdrawn, of this process, by library."""
     found = CodeCounts()
     found.merge(_ended)
-    for library, processes in _idle.items():
-        for process in processes:
-            if process.owner == os.getpid():
-                found.add(library, process.totals())
+    for process in idle():
+        found.add(str(process.library), process.totals())
     found.take_away(_withdrawn)
     return found
 
 
-def seconds() -> tuple[float, float]:
-    """The CPU time of all processes of trees of this process, and of its children that have ended, in seconds.
-
-    :returns: in user mode, in the system
-    """
-    ended = os.times()
-    user, system = ended.children_user, ended.children_system
-    for processes in _idle.values():
-        for process in processes:
-            ticks = [0, 0]
-            if process.owner == os.getpid():
-                for pid in family(process.child.pid):
-                    with suppress(OSError):
-                        said = Path(f"/proc/{pid}/stat").read_text()
-                        # Behind the name: utime and stime, and those of children that have ended.
-                        fields = said[said.rindex(")") :].split()
-                        ticks[0] += int(fields[12]) + int(fields[14])
-                        ticks[1] += int(fields[13]) + int(fields[15])
-            user += ticks[0] / _TICKS
-            system += ticks[1] / _TICKS
-    return user, system
-
-
-def family(pid: int) -> list[int]:
-    """A process and its children."""
-    with suppress(OSError):
-        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    return [pid]
+def idle() -> list[Process]:
+    """Return the processes of all libraries on which nothing runs, without those from before a fork."""
+    return [process for there in _idle.values() for process in there if process.owner == os.getpid()]
 
 
 def withdraw(library: str, counters: bytes) -> None:

@@ -4,15 +4,7 @@
 import struct
 from typing import Final
 
-# enum shim_kind, in its order.
-KINDS: Final = (
-    "NONE READ TABLE STORE RELEASE CMPXCHG CMPXCHG_FAIL PLAIN GET PUT COUNT ALLOC ALLOC_EXACT FREE FREE_EXACT NO_TABLE "
-    "TLBI_IPA TLBI_IPA_LOCAL TLBI_RANGE TLBI_VMID TLBI DSB DMB ISB DCACHE ICACHE LOCK UNLOCK RESCHED "
-    "RCU_LOCK RCU_UNLOCK RCU_CALL RCU_RUN TOPUP MC_POP MC_FREE VMA PIN GFN GET_PFN RELEASE_PFN ACCESSED DIRTY THP MARK "
-    "SEQ_READ COUNT_READ SEQ SLOTS LOG_TAKEN ROOT INJECT IO SIGBUS KZALLOC PERCPU KFREE PERCPU_FREE "
-    "WARN BUG CALL UNMODELLED WALK WALK_END MC_COUNT"
-).split()
-
+# enum shim_kind.
 READ: Final = 1
 TABLE: Final = 2
 STORE: Final = 3
@@ -75,7 +67,7 @@ BUG: Final = 59
 CALL: Final = 60
 UNMODELLED: Final = 61
 WALK: Final = 62
-MC_COUNT: Final = 64
+MC_COUNT: Final = 63
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")
@@ -126,7 +118,7 @@ REFUSED: Final = 5
 # An actor has reached an anchor of its schedule; it waits for what another one holds.
 SWITCHED: Final = 6
 BLOCKED: Final = 7
-# A twin has done something else.
+# A twin has done something else; its driver needs no more than that it is not `DONE`.
 DIFFERS: Final = 8
 
 # enum shim_point, in its order: where an actor may give way to another.

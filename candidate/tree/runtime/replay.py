@@ -88,7 +88,7 @@ class Replay(HostReplay):
         elif kind <= r.ICACHE:
             self.maintenance(kind, name, a, b, c)
         elif kind == r.RCU_LOCK:
-            # Of what happens while nothing is told, the numbers tell.
+            # Records have the depth and the number, for some of these happen while nothing is recorded.
             k.rcu_depth = a - 1
             k.rcu_read_lock()
         elif kind == r.RCU_UNLOCK:

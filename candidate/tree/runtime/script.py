@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Scripts: requests to a tree's process and its answers, for its twin to do the same without being asked.
+"""Scripts: requests to a tree's process, with its answers, by which its twin, of another tree, does the same.
 
 A twin goes through the steps by itself, and compares what comes of each (native/rt_serve.c). So it runs beside
 the driver, which waits for it once a program.
@@ -30,7 +30,7 @@ class Script:
         self.memory = self.twin.memory
         self.filled = 0
         self.steps = 0
-        # The twin has done all that it has come to as the other one did.
+        # The twin has done the same so far.
         self.same = True
         self.ended = False
 
@@ -71,14 +71,14 @@ class Script:
             self.same = self.twin.receive() and self.twin.status == r.DONE
 
     def end(self) -> bool:
-        """Wait until all is done; return `same`."""
+        """Wait until the twin has done all steps; return `same`."""
         if not self.ended:
             self.ended = True
             self.wait(b"E")
         return self.same
 
     def close(self) -> bytes:
-        """The program is over; the counters of the twin's code."""
+        """End the program, and return the counters of the twin's code."""
         twin = self.twin
         self.end()
         if not self.same and twin.running:

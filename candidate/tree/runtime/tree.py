@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
+from typing import Final
 
 from reference.events import Observer
 from reference.kernel import EFAULT, EHWPOISON, Kernel
@@ -17,10 +18,10 @@ from .process import Process, give_back, take, withdraw
 from .replay import Replay
 from .script import Script
 
-# Of a request for a page: only what is there now.
-_PEEK = 2
-_TRUNCATE = 4
-_PAGES = 3
+# Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
+_PEEK: Final = 2
+_TRUNCATE: Final = 4
+_PAGES: Final = 3
 
 
 class Flags(Observer):
@@ -268,8 +269,8 @@ class TreeSide:
     def page(self, hva: int, how: int) -> tuple[int, ...]:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
 
-        :param how: 1 to write; with `_PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages,
-            whose number is in the bits above
+        :param how: 1 to write; with `_PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages, whose
+            number is in the bits from `_PAGES` on
         :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
             writable | device << 1 | transparent huge page << 2
         """

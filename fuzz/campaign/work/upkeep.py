@@ -17,7 +17,7 @@ from ..view.overview import Overview, read
 _BEAT_EVERY: Final = 2.0
 _SHOW_EVERY: Final = 1.0
 _SHOW_SHARE: Final = 50
-# Between two looks at what of a difference of kernel trees ran.
+# Between two looks at how much of the difference of kernel trees ran; more where a look takes long.
 _EXERCISE_EVERY: Final = 5.0
 _FORGET_AFTER: Final = 600.0
 # Points of the curves: as many as can be told apart while it is young, one a minute from then on.

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: speed; ``--find``: how soon engines find planted bugs; ``--campaign``: what workers bring;
-``--trees``: kernel trees beside ports."""
+"""``s2fuzz bench``: speed, how soon engines find planted bugs, what workers bring, kernel trees beside ports."""
 
 import os
 import sys
@@ -43,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
     scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
     parser.add_argument("--campaign", action="store_true", help=scaling)
-    trees = "instead: two versions, such as tree:PATH, beside the ports; what of the time goes where"
+    trees = "instead: what two kernel trees judge a second beside two ports, and where the time goes"
     parser.add_argument("--trees", nargs=2, metavar=("REFERENCE", "CANDIDATE"), help=trees)
 
 

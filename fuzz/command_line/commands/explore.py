@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MOST: Final = 8
 _ABOUT: Final = """\
 Judge every schedule of the par block of a program with at most so many
-preemptions, and say how many there were and which findings they show.
+preemptions, and say how many there were and which findings they show. Both
+versions must be kernel trees, which alone run par blocks.
 
 A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
 that wait, or are done, give way without one. The vCPUs begin in each order; the
@@ -27,20 +28,18 @@ switches that the block has are left out.
 """
 
 
-def preemptions(text: str) -> int:
-    """Return a number of preemptions.
-
-    :raises argparse.ArgumentTypeError: it is none
-    """
-    return whole(text, 0, MOST)
-
-
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help="a program with one par block")
-    add_versions(parser, "a candidate that runs par blocks: a kernel tree", required=True)
-    most = f"switches of a schedule, at most: 0 to {MOST} (%(default)s)"
+    add_versions(parser, "a candidate", required=True)
+    most = f"at most so many in a schedule, 0 to {MOST} (%(default)s)"
     parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
-    parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help="end after so many seconds")
+    limit = "for so long (until all schedules are judged)"
+    parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help=limit)
+
+
+def preemptions(text: str) -> int:
+    """The value of ``--preemptions``."""
+    return whole(text, 0, MOST)
 
 
 def explore(arguments: Namespace) -> int:
@@ -96,12 +95,12 @@ def code_of(explored: "Explored") -> int:
     """The exit code."""
     if explored.refused:
         return NO_VERDICT
-    return WORSE if any(kind in ("regression", "divergence") for kind, _ in explored.shown) else FINE
+    return WORSE if explored.worse else FINE
 
 
 COMMAND: Final = Command(
     "explore",
-    "judge every schedule of a program",
+    "judge every schedule of a par block",
     _ABOUT,
     add_arguments,
     explore,

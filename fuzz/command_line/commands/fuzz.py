@@ -67,6 +67,7 @@ def fuzz(arguments: Namespace) -> int:
     lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
+    # A name that is none is refused before trees are built.
     for name in (arguments.reference, arguments.candidate):
         if not name.startswith(PREFIX):
             candidate.get(name)

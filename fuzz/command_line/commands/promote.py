@@ -110,13 +110,13 @@ def shown_on(chosen: "Chosen") -> str:
 
 def named(version: str) -> str:
     """A version; of a kernel tree that git knows, the commit too, with ``+`` where files were changed since."""
-    from candidate.tree import PREFIX, SANITIZE
+    from candidate.tree import PREFIX, root_of
     from candidate.tree.building.facts import commit
     from candidate.tree.building.source import TreeSource
 
     if not version.startswith(PREFIX):
         return version
-    found = commit(TreeSource(Path(version.removeprefix(PREFIX).removesuffix(SANITIZE))))
+    found = commit(TreeSource(root_of(version)))
     return f"{version} (commit {found[:12]}{'+' if found.endswith('+') else ''})" if found else version
 
 

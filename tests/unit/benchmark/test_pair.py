@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from candidate.tree.runtime import process
+from candidate.tree.runtime import times
 from fuzz.benchmark.pair import summed, text
 from fuzz.benchmark.parts import parts
 
@@ -91,14 +91,14 @@ def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
 
 
 def test_the_time_of_processes_that_have_ended_is_that_of_the_system() -> None:
-    before = process.seconds()[0]
+    before = times.seconds()[0]
     subprocess.run([sys.executable, "-c", "for i in range(5_000_000): pass"], check=True)
-    assert process.seconds()[0] > before
+    assert times.seconds()[0] > before
 
 
 def test_the_family_of_a_process_is_itself_and_its_children() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert set(process.family(os.getpid())) >= {os.getpid(), child.pid}
+        assert set(times.family(os.getpid())) >= {os.getpid(), child.pid}
     finally:
         child.communicate(b"\n", timeout=60)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz.generation.mutations import crossover, mutate
 from fuzz.language import operations as ops
-from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_OPERATIONS, MAX_SWITCHES, TABLE
+from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES, TABLE
 from fuzz.language.binary import encode
 from fuzz.language.operations import ACCESS_KINDS, MOMENTS, ONLY_AFTER, POINTS, GuestAccess, Par, Point, Switch
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
@@ -27,7 +27,7 @@ HEAD: Final = "s2fuzz 1\nvm cpus=3\nslot a size=4M backing=anon\n"
 @st.composite
 def blocks(draw: st.DrawFn) -> Par:
     """Legal blocks of three vCPUs."""
-    cpus = draw(st.lists(st.integers(0, 2), min_size=2, max_size=MAX_OPERATIONS).filter(lambda x: len(set(x)) > 1))
+    cpus = draw(st.lists(st.integers(0, 2), min_size=2, max_size=MAX_ACCESSES).filter(lambda x: len(set(x)) > 1))
     accesses = [
         GuestAccess(cpu, draw(st.sampled_from(ACCESS_KINDS)), "a", draw(st.integers(0, SIZE - 1)), draw(st.booleans()))
         for cpu in cpus

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; whether another task wants to run is said by the program of the test, and where one may is told of.
+ * The tree's header; the program that runs says whether another task wants to, and cond_resched() is an event.
  */
 #ifndef SHIM_LINUX_SCHED_H
 #define SHIM_LINUX_SCHED_H

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The numbers of the C side of kernel trees (native/) and those of the Python side (runtime/records.py) agree."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree.building.plan import NATIVE
+from candidate.tree.runtime import records as r
+from fuzz.language import beside
+from fuzz.language.operations import POINTS
+from fuzz.language.validate import CPUS, VMS
+
+SHIM: Final = (NATIVE / "shim.h").read_text()
+SERVE: Final = (NATIVE / "rt_serve.h").read_text()
+# Sizes and places in the shared memory -> what they are in C.
+LAYOUT: Final = {
+    "RESULT_AT": "offsetof(struct shim_control, ret)",
+    "KNOBS_AT": "offsetof(struct shim_control, fail_pages)",
+    "COUNTER_COUNT_AT": "offsetof(struct shim_control, ncounter)",
+    "TEXT_AT": "offsetof(struct shim_control, text)",
+    "TEXT_BYTES": "sizeof(shim_control->text)",
+    "VMA_AT": "offsetof(struct shim_control, vma)",
+    "DEVICE_AT": "offsetof(struct shim_control, device)",
+    "LOG_AT": "offsetof(struct shim_control, log)",
+    "DIGEST_AT": "offsetof(struct shim_control, digest)",
+    "GRACE_AT": "offsetof(struct shim_control, grace_at)",
+    "ACTOR_AT": "offsetof(struct shim_control, actor)",
+    "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
+    "CONTROL_BYTES": "sizeof(struct shim_control)",
+    "NAMES_BYTES": "SHIM_NAME_BYTES",
+    "CHAIN": "SHIM_CHAIN",
+    "SCRIPT_AT": "SHIM_SCRIPT_AT",
+    "OVER_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, over)",
+    "STEPS_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, steps)",
+    "STEP_HEAD": "offsetof(struct shim_step, fail)",
+    "STEP_BYTES": "sizeof(struct shim_step)",
+    "SHARED_BYTES": "SHIM_SHARED_BYTES",
+    "MAX_ACTORS": "SHIM_MAX_ACTORS",
+    "MAX_ANCHORS": "SHIM_MAX_ANCHORS",
+    "MAX_VMS": "SHIM_MAX_VMS",
+    "MAX_CPUS": "SHIM_MAX_CPUS",
+    "MAX_VMAS": "SHIM_MAX_VMAS",
+    "MAX_DEVICES": "SHIM_MAX_DEVICES",
+    "LOG_WORDS": "SHIM_LOG_WORDS",
+}
+# The same, of structs that Python packs: what is in the way of each item.
+PACKED: Final = {
+    "RECORD": "sizeof(struct shim_record)",
+    "CHAIN_WORDS": "sizeof(struct shim_chain)",
+    "VMA_WORDS": "sizeof(shim_control->vma[0])",
+    "DEVICE_WORDS": "sizeof(shim_control->device[0])",
+    "ANCHOR": "sizeof(struct shim_anchor)",
+}
+
+
+def enum(text: str, name: str, prefix: str) -> list[str]:
+    """The names of an enum of a C file in their order, without what all begin with."""
+    found = re.search(rf"enum {name} ?\{{(.*?)\}}", text, re.DOTALL)
+    assert found is not None, name
+    names = re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", found[1], flags=re.DOTALL))
+    assert names
+    assert all(each.startswith(prefix) for each in names), names
+    return [each.removeprefix(prefix) for each in names]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names"),
+    [
+        ("", enum(SHIM, "shim_kind", "EV_")),
+        ("OP_", enum(SHIM, "shim_op", "OP_")),
+        ("", enum(SERVE, "", "S_")),
+    ],
+    ids=["kinds of records", "operations", "status"],
+)
+def test_numbers_are_the_same(prefix: str, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        if name != "NONE":
+            assert getattr(r, prefix + name) == number, name
+
+
+def test_texts_stand_for_the_numbers_of_their_enums() -> None:
+    locks, points = enum(SHIM, "shim_lock_kind", "LOCK_"), enum(SHIM, "shim_point", "POINT_")
+    assert ["other", *r.LOCKS[1:]] == [name.lower() for name in locks]
+    assert list(r.POINTS[1:]) == [name.lower().replace("exchange", "cmpxchg") for name in points[1:-1]]
+    calls = enum(SHIM, "shim_table_op", "T_")
+    assert [name.removesuffix("_perms") for name in r.TABLE_OPS] == [name.lower() for name in calls]
+    questions = enum(SHIM, "shim_question", "ASK_")
+    # First comes the offer to drop the lock, and last that another task may run.
+    assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
+
+
+def test_programs_fit() -> None:
+    """What a program may ask for, a process has room for."""
+    assert beside.MAX_ACCESSES <= r.MAX_ACTORS
+    assert beside.MAX_SWITCHES <= r.MAX_ANCHORS
+    assert CPUS[-1] <= r.MAX_CPUS
+    assert VMS[-1] <= r.MAX_VMS
+    # Faults are counted by the driver.
+    assert set(POINTS) == {"fault", *r.POINTS[1:]}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="takes gcc")
+def test_places_in_the_shared_memory_are_the_same(tmp_path: Path) -> None:
+    expected = {name: getattr(r, name) for name in LAYOUT} | {name: getattr(r, name).size for name in PACKED}
+    prints = "".join(
+        f'\tprintf("{name} %lu\\n", (unsigned long)({what}));\n' for name, what in (LAYOUT | PACKED).items()
+    )
+    source = f'#include <stddef.h>\n#include <stdio.h>\n#include "rt_serve.h"\nint main(void)\n{{\n{prints}}}\n'
+    (tmp_path / "layout.c").write_text(source)
+    subprocess.run(["gcc", "-I", str(NATIVE), "-o", "layout", "layout.c"], cwd=tmp_path, check=True)
+    said = subprocess.run([str(tmp_path / "layout")], capture_output=True, text=True, check=True).stdout
+    assert {name: int(value) for name, value in map(str.split, said.splitlines())} == expected
