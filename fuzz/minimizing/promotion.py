@@ -56,7 +56,9 @@ def same_program(folder: Path, program: Program, reference: str) -> Path | None:
 def regression_text(about: str, expected: list[str], program: Program, reference: str) -> str:
     """Return the text of the file: its subject, its expectations against *reference*, the program."""
     words = " ".join(about.split())
-    paragraph = [f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_on_hyphens=False)]
+    paragraph = [
+        f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    ]
     against = [] if reference == candidate.names()[0] else [f"# reference: {reference}"]
     return "\n".join([*paragraph, "#", *against, *expected]) + "\n" + print_program(program)
 

@@ -30,17 +30,22 @@ def settings(copy: str) -> Settings:
 
 
 def test_what_ran_is_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two sessions, both interrupted: the second one goes on with what the first one has counted."""
+    """Sessions that are interrupted: the next one goes on with what was counted before."""
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
-    folder, counted = tmp_path / "campaign", [0]
-    for units in (3, 6):
+    folder, counted, units = tmp_path / "campaign", [0], 0
+    while len(counted) < 3:
+        units += 3
+        # On a busy machine, the second of a unit may be over before it has judged a program.
+        assert units < 90, "no unit judges anything"
         overview = go_on(folder, units, settings(copy))
+        assert code_ran(folder) >= counted[-1]
+        if code_ran(folder) == counted[-1]:
+            continue
         assert "1 of 1 line by which the two differ ran" in summary(overview)
         assert main(["status", str(folder), "--json"]) == FINE
         exercise = json.loads(capsys.readouterr().out)["exercise"]
         assert (exercise["lines"], exercise["ran"], exercise["missing"]) == (1, 1, [])
         counted.append(code_ran(folder))
-    assert counted == sorted(set(counted))
 
 
 def code_ran(folder: Path) -> int:
