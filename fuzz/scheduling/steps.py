@@ -14,13 +14,13 @@ class Step(NamedTuple):
     """A place within a fault.
 
     :param number: which one of its kind it is in the fault, from 1
-    :param aimed: whether two faults that meet there are at odds as a rule
+    :param weight: how often it is aimed at: two faults that meet there are at odds, and most faults come there
     """
 
     when: Moment
     point: Point
     number: int
-    aimed: bool = False
+    weight: int = 0
 
     def switch(self, cpu: int, to: int, fault: int) -> Switch:
         """The switch of a vCPU to another one at this step of its fault of that number."""
@@ -29,40 +29,41 @@ class Step(NamedTuple):
         return Switch(cpu, to, self.when, self.point, self.number, fault)
 
 
-def _entry(number: int) -> tuple[Step, ...]:
+def _entry(number: int, often: int) -> tuple[Step, ...]:
     """The steps of one entry: it is loaded, broken, flushed, cleaned and made.
 
     :param number: of the entries that the fault changes, from 1
+    :param often: the weight of what is aimed at
     """
     return (
-        # The entry above is loaded on the way down, and again when the walk comes to it.
-        Step("after", "load", 2 * number - 1, True),
-        Step("after", "load", 2 * number, True),
-        Step("before", "cmpxchg", number, True),
-        Step("after", "cmpxchg", number, True),
+        # Entries are loaded on the way down, and again behind a change.
+        Step("after", "load", 2 * number - 1, often),
+        Step("after", "load", 2 * number, often),
+        Step("before", "cmpxchg", number, 3 * often),
+        Step("after", "cmpxchg", number, 2 * often),
         Step("before", "flush", number),
-        Step("after", "flush", number, True),
+        Step("after", "flush", number),
         Step("before", "clean", number),
         Step("after", "clean", number),
-        Step("before", "store", number, True),
+        Step("before", "store", number, often),
         Step("after", "store", number),
     )
 
 
 # `user_mem_abort`: the frame is looked up behind the sample of the notifiers' sequence number, and the mmu lock is
-# taken. `kvm_pgtable_stage2_map` and `kvm_pgtable_stage2_relax_perms` change up to three entries then.
+# taken. `kvm_pgtable_stage2_map` and `kvm_pgtable_stage2_relax_perms` change up to three entries then, most often one.
 STEPS: Final[tuple[Step, ...]] = (
-    Step("after", "fault", 1, True),
+    Step("after", "fault", 1),
     Step("before", "lookup", 1),
-    Step("after", "lookup", 1, True),
-    Step("before", "lock", 1, True),
+    Step("after", "lookup", 1, 2),
+    Step("before", "lock", 1, 2),
     Step("after", "lock", 1),
-    *_entry(1),
-    *_entry(2),
-    *_entry(3),
-    Step("before", "unlock", 1, True),
-    Step("after", "unlock", 1, True),
+    *_entry(1, 3),
+    *_entry(2, 1),
+    *_entry(3, 0),
+    Step("before", "unlock", 1, 2),
+    Step("after", "unlock", 1, 2),
 )
 # The place at which a vCPU has taken a fault, and its handler has done nothing yet.
 TAKEN: Final = 0
-AIMED: Final = tuple(at for at, step in enumerate(STEPS) if step.aimed)
+WEIGHTS: Final = tuple(step.weight for step in STEPS)

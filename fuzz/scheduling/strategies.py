@@ -11,14 +11,14 @@ from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
 from ..language.operations import Par, Switch
-from .steps import AIMED, STEPS, TAKEN
+from .steps import STEPS, TAKEN, WEIGHTS
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
 
 # A random schedule has no more switches.
 _MOST: Final = 4
 # Of a hundred switches, those within the first fault that a vCPU could take; of the others so many in the second ...
-_FIRST_FAULT: Final = 75
+_FIRST_FAULT: Final = 90
 # The depths of PCT: a bug of depth D needs D events in one order, and so D - 1 preemptions at the most.
 _DEPTHS: Final = (2, 3, 3, 3, 4)
 
@@ -57,11 +57,11 @@ def aimed(block: Par, source: Random) -> Par:
     """The block with switches where faults are at odds: each vCPU has taken its fault, the last one gets somewhere.
 
     Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
-    go on. With a chance of one half one of them is stopped at such a place as well.
+    go on. Now and then one of them is stopped at such a place as well.
     """
     block = shuffled(block, source)
     steps = [TAKEN] * (len(block.cpus) - 1)
-    steps += [source.choice(AIMED[1:]) for _ in range(source.choice((1, 1, 2)))]
+    steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
     return _by_priority(block, steps, source)
 
 
