@@ -71,7 +71,8 @@ class Fuzzing:
         self.atheris = atheris
         self.session = session
         self.counters = Counters(atheris)
-        self.generator = Generator(session.unit.seed, offers=session.offers)
+        # Blocks have no binary form.
+        self.generator = Generator(session.unit.seed, offers=session.offers._replace(par=False))
         # The first one last.
         self.seeds = [encode(program) for program in reversed(session.corpus)]
         self.longest = max([RECORD_SIZE * (1 + MAX_SLOTS + OPERATIONS), *map(len, self.seeds)])

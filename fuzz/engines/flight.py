@@ -2,9 +2,9 @@
 """The program in flight, and its place, in memory that outlives the process that judges it.
 
 Layout of the memory, little endian: u64 number of the program, u64 length of
-its binary form (0: none is in flight), f64 `time.monotonic()` of the session's
+it (0: none is in flight), f64 `time.monotonic()` of the session's
 beginning (0: not yet), then at `_PULSE` what `fuzz.sides.pulse` keeps, and at
-`_PROGRAM` the binary form (`fuzz.language.binary`).
+`_PROGRAM` the program: its binary form (`fuzz.language.binary`), or its text if it has par blocks.
 """
 
 import mmap
@@ -13,8 +13,9 @@ import struct
 import time
 from typing import Final
 
-from ..language.binary import decode, encode
-from ..language.program import Program
+from ..language.binary import encode
+from ..language.either import read
+from ..language.program import Program, has_blocks
 from ..language.text import print_program
 from ..sides import pulse
 from ..sides.pulse import PULSE
@@ -54,7 +55,7 @@ class SharedFlight:
 
     def depart(self, number: int, program: Program) -> None:
         """Keep a program until `arrive`."""
-        data = encode(program)
+        data = print_program(program).encode() if has_blocks(program) else encode(program)
         self.arrive()
         self.memory[_PROGRAM : _PROGRAM + len(data)] = data
         _HEAD.pack_into(self.memory, 0, number, len(data))
@@ -70,7 +71,8 @@ class SharedFlight:
     def text(self) -> str:
         """The program in flight; "" if none is."""
         _, length = _HEAD.unpack_from(self.memory)
-        return print_program(decode(self.memory[_PROGRAM : _PROGRAM + length])) if length else ""
+        data = self.memory[_PROGRAM : _PROGRAM + length]
+        return print_program(read(data, "<flight>", engine=True)) if length else ""
 
     def close(self) -> None:
         self.pulse.release()

@@ -25,12 +25,14 @@ class Offers(NamedTuple):
     :param ring: dirty rings
     :param grace: RCU, whose grace periods programs may end
     :param memfd: slots whose memory is a guest_memfd
+    :param par: blocks in which several vCPUs are at work
     """
 
     split: bool = False
     ring: bool = False
     grace: bool = False
     memfd: bool = False
+    par: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:

@@ -13,6 +13,7 @@ from .builder import ProgramBuilder
 from .capabilities import Offers, equipped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
+from .racing import racing
 
 # Of a hundred programs, those in which another task waits for the mmu lock now and then, and at one point.
 _RESCHEDULED: Final = 6
@@ -40,9 +41,10 @@ class Generator:
         builder = ProgramBuilder(random.Random(number), self.granule)
         self.number += 1
         compose(builder)
-        # Both are drawn apart: the programs of a seed are the same with and without.
+        # All of these are drawn apart: the programs of a seed are the same with and without.
         program = contended(builder.program(), random.Random(f"resched {number}"))
-        return equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
+        program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
+        return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 
 
 def contended(program: Program, lot: random.Random) -> Program:

@@ -17,7 +17,7 @@ from fuzz.engines.unit import Fresh, Message, Result, Unit, UnitState, from_line
 from fuzz.findings.found import CRASH
 from fuzz.findings.record import FindingRecord
 from fuzz.generation.generator import Generator
-from fuzz.language.operations import GuestAccess
+from fuzz.language.operations import GuestAccess, Par, Switch
 from fuzz.language.program import MIB, Program, Slot, Vm
 from fuzz.language.text import print_program
 
@@ -209,3 +209,8 @@ def test_the_program_in_flight_is_seen_from_outside() -> None:
     one.arrive()
     assert (other.number(), other.text()) == (7, "")
     assert SIZE > 10_000 * 32
+    # Blocks have no binary form.
+    block = Par((GuestAccess(0, "read", "a", 0), GuestAccess(1, "write", "a", 0)), (Switch(0, 1, "after", "load", 2),))
+    racing = replace(program, operations=(*program.operations[:9], block))
+    one.depart(8, racing)
+    assert (other.number(), other.text()) == (8, print_program(racing))

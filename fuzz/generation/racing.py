@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random programs in which several vCPUs are at work on the same few pages at once, where both versions run blocks."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..language.operations import AccessKind, GuestAccess, HostDiscard, HostShare, Par
+from ..language.program import GIB, Program, Slot
+from ..scheduling.strategies import any_strategy
+from . import disturbances as do
+from .builder import KINDS, ProgramBuilder
+
+# Of a hundred programs whose VMs have two vCPUs or more.
+_RACING: Final = 30
+# Of a hundred of them, those whose block comes last: what is mapped is compared up to a block.
+_LAST: Final = 60
+_WRITES: Final[tuple[AccessKind, ...]] = ("write", "write", "write", "read", "fetch")
+_FETCHES: Final[tuple[AccessKind, ...]] = ("fetch", "fetch", "write", "read")
+
+# Prepares pages of a slot, and returns the accesses that race for them.
+Contest = Callable[[ProgramBuilder, Slot, Sequence[int]], Sequence[AccessKind]]
+
+
+def racing(program: Program, source: random.Random) -> Program:
+    """The program, now and then with a par block, what that needs before it, and what shows its effect behind it.
+
+    Its other operations stay, but for those that would not be legal any more.
+
+    :param program: a valid one, as the result is
+    :param source: where the choices come from
+    """
+    if source.randrange(100) >= _RACING or program.vm.cpus < 2:
+        return program
+    if any(slot.size >= GIB for slot in program.slots):
+        # These take long to judge, and with a block twice as long: both versions run.
+        return program
+    count = len(program.operations)
+    at = count if source.randrange(100) < _LAST else source.randrange(count + 1)
+    builder = ProgramBuilder(source, 0, Program(program.vm, program.slots, program.operations[:at]))
+    if not race(builder, builder.pick_slot()):
+        return program
+    builder.add(*program.operations[at:])
+    return builder.program()
+
+
+def race(builder: ProgramBuilder, slot: Slot) -> bool:
+    """Add a block in which two or three vCPUs access the same pages; false if none is legal here."""
+    block = builder.block_of(slot)
+    page = builder.page_in(slot, block)
+    # The same page most often, or entries of one table.
+    pages = (page, page, page, builder.page_in(slot, block))
+    kinds = builder.random.choice(CONTESTS)(builder, slot, pages)
+    first = slot.vm * builder.vm.cpus
+    vcpus = min(builder.vm.cpus, builder.random.choice((2, 2, 2, 3)))
+    accesses: list[GuestAccess] = []
+    for cpu in builder.random.sample(range(first, first + builder.vm.cpus), vcpus):
+        for _ in range(builder.random.choice((1, 1, 1, 2))):
+            offset, kind = builder.random.choice(pages), builder.random.choice(kinds)
+            accesses.append(GuestAccess(cpu, kind, slot.name, offset, not builder.chance(8)))
+    before = len(builder.operations)
+    builder.add(any_strategy(Par(tuple(accesses)), builder.random))
+    if len(builder.operations) == before:
+        return False
+    builder.access(slot, page, "read")
+    if builder.is_logged(slot):
+        do.get_log(builder, slot, page)
+    if builder.chance(50):
+        builder.access(slot, builder.random.choice(pages), "write")
+    return True
+
+
+def relax(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Pages that may be read, and are not written yet: a dirty log is kept."""
+    do.set_log(builder, slot, True)
+    for page in dict.fromkeys(pages):
+        builder.access(slot, page, "read")
+    return _WRITES
+
+
+def collected(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Pages that were written, and are protected again by a collection of the dirty log."""
+    do.set_log(builder, slot, True)
+    for page in dict.fromkeys(pages):
+        builder.access(slot, page, "write")
+    do.get_log(builder, slot, pages[0])
+    return _WRITES
+
+
+def first_maps(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Nothing is mapped: the first faults make the tables."""
+    start = pages[0] // builder.block * builder.block
+    if builder.chance(70):
+        builder.add(HostDiscard(slot.name, start, min(builder.block, slot.size - start)))
+    return KINDS
+
+
+def coalesce(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Small pages, and logging is off again: a block takes the place of their table."""
+    do.set_log(builder, slot, True)
+    builder.access(slot, pages[0], "write")
+    do.set_log(builder, slot, False)
+    return KINDS
+
+
+def split(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """A block that is logged now: a table takes its place."""
+    do.set_log(builder, slot, False)
+    builder.access(slot, pages[0], builder.random.choice(KINDS))
+    do.set_log(builder, slot, True)
+    return _WRITES
+
+
+def execute(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Data that is executed: another right is missing."""
+    builder.access(slot, pages[0], builder.random.choice(("read", "write")))
+    return _FETCHES
+
+
+def copy_on_write(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Pages that were read and are shared: a write has the host copy them, in the middle of a fault."""
+    builder.access(slot, pages[0], "read")
+    builder.add(HostShare(slot.name, pages[0], builder.page))
+    builder.access(slot, pages[0], "read")
+    return _WRITES
+
+
+def aged(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Pages whose access flag is clear."""
+    builder.access(slot, pages[0])
+    do.age(builder, slot, pages[0])
+    return KINDS
+
+
+def as_it_is(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+    """Whatever is there."""
+    return KINDS
+
+
+CONTESTS: Final[tuple[Contest, ...]] = (
+    *(relax, first_maps) * 3,
+    *(collected, coalesce, split) * 2,
+    execute,
+    copy_on_write,
+    aged,
+    as_it_is,
+)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Strategies: each gives a par block a schedule, by chance.
+
+Whatever they draw is legal, and the same state of the source draws the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Final, TypeAlias
+
+from ..language.beside import FAULTS, MAX_SWITCHES
+from ..language.operations import Par, Switch
+from .steps import STEPS, TAKEN, WEIGHTS
+
+Strategy: TypeAlias = Callable[[Par, Random], Par]
+
+# A random schedule has no more switches.
+_MOST: Final = 4
+# Of a hundred switches, those within the first fault that a vCPU could take; of the others so many in the second ...
+_FIRST_FAULT: Final = 90
+# The depths of PCT: a bug of depth D needs D events in one order, and so D - 1 preemptions at the most.
+_DEPTHS: Final = (2, 3, 3, 3, 4)
+
+
+def no_switches(block: Par, source: Random) -> Par:
+    """The block without switches: its vCPUs run one after the other, and give way where they wait."""
+    return replace(block, switches=())
+
+
+def random_switches(block: Par, source: Random) -> Par:
+    """The block with a few switches of any vCPU at any step, to any other vCPU."""
+    switches: list[Switch] = []
+    for _ in range(source.randint(1, _MOST)):
+        cpu, to = source.sample(block.cpus, 2)
+        at = source.randrange(len(STEPS))
+        switches.append(STEPS[at].switch(cpu, to, _fault(block, cpu, source)))
+    return _with(shuffled(block, source), switches)
+
+
+def pct(depth: int) -> Strategy:
+    """Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): priorities, and *depth* - 1 changes of them.
+
+    The vCPU of the highest priority runs. Where it comes to a change, its priority becomes the lowest. Places
+    of changes are drawn from the steps that faults usually take, not from those of the run: the bound of the paper
+    holds for such faults alone.
+    """
+
+    def schedule(block: Par, source: Random) -> Par:
+        steps = [source.randrange(len(STEPS)) for _ in range(depth - 1)]
+        return _by_priority(shuffled(block, source), steps, source)
+
+    return schedule
+
+
+def aimed(block: Par, source: Random) -> Par:
+    """The block with switches where faults are at odds: each vCPU has taken its fault, the last one gets somewhere.
+
+    Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
+    go on. Now and then one of them is stopped at such a place as well.
+    """
+    block = shuffled(block, source)
+    steps = [TAKEN] * (len(block.cpus) - 1)
+    steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
+    return _by_priority(block, steps, source)
+
+
+def any_strategy(block: Par, source: Random) -> Par:
+    """The block with a schedule by a strategy that is drawn, aimed ones most often."""
+    drawn = source.randrange(100)
+    if drawn < 4:
+        return no_switches(block, source)
+    if drawn < 15:
+        return random_switches(block, source)
+    if drawn < 40:
+        return pct(source.choice(_DEPTHS))(block, source)
+    return aimed(block, source)
+
+
+def shuffled(block: Par, source: Random) -> Par:
+    """The block with its vCPUs in another order, by which they run; switches are left out."""
+    cpus = list(block.cpus)
+    source.shuffle(cpus)
+    return Par(tuple(each for cpu in cpus for each in block.operations if each.cpu == cpu))
+
+
+def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
+    """The block with changes of priority at steps: the vCPU whose turn it is becomes the last one.
+
+    :param steps: indexes of `STEPS`, in the order in which the changes are meant to come
+    """
+    queue = list(block.cpus)
+    # The last place of each vCPU: its next one lies behind it.
+    last: dict[int, tuple[int, int]] = {}
+    switches: list[Switch] = []
+    for step in steps:
+        cpu = queue.pop(0)
+        queue.append(cpu)
+        place = (_fault(block, cpu, source) if step != TAKEN else 1, step)
+        if cpu in last and place <= last[cpu]:
+            place = (last[cpu][0] + (step <= last[cpu][1]), step)
+        if place[0] not in FAULTS:
+            break
+        last[cpu] = place
+        switches.append(STEPS[step].switch(cpu, queue[0], place[0]))
+    return _with(block, switches)
+
+
+def _fault(block: Par, cpu: int, source: Random) -> int:
+    """Draw the number of a fault of a vCPU: each of its accesses takes one or two."""
+    most = 2 * sum(each.cpu == cpu for each in block.operations)
+    fault = 1
+    while fault < most and source.randrange(100) >= _FIRST_FAULT:
+        fault += 1
+    return fault
+
+
+def _with(block: Par, switches: list[Switch]) -> Par:
+    """The block with these switches, the first of each place."""
+    places: dict[tuple[int, str, str, int, int], Switch] = {}
+    for each in switches:
+        places.setdefault(each.anchor, each)
+    return replace(block, switches=tuple(places.values())[:MAX_SWITCHES])

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs have par blocks where both versions run them, and are the same otherwise."""
+
+from collections import Counter
+from typing import Final
+
+from fuzz.generation.capabilities import Offers
+from fuzz.generation.generator import Generator
+from fuzz.generation.racing import CONTESTS
+from fuzz.language.operations import Par
+from fuzz.language.program import Program, has_blocks
+from fuzz.language.text import parse, print_program
+
+COUNT: Final = 400
+PAR: Final = Offers(par=True)
+
+
+def block_of(program: Program) -> Par:
+    return next(each for each in program.operations if isinstance(each, Par))
+
+
+def test_programs_have_blocks_where_they_are_offered_alone() -> None:
+    plain, offered = Generator(5), Generator(5, offers=PAR)
+    blocks = kept = total = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        assert not has_blocks(without)
+        assert (program.vm, program.slots) == (without.vm, without.slots)
+        if not has_blocks(program):
+            assert program == without
+            continue
+        blocks += 1
+        assert parse(print_program(program)) == program
+        rest = iter(program.operations)
+        kept += sum(each in rest for each in without.operations)
+        total += len(without.operations)
+    assert COUNT // 8 < blocks < COUNT // 3
+    assert kept > total * 9 // 10
+
+
+def test_a_seed_makes_the_same_blocks_again() -> None:
+    ours, again = Generator(5, offers=PAR), Generator(5, offers=PAR)
+    assert [ours.next() for _ in range(COUNT)] == [again.next() for _ in range(COUNT)]
+
+
+def test_blocks_are_aimed_at_the_same_pages() -> None:
+    """Two or three vCPUs of one VM, most often on one page, with few switches."""
+    generator = Generator(7, offers=PAR)
+    programs = [each for each in (generator.next() for _ in range(COUNT)) if has_blocks(each)]
+    vcpus = Counter(len(block_of(each).cpus) for each in programs)
+    assert set(vcpus) == {2, 3}
+    same = 0
+    for program in programs:
+        block = block_of(program)
+        assert len({cpu // program.vm.cpus for cpu in block.cpus}) == 1
+        assert len({each.slot for each in block.operations}) == 1
+        same += len({each.offset for each in block.operations}) == 1
+    assert same > len(programs) // 4
+    assert sum(len(block_of(each).switches) <= 4 for each in programs) == len(programs)
+    # What a block leaves behind is looked at.
+    assert all(not isinstance(each.operations[-1], Par) for each in programs)
+
+
+def test_contests_have_names_of_their_own() -> None:
+    assert len({each.__name__ for each in CONTESTS}) > 8

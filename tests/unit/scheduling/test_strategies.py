@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Schedules by chance: legal, the same for the same source, and of the form that a strategy promises."""
+
+from random import Random
+from typing import Final
+
+import pytest
+
+from fuzz.language.operations import AccessKind, GuestAccess, Par, Switch
+from fuzz.language.program import Program, Slot, Vm
+from fuzz.language.text import parse, print_program
+from fuzz.language.validate import validate
+from fuzz.scheduling.steps import STEPS
+from fuzz.scheduling.strategies import Strategy, aimed, any_strategy, no_switches, pct, random_switches
+
+VM: Final = Vm(cpus=3)
+SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon")
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "none": no_switches,
+    "random": random_switches,
+    "pct 1": pct(1),
+    "pct 3": pct(3),
+    "pct 9": pct(9),
+    "aimed": aimed,
+    "any": any_strategy,
+}
+TRIES: Final = 300
+
+
+def access(cpu: int, kind: AccessKind = "write", offset: int = 0) -> GuestAccess:
+    return GuestAccess(cpu, kind, "a", offset)
+
+
+TWO: Final = Par((access(0), access(1)), (Switch(0, 1, "after", "fault", 1),))
+THREE: Final = Par((access(2), access(0, "read"), access(1), access(2, "fetch", 4096), access(2)))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("block", [TWO, THREE], ids=["two", "three"])
+def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
+    strategy = STRATEGIES[name]
+    for seed in range(TRIES):
+        made = strategy(block, Random(seed))
+        program = Program(VM, (SLOT,), (made,))
+        validate(program)
+        assert parse(print_program(program)) == program
+        assert made == strategy(block, Random(seed))
+        # What each vCPU does stays.
+        for cpu in block.cpus:
+            assert [each for each in made.operations if each.cpu == cpu] == [
+                each for each in block.operations if each.cpu == cpu
+            ]
+
+
+def test_without_switches_there_are_none() -> None:
+    assert no_switches(TWO, Random(1)) == Par(TWO.operations)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_pct_has_a_preemption_less_than_its_depth(depth: int) -> None:
+    """The vCPU that begins is stopped first, then the one that went on, and so on."""
+    for seed in range(TRIES):
+        made = pct(depth)(THREE, Random(seed))
+        assert len(made.switches) == depth - 1
+        order = made.cpus
+        for number, switch in enumerate(made.switches):
+            assert (switch.cpu, switch.to) == (order[number % 3], order[(number + 1) % 3])
+
+
+def test_pct_reaches_every_step_of_a_fault_with_every_vcpu_first() -> None:
+    found = [pct(2)(TWO, Random(seed)).switches[0] for seed in range(20 * TRIES)]
+    assert {(each.cpu, each.when, each.point) for each in found} == {
+        (cpu, step.when, step.point) for cpu in (0, 1) for step in STEPS
+    }
+
+
+@pytest.mark.parametrize("block", [TWO, THREE], ids=["two", "three"])
+def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
+    points = set()
+    for seed in range(TRIES):
+        made = aimed(block, Random(seed))
+        others = len(block.cpus) - 1
+        taken, rest = made.switches[:others], made.switches[others:]
+        assert [(each.cpu, each.point, each.count) for each in taken] == [(cpu, "fault", 1) for cpu in made.cpus[:-1]]
+        assert rest[0].cpu == made.cpus[-1]
+        points |= {(each.when, each.point) for each in rest}
+    assert {("before", "cmpxchg"), ("after", "cmpxchg"), ("after", "lookup"), ("after", "unlock")} < points
+
+
+def test_random_schedules_differ() -> None:
+    made = [random_switches(THREE, Random(seed)) for seed in range(TRIES)]
+    assert {each.cpus[0] for each in made} == {0, 1, 2}
+    assert {len(each.switches) for each in made} == {1, 2, 3, 4}
+    assert len({each.switches for each in made}) > TRIES * 9 // 10
+
+
+def test_every_strategy_is_drawn() -> None:
+    made = [any_strategy(TWO, Random(seed)) for seed in range(TRIES)]
+    assert any(not each.switches for each in made)
+    # A switch before the first access of a block has taken a fault: none of the aimed ones begins so.
+    assert any(each.switches and each.switches[0].point != "fault" for each in made)
+    assert any(each.switches and each.switches[0].point == "fault" for each in made)
