@@ -95,7 +95,7 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
 
 
 def test_programs_fit() -> None:
-    """What a program may ask for, a process has room for."""
+    """A process has room for what a program may ask for."""
     assert beside.MAX_ACCESSES <= r.MAX_ACTORS
     assert beside.MAX_SWITCHES <= r.MAX_ANCHORS
     assert CPUS[-1] <= r.MAX_CPUS
