@@ -314,5 +314,9 @@ class Coordinator:
             self.take(min(left, 0.1))
             if not interrupted:
                 self.upkeep.tick(self.flying)
+        # A file that it is writing is there by then, and counts.
+        self.filer.close(_REPLAY_PATIENCE)
+        while self.take(0):
+            pass
         self.records.add_statistics(0, 0)
         self.records.exercise.note(self.records.version)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,11 +23,12 @@ from rich.console import Console
 from fuzz.campaign.campaign import opened, run
 from fuzz.campaign.store.code import Code, code_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
-from fuzz.campaign.store.findings import FILED
+from fuzz.campaign.store.findings import FILED, Replayed
 from fuzz.campaign.store.settings import Settings
 from fuzz.campaign.view.lines import Lines, NoOutput, duration, progress_line, sparkline, state_of, summary
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.screen import RichScreen
+from fuzz.campaign.work import filing
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
 from fuzz.campaign.work.upkeep import Screen
 from fuzz.command_line import cli
@@ -82,6 +84,23 @@ def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
     """The overview of that campaign, of which `folder` is a copy."""
     shutil.copytree(done[0], folder)
     return done[1]
+
+
+def test_a_file_that_is_being_written_at_the_end_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filed = filing.file
+
+    def slowly(*arguments: Any) -> Replayed:
+        replayed = filed(*arguments)
+        # Longer than a session that is interrupted waits for replays.
+        time.sleep(1.0)
+        return replayed
+
+    monkeypatch.setattr(filing, "file", slowly)
+    screen = Until(lambda overview: overview.waiting > 0 and any((folder / "findings").glob("*.s2")))
+    _, overview = run(folder, SETTINGS, Accepted(), screen)
+    files = {str(Path("findings", path.name)) for path in (folder / "findings").glob("*.s2")}
+    assert files
+    assert files == {found.file for found in overview.shown if found.state == FILED}
 
 
 def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
