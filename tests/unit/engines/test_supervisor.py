@@ -94,8 +94,7 @@ def test_a_killed_child_loses_no_program() -> None:
     assert all("SIGKILL" in line for line in result.accidents)
     assert not any(found.kind == CRASH for found in result.found.values())
     expected = here(replace(UNIT, programs=result.state.programs))
-    assert result.state.counts == expected.state.counts
-    # The child that was interrupted may have said more of its last program.
+    # Findings are told at once, counts now and then: a child that is killed has judged more than it has counted.
     assert expected.found.keys() <= result.found.keys()
     assert set(children()) == before
 
