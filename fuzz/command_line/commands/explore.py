@@ -14,7 +14,7 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
-    from ...exploring.exploring import Explored
+    pass
 
 MOST: Final = 8
 _ABOUT: Final = """\
@@ -69,7 +69,7 @@ def explore(arguments: Namespace) -> int:
         raise BadInputError(f"{name}{error if error.file else error.message}") from None
     say_form(arguments)
     explored = explorer.run()
-    code = code_of(explored)
+    code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
     if arguments.json:
         answer = explore_answer(arguments.program, reference.name, tested.name, explored)
         dump({**answer, "exit_code": code})
@@ -89,13 +89,6 @@ def explore(arguments: Namespace) -> int:
     if not explored.shown:
         print("no rule is broken, and the two do not differ")
     return code
-
-
-def code_of(explored: "Explored") -> int:
-    """The exit code."""
-    if explored.refused:
-        return NO_VERDICT
-    return WORSE if explored.worse else FINE
 
 
 COMMAND: Final = Command(
