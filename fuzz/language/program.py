@@ -5,7 +5,7 @@ Addresses, sizes and offsets are in bytes. `fuzz.language.operations` has the
 operations, `fuzz.language.validate` the rules, `fuzz.language.text` the written form.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -151,10 +151,16 @@ def sequential(program: Program) -> Program:
     """Return the program with the operations of each par block one after the other, for code that knows one actor."""
     if not has_blocks(program):
         return program
-    operations: list[Operation] = []
-    for each in program.operations:
-        operations += each.operations if isinstance(each, Par) else (each,)
-    return replace(program, operations=tuple(operations))
+    return replace(program, operations=tuple(each_of(program.operations)))
+
+
+def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """Yield all operations that are no blocks, those of blocks in their place."""
+    for operation in operations:
+        if isinstance(operation, Par):
+            yield from operation.operations
+        else:
+            yield operation
 
 
 def has_blocks(program: Program) -> bool:

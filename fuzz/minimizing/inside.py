@@ -1,19 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations of programs, those within par blocks included."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ..language.operations import GuestAccess, Operation, Par
-
-
-def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
-    """Yield all operations that are no blocks, those of blocks in their place."""
-    for operation in operations:
-        if isinstance(operation, Par):
-            yield from operation.operations
-        else:
-            yield operation
 
 
 def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Operation]) -> tuple[Operation, ...]:

@@ -4,9 +4,8 @@
 from dataclasses import replace
 
 from ..language.operations import Operation
-from ..language.program import Program, ProgramError
+from ..language.program import Program, ProgramError, each_of
 from ..language.validate import ValidationState, check_vm
-from .inside import each_of
 
 
 def legal(program: Program) -> Program | None:

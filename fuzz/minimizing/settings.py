@@ -5,9 +5,21 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..language.operations import Operation
-from ..language.program import BACKINGS, GIB, GRANULES, MEMFD, SPLIT_SIZES, Program, Slot, Vm, backings, next_ipa
+from ..language.program import (
+    BACKINGS,
+    GIB,
+    GRANULES,
+    MEMFD,
+    SPLIT_SIZES,
+    Program,
+    Slot,
+    Vm,
+    backings,
+    each_of,
+    next_ipa,
+)
 from ..language.validate import MAX_SLOT_SIZE
-from .inside import changed_in, each_of, renumbered
+from .inside import changed_in, renumbered
 from .legal import slot_of
 from .minimizer import Minimizer
 
