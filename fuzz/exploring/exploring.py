@@ -64,9 +64,7 @@ def block_of(program: Program) -> int:
 
 def orders(block: Par) -> Iterator[Par]:
     """Yield the block, without its switches, with its vCPUs in each order."""
-    for cpus in permutations(block.cpus):
-        accesses = [each for cpu in cpus for each in block.operations if each.cpu == cpu]
-        yield Par(tuple(accesses))
+    yield from map(block.in_order, permutations(block.cpus))
 
 
 class Explorer:

@@ -81,7 +81,7 @@ def shuffled(block: Par, source: Random) -> Par:
     """The block with its vCPUs in another order, by which they run; switches are left out."""
     cpus = list(block.cpus)
     source.shuffle(cpus)
-    return Par(tuple(each for cpu in cpus for each in block.operations if each.cpu == cpu))
+    return block.in_order(cpus)
 
 
 def _by_priority(block: Par, steps: list[int], source: Random) -> Par:

@@ -4,6 +4,7 @@
 A block is one operation of a program, written in several lines; its own operations are those of other modules.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -58,3 +59,7 @@ class Par:
     def cpus(self) -> tuple[int, ...]:
         """The vCPUs, in the order of their first operations."""
         return tuple(dict.fromkeys(each.cpu for each in self.operations))
+
+    def in_order(self, cpus: Iterable[int]) -> "Par":
+        """The block with its vCPUs in another order, by which they begin; switches are left out."""
+        return Par(tuple(each for cpu in cpus for each in self.operations if each.cpu == cpu))
