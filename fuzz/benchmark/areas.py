@@ -2,14 +2,13 @@
 """The areas of the sources that take the time: from cProfile for plain Python, from perf for compiled code."""
 
 import pstats
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from reference.compiled import choice as native
 
-from .sampling import stacks_of
+from .sampling import JUDGING, innermost, short_names, stacks_of
 
 # Where files belong that have no area of their own name; the longest match counts.
 _AREAS: Final = {
@@ -34,10 +33,6 @@ INTERPRETER: Final = "interpreter"
 # (file, line, function), as `pstats` has it.
 _Function = tuple[str, int, str]
 
-# A frame of compiled code: its name begins with the shortest name of the module that is unique.
-_FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
-# Only what judging does counts, not Python's start.
-_JUDGING: Final = "CPyDef_differential___Differential___run"
 _HERTZ: Final = 999
 
 
@@ -100,21 +95,14 @@ def count(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
     :param stacks: frames a line, the innermost first, as ``perf script`` prints them
     :param modules: names of the compiled modules
     """
-    sources = {
-        "___".join(parts[start:]): f"{native.HOME}/{module.replace('.', '/')}.py"
-        for module in modules
-        for parts in [module.split(".")]
-        for start in range(len(parts))
-    }
+    names = short_names(modules)
     times: dict[str, float] = {}
     for stack in stacks:
-        if _JUDGING not in stack:
+        if JUDGING not in stack:
             continue
         area = INTERPRETER
         if "gc_collect_main" not in stack:
-            found = _FRAME.search(stack)
-            parts = found.group(1).split("___") if found else []
-            names = ["___".join(parts[:length]) for length in range(len(parts), 0, -1)]
-            area = next((area_of(sources[name]) for name in names if name in sources), OTHER)
+            module = innermost(stack, names)
+            area = area_of(f"{native.HOME}/{module.replace('.', '/')}.py") if module else OTHER
         times[area] = times.get(area, 0.0) + 1
     return times

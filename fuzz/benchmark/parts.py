@@ -8,7 +8,7 @@ from typing import Final
 from reference.compiled import choice as native
 
 from .areas import ranked
-from .sampling import stacks_of
+from .sampling import JUDGING, innermost, short_names, stacks_of
 
 # Compiled modules, and where they belong: the longest name that fits counts.
 _PYTHON: Final = {
@@ -60,9 +60,7 @@ _NATIVE: Final = {
 _START: Final = "tree: start"
 # The name of a process of a tree, of Python's.
 _TREE: Final = "tree.so"
-_FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
 _LINE: Final = re.compile(r"^\s*[0-9a-f]+ (?P<symbol>\S+)(?:\+0x[0-9a-f]+)? \((?P<file>.*)\)$", re.MULTILINE)
-_JUDGING: Final = "CPyDef_differential___Differential___run"
 _HERTZ: Final = 499
 
 
@@ -84,15 +82,12 @@ def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
     :param stacks: the name of the process, then frames a line, the innermost first, as ``perf script`` prints them
     :param modules: names of the compiled modules
     """
-    # Compiled code has the shortest name of a module that is unique.
-    names = {
-        "___".join(module.split(".")[start:]): module for module in modules for start in range(module.count(".") + 1)
-    }
+    names = short_names(modules)
     times: dict[str, float] = {}
     for stack in stacks:
         if stack.lstrip().startswith(_TREE):
             part = part_of_tree(stack)
-        elif _JUDGING in stack:
+        elif JUDGING in stack:
             part = part_of_python(stack, names)
         else:
             continue
@@ -102,14 +97,9 @@ def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
 
 def part_of_python(stack: str, names: dict[str, str]) -> str:
     """The part of a sample of Python's process: that of the innermost compiled function."""
-    frame = _FRAME.search(stack)
-    words = frame[1].split("___") if frame else []
-    for length in range(len(words), 0, -1):
-        module = names.get("___".join(words[:length]))
-        if module is not None:
-            fit = max((name for name in _PYTHON if f"{module}.".startswith(f"{name}.")), key=len, default="")
-            return _PYTHON.get(fit, _OTHER)
-    return _OTHER
+    module = innermost(stack, names)
+    fit = max((name for name in _PYTHON if f"{module}.".startswith(f"{name}.")), key=len, default="")
+    return _PYTHON.get(fit, _OTHER)
 
 
 def part_of_tree(stack: str) -> str:

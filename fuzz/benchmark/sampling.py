@@ -2,13 +2,38 @@
 """Stacks of a Python process and of its children, sampled by perf."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from reference.compiled import choice as native
+
+# A frame of compiled code: its name begins with the shortest name of the module that is unique.
+_FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
+# In each stack of judging; the others are Python's start.
+JUDGING: Final = "CPyDef_differential___Differential___run"
+
+
+def short_names(modules: Iterable[str]) -> dict[str, str]:
+    """Return modules by each name that frames of their functions may begin with."""
+    return {
+        "___".join(module.split(".")[start:]): module for module in modules for start in range(module.count(".") + 1)
+    }
+
+
+def innermost(stack: str, names: dict[str, str]) -> str:
+    """The compiled module whose function is the innermost one of a stack; "" if there is none.
+
+    :param names: from `short_names`
+    """
+    frame = _FRAME.search(stack)
+    words = frame[1].split("___") if frame else []
+    shorter = ("___".join(words[:length]) for length in range(len(words), 0, -1))
+    return next((names[name] for name in shorter if name in names), "")
 
 
 def stacks_of(arguments: Sequence[str], fields: str, hertz: int) -> list[str]:
