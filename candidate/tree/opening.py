@@ -14,7 +14,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import root_of
-from .build import TreeError, build, is_built, make
+from .build import TreeError, is_built, make
 from .building import probes
 from .building.plan import GRANULES, BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TreeSource
@@ -70,14 +70,20 @@ def opened(name: str) -> Opened:
     :raises candidate.tree.TreeError: it cannot be built
     """
     path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
+    root = Path(path)
+
+    def made(granule: int) -> Path:
+        """The library of the tree as it is now."""
+        return make(TreeSource(root), settings_of(granule, sanitize)).library
+
     # What is wrong with the tree is told at once, and not when the first program runs.
-    built = {12: build(Path(path), plain=True, coverage=True, sanitize=sanitize)}
+    built = {GRANULES[0]: made(GRANULES[0])}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
-        return re.search(pattern, (Path(path) / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
+        return re.search(pattern, (root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
-    declared = probes.found(TreeSource(Path(path)))
+    declared = probes.found(TreeSource(root))
     device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
 
     class Bound(TreePgtable):
@@ -97,7 +103,7 @@ def opened(name: str) -> Opened:
         def library(granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = build(Path(path), granule=granule, plain=True, coverage=True, sanitize=sanitize)
+                    built[granule] = made(granule)
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
@@ -122,4 +128,4 @@ def opened(name: str) -> Opened:
             super().__init__(kvm, mmu)
 
     how = " with sanitizers" if sanitize else ""
-    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", built[12].parent.name)
+    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", built[GRANULES[0]].parent.name)

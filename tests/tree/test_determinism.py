@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from candidate.tree import PREFIX, opening
-from candidate.tree.build import build
+from candidate.tree.building.plan import BuildSettings
 from candidate.tree.runtime import process
 from fuzz.generation.generator import Generator
 
@@ -34,7 +34,8 @@ def test_address_randomisation() -> None:
 
 def test_optimisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = changed(real_tree(TREE), tmp_path / "tree", {})
-    monkeypatch.setattr(opening, "build", partial(build, optimise="-O2"))
+    settings = partial(BuildSettings, coverage=True, plain=True, optimise="-O2")
+    monkeypatch.setattr(opening, "settings_of", lambda granule, sanitize: settings(granule, sanitize=sanitize))
     one, other = streams(version(TREE)), streams(f"{PREFIX}{copy}")
     assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS
 
