@@ -162,9 +162,7 @@ class TreeSide:
         replay, kernel, process = self.start(), self.kernel, self.process
         assert process is not None
         if self.flagged:
-            flagged = self.flagged[:]
-            self.flagged.clear()
-            for entry, value in flagged:
+            for entry, value in self.take_flags():
                 self.call(r.OP_SET_ENTRY, 0, entry, value)
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
@@ -204,12 +202,16 @@ class TreeSide:
         assert self.process is not None
         self.process.speak_to(actor, anchors)
 
-    def tell_flags(self) -> None:
-        """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
+    def take_flags(self) -> list[tuple[int, int]]:
+        """Take the entries of which the hardware has set the access flag since the last time, and what they hold."""
         flagged = self.flagged[:]
         self.flagged.clear()
+        return flagged
+
+    def tell_flags(self) -> None:
+        """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
         assert self.process is not None
-        for entry, value in flagged:
+        for entry, value in self.take_flags():
             self.process.speak_to(0, ())
             self.go(r.OP_SET_ENTRY, 0, entry, value)
 
