@@ -16,6 +16,11 @@ from candidate.tree.lines.difference import Exercise, TreeDifference
 from candidate.tree.opening import settings_of
 
 
+def half_a_tree(reference: str, patched: str) -> bool:
+    """Tell whether one version alone is a kernel tree: nothing is known of the lines by which the two differ."""
+    return reference.startswith(PREFIX) != patched.startswith(PREFIX)
+
+
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
     """Return the part of the difference of two trees that ran; None where a version is no tree.
 

@@ -4,10 +4,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from candidate.tree import PREFIX
 from candidate.tree.lines.difference import Exercise
 
 from ..closing import Closing
+from ..coverage.exercised import half_a_tree
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
@@ -69,7 +69,7 @@ class Summary:
     @property
     def half_a_tree(self) -> bool:
         """True if one side alone is a kernel tree."""
-        return self.reference.startswith(PREFIX) != self.candidate.startswith(PREFIX)
+        return half_a_tree(self.reference, self.candidate)
 
     @property
     def failed(self) -> bool:

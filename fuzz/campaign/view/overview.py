@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from candidate.tree import PREFIX
 from candidate.tree.lines.difference import Exercise
 
+from ...coverage.exercised import half_a_tree
 from ...engines.registry import DEFAULT
 from ...findings.found import CRASH, rank
 from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
@@ -172,7 +172,7 @@ class Overview:
     @property
     def half_a_tree(self) -> bool:
         """True if one side alone is a kernel tree."""
-        return self.reference.startswith(PREFIX) != self.candidate.startswith(PREFIX)
+        return half_a_tree(self.reference, self.candidate)
 
     def by_class(self) -> str:
         """``6 regression, 11 common``; "none"."""
