@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Code that runs until it leaves, and goes on there when it is resumed.
 
-A thread each, of which one runs at a time: whoever resumes waits until the code leaves or ends. So nothing runs beside
-anything, and a run is as repeatable as one without threads.
+A greenlet each, whose C frames are put aside: it may leave from within compiled code too. One runs at a time, so a run
+is as repeatable as one without any.
 """
 
-import threading
 from collections.abc import Callable
+from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 
 class Abandoned(BaseException):
@@ -26,50 +28,35 @@ class Coroutine:
         self.done = False
         self.begun = False
         self.abandoned = False
-        self.error: BaseException | None = None
-        self.go = threading.Semaphore(0)
-        self.back = threading.Semaphore(0)
-        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.greenlet: Any = greenlet(self.run)
 
     def run(self) -> None:
-        """The thread."""
-        self.go.acquire()
+        """The greenlet."""
         try:
-            if not self.abandoned:
-                self.body()
+            self.body()
         except Abandoned:
             pass
-        except BaseException as error:
-            self.error = error
-        self.done = True
-        self.back.release()
+        finally:
+            self.done = True
 
     def resume(self) -> None:
         """Run the code until it leaves or ends; whatever it raises is raised here."""
-        if not self.begun:
-            self.begun = True
-            self.thread.start()
-        self.go.release()
-        self.back.acquire()
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
+        self.begun = True
+        self.greenlet.parent = getcurrent()
+        self.greenlet.switch()
 
     def leave(self) -> None:
         """Called by the code: go on behind `resume`; returns when it is resumed.
 
         :raises Abandoned: it never will be
         """
-        self.back.release()
-        self.go.acquire()
+        self.greenlet.parent.switch()
         if self.abandoned:
             raise Abandoned
 
     def end(self) -> None:
         """End code that has left, or has not begun."""
-        if self.done or not self.begun:
-            self.done = True
-            return
-        self.abandoned = True
-        self.go.release()
-        self.thread.join()
+        if self.begun and not self.done:
+            self.abandoned = True
+            self.resume()
+        self.done = True

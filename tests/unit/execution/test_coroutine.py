@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Code that leaves in the middle, and goes on there."""
 
-import threading
+import gc
 
 import pytest
+from greenlet import greenlet
 
 from fuzz.execution.coroutine import Coroutine
 
@@ -39,8 +40,14 @@ def test_what_it_raises_is_raised_by_resume() -> None:
 
 
 def test_end() -> None:
-    """Code that is ended runs no further, and leaves no thread."""
-    before = threading.active_count()
+    """Code that is ended runs no further, and leaves no stack behind."""
+    before = stacks()
+    assert ended() == ([0], True, True)
+    assert stacks() == before
+
+
+def ended() -> tuple[list[int], bool, bool]:
+    """Run code for one step, and end it and code that has not begun; return what it said, and whether both are done."""
     said: list[int] = []
 
     def body() -> None:
@@ -52,5 +59,31 @@ def test_end() -> None:
     one.resume()
     for each in (one, never, one):
         each.end()
-    assert (said, one.done, never.done) == ([0], True, True)
-    assert threading.active_count() == before
+    return said, one.done, never.done
+
+
+def stacks() -> int:
+    """Count the greenlets."""
+    gc.collect()
+    return sum(isinstance(each, greenlet) for each in gc.get_objects())
+
+
+def test_it_leaves_from_deep_within() -> None:
+    """... and others do likewise meanwhile, each with what it is handling."""
+    said: list[str] = []
+
+    def body(number: int, depth: int) -> None:
+        try:
+            if depth:
+                body(number, depth - 1)
+            raise KeyError(number)
+        except KeyError as error:
+            each[number].leave()
+            said.append(f"{number}{error.args[0]}")
+
+    each = [Coroutine(lambda number=number: body(number, 40)) for number in range(3)]  # type: ignore[misc]
+    while not all(one.done for one in each):
+        for one in each:
+            if not one.done:
+                one.resume()
+    assert said == ["00", "11", "22"] * 41
