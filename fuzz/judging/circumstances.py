@@ -22,6 +22,7 @@ from ..execution.executor import Executor
 from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
 from ..language.program import HUGE_SHIFT
 from ..sides.guest import SlotLayout
+from ..sides.outcome import Outcome
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
 from .matching import CACHE_CHECKERS
 
@@ -110,6 +111,8 @@ class Circumstances(Checker):
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
         self.op: Operation | None = None
+        # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
+        self.accesses: list[frozenset[str]] = []
         self.ageing = False
         self.walks: list[Range] = []
         # The last fault: what it is, and the entry that gave it.
@@ -151,6 +154,7 @@ class Circumstances(Checker):
             self.standing = [each for each in self.standing if self.stands(each)]
         self.fault = NONE
         self.op = op
+        self.accesses.clear()
         self.ageing = isinstance(op, (HostAge, HostTestAge))
         if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
@@ -163,6 +167,9 @@ class Circumstances(Checker):
         self.op = op
         if self.of_operation(LARGER):
             self.accessed(self.side.by_name[op.slot], op.offset)
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.accesses.append(frozenset([name for name in OF_OPERATION if self.of_operation(name)]))
 
     def of_operation(self, predicate: str) -> bool:
         """Tell whether one of `OF_OPERATION` holds."""
@@ -326,8 +333,16 @@ class Circumstances(Checker):
         return -1
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:
-        """Tell whether the whole condition of a known bug held for a violation."""
-        return all(self.holds(time, predicate, violation) for time, predicate in bug.condition)
+        """Tell whether the whole condition of a known bug held for a violation.
+
+        In a par block what it says of the operation held for one and the same access.
+        """
+        if not self.accesses:
+            return all(self.holds(time, predicate, violation) for time, predicate in bug.condition)
+        of_access = {predicate for _, predicate in bug.condition if predicate in OF_OPERATION}
+        return any(of_access <= held for held in self.accesses) and all(
+            self.holds(time, predicate, violation) for time, predicate in bug.condition if predicate not in of_access
+        )
 
     def holds(self, time: str, predicate: str, violation: Violation) -> bool:
         """Tell whether a predicate held.
