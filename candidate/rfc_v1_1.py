@@ -16,7 +16,7 @@ from .registry.declaration import Candidate
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_1(Pgtable):
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
         page = self.k.virt_to_page(ptep)

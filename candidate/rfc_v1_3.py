@@ -33,7 +33,7 @@ class PgtableRfcV1_3(PgtableRfcV1_1):
 
         # The walker goes on below the table with the value it read before.
         data.anchor = ptep
-        data.follow = self.kvm_pte_follow(self.mem[ptep])
+        data.follow = self.kvm_pte_follow(self.load(ptep))
         self.stage2_coalesce_tables_into_block(addr, level, ptep, data)
         return 0
 
@@ -42,7 +42,7 @@ class PgtableRfcV1_3(PgtableRfcV1_1):
             return 0
 
         if data.anchor != ptep:
-            self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
             self.k.put_page(self.k.virt_to_page(ptep))
         else:
             self.k.free_page(data.follow)

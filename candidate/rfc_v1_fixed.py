@@ -35,7 +35,7 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
             self.k.invalidate_icache_range(self.k.__va__(phys), granule)
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
         page = self.k.virt_to_page(ptep)
@@ -70,7 +70,7 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
         data.phys += granule
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
 
         # A leaf that becomes executable; the data side was cleaned when it was mapped.
         if (

@@ -38,7 +38,7 @@ class PgtableRfcV2(PgtableRfcV1_3):
             self.k.invalidate_icache_range(addr, size)
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
         page = self.k.virt_to_page(ptep)
@@ -68,7 +68,7 @@ class PgtableRfcV2(PgtableRfcV1_3):
         return 0
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         data = arg
 
         if not self.kvm_pte_valid(pte):
@@ -81,7 +81,7 @@ class PgtableRfcV2(PgtableRfcV1_3):
 
         if data.pte != pte:
             # New in this patch.
-            if not self.stage2_pte_executable(self.mem[ptep]) and self.stage2_pte_executable(pte):
+            if not self.stage2_pte_executable(self.load(ptep)) and self.stage2_pte_executable(pte):
                 self.stage2_invalidate_icache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
             self.k.WRITE_ONCE(ptep, pte)
 

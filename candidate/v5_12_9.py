@@ -21,7 +21,7 @@ class PgtableV5_12_9(Pgtable):
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
@@ -30,7 +30,7 @@ class PgtableV5_12_9(Pgtable):
 
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
-            pte = self.mem[ptep]
+            pte = self.load(ptep)
             table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
 
         if ret:

@@ -54,7 +54,7 @@ class PgtableV5_14(PgtableV5_12_9):
         return pte != 0
 
     def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
-        if self.kvm_pte_valid(self.mem[ptep]):
+        if self.kvm_pte_valid(self.load(ptep)):
             self.kvm_clear_pte(ptep)
             self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
 
@@ -71,7 +71,7 @@ class PgtableV5_14(PgtableV5_12_9):
             self.k.invalidate_icache_range(va, size)
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
 
@@ -106,7 +106,7 @@ class PgtableV5_14(PgtableV5_12_9):
             return 0
 
         # Nothing of the entry remains that POST could follow.
-        data.childp = self.kvm_pte_follow(self.mem[ptep])
+        data.childp = self.kvm_pte_follow(self.load(ptep))
         self.kvm_clear_pte(ptep)
 
         self.k.__kvm_tlb_flush_vmid__(data.mmu)
@@ -114,7 +114,7 @@ class PgtableV5_14(PgtableV5_12_9):
         return 0
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
 
         if data.anchor != NULL:
             if self.stage2_pte_is_counted(pte):
@@ -156,7 +156,7 @@ class PgtableV5_14(PgtableV5_12_9):
             data.childp = NULL
             ret = self.stage2_map_walk_leaf(addr, end, level, ptep, data)
         else:
-            childp = self.kvm_pte_follow(self.mem[ptep])
+            childp = self.kvm_pte_follow(self.load(ptep))
 
         self.k.put_page(self.k.virt_to_page(childp))
         self.k.put_page(self.k.virt_to_page(ptep))
@@ -166,7 +166,7 @@ class PgtableV5_14(PgtableV5_12_9):
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         """The C function's argument is the ``struct kvm_pgtable``, for its callbacks."""
         mmu = arg
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         childp = NULL
         need_flush = False
 
@@ -195,7 +195,7 @@ class PgtableV5_14(PgtableV5_12_9):
         return 0
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         data = arg
 
         if not self.kvm_pte_valid(pte):
@@ -208,14 +208,14 @@ class PgtableV5_14(PgtableV5_12_9):
 
         if data.pte != pte:
             # v7: only where a leaf that was not executable becomes so.
-            if self.stage2_pte_executable(pte) and not self.stage2_pte_executable(self.mem[ptep]):
+            if self.stage2_pte_executable(pte) and not self.stage2_pte_executable(self.load(ptep)):
                 self.invalidate_icache_guest_page(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
             self.k.WRITE_ONCE(ptep, pte)
 
         return 0
 
     def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
 
         if not self.stage2_pte_is_counted(pte):
             return 0

@@ -16,6 +16,7 @@ from .machine.arena import BASE, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
 from .machine.words import Words
+from .steps import Steps
 from .turns import Turns
 
 ENOENT: Final = 2
@@ -97,6 +98,8 @@ class Kernel:
         # The actor that runs, from 1, where several are at work, and who gives turns to them; 0, None: there is one.
         self.actor = 0
         self.turns: Turns | None = None
+        # Where several are at work in a port: the places to which they come, and who holds which lock.
+        self.steps: Steps | None = None
         # Objects, and those of their attributes of which each actor has its own: what code below `fuzz` adds.
         self.belongings: list[tuple[object, tuple[str, ...]]] = []
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
@@ -160,6 +163,16 @@ class Kernel:
         for observers in self.on.values():
             observers.clear()
 
+    def reached(self, point: str) -> None:
+        """Kernel code is about to do something, which takes effect when this returns; others may come before."""
+        if self.steps is not None:
+            self.steps.reached(point)
+
+    def passed(self, point: str) -> None:
+        """It has done it; others may come now."""
+        if self.steps is not None:
+            self.steps.passed(point)
+
     def cpus_have_const_cap(self, cap: int) -> bool:
         return self.caps & cap != 0
 
@@ -180,7 +193,11 @@ class Kernel:
         """
         if ptep < 0:
             raise IndexError("not a table entry")
+        if self.steps is not None:
+            self.steps.reached("store")
         self.store(ptep, self.words[ptep], pte, False)
+        if self.steps is not None:
+            self.steps.passed("store")
 
     def smp_store_release(self, ptep: int, pte: int) -> None:
         """``smp_store_release(ptep, pte)``
@@ -189,7 +206,11 @@ class Kernel:
         """
         if ptep < 0:
             raise IndexError("not a table entry")
+        if self.steps is not None:
+            self.steps.reached("store")
         self.store(ptep, self.words[ptep], pte, True)
+        if self.steps is not None:
+            self.steps.passed("store")
 
     def store(self, ptep: int, old: int, pte: int, release: bool) -> None:
         """Store to a table entry that is there, and holds *old*."""
@@ -208,17 +229,34 @@ class Kernel:
         """
         if ptep < 0:
             raise IndexError("not a table entry")
+        self.reached("cmpxchg")
         found = self.words[ptep]
-        if found != old:
+        if found == old:
+            self.exchanging = True
+            self.store(ptep, old, new, True)
+            self.exchanging = False
+            for o in self.on["exchanged"]:
+                o.exchanged(ptep, old, new)
+        else:
             for o in self.on["exchange_lost"]:
                 o.exchange_lost(ptep, found, new)
-            return found
-        self.exchanging = True
-        self.smp_store_release(ptep, new)
-        self.exchanging = False
-        for o in self.on["exchanged"]:
-            o.exchanged(ptep, old, new)
-        return old
+        self.passed("cmpxchg")
+        return found
+
+    def load(self, ptep: int) -> int:
+        """Load a table entry while several actors are at work; others may come before the value is used.
+
+        What an actor loads again, with nothing done in between, a compiler has in a register.
+        """
+        steps = self.steps
+        if steps is None:
+            return self.words[ptep]
+        if steps.loaded != ptep:
+            steps.loaded, steps.value = ptep, self.words[ptep]
+            self.loaded(ptep, steps.value)
+            steps.reached("load")
+            steps.passed("load")
+        return steps.value
 
     def loaded(self, ptep: int, pte: int) -> None:
         """An actor of several has loaded an entry."""
@@ -446,19 +484,38 @@ class Kernel:
 
         :param shared: of the mmu lock: ``read_lock(&kvm->mmu_lock)``, beside others that read
         """
+        self.take(name, name == "mmu" and not shared)
+
+    def mmap_write_lock(self) -> None:
+        """``mmap_write_lock()``, as threads of the host take it."""
+        self.take("mmap", True)
+
+    def take(self, name: str, alone: bool) -> None:
+        """Take a lock; where several actors are at work, others run until it is free.
+
+        :param alone: nobody has it beside this one
+        """
+        vmid = 0 if name == "mmap" else self.vmid
+        if name == "mmu":
+            self.reached("lock")
+        if self.steps is not None:
+            self.steps.take(name, vmid, alone)
         if name == "mmu" and "mmu" in self.locks:
             self.warn("lock-already-held")
         elif name == "mmap" and "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
         self.locks.append(name)
         if name == "mmu":
-            self.mmu_shared = shared
-            self.mmu_holds += not shared
-        vmid = 0 if name == "mmap" else self.vmid
+            self.mmu_shared = not alone
+            self.mmu_holds += alone
         for o in self.on_lock:
             o.lock(name, vmid)
+        if name == "mmu":
+            self.passed("lock")
 
     def unlock(self, name: str) -> None:
+        if name == "mmu":
+            self.reached("unlock")
         last = len(self.locks) - 1
         while last >= 0 and self.locks[last] != name:
             last -= 1
@@ -469,8 +526,26 @@ class Kernel:
         else:
             self.warn("lock-not-held")
         vmid = 0 if name == "mmap" else self.vmid
+        if self.steps is not None:
+            self.steps.drop(name, vmid)
         for o in self.on_unlock:
             o.unlock(name, vmid)
+        if name == "mmu":
+            self.passed("unlock")
+
+    def mutex_lock(self, name: str) -> None:
+        """``mutex_lock(&kvm->slots_lock)``: no event, for no checker has a rule about it."""
+        if self.steps is not None:
+            self.steps.take(name, self.vmid, True)
+
+    def mutex_unlock(self, name: str) -> None:
+        if self.steps is not None:
+            self.steps.drop(name, self.vmid)
+
+    def synchronize_srcu(self) -> None:
+        """``synchronize_srcu_expedited(&kvm->srcu)``: waits for readers, those that came later too."""
+        if self.steps is not None:
+            self.steps.wait_for_readers("srcu", self.vmid)
 
     def rcu_read_lock(self) -> None:
         """``rcu_read_lock()``: what others cut off from here on stays until the end of the section."""
@@ -558,22 +633,28 @@ class Kernel:
         Level 0 is no hint; without ARMv8.4-TTL no hint is passed on.
         """
         hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        self.reached("flush")
         self.hardware.tlbi_ipas2e1is(mmu.vmid, ipa & -4096, hint)
         for o in self.on["tlbi_ipa"]:
             o.tlbi_ipa(mmu.vmid, ipa, level)
+        self.passed("flush")
 
     def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone: dsb nshst; dsb nsh."""
         hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        self.reached("flush")
         self.hardware.tlbi_ipas2e1(self.cpu, mmu.vmid, ipa & -4096, hint)
         for o in self.on["tlbi_ipa_local"]:
             o.tlbi_ipa_local(mmu.vmid, ipa, level)
+        self.passed("flush")
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
         """Hypercall: dsb ishst; TLBI VMALLS12E1IS; dsb ish; isb."""
+        self.reached("flush")
         self.hardware.tlbi_vmalls12e1is(mmu.vmid)
         for o in self.on["tlbi_vmid"]:
             o.tlbi_vmid(mmu.vmid)
+        self.passed("flush")
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, ipa: int, pages: int) -> None:
         """Hypercall of v6.6 and later: as for one address, with TLBI RIPAS2E1IS and no hint.
@@ -584,9 +665,11 @@ class Kernel:
         if not self.caps & ARM64_HAS_TLB_RANGE:
             self.warn("undefined-instruction")
             return
+        self.reached("flush")
         self.hardware.tlbi_ripas2e1is(mmu.vmid, ipa & -self.granule.page_size, size)
         for o in self.on["tlbi_range"]:
             o.tlbi_range(mmu.vmid, ipa & -self.granule.page_size, size)
+        self.passed("flush")
 
     def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu, cpu: int) -> None:
         """Hypercall on CPU *cpu*: TLBI VMALLE1; IC IALLU; dsb nsh; isb.
@@ -609,15 +692,19 @@ class Kernel:
     def __flush_dcache_area__(self, va: int, size: int) -> None:
         """Clean and invalidate to the point of coherency, by kernel address."""
         pa = BASE + (va << 3)
+        self.reached("clean")
         self.hardware.clean_and_invalidate(pa, size)
         for o in self.on_dcache:
             o.dcache(pa, size)
+        self.passed("clean")
 
     def invalidate_icache_range(self, va: int, size: int) -> None:
         pa = BASE + (va << 3)
+        self.reached("clean")
         self.hardware.invalidate_icache(pa, size)
         for o in self.on["icache"]:
             o.icache(pa, size)
+        self.passed("clean")
 
     def __flush_icache_all__(self) -> None:
         self.hardware.invalidate_icache_all()

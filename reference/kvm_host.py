@@ -248,6 +248,7 @@ class KvmHost:
 
         :returns: frame or a KVM_PFN error, and whether it may be mapped writable
         """
+        self.k.reached("lookup")
         slot = self.gfn_to_memslot(kvm, gfn)
         addr = self.__gfn_to_hva_many__(slot, gfn, write_fault)
         writable = False
@@ -258,6 +259,7 @@ class KvmHost:
             writable = writable and not memslot_is_readonly(slot)
         for o in self.k.on["gfn_to_pfn"]:
             o.gfn_to_pfn(gfn, pfn, write_fault, writable)
+        self.k.passed("lookup")
         return pfn, writable
 
     def hva_to_pfn(self, addr: int, write_fault: bool) -> tuple[int, bool]:

@@ -31,8 +31,8 @@ class KvmMain(Listener):
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
     HAS_GUEST_MEMFD: ClassVar[bool] = False
-    # Several vCPUs may be at work at once.
-    RUNS_ACTORS: ClassVar[bool] = False
+    # The code runs in another process, which itself says where actors may give way, and keeps their locks.
+    RUNS_ELSEWHERE: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm
@@ -122,6 +122,8 @@ class KvmMain(Listener):
         flags = -1 if change == KVM_MR_DELETE else memslot.flags
         for o in self.k.on["slots_installed"]:
             o.slots_installed(self.kvm.mmu.vmid, memslot.id, flags, flags != -1 and memslot.dirty_bitmap is not None)
+        # ``install_new_memslots()``: faults in flight have the old ones.
+        self.k.synchronize_srcu()
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
@@ -143,10 +145,19 @@ class KvmMain(Listener):
         self.mmu.kvm_arch_commit_memory_region(self.kvm, new.id, new.flags, change)
         return 0
 
+    def kvm_set_memory_region(
+        self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> int:
+        """KVM_SET_USER_MEMORY_REGION, under ``kvm->slots_lock``; as `__kvm_set_memory_region__`."""
+        self.k.mutex_lock("slots")
+        ret = self.__kvm_set_memory_region__(id, flags, guest_phys_addr, memory_size, userspace_addr)
+        self.k.mutex_unlock("slots")
+        return ret
+
     def __kvm_set_memory_region__(
         self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> int:
-        """KVM_SET_USER_MEMORY_REGION; *memory_size* 0 deletes the slot.
+        """Make, move, change or (*memory_size* 0) delete a slot.
 
         :returns: 0, -EINVAL, -EEXIST (overlap), or what the architecture says
         """
@@ -238,8 +249,15 @@ class KvmMain(Listener):
         for o in self.k.on["log_taken"]:
             o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
 
+    def kvm_vm_ioctl_get_dirty_log(self, id: int) -> tuple[int, list[int]]:
+        """KVM_GET_DIRTY_LOG, under ``kvm->slots_lock``; as `kvm_get_dirty_log_protect`."""
+        self.k.mutex_lock("slots")
+        ret, bitmap = self.kvm_get_dirty_log_protect(id)
+        self.k.mutex_unlock("slots")
+        return ret, bitmap
+
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
-        """KVM_GET_DIRTY_LOG.
+        """Take the dirty log of a slot.
 
         :returns: 0 or -ENOENT, and the bitmap, 64 pages a word
         """
@@ -269,8 +287,15 @@ class KvmMain(Listener):
             self.mmu.kvm_flush_remote_tlbs(self.kvm)
         return 0, snapshot
 
+    def kvm_vm_ioctl_clear_dirty_log(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
+        """KVM_CLEAR_DIRTY_LOG, under ``kvm->slots_lock``; as `kvm_clear_dirty_log_protect`."""
+        self.k.mutex_lock("slots")
+        ret = self.kvm_clear_dirty_log_protect(id, first_page, num_pages, bitmap)
+        self.k.mutex_unlock("slots")
+        return ret
+
     def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
-        """KVM_CLEAR_DIRTY_LOG: *bitmap* holds the pages from *first_page* on.
+        """Clear the dirty log of a slot: *bitmap* holds the pages from *first_page* on.
 
         :returns: 0, -EINVAL, -ENOENT
         """

@@ -5,7 +5,7 @@
 The pre-image of "Improve efficiency of stage2 page table" RFC v1 and v2.
 Names are the C file's; one that begins with two underscores carries two
 behind as well. A ``kvm_pte_t *`` is an index into the arena of table words:
-``*ptep`` is ``self.mem[ptep]``, ``&pgtable[idx]`` is ``pgtable + idx``; NULL is -1.
+``*ptep`` is ``self.load(ptep)``, ``&pgtable[idx]`` is ``pgtable + idx``; NULL is -1.
 Results through pointers come back as tuples.
 """
 
@@ -201,6 +201,12 @@ class Pgtable:
         """Cut what is in cycles, and let go of what runs elsewhere: nothing is called any more."""
         self.walkers.clear()
 
+    def load(self, ptep: int) -> int:
+        """``*ptep``. Other actors may come between the load and the use of its value (`Kernel.load`)."""
+        if self.k.steps is not None:
+            return self.k.load(ptep)
+        return self.mem[ptep]
+
     def kvm_granule_shift(self, level: int) -> int:
         return self.shifts[level]
 
@@ -273,11 +279,11 @@ class Pgtable:
         return self.k.__va__(self.kvm_pte_to_phys(pte))
 
     def kvm_set_invalid_pte(self, ptep: int) -> None:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         self.k.WRITE_ONCE(ptep, pte & ~KVM_PTE_VALID)
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         pte = self.kvm_phys_to_pte(self.k.__pa__(childp))
 
         pte |= KVM_PTE_TYPE
@@ -296,6 +302,8 @@ class Pgtable:
         return pte
 
     def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
+        if self.k.steps is not None:
+            return self.visitor_cb_among_actors(data, addr, level, ptep, flag)
         walker = data.walker
         number = walker.number
         # What follows is ``walker->cb(...)``. Compiled, a method called by its
@@ -312,10 +320,19 @@ class Pgtable:
             return self.stage2_flush_walker(addr, data.end, level, ptep, flag, walker.arg)
         return walker.cb(addr, data.end, level, ptep, flag, walker.arg)
 
+    def visitor_cb_among_actors(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
+        """``walker->cb(...)``: across a call through a pointer a compiler keeps no entry in a register."""
+        steps = self.k.steps
+        assert steps is not None
+        steps.forget()
+        ret = data.walker.cb(addr, data.end, level, ptep, flag, data.walker.arg)
+        steps.forget()
+        return ret
+
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
@@ -324,7 +341,7 @@ class Pgtable:
 
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
-            pte = self.mem[ptep]
+            pte = self.load(ptep)
             table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
 
         if ret:
@@ -432,7 +449,7 @@ class Pgtable:
         return 0
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
 
@@ -487,7 +504,7 @@ class Pgtable:
         return 0
 
     def hyp_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
-        self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+        self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
         return 0
 
     def kvm_pgtable_hyp_destroy(self, pgt: kvm_pgtable) -> None:
@@ -526,7 +543,7 @@ class Pgtable:
         return 0
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
         page = self.k.virt_to_page(ptep)
@@ -566,7 +583,7 @@ class Pgtable:
         return 0
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         page = self.k.virt_to_page(ptep)
 
         if data.anchor != NULL:
@@ -607,7 +624,7 @@ class Pgtable:
         if data.anchor == NULL:
             return 0
 
-        self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+        self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
         self.k.put_page(self.k.virt_to_page(ptep))
 
         if data.anchor == ptep:
@@ -666,7 +683,7 @@ class Pgtable:
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         mmu = arg
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         childp = NULL
         need_flush = False
 
@@ -703,7 +720,7 @@ class Pgtable:
         return self.kvm_pgtable_walk(pgt, addr, size, walker)
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
         data = arg
 
         if not pte & KVM_PTE_VALID:
@@ -772,7 +789,7 @@ class Pgtable:
         return ret
 
     def stage2_flush_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
 
         if not pte & KVM_PTE_VALID or not self.stage2_pte_cacheable(pte):
             return 0
@@ -808,7 +825,7 @@ class Pgtable:
         return 0
 
     def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
-        pte = self.mem[ptep]
+        pte = self.load(ptep)
 
         if not pte & KVM_PTE_VALID:
             return 0

@@ -11,7 +11,7 @@ from ..registry.declaration import Bug
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableHypAgain(Pgtable):
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
-        old = self.mem[ptep]
+        old = self.load(ptep)
         granule = self.kvm_granule_size(level)
         phys = data.phys
 

@@ -20,7 +20,7 @@ class PgtableNestedPut(PgtableRfcV1Fixed):
 
         if data.anchor != ptep:
             # Wrong: the table that ptep lies in keeps the reference for it.
-            self.k.free_page(self.kvm_pte_follow(self.mem[ptep]))
+            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
         else:
             self.k.free_page(data.follow)
             data.anchor = NULL

@@ -66,7 +66,7 @@ class Session:
             all(main.HAS_DIRTY_RINGS for main in mains),
             all(pgtable.WALKS_UNDER_RCU for pgtable in pgtables),
             all(main.HAS_GUEST_MEMFD for main in mains),
-            all(main.RUNS_ACTORS for main in mains),
+            par=True,
         )
         self.corpus = [sequential(parse(text)) for text in unit.corpus]
         self.number = unit.first - 1

@@ -21,7 +21,7 @@ from ..language.operations import (
     TablePlace,
     TableRange,
 )
-from ..language.program import MEMFD, Program, has_blocks
+from ..language.program import MEMFD, Program
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
@@ -36,6 +36,8 @@ from .unhandled import unhandled
 # Modules of kernel code, beside those of candidate/; and what there is ours, and runs a tree.
 KERNEL: Final = ("reference.pgtable", "reference.mmu")
 TREE: Final = "candidate.tree."
+# ``*ptep`` (`reference.pgtable.Pgtable.load`), which is no function of the kernel's.
+LOAD: Final = "load"
 
 
 class Executor:
@@ -205,8 +207,6 @@ def missing(side: Side, program: Program) -> str:
         return f"dirty rings (ring=), which {side.version.name} does not have"
     if any(slot.backing == MEMFD for slot in program.slots) and not main.HAS_GUEST_MEMFD:
         return f"guest_memfd (backing={MEMFD}), which {side.version.name} does not have"
-    if has_blocks(program) and not main.RUNS_ACTORS:
-        return f"several vCPUs at work at once (par), which {side.version.name} does not have yet"
     return ""
 
 
@@ -215,7 +215,8 @@ def innermost(error: BaseException) -> str:
     trace = error.__traceback__
     name = "?"
     while trace is not None:
-        name = trace.tb_frame.f_code.co_name
+        if trace.tb_frame.f_code.co_name != LOAD:
+            name = trace.tb_frame.f_code.co_name
         trace = trace.tb_next
     return name
 
@@ -229,7 +230,8 @@ def kernel_place(error: BaseException) -> str:
     place = module = ""
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")
-        if module in KERNEL or (module.startswith("candidate.") and not module.startswith(TREE)):
+        kernel = module in KERNEL or (module.startswith("candidate.") and not module.startswith(TREE))
+        if kernel and trace.tb_frame.f_code.co_name != LOAD:
             place = f"{shown_module(module)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return "" if module.startswith("fuzz.") else place

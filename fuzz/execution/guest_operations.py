@@ -287,7 +287,12 @@ class GuestOperations:
         vcpu.skipped_instruction = False
         exits = self.exits
         exits.forget()
+        steps = self.side.kernel.steps
+        if steps is not None:
+            steps.call_begins()
         ret = self.side.mmu.kvm_handle_guest_abort(vcpu)
+        if steps is not None:
+            steps.call_ends()
         self.checkers.contract.answered(ret, exits.status)
         if exits.address >= 0:
             self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)

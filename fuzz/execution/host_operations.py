@@ -145,7 +145,7 @@ class HostOperations:
         if guest.kvm.dirty_ring_size:
             return self.get_rings(guest, layout)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
-        ret, bitmap = guest.main.kvm_get_dirty_log_protect(layout.id)
+        ret, bitmap = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
         layout.collected = bitmap
@@ -161,7 +161,7 @@ class HostOperations:
         if not guest.kvm.dirty_ring_with_bitmap:
             return Outcome("ok", pages)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
-        ret, beside = guest.main.kvm_get_dirty_log_protect(layout.id)
+        ret, beside = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
         return Outcome("ok", [a | b for a, b in zip(pages, beside, strict=True)])
@@ -176,7 +176,7 @@ class HostOperations:
         words = (pages + 63) >> 6
         bitmap = layout.collected[first >> 6 : (first >> 6) + words]
         bitmap += [0] * (words - len(bitmap))
-        ret = guest.main.kvm_clear_dirty_log_protect(layout.id, first, pages, bitmap)
+        ret = guest.main.kvm_vm_ioctl_clear_dirty_log(layout.id, first, pages, bitmap)
         for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
             layout.collected[word] = 0
         return Outcome("error", ret) if ret else Outcome("ok")

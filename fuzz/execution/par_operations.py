@@ -8,6 +8,8 @@ from functools import partial
 from typing import Final
 
 from reference.compiled.annotations import mypyc_attr
+from reference.steps import Steps
+from reference.stirring import Stirring
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
@@ -53,6 +55,8 @@ class ParOperations(Turns):
         self.taken: set[int] = set()
         self.skipped: list[str] = []
         self.onlooker: Onlooker | None = None
+        # Of the block under way, where a port runs: a tree's process has its own.
+        self.steps: Steps | None = None
 
     def watched_by(self, onlooker: Onlooker) -> None:
         """Tell somebody of faults and switches."""
@@ -70,15 +74,22 @@ class ParOperations(Turns):
             (self.guest.exits, ("status", "address", "injected")),
             *kernel.belongings,
         ]
+        if self.steps is not None:
+            mine.append((self.steps, ("anchors", "counts", "loaded", "value")))
         return mine + self.checkers.belongings()
 
     def run(self, op: Par, at: int) -> Outcome:
         """Run a block; *at* is its index in the program."""
         kernel = self.side.kernel
+        self.steps = None if self.side.version.main.RUNS_ELSEWHERE else Steps(self)
         keeper = ActorState(self.belongings())
         before = keeper.values()
         self.begin(op, at, keeper)
         kernel.turns = self.guest.turns = self
+        kernel.steps = self.steps
+        stirring = None if self.steps is None else Stirring(self.steps)
+        if stirring is not None:
+            kernel.observe(stirring)
         try:
             actor: Actor | None = self.actors[0]
             while actor is not None:
@@ -90,6 +101,9 @@ class ParOperations(Turns):
                 if each.coroutine is not None:
                     each.coroutine.end()
             kernel.turns = self.guest.turns = None
+            kernel.steps = None
+            if stirring is not None:
+                kernel.dismiss(stirring)
             keeper.put(before)
             self.tell(0)
         if blocked:
@@ -137,6 +151,8 @@ class ParOperations(Turns):
         """Say whose events come from here on."""
         kernel = self.side.kernel
         kernel.actor = number
+        if self.steps is not None:
+            self.steps.turn(number)
         for o in kernel.on["turn"]:
             o.turn(number)
 

@@ -198,7 +198,7 @@ class Guest:
         """
         size = layout.size if layout.live else 0
         flags = layout.flags | (KVM_MEM_GUEST_MEMFD if layout.slot.backing == MEMFD else 0)
-        return self.main.__kvm_set_memory_region__(layout.id, flags, layout.ipa, size, layout.hva)
+        return self.main.kvm_set_memory_region(layout.id, flags, layout.ipa, size, layout.hva)
 
     def reap(self) -> int:
         """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.

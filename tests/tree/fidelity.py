@@ -20,6 +20,7 @@ LEFT_OUT: Final = {
     "kvm_err": "printk() is compiled out",
     "sea": "apei_claim_sea() is compiled out, and says so by its answer",
     "set_af": "the hardware's own, told of on the Python side for both",
+    "load": "a tree tells of loads by READ_ONCE() alone, of which 5.12 has none",
 }
 
 Event = tuple[object, ...]
@@ -48,8 +49,20 @@ for _name in EVENT_NAMES:
         setattr(Log, _name, _method(_name))
 
 
+class Doing:
+    """An actor, as `normal` follows it.
+
+    *looking*: what it did since its sample, of which it has no look-up yet; None: it looks nothing up
+    *held*: "mmu" while it has that lock
+    """
+
+    def __init__(self) -> None:
+        self.looking: list[Event] | None = None
+        self.held = ""
+
+
 def normal(events: list[Event], operation: str) -> list[Event]:
-    """The events without those that only one side can have.
+    """The events without those that only one side can have, those of each actor by themselves.
 
     * ``mmu_notifier_retry()`` has a barrier of its own.
     * The look-up of a frame that is not mapped writable, or has no page, goes on under the mmap lock, with
@@ -58,15 +71,19 @@ def normal(events: list[Event], operation: str) -> list[Event]:
     * The release notifier is called within SRCU.
     """
     found: list[Event] = []
-    looking: list[Event] | None = None
-    held = ""
+    actors = {0: Doing()}
+    doing = actors[0]
     for event in events:
         name = event[0]
+        if name == "turn":
+            assert isinstance(event[1], int)
+            doing = actors.setdefault(event[1], Doing())
+        looking = doing.looking
         if name == "sample":
-            looking = []
+            doing.looking = []
         elif name == "gfn_to_pfn" and looking is not None:
             found += looking[-1:]
-            looking = None
+            doing.looking = None
         elif looking is not None and name in ("lock", "unlock", "vma", "pin", "release", "rmb"):
             if name == "pin":
                 looking.append(event)
@@ -77,10 +94,10 @@ def normal(events: list[Event], operation: str) -> list[Event]:
                 found.append(event)
             continue
         if name == "lock" and event[1] == "mmu":
-            held = "mmu"
+            doing.held = "mmu"
         elif name == "unlock" and event[1] == "mmu":
-            held = ""
-        if name == "rmb" and held:
+            doing.held = ""
+        if name == "rmb" and doing.held:
             continue
         if operation == "destroy" and name in ("lock", "unlock") and event[1] == "srcu":
             continue
@@ -105,7 +122,8 @@ class Stream:
             if executor.dead:
                 break
             outcome, _ = executor.step(at)
-            self.take(repr(operation), str(outcome), log)
+            # Of a par block, the switches that did not take place too.
+            self.take(repr(operation), f"{outcome} {outcome.detail}", log)
         executor.destroy()
         self.take("destroy", "", log)
         self.refused = executor.refused

@@ -174,12 +174,6 @@ def test_hardware_sets_an_access_flag_between_two_steps() -> None:
         assert [part.status for part in run.outcomes[2].parts] == ["ok", "ok"]
 
 
-def test_ports_do_not_run_blocks_yet() -> None:
-    run = Run("original", MAP + BOTH_MAP.format("a+0", ""))
-    assert "par" in run.refused
-    assert (run.outcomes, run.violations) == ([], [])
-
-
 IGNORED: Final = "\treturn cmpxchg(ctx->ptep, ctx->old, new) == ctx->old;\n"
 LOCKED: Final = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup(current->mm, hva);\n"
 # vCPU 0 takes the mmu lock first, vCPU 1 the mmap lock.

@@ -152,7 +152,7 @@ class TreeMmu(Mmu):
 class TreeMain(KvmMain):
     """kvm_main.c of a tree, for one VM."""
 
-    RUNS_ACTORS: ClassVar[bool] = True
+    RUNS_ELSEWHERE: ClassVar[bool] = True
 
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)

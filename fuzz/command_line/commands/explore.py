@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 MOST: Final = 8
 _ABOUT: Final = """\
 Judge every schedule of the par block of a program with at most so many
-preemptions, and say how many there were and which findings they show. Both
-versions must be kernel trees, which alone run par blocks.
+preemptions, and say how many there were and which findings they show.
 
 A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
 that wait, or are done, give way without one. The vCPUs begin in each order; the

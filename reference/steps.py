@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The steps of several actors that run the ports: where each may give way, and the locks that they hold.
+
+Places are counted as a compiled tree counts them (``rt_actors.c``), so that a schedule means the same to both.
+"""
+
+from typing import Final
+
+from .turns import Turns
+
+# An entry that no actor loads.
+NOTHING: Final = -1
+
+
+class Hold:
+    """A lock that an actor has.
+
+    :param actor: from 1
+    :param alone: others do not get it meanwhile
+    """
+
+    def __init__(self, actor: int, alone: bool) -> None:
+        self.actor = actor
+        self.alone = alone
+
+
+class Steps:
+    """The places to which the actors of a block come, and their locks.
+
+    :param turns: gives turns
+
+    *anchors*, *counts*, *loaded*, *value*: of the call that the running actor makes: its switches, how often it came to
+    each point, and the entry that it loaded last, if it has done nothing else since, with its value
+    """
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.actor = 0
+        self.anchors: list[tuple[int, str, bool, int]] = []
+        self.counts: dict[str, int] = {}
+        self.loaded = NOTHING
+        self.value = 0
+        # The running actor has done something in this turn.
+        self.moved = False
+        # Actors within a call.
+        self.inside = 0
+        # By name and VM.
+        self.holds: dict[tuple[str, int], list[Hold]] = {}
+
+    def call_begins(self) -> None:
+        """The running actor enters kernel code."""
+        self.inside += 1
+        self.anchors = self.turns.anchors()
+        self.counts = {}
+        self.loaded = NOTHING
+
+    def call_ends(self) -> None:
+        """It has returned. What is still held when nobody is inside, nobody will drop: the next call does not wait."""
+        self.inside -= 1
+        self.anchors = []
+        if not self.inside:
+            self.holds.clear()
+
+    def forget(self) -> None:
+        """The running actor loads every entry anew."""
+        self.loaded = NOTHING
+
+    def turn(self, actor: int) -> None:
+        """From here on another actor runs, or the same one again."""
+        self.actor = actor
+        self.moved = False
+
+    def reached(self, point: str) -> None:
+        """The actor is about to do something, which takes effect when this returns."""
+        self.counts[point] = self.counts.get(point, 0) + 1
+        self.look(point, False)
+
+    def passed(self, point: str) -> None:
+        """It has done it."""
+        self.look(point, True)
+
+    def look(self, point: str, after: bool) -> None:
+        """Give way where a switch is anchored here, once each."""
+        anchors = self.anchors
+        if not anchors:
+            return
+        count = self.counts[point]
+        for anchor in anchors:
+            if anchor[1] == point and anchor[2] == after and anchor[3] == count:
+                self.turns.reached(anchor[0])
+                return
+
+    def take(self, name: str, vmid: int, alone: bool) -> None:
+        """Take a lock; others run until it is free."""
+        holds = self.holds.setdefault((name, vmid), [])
+        while (holder := self.holder(holds, alone)) != 0:
+            self.turns.wait(name, holder, self.moved)
+        holds.append(Hold(self.actor, alone))
+
+    def holder(self, holds: list[Hold], alone: bool) -> int:
+        """Return the first actor that keeps the running one from a lock; 0: none does."""
+        found = 0
+        for hold in holds:
+            if hold.actor != self.actor and (alone or hold.alone) and (not found or hold.actor < found):
+                found = hold.actor
+        return found
+
+    def drop(self, name: str, vmid: int) -> None:
+        """Drop a lock that the actor took last, if it has it."""
+        holds = self.holds.get((name, vmid), [])
+        for at in range(len(holds) - 1, -1, -1):
+            if holds[at].actor == self.actor:
+                holds.pop(at)
+                return
+
+    def wait_for_readers(self, name: str, vmid: int) -> None:
+        """Let others run until none of them holds a lock: ``synchronize_srcu()``."""
+        while (holder := self.holder(self.holds.get((name, vmid), []), True)) != 0:
+            self.turns.wait(name, holder, self.moved)

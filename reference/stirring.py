@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The observer by which the steps of actors know that one has done something. Never compiled: its methods are made."""
+
+from typing import Final
+
+from .events import EVENT_NAMES, Observer
+from .steps import Steps
+
+# The hardware's own doing, and ours.
+_OTHERS: Final = ("set_af", "turn", "wait")
+
+
+class Stirring(Observer):
+    """Tells `Steps` of each event of the actor that runs.
+
+    :param steps: of the block
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+
+    def load(self, ptep: int, entry: int) -> None:
+        self.steps.moved = True
+
+
+def _event(self: Stirring, *_: object) -> None:
+    self.steps.moved = True
+    self.steps.forget()
+
+
+for _name in EVENT_NAMES:
+    if _name not in _OTHERS and _name != "load":
+        setattr(Stirring, _name, _event)
