@@ -63,8 +63,9 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
     :param programs: how many, at least 1
     :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``cores``,
         ``python``; ``forms``: of each ``seconds``, ``cpu_seconds``, ``operations_per_second``,
-        ``events_per_second`` (of CPU time both), ``memory_at_10_percent`` and ``memory_at_end`` (see
-        `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be measured)
+        ``events_per_second`` (of CPU time both), ``switch_microseconds``, ``memory_at_10_percent`` and
+        ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be
+        measured)
     """
     names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
     turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
@@ -79,6 +80,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
                     early[name] = worker.ask("memory")
         late = {name: worker.ask("memory") for name, worker in workers.items()}
         events = workers[names[0]].ask("events")
+        switches = {name: worker.ask("switch") for name, worker in workers.items()}
         areas = {INTERPRETED: workers[INTERPRETED].ask("areas")}
     if COMPILED in names:
         areas[COMPILED] = sampled(max(programs // PROFILED, 1) if programs < PROGRAMS else programs)
@@ -91,6 +93,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
             "cpu_seconds": round(cpu, 3),
             "operations_per_second": round(operations / cpu, 1),
             "events_per_second": round(events / cpu, 1),
+            "switch_microseconds": switches[name],
             "memory_at_10_percent": early[name],
             "memory_at_end": late[name],
             "areas": areas[name],
@@ -127,6 +130,7 @@ def text(result: dict[str, Any]) -> str:
         row("", list(forms)),
         row("operations/s (CPU time)", [f"{form['operations_per_second']:.0f}" for form in each]),
         row("events/s (CPU time)", [f"{form['events_per_second']:.0f}" for form in each]),
+        row("microseconds of a switch between vCPUs", [f"{form['switch_microseconds']:.2f}" for form in each]),
         row("seconds of CPU time", [f"{form['cpu_seconds']:.2f}" for form in each]),
         row("seconds", [f"{form['seconds']:.2f}" for form in each]),
         row("peak memory in MiB", [memory(form) for form in each]),

@@ -27,6 +27,7 @@ from ..execution.executor import Executor
 from ..generation.generator import Generator
 from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
+from . import switching
 from .areas import shares
 
 SEED: Final = 1
@@ -105,6 +106,10 @@ class Mix:
             side.side.dismantle()
         return sum(count.events for count in counts)
 
+    def switch(self) -> float:
+        """Return the microseconds that a switch between two vCPUs takes in the reference."""
+        return round(switching.cost(self.reference), 2)
+
     def areas(self) -> dict[str, float]:
         """Per cent of the time by area, from a profiled run; of plain Python only."""
         profile = cProfile.Profile()
@@ -130,7 +135,7 @@ def serve(mix: Mix, say: Callable[[str], None]) -> None:
 
     :param say: takes each answer, a line of JSON
     """
-    commands = {"run": mix.run, "events": mix.events, "memory": memory, "areas": mix.areas}
+    commands = {"run": mix.run, "events": mix.events, "memory": memory, "switch": mix.switch, "areas": mix.areas}
     for line in sys.stdin:
         name, *arguments = line.split()
         answer = commands[name](*map(int, arguments))  # type: ignore[operator]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cost of a switch between two actors of a par block.
+
+Two vCPUs of two VMs, which wait for nothing of each other, fault at once. The block is run with many switches and with
+none; all else of it is the same.
+"""
+
+import statistics
+import time
+from typing import Final
+
+from candidate import Candidate
+from reference.events import Observer
+
+from ..execution.executor import Executor
+from ..language.program import Program
+from ..language.text import parse
+
+# Runs of each, in turns.
+RUNS: Final = 60
+_BLOCK: Final = """\
+s2fuzz 1
+vm cpus=2 vms=2
+slot a size=2M backing=anon
+slot b size=2M backing=anon vm=1
+par
+cpu0 write a+0
+cpu3 write b+0
+{}end
+"""
+# Places of a fault, in the order in which it comes to them.
+_PLACES: Final = (
+    *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1"),
+    *("after lock 1", "before store 1", "after store 1", "before unlock 1"),
+)
+_SWITCHES: Final = "".join(f"switch cpu{cpu} to cpu{3 - cpu} {place}\n" for place in _PLACES for cpu in (0, 3))
+
+
+class TurnCount(Observer):
+    """Counts turns."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def turn(self, actor: int) -> None:
+        self.count += 1
+
+
+def programs() -> tuple[Program, Program]:
+    """The program with switches, and the one with none."""
+    return parse(_BLOCK.format(_SWITCHES)), parse(_BLOCK.format(""))
+
+
+def cost(version: Candidate) -> float:
+    """Return the microseconds that a switch takes, with all that is done for it."""
+    both = programs()
+    turns = [run(version, program, True)[1] for program in both]
+    took: list[list[float]] = [[], []]
+    for _ in range(RUNS):
+        for times, program in zip(took, both, strict=True):
+            times.append(run(version, program, False)[0])
+    switched, straight = map(statistics.median, took)
+    return (switched - straight) / (turns[0] - turns[1]) * 1e6
+
+
+def run(version: Candidate, program: Program, count: bool) -> tuple[float, int]:
+    """Run the program; return the seconds that its block took, and how many turns there were, if that is asked."""
+    executor = Executor(version, program)
+    turns = TurnCount()
+    if count:
+        executor.side.kernel.observe(turns)
+    executor.create()
+    start = time.perf_counter()
+    executor.step(0)
+    took = time.perf_counter() - start
+    executor.destroy()
+    executor.checkers.dismantle()
+    executor.side.dismantle()
+    return took, turns.count
