@@ -90,6 +90,7 @@ class ParOperations(Turns):
         stirring = None if self.steps is None else Stirring(self.steps)
         if stirring is not None:
             kernel.observe(stirring)
+            self.side.pgtable.run_alone(False)
         try:
             actor: Actor | None = self.actors[0]
             while actor is not None:
@@ -104,6 +105,7 @@ class ParOperations(Turns):
             kernel.steps = None
             if stirring is not None:
                 kernel.dismiss(stirring)
+                self.side.pgtable.run_alone(True)
             keeper.put(before)
             self.tell(0)
         if blocked:

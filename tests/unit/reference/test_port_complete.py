@@ -38,7 +38,7 @@ MMU_C = """
 """.split()
 
 # Methods that are no function of the C file: macros, headers' inlines, and one split.
-PGTABLE_OURS = {"set_up", "dismantle", "load", "visitor_cb_among_actors", "PAGE_S2_MEMATTR"}
+PGTABLE_OURS = {"set_up", "dismantle", "load", "run_alone", "PAGE_S2_MEMATTR"}
 MMU_OURS = {
     "set_up",
     "kvm_mmu_cache_min_pages",
