@@ -184,6 +184,17 @@ class ParOperations(Turns):
             if switch.point != "fault" and switch.fault == actor.faults and number not in self.taken
         ]
 
+    def target(self, number: int) -> int:
+        to = next(each.to for actor in self.actors for at, each in actor.switches if at == number)
+        return next(each.number for each in self.actors if each.cpu == to)
+
+    def standing(self) -> tuple[int, int, int]:
+        done = waiting = 0
+        for each in self.actors:
+            done |= each.done << each.number - 1
+            waiting |= each.waiting << each.number - 1
+        return len(self.actors), done, waiting
+
     def reached(self, number: int) -> None:
         actor = self.running()
         switch = next(each for at, each in actor.switches if at == number)

@@ -90,6 +90,7 @@ void rt_zones_restore(unsigned long bytes);
 #endif
 /* Actors: rt_actor is the one that runs, -1 where there is only one. */
 extern int rt_actor HIDDEN;
+extern unsigned int rt_turn_began HIDDEN;	/* how many records there were when the actor got its turn, or an answer */
 void rt_own(void *at, unsigned int bytes);
 void rt_own_locks(void);
 void rt_own_records(void);

@@ -154,12 +154,20 @@ class Process:
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
         os.write(self.says, b"G")
 
-    def speak_to(self, actor: int, anchors: Sequence[tuple[int, int, int, int]]) -> None:
+    def speak_to(
+        self,
+        actor: int,
+        anchors: Sequence[tuple[int, int, int, int, int]],
+        standing: tuple[int, int, int] = (0, 0, 0),
+        direct: bool = False,
+    ) -> None:
         """Say whom the next `send` is for, from 1; 0: there is only one actor.
 
-        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count
+        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count, to whom
+        :param standing: as `reference.turns.Turns.standing` has it
+        :param direct: turns may change in the process, which tells of it by records
         """
-        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors))
+        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors), *standing, 1 if direct else 0)
         at = ANCHORS_AT
         for anchor in anchors:
             ANCHOR.pack_into(self.memory, at, *anchor)

@@ -15,7 +15,7 @@ from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
 from .process import Process, give_back, take, withdraw
-from .replay import Replay
+from .replay import MirrorError, Replay
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -70,6 +70,10 @@ class TreeSide:
         self.knobs = b""
         # The actor that it was told to run last.
         self.spoken = 0
+        # It has answered, and no actor has taken the answer yet: the one whose it is may have records to do before.
+        self.unanswered = False
+        # Turns of actors may change within the process; the order of steps is the same either way.
+        self.direct = True
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -167,27 +171,60 @@ class TreeSide:
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
-        lives = self.go(op, *args)
-        while lives and process.status in (r.FULL, r.HOST, r.SWITCHED, r.BLOCKED):
-            asked, info, knobs, moved = process.status, process.info, process.knobs, process.records > 0
-            replay.run()
+        lives = self.unanswered = self.go(op, *args)
+        while lives:
+            if replay.run():
+                lives = self.turned(replay)
+                continue
+            self.unanswered = False
+            asked, info, knobs = process.status, process.info, process.knobs
             answer: tuple[int, ...] = (0,)
             if asked == r.HOST:
                 answer = self.page(info[0], info[1])
-            elif asked != r.FULL:
-                self.give_way(asked, info, moved)
+            elif asked in (r.SWITCHED, r.BLOCKED):
+                self.give_way(asked, info)
                 self.tell_flags()
-            self.mirror()
-            self.set_knobs(*knobs)
-            self.speak_to(begins=False)
-            lives = self.go(r.OP_RESUME, *answer)
+            elif asked != r.FULL:
+                break
+            lives = self.resume(knobs, answer)
         ret = process.ret
-        if lives:
-            replay.run()
         if not lives or process.status in (r.CRASH, r.REFUSED):
             self.lost(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
+
+    def resume(self, knobs: tuple[int, int, int], answer: tuple[int, ...]) -> bool:
+        """Have the actor whose turn it is go on; as `Process.receive`.
+
+        :param knobs: as they were when it stopped
+        :param answer: to what it has asked
+        """
+        self.mirror()
+        self.set_knobs(*knobs)
+        self.speak_to(begins=False)
+        self.unanswered = self.go(r.OP_RESUME, *answer)
+        return self.unanswered
+
+    def turned(self, replay: Replay) -> bool:
+        """Turns have changed in the process; returns when it is this actor's turn again.
+
+        :returns: as `Process.receive`
+        :raises MirrorError: its turn, or that of another, is not what the process took it for
+        """
+        process = self.process
+        assert process is not None
+        knobs = process.knobs
+        _, why, what = replay.turn
+        if why == r.SWITCHED:
+            self.give_way(why, (what,))
+        else:
+            self.give_way(why, (what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16))
+        if self.unanswered:
+            if replay.turn[0] != self.kernel.actor:
+                raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {replay.turn[0]}")
+            return True
+        self.tell_flags()
+        return self.resume(knobs, (0,))
 
     def speak_to(self, begins: bool) -> None:
         """Say which actor the process is to run; one that begins a call is told where it gives way."""
@@ -195,12 +232,16 @@ class TreeSide:
         if not actor and not self.spoken:
             return
         self.spoken = actor
-        anchors: list[tuple[int, int, int, int]] = []
-        if begins and turns is not None:
-            for number, point, after, count in turns.anchors():
-                anchors.append((number, r.POINTS.index(point), 1 if after else 0, count))
+        anchors: list[tuple[int, int, int, int, int]] = []
+        standing = (0, 0, 0)
+        if turns is not None:
+            standing = turns.standing()
+            if begins:
+                for number, point, after, count in turns.anchors():
+                    to = turns.target(number)
+                    anchors.append((number, r.POINTS.index(point), 1 if after else 0, count, to))
         assert self.process is not None
-        self.process.speak_to(actor, anchors)
+        self.process.speak_to(actor, anchors, standing, self.direct)
 
     def take_flags(self) -> list[tuple[int, int]]:
         """Take the entries of which the hardware has set the access flag since the last time, and what they hold."""
@@ -215,17 +256,18 @@ class TreeSide:
             self.process.speak_to(0, ())
             self.go(r.OP_SET_ENTRY, 0, entry, value)
 
-    def give_way(self, why: int, info: tuple[int, ...], moved: bool) -> None:
+    def give_way(self, why: int, info: tuple[int, ...]) -> None:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
 
-        :param moved: as of `reference.turns.Turns.wait`
+        :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder, and
+            1 if it has done something in its turn
         """
         turns = self.kernel.turns
         assert turns is not None
         if why == r.SWITCHED:
             turns.reached(info[0])
         else:
-            turns.wait(r.LOCKS[info[0]], info[2] + 1 if info[2] < r.MAX_ACTORS else 0, moved)
+            turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
 
     def lost(self, lives: bool) -> None:
         """The child is gone.
