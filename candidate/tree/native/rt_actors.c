@@ -5,6 +5,7 @@
  * says who goes on. Nothing else ever runs, so a program has one interleaving.
  */
 #include "rt.h"
+#include <time.h>
 
 #define STACK_BYTES	(256UL << 10)
 #define GUARD_BYTES	4096UL
@@ -87,6 +88,25 @@ __asm__(".text\n.globl rt_swap_stacks\n.hidden rt_swap_stacks\nrt_swap_stacks:\n
 	" mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
 	" pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n");
 
+static long long began;			/* of the change of turns under way, if it is timed */
+
+static long long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void leave_stack(void **save, void *to)
+{
+	rt_swap_stacks(save, to);
+	if (began) {
+		shim_control->turn_time += now() - began;
+		began = 0;
+	}
+}
+
 static void leave(unsigned int status)
 {
 	struct actor *a = &actors[rt_actor];
@@ -98,7 +118,7 @@ static void leave(unsigned int status)
 	swap_own(a->own, outside);
 	last = rt_actor;
 	rt_actor = -1;
-	rt_swap_stacks(&a->sp, main_sp);
+	leave_stack(&a->sp, main_sp);
 }
 
 static void entry(void)
@@ -166,15 +186,20 @@ static void go_to(unsigned int i, unsigned int why, shim_u64 what)
 	struct actor *a = &actors[rt_actor], *b = &actors[i];
 	void *nowhere[2] = { 0 };
 
+	if (shim_control->direct == 2)
+		began = now();
 	rt_record(EV_TURN, i + 1, why, what, 0, nowhere);
 	rt_turn_began = shim_control->nrec;
-	if (a == b)
+	if (a == b) {
+		began = 0;
 		return;
+	}
+	shim_control->turns++;
 	a->state = LEFT;
 	b->state = INSIDE;
 	swap_own(a->own, b->own);
 	rt_actor = (int)i;
-	rt_swap_stacks(&a->sp, b->sp);
+	leave_stack(&a->sp, b->sp);
 }
 
 /* The actor is at an anchor. */

@@ -46,6 +46,8 @@ from .records import (
     TEXT_AT,
     TEXT_BYTES,
     TOTALS_AT,
+    TURNS,
+    TURNS_AT,
 )
 
 _MASK: Final = (1 << 64) - 1
@@ -159,15 +161,15 @@ class Process:
         actor: int,
         anchors: Sequence[tuple[int, int, int, int, int]],
         standing: tuple[int, int, int] = (0, 0, 0),
-        direct: bool = False,
+        direct: int = 0,
     ) -> None:
         """Say whom the next `send` is for, from 1; 0: there is only one actor.
 
         :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count, to whom
         :param standing: as `reference.turns.Turns.standing` has it
-        :param direct: turns may change in the process, which tells of it by records
+        :param direct: 1 if turns may change in the process, which tells of it by records; 2 if they are timed too
         """
-        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors), *standing, 1 if direct else 0)
+        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors), *standing, direct)
         at = ANCHORS_AT
         for anchor in anchors:
             ANCHOR.pack_into(self.memory, at, *anchor)
@@ -197,6 +199,11 @@ class Process:
     def set_grace(self, at: int) -> None:
         """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
+
+    def turns(self) -> tuple[int, int]:
+        """How often turns have changed in the process, of all its programs, and how long the timed ones took, in ns."""
+        count, time = TURNS.unpack_from(self.memory, TURNS_AT)
+        return count, time
 
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)

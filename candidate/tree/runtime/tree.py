@@ -72,8 +72,8 @@ class TreeSide:
         self.spoken = 0
         # It has answered, and no actor has taken the answer yet: the one whose it is may have records to do before.
         self.unanswered = False
-        # Turns of actors may change within the process; the order of steps is the same either way.
-        self.direct = True
+        # As of `Process.speak_to`; the order of steps is the same either way.
+        self.direct = 1
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
