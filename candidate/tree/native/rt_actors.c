@@ -11,7 +11,7 @@
 #define GUARD_BYTES	4096UL
 /* What begins as zeros, so that a chain of frames ends there. */
 #define TOP_BYTES	64UL
-#define MAX_OWN		16
+#define MAX_OWN		24
 
 /* No call is under way; it is inside of one; it has left its stack in the middle of one. */
 enum state { IDLE, INSIDE, LEFT };
@@ -127,6 +127,7 @@ static void entry(void)
 
 	shim_new_operation();
 	a->ret = shim_dispatch(a->op, a->args, a->info);
+	RT_LOADED();
 	a->state = IDLE;
 	leave(S_DONE);
 	__builtin_trap();
@@ -241,6 +242,7 @@ static void look(enum shim_point point, int after)
 /* What the actor does takes effect when these return. */
 void rt_reached(enum shim_point point)
 {
+	RT_LOADED();
 	actors[rt_actor].count[point]++;
 	look(point, 0);
 }
@@ -250,8 +252,43 @@ void rt_passed(enum shim_point point) { look(point, 1); }
 /* An entry was loaded: the value is the one of now, for nobody ran since. */
 void rt_loaded(const volatile void *p, void **frame)
 {
+	RT_LOADED();
 	rt_emit(EV_READ, rt_entry(p), *(const volatile shim_u64 *)p, 0, 0, frame);
 	actors[rt_actor].count[POINT_LOAD]++;
+	look(POINT_LOAD, 1);
+}
+
+const volatile shim_u64 *rt_load_at;
+int rt_load_due;
+static unsigned int load_chain;		/* where it is */
+
+/* An entry is about to be loaded by an instruction of the compiler's. */
+void rt_will_load(const volatile void *p, void **frame)
+{
+	rt_load_at = (const volatile shim_u64 *)((unsigned long)p & ~7UL);
+	load_chain = shim_chain_of(0, frame);
+}
+
+/* ... which has happened. Nobody may run here: who calls may be in the middle of something. */
+void rt_tell_load(void)
+{
+	const volatile shim_u64 *p = rt_load_at;
+	void *nowhere[2] = { 0 };
+
+	rt_load_at = 0;
+	rt_record(EV_READ, rt_entry(p), *p, 0, 0, nowhere);
+	if (!shim_following)
+		shim_records[shim_control->nrec - 1].chain = load_chain;
+	actors[rt_actor].count[POINT_LOAD]++;
+	rt_load_due = 1;
+}
+
+/* ... and others may run. */
+void rt_settle_load(void)
+{
+	if (rt_load_at)
+		rt_tell_load();
+	rt_load_due = 0;
 	look(POINT_LOAD, 1);
 }
 
@@ -273,6 +310,7 @@ void rt_wait(int kind, int vm, int holder)
 	unsigned int moved, waiting;
 	int next;
 
+	RT_LOADED();
 	rt_settle();
 	moved = shim_control->nrec != rt_turn_began;
 	waiting = (moved ? 0 : shim_control->waiting) | 1u << rt_actor;
