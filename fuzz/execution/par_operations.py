@@ -31,8 +31,8 @@ class Onlooker:
     def faulted(self, actor: Actor) -> None:
         """An actor has taken a fault, before its handler runs."""
 
-    def switched(self) -> None:
-        """A switch takes place."""
+    def switched(self, number: int) -> None:
+        """The switch of that number takes place."""
 
 
 class ParOperations(Turns):
@@ -204,7 +204,7 @@ class ParOperations(Turns):
             self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
             return
         if self.onlooker is not None:
-            self.onlooker.switched()
+            self.onlooker.switched(number)
         actor.to = wanted.number
         self.leave(actor, SWITCH)
 

@@ -161,6 +161,7 @@ def explore_answer(file: str, reference: str, candidate: str, explored: Explored
         "reference": reference,
         "candidate": candidate,
         "schedules": explored.schedules,
+        "judged": explored.judged,
         "whole": explored.whole,
         "findings": findings,
         "refused": explored.refused or None,

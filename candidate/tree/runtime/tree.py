@@ -259,8 +259,8 @@ class TreeSide:
     def give_way(self, why: int, info: tuple[int, ...]) -> None:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
 
-        :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder, and
-            1 if it has done something in its turn
+        :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder,
+            and 1 if it has done something in its turn
         """
         turns = self.kernel.turns
         assert turns is not None

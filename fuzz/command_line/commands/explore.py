@@ -24,7 +24,8 @@ versions must be kernel trees, which alone run par blocks.
 
 A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
 that wait, or are done, give way without one. The vCPUs begin in each order; the
-switches that the block has are left out.
+switches that the block has are left out. Schedules that differ only in the order of
+steps that have nothing to do with each other are judged once (--no-reduction: each).
 """
 
 
@@ -33,6 +34,8 @@ def add_arguments(parser: Parser) -> None:
     add_versions(parser, "a candidate", required=True)
     most = f"at most so many in a schedule, 0 to {MOST} (%(default)s)"
     parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
+    apart = "judge each schedule, also where another one differs only in the order of independent steps"
+    parser.add_argument("--no-reduction", action="store_true", help=apart)
     limit = "for so long (until all schedules are judged)"
     parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help=limit)
 
@@ -63,7 +66,8 @@ def explore(arguments: Namespace) -> int:
 
     try:
         program = load(arguments.program)
-        explorer = Explorer(reference, tested, program, arguments.preemptions, over)
+        reduction = not arguments.no_reduction
+        explorer = Explorer(reference, tested, program, arguments.preemptions, over, reduction)
     except ProgramError as error:
         name = "" if error.file else f"{shown_name(arguments.program)}: "
         raise BadInputError(f"{name}{error if error.file else error.message}") from None
@@ -81,6 +85,8 @@ def explore(arguments: Namespace) -> int:
     by = ", ".join(f"{count} with {number}" for number, count in enumerate(explored.schedules))
     end = "" if explored.whole else "; there are more, but no time was left"
     print(f"{arguments.program}: {tested.name} against {reference.name}: {total} schedules ({by} preemptions){end}")
+    if explored.judged < total:
+        print(f"{explored.judged} were judged: the others are these with independent steps in another order")
     for shown in explored.shown.values():
         print(f"{shown.finding.kind:<10}  {shown.finding.signature}")
         print(f"            {shown.finding.reason}")
