@@ -47,7 +47,9 @@ class Deed(NamedTuple):
             return bool(points & {"flush", "fault"}) or (
                 self.entry == other.entry and points <= {"load", "store", "cmpxchg"}
             )
-        return points <= {"lock", "unlock"} or points == {"flush"} or points == {"clean"} or points == {"flush", "fault"}
+        return (
+            points <= {"lock", "unlock"} or points == {"flush"} or points == {"clean"} or points == {"flush", "fault"}
+        )
 
 
 @dataclass(slots=True)
