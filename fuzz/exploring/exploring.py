@@ -32,17 +32,20 @@ class Shown:
 
     :param program: the first with the fewest switches
     :param schedules: how many show it
+    :param programs: how many programs do
     """
 
     finding: Finding
     program: Program
     schedules: int = 0
+    programs: int = 1
 
 
 @dataclass(slots=True)
 class Explored:
-    """The outcome of exploring one program.
+    """The outcome of exploring a program, or several.
 
+    :param programs: how many
     :param schedules: how many there are, by their number of preemptions
     :param judged: how many were judged; the others are the same as one of these
     :param shown: the findings, by class and signature
@@ -55,6 +58,20 @@ class Explored:
     shown: dict[tuple[str, str], Shown] = field(default_factory=dict)
     refused: str = ""
     whole: bool = True
+    programs: int = 1
+
+    def add(self, other: "Explored") -> None:
+        """Add what came of other programs, with as many preemptions at most."""
+        self.programs += other.programs
+        self.schedules = [ours + theirs for ours, theirs in zip(self.schedules, other.schedules, strict=True)]
+        self.judged += other.judged
+        self.refused = other.refused
+        self.whole = self.whole and other.whole
+        for key, found in other.shown.items():
+            known = self.shown.setdefault(key, found)
+            if known is not found:
+                known.schedules += found.schedules
+                known.programs += found.programs
 
     @property
     def worse(self) -> bool:
