@@ -174,26 +174,27 @@ class TreeSide:
         lives = self.unanswered = self.go(op, *args)
         while lives:
             if replay.run():
-                lives = self.turned(replay)
+                # Turns have changed before the process answered: the answer is that of another actor.
+                _, why, what = replay.turn
+                lives = self.give_way(why, (what,) if why == r.SWITCHED else waited(what))
                 continue
             self.unanswered = False
             asked, info, knobs = process.status, process.info, process.knobs
-            answer: tuple[int, ...] = (0,)
             if asked == r.HOST:
-                answer = self.page(info[0], info[1])
+                lives = self.resume(knobs, *self.page(info[0], info[1]))
+            elif asked == r.FULL:
+                lives = self.resume(knobs, 0)
             elif asked in (r.SWITCHED, r.BLOCKED):
-                self.give_way(asked, info)
-                self.tell_flags()
-            elif asked != r.FULL:
+                lives = self.give_way(asked, info)
+            else:
                 break
-            lives = self.resume(knobs, answer)
         ret = process.ret
         if not lives or process.status in (r.CRASH, r.REFUSED):
             self.lost(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
 
-    def resume(self, knobs: tuple[int, int, int], answer: tuple[int, ...]) -> bool:
+    def resume(self, knobs: tuple[int, int, int], *answer: int) -> bool:
         """Have the actor whose turn it is go on; as `Process.receive`.
 
         :param knobs: as they were when it stopped
@@ -204,27 +205,6 @@ class TreeSide:
         self.speak_to(begins=False)
         self.unanswered = self.go(r.OP_RESUME, *answer)
         return self.unanswered
-
-    def turned(self, replay: Replay) -> bool:
-        """Turns have changed in the process; returns when it is this actor's turn again.
-
-        :returns: as `Process.receive`
-        :raises MirrorError: its turn, or that of another, is not what the process took it for
-        """
-        process = self.process
-        assert process is not None
-        knobs = process.knobs
-        _, why, what = replay.turn
-        if why == r.SWITCHED:
-            self.give_way(why, (what,))
-        else:
-            self.give_way(why, (what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16))
-        if self.unanswered:
-            if replay.turn[0] != self.kernel.actor:
-                raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {replay.turn[0]}")
-            return True
-        self.tell_flags()
-        return self.resume(knobs, (0,))
 
     def speak_to(self, begins: bool) -> None:
         """Say which actor the process is to run; one that begins a call is told where it gives way."""
@@ -256,18 +236,31 @@ class TreeSide:
             self.process.speak_to(0, ())
             self.go(r.OP_SET_ENTRY, 0, entry, value)
 
-    def give_way(self, why: int, info: tuple[int, ...]) -> None:
+    def give_way(self, why: int, info: tuple[int, ...]) -> bool:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
+
+        It goes on then, unless it has already gone on in the process, and what it has done is to be replayed.
 
         :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder,
             and 1 if it has done something in its turn
+        :returns: as `Process.receive`
+        :raises MirrorError: it is its turn, and the process took it for that of another one
         """
-        turns = self.kernel.turns
+        turns, replay, process = self.kernel.turns, self.replay, self.process
         assert turns is not None
+        assert replay is not None
+        assert process is not None
+        knobs = process.knobs
         if why == r.SWITCHED:
             turns.reached(info[0])
         else:
             turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
+        if self.unanswered:
+            if replay.turn[0] != self.kernel.actor:
+                raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {replay.turn[0]}")
+            return True
+        self.tell_flags()
+        return self.resume(knobs, 0)
 
     def lost(self, lives: bool) -> None:
         """The child is gone.
@@ -355,6 +348,11 @@ class TreeSide:
     def number(self, machine: kvm) -> int:
         """The number of a VM."""
         return machine.mmu.vmid - 1
+
+
+def waited(what: int) -> tuple[int, ...]:
+    """What goes with `records.BLOCKED`, from the record of a change of turns; as of `TreeSide.give_way`."""
+    return what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16
 
 
 def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:
