@@ -80,8 +80,7 @@ def test_the_number_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(notes) == {""}
     reduced = explored(version(TREE), APART, 2)
     assert outcome(reduced) == outcome(found)
-    # What a vCPU does at its begin and its end has an order to all else: hence the few that are left.
-    assert reduced.judged < 40
+    assert reduced.judged < found.judged // 5
 
 
 @pytest.mark.parametrize("name", ["5.12.9", "6.1"])
