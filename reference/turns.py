@@ -24,7 +24,7 @@ class Turns:
         return 0
 
     def standing(self) -> tuple[int, int, int]:
-        """How the actors stand, of which each turn may change something.
+        """Say how the actors stand: each turn may change that.
 
         :returns: how many there are; those that are done, and those that wait, by bits: the first actor's is bit 0
         """

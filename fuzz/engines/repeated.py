@@ -16,7 +16,7 @@ class NotRepeatableError(Exception):
     """A program did something else when it was run again: a mistake of ours, never a finding."""
 
 
-class Events(Observer):
+class EventStream(Observer):
     """Keeps each event, with what goes with it."""
 
     def __init__(self) -> None:
@@ -24,14 +24,14 @@ class Events(Observer):
 
 
 def _keeping(name: str) -> object:
-    def keep(self: Events, *what: object) -> None:
+    def keep(self: EventStream, *what: object) -> None:
         self.found.append((name, *what))
 
     return keep
 
 
 for _name in EVENT_NAMES:
-    setattr(Events, _name, _keeping(_name))
+    setattr(EventStream, _name, _keeping(_name))
 
 # What stands for a difference of which one run has nothing.
 _END: Final[Event] = ("the end",)
@@ -40,7 +40,7 @@ _END: Final[Event] = ("the end",)
 def events_of(version: Candidate, program: Program) -> list[Event]:
     """The events of a program on one side, creation and destruction included, and the outcome of each operation."""
     executor = Executor(version, program)
-    events = Events()
+    events = EventStream()
     executor.side.kernel.observe(events)
     executor.create()
     for at in range(len(program.operations)):

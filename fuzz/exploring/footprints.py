@@ -25,7 +25,7 @@ _FLUSHED: Final = "flushed"
 _DATA: Final = 21
 
 
-class Step:
+class ActorStep:
     """A step of an actor.
 
     :param actor: its number
@@ -46,7 +46,7 @@ class Step:
         self.all = everything
 
 
-def independent(ours: Sequence[Step], theirs: Sequence[Step]) -> bool:
+def independent(ours: Sequence[ActorStep], theirs: Sequence[ActorStep]) -> bool:
     """Tell whether steps of one actor may as well come before those of others as after them."""
     if not ours or not theirs:
         return True
@@ -57,7 +57,7 @@ def independent(ours: Sequence[Step], theirs: Sequence[Step]) -> bool:
     return writes.isdisjoint(other_writes) and writes.isdisjoint(other_reads) and reads.isdisjoint(other_writes)
 
 
-def _touched(steps: Sequence[Step]) -> tuple[set[Hashable], set[Hashable]]:
+def _touched(steps: Sequence[ActorStep]) -> tuple[set[Hashable], set[Hashable]]:
     reads: set[Hashable] = set()
     writes: set[Hashable] = set()
     for step in steps:
@@ -78,7 +78,7 @@ class Footprints(Checker):
         blocks = [each for each in executor.program.operations if isinstance(each, Par)]
         # Faults hold the mmap lock for reading; whatever else may stand in a block need not.
         self.faults_only = all(isinstance(each, GuestAccess) for block in blocks for each in block.operations)
-        self.steps: list[Step] = []
+        self.steps: list[ActorStep] = []
         # Of each actor, the steps in which it did more than wait.
         self.counts: dict[int, int] = {}
         # By switch, how many steps there were when it took place.
@@ -109,7 +109,7 @@ class Footprints(Checker):
         actor = self.kernel.actor
         if actor:
             at = self.counts.get(actor, 0)
-            self.steps.append(Step(actor, at, reads, writes, waits, everything))
+            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything))
             if not waits:
                 self.counts[actor] = at + 1
 
@@ -125,9 +125,9 @@ class Footprints(Checker):
         start = self.switched.get(number)
         if start is None:
             return False
-        ours: list[Step] = []
-        theirs: list[Step] = []
-        among: list[Step] = []
+        ours: list[ActorStep] = []
+        theirs: list[ActorStep] = []
+        among: list[ActorStep] = []
         for step in self.steps[start:]:
             if step.actor != actor:
                 among.append(step)

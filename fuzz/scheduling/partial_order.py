@@ -22,7 +22,7 @@ _CHANGES: Final[frozenset[Point]] = frozenset(("store", "cmpxchg"))
 
 
 class Deed(NamedTuple):
-    """What a vCPU does in a fault.
+    """A step of a fault of a vCPU.
 
     :param number: which one of its kind it is in the fault, from 1
     :param entry: the entry concerned, from 1: those of two faults are the same; 0: none

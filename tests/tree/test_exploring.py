@@ -44,7 +44,7 @@ def explored(name: str, text: str, preemptions: int, reference: str = "", reduct
 
 
 def outcome(found: Explored) -> tuple[object, ...]:
-    """What is the same with and without reduction."""
+    """All that is the same with and without reduction."""
     shown = [(key, each.schedules, print_program(each.program)) for key, each in sorted(found.shown.items())]
     return found.schedules, shown
 

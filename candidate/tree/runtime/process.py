@@ -201,7 +201,7 @@ class Process:
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
 
     def turns(self) -> tuple[int, int]:
-        """How often turns have changed in the process, of all its programs, and how long the timed ones took, in ns."""
+        """The number of changes of turns in the process, of all its programs, and the time of the timed ones, in ns."""
         count, time = TURNS.unpack_from(self.memory, TURNS_AT)
         return count, time
 

@@ -351,7 +351,7 @@ class TreeSide:
 
 
 def waited(what: int) -> tuple[int, ...]:
-    """What goes with `records.BLOCKED`, from the record of a change of turns; as of `TreeSide.give_way`."""
+    """Return `info` of `TreeSide.give_way` for `records.BLOCKED`, from the record of a change of turns."""
     return what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16
 
 

@@ -102,7 +102,7 @@ def explore(arguments: Namespace) -> int:
 
 
 def text(explored: "Explored") -> str:
-    """What came of it, for people."""
+    """The outcome, for people."""
     from ...language.text import print_program
     from ...reports.report import plural
 
