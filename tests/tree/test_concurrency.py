@@ -83,6 +83,23 @@ def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:
     assert (run.count("compare-exchange lost"), run.violations) == (1, [])
 
 
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_others_may_run_right_behind_each_load(name: str) -> None:
+    """Plain loads, of which the compiler tells before they happen, are no exception."""
+    tree = version(name)
+    for load in range(1, 20):
+        run = Run(tree, RELAX + BOTH_RELAX.format(f"switch cpu1 to cpu0 after load {load}"))
+        assert run.violations == []
+        if run.outcomes[1].detail:
+            break
+        third = [at for at, line in enumerate(run.lines) if line.startswith("-- turn")][2]
+        ours = run.lines[run.lines.index("-- turn of cpu1") : third]
+        assert (sum(": loaded, " in line for line in ours), ": loaded, " in ours[-1]) == (load, True)
+    # The way down is three entries long, and the last one is looked at again.
+    assert load > 4
+    assert run.outcomes[1].detail == f"cpu1 does not come to: after load {load}"
+
+
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
 @pytest.mark.parametrize("name", real_trees() or [TREE])
 def test_two_faults_map(name: str, place: str) -> None:
