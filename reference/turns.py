@@ -19,6 +19,17 @@ class Turns:
         """
         return []
 
+    def target(self, number: int) -> int:
+        """The actor, from 1, to which the switch of that number leads."""
+        return 0
+
+    def standing(self) -> tuple[int, int, int]:
+        """Say how the actors stand: each turn may change that.
+
+        :returns: how many there are; those that are done, and those that wait, by bits: the first actor's is bit 0
+        """
+        return 0, 0, 0
+
     def faulted(self, fault: int, level: int, entry: int) -> bool:
         """The vCPU has taken a fault: kind and level of `reference.machine.walk`, and the entry found.
 

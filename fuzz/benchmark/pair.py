@@ -8,11 +8,14 @@ All programs are judged once before: what is found out once for each place in th
 import os
 import platform
 from contextlib import ExitStack
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, Final
 
+import candidate as candidates
 from reference.compiled import choice as native
 
+from . import tree_switches
 from .bench import COMPILED, INTERPRETED, TURNS, BenchmarkWorker
 from .mix import CANDIDATE, REFERENCE, SEED
 from .parts import sampled_parts
@@ -34,7 +37,8 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
         ``switch_microseconds`` (of the reference), ``in_full`` (programs that two trees did not share), ``seconds``,
         ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of the trees), ``waiting_seconds``,
         ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and ``parts`` (per cent of all
-        time on a core; {} where there is no perf)
+        time on a core; {} where there is no perf); ``switch``: the cost of a switch in the
+        first tree (`fuzz.benchmark.tree_switches.SwitchCost`), None where that is no tree
     :raises RuntimeError: a process died
     """
     versions = {PORTS: (REFERENCE, CANDIDATE), TREES: (reference, candidate)}
@@ -68,6 +72,7 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
         "operations": int(sum(run["operations"] for run in runs[PORTS])),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
+        "switch": asdict(tree_switches.measure(reference)) if candidates.get(reference).is_tree else None,
         "ratio": round(rates[0] / rates[1], 3) if rates[1] else 0.0,
         "pairs": pairs,
     }
@@ -118,6 +123,7 @@ def text(result: dict[str, Any]) -> str:
         figures("  Python waits, or something else runs", "waiting_seconds", 2),
         figures("trees' processes, seconds in user mode", "user_seconds", 2),
         figures("trees' processes, seconds in the system", "system_seconds", 2),
+        *switch_text(result.get("switch")),
         "",
         "where the time goes, in per cent of that on a core (sampled by perf)",
     ]
@@ -125,3 +131,11 @@ def text(result: dict[str, Any]) -> str:
     lines += [row(part, [f"{pair['parts'].get(part, 0):.1f}" for pair in each]) for part in parts]
     lines += [] if parts else ["perf gives no samples here"]
     return "\n".join(lines) + "\n"
+
+
+def switch_text(cost: dict[str, float] | None) -> list[str]:
+    """Say what a switch costs; None: nobody measured it."""
+    if cost is None:
+        return []
+    rest = f"{cost['in_all']:.1f} us with the driver's part, {cost['by_driver']:.1f} us where the driver is asked"
+    return ["", f"a switch to another vCPU: {cost['in_process']:.2f} us in the tree's process, {rest}"]

@@ -15,12 +15,15 @@ from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
-from ..language.program import Program, sequential
+from ..language.program import Program, has_blocks, sequential
 from ..language.text import parse, print_program
+from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
+# One program with a par block in so many is run again on each side: its events must be the same.
+REPEATED: Final = 20
 # Seconds between two states.
 STATE_EVERY: Final = 0.2
 # Seconds between two messages on the code of kernel trees that ran.
@@ -74,6 +77,8 @@ class Session:
         self.sizes: dict[str, tuple[int, int]] = {}
         self.features = set(unit.seen)
         self.reached = False
+        # Programs with a par block so far.
+        self.blocks = 0
         self.start = time.monotonic()
         self.noted = self.start
         self.told_ran = self.start
@@ -111,6 +116,7 @@ class Session:
         verdict = None
         try:
             verdict = self.differential.run(program)
+            self.repeat(program, verdict)
         except CandidateMistake as error:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})"))
             self.reached = True
@@ -125,6 +131,18 @@ class Session:
         self.state.operations += len(program.operations)
         self.progress()
         return verdict
+
+    def repeat(self, program: Program, verdict: Verdict) -> None:
+        """Run a program again, if it has a par block and it is its turn.
+
+        :raises fuzz.engines.repeated.NotRepeatableError: its events are not the same
+        """
+        if verdict.refused or not has_blocks(program):
+            return
+        self.blocks += 1
+        if self.blocks % REPEATED == 1:
+            for version in (self.differential.reference, self.differential.candidate):
+                repeat(version, program)
 
     def failed(self, error: Exception, program: Program) -> None:
         """Note an exception of our own code.

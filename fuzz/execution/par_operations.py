@@ -33,8 +33,8 @@ class Onlooker:
     def faulted(self, actor: Actor) -> None:
         """An actor has taken a fault, before its handler runs."""
 
-    def switched(self) -> None:
-        """A switch takes place."""
+    def switched(self, number: int) -> None:
+        """The switch of that number takes place."""
 
 
 class ParOperations(Turns):
@@ -202,6 +202,17 @@ class ParOperations(Turns):
             if switch.point != "fault" and switch.fault == actor.faults and number not in self.taken
         ]
 
+    def target(self, number: int) -> int:
+        to = next(each.to for actor in self.actors for at, each in actor.switches if at == number)
+        return next(each.number for each in self.actors if each.cpu == to)
+
+    def standing(self) -> tuple[int, int, int]:
+        done = waiting = 0
+        for each in self.actors:
+            done |= each.done << each.number - 1
+            waiting |= each.waiting << each.number - 1
+        return len(self.actors), done, waiting
+
     def reached(self, number: int) -> None:
         actor = self.running()
         switch = next(each for at, each in actor.switches if at == number)
@@ -211,7 +222,7 @@ class ParOperations(Turns):
             self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
             return
         if self.onlooker is not None:
-            self.onlooker.switched()
+            self.onlooker.switched(number)
         actor.to = wanted.number
         self.leave(actor, SWITCH)
 

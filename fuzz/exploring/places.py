@@ -10,6 +10,7 @@ from ..execution.actors import Actor
 from ..execution.executor import Executor
 from ..execution.par_operations import Onlooker
 from ..language.operations import Moment, Point, Switch
+from .footprints import Footprints
 
 # Events that are no steps of an actor.
 _OURS: Final = ("turn", "wait")
@@ -20,11 +21,13 @@ class SwitchPlace:
 
     :param switch: gives way there to the first of *others*
     :param others: the vCPUs that had something left to do
+    :param at: the steps of the actor before it, as of `Footprints.count`
     """
 
-    def __init__(self, switch: Switch, others: tuple[int, ...]) -> None:
+    def __init__(self, switch: Switch, others: tuple[int, ...], at: int) -> None:
         self.switch = switch
         self.others = others
+        self.at = at
 
 
 class Following(Onlooker):
@@ -39,8 +42,8 @@ class Following(Onlooker):
     def faulted(self, actor: Actor) -> None:
         self.places.faulted(actor)
 
-    def switched(self) -> None:
-        self.places.switched()
+    def switched(self, number: int) -> None:
+        self.places.switched(number)
 
 
 class SwitchPlaces(Observer):
@@ -54,15 +57,18 @@ class SwitchPlaces(Observer):
     def __init__(self, executor: Executor) -> None:
         self.par = executor.par
         self.par.watched_by(Following(self))
+        # Sees each event first.
+        self.footprints = Footprints(executor)
         self.found: list[SwitchPlace] = []
         self.counts: dict[int, Counter[str]] = {}
         # Actors that did something else since the place that was noted last.
         self.stirred: set[int] = set()
         executor.side.kernel.observe(self)
 
-    def switched(self) -> None:
+    def switched(self, number: int) -> None:
         """A switch takes place: those that come before another one are not wanted."""
         self.found.clear()
+        self.footprints.switch(number)
 
     def faulted(self, actor: Actor) -> None:
         """An actor has taken a fault: what it does counts from here on."""
@@ -74,7 +80,8 @@ class SwitchPlaces(Observer):
         """Note a place, unless it is the last one."""
         others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
         if others and (when == "after" or actor.number in self.stirred):
-            self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others))
+            switch = Switch(actor.cpu, others[0], when, point, count, fault)
+            self.found.append(SwitchPlace(switch, others, self.footprints.count(actor.number) - (when == "before")))
         if when == "after":
             self.stirred.discard(actor.number)
 

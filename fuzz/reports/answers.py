@@ -143,14 +143,15 @@ def run_answer(runs: list[Run], accepted: Accepted) -> Json:
     return {**head(), "results": [_run(run, accepted) for run in runs], "known_findings": _entries(accepted)}
 
 
-def explore_answer(file: str, reference: str, candidate: str, explored: Explored) -> Json:
-    """The schedules of a program."""
+def explore_answer(file: str | None, reference: str, candidate: str, explored: Explored) -> Json:
+    """The schedules of a program, or of all programs of a length."""
     findings = [
         {
             "class": shown.finding.kind,
             "signature": shown.finding.signature,
             "reason": shown.finding.reason,
             "schedules": shown.schedules,
+            "programs": shown.programs,
             "program": print_program(shown.program),
         }
         for shown in explored.shown.values()
@@ -160,7 +161,9 @@ def explore_answer(file: str, reference: str, candidate: str, explored: Explored
         "program": file,
         "reference": reference,
         "candidate": candidate,
+        "programs": explored.programs,
         "schedules": explored.schedules,
+        "judged": explored.judged,
         "whole": explored.whole,
         "findings": findings,
         "refused": explored.refused or None,

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
 from ..language.operations import Par, Switch
+from .partial_order import partial_order
 from .steps import STEPS, TAKEN, WEIGHTS
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
@@ -65,15 +66,23 @@ def aimed(block: Par, source: Random) -> Par:
     return _by_priority(block, steps, source)
 
 
+def pos(block: Par, source: Random) -> Par:
+    """Partial-order sampling (Yuan et al., CAV 2018): chance decides each race of two steps anew."""
+    block = shuffled(block, source)
+    return _with(block, partial_order(block, source))
+
+
 def any_strategy(block: Par, source: Random) -> Par:
     """The block with a schedule by a strategy that is drawn, aimed ones most often."""
     drawn = source.randrange(100)
     if drawn < 4:
         return no_switches(block, source)
-    if drawn < 15:
+    if drawn < 12:
         return random_switches(block, source)
-    if drawn < 40:
+    if drawn < 30:
         return pct(source.choice(_DEPTHS))(block, source)
+    if drawn < 45:
+        return pos(block, source)
     return aimed(block, source)
 
 

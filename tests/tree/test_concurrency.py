@@ -12,8 +12,11 @@ from candidate.tree.runtime import process
 from fuzz.checkers import Violation
 from fuzz.command_line.cli import main
 from fuzz.execution.executor import Executor
-from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
-from fuzz.language.text import parse
+from fuzz.generation.capabilities import Offers
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential, tree_of
+from fuzz.language.program import KIB, has_blocks
+from fuzz.language.text import parse, print_program
 from fuzz.reports.trace import Trace
 from fuzz.sides.outcome import Outcome
 
@@ -27,12 +30,18 @@ MAP: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon\n"
 BOTH_MAP: Final = "par\ncpu0 write a+0\ncpu1 write {}\nswitch cpu0 to cpu1 after fault 1\n{}\nend\ncpu0 read a+0\n"
 
 
-class Run:
-    """A program on one version: the lines of a trace, outcomes, violations."""
+DRAWN: Final = 40
 
-    def __init__(self, name: str, text: str) -> None:
+
+class Run:
+    """A program on one version: the lines of a trace, outcomes, violations; *turns*: those changed in the process."""
+
+    def __init__(self, name: str, text: str, direct: int = 1) -> None:
         program = parse(text)
         executor = Executor(candidate.get(name), program)
+        tree = tree_of(executor)
+        if tree is not None:
+            tree.direct = direct
         trace = Trace(executor)
         self.violations: list[Violation] = executor.create()
         self.outcomes: list[Outcome] = []
@@ -48,6 +57,8 @@ class Run:
         self.lines += [line.text for line in trace.take(found, None)]
         self.violations += found
         self.refused = executor.refused
+        process = None if tree is None else tree.process
+        self.turns, self.turn_time = (0, 0) if process is None else process.turns()
         executor.checkers.dismantle()
         executor.side.dismantle()
 
@@ -70,6 +81,23 @@ def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:
     assert len(lost) == 1
     run = Run(name, RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 before cmpxchg 1"))
     assert (run.count("compare-exchange lost"), run.violations) == (1, [])
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_others_may_run_right_behind_each_load(name: str) -> None:
+    """Plain loads, of which the compiler tells before they happen, are no exception."""
+    tree = version(name)
+    for load in range(1, 20):
+        run = Run(tree, RELAX + BOTH_RELAX.format(f"switch cpu1 to cpu0 after load {load}"))
+        assert run.violations == []
+        if run.outcomes[1].detail:
+            break
+        third = [at for at, line in enumerate(run.lines) if line.startswith("-- turn")][2]
+        ours = run.lines[run.lines.index("-- turn of cpu1") : third]
+        assert (sum(": loaded, " in line for line in ours), ": loaded, " in ours[-1]) == (load, True)
+    # The way down is three entries long, and the last one is looked at again.
+    assert load > 4
+    assert run.outcomes[1].detail == f"cpu1 does not come to: after load {load}"
 
 
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
@@ -133,6 +161,44 @@ def test_one_program_one_interleaving() -> None:
         process.forget()
         assert Run(name, text).lines == lines
     assert all(len(lines) > 30 for lines in first)
+
+
+# Two vCPUs in each other's way at many places; three of which the third begins late.
+BACK_AND_FORTH: Final = "".join(
+    f"switch cpu{cpu} to cpu{1 - cpu} {when} load {load}\n"
+    for load in range(1, 4)
+    for cpu, when in ((1, "after"), (0, "after"))
+)
+THREE: Final = (
+    "s2fuzz 1\nvm cpus=3\nslot a size=4M backing=anon\npar\ncpu0 write a+0\ncpu1 write a+4K\ncpu2 write a+0\n"
+    "switch cpu0 to cpu1 after lock 1\nswitch cpu1 to cpu0 before lock 1\nswitch cpu0 to cpu2 before unlock 1\n"
+    "switch cpu2 to cpu1 after lookup 1\nswitch cpu1 to cpu2 after lookup 1\nend\ncpu1 read a+0\n"
+)
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_turns_that_change_in_the_process_change_as_the_driver_has_it(name: str) -> None:
+    """Events, their order and all that follows are the same either way; schedules by chance included."""
+    tree = version(name)
+    generator = Generator(1, 4 * KIB, Offers(par=True))
+    drawn = [program for program in (generator.next() for _ in range(DRAWN)) if has_blocks(program)]
+    changed = 0
+    for text in (
+        MAP + BOTH_MAP.format("a+0", BACK_AND_FORTH[:-1]),
+        RELAX + BOTH_RELAX.format(BACK_AND_FORTH[:-1]),
+        MAP + BOTH_MAP.format("a+0", "switch cpu1 to cpu0 after lock 1"),
+        THREE,
+        *map(print_program, drawn),
+    ):
+        process.forget()
+        one = Run(tree, text)
+        process.forget()
+        other = Run(tree, text, 0)
+        assert one.lines == other.lines
+        assert other.turns == 0
+        changed += one.turns
+    assert len(drawn) > 3
+    assert changed > 5
 
 
 def test_two_vms() -> None:

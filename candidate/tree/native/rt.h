@@ -90,6 +90,7 @@ void rt_zones_restore(unsigned long bytes);
 #endif
 /* Actors: rt_actor is the one that runs, -1 where there is only one. */
 extern int rt_actor HIDDEN;
+extern unsigned int rt_turn_began HIDDEN;	/* how many records there were when the actor got its turn, or an answer */
 void rt_own(void *at, unsigned int bytes);
 void rt_own_locks(void);
 void rt_own_records(void);
@@ -99,6 +100,13 @@ unsigned int rt_run_actor(unsigned int number);
 void rt_reached(enum shim_point point);
 void rt_passed(enum shim_point point);
 void rt_loaded(const volatile void *p, void **frame);
+/* A plain load is told of before it happens: it has when the next thing happens, and others may run then. */
+extern const volatile shim_u64 *rt_load_at HIDDEN;
+extern int rt_load_due HIDDEN;		/* it was told of, and nobody has run since */
+void rt_will_load(const volatile void *p, void **frame);
+void rt_tell_load(void);
+void rt_settle_load(void);
+#define RT_LOADED()		do { if (__builtin_expect(rt_load_at || rt_load_due, 0)) rt_settle_load(); } while (0)
 void rt_wait(int kind, int vm, int holder);
 /* Around what an actor does: others may run before it takes effect, and after. */
 #define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Actors: each has a C stack. One runs until it reaches an anchor of its schedule, waits for what another one holds, or
- * its call returns; then the driver says who goes on. Nothing else ever runs, so a program has one interleaving.
+ * its call returns. Where the next one has a call under way it goes on at once, and a record tells the driver; else the driver
+ * says who goes on. Nothing else ever runs, so a program has one interleaving.
  */
 #include "rt.h"
+#include <time.h>
 
 #define STACK_BYTES	(256UL << 10)
 #define GUARD_BYTES	4096UL
 /* What begins as zeros, so that a chain of frames ends there. */
 #define TOP_BYTES	64UL
-#define MAX_OWN		16
+#define MAX_OWN		24
 
-enum state { IDLE, READY };
+/* No call is under way; it is inside of one; it has left its stack in the middle of one. */
+enum state { IDLE, INSIDE, LEFT };
 
 static struct actor {
 	void *sp;
 	enum state state;
 	unsigned int status;		/* why it does not run */
-	shim_u64 op, args[8];
+	shim_u64 op, args[8], info[8];
 	long long ret;
 	unsigned int nanchor, count[POINT_NR];
 	struct shim_anchor anchors[SHIM_MAX_ANCHORS];
@@ -29,25 +32,34 @@ static int nowned;
 static char *stacks;
 static unsigned int used;		/* stacks that this program has run on */
 static void *main_sp;
+static int last;			/* the actor that the driver is told of */
 int rt_actor = -1;
+unsigned int rt_turn_began;
 
 /* A variable of which each actor has a value of its own; all begin with the one that it has when an actor starts. */
 void rt_own(void *at, unsigned int bytes)
 {
-	if (nowned == MAX_OWN || bytes > sizeof(shim_u64)) {
-		fprintf(stderr, "s2fuzz: more variables of actors than there is room for\n");
+	if (nowned == MAX_OWN || (bytes != sizeof(shim_u64) && bytes != sizeof(unsigned int))) {
+		fprintf(stderr, "s2fuzz: a variable of actors that there is no room for\n");
 		exit(2);
 	}
 	owned[nowned].at = at;
 	owned[nowned++].bytes = bytes;
 }
 
+/* All are words of 4 or 8 bytes. */
 static void swap_own(shim_u64 *keep, const shim_u64 *take)
 {
 	for (int i = 0; i < nowned; i++) {
-		memcpy(&keep[i], owned[i].at, owned[i].bytes);
-		if (take)
-			memcpy(owned[i].at, &take[i], owned[i].bytes);
+		if (owned[i].bytes == sizeof(shim_u64)) {
+			keep[i] = *(shim_u64 *)owned[i].at;
+			if (take)
+				*(shim_u64 *)owned[i].at = take[i];
+		} else {
+			keep[i] = *(unsigned int *)owned[i].at;
+			if (take)
+				*(unsigned int *)owned[i].at = (unsigned int)take[i];
+		}
 	}
 }
 
@@ -76,15 +88,37 @@ __asm__(".text\n.globl rt_swap_stacks\n.hidden rt_swap_stacks\nrt_swap_stacks:\n
 	" mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
 	" pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n");
 
+static long long began;			/* of the change of turns under way, if it is timed */
+
+static long long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void leave_stack(void **save, void *to)
+{
+	rt_swap_stacks(save, to);
+	if (began) {
+		shim_control->turn_time += now() - began;
+		began = 0;
+	}
+}
+
 static void leave(unsigned int status)
 {
 	struct actor *a = &actors[rt_actor];
 
 	rt_settle();
 	a->status = status;
+	if (a->state == INSIDE)
+		a->state = LEFT;
 	swap_own(a->own, outside);
+	last = rt_actor;
 	rt_actor = -1;
-	rt_swap_stacks(&a->sp, main_sp);
+	leave_stack(&a->sp, main_sp);
 }
 
 static void entry(void)
@@ -92,25 +126,30 @@ static void entry(void)
 	struct actor *a = &actors[rt_actor];
 
 	shim_new_operation();
-	a->ret = shim_dispatch(a->op, a->args, shim_control->info);
+	a->ret = shim_dispatch(a->op, a->args, a->info);
+	RT_LOADED();
 	a->state = IDLE;
 	leave(S_DONE);
 	__builtin_trap();
 }
 
-/* Begin the call that the driver asks for, on a stack of its own, or go on with it; returns a status. */
+/*
+ * Begin the call that the driver asks for, on a stack of its own, or go on with it; returns the status of the actor that
+ * the driver is told of, which may be another one by then.
+ */
 unsigned int rt_run_actor(unsigned int i)
 {
 	struct actor *a = &actors[i];
 
 	if (i >= SHIM_MAX_ACTORS)
 		shim_refuse("more actors than there is room for");
-	swap_own(outside, a->state == READY ? a->own : 0);
+	swap_own(outside, a->state == LEFT ? a->own : 0);
 	if (a->state == IDLE) {
 		void **sp = (void **)(top_of(i) - TOP_BYTES);
 
 		a->op = shim_control->op;
 		memcpy(a->args, shim_control->args, sizeof(a->args));
+		memset(a->info, 0, sizeof(a->info));
 		a->nanchor = shim_control->nanchor < SHIM_MAX_ANCHORS ? shim_control->nanchor : SHIM_MAX_ANCHORS;
 		memcpy(a->anchors, shim_control->anchors, sizeof(a->anchors));
 		memset(a->count, 0, sizeof(a->count));
@@ -120,15 +159,70 @@ unsigned int rt_run_actor(unsigned int i)
 		for (int k = 0; k < 6; k++)
 			*--sp = 0;
 		a->sp = sp;
-		a->state = READY;
 		used |= 1u << i;
 		shim_stack_top = top_of(i);
 	}
+	a->state = INSIDE;
 	rt_actor = (int)i;
+	rt_turn_began = shim_control->nrec;
 	rt_swap_stacks(&main_sp, a->sp);
-	if (a->status == S_DONE)
+	a = &actors[last];
+	if (a->status == S_DONE) {
 		shim_control->ret = a->ret;
+		memcpy(shim_control->info, a->info, sizeof(a->info));
+	}
 	return a->status;
+}
+
+/* Turns are changed here, as the driver does it: what it knows of the actors holds until it hears from one of them. */
+static int direct(void)
+{
+	return shim_control->direct && shim_control->fail_pages < 0 && shim_control->fail_small < 0 &&
+	       shim_control->fail_topup < 0;
+}
+
+/* The actor *i*, which has left its stack or is this one, goes on; *what* as of EV_TURN. Returns at the next turn. */
+static void go_to(unsigned int i, unsigned int why, shim_u64 what)
+{
+	struct actor *a = &actors[rt_actor], *b = &actors[i];
+	void *nowhere[2] = { 0 };
+
+	if (shim_control->direct == 2)
+		began = now();
+	rt_record(EV_TURN, i + 1, why, what, 0, nowhere);
+	rt_turn_began = shim_control->nrec;
+	if (a == b) {
+		began = 0;
+		return;
+	}
+	shim_control->turns++;
+	a->state = LEFT;
+	b->state = INSIDE;
+	swap_own(a->own, b->own);
+	rt_actor = (int)i;
+	leave_stack(&a->sp, b->sp);
+}
+
+/* The actor is at an anchor. */
+static void give_way(const struct shim_anchor *s)
+{
+	unsigned int to = s->to - 1;
+
+	rt_settle();
+	if (direct() && to < shim_control->nactor) {
+		/* Who is done gets no turn. */
+		if (shim_control->done >> to & 1) {
+			go_to((unsigned int)rt_actor, S_SWITCHED, s->number);
+			return;
+		}
+		if (actors[to].state == LEFT) {
+			shim_control->waiting = 0;
+			go_to(to, S_SWITCHED, s->number);
+			return;
+		}
+	}
+	shim_control->info[0] = s->number;
+	leave(S_SWITCHED);
 }
 
 static void look(enum shim_point point, int after)
@@ -141,14 +235,14 @@ static void look(enum shim_point point, int after)
 		if (s->point != point || s->after != (unsigned int)after || s->count != a->count[point])
 			continue;
 		s->point = POINT_NONE;
-		shim_control->info[0] = s->number;
-		leave(S_SWITCHED);
+		give_way(s);
 	}
 }
 
 /* What the actor does takes effect when these return. */
 void rt_reached(enum shim_point point)
 {
+	RT_LOADED();
 	actors[rt_actor].count[point]++;
 	look(point, 0);
 }
@@ -158,16 +252,76 @@ void rt_passed(enum shim_point point) { look(point, 1); }
 /* An entry was loaded: the value is the one of now, for nobody ran since. */
 void rt_loaded(const volatile void *p, void **frame)
 {
+	RT_LOADED();
 	rt_emit(EV_READ, rt_entry(p), *(const volatile shim_u64 *)p, 0, 0, frame);
 	actors[rt_actor].count[POINT_LOAD]++;
 	look(POINT_LOAD, 1);
 }
 
+const volatile shim_u64 *rt_load_at;
+int rt_load_due;
+static unsigned int load_chain;		/* where it is */
+
+/* An entry is about to be loaded by an instruction of the compiler's. */
+void rt_will_load(const volatile void *p, void **frame)
+{
+	rt_load_at = (const volatile shim_u64 *)((unsigned long)p & ~7UL);
+	load_chain = shim_chain_of(0, frame);
+}
+
+/* ... which has happened. Nobody may run here: who calls may be in the middle of something. */
+void rt_tell_load(void)
+{
+	const volatile shim_u64 *p = rt_load_at;
+	void *nowhere[2] = { 0 };
+
+	rt_load_at = 0;
+	rt_record(EV_READ, rt_entry(p), *p, 0, 0, nowhere);
+	if (!shim_following)
+		shim_records[shim_control->nrec - 1].chain = load_chain;
+	actors[rt_actor].count[POINT_LOAD]++;
+	rt_load_due = 1;
+}
+
+/* ... and others may run. */
+void rt_settle_load(void)
+{
+	if (rt_load_at)
+		rt_tell_load();
+	rt_load_due = 0;
+	look(POINT_LOAD, 1);
+}
+
+/* The next one that can run, in the order that the driver keeps; -1: nobody can. */
+static int next_of(unsigned int waiting)
+{
+	for (unsigned int k = 1; k <= shim_control->nactor; k++) {
+		unsigned int i = ((unsigned int)rt_actor + k) % shim_control->nactor;
+
+		if (!((shim_control->done | waiting) >> i & 1))
+			return (int)i;
+	}
+	return -1;
+}
+
 /* Somebody else must run before this one can: *kind* and *vm* of the lock, *holder* the actor that has it, or -1. */
 void rt_wait(int kind, int vm, int holder)
 {
+	unsigned int moved, waiting;
+	int next;
+
+	RT_LOADED();
+	rt_settle();
+	moved = shim_control->nrec != rt_turn_began;
+	waiting = (moved ? 0 : shim_control->waiting) | 1u << rt_actor;
+	if (direct() && (next = next_of(waiting)) >= 0 && actors[next].state == LEFT) {
+		shim_control->waiting = waiting;
+		go_to((unsigned int)next, S_BLOCKED, (shim_u64)kind | (shim_u64)(holder + 1) << 8 | (shim_u64)moved << 16);
+		return;
+	}
 	shim_control->info[0] = kind;
 	shim_control->info[1] = (shim_u64)(long long)vm;
 	shim_control->info[2] = (shim_u64)(long long)holder;
+	shim_control->info[3] = moved;
 	leave(S_BLOCKED);
 }

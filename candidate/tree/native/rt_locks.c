@@ -40,6 +40,7 @@ static void lock(const void *p, int write, void **frame)
 	if (rt_actor >= 0) {
 		int holder;
 
+		RT_LOADED();
 		if (l->kind == LOCK_MMU)
 			rt_reached(POINT_LOCK);
 		while ((holder = holder_of(lock_at(p), write)) >= 0)
@@ -66,6 +67,7 @@ static void unlock(const void *p, int write, void **frame)
 {
 	struct lock *l = lock_at(p);
 
+	RT_LOADED();
 	if (l->kind == LOCK_MMU)
 		dropped = 1;
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
@@ -217,11 +219,13 @@ static void grace_could_end(int over, int last, void **frame)
 
 void __rcu_read_lock(void)
 {
+	RT_LOADED();
 	rcu_inside++;
 	rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME);
 }
 void __rcu_read_unlock(void)
 {
+	RT_LOADED();
 	rt_emit(EV_RCU_UNLOCK, rcu_depth - 1, 0, 0, 0, FRAME);
 	if (rcu_depth) {
 		rcu_depth--;

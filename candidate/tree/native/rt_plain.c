@@ -31,13 +31,17 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 {
 	if (!rt_noting)
 		return;
+	RT_LOADED();
 	if (SHIM_IN_ARENA(p)) {
 		if (rt_plain_at)
 			rt_settle();
-		if (write)
+		if (write) {
 			rt_plain_at = (volatile shim_u64 *)((unsigned long)p & ~7UL);
-		else
+		} else {
 			rt_read_entry(p);
+			if (__builtin_expect(rt_actor >= 0, 0))
+				rt_will_load(p, FRAME);
+		}
 	} else {
 		rt_touched(p, write, FRAME);
 	}

@@ -124,6 +124,8 @@ void rt_settle(void)
 {
 	if (settling)
 		return;
+	if (rt_load_at)
+		rt_tell_load();
 	settling = 1;
 	if (rt_plain_at) {
 		volatile shim_u64 *p = rt_plain_at;
@@ -174,6 +176,8 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 {
 	if (!rt_noting)
 		return;
+	if (__builtin_expect(rt_load_at != 0, 0))
+		rt_tell_load();
 	if ((rt_any_dirty || rt_plain_at) && !(kind == EV_DMB && name && !strcmp(name, "ishst")))
 		rt_settle();
 	rt_record(kind, a, b, c, name, frame);
@@ -224,7 +228,7 @@ void shim_read(const volatile void *p, const char *f, int l)
 		rt_loaded(p, FRAME);
 }
 
-void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
+shim_u64 shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
 {
 	shim_u64 o;
 
@@ -236,6 +240,7 @@ void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
 	*(volatile shim_u64 *)p = *rt_shadow_at(p) = v;
 	rt_emit(release ? EV_RELEASE : EV_STORE, rt_entry(p), o, v, 0, __builtin_frame_address(0));
 	RT_AFTER(POINT_STORE);
+	return o;
 }
 
 shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, int l)
@@ -275,6 +280,7 @@ extern int shim_notifying;	/* glue.c: a notifier runs, which reads and writes th
 void rt_own_records(void)
 {
 	rt_own(&last_read, sizeof(last_read));
+	rt_own(&rt_load_due, sizeof(rt_load_due));
 	rt_own(&shim_notifying, sizeof(shim_notifying));
 }
 

@@ -132,6 +132,7 @@ static void ask(unsigned int status)
 	reply(status);
 	for (;;) {
 		request();
+		rt_turn_began = shim_control->nrec;
 		if (shim_control->op == OP_QUIT)
 			_exit(0);
 		patience(CPU_SECONDS);

@@ -46,6 +46,8 @@ from .records import (
     TEXT_AT,
     TEXT_BYTES,
     TOTALS_AT,
+    TURNS,
+    TURNS_AT,
 )
 
 _MASK: Final = (1 << 64) - 1
@@ -154,12 +156,20 @@ class Process:
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
         os.write(self.says, b"G")
 
-    def speak_to(self, actor: int, anchors: Sequence[tuple[int, int, int, int]]) -> None:
+    def speak_to(
+        self,
+        actor: int,
+        anchors: Sequence[tuple[int, int, int, int, int]],
+        standing: tuple[int, int, int] = (0, 0, 0),
+        direct: int = 0,
+    ) -> None:
         """Say whom the next `send` is for, from 1; 0: there is only one actor.
 
-        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count
+        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count, to whom
+        :param standing: as `reference.turns.Turns.standing` has it
+        :param direct: 1 if turns may change in the process, which tells of it by records; 2 if they are timed too
         """
-        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors))
+        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors), *standing, direct)
         at = ANCHORS_AT
         for anchor in anchors:
             ANCHOR.pack_into(self.memory, at, *anchor)
@@ -189,6 +199,11 @@ class Process:
     def set_grace(self, at: int) -> None:
         """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
+
+    def turns(self) -> tuple[int, int]:
+        """The number of changes of turns in the process, of all its programs, and the time of the timed ones, in ns."""
+        count, time = TURNS.unpack_from(self.memory, TURNS_AT)
+        return count, time
 
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)

@@ -68,6 +68,7 @@ CALL: Final = 60
 UNMODELLED: Final = 61
 WALK: Final = 62
 MC_COUNT: Final = 63
+TURN: Final = 64
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")
@@ -150,10 +151,15 @@ DEVICE_WORDS: Final = struct.Struct("<2Q")
 LOG_AT: Final = DEVICE_AT + MAX_DEVICES * DEVICE_WORDS.size
 DIGEST_AT: Final = LOG_AT + LOG_WORDS * 8
 GRACE_AT: Final = DIGEST_AT + 8
-# The actor from 1, 0: there is only one; how many anchors its call has; number, point, after, count of each.
-ACTOR: Final = struct.Struct("<2I")
-ACTOR_AT: Final = GRACE_AT + 8
-ANCHOR: Final = struct.Struct("<4I")
+# Changes of turns in the process, and the nanoseconds of those that were timed.
+TURNS: Final = struct.Struct("<2Q")
+TURNS_AT: Final = GRACE_AT + 8
+# The actor from 1, 0: there is only one; how many anchors its call has; how many actors there are; who is done and who
+# waits, by bits; 1 if turns may change without the driver, 2 if they are timed.
+ACTOR: Final = struct.Struct("<6I")
+ACTOR_AT: Final = TURNS_AT + TURNS.size
+# Number, point, after, count, to whom.
+ANCHOR: Final = struct.Struct("<5I")
 ANCHORS_AT: Final = ACTOR_AT + ACTOR.size
 CONTROL_BYTES: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR.size
 

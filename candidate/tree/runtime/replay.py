@@ -24,17 +24,31 @@ class MirrorError(Exception):
 class Replay(HostReplay):
     """Events of one side."""
 
-    def run(self) -> None:
-        """Do all records again that the process has made since."""
-        words = self.process.take_records()
-        for at in range(0, len(words), r.RECORD_WORDS):
+    def run(self) -> bool:
+        """Do the records again that the process has made since, up to a change of turns.
+
+        :returns: whether there is one: `turn` says which; the records behind it are for the next call
+        """
+        words, at = self.words, self.at
+        self.words, self.at = [], 0
+        if at == len(words):
+            words, at = self.process.take_records(), 0
+        turned = False
+        while at < len(words):
             head = words[at]
-            chain = head >> 32
+            kind, chain = head & 0xFFFF, head >> 32
+            if kind == r.TURN:
+                self.turn = words[at + 1], words[at + 2], words[at + 3]
+                self.words, self.at = words, at + r.RECORD_WORDS
+                turned = True
+                break
             if chain != self.chain:
                 self.at_place(chain)
-            self.one(head & 0xFFFF, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
+            self.one(kind, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
+            at += r.RECORD_WORDS
         self.chain = 0
         self.kernel.place = ""
+        return turned
 
     def at_place(self, chain: int) -> None:
         """Note where the records from here on were made."""

@@ -52,6 +52,10 @@ class HostReplay:
         self.counted = -1
         # Of the last record.
         self.chain = 0
+        # The last change of turns: who goes on, why, and what goes with it; records behind it, from *at* on.
+        self.turn = (0, 0, 0)
+        self.words: list[int] = []
+        self.at = 0
         kernel.belongings.append((self, ("cache", "sampled", "counted", "chain", "interrupted")))
 
     def place(self, chain: int) -> CodePlace:

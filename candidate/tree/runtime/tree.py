@@ -15,7 +15,7 @@ from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
 from .process import Process, give_back, take, withdraw
-from .replay import Replay
+from .replay import MirrorError, Replay
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -70,6 +70,10 @@ class TreeSide:
         self.knobs = b""
         # The actor that it was told to run last.
         self.spoken = 0
+        # It has answered, and no actor has taken the answer yet: the one whose it is may have records to do before.
+        self.unanswered = False
+        # As of `Process.speak_to`; the order of steps is the same either way.
+        self.direct = 1
 
     def attach(self, host: KvmHost) -> None:
         """The host whose memory the guest has."""
@@ -167,27 +171,40 @@ class TreeSide:
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
-        lives = self.go(op, *args)
-        while lives and process.status in (r.FULL, r.HOST, r.SWITCHED, r.BLOCKED):
-            asked, info, knobs, moved = process.status, process.info, process.knobs, process.records > 0
-            replay.run()
-            answer: tuple[int, ...] = (0,)
+        lives = self.unanswered = self.go(op, *args)
+        while lives:
+            if replay.run():
+                # Turns have changed before the process answered: the answer is that of another actor.
+                _, why, what = replay.turn
+                lives = self.give_way(why, (what,) if why == r.SWITCHED else waited(what))
+                continue
+            self.unanswered = False
+            asked, info, knobs = process.status, process.info, process.knobs
             if asked == r.HOST:
-                answer = self.page(info[0], info[1])
-            elif asked != r.FULL:
-                self.give_way(asked, info, moved)
-                self.tell_flags()
-            self.mirror()
-            self.set_knobs(*knobs)
-            self.speak_to(begins=False)
-            lives = self.go(r.OP_RESUME, *answer)
+                lives = self.resume(knobs, *self.page(info[0], info[1]))
+            elif asked == r.FULL:
+                lives = self.resume(knobs, 0)
+            elif asked in (r.SWITCHED, r.BLOCKED):
+                lives = self.give_way(asked, info)
+            else:
+                break
         ret = process.ret
-        if lives:
-            replay.run()
         if not lives or process.status in (r.CRASH, r.REFUSED):
             self.lost(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
+
+    def resume(self, knobs: tuple[int, int, int], *answer: int) -> bool:
+        """Have the actor whose turn it is go on; as `Process.receive`.
+
+        :param knobs: as they were when it stopped
+        :param answer: to what it has asked
+        """
+        self.mirror()
+        self.set_knobs(*knobs)
+        self.speak_to(begins=False)
+        self.unanswered = self.go(r.OP_RESUME, *answer)
+        return self.unanswered
 
     def speak_to(self, begins: bool) -> None:
         """Say which actor the process is to run; one that begins a call is told where it gives way."""
@@ -195,12 +212,16 @@ class TreeSide:
         if not actor and not self.spoken:
             return
         self.spoken = actor
-        anchors: list[tuple[int, int, int, int]] = []
-        if begins and turns is not None:
-            for number, point, after, count in turns.anchors():
-                anchors.append((number, r.POINTS.index(point), 1 if after else 0, count))
+        anchors: list[tuple[int, int, int, int, int]] = []
+        standing = (0, 0, 0)
+        if turns is not None:
+            standing = turns.standing()
+            if begins:
+                for number, point, after, count in turns.anchors():
+                    to = turns.target(number)
+                    anchors.append((number, r.POINTS.index(point), 1 if after else 0, count, to))
         assert self.process is not None
-        self.process.speak_to(actor, anchors)
+        self.process.speak_to(actor, anchors, standing, self.direct)
 
     def take_flags(self) -> list[tuple[int, int]]:
         """Take the entries of which the hardware has set the access flag since the last time, and what they hold."""
@@ -215,17 +236,31 @@ class TreeSide:
             self.process.speak_to(0, ())
             self.go(r.OP_SET_ENTRY, 0, entry, value)
 
-    def give_way(self, why: int, info: tuple[int, ...], moved: bool) -> None:
+    def give_way(self, why: int, info: tuple[int, ...]) -> bool:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
 
-        :param moved: as of `reference.turns.Turns.wait`
+        It goes on then, unless it has already gone on in the process, and what it has done is to be replayed.
+
+        :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder,
+            and 1 if it has done something in its turn
+        :returns: as `Process.receive`
+        :raises MirrorError: it is its turn, and the process took it for that of another one
         """
-        turns = self.kernel.turns
+        turns, replay, process = self.kernel.turns, self.replay, self.process
         assert turns is not None
+        assert replay is not None
+        assert process is not None
+        knobs = process.knobs
         if why == r.SWITCHED:
             turns.reached(info[0])
         else:
-            turns.wait(r.LOCKS[info[0]], info[2] + 1 if info[2] < r.MAX_ACTORS else 0, moved)
+            turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
+        if self.unanswered:
+            if replay.turn[0] != self.kernel.actor:
+                raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {replay.turn[0]}")
+            return True
+        self.tell_flags()
+        return self.resume(knobs, 0)
 
     def lost(self, lives: bool) -> None:
         """The child is gone.
@@ -313,6 +348,11 @@ class TreeSide:
     def number(self, machine: kvm) -> int:
         """The number of a VM."""
         return machine.mmu.vmid - 1
+
+
+def waited(what: int) -> tuple[int, ...]:
+    """Return `info` of `TreeSide.give_way` for `records.BLOCKED`, from the record of a change of turns."""
+    return what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16
 
 
 def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:

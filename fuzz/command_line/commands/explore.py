@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz explore``: every schedule of a par block."""
+"""``s2fuzz explore``: every schedule of a par block, or of all blocks of a small universe."""
 
 import textwrap
 import time
@@ -14,7 +14,7 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
-    pass
+    from ...exploring.exploring import Explored
 
 MOST: Final = 8
 _ABOUT: Final = """\
@@ -23,15 +23,20 @@ preemptions, and say how many there were and which findings they show.
 
 A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
 that wait, or are done, give way without one. The vCPUs begin in each order; the
-switches that the block has are left out.
+switches that the block has are left out. Schedules that differ only in the order of
+steps that have nothing to do with each other are judged once (--no-reduction: each).
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("program", metavar="PROGRAM", help="a program with one par block")
+    parser.add_argument("program", metavar="PROGRAM", nargs="?", help="a program with one par block")
+    universe = "instead: all programs of N operations (1 to 4) on two pages, the last one a block of two accesses"
+    parser.add_argument("--length", action=Once, type=length, metavar="N", help=universe)
     add_versions(parser, "a candidate", required=True)
     most = f"at most so many in a schedule, 0 to {MOST} (%(default)s)"
     parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
+    apart = "judge each schedule, also where another one differs only in the order of independent steps"
+    parser.add_argument("--no-reduction", action="store_true", help=apart)
     limit = "for so long (until all schedules are judged)"
     parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help=limit)
 
@@ -41,53 +46,83 @@ def preemptions(text: str) -> int:
     return whole(text, 0, MOST)
 
 
-def explore(arguments: Namespace) -> int:
-    """Explore a program.
+def length(text: str) -> int:
+    """The value of ``--length``."""
+    from ...exploring.universe import MOST as LONGEST
 
-    :raises BadInputError: it cannot be read, or has no block, or several
+    return whole(text, 1, LONGEST)
+
+
+def explore(arguments: Namespace) -> int:
+    """Explore a program, or all of a length.
+
+    :raises BadInputError: it cannot be read, or has no block, or several; both are given, or neither
     :raises candidate.UnknownCandidate: no version of this name
     """
     import candidate
 
     from ...exploring.exploring import Explorer
+    from ...exploring.universe import explore_all
     from ...language.program import ProgramError
-    from ...language.text import load, print_program, shown_name
+    from ...language.text import load, shown_name
     from ...reports.answers import explore_answer
 
+    if (arguments.program is None) == (arguments.length is None):
+        raise BadInputError("explore takes a program or --length; give one of them")
     reference, tested = candidate.get(arguments.reference), candidate.get(arguments.candidate)
+    most, reduction = arguments.preemptions, not arguments.no_reduction
     start = time.monotonic()
 
     def over() -> bool:
         return arguments.seconds is not None and time.monotonic() - start >= arguments.seconds
 
-    try:
-        program = load(arguments.program)
-        explorer = Explorer(reference, tested, program, arguments.preemptions, over)
-    except ProgramError as error:
-        name = "" if error.file else f"{shown_name(arguments.program)}: "
-        raise BadInputError(f"{name}{error if error.file else error.message}") from None
-    say_form(arguments)
-    explored = explorer.run()
+    if arguments.program is None:
+        say_form(arguments)
+        explored = explore_all(reference, tested, arguments.length, most, over, reduction)
+        what = f"{explored.programs} programs of length {arguments.length}"
+    else:
+        what = arguments.program
+        try:
+            explorer = Explorer(reference, tested, load(what), most, over, reduction)
+        except ProgramError as error:
+            name = "" if error.file else f"{shown_name(what)}: "
+            raise BadInputError(f"{name}{error if error.file else error.message}") from None
+        say_form(arguments)
+        explored = explorer.run()
     code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
     if arguments.json:
         answer = explore_answer(arguments.program, reference.name, tested.name, explored)
         dump({**answer, "exit_code": code})
-        return code
-    if explored.refused:
-        complain(f"{arguments.program}: no verdict: the program needs what is not modelled: {explored.refused}")
-        return code
+    elif explored.refused:
+        complain(f"{what}: no verdict: the program needs what is not modelled: {explored.refused}")
+    else:
+        print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
+    return code
+
+
+def text(explored: "Explored") -> str:
+    """The outcome, for people."""
+    from ...language.text import print_program
+    from ...reports.report import plural
+
     total = sum(explored.schedules)
     by = ", ".join(f"{count} with {number}" for number, count in enumerate(explored.schedules))
-    end = "" if explored.whole else "; there are more, but no time was left"
-    print(f"{arguments.program}: {tested.name} against {reference.name}: {total} schedules ({by} preemptions){end}")
+    lines = [
+        f"{total} schedules ({by} preemptions){'' if explored.whole else '; there are more, but no time was left'}"
+    ]
+    if explored.judged < total:
+        lines.append(f"{explored.judged} were judged: the others are these with independent steps in another order")
     for shown in explored.shown.values():
-        print(f"{shown.finding.kind:<10}  {shown.finding.signature}")
-        print(f"            {shown.finding.reason}")
-        print(f"            in {shown.schedules} of the schedules, first in")
-        print(textwrap.indent(print_program(shown.program), " " * 14), end="")
+        of = f" of {plural(shown.programs, 'program')}" if explored.programs > 1 else ""
+        lines += [
+            f"{shown.finding.kind:<10}  {shown.finding.signature}",
+            f"            {shown.finding.reason}",
+            f"            in {shown.schedules} of the schedules{of}, first in",
+            textwrap.indent(print_program(shown.program), " " * 14).rstrip("\n"),
+        ]
     if not explored.shown:
-        print("no rule is broken, and the two do not differ")
-    return code
+        lines.append("no rule is broken, and the two do not differ")
+    return "\n".join(lines) + "\n"
 
 
 COMMAND: Final = Command(
@@ -96,6 +131,9 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     explore,
-    ("s2fuzz explore two-faults.s2 --reference tree:../linux-base --candidate tree:../linux --preemptions 2",),
+    (
+        "s2fuzz explore two-faults.s2 --reference tree:../linux-base --candidate tree:../linux --preemptions 2",
+        "s2fuzz explore --length 2 --reference tree:../linux-base --candidate tree:../linux",
+    ),
     CLASSES + EXIT_CODES,
 )

@@ -29,6 +29,7 @@ LAYOUT: Final = {
     "LOG_AT": "offsetof(struct shim_control, log)",
     "DIGEST_AT": "offsetof(struct shim_control, digest)",
     "GRACE_AT": "offsetof(struct shim_control, grace_at)",
+    "TURNS_AT": "offsetof(struct shim_control, turns)",
     "ACTOR_AT": "offsetof(struct shim_control, actor)",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",
@@ -54,6 +55,7 @@ PACKED: Final = {
     "CHAIN_WORDS": "sizeof(struct shim_chain)",
     "VMA_WORDS": "sizeof(shim_control->vma[0])",
     "DEVICE_WORDS": "sizeof(shim_control->device[0])",
+    "ACTOR": "offsetof(struct shim_control, anchors) - offsetof(struct shim_control, actor)",
     "ANCHOR": "sizeof(struct shim_anchor)",
 }
 

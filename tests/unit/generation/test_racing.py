@@ -56,7 +56,8 @@ def test_blocks_are_aimed_at_the_same_pages() -> None:
         assert len({each.slot for each in block.operations}) == 1
         same += len({each.offset for each in block.operations}) == 1
     assert same > len(programs) // 4
-    assert sum(len(block_of(each).switches) <= 4 for each in programs) == len(programs)
+    # All but those of partial-order sampling.
+    assert len(programs) > sum(len(block_of(each).switches) <= 4 for each in programs) > len(programs) * 8 // 10
     # What a block leaves behind is looked at.
     assert all(not isinstance(each.operations[-1], Par) for each in programs)
 

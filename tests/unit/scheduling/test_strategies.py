@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Schedules by chance: legal, the same for the same source, and of the form that a strategy promises."""
 
+from itertools import pairwise
 from random import Random
 from typing import Final
 
@@ -10,8 +11,9 @@ from fuzz.language.operations import AccessKind, GuestAccess, Par, Switch
 from fuzz.language.program import Program, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
+from fuzz.scheduling.partial_order import deeds_of, sampled, with_few_turns
 from fuzz.scheduling.steps import STEPS
-from fuzz.scheduling.strategies import Strategy, aimed, any_strategy, no_switches, pct, random_switches
+from fuzz.scheduling.strategies import Strategy, aimed, any_strategy, no_switches, pct, pos, random_switches
 
 VM: Final = Vm(cpus=3)
 SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon")
@@ -21,6 +23,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "pct 1": pct(1),
     "pct 3": pct(3),
     "pct 9": pct(9),
+    "pos": pos,
     "aimed": aimed,
     "any": any_strategy,
 }
@@ -100,3 +103,36 @@ def test_every_strategy_is_drawn() -> None:
     # A switch before the first access of a block has taken a fault: none of the aimed ones begins so.
     assert any(each.switches and each.switches[0].point != "fault" for each in made)
     assert any(each.switches and each.switches[0].point == "fault" for each in made)
+
+
+def test_few_turns_keep_the_order_of_steps_that_race() -> None:
+    turns = {False: 0, True: 0}
+    for seed in range(TRIES):
+        source = Random(seed)
+        actors = [deeds_of(accesses, source) for accesses in (1, 2, 1)]
+        order = sampled(actors, source)
+        again = with_few_turns(actors, order)
+        assert sorted(order) == sorted(again)
+        for one in (order, again):
+            for actor, deeds in enumerate(actors):
+                assert [index for each, index in one if each == actor] == list(range(len(deeds)))
+            turns[one is again] += sum(before[0] != after[0] for before, after in pairwise(one))
+        place = {each: at for at, each in enumerate(again)}
+        for at, (actor, index) in enumerate(order):
+            for other, place_in in order[at + 1 :]:
+                if other != actor and actors[actor][index].races(actors[other][place_in]):
+                    assert place[actor, index] < place[other, place_in]
+    assert turns[True] < turns[False] * 9 // 10
+
+
+def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None:
+    """Each of two exchanges of one entry comes first in many samples, and so does each of two locks."""
+    firsts: dict[str, list[int]] = {"lock": [], "cmpxchg": []}
+    for seed in range(TRIES):
+        source = Random(seed)
+        actors = [deeds_of(1, source), deeds_of(1, source)]
+        order = sampled(actors, source)
+        for point, found in firsts.items():
+            found.append(next(actor for actor, index in order if actors[actor][index].point == point))
+    for found in firsts.values():
+        assert TRIES // 3 < sum(found) < TRIES * 2 // 3

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs that are run twice, for their events: whatever is not the same both times is a mistake of ours."""
+
+from typing import Final, TypeAlias
+
+from candidate import Candidate
+from reference.events import EVENT_NAMES, Observer
+
+from ..execution.executor import Executor
+from ..language.program import Program
+
+Event: TypeAlias = tuple[object, ...]
+
+
+class NotRepeatableError(Exception):
+    """A program did something else when it was run again: a mistake of ours, never a finding."""
+
+
+class EventStream(Observer):
+    """Keeps each event, with what goes with it."""
+
+    def __init__(self) -> None:
+        self.found: list[Event] = []
+
+
+def _keeping(name: str) -> object:
+    def keep(self: EventStream, *what: object) -> None:
+        self.found.append((name, *what))
+
+    return keep
+
+
+for _name in EVENT_NAMES:
+    setattr(EventStream, _name, _keeping(_name))
+
+# What stands for a difference of which one run has nothing.
+_END: Final[Event] = ("the end",)
+
+
+def events_of(version: Candidate, program: Program) -> list[Event]:
+    """The events of a program on one side, creation and destruction included, and the outcome of each operation."""
+    executor = Executor(version, program)
+    events = EventStream()
+    executor.side.kernel.observe(events)
+    executor.create()
+    for at in range(len(program.operations)):
+        if executor.dead:
+            break
+        outcome, _ = executor.step(at)
+        events.found.append(("outcome", str(outcome)))
+    executor.destroy()
+    executor.checkers.dismantle()
+    executor.side.dismantle()
+    return events.found
+
+
+def repeat(version: Candidate, program: Program) -> None:
+    """Run a program twice on one side, and compare.
+
+    :raises NotRepeatableError: the two runs differ
+    """
+    first, again = events_of(version, program), events_of(version, program)
+    if first == again:
+        return
+    at = next((at for at, (one, other) in enumerate(zip(first, again, strict=False)) if one != other), None)
+    if at is None:
+        at = min(len(first), len(again))
+    one, other = (events[at] if at < len(events) else _END for events in (first, again))
+    raise NotRepeatableError(f"event {at} of {version.name} is {shown(one)}, and {shown(other)} when it is run again")
+
+
+def shown(event: Event) -> str:
+    """An event, for people."""
+    return " ".join(map(str, event))

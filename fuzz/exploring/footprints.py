@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Footprints: what each step of an actor reads and writes, and whether two stretches of steps can change places.
+
+Two steps are independent where the tables, the TLBs, the counts and all that checkers look at are the same in either
+order. Whatever is not known to be so is taken for dependent.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+from reference.events import EVENT_NAMES, Observer
+from reference.machine.walk import NONE, WRITE, Walk
+
+from ..checkers import Checker
+from ..execution.executor import Executor
+from ..language.operations import GuestAccess, Par
+from ..sides.outcome import Outcome
+
+# What a step touches: the name of a kind of thing, and which one.
+Things = frozenset[Hashable]
+NOTHING: Final[Things] = frozenset()
+# Stores, flushes and barriers keep their order to each other where one is a flush or a barrier.
+_FLUSHED: Final = "flushed"
+# Data of guests and caches is told apart by stretches of so many bytes.
+_DATA: Final = 21
+
+
+class ActorStep:
+    """A step of an actor.
+
+    :param actor: its number
+    :param at: how many steps of that actor were before, without those in which it only waited
+    :param reads: what others may read meanwhile
+    :param writes: what nobody may touch meanwhile
+    :param all: it has to do with everything
+    """
+
+    __slots__ = ("actor", "all", "at", "reads", "waits", "writes")
+
+    def __init__(self, actor: int, at: int, reads: Things, writes: Things, waits: bool, everything: bool) -> None:
+        self.actor = actor
+        self.at = at
+        self.reads = reads
+        self.writes = writes
+        self.waits = waits
+        self.all = everything
+
+
+def independent(ours: Sequence[ActorStep], theirs: Sequence[ActorStep]) -> bool:
+    """Tell whether steps of one actor may as well come before those of others as after them."""
+    if not ours or not theirs:
+        return True
+    if any(step.all for step in ours) or any(step.all for step in theirs):
+        return False
+    reads, writes = _touched(ours)
+    other_reads, other_writes = _touched(theirs)
+    return writes.isdisjoint(other_writes) and writes.isdisjoint(other_reads) and reads.isdisjoint(other_writes)
+
+
+def _touched(steps: Sequence[ActorStep]) -> tuple[set[Hashable], set[Hashable]]:
+    reads: set[Hashable] = set()
+    writes: set[Hashable] = set()
+    for step in steps:
+        reads |= step.reads
+        writes |= step.writes
+    return reads, writes
+
+
+class Footprints(Checker):
+    """Notes the steps of the actors of a program's block; judges nothing.
+
+    :param executor: of the side, before anything has run on it and before whoever asks `count` observes it
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor.side)
+        self.par = executor.par
+        blocks = [each for each in executor.program.operations if isinstance(each, Par)]
+        # Faults hold the mmap lock for reading; whatever else may stand in a block need not.
+        self.faults_only = all(isinstance(each, GuestAccess) for block in blocks for each in block.operations)
+        self.steps: list[ActorStep] = []
+        # Of each actor, the steps in which it did more than wait.
+        self.counts: dict[int, int] = {}
+        # By switch, how many steps there were when it took place.
+        self.switched: dict[int, int] = {}
+        # Actors that hold the mmu lock for reading only.
+        self.sharing: set[int] = set()
+        cpus = range(self.side.cpus * len(self.side.guests))
+        self.caches: Things = frozenset(("tlb", cpu) for cpu in cpus)
+        # Readers of RCU, and walks of the hardware, have an order to stores, and none to each other.
+        self.walkers: Things = self.caches | {("reader", number + 1) for number in cpus} | {_FLUSHED}
+        self.kernel.observe(self)
+        for listeners in executor.checkers.on_translated:
+            listeners.append(self)
+        executor.checkers.on_actor.append(self)
+
+    def count(self, actor: int) -> int:
+        """The steps of an actor so far in which it did more than wait."""
+        return self.counts.get(actor, 0)
+
+    def switch(self, number: int) -> None:
+        """The switch of that number takes place."""
+        self.switched[number] = len(self.steps)
+
+    def add(
+        self, reads: Things = NOTHING, writes: Things = NOTHING, waits: bool = False, everything: bool = False
+    ) -> None:
+        """One more step of the actor that runs, if several are at work."""
+        actor = self.kernel.actor
+        if actor:
+            at = self.counts.get(actor, 0)
+            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything))
+            if not waits:
+                self.counts[actor] = at + 1
+
+    def everything(self) -> None:
+        """A step of which it is not known what it touches."""
+        self.add(everything=True)
+
+    def can_move(self, number: int, actor: int, first: int, end: int) -> bool:
+        """Tell whether the steps *first* to *end* of an actor may as well come before the switch that came at *first*.
+
+        :param number: of the switch, which is one of that actor
+        """
+        start = self.switched.get(number)
+        if start is None:
+            return False
+        ours: list[ActorStep] = []
+        theirs: list[ActorStep] = []
+        among: list[ActorStep] = []
+        for step in self.steps[start:]:
+            if step.actor != actor:
+                among.append(step)
+                continue
+            if step.at >= end:
+                break
+            if not ours and step.at != first:
+                return False
+            ours.append(step)
+            theirs += among
+            among = []
+        return bool(ours) and ours[-1].at == end - 1 and independent(ours, theirs)
+
+    # Tables.
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        self.add()
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.add()
+
+    def load(self, ptep: int, entry: int) -> None:
+        self.add(frozenset((("entry", ptep),)))
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.add(self.walkers, frozenset((("entry", ptep),)))
+
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        """No step of its own: its store was one."""
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        """Likewise."""
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.add(frozenset((("entry", ptep),)))
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.store(ptep, old, new, False)
+
+    def get(self, page: int, count: int) -> None:
+        self.add(NOTHING, frozenset((("page", page),)))
+
+    def put(self, page: int, count: int) -> None:
+        if count > 0:
+            self.get(page, count)
+        else:
+            self.everything()
+
+    def page_count(self, page: int, count: int) -> None:
+        self.add(frozenset((("page", page),)))
+
+    def alloc(self, page: int) -> None:
+        self.add(NOTHING, frozenset(("pages",)))
+
+    # TLBs, caches, barriers.
+
+    def flush(self) -> None:
+        self.add(self.caches, frozenset((_FLUSHED,)))
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.flush()
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.flush()
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.flush()
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.flush()
+
+    def dsb(self, domain: str) -> None:
+        self.flush()
+
+    def isb(self) -> None:
+        self.add()
+
+    def rmb(self) -> None:
+        self.add()
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.add(NOTHING, frozenset(("data", at) for at in range(pa >> _DATA, (pa + size - 1 >> _DATA) + 1)))
+
+    def icache(self, pa: int, size: int) -> None:
+        self.dcache(pa, size)
+
+    # Locks.
+
+    def wait(self, lock: str, holder: int) -> None:
+        names = (lock, 0), (lock, self.kernel.vmid)
+        self.add(NOTHING, frozenset(("lock", *each) for each in names), True, not lock)
+
+    def lock(self, name: str, vmid: int) -> None:
+        if name == "mmu":
+            if self.kernel.mmu_shared:
+                self.sharing.add(self.kernel.actor)
+            else:
+                self.sharing.discard(self.kernel.actor)
+        self.held(name, vmid)
+
+    def unlock(self, name: str, vmid: int) -> None:
+        self.held(name, vmid)
+
+    def held(self, name: str, vmid: int) -> None:
+        """A lock was taken or dropped."""
+        lock = frozenset((("lock", name, vmid),))
+        if name == "srcu" or (self.faults_only if name == "mmap" else self.kernel.actor in self.sharing):
+            self.add(lock)
+        else:
+            self.add(NOTHING, lock)
+
+    def rcu_read_lock(self, depth: int) -> None:
+        self.add(NOTHING, frozenset((("reader", self.kernel.actor),)))
+
+    def rcu_read_unlock(self, depth: int) -> None:
+        self.rcu_read_lock(depth)
+
+    # Memory of the host.
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.add()
+
+    def mc_pop(self, left: int) -> None:
+        self.add()
+
+    def mc_count(self, objects: int) -> None:
+        self.add()
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        self.add(frozenset(("areas",)))
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        # The host may have to find a frame.
+        self.add(NOTHING, frozenset(("frames", ("pfn", pfn))))
+
+    def pin(self, pfn: int) -> None:
+        self.add(NOTHING, frozenset((("pfn", pfn),)))
+
+    def get_pfn(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def release(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def set_accessed(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def set_dirty(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.add(NOTHING, frozenset((("gfn", gfn),)))
+
+    def sample(self, sequence: int) -> None:
+        self.add(frozenset(("sequence",)))
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        self.add(frozenset(("sequence",)))
+
+    # What the vCPU itself does.
+
+    def turn(self, actor: int) -> None:
+        """No step."""
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        gfn = ("gfn", ipa >> self.granule.page_shift)
+        writes: set[Hashable] = {("tlb", cpu), gfn}
+        reads: set[Hashable] = {_FLUSHED}
+        if walk.fault == NONE:
+            (writes if access == WRITE else reads).add(("data", walk.pa >> _DATA))
+        self.add(frozenset(reads), frozenset(writes))
+
+    def actor_begins(self, op: GuestAccess) -> None:
+        # What checkers look at then is about this actor alone.
+        self.add()
+
+    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+        self.add()
+
+
+def _everything(self: Footprints, *_: object) -> None:
+    self.everything()
+
+
+for _name in EVENT_NAMES:
+    if getattr(Footprints, _name) is getattr(Observer, _name):
+        setattr(Footprints, _name, _everything)

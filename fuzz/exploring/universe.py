@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All programs of a small universe, each with all schedules of its block: what holds in all of them holds whenever two
+vCPUs meet on few pages.
+
+One slot of one block of level 2, two of its pages. A program is so many operations, of which the last is a par block in
+which two vCPUs make an access each; those before map, unmap, protect, age, and make the block a huge page or small
+pages again.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations_with_replacement, product
+from typing import Final
+
+from candidate import Candidate
+
+from ..language.operations import Operation
+from ..language.program import Program, ProgramError
+from ..language.text import parse
+from ..language.validate import validate
+from .exploring import Explored, Explorer
+
+_SETTING: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\n"
+# What comes before the block.
+_BEFORE: Final = (
+    "cpu0 read a+0",
+    "cpu0 write a+0",
+    "cpu0 read a+4K",
+    "log a on",
+    "log a get",
+    "log a off",
+    "host age a+0 4K",
+    "host discard a+0 4K",
+    "host split a+0",
+    "host collapse a+0",
+)
+# What a vCPU does in the block.
+_ACCESSES: Final = ("read a+0", "write a+0", "fetch a+0", "read a+4K", "write a+4K", "fetch a+4K")
+MOST: Final = 4
+
+
+def programs(length: int) -> Iterator[Program]:
+    """Yield the legal programs of so many operations.
+
+    :param length: 1 to `MOST`; the block counts as one
+    """
+    vm = parse(_SETTING)
+    before = [_operation(line) for line in _BEFORE]
+    blocks = [
+        _operation(f"par\ncpu0 {one}\ncpu1 {other}\nend") for one, other in combinations_with_replacement(_ACCESSES, 2)
+    ]
+    for first in product(before, repeat=length - 1):
+        for block in blocks:
+            program = Program(vm.vm, vm.slots, (*first, block))
+            if _legal(program):
+                yield program
+
+
+def _operation(line: str) -> Operation:
+    """The operation of a line, or of several; it may need others before."""
+    text = _SETTING + ("log a on\n" if line == "log a get" else "") + line + "\n"
+    return parse(text).operations[-1]
+
+
+def _legal(program: Program) -> bool:
+    try:
+        validate(program)
+    except ProgramError:
+        return False
+    return True
+
+
+def explore_all(
+    reference: Candidate,
+    candidate: Candidate,
+    length: int,
+    preemptions: int,
+    over: Callable[[], bool] = lambda: False,
+    reduction: bool = True,
+) -> Explored:
+    """Judge all schedules of all programs; parameters as of `programs` and `Explorer`.
+
+    The first program without a verdict ends it: `Explored.refused` says why.
+    """
+    found = Explored([0] * (preemptions + 1), programs=0)
+    for program in programs(length):
+        if over():
+            found.whole = False
+            break
+        found.add(Explorer(reference, candidate, program, preemptions, over, reduction).run())
+        if found.refused or not found.whole:
+            break
+    return found

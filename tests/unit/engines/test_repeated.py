@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs that are run twice: the same events, or a mistake of ours."""
+
+from itertools import count
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate import Candidate
+from fuzz.engines.repeated import NotRepeatableError, events_of, repeat
+from fuzz.language.text import parse
+from reference.kvm_host import kvm
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+PROGRAM: Final = parse(
+    "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\ncpu0 write a+0\nlog a off\ncpu1 read a+8K\nhost age a+0 2M\n"
+)
+_calls: Final = count()
+
+
+class Changing(Mmu):
+    """Flushes with the first call, whichever program that is of."""
+
+    def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
+        if not next(_calls):
+            self.kvm_flush_remote_tlbs(kvm)
+        return super().kvm_age_hva(kvm, start, end)
+
+
+def test_events_are_the_same_again() -> None:
+    original = candidate.get("original")
+    repeat(original, PROGRAM)
+    events = events_of(original, PROGRAM)
+    assert len(events) > 50
+    assert [event[0] for event in events].count("outcome") == len(PROGRAM.operations)
+
+
+def test_the_first_event_that_is_not_the_same_is_named() -> None:
+    changing = Candidate("changing", Pgtable, Changing, "")
+    with pytest.raises(
+        NotRepeatableError, match=r"^event \d+ of changing is tlbi_vmid 1, and .* when it is run again$"
+    ):
+        repeat(changing, PROGRAM)
