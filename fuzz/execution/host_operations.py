@@ -65,6 +65,7 @@ class HostOperations:
         self.side.active = guest
         failure = isinstance(op, ops.HostPoison)
         self.side.enter("kvm_gmem_error_folio" if failure else "kvm_gmem_fallocate")
+        self.side.calling()
         size = op.size if isinstance(op, ops.HostDiscard) else self.side.granule.page_size
         ret = guest.notified.lose(layout, op.offset, size, failure)
         return Outcome("error", ret) if ret else Outcome("ok")
@@ -75,6 +76,7 @@ class HostOperations:
         young = 0
         for guest in self.side.guests:
             self.side.active = guest
+            self.side.calling()
             young |= guest.main.test_young(start)
         return Outcome("ok", young)
 
@@ -86,6 +88,7 @@ class HostOperations:
         for hva, size in host.pages_to_age(start, end):
             for guest in self.side.guests:
                 self.side.active = guest
+                self.side.calling()
                 clear = guest.main.clear_flush_young if flush else guest.main.clear_young
                 young |= clear(hva, hva + size)
         return Outcome("ok", young)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks: several vCPUs at work, one step of one of them at a time, by the schedule of the program.
+"""Par blocks: several vCPUs and threads of the host at work, one step of one of them at a time, by the schedule of the program.
 
 One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
 """
@@ -11,17 +11,37 @@ from reference.compiled.annotations import mypyc_attr
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
-from ..language.operations import GuestAccess, Par, Switch
+from ..language.operations import (
+    STEPS_OF_HOST,
+    Concurrent,
+    GuestAccess,
+    HostDiscard,
+    HostPoison,
+    HostUnmap,
+    HostWrite,
+    HostWriteback,
+    Operation,
+    Par,
+    Switch,
+    Threaded,
+    actor_name,
+    is_host,
+    plain,
+)
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
 from .coroutine import Coroutine
-from .guest_operations import GuestOperations
+from .guest_operations import EITHER, GuestOperations
+from .host_operations import HostOperations
+from .host_thread import HostThread
 
 # A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
 MAX_GIVEN: Final = 64
 # Between the versions that two accesses of a block write; those that operations write, by their index, are smaller.
 VERSION_STEP: Final = 1 << 20
+# Points that are counted in the whole block, which no call of kernel code knows.
+OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -34,6 +54,12 @@ class Onlooker:
     def switched(self) -> None:
         """A switch takes place."""
 
+    def called(self, actor: Actor) -> None:
+        """A thread of the host is about to call KVM."""
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        """A step of a thread of the host begins, or is over; which of its kind it is, from 1."""
+
 
 class ParOperations(Turns):
     """Runs par blocks, and says whose turn it is.
@@ -41,12 +67,14 @@ class ParOperations(Turns):
     :param side: the side that they run on
     :param checkers: told whose events they see
     :param guest: runs the accesses
+    :param host: runs the operations of the host
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations, host: HostOperations) -> None:
         self.side = side
         self.checkers = checkers
         self.guest = guest
+        self.host = HostThread(side, host)
         self.actors: list[Actor] = []
         self.current = 0
         self.at = 0
@@ -67,7 +95,9 @@ class ParOperations(Turns):
             (kernel, ("entry", "cause", "walker", "walker_arg", "place")),
             # Which of the frames of a huge page a release is about: one that the same actor has pinned.
             (self.side.kvm_host, ("pins",)),
+            (self.side.host, ("version",)),
             (self.guest.exits, ("status", "address", "injected")),
+            *[(each.notified, ("unmapping", "invalidating")) for each in self.side.guests],
             *kernel.belongings,
         ]
         return mine + self.checkers.belongings()
@@ -113,10 +143,16 @@ class ParOperations(Turns):
         """Do all that an actor has to do; runs in its coroutine."""
         for index, access in actor.accesses:
             actor.last_fault, actor.given = (-1, -1, 0), 0
-            self.checkers.actor_begins(access)
-            outcome = self.guest.run(access, self.at + index * VERSION_STEP)
+            at = self.at + index * VERSION_STEP
+            if isinstance(access, Threaded):
+                self.checkers.actor_begins(access.operation)
+                outcome = self.host.run(access.operation, at)
+                self.checkers.actor_ends(access.operation, outcome)
+            else:
+                self.checkers.actor_begins(access)
+                outcome = self.guest.run(access, at)
+                self.checkers.actor_ends(access, outcome)
             actor.outcomes[index] = outcome
-            self.checkers.actor_ends(access, outcome)
 
     def turn(self, actor: Actor, keeper: ActorState) -> None:
         """Run an actor until it gives way or is done."""
@@ -157,14 +193,17 @@ class ParOperations(Turns):
         """The outcome of a block that has come to its end."""
         for number, switch in enumerate(op.switches):
             if number not in self.taken:
-                self.skipped.append(f"cpu{switch.cpu} does not come to: {anchor_text(switch)}")
+                self.skipped.append(f"{actor_name(switch.cpu)} does not come to: {anchor_text(switch)}")
         parts: list[Outcome] = []
         for index, access in enumerate(op.operations):
             part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)
-            if access.kind in ("read", "fetch", "walk") and written_by_others(op, access):
-                # Which version is read depends on the order.
+            if depends_on_order(op, access):
                 part.predictable = False
+            if takes_pages(op):
+                part.either = EITHER
             parts.append(part)
+        if takes_pages(op) or writes_twice(op):
+            self.guest.unsettled = True
         stuck = next((part for part in parts if part.status == "stuck"), None)
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
@@ -181,8 +220,29 @@ class ParOperations(Turns):
         return [
             (number, switch.point, switch.when == "after", switch.count)
             for number, switch in actor.switches
-            if switch.point != "fault" and switch.fault == actor.faults and number not in self.taken
+            if switch.point not in OF_BLOCK and switch.fault == actor.faults and number not in self.taken
         ]
+
+    def calling(self) -> None:
+        actor = self.running()
+        if actor.is_host:
+            actor.faults += 1
+            if self.onlooker is not None:
+                self.onlooker.called(actor)
+
+    def step(self, point: str, after: bool) -> None:
+        actor = self.running()
+        if not actor.is_host:
+            return
+        if not after:
+            actor.steps[point] = actor.steps.get(point, 0) + 1
+        count = actor.steps[point]
+        if self.onlooker is not None:
+            self.onlooker.stepped(actor, point, count, after)
+        when = "after" if after else "before"
+        for number, switch in actor.switches:
+            if switch.point == point and switch.count == count and switch.when == when and number not in self.taken:
+                self.reached(number)
 
     def reached(self, number: int) -> None:
         actor = self.running()
@@ -190,7 +250,7 @@ class ParOperations(Turns):
         self.taken.add(number)
         wanted = next(each for each in self.actors if each.cpu == switch.to)
         if wanted.done:
-            self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
+            self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")
             return
         if self.onlooker is not None:
             self.onlooker.switched()
@@ -256,6 +316,33 @@ def waits_text(actor: Actor, actors: list[Actor]) -> str:
     return f"{actor.name} waits for {lock}{who}"
 
 
-def written_by_others(op: Par, access: GuestAccess) -> bool:
-    """Tell whether another vCPU of a block writes anywhere: places may share a page of the host."""
-    return any(each.cpu != access.cpu and each.kind in ("write", "clean") for each in op.operations)
+def depends_on_order(op: Par, access: Concurrent) -> bool:
+    """Tell whether the value of an operation of a block depends on the order of steps, where all of them are right.
+
+    What is read does where another actor writes anywhere, or takes pages away: places may share a page of the host.
+    What the host is told of ages does.
+    """
+    if isinstance(access, Threaded):
+        return True
+    others = [each for each in op.operations if each.cpu != access.cpu]
+    if access.kind not in ("read", "fetch", "walk"):
+        return False
+    return any(isinstance(each, Threaded) or each.kind in ("write", "clean") for each in others)
+
+
+def takes_pages(op: Par) -> bool:
+    """Tell whether a thread of the host takes pages away in a block for good, as far as they are there by then."""
+    return any(isinstance(plain(each), (HostUnmap, HostPoison)) for each in op.operations)
+
+
+def writes_twice(op: Par) -> bool:
+    """Tell whether what pages hold after a block depends on the order: they are written, by a thread of the host too."""
+    writers = {each.cpu for each in op.operations if writes(plain(each))}
+    return len(writers) > 1 and any(map(is_host, writers))
+
+
+def writes(op: Operation) -> bool:
+    """Tell whether an operation of a block may leave pages with other contents."""
+    if isinstance(op, GuestAccess):
+        return op.kind in ("write", "clean")
+    return isinstance(op, (HostWrite, HostWriteback, HostDiscard))

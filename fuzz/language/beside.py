@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of what may run beside what in a par block, by the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Blocks of guest accesses are run. The other lines say what may stand
-in a block one day; until then it is refused.
+Each line names the kernel functions that say so. Blocks of guest accesses, and of what the host does to memory, are
+run. The other lines say what may stand in a block one day; until then it is refused.
 """
 
 from collections.abc import Callable
@@ -61,14 +61,14 @@ TABLE: Final = (
         "",
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
     ),
-    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()"),
-    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()"),
-    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()"),
-    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()"),
-    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()"),
-    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()"),
-    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock"),
-    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock"),
+    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()", True),
+    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
+    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
+    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
+    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
+    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),
+    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock", True),
+    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
     # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
     Beside(
         (
@@ -84,6 +84,7 @@ TABLE: Final = (
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
+RUNS: Final = f"cpuN read, write, fetch, walk, clean; {ops.actor_name(ops.HOSTS[0])} to {ops.actor_name(ops.HOSTS[-1])}"
 
 
 def _within(what: str, value: int, bounds: range) -> None:
@@ -91,7 +92,7 @@ def _within(what: str, value: int, bounds: range) -> None:
         raise refusal(f"{what}{value}", f"{bounds[0]} to {bounds[-1]}")
 
 
-def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess], None]) -> None:
+def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess | ops.HostOperation], None]) -> None:
     """Check a block, which the table must have.
 
     :param where: the CPU on which each vCPU runs
@@ -103,10 +104,10 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess],
         for operation in par.operations:
             line += 1
             _check_operation(operation)
-            check(operation)
+            check(ops.plain(operation))
         line = 0
         if len(par.operations) not in range(2, MAX_ACCESSES + 1):
-            raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two vCPUs or more")
+            raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two actors or more")
         _check_cpus(par, where)
         if len(par.switches) > MAX_SWITCHES:
             raise refusal(f"par with {len(par.switches)} switches", f"at most {MAX_SWITCHES}")
@@ -122,22 +123,30 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess],
         raise ProgramError("", line, error.message) from None
 
 
-def _check_operation(operation: ops.GuestAccess) -> None:
-    """Check that blocks with such an operation are run."""
-    line = LINES.get(type(operation))
-    if line is None or not line.runs:
-        wrong = ops.declaration_of(type(operation)).form.split()[:2] if line is not None else ["par"]
-        raise refusal(f"{' '.join(wrong)} in a par block", "cpuN read, write, fetch, walk, clean")
-    if operation.fail is not None:
+def _check_operation(operation: ops.Concurrent) -> None:
+    """Check that blocks with such an operation, by such an actor, are run."""
+    done = ops.plain(operation)
+    line = LINES.get(type(done))
+    if line is None or not line.runs or isinstance(done, ops.GuestAccess) == isinstance(operation, ops.Threaded):
+        wrong = ops.declaration_of(type(done)).form.split()[:2] if line is not None else ["par"]
+        raise refusal(f"{' '.join(wrong)} in a par block", RUNS)
+    if isinstance(operation, ops.Threaded) and not ops.is_host(operation.cpu):
+        raise refusal(f"actor {operation.cpu} for an operation of the host", RUNS)
+    if ops.fail_of(done) is not None:
         raise refusal("fail= in a par block", "no fail=")
 
 
 def _check_cpus(par: ops.Par, where: list[int]) -> None:
-    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption)."""
+    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption).
+
+    Threads of the host run on CPUs of their own, beside those of the vCPUs.
+    """
     if len(par.cpus) < 2:
-        raise refusal("par with one vCPU", "operations of two vCPUs or more; those of one follow each other")
+        raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
     places: dict[int, int] = {}
     for cpu in par.cpus:
+        if ops.is_host(cpu):
+            continue
         other = places.setdefault(where[cpu], cpu)
         if other != cpu:
             raise refusal(f"cpu{other} and cpu{cpu} both run on CPU {where[cpu]}", "vCPUs on CPUs of their own")
@@ -145,19 +154,23 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
 
 def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
     """Check one line of the schedule."""
-    allowed = ", ".join(f"cpu{cpu}" for cpu in par.cpus)
-    for cpu in (switch.cpu, switch.to):
-        if cpu not in par.cpus:
-            raise refusal(f"cpu{cpu} does nothing in this block", allowed)
+    allowed = ", ".join(map(ops.actor_name, par.cpus))
+    name = ops.actor_name(switch.cpu)
+    for actor in (switch.cpu, switch.to):
+        if actor not in par.cpus:
+            raise refusal(f"{ops.actor_name(actor)} does nothing in this block", allowed)
     if switch.cpu == switch.to:
-        raise refusal(f"switch cpu{switch.cpu} to cpu{switch.to}", "another vCPU of the block")
+        raise refusal(f"switch {name} to {name}", "another actor of the block")
+    if switch.point in (ops.STEPS_OF_CPU if ops.is_host(switch.cpu) else ops.STEPS_OF_HOST):
+        theirs = ops.STEPS_OF_HOST if ops.is_host(switch.cpu) else ops.STEPS_OF_CPU
+        raise refusal(f"{switch.point} of {name}", ", ".join((*theirs, *ops.STEPS_OF_BOTH)))
     if switch.point in ops.ONLY_AFTER and switch.when != "after":
         raise refusal(f"before {switch.point}", f"after {switch.point}")
-    if switch.point == "fault":
-        _within("fault ", switch.count, FAULTS)
+    if switch.point == "fault" or switch.point in ops.STEPS_OF_HOST:
+        _within(f"{switch.point} ", switch.count, FAULTS)
         if switch.fault != 1:
             raise refusal(
-                f"fault={switch.fault} with fault {switch.count}", "no fault=: COUNT is the number of the fault"
+                f"fault={switch.fault} with {switch.point} {switch.count}", "no fault=: COUNT is that of the block"
             )
     _within(f"{switch.point} ", switch.count, COUNTS)
     _within("fault=", switch.fault, FAULTS)

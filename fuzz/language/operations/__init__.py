@@ -6,7 +6,25 @@ Offsets are in bytes from the start of a slot, sizes in bytes. What else an oper
 
 from typing import Final, TypeAlias
 
-from .concurrent import MOMENTS, ONLY_AFTER, POINTS, SWITCH_FORM, Moment, Par, Point, Switch
+from .concurrent import (
+    HOSTS,
+    MOMENTS,
+    ONLY_AFTER,
+    POINTS,
+    STEPS_OF_BOTH,
+    STEPS_OF_CPU,
+    STEPS_OF_HOST,
+    SWITCH_FORM,
+    Concurrent,
+    Moment,
+    Par,
+    Point,
+    Switch,
+    Threaded,
+    actor_name,
+    is_host,
+    plain,
+)
 from .declaration import DECLARATIONS, Declaration, declaration_of
 from .failing import fail_of
 from .guest import (
@@ -67,6 +85,7 @@ OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind
 __all__ = [
     "ACCESS_KINDS",
     "DECLARATIONS",
+    "HOSTS",
     "HYP_PROTS",
     "HYP_REFUSED",
     "MOMENTS",
@@ -74,9 +93,13 @@ __all__ = [
     "OPERATIONS",
     "POINTS",
     "PROTS",
+    "STEPS_OF_BOTH",
+    "STEPS_OF_CPU",
+    "STEPS_OF_HOST",
     "SWITCH_FORM",
     "AccessKind",
     "ClearLog",
+    "Concurrent",
     "Declaration",
     "Evict",
     "GetLog",
@@ -131,6 +154,10 @@ __all__ = [
     "TableRelax",
     "TableUnmap",
     "TableWrprotect",
+    "Threaded",
+    "actor_name",
     "declaration_of",
     "fail_of",
+    "is_host",
+    "plain",
 ]
