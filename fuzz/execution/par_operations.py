@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks: several vCPUs and threads of the host at work, one step of one of them at a time, by the schedule of the program.
+"""Par blocks: vCPUs and threads of the host at work, one step of one of them at a time, by the program's schedule.
 
 One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
 """
@@ -336,7 +336,7 @@ def takes_pages(op: Par) -> bool:
 
 
 def writes_twice(op: Par) -> bool:
-    """Tell whether what pages hold after a block depends on the order: they are written, by a thread of the host too."""
+    """Tell whether contents of pages depend on the order of a block: several write, one of them a host's thread."""
     writers = {each.cpu for each in op.operations if writes(plain(each))}
     return len(writers) > 1 and any(map(is_host, writers))
 

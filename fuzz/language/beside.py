@@ -67,7 +67,8 @@ TABLE: Final = (
     Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
     Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
     Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),
-    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock", True),
+    Beside((ops.HostMigrate,), "", "", "", "try_to_migrate(): rmap, no mmap lock", True),
+    Beside((ops.HostPoison,), "", "", "", "memory_failure(): rmap, no mmap lock", True),
     Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
     # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
     Beside(

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from ..language.operations import Concurrent, GuestAccess, Operation, Par, HostOperation, Threaded, is_host, plain
+from ..language.operations import Concurrent, GuestAccess, HostOperation, Operation, Par, Threaded, is_host, plain
 
 
 def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Operation]) -> tuple[Operation, ...]:

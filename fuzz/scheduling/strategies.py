@@ -10,8 +10,8 @@ from random import Random
 from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
-from ..language.operations import Par, Switch
-from .steps import STEPS, TAKEN, WEIGHTS
+from ..language.operations import Par, Switch, is_host
+from .steps import HOST_STEPS, HOST_WEIGHTS, SEEN, SEEN_WEIGHTS, STEPS, TAKEN, WEIGHTS
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
 
@@ -19,6 +19,8 @@ Strategy: TypeAlias = Callable[[Par, Random], Par]
 _MOST: Final = 4
 # Of a hundred switches, those within the first fault that a vCPU could take; of the others so many in the second ...
 _FIRST_FAULT: Final = 90
+# Of a hundred blocks with a thread of the host, those in which it begins.
+_THREAD_FIRST: Final = 25
 # The depths of PCT: a bug of depth D needs D events in one order, and so D - 1 preemptions at the most.
 _DEPTHS: Final = (2, 3, 3, 3, 4)
 
@@ -33,8 +35,9 @@ def random_switches(block: Par, source: Random) -> Par:
     switches: list[Switch] = []
     for _ in range(source.randint(1, _MOST)):
         cpu, to = source.sample(block.cpus, 2)
-        at = source.randrange(len(STEPS))
-        switches.append(STEPS[at].switch(cpu, to, _fault(block, cpu, source)))
+        steps = HOST_STEPS if is_host(cpu) else STEPS
+        at = source.randrange(len(steps))
+        switches.append(steps[at].switch(cpu, to, _fault(block, cpu, source)))
     return _with(shuffled(block, source), switches)
 
 
@@ -59,10 +62,40 @@ def aimed(block: Par, source: Random) -> Par:
     Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
     go on. Now and then one of them is stopped at such a place as well.
     """
+    if any(map(is_host, block.cpus)):
+        return beside_host(block, source)
     block = shuffled(block, source)
     steps = [TAKEN] * (len(block.cpus) - 1)
     steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
     return _by_priority(block, steps, source)
+
+
+def beside_host(block: Par, source: Random) -> Par:
+    """The block with a vCPU and a thread of the host at odds: what one has seen of a page, the other changes.
+
+    Most often the vCPU is stopped where it has seen the page, and the thread does all that it has to do. Else the
+    thread is stopped in the middle too, or first.
+    """
+    vcpus = [each for each in block.cpus if not is_host(each)]
+    threads = [each for each in block.cpus if is_host(each)]
+    if not vcpus or not threads:
+        return random_switches(block, source)
+    cpu, thread = source.choice(vcpus), source.choice(threads)
+    rest = [each for each in block.cpus if each not in (cpu, thread)]
+    source.shuffle(rest)
+    begins = source.randrange(100) < _THREAD_FIRST
+    order = [thread, cpu, *rest] if begins else [cpu, thread, *rest]
+    switches: list[Switch] = []
+    last = {cpu: -1, thread: -1}
+    for number in range(source.choice((1, 1, 1, 2, 2, 3))):
+        actor, to = order[number % 2], order[(number + 1) % 2]
+        steps = HOST_STEPS if actor == thread else SEEN
+        (at,) = source.choices(range(len(steps)), HOST_WEIGHTS if actor == thread else SEEN_WEIGHTS)
+        if at <= last[actor]:
+            break
+        last[actor] = at
+        switches.append(steps[at].switch(actor, to, _fault(block, actor, source)))
+    return _with(block.in_order(order), switches)
 
 
 def any_strategy(block: Par, source: Random) -> Par:
@@ -102,7 +135,9 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
         if place[0] not in FAULTS:
             break
         last[cpu] = place
-        switches.append(STEPS[step].switch(cpu, queue[0], place[0]))
+        # A thread of the host has other steps, of which one is as good as another here.
+        drawn = source.choice(HOST_STEPS) if is_host(cpu) else STEPS[step]
+        switches.append(drawn.switch(cpu, queue[0], place[0]))
     return _with(block, switches)
 
 

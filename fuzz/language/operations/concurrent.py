@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Blocks in which several actors, vCPUs and threads of the host, are at work at once, and the schedule by which they take turns.
+"""Blocks in which several actors (vCPUs, threads of the host) are at work at once, and the schedule of their turns.
 
 A block is one operation of a program, written in several lines; its own operations are those of other modules.
 """

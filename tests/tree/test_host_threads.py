@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Threads of the host beside vCPUs in a kernel tree: their steps, the locks they wait for, and what is found so."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
+
+from .test_concurrency import Run
+from .trees import planted, real_trees, version
+
+TREE: Final = "6.12"
+# A vCPU has looked the page up, and then the host takes it away; it comes back to the old frame if nobody notices.
+HEAD: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\n"
+PAIR: Final = HEAD + "par\ncpu0 write a+0\nhost0 {}\n{}\nend\ncpu0 read a+0\n"
+LOOKED_UP: Final = "switch cpu0 to host0 after lookup 1"
+PLACES: Final = (
+    *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1", "after lock 1", "after load 1"),
+    *("before cmpxchg 1", "after store 1", "before unlock 1", "after unlock 1"),
+)
+STEPS: Final = (
+    *("before start 1", "after start 1", "before change 1", "after change 1", "before end 1", "after end 1"),
+    *("before lock 1", "after lock 1", "before unlock 1", "after unlock 1", "after lock 1 fault=2"),
+)
+OPERATIONS: Final = (
+    *("discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "share a+0 4K", "merge a+0", "collapse a+0", "split a+0"),
+    *("write a+0 4K", "writeback a+0 4K", "poison a+0", "age a+0 4K", "testage a+0"),
+)
+
+
+def test_a_fault_that_a_notifier_overtakes_looks_again() -> None:
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), PAIR.format("discard a+0 4K", LOOKED_UP))
+        assert run.violations == []
+        access, discard = run.outcomes[0].parts
+        # The first fault has changed nothing.
+        assert (access.status, access.faults, discard.status) == ("ok", 2, "ok")
+        turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
+        assert turns == ["cpu0", "host0", "cpu0"]
+
+
+def test_steps_of_a_thread_come_in_order() -> None:
+    """Between start and change nobody has the page, and between change and end nobody gets it."""
+    name = version(TREE)
+    for step in STEPS:
+        text = HEAD + f"cpu0 read a+0\npar\nhost0 migrate a+0 4K\ncpu0 write a+0\nswitch host0 to cpu0 {step}\nend\n"
+        run = Run(name, text)
+        assert (step, run.violations, run.outcomes[1].detail) == (step, [], "")
+        assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+
+
+def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
+    name = version(TREE)
+    text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
+    waits = {each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS}
+    assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K"]
+    two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
+    assert Run(name, two).count("host1 waits") == 0
+    assert Run(name, two).count("waits for the mmap lock, which host0 has") == 1
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_each_operation_beside_a_fault(name: str) -> None:
+    """An unchanged tree has no violation, wherever the vCPU is overtaken, and whatever the host does then."""
+    tree = version(name)
+    for operation in OPERATIONS:
+        for place in PLACES[1:8:2] if operation != "discard a+0 4K" else PLACES:
+            run = Run(tree, PAIR.format(operation, f"switch cpu0 to host0 {place}"))
+            bad = [each.signature for each in run.violations if "marked accessed, not held" not in each.signature]
+            assert (operation, place, bad) == (operation, place, [])
+
+
+RETRY: Final = "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n"
+SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tmmap_read_unlock(current->mm);\n"
+LOOK_UP: Final = (
+    "\tpfn = __gfn_to_pfn_memslot(memslot, gfn, false, false, NULL,\n\t\t\t\t   write_fault, &writable, NULL);\n"
+)
+MARKS: Final = "\t\tkvm_set_pfn_dirty(pfn);\n\t\tmark_page_dirty_in_slot(kvm, memslot, gfn);\n"
+
+
+def worse(name: str, text: str) -> set[str]:
+    """The signatures of what a version does worse than the tree that it was made of."""
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(name)).run(parse(text))
+    return {finding.signature for finding in verdict.findings if finding.kind == REGRESSION}
+
+
+def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", MMU, RETRY, "")
+    found = worse(name, PAIR.format("discard a+0 4K", LOOKED_UP))
+    assert any("isolation: " in each for each in found)
+    assert any("translation: " in each and "wrong frame" in each for each in found)
+
+
+def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -> None:
+    late = "\tmmap_read_unlock(current->mm);\n\n" + LOOK_UP + "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
+    name = planted(TREE, tmp_path / "tree", MMU, f"{SAMPLE}\n{LOOK_UP}", late)
+    found = worse(name, PAIR.format("discard a+0 4K", LOOKED_UP))
+    assert any("isolation: " in each for each in found)
