@@ -85,7 +85,7 @@ HOST_STEPS: Final[tuple[Step, ...]] = (
     Step("after", "end", 1, 1),
 )
 HOST_WEIGHTS: Final = tuple(step.weight for step in HOST_STEPS)
-# The places of a fault at which it has seen the host's pages, or is about to; at most of them nothing keeps the host out.
+# The places of a fault at which it has seen pages of the host, or is about to; at most of them nothing keeps it out.
 SEEN: Final = (
     Step("after", "fault", 1, 2),
     Step("before", "lookup", 1, 3),

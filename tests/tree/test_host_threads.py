@@ -57,7 +57,9 @@ def test_steps_of_a_thread_come_in_order() -> None:
 def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
     name = version(TREE)
     text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
-    waits = {each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS}
+    waits = {
+        each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS
+    }
     assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K"]
     two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
     assert Run(name, two).count("host1 waits") == 0
