@@ -234,9 +234,10 @@ class Translation(GuestChecker):
                 self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        if isinstance(op, (ops.SetLog, ops.GetLog, ops.ClearLog)):
-            layout = self.side.by_name[op.slot]
-            self.judge_range(layout.hva, layout.hva + layout.size)
+        for part in map(ops.plain, op.operations) if isinstance(op, ops.Par) else (op,):
+            if isinstance(part, (ops.SetLog, ops.GetLog, ops.ClearLog)):
+                layout = self.side.by_name[part.slot]
+                self.judge_range(layout.hva, layout.hva + layout.size)
 
     def judge_effect(self, op: ops.Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""

@@ -13,7 +13,9 @@ from reference.turns import Turns
 from ..checkers import CheckerSuite
 from ..language.operations import (
     STEPS_OF_HOST,
+    ClearLog,
     Concurrent,
+    GetLog,
     GuestAccess,
     HostDiscard,
     HostPoison,
@@ -22,6 +24,7 @@ from ..language.operations import (
     HostWriteback,
     Operation,
     Par,
+    SetLog,
     Switch,
     Threaded,
     actor_name,
@@ -34,7 +37,7 @@ from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
 from .coroutine import Coroutine
 from .guest_operations import EITHER, GuestOperations
 from .host_operations import HostOperations
-from .host_thread import HostThread
+from .threads import Threads
 
 # A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
 MAX_GIVEN: Final = 64
@@ -74,7 +77,7 @@ class ParOperations(Turns):
         self.side = side
         self.checkers = checkers
         self.guest = guest
-        self.host = HostThread(side, host)
+        self.threads = Threads(side, guest, host)
         self.actors: list[Actor] = []
         self.current = 0
         self.at = 0
@@ -146,7 +149,7 @@ class ParOperations(Turns):
             at = self.at + index * VERSION_STEP
             if isinstance(access, Threaded):
                 self.checkers.actor_begins(access.operation)
-                outcome = self.host.run(access.operation, at)
+                outcome = self.threads.run(access.operation, at)
                 self.checkers.actor_ends(access.operation, outcome)
             else:
                 self.checkers.actor_begins(access)
@@ -181,6 +184,12 @@ class ParOperations(Turns):
         if actor.left == SWITCH:
             wanted = self.actors[actor.to - 1]
             if not wanted.done:
+                wanted.interrupted = actor.number if wanted.is_hardware else 0
+                return wanted
+        if actor.interrupted:
+            # Hardware makes one step, in the middle of what another one does.
+            wanted = self.actors[actor.interrupted - 1]
+            if not wanted.done and not wanted.waiting:
                 return wanted
         first = actor.number
         order = [*self.actors[first:], *self.actors[:first]]
@@ -204,6 +213,8 @@ class ParOperations(Turns):
             parts.append(part)
         if takes_pages(op) or writes_twice(op):
             self.guest.unsettled = True
+        if takes_logs(op):
+            self.threads.host.unsettled = True
         stuck = next((part for part in parts if part.status == "stuck"), None)
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
@@ -225,14 +236,14 @@ class ParOperations(Turns):
 
     def calling(self) -> None:
         actor = self.running()
-        if actor.is_host:
+        if actor.is_thread:
             actor.faults += 1
             if self.onlooker is not None:
                 self.onlooker.called(actor)
 
     def step(self, point: str, after: bool) -> None:
         actor = self.running()
-        if not actor.is_host:
+        if not actor.is_thread:
             return
         if not after:
             actor.steps[point] = actor.steps.get(point, 0) + 1
@@ -327,7 +338,7 @@ def depends_on_order(op: Par, access: Concurrent) -> bool:
     others = [each for each in op.operations if each.cpu != access.cpu]
     if access.kind not in ("read", "fetch", "walk"):
         return False
-    return any(isinstance(each, Threaded) or each.kind in ("write", "clean") for each in others)
+    return any(writes(plain(each)) or is_host(each.cpu) for each in others)
 
 
 def takes_pages(op: Par) -> bool:
@@ -346,3 +357,8 @@ def writes(op: Operation) -> bool:
     if isinstance(op, GuestAccess):
         return op.kind in ("write", "clean")
     return isinstance(op, (HostWrite, HostWriteback, HostDiscard))
+
+
+def takes_logs(op: Par) -> bool:
+    """Tell whether dirty logs that are collected behind a block depend on its order."""
+    return any(isinstance(plain(each), (GetLog, ClearLog, SetLog)) for each in op.operations)

@@ -32,7 +32,7 @@ from ..language.operations import (
     TablePlace,
     TableRange,
     TableRelax,
-    is_host,
+    is_vcpu,
     plain,
 )
 from ..sides.guest import SlotLayout
@@ -350,9 +350,9 @@ class FeatureCollector(Checker):
 def variant_of(op: Operation) -> str:
     """Name the variant of an operation within its kind."""
     if isinstance(op, Par):
-        hosts = sum(map(is_host, op.cpus))
-        threads = f", {hosts} threads" if hosts else ""
-        return f"{len(op.cpus) - hosts} vCPUs{threads}, {len(op.switches)} switches"
+        vcpus = sum(map(is_vcpu, op.cpus))
+        others = f", {len(op.cpus) - vcpus} others" if vcpus < len(op.cpus) else ""
+        return f"{vcpus} vCPUs{others}, {len(op.switches)} switches"
     if isinstance(op, GuestAccess):
         return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
     if isinstance(op, (TableMap, TableRelax, HypMap)):

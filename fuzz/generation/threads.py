@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Threads of the host for par blocks: what changes the pages that vCPUs race for."""
+"""Other actors of par blocks than vCPUs: what changes the pages that those race for, collects their log, or walks."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -9,17 +9,42 @@ from ..language.program import Slot
 from ..language.validate import wanted_backings
 from .builder import ProgramBuilder
 
-# Of a hundred blocks, those with a thread of the host; and of those, those with two.
-_BESIDE: Final = 50
+# Of a hundred blocks, those with a thread of the host; of those, those with two.
+_BESIDE: Final = 45
 _TWO: Final = 20
+# Likewise those with user space, which works on dirty logs; those with hardware.
+_USER: Final = 15
+_HARDWARE: Final = 8
 
 Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
 
 
 def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
-    """Draw threads of the host, none most often, with an operation each on one of some pages of a slot."""
-    if not builder.chance(_BESIDE):
+    """Draw other actors, none most often, with an operation each on one of some pages of a slot."""
+    found = of_host(builder, slot, pages) if builder.chance(_BESIDE) else []
+    if builder.chance(_USER):
+        found += of_user(builder, slot)
+    if builder.chance(_HARDWARE):
+        cpu = slot.vm * builder.vm.cpus + builder.random.randrange(builder.vm.cpus)
+        make = ops.Evict if builder.chance(25) else ops.Speculate
+        found.append(ops.Threaded(ops.HARDWARE[0], make(cpu, slot.name, builder.random.choice(pages))))
+    return found
+
+
+def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
+    """An operation on the dirty log of a slot, if it may have one."""
+    operation: ops.SetLog | ops.GetLog
+    if builder.is_logged(slot):
+        operation = ops.GetLog(slot.name) if builder.chance(80) else ops.SetLog(slot.name, False)
+    else:
+        operation = ops.SetLog(slot.name, True)
+    if slot.name not in builder.state.live or slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
         return []
+    return [ops.Threaded(ops.USERS[0], operation)]
+
+
+def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
+    """One or two threads of the host."""
     found: list[ops.Threaded] = []
     for number in range(2 if builder.chance(_TWO) else 1):
         operation = builder.random.choice(MAKES)(builder, slot, builder.random.choice(pages))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of what may run beside what in a par block, by the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Blocks of guest accesses, and of what the host does to memory, are
-run. The other lines say what may stand in a block one day; until then it is refused.
+Each line names the kernel functions that say so. Some say what may stand in a block one day; until then it is refused.
 """
 
 from collections.abc import Callable
@@ -46,20 +45,17 @@ TABLE: Final = (
     # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
     Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
-    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code"),
-    Beside(
-        (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
-        "",
-        ALONE,
-        "",
-        "kvm_set_memory_region() (slots_lock), which waits for faults in flight: synchronize_srcu_expedited()",
-    ),
+    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
+    # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
+    Beside((ops.SetLog,), "", ALONE, "", "kvm_set_memory_region() (slots_lock)", True),
+    Beside((ops.SlotCreate, ops.SlotDelete, ops.SlotMove), "", ALONE, "", "kvm_set_memory_region() (slots_lock)"),
     Beside(
         (ops.GetLog, ops.ClearLog),
         "",
         ALONE,
         "",
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
+        True,
     ),
     Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()", True),
     Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
@@ -85,7 +81,7 @@ TABLE: Final = (
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
-RUNS: Final = f"cpuN read, write, fetch, walk, clean; {ops.actor_name(ops.HOSTS[0])} to {ops.actor_name(ops.HOSTS[-1])}"
+RUNS: Final = "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log; hwN cpuN speculate, evict"
 
 
 def _within(what: str, value: int, bounds: range) -> None:
@@ -93,7 +89,7 @@ def _within(what: str, value: int, bounds: range) -> None:
         raise refusal(f"{what}{value}", f"{bounds[0]} to {bounds[-1]}")
 
 
-def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess | ops.HostOperation], None]) -> None:
+def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess | ops.ByThread], None]) -> None:
     """Check a block, which the table must have.
 
     :param where: the CPU on which each vCPU runs
@@ -128,11 +124,13 @@ def _check_operation(operation: ops.Concurrent) -> None:
     """Check that blocks with such an operation, by such an actor, are run."""
     done = ops.plain(operation)
     line = LINES.get(type(done))
-    if line is None or not line.runs or isinstance(done, ops.GuestAccess) == isinstance(operation, ops.Threaded):
+    actors = ops.actors_of(done) if line is not None and line.runs else None
+    if line is None or not line.runs or (actors is not None) != isinstance(operation, ops.Threaded):
         wrong = ops.declaration_of(type(done)).form.split()[:2] if line is not None else ["par"]
         raise refusal(f"{' '.join(wrong)} in a par block", RUNS)
-    if isinstance(operation, ops.Threaded) and not ops.is_host(operation.cpu):
-        raise refusal(f"actor {operation.cpu} for an operation of the host", RUNS)
+    if actors is not None and operation.cpu not in actors:
+        wrong = ops.declaration_of(type(done)).form.split()[:2]
+        raise refusal(f"{' '.join(wrong)} by {ops.actor_name(operation.cpu)}", RUNS)
     if ops.fail_of(done) is not None:
         raise refusal("fail= in a par block", "no fail=")
 
@@ -140,13 +138,13 @@ def _check_operation(operation: ops.Concurrent) -> None:
 def _check_cpus(par: ops.Par, where: list[int]) -> None:
     """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption).
 
-    Threads of the host run on CPUs of their own, beside those of the vCPUs.
+    Other threads run on CPUs of their own, beside those of the vCPUs.
     """
     if len(par.cpus) < 2:
         raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
     places: dict[int, int] = {}
     for cpu in par.cpus:
-        if ops.is_host(cpu):
+        if not ops.is_vcpu(cpu):
             continue
         other = places.setdefault(where[cpu], cpu)
         if other != cpu:
@@ -162,9 +160,9 @@ def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
             raise refusal(f"{ops.actor_name(actor)} does nothing in this block", allowed)
     if switch.cpu == switch.to:
         raise refusal(f"switch {name} to {name}", "another actor of the block")
-    if switch.point in (ops.STEPS_OF_CPU if ops.is_host(switch.cpu) else ops.STEPS_OF_HOST):
-        theirs = ops.STEPS_OF_HOST if ops.is_host(switch.cpu) else ops.STEPS_OF_CPU
-        raise refusal(f"{switch.point} of {name}", ", ".join((*theirs, *ops.STEPS_OF_BOTH)))
+    if switch.point not in ops.points_of(switch.cpu):
+        allowed = ", ".join(ops.points_of(switch.cpu)) or "no switch: it makes one step"
+        raise refusal(f"{switch.point} of {name}", allowed)
     if switch.point in ops.ONLY_AFTER and switch.when != "after":
         raise refusal(f"before {switch.point}", f"after {switch.point}")
     if switch.point == "fault" or switch.point in ops.STEPS_OF_HOST:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ..suggestions import near_file
 from .forms import BEGIN, END, FORMS, SCHEDULE
-from .operations import HOSTS, Operation, Par, Switch, Threaded, actor_name
+from .operations import THREADS, Operation, Par, Switch, Threaded, actor_name, is_host
 from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
 from .validate import MAX_OPERATIONS, MAX_SLOTS, MAX_VCPUS, check_vm, validate
 
@@ -29,8 +29,6 @@ _HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
     word: word for word in ("host", "log", "slot", "table", "hyp")
 }
 _VERB_LAST: Final = ("log", "slot")
-# The threads of the host in a block, which stand in the place of the word ``host``.
-_THREADS: Final = {actor_name(number): number for number in HOSTS}
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _BYTES: Final = re.compile(r"([0-9]+)([KMG]?)|0x([0-9a-fA-F]+)")
 _COUNT: Final = re.compile(r"([0-9]+)()()")
@@ -95,11 +93,10 @@ def _read_cpu(word: str) -> tuple[int]:
 
 
 def _read_actor(word: str) -> tuple[int]:
-    if word in _THREADS:
-        return (_THREADS[word],)
+    if word in THREADS:
+        return (THREADS[word],)
     if word not in _CPUS:
-        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, {actor_name(HOSTS[0])} to {actor_name(HOSTS[-1])}"
-        raise refusal(f"{word[:40]!a} is no actor", allowed)
+        raise refusal(f"{word[:40]!a} is no actor", f"cpu0 to cpu{MAX_VCPUS - 1}, {', '.join(THREADS)}")
     return (_CPUS.index(word),)
 
 
@@ -205,9 +202,11 @@ def _operation(words: Sequence[str]) -> Operation:
     return operation
 
 
-def _of_host(words: Sequence[str]) -> Any:
-    """The operation of a thread of the host."""
-    return _operation(["host", *words[1:]])
+def _by_thread(words: Sequence[str]) -> Any:
+    """The operation behind the name of an actor that is no vCPU; that of a thread of the host stands for ``host``."""
+    if len(words) < 2:
+        raise refusal(f"{words[0]!a} is not complete", f"{words[0]} and an operation")
+    return _operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
 
 
 class _Parser:
@@ -295,8 +294,8 @@ class _Parser:
             switches.append(Switch(*_SWITCH.read(words)))
         elif switches:
             raise refusal("operation behind a switch", f"operations first, then switches, then {END}")
-        elif words[0] in _THREADS:
-            operations.append(Threaded(_THREADS[words[0]], _of_host(words)))
+        elif words[0] in THREADS:
+            operations.append(Threaded(THREADS[words[0]], _by_thread(words)))
         else:
             operations.append(_operation(words))
         lines.append(number)
@@ -337,7 +336,8 @@ def print_program(program: Program) -> str:
 def _show(statement: object) -> str:
     """The canonical line of a statement, or the lines of a block."""
     if isinstance(statement, Threaded):
-        return f"{actor_name(statement.cpu)} {_show(statement.operation).partition(' ')[2]}"
+        shown = _show(statement.operation)
+        return f"{actor_name(statement.cpu)} {shown.partition(' ')[2] if is_host(statement.cpu) else shown}"
     if not isinstance(statement, Par):
         return _STATEMENTS[type(statement)].show(statement)
     return "\n".join([BEGIN, *(f"  {_show(each)}" for each in (*statement.operations, *statement.switches)), END])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..language.operations import HOSTS, Par, Switch, is_host, plain
+from ..language.operations import HARDWARE, HOSTS, USERS, Par, Switch, is_vcpu, plain
 from ..language.program import Program
 from .inside import again, of_block
 from .minimizer import Minimizer
@@ -53,12 +53,13 @@ def _fewer(block: Par) -> Iterator[Par]:
 
 
 def _first_vcpus(program: Program, block: Par) -> Par:
-    """The block with the first vCPUs of each VM, and the first threads of the host."""
+    """The block with the first vCPUs of each VM, and the first of the other actors of each kind."""
     size = program.vm.cpus
     numbers: dict[int, int] = {}
     for cpu in block.cpus:
-        if is_host(cpu):
-            numbers[cpu] = HOSTS[sum(map(is_host, numbers))]
+        if not is_vcpu(cpu):
+            kind = next(each for each in (HOSTS, USERS, HARDWARE) if cpu in each)
+            numbers[cpu] = kind[sum(each in kind for each in numbers.values())]
             continue
         first = cpu // size * size
         numbers[cpu] = first + sum(1 for each in numbers if each // size * size == first)

@@ -3,8 +3,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import cast
 
-from ..language.operations import Concurrent, GuestAccess, HostOperation, Operation, Par, Threaded, is_host, plain
+from ..language.operations import ByThread, Concurrent, GuestAccess, Operation, Par, Threaded, is_vcpu, plain
 
 
 def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Operation]) -> tuple[Operation, ...]:
@@ -33,8 +34,7 @@ def left_in(operations: Iterable[Operation], stays: Callable[[Operation], bool])
 def again(each: Concurrent, changed: Operation) -> Concurrent:
     """An operation of a block that was changed (`plain`), by the same actor."""
     if isinstance(each, Threaded):
-        assert isinstance(changed, HostOperation)
-        return replace(each, operation=changed)
+        return replace(each, operation=cast(ByThread, changed))
     assert isinstance(changed, GuestAccess)
     return changed
 
@@ -47,12 +47,12 @@ def of_block(block: Par, operations: Iterable[Concurrent]) -> Par:
 
 
 def renumbered(operation: Operation, number_of: Callable[[int], int]) -> Operation:
-    """A block whose switches are between other vCPUs; anything else as it is, threads of the host too."""
+    """A block whose switches are between other vCPUs; anything else as it is, other actors too."""
     if not isinstance(operation, Par):
         return operation
 
     def number(actor: int) -> int:
-        return actor if is_host(actor) else number_of(actor)
+        return number_of(actor) if is_vcpu(actor) else actor
 
     switches = [replace(each, cpu=number(each.cpu), to=number(each.to)) for each in operation.switches]
     return replace(operation, switches=tuple(switches))

@@ -7,7 +7,7 @@ only some faults take do no harm.
 
 from typing import Final, NamedTuple
 
-from ..language.operations import STEPS_OF_HOST, Moment, Point, Switch
+from ..language.operations import STEPS_OF_HOST, USERS, Moment, Point, Switch, is_host, is_vcpu
 
 
 class Step(NamedTuple):
@@ -84,7 +84,17 @@ HOST_STEPS: Final[tuple[Step, ...]] = (
     Step("before", "end", 1),
     Step("after", "end", 1, 1),
 )
-HOST_WEIGHTS: Final = tuple(step.weight for step in HOST_STEPS)
+# A call for a dirty log: the slot is changed, or bits are taken and pages write-protected, under the mmu lock.
+USER_STEPS: Final[tuple[Step, ...]] = (
+    Step("before", "lock", 1, 2),
+    Step("after", "lock", 1),
+    Step("after", "load", 1),
+    Step("after", "store", 1, 1),
+    Step("after", "cmpxchg", 1, 1),
+    Step("before", "flush", 1, 1),
+    Step("before", "unlock", 1, 1),
+    Step("after", "unlock", 1, 3),
+)
 # The places of a fault at which it has seen pages of the host, or is about to; at most of them nothing keeps it out.
 SEEN: Final = (
     Step("after", "fault", 1, 2),
@@ -97,4 +107,12 @@ SEEN: Final = (
     Step("before", "unlock", 1, 1),
     Step("after", "unlock", 1, 4),
 )
-SEEN_WEIGHTS: Final = tuple(step.weight for step in SEEN)
+
+
+def steps_of(actor: int) -> tuple[Step, ...]:
+    """The steps of an actor; hardware makes one, in which nothing comes."""
+    if is_host(actor):
+        return HOST_STEPS
+    if is_vcpu(actor):
+        return STEPS
+    return USER_STEPS if actor in USERS else ()

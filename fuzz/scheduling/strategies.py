@@ -10,8 +10,8 @@ from random import Random
 from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
-from ..language.operations import Par, Switch, is_host
-from .steps import HOST_STEPS, HOST_WEIGHTS, SEEN, SEEN_WEIGHTS, STEPS, TAKEN, WEIGHTS
+from ..language.operations import Par, Switch, is_vcpu
+from .steps import SEEN, STEPS, TAKEN, WEIGHTS, steps_of
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
 
@@ -35,7 +35,9 @@ def random_switches(block: Par, source: Random) -> Par:
     switches: list[Switch] = []
     for _ in range(source.randint(1, _MOST)):
         cpu, to = source.sample(block.cpus, 2)
-        steps = HOST_STEPS if is_host(cpu) else STEPS
+        steps = steps_of(cpu)
+        if not steps:
+            continue
         at = source.randrange(len(steps))
         switches.append(steps[at].switch(cpu, to, _fault(block, cpu, source)))
     return _with(shuffled(block, source), switches)
@@ -62,22 +64,22 @@ def aimed(block: Par, source: Random) -> Par:
     Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
     go on. Now and then one of them is stopped at such a place as well.
     """
-    if any(map(is_host, block.cpus)):
-        return beside_host(block, source)
+    if not all(map(is_vcpu, block.cpus)):
+        return beside_others(block, source)
     block = shuffled(block, source)
     steps = [TAKEN] * (len(block.cpus) - 1)
     steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
     return _by_priority(block, steps, source)
 
 
-def beside_host(block: Par, source: Random) -> Par:
-    """The block with a vCPU and a thread of the host at odds: what one has seen of a page, the other changes.
+def beside_others(block: Par, source: Random) -> Par:
+    """The block with a vCPU and another actor at odds: what one has seen of a page, the other changes.
 
-    Most often the vCPU is stopped where it has seen the page, and the thread does all that it has to do. Else the
-    thread is stopped in the middle too, or first.
+    Most often the vCPU is stopped where it has seen the page, and the other does all that it has to do. Else that
+    is stopped in the middle too, or first.
     """
-    vcpus = [each for each in block.cpus if not is_host(each)]
-    threads = [each for each in block.cpus if is_host(each)]
+    vcpus = [each for each in block.cpus if is_vcpu(each)]
+    threads = [each for each in block.cpus if not is_vcpu(each)]
     if not vcpus or not threads:
         return random_switches(block, source)
     cpu, thread = source.choice(vcpus), source.choice(threads)
@@ -89,8 +91,10 @@ def beside_host(block: Par, source: Random) -> Par:
     last = {cpu: -1, thread: -1}
     for number in range(source.choice((1, 1, 1, 2, 2, 3))):
         actor, to = order[number % 2], order[(number + 1) % 2]
-        steps = HOST_STEPS if actor == thread else SEEN
-        (at,) = source.choices(range(len(steps)), HOST_WEIGHTS if actor == thread else SEEN_WEIGHTS)
+        steps = steps_of(actor) if actor == thread else SEEN
+        if not steps:
+            continue
+        (at,) = source.choices(range(len(steps)), [step.weight for step in steps])
         if at <= last[actor]:
             break
         last[actor] = at
@@ -135,8 +139,11 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
         if place[0] not in FAULTS:
             break
         last[cpu] = place
-        # A thread of the host has other steps, of which one is as good as another here.
-        drawn = source.choice(HOST_STEPS) if is_host(cpu) else STEPS[step]
+        # Who is no vCPU has other steps, of which one is as good as another here.
+        own = steps_of(cpu)
+        if not own:
+            continue
+        drawn = STEPS[step] if is_vcpu(cpu) else source.choice(own)
         switches.append(drawn.switch(cpu, queue[0], place[0]))
     return _with(block, switches)
 

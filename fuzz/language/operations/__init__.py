@@ -7,6 +7,7 @@ Offsets are in bytes from the start of a slot, sizes in bytes. What else an oper
 from typing import Final, TypeAlias
 
 from .concurrent import (
+    HARDWARE,
     HOSTS,
     MOMENTS,
     ONLY_AFTER,
@@ -15,6 +16,9 @@ from .concurrent import (
     STEPS_OF_CPU,
     STEPS_OF_HOST,
     SWITCH_FORM,
+    THREADS,
+    USERS,
+    ByThread,
     Concurrent,
     Moment,
     Par,
@@ -22,8 +26,11 @@ from .concurrent import (
     Switch,
     Threaded,
     actor_name,
+    actors_of,
     is_host,
+    is_vcpu,
     plain,
+    points_of,
 )
 from .declaration import DECLARATIONS, Declaration, declaration_of
 from .failing import fail_of
@@ -85,6 +92,7 @@ OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind
 __all__ = [
     "ACCESS_KINDS",
     "DECLARATIONS",
+    "HARDWARE",
     "HOSTS",
     "HYP_PROTS",
     "HYP_REFUSED",
@@ -97,7 +105,10 @@ __all__ = [
     "STEPS_OF_CPU",
     "STEPS_OF_HOST",
     "SWITCH_FORM",
+    "THREADS",
+    "USERS",
     "AccessKind",
+    "ByThread",
     "ClearLog",
     "Concurrent",
     "Declaration",
@@ -156,8 +167,11 @@ __all__ = [
     "TableWrprotect",
     "Threaded",
     "actor_name",
+    "actors_of",
     "declaration_of",
     "fail_of",
     "is_host",
+    "is_vcpu",
     "plain",
+    "points_of",
 ]

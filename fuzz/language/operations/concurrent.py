@@ -8,12 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from .guest import GuestAccess
+from .guest import Evict, GuestAccess, Speculate
 from .host import HostOperation
+from .slots import ClearLog, GetLog, SetLog
 
-# Numbers of actors: a vCPU has its own; threads of the host come behind all vCPUs.
+# Numbers of actors: a vCPU has its own; behind all vCPUs come threads of the host, that of user space, and CPUs that do
+# something of their own accord.
 HOSTS: Final = range(64, 68)
-_HOST: Final = "host"
+USERS: Final = range(68, 69)
+HARDWARE: Final = range(72, 76)
+_KINDS: Final = {"host": HOSTS, "user": USERS, "hw": HARDWARE}
+THREADS: Final[dict[str, int]] = {
+    f"{kind}{number - numbers[0]}": number for kind, numbers in _KINDS.items() for number in numbers
+}
+_NAMES: Final = {number: name for name, number in THREADS.items()}
 
 Moment: TypeAlias = Literal["before", "after"]
 MOMENTS: Final[tuple[str, ...]] = get_args(Moment)
@@ -41,23 +49,48 @@ def is_host(actor: int) -> bool:
     return actor in HOSTS
 
 
+def is_vcpu(actor: int) -> bool:
+    """Tell whether an actor is a vCPU."""
+    return actor not in _NAMES
+
+
 def actor_name(actor: int) -> str:
-    """An actor as programs name it: ``cpu1``, ``host0``."""
-    return f"{_HOST}{actor - HOSTS[0]}" if is_host(actor) else f"cpu{actor}"
+    """An actor as programs name it: ``cpu1``, ``host0``, ``user0``, ``hw0``."""
+    return _NAMES.get(actor, f"cpu{actor}")
+
+
+def points_of(actor: int) -> tuple[str, ...]:
+    """What an actor does where it may give way."""
+    if actor in HARDWARE:
+        return ()
+    own = STEPS_OF_HOST if is_host(actor) else STEPS_OF_CPU if is_vcpu(actor) else ()
+    return (*own, *STEPS_OF_BOTH)
+
+
+ByThread: TypeAlias = HostOperation | SetLog | GetLog | ClearLog | Speculate | Evict
+
+
+def actors_of(operation: GuestAccess | ByThread) -> range | None:
+    """The actors, but vCPUs, whose operation it is; None: it is one of vCPUs."""
+    if isinstance(operation, (SetLog, GetLog, ClearLog)):
+        return USERS
+    if isinstance(operation, (Speculate, Evict)):
+        return HARDWARE
+    return None if isinstance(operation, GuestAccess) else HOSTS
 
 
 @dataclass(frozen=True, slots=True)
 class Threaded:
-    """An operation of the host, by one of its threads in a block; *cpu* is the number of the actor (`HOSTS`)."""
+    """An operation of a block that no vCPU does; *cpu* is the number of the actor (`HOSTS`, `USERS`, `HARDWARE`)."""
 
     cpu: int
-    operation: HostOperation
+    operation: ByThread
 
 
 Concurrent: TypeAlias = GuestAccess | Threaded
 
 
-def plain(each: Concurrent) -> GuestAccess | HostOperation:
+def plain(each: Concurrent) -> GuestAccess | ByThread:
     """An operation of a block as it is outside of one."""
     return each.operation if isinstance(each, Threaded) else each
 
@@ -86,7 +119,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Par:
-    """Several actors at work at once, vCPUs and threads of the host, one step of one of them at a time.
+    """Several actors at work at once, vCPUs, the host, user space, hardware: one step of one of them at a time.
 
     *operations* of one actor follow each other. The actor of the first one begins. It goes on until a switch says
     otherwise, it has to wait, or it is done; then the next one that can goes on, in the order of their first

@@ -15,7 +15,7 @@ from fuzz.scheduling.strategies import (
     Strategy,
     aimed,
     any_strategy,
-    beside_host,
+    beside_others,
     no_switches,
     pct,
     random_switches,
@@ -97,14 +97,14 @@ def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
 
 
 def test_schedules_beside_the_host_overtake_a_look_up() -> None:
-    made = [beside_host(BESIDE, Random(seed)) for seed in range(TRIES)]
+    made = [beside_others(BESIDE, Random(seed)) for seed in range(TRIES)]
     first = [each.switches[0] for each in made]
     assert {each.cpu for each in first} == {0, 1, HOSTS[0]}
     looked = [each for each in first if (each.when, each.point) in (("after", "lookup"), ("before", "lock"))]
     assert len(looked) > TRIES // 4
     assert {each.point for each in first if is_host(each.cpu)} > {"start", "change"}
     # Two vCPUs alone have nothing to do with it.
-    assert beside_host(TWO, Random(1)) == random_switches(TWO, Random(1))
+    assert beside_others(TWO, Random(1)) == random_switches(TWO, Random(1))
 
 
 def test_random_schedules_differ() -> None:
