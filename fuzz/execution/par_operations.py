@@ -304,8 +304,8 @@ class ParOperations(Turns):
         return False
 
     def others(self) -> bool:
-        """Tell whether another actor could run."""
-        return any(not each.done and not each.waiting and each.number != self.current for each in self.actors)
+        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock any more."""
+        return any(not each.done and each.number != self.current for each in self.actors)
 
     def leave(self, actor: Actor, why: str) -> None:
         """Give way; returns when it is this actor's turn again."""
