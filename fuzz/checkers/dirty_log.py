@@ -9,7 +9,7 @@ from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from ..language.operations import ClearLog, GetLog, GuestAccess, OnSlot, Operation
+from ..language.operations import ClearLog, GetLog, OnSlot, Operation
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -98,8 +98,7 @@ class DirtyLog(GuestChecker):
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.faults.pop(self.kernel.actor, None)
-        if not isinstance(op, GuestAccess):
-            self.after_operation(op, outcome)
+        self.after_operation(op, outcome)
         if isinstance(op, GetLog):
             self.collecting = False
 

@@ -304,7 +304,7 @@ class ParOperations(Turns):
         return False
 
     def others(self) -> bool:
-        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock any more."""
+        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock now."""
         return any(not each.done and each.number != self.current for each in self.actors)
 
     def leave(self, actor: Actor, why: str) -> None:

@@ -102,3 +102,57 @@ def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -
     name = planted(TREE, tmp_path / "tree", MMU, f"{SAMPLE}\n{LOOK_UP}", late)
     found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
     assert any("isolation: " in each for each in found)
+
+
+def test_a_fault_that_gets_nowhere_gives_way_to_who_waits() -> None:
+    """The thread waits for the mmu lock that the fault holds; the fault retries, and the thread comes first."""
+    text = HEAD.replace("anon", "anon log=on") + (
+        "cpu0 read a+4K\npar\ncpu0 write a+0\nhost0 migrate a+0 4K\nswitch cpu0 to host0 before lock 1\n"
+        "switch host0 to cpu0 after unlock 1\nswitch cpu0 to host0 before unlock 1\nend\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+
+
+def test_a_part_of_a_huge_page_that_is_split_meanwhile_is_released() -> None:
+    text = HEAD.replace("anon", "thp") + PAR.format("discard a+8K 4K", "switch cpu0 to host0 after unlock 1").replace(
+        "a+0", "a+8K"
+    )
+    for name in real_trees() or [TREE]:
+        assert Run(version(name), text).violations == []
+
+
+def test_a_log_that_overtakes_a_mark_is_followed_by_one_that_has_it() -> None:
+    """The fault has mapped the page, and marks it when it has dropped the lock: another vCPU writes in between."""
+    text = HEAD.replace("anon", "anon log=on") + (
+        "cpu1 read a+0\npar\ncpu0 write a+0\ncpu1 write a+0\nuser0 log a get\nswitch cpu0 to cpu1 after unlock 1\n"
+        "switch cpu1 to user0 after fault 1\nend\nlog a get\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    assert run.outcomes[2].value_text() == "dirty page 0"
+
+
+def test_a_change_of_a_slot_waits_for_faults_and_invalidations() -> None:
+    head = HEAD.replace("anon", "anon log=on")
+    fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
+    assert Run(version(TREE), head + fault).count("waits for the srcu lock, which cpu0 has") == 1
+    host = "par\nhost0 discard a+0 4K\nuser0 log a off\nswitch host0 to user0 after start 1\nend\n"
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), head + host)
+        assert run.violations == []
+        assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
+    assert Run(version(TREE), head + host).count("waits for another actor") == 1
+
+
+def test_hardware_comes_between_two_steps() -> None:
+    """A CPU walks while the entry is broken, and finds nothing; who was interrupted goes on."""
+    text = HEAD + (
+        "cpu0 read a+0\npar\nhost0 discard a+0 4K\nhw0 cpu1 speculate a+0\ncpu1 read a+4K\n"
+        "switch host0 to hw0 after store 1\nend\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
+    assert turns == ["host0", "hw0", "host0", "cpu1"]

@@ -50,7 +50,7 @@ class HostReplay:
         self.interrupted = ""
         self.sampled = -1
         self.counted = -1
-        # Frames that were pinned as parts of a huge page: they stay parts of one, whatever the host does with its mapping.
+        # Frames that were pinned as parts of a huge page: they stay so, whatever the host does with its mapping.
         self.huge_pins: set[int] = set()
         # Of the last record.
         self.chain = 0

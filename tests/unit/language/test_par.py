@@ -110,7 +110,7 @@ ERRORS: Final = {
         ("one thread", 4, "par with one actor", "par\nhost0 split a+0\nhost0 split a+0\nend"),
         ("no such thread", 6, "unknown statement 'host4'", "par\ncpu0 read a+0\nhost4 split a+0\nend"),
         ("thread outside", 4, "unknown statement 'host0'", "host0 split a+0"),
-        ("thread's place", 6, "no such place in slot a: a+1", "par\ncpu0 read a+0\nhost0 split a+1\nend"),
+        ("thread's place", 6, "no such place in slot a: a+0x1", "par\ncpu0 read a+0\nhost0 split a+1\nend"),
         ("not a thread's", 6, "unknown operation 'host get'", "par\ncpu0 read a+0\nhost0 get\nend"),
         ("vCPU's step", 7, "start of cpu0", f"{BESIDE}switch cpu0 to host0 after start 1\nend"),
         ("thread's step", 7, "fault of host0", f"{BESIDE}switch host0 to cpu0 after fault 1\nend"),
