@@ -64,6 +64,17 @@ class KvmMain(Listener):
         self._seq()
         self.k.unlock("mmu")
 
+    def changed(self) -> None:
+        """The host has changed its pages, within an invalidation of this actor; nothing follows from it here."""
+
+    def lock_mmap(self, shared: bool) -> None:
+        """Take the mmap lock for a thread of the host, which waits for it."""
+        self.k.lock("mmap", shared)
+
+    def unlock_mmap(self, shared: bool) -> None:
+        """... and drop it."""
+        self.k.unlock("mmap")
+
     def change_pte(self, hva: int, pfn: int) -> None:
         """``kvm_mmu_notifier_change_pte()``: the sequence moves, the count does not."""
         self.k.lock("srcu")

@@ -37,6 +37,12 @@ class Turns:
         """
         return False
 
+    def calling(self) -> None:
+        """A thread of the host is about to call KVM: `anchors` are those of this call from here on."""
+
+    def step(self, point: str, after: bool) -> None:
+        """A thread of the host is where one of its steps begins, or ends: ``start``, ``change``, ``end``."""
+
     def reached(self, number: int) -> None:
         """The actor is where the switch of that number is anchored."""
 

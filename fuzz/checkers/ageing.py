@@ -21,6 +21,7 @@ from .severity import Severity
 from .shadow import Shadow
 from .tlb import Tlb
 
+AGES: Final = (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung)
 # Where only pages behind the first of a host page's range are concerned.
 BEHIND: Final = ", behind the first leaf of a huge page"
 
@@ -41,6 +42,8 @@ class Ageing(GuestChecker):
         rank=6,
     )
 
+    of_actor = ("active", "disturbed")
+
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
@@ -54,13 +57,18 @@ class Ageing(GuestChecker):
         self.cleared: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
-        self.active = isinstance(op, (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung))
+        self.active = isinstance(op, AGES)
         if not self.active:
             return
         self.disturbed = False
         self.cleared.clear()
         self.ranges = self.ranges_of(op)
         self.young, self.first = self.find_young()
+
+    def actor_begins(self, op: Operation) -> None:
+        # Beside others it is judged only that nobody else clears the flag.
+        self.active = isinstance(op, AGES)
+        self.disturbed = True
 
     def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """The guest addresses that *op* is about, one range for each host page and slot."""

@@ -10,7 +10,7 @@ from reference.events import Observer
 from reference.machine.descriptor import describe
 from reference.machine.walk import READ, Walk, walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -66,7 +66,7 @@ class Checker(Observer):
     """
 
     rule: ClassVar[Rule] = NO_RULE
-    # Attributes that are about the fault under way: where several vCPUs are at work, each has its own.
+    # Attributes that are about the fault or call under way: where several actors are at work, each has its own.
     of_actor: ClassVar[tuple[str, ...]] = ()
     # Hears `changed` only while it asks for that (`Shadow.listen`).
     on_demand: ClassVar[bool] = False
@@ -133,10 +133,10 @@ class Checker(Observer):
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         """The operation has returned and nothing runs."""
 
-    def actor_begins(self, op: GuestAccess) -> None:
-        """Within a par block, of which `before_operation` has told, a vCPU begins an access; others may be at work."""
+    def actor_begins(self, op: Operation) -> None:
+        """Within a par block, of which `before_operation` has told, an actor begins an operation beside others."""
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         """... and has done it."""
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:

@@ -18,6 +18,7 @@ from reference.machine.memory import DEVICE, FIRST_PFN
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
+from .beside import left_of, written_beside
 from .checker import GuestChecker, Peers
 from .places import Places, Range, without
 from .rule import Rule
@@ -72,6 +73,8 @@ class Dcache(GuestChecker):
         # Physical memory that an unmap has cleaned so far in this operation.
         self.cleans: list[Range] = []
         self.owes_flush = False
+        # Pages that threads of the host write in this operation.
+        self.written: list[Range] = []
         # vCPUs whose cache controls do not trap.
         self.untrapped: set[int] = set()
 
@@ -79,6 +82,7 @@ class Dcache(GuestChecker):
         self.unmapped.clear()
         self.cleans.clear()
         self.owes_flush = self.flush_is_owed(op)
+        self.written = written_beside(self.guest, op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.guest.fwb:
@@ -108,6 +112,8 @@ class Dcache(GuestChecker):
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
                 exposed += before.unmapped(page, stop, (first + FIRST_PFN) << shift, MEMATTR, cacheable)
+        if self.written:
+            exposed = left_of(exposed, self.written)
         if exposed:
             places = Places(exposed, self.granule.page_size)
             self.report(

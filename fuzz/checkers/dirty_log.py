@@ -7,7 +7,7 @@ this follows the writes themselves, through stale TLB entries too.
 
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
-from reference.machine.walk import NONE, WRITE, Walk
+from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
 from ..language.operations import ClearLog, GetLog, OnSlot, Operation
 from ..sides.guest import Guest, SlotLayout
@@ -27,6 +27,10 @@ class DirtyLog(GuestChecker):
     since user space reads the page after it has cleared the bit. Turning
     logging off, or deleting the slot, ends it all; a move does not.
 
+    Where several actors are at work, a fault of one may have mapped the page that another writes, and mark it only
+    when it has dropped the mmu lock. So a write is owed to the first log whose collection begins after every fault
+    in flight at the write has returned.
+
     *over_reported*: pages in a log that were not written since they were last
     cleared; cost, not a violation
     """
@@ -41,6 +45,7 @@ class DirtyLog(GuestChecker):
         Severity.CORRUPTION,
         rank=2,
     )
+    of_actor = ("clearing",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -50,10 +55,25 @@ class DirtyLog(GuestChecker):
         # with the level of the entry that let the first write pass, and
         # whether the tables still held that entry.
         self.written: dict[int, dict[int, tuple[int, bool]]] = {}
+        # Of several actors: the fault that each is in, by number; how many there were; by slot and page those that were
+        # in flight at the first write, where there were any.
+        self.faults: dict[int, int] = {}
+        self.begun = 0
+        self.flying: dict[tuple[int, int], list[int]] = {}
         # Pages that the call under way clears.
         self.clearing: list[int] = []
+        # Faults that were in flight when the collection under way began, and pages that were written first since then.
+        self.then: list[int] = []
+        self.collecting = False
+        self.late: set[tuple[int, int]] = set()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        actor = self.kernel.actor
+        if actor and access != SPECULATE:
+            self.faults.pop(actor, None)
+            if walk.fault != NONE:
+                self.begun += 1
+                self.faults[actor] = self.begun
         if not self.written or access != WRITE or walk.fault != NONE:
             return
         layout = self.guest.layout_of(ipa)
@@ -63,8 +83,35 @@ class DirtyLog(GuestChecker):
         page = (ipa - layout.ipa) >> self.granule.page_shift
         if page not in pages:
             pages[page] = (walk.level, self.shadow.lookup(ipa)[1] & WRITE_BIT != 0)
+            if self.collecting:
+                self.late.add((layout.id, page))
+            if self.faults:
+                self.flying[layout.id, page] = list(self.faults.values())
+
+    def actor_begins(self, op: Operation) -> None:
+        # User space has one thread, so there is one collection at a time.
+        if isinstance(op, GetLog):
+            self.then = list(self.faults.values())
+            self.late.clear()
+            self.collecting = True
+        self.look_at(op)
+
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        self.faults.pop(self.kernel.actor, None)
+        self.after_operation(op, outcome)
+        if isinstance(op, GetLog):
+            self.collecting = False
 
     def before_operation(self, op: Operation | None) -> None:
+        # Where one actor is at work, no fault is in flight.
+        if self.begun:
+            self.faults.clear()
+            self.then.clear()
+            self.late.clear()
+        self.look_at(op)
+
+    def look_at(self, op: Operation | None) -> None:
+        """Note what an operation that begins clears."""
         if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
@@ -103,11 +150,14 @@ class DirtyLog(GuestChecker):
         for word in bitmap:
             reported += word.bit_count()
         lost: dict[tuple[int, bool], list[int]] = {}
+        kept: dict[int, tuple[int, bool]] = {}
         for page in sorted(pages):
             if page >> 6 < len(bitmap) and bitmap[page >> 6] >> (page & 63) & 1:
                 reported -= 1
-            else:
+            elif self.owed(layout.id, page):
                 lost.setdefault(pages[page], []).append(page)
+            else:
+                kept[page] = pages[page]
         self.over_reported += reported
         for (level, mapped), missing in sorted(lost.items()):
             self.report_lost(layout, level, mapped, missing)
@@ -115,6 +165,12 @@ class DirtyLog(GuestChecker):
                 del pages[page]
         if not self.guest.kvm.manual_dirty_log_protect:
             pages.clear()
+            pages.update(kept)
+
+    def owed(self, slot: int, page: int) -> bool:
+        """Tell whether a write is owed to the log whose collection is over."""
+        flying = self.flying.get((slot, page), [])
+        return (slot, page) not in self.late and not any(fault in self.then for fault in flying)
 
     def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int]) -> None:
         through = "a writable leaf" if mapped else "a stale TLB entry"

@@ -139,10 +139,10 @@ class FaultOrder(GuestChecker):
         self.reported = False
         self.forget()
 
-    def actor_begins(self, op: GuestAccess) -> None:
+    def actor_begins(self, op: Operation) -> None:
         self.before_operation(op)
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.after_operation(op, outcome)
 
     def forget(self) -> None:

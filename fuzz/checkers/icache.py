@@ -13,6 +13,7 @@ from reference.machine.spans import Spans
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
+from .beside import left_of, written_beside
 from .checker import GuestChecker, Peers
 from .places import Places, Range
 from .rule import Rule
@@ -42,9 +43,12 @@ class Icache(GuestChecker):
         self.refetched = Spans()
         # The frames that were dirty at the operation's first invalidation.
         self.dirty_then = Spans()
+        # Pages that threads of the host write in this operation.
+        self.written: list[Range] = []
 
     def before_operation(self, op: Operation | None) -> None:
         self.early.clear()
+        self.written = written_beside(self.guest, op)
         if self.refetched.size:
             self.refetched = Spans()
 
@@ -123,4 +127,4 @@ class Icache(GuestChecker):
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
                 found += before.unmapped(page, stop, (first + FIRST_PFN) << shift, XN_BIT, 0)
-        return Places(found, self.granule.page_size)
+        return Places(left_of(found, self.written), self.granule.page_size)

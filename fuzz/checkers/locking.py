@@ -11,7 +11,7 @@ from typing import Final
 from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import Walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -76,7 +76,7 @@ class Locking(Checker):
         # The guest runs, so whatever the hypervisor did before has returned.
         self.returned()
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.returned()
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:

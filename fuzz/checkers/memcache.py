@@ -16,7 +16,7 @@ from typing import Final
 
 from reference.machine.walk import PERMISSION, Walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .rule import Rule
@@ -55,7 +55,7 @@ class Memcache(Checker):
     def before_operation(self, op: Operation | None) -> None:
         self.forget()
 
-    def actor_begins(self, op: GuestAccess) -> None:
+    def actor_begins(self, op: Operation) -> None:
         self.forget()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

@@ -77,7 +77,7 @@ class Pins(Checker):
         if outcome.status != "oops":
             self.returned()
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.returned()
 
     def destroyed(self) -> None:
@@ -144,10 +144,10 @@ class PageReference(GuestChecker):
         self.late.clear()
         self.forget()
 
-    def actor_begins(self, op: GuestAccess) -> None:
+    def actor_begins(self, op: Operation) -> None:
         self.before_operation(op)
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.after_operation(op, outcome)
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 
-from ..language.operations import GuestAccess, Operation, Par, TableRelax
+from ..language.operations import GuestAccess, Operation, TableRelax
 from ..sides.guest import RESET_RINGS, Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -34,6 +34,7 @@ class Rights(GuestChecker):
     """
 
     rule = Translation.rule
+    of_actor = ("what",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -48,7 +49,7 @@ class Rights(GuestChecker):
     def before_operation(self, op: Operation | None) -> None:
         self.what = ""
         self.level = -1
-        if isinstance(op, (GuestAccess, Par)):
+        if isinstance(op, GuestAccess):
             self.what = "right removed while a fault is handled"
         elif isinstance(op, TableRelax):
             self.what = "right removed by relaxing"
@@ -56,6 +57,9 @@ class Rights(GuestChecker):
             if layout.slot.vm == self.guest.number:
                 self.place = layout.ipa + op.offset
                 self.level, self.entry = self.shadow.lookup(self.place)
+
+    def actor_begins(self, op: Operation) -> None:
+        self.what = "right removed while a fault is handled" if isinstance(op, GuestAccess) else ""
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not self.what or not old & new & VALID_BIT or self.side.notifying or self.kernel.entry == RESET_RINGS:

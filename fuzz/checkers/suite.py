@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.machine.walk import Walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
@@ -93,11 +93,11 @@ class CheckerSuite:
         """The belongings of each actor: checkers, and those of their attributes of which each has its own."""
         return [(checker, type(checker).of_actor) for checker in self.on_actor]
 
-    def actor_begins(self, op: GuestAccess) -> None:
+    def actor_begins(self, op: Operation) -> None:
         for checker in self.on_actor:
             checker.actor_begins(op)
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         for checker in self.on_actor:
             checker.actor_ends(op, outcome)
         self.contract.after_operation(op, outcome)

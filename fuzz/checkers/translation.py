@@ -122,7 +122,7 @@ class Translation(GuestChecker):
         if isinstance(op, (ops.HypMap, ops.GuestMove, ops.Speculate, ops.Evict)):
             return []
         if isinstance(op, ops.Par):
-            return [each for access in op.operations for each in self.range_of(access)]
+            return [each for part in op.operations for each in self.range_of(ops.plain(part))]
         layout = self.side.by_name[op.slot]
         if isinstance(op, (ops.HostAge, ops.HostTestAge)):
             size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
@@ -208,7 +208,8 @@ class Translation(GuestChecker):
         """Judge what a fault took away outside of its own page or block: it must be mapped again."""
         for level, ipa, function in self.taken:
             now, _ = self.shadow.lookup(ipa)
-            if now < 0:
+            # In a par block a thread of the host may have taken it away since.
+            if now < 0 and not self.announced(ipa):
                 self.report(
                     "change outside the range",
                     level,
@@ -216,6 +217,10 @@ class Translation(GuestChecker):
                     frozenset([ipa]),
                     function=function,
                 )
+
+    def announced(self, ipa: int) -> bool:
+        """Tell whether the host has told of a change of a place in this operation."""
+        return any(start <= ipa < end for start, end in self.guest.notified.guest_ranges)
 
     def after_operation(self, op: ops.Operation | None, outcome: Outcome) -> None:
         if self.taken:
@@ -229,9 +234,10 @@ class Translation(GuestChecker):
                 self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        if isinstance(op, (ops.SetLog, ops.GetLog, ops.ClearLog)):
-            layout = self.side.by_name[op.slot]
-            self.judge_range(layout.hva, layout.hva + layout.size)
+        for part in map(ops.plain, op.operations) if isinstance(op, ops.Par) else (op,):
+            if isinstance(part, (ops.SetLog, ops.GetLog, ops.ClearLog)):
+                layout = self.side.by_name[part.slot]
+                self.judge_range(layout.hva, layout.hva + layout.size)
 
     def judge_effect(self, op: ops.Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""
@@ -359,5 +365,5 @@ class BetweenHalves(Watcher):
 def accesses_of(op: ops.Operation | None) -> Sequence[ops.GuestAccess]:
     """The guest accesses that are an operation, or that are in it."""
     if isinstance(op, ops.Par):
-        return op.operations
+        return [each for each in op.operations if isinstance(each, ops.GuestAccess)]
     return [op] if isinstance(op, ops.GuestAccess) else []

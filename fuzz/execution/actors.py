@@ -4,7 +4,7 @@
 from copy import copy
 from typing import Final
 
-from ..language.operations import GuestAccess, Switch
+from ..language.operations import HARDWARE, Concurrent, Switch, actor_name, is_vcpu
 from ..sides.outcome import Outcome
 from .coroutine import Coroutine
 
@@ -40,10 +40,10 @@ class ActorState:
 
 
 class Actor:
-    """A vCPU of a block.
+    """An actor of a block.
 
     :param number: from 1, in the order in which the block names them
-    :param cpu: the vCPU
+    :param cpu: the vCPU, or who else it is (`fuzz.language.operations.concurrent.THREADS`)
     :param accesses: what it does, each with its index in the block
     :param switches: of the schedule, those anchored to it, each with its number
     :param belongings: as it begins (`ActorState.fresh`)
@@ -53,7 +53,7 @@ class Actor:
         self,
         number: int,
         cpu: int,
-        accesses: list[tuple[int, GuestAccess]],
+        accesses: list[tuple[int, Concurrent]],
         switches: list[tuple[int, Switch]],
         belongings: list[object],
     ) -> None:
@@ -64,8 +64,12 @@ class Actor:
         self.belongings = belongings
         self.coroutine: Coroutine | None = None
         self.outcomes: dict[int, Outcome] = {}
-        # Faults that its vCPU has taken in this block.
+        # Faults that its vCPU has taken in this block; of a thread, its calls of KVM.
         self.faults = 0
+        # The steps of a thread of the host, by kind.
+        self.steps: dict[str, int] = {}
+        # Hardware: the actor that gave way to it, which goes on behind it; 0: none did.
+        self.interrupted = 0
         # The last fault of the access under way: kind, level, entry; and turns given away since anything else came.
         self.last_fault = (-1, -1, 0)
         self.given = 0
@@ -84,5 +88,15 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """The vCPU as programs name it."""
-        return f"cpu{self.cpu}"
+        """The actor as programs name it."""
+        return actor_name(self.cpu)
+
+    @property
+    def is_thread(self) -> bool:
+        """True of a thread of the host, or of user space."""
+        return not is_vcpu(self.cpu)
+
+    @property
+    def is_hardware(self) -> bool:
+        """True of a CPU that does something of its own accord."""
+        return self.cpu in HARDWARE

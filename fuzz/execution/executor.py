@@ -62,7 +62,7 @@ class Executor:
         self.host = HostOperations(self.side, self.checkers)
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)
-        self.par = ParOperations(self.side, self.checkers, self.guest)
+        self.par = ParOperations(self.side, self.checkers, self.guest, self.host)
         # Set where the kernel code crashed or ran away: nothing can run after it.
         self.dead = False
         # Why there is no verdict: what the program needs is not modelled of this version; "": there is one.

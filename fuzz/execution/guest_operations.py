@@ -67,6 +67,8 @@ CAUSE: Final = {
 }
 # The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
+# What an access comes to where, by the order of a par block's steps, its page may be there or not.
+EITHER: Final = ("ok", "efault", "sigbus")
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
@@ -113,6 +115,8 @@ class GuestOperations:
         self.exits = Exits()
         # Told of faults while several vCPUs are at work.
         self.turns: Turns | None = None
+        # Contents of pages depend on the order in which actors of a par block made their steps.
+        self.unsettled = False
         side.kernel.observe(self.exits)
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
@@ -194,6 +198,8 @@ class GuestOperations:
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
         outcome = self.faults(op, at, ipa, access)
+        if self.unsettled:
+            outcome.either = EITHER
         side.kernel.topup_gets = -1
         return outcome
 
@@ -312,7 +318,7 @@ class GuestOperations:
         if op.kind == "write":
             memory.guest_write(pfn, at + 1, cacheable)
             return Outcome("ok", 0, faults)
-        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch")
+        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch") and not self.unsettled
         if op.kind == "fetch":
             return Outcome("ok", memory.guest_fetch(pfn, cacheable), faults, predictable)
         return Outcome("ok", memory.guest_read(pfn, cacheable), faults, predictable)

@@ -23,6 +23,8 @@ class HostOperations:
     def __init__(self, side: Side, checkers: CheckerSuite) -> None:
         self.side = side
         self.checkers = checkers
+        # What dirty logs hold depends on the order in which actors of a par block made their steps.
+        self.unsettled = False
 
     def run(self, op: ops.HostOperation, layout: SlotLayout) -> Outcome:
         """Run an operation on pages of a slot."""
@@ -65,6 +67,7 @@ class HostOperations:
         self.side.active = guest
         failure = isinstance(op, ops.HostPoison)
         self.side.enter("kvm_gmem_error_folio" if failure else "kvm_gmem_fallocate")
+        self.side.calling()
         size = op.size if isinstance(op, ops.HostDiscard) else self.side.granule.page_size
         ret = guest.notified.lose(layout, op.offset, size, failure)
         return Outcome("error", ret) if ret else Outcome("ok")
@@ -75,6 +78,7 @@ class HostOperations:
         young = 0
         for guest in self.side.guests:
             self.side.active = guest
+            self.side.calling()
             young |= guest.main.test_young(start)
         return Outcome("ok", young)
 
@@ -86,6 +90,7 @@ class HostOperations:
         for hva, size in host.pages_to_age(start, end):
             for guest in self.side.guests:
                 self.side.active = guest
+                self.side.calling()
                 clear = guest.main.clear_flush_young if flush else guest.main.clear_young
                 young |= clear(hva, hva + size)
         return Outcome("ok", young)
@@ -130,6 +135,7 @@ class HostOperations:
             side.kernel.topup_gets = fail - 1
         # The memory behind a slot that goes must be clean.
         guest.notified.unmapping = isinstance(op, (ops.SlotDelete, ops.SlotMove))
+        side.calling()
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
         side.kernel.topup_gets = -1
@@ -145,11 +151,12 @@ class HostOperations:
         if guest.kvm.dirty_ring_size:
             return self.get_rings(guest, layout)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
+        self.side.calling()
         ret, bitmap = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
         layout.collected = bitmap
-        return Outcome("ok", bitmap[:])
+        return Outcome("ok", bitmap[:], predictable=not self.unsettled)
 
     def get_rings(self, guest: Guest, layout: SlotLayout) -> Outcome:
         """Collect a slot's log where vCPUs have dirty rings: what the rings had, and what the bitmap has beside."""
@@ -159,12 +166,13 @@ class HostOperations:
         pages, layout.reaped = layout.reaped, []
         pages = pages or [0] * (((layout.size >> self.side.granule.page_shift) + 63) >> 6)
         if not guest.kvm.dirty_ring_with_bitmap:
-            return Outcome("ok", pages)
+            return Outcome("ok", pages, predictable=not self.unsettled)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
         ret, beside = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
-        return Outcome("ok", [a | b for a, b in zip(pages, beside, strict=True)])
+        both = [a | b for a, b in zip(pages, beside, strict=True)]
+        return Outcome("ok", both, predictable=not self.unsettled)
 
     def clear_log(self, op: ops.ClearLog, layout: SlotLayout) -> Outcome:
         """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""
@@ -176,6 +184,7 @@ class HostOperations:
         words = (pages + 63) >> 6
         bitmap = layout.collected[first >> 6 : (first >> 6) + words]
         bitmap += [0] * (words - len(bitmap))
+        self.side.calling()
         ret = guest.main.kvm_vm_ioctl_clear_dirty_log(layout.id, first, pages, bitmap)
         for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
             layout.collected[word] = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks: several vCPUs at work, one step of one of them at a time, by the schedule of the program.
+"""Par blocks: vCPUs and threads of the host at work, one step of one of them at a time, by the program's schedule.
 
 One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
 """
@@ -13,17 +13,40 @@ from reference.stirring import Stirring
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
-from ..language.operations import GuestAccess, Par, Switch
+from ..language.operations import (
+    STEPS_OF_HOST,
+    ClearLog,
+    Concurrent,
+    GetLog,
+    GuestAccess,
+    HostDiscard,
+    HostPoison,
+    HostUnmap,
+    HostWrite,
+    HostWriteback,
+    Operation,
+    Par,
+    SetLog,
+    Switch,
+    Threaded,
+    actor_name,
+    is_host,
+    plain,
+)
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
 from .coroutine import Coroutine
-from .guest_operations import GuestOperations
+from .guest_operations import EITHER, GuestOperations
+from .host_operations import HostOperations
+from .threads import Threads
 
 # A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
 MAX_GIVEN: Final = 64
 # Between the versions that two accesses of a block write; those that operations write, by their index, are smaller.
 VERSION_STEP: Final = 1 << 20
+# Points that are counted in the whole block, which no call of kernel code knows.
+OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -36,6 +59,12 @@ class Onlooker:
     def switched(self, number: int) -> None:
         """The switch of that number takes place."""
 
+    def called(self, actor: Actor) -> None:
+        """A thread of the host is about to call KVM."""
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        """A step of a thread of the host begins, or is over; which of its kind it is, from 1."""
+
 
 class ParOperations(Turns):
     """Runs par blocks, and says whose turn it is.
@@ -43,12 +72,14 @@ class ParOperations(Turns):
     :param side: the side that they run on
     :param checkers: told whose events they see
     :param guest: runs the accesses
+    :param host: runs the operations of the host
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations, host: HostOperations) -> None:
         self.side = side
         self.checkers = checkers
         self.guest = guest
+        self.threads = Threads(side, guest, host)
         self.actors: list[Actor] = []
         self.current = 0
         self.at = 0
@@ -71,7 +102,9 @@ class ParOperations(Turns):
             (kernel, ("entry", "cause", "walker", "walker_arg", "place")),
             # Which of the frames of a huge page a release is about: one that the same actor has pinned.
             (self.side.kvm_host, ("pins",)),
+            (self.side.host, ("version",)),
             (self.guest.exits, ("status", "address", "injected")),
+            *[(each.notified, ("unmapping", "invalidating")) for each in self.side.guests],
             *kernel.belongings,
         ]
         if self.steps is not None:
@@ -129,10 +162,16 @@ class ParOperations(Turns):
         """Do all that an actor has to do; runs in its coroutine."""
         for index, access in actor.accesses:
             actor.last_fault, actor.given = (-1, -1, 0), 0
-            self.checkers.actor_begins(access)
-            outcome = self.guest.run(access, self.at + index * VERSION_STEP)
+            at = self.at + index * VERSION_STEP
+            if isinstance(access, Threaded):
+                self.checkers.actor_begins(access.operation)
+                outcome = self.threads.run(access.operation, at)
+                self.checkers.actor_ends(access.operation, outcome)
+            else:
+                self.checkers.actor_begins(access)
+                outcome = self.guest.run(access, at)
+                self.checkers.actor_ends(access, outcome)
             actor.outcomes[index] = outcome
-            self.checkers.actor_ends(access, outcome)
 
     def turn(self, actor: Actor, keeper: ActorState) -> None:
         """Run an actor until it gives way or is done."""
@@ -163,6 +202,12 @@ class ParOperations(Turns):
         if actor.left == SWITCH:
             wanted = self.actors[actor.to - 1]
             if not wanted.done:
+                wanted.interrupted = actor.number if wanted.is_hardware else 0
+                return wanted
+        if actor.interrupted:
+            # Hardware makes one step, in the middle of what another one does.
+            wanted = self.actors[actor.interrupted - 1]
+            if not wanted.done and not wanted.waiting:
                 return wanted
         first = actor.number
         order = [*self.actors[first:], *self.actors[:first]]
@@ -175,14 +220,19 @@ class ParOperations(Turns):
         """The outcome of a block that has come to its end."""
         for number, switch in enumerate(op.switches):
             if number not in self.taken:
-                self.skipped.append(f"cpu{switch.cpu} does not come to: {anchor_text(switch)}")
+                self.skipped.append(f"{actor_name(switch.cpu)} does not come to: {anchor_text(switch)}")
         parts: list[Outcome] = []
         for index, access in enumerate(op.operations):
             part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)
-            if access.kind in ("read", "fetch", "walk") and written_by_others(op, access):
-                # Which version is read depends on the order.
+            if depends_on_order(op, access):
                 part.predictable = False
+            if takes_pages(op):
+                part.either = EITHER
             parts.append(part)
+        if takes_pages(op) or writes_twice(op):
+            self.guest.unsettled = True
+        if takes_logs(op):
+            self.threads.host.unsettled = True
         stuck = next((part for part in parts if part.status == "stuck"), None)
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
@@ -199,7 +249,7 @@ class ParOperations(Turns):
         return [
             (number, switch.point, switch.when == "after", switch.count)
             for number, switch in actor.switches
-            if switch.point != "fault" and switch.fault == actor.faults and number not in self.taken
+            if switch.point not in OF_BLOCK and switch.fault == actor.faults and number not in self.taken
         ]
 
     def target(self, number: int) -> int:
@@ -213,13 +263,34 @@ class ParOperations(Turns):
             waiting |= each.waiting << each.number - 1
         return len(self.actors), done, waiting
 
+    def calling(self) -> None:
+        actor = self.running()
+        if actor.is_thread:
+            actor.faults += 1
+            if self.onlooker is not None:
+                self.onlooker.called(actor)
+
+    def step(self, point: str, after: bool) -> None:
+        actor = self.running()
+        if not actor.is_thread:
+            return
+        if not after:
+            actor.steps[point] = actor.steps.get(point, 0) + 1
+        count = actor.steps[point]
+        if self.onlooker is not None:
+            self.onlooker.stepped(actor, point, count, after)
+        when = "after" if after else "before"
+        for number, switch in actor.switches:
+            if switch.point == point and switch.count == count and switch.when == when and number not in self.taken:
+                self.reached(number)
+
     def reached(self, number: int) -> None:
         actor = self.running()
         switch = next(each for at, each in actor.switches if at == number)
         self.taken.add(number)
         wanted = next(each for each in self.actors if each.cpu == switch.to)
         if wanted.done:
-            self.skipped.append(f"cpu{actor.cpu} does not switch {anchor_text(switch)}: cpu{wanted.cpu} is done")
+            self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")
             return
         if self.onlooker is not None:
             self.onlooker.switched(number)
@@ -262,8 +333,8 @@ class ParOperations(Turns):
         return False
 
     def others(self) -> bool:
-        """Tell whether another actor could run."""
-        return any(not each.done and not each.waiting and each.number != self.current for each in self.actors)
+        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock now."""
+        return any(not each.done and each.number != self.current for each in self.actors)
 
     def leave(self, actor: Actor, why: str) -> None:
         """Give way; returns when it is this actor's turn again."""
@@ -285,6 +356,38 @@ def waits_text(actor: Actor, actors: list[Actor]) -> str:
     return f"{actor.name} waits for {lock}{who}"
 
 
-def written_by_others(op: Par, access: GuestAccess) -> bool:
-    """Tell whether another vCPU of a block writes anywhere: places may share a page of the host."""
-    return any(each.cpu != access.cpu and each.kind in ("write", "clean") for each in op.operations)
+def depends_on_order(op: Par, access: Concurrent) -> bool:
+    """Tell whether the value of an operation of a block depends on the order of steps, where all of them are right.
+
+    What is read does where another actor writes anywhere, or takes pages away: places may share a page of the host.
+    What the host is told of ages does.
+    """
+    if isinstance(access, Threaded):
+        return True
+    others = [each for each in op.operations if each.cpu != access.cpu]
+    if access.kind not in ("read", "fetch", "walk"):
+        return False
+    return any(writes(plain(each)) or is_host(each.cpu) for each in others)
+
+
+def takes_pages(op: Par) -> bool:
+    """Tell whether a thread of the host takes pages away in a block for good, as far as they are there by then."""
+    return any(isinstance(plain(each), (HostUnmap, HostPoison)) for each in op.operations)
+
+
+def writes_twice(op: Par) -> bool:
+    """Tell whether contents of pages depend on the order of a block: several write, one of them a host's thread."""
+    writers = {each.cpu for each in op.operations if writes(plain(each))}
+    return len(writers) > 1 and any(map(is_host, writers))
+
+
+def writes(op: Operation) -> bool:
+    """Tell whether an operation of a block may leave pages with other contents."""
+    if isinstance(op, GuestAccess):
+        return op.kind in ("write", "clean")
+    return isinstance(op, (HostWrite, HostWriteback, HostDiscard))
+
+
+def takes_logs(op: Par) -> bool:
+    """Tell whether dirty logs that are collected behind a block depend on its order."""
+    return any(isinstance(plain(each), (GetLog, ClearLog, SetLog)) for each in op.operations)

@@ -2,7 +2,7 @@
 """The places of a par block at which an actor may give way, in the order in which a run comes to them."""
 
 from collections import Counter
-from typing import Final
+from typing import Final, cast
 
 from reference.events import EVENT_NAMES, Observer
 
@@ -45,6 +45,12 @@ class Following(Onlooker):
     def switched(self, number: int) -> None:
         self.places.switched(number)
 
+    def called(self, actor: Actor) -> None:
+        self.places.called(actor)
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        self.places.stepped(actor, point, count, after)
+
 
 class SwitchPlaces(Observer):
     """Notes the places of one run of a program, which has one block; those behind its last switch.
@@ -75,6 +81,15 @@ class SwitchPlaces(Observer):
         self.counts[actor.number] = Counter()
         self.stirred.add(actor.number)
         self.note(actor, "after", "fault", actor.faults, 1)
+
+    def called(self, actor: Actor) -> None:
+        """A thread of the host calls KVM: what it does counts from here on."""
+        self.counts[actor.number] = Counter()
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        """A step of a thread of the host begins, or is over."""
+        self.stirred.add(actor.number)
+        self.note(actor, "after" if after else "before", cast(Point, point), count, 1)
 
     def note(self, actor: Actor, when: Moment, point: Point, count: int, fault: int) -> None:
         """Note a place, unless it is the last one."""

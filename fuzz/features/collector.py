@@ -32,6 +32,8 @@ from ..language.operations import (
     TablePlace,
     TableRange,
     TableRelax,
+    is_vcpu,
+    plain,
 )
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
@@ -270,8 +272,8 @@ class FeatureCollector(Checker):
         if self.program is not None:
             self.program.add(("operation", name, variant_of(op)))
         if isinstance(op, Par):
-            for access in op.operations:
-                self.meet(name, access, self.side.by_name[access.slot])
+            for each in map(plain, op.operations):
+                self.meet(name, each, self.side.by_name[each.slot])
             return
         if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
             return
@@ -348,7 +350,9 @@ class FeatureCollector(Checker):
 def variant_of(op: Operation) -> str:
     """Name the variant of an operation within its kind."""
     if isinstance(op, Par):
-        return f"{len(op.cpus)} vCPUs, {len(op.switches)} switches"
+        vcpus = sum(map(is_vcpu, op.cpus))
+        others = f", {len(op.cpus) - vcpus} others" if vcpus < len(op.cpus) else ""
+        return f"{vcpus} vCPUs{others}, {len(op.switches)} switches"
     if isinstance(op, GuestAccess):
         return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
     if isinstance(op, (TableMap, TableRelax, HypMap)):

@@ -10,11 +10,14 @@ from ..language.program import GIB, Program, Slot
 from ..scheduling.strategies import any_strategy
 from . import disturbances as do
 from .builder import KINDS, ProgramBuilder
+from .threads import beside
 
 # Of a hundred programs whose VMs have two vCPUs or more.
 _RACING: Final = 30
 # Of a hundred of them, those whose block comes last: what is mapped is compared up to a block.
 _LAST: Final = 60
+# Of a hundred blocks with threads of the host, those with one vCPU.
+_ALONE: Final = 50
 _WRITES: Final[tuple[AccessKind, ...]] = ("write", "write", "write", "read", "fetch")
 _FETCHES: Final[tuple[AccessKind, ...]] = ("fetch", "fetch", "write", "read")
 
@@ -45,7 +48,7 @@ def racing(program: Program, source: random.Random) -> Program:
 
 
 def race(builder: ProgramBuilder, slot: Slot) -> bool:
-    """Add a block in which two or three vCPUs access the same pages; false if none is legal here."""
+    """Add a block in which vCPUs access the same pages, beside the host at times; false if none is legal here."""
     block = builder.block_of(slot)
     page = builder.page_in(slot, block)
     # The same page most often, or entries of one table.
@@ -58,8 +61,11 @@ def race(builder: ProgramBuilder, slot: Slot) -> bool:
         for _ in range(builder.random.choice((1, 1, 1, 2))):
             offset, kind = builder.random.choice(pages), builder.random.choice(kinds)
             accesses.append(GuestAccess(cpu, kind, slot.name, offset, not builder.chance(8)))
+    threads = beside(builder, slot, pages)
+    if threads and builder.chance(_ALONE):
+        accesses = [each for each in accesses if each.cpu == accesses[0].cpu]
     before = len(builder.operations)
-    builder.add(any_strategy(Par(tuple(accesses)), builder.random))
+    builder.add(any_strategy(Par((*accesses, *threads)), builder.random))
     if len(builder.operations) == before:
         return False
     builder.access(slot, page, "read")

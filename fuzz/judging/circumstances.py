@@ -156,19 +156,22 @@ class Circumstances(Checker):
         self.op = op
         self.accesses.clear()
         self.ageing = isinstance(op, (HostAge, HostTestAge))
+        self.look_at(op)
+
+    def actor_begins(self, op: Operation) -> None:
+        self.fault = NONE
+        self.op = op
+        self.look_at(op)
+
+    def look_at(self, op: Operation | None) -> None:
+        """Note predicates of the host pages that an operation is about to age, or to access."""
         if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
         elif isinstance(op, GuestAccess) and self.of_operation(LARGER):
             self.accessed(self.side.by_name[op.slot], op.offset)
 
-    def actor_begins(self, op: GuestAccess) -> None:
-        self.fault = NONE
-        self.op = op
-        if self.of_operation(LARGER):
-            self.accessed(self.side.by_name[op.slot], op.offset)
-
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.accesses.append(frozenset([name for name in OF_OPERATION if self.of_operation(name)]))
 
     def of_operation(self, predicate: str) -> bool:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Both sides of a program side by side, operation by operation."""
 
+from typing import Final
+
 from candidate import Candidate
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
@@ -8,7 +10,15 @@ from candidate.tree.runtime.versions import TreePgtable
 from ..checkers import Violation
 from ..execution.executor import Executor
 from ..features.features import Features
-from ..language.operations import Operation, Par, fail_of
+from ..language.operations import (
+    HostAge,
+    HostTestAge,
+    Operation,
+    Par,
+    TableIsYoung,
+    TableMkold,
+    fail_of,
+)
 from ..language.program import Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
@@ -23,6 +33,9 @@ from .unrecorded import AgeFlags, Unrecorded
 from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
+
+# Operations that ask how old pages are.
+AGES: Final = (HostAge, HostTestAge, TableIsYoung, TableMkold)
 
 
 class Differential:
@@ -130,7 +143,8 @@ class Lockstep:
             a, b = outcomes
             op = self.program.operations[at]
             signature = f"result: {type(op).__name__}"
-            asked_for = fail_of(op) is not None
+            # How old pages are depends on who came first, as the map does.
+            asked_for = fail_of(op) is not None or (isinstance(op, AGES) and not self.ordered)
             if signature not in differences and not asked_for and not a.same_as(b) and not self.flags.answer(op):
                 names = self.differential
                 text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of what may run beside what in a par block, by the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Blocks of guest accesses are run. The other lines say what may stand
-in a block one day; until then it is refused.
+Each line names the kernel functions that say so. Some say what may stand in a block one day; until then it is refused.
 """
 
 from collections.abc import Callable
@@ -46,29 +45,27 @@ TABLE: Final = (
     # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
     Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
-    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code"),
-    Beside(
-        (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
-        "",
-        ALONE,
-        "",
-        "kvm_set_memory_region() (slots_lock), which waits for faults in flight: synchronize_srcu_expedited()",
-    ),
+    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
+    # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
+    Beside((ops.SetLog,), "", ALONE, "", "kvm_set_memory_region() (slots_lock)", True),
+    Beside((ops.SlotCreate, ops.SlotDelete, ops.SlotMove), "", ALONE, "", "kvm_set_memory_region() (slots_lock)"),
     Beside(
         (ops.GetLog, ops.ClearLog),
         "",
         ALONE,
         "",
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
+        True,
     ),
-    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()"),
-    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()"),
-    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()"),
-    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()"),
-    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()"),
-    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()"),
-    Beside((ops.HostMigrate, ops.HostPoison), "", "", "", "try_to_migrate(), memory_failure(): rmap, no mmap lock"),
-    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock"),
+    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()", True),
+    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
+    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
+    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
+    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
+    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),
+    Beside((ops.HostMigrate,), "", "", "", "try_to_migrate(): rmap, no mmap lock", True),
+    Beside((ops.HostPoison,), "", "", "", "memory_failure(): rmap, no mmap lock", True),
+    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
     # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
     Beside(
         (
@@ -84,6 +81,7 @@ TABLE: Final = (
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
+RUNS: Final = "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log; hwN cpuN speculate, evict"
 
 
 def _within(what: str, value: int, bounds: range) -> None:
@@ -91,7 +89,7 @@ def _within(what: str, value: int, bounds: range) -> None:
         raise refusal(f"{what}{value}", f"{bounds[0]} to {bounds[-1]}")
 
 
-def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess], None]) -> None:
+def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess | ops.ByThread], None]) -> None:
     """Check a block, which the table must have.
 
     :param where: the CPU on which each vCPU runs
@@ -103,10 +101,10 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess],
         for operation in par.operations:
             line += 1
             _check_operation(operation)
-            check(operation)
+            check(ops.plain(operation))
         line = 0
         if len(par.operations) not in range(2, MAX_ACCESSES + 1):
-            raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two vCPUs or more")
+            raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two actors or more")
         _check_cpus(par, where)
         if len(par.switches) > MAX_SWITCHES:
             raise refusal(f"par with {len(par.switches)} switches", f"at most {MAX_SWITCHES}")
@@ -122,22 +120,32 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess],
         raise ProgramError("", line, error.message) from None
 
 
-def _check_operation(operation: ops.GuestAccess) -> None:
-    """Check that blocks with such an operation are run."""
-    line = LINES.get(type(operation))
-    if line is None or not line.runs:
-        wrong = ops.declaration_of(type(operation)).form.split()[:2] if line is not None else ["par"]
-        raise refusal(f"{' '.join(wrong)} in a par block", "cpuN read, write, fetch, walk, clean")
-    if operation.fail is not None:
+def _check_operation(operation: ops.Concurrent) -> None:
+    """Check that blocks with such an operation, by such an actor, are run."""
+    done = ops.plain(operation)
+    line = LINES.get(type(done))
+    actors = ops.actors_of(done) if line is not None and line.runs else None
+    if line is None or not line.runs or (actors is not None) != isinstance(operation, ops.Threaded):
+        wrong = ops.declaration_of(type(done)).form.split()[:2] if line is not None else ["par"]
+        raise refusal(f"{' '.join(wrong)} in a par block", RUNS)
+    if actors is not None and operation.cpu not in actors:
+        wrong = ops.declaration_of(type(done)).form.split()[:2]
+        raise refusal(f"{' '.join(wrong)} by {ops.actor_name(operation.cpu)}", RUNS)
+    if ops.fail_of(done) is not None:
         raise refusal("fail= in a par block", "no fail=")
 
 
 def _check_cpus(par: ops.Par, where: list[int]) -> None:
-    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption)."""
+    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption).
+
+    Other threads run on CPUs of their own, beside those of the vCPUs.
+    """
     if len(par.cpus) < 2:
-        raise refusal("par with one vCPU", "operations of two vCPUs or more; those of one follow each other")
+        raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
     places: dict[int, int] = {}
     for cpu in par.cpus:
+        if not ops.is_vcpu(cpu):
+            continue
         other = places.setdefault(where[cpu], cpu)
         if other != cpu:
             raise refusal(f"cpu{other} and cpu{cpu} both run on CPU {where[cpu]}", "vCPUs on CPUs of their own")
@@ -145,19 +153,23 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
 
 def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
     """Check one line of the schedule."""
-    allowed = ", ".join(f"cpu{cpu}" for cpu in par.cpus)
-    for cpu in (switch.cpu, switch.to):
-        if cpu not in par.cpus:
-            raise refusal(f"cpu{cpu} does nothing in this block", allowed)
+    allowed = ", ".join(map(ops.actor_name, par.cpus))
+    name = ops.actor_name(switch.cpu)
+    for actor in (switch.cpu, switch.to):
+        if actor not in par.cpus:
+            raise refusal(f"{ops.actor_name(actor)} does nothing in this block", allowed)
     if switch.cpu == switch.to:
-        raise refusal(f"switch cpu{switch.cpu} to cpu{switch.to}", "another vCPU of the block")
+        raise refusal(f"switch {name} to {name}", "another actor of the block")
+    if switch.point not in ops.points_of(switch.cpu):
+        allowed = ", ".join(ops.points_of(switch.cpu)) or "no switch: it makes one step"
+        raise refusal(f"{switch.point} of {name}", allowed)
     if switch.point in ops.ONLY_AFTER and switch.when != "after":
         raise refusal(f"before {switch.point}", f"after {switch.point}")
-    if switch.point == "fault":
-        _within("fault ", switch.count, FAULTS)
+    if switch.point == "fault" or switch.point in ops.STEPS_OF_HOST:
+        _within(f"{switch.point} ", switch.count, FAULTS)
         if switch.fault != 1:
             raise refusal(
-                f"fault={switch.fault} with fault {switch.count}", "no fault=: COUNT is the number of the fault"
+                f"fault={switch.fault} with {switch.point} {switch.count}", "no fault=: COUNT is that of the block"
             )
     _within(f"{switch.point} ", switch.count, COUNTS)
     _within("fault=", switch.fault, FAULTS)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from .operations import Operation, Par
+from .operations import Operation, Par, plain
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -158,7 +158,7 @@ def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
     """Yield all operations that are no blocks, those of blocks in their place."""
     for operation in operations:
         if isinstance(operation, Par):
-            yield from operation.operations
+            yield from map(plain, operation.operations)
         else:
             yield operation
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ..suggestions import near_file
 from .forms import BEGIN, END, FORMS, SCHEDULE
-from .operations import Operation, Par, Switch
+from .operations import THREADS, Operation, Par, Switch, Threaded, actor_name, is_host
 from .program import GIB, KIB, MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
 from .validate import MAX_OPERATIONS, MAX_SLOTS, MAX_VCPUS, check_vm, validate
 
@@ -92,11 +92,20 @@ def _read_cpu(word: str) -> tuple[int]:
     return (_CPUS.index(word),)
 
 
+def _read_actor(word: str) -> tuple[int]:
+    if word in THREADS:
+        return (THREADS[word],)
+    if word not in _CPUS:
+        raise refusal(f"{word[:40]!a} is no actor", f"cpu0 to cpu{MAX_VCPUS - 1}, {', '.join(THREADS)}")
+    return (_CPUS.index(word),)
+
+
 _read_bytes = _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal")
 _SIZE: Final = _Kind(_read_bytes, show_bytes)
 _NAME: Final = _Kind(_read_name, str)
 _KINDS: Final = {
     "cpuN": _Kind(_read_cpu, "cpu{}".format),
+    "ACTOR": _Kind(_read_actor, actor_name),
     "NAME": _NAME,
     "SLOT": _NAME,
     "SLOT+OFF": _Kind(_read_place, lambda slot, offset: f"{slot}+{show_bytes(offset)}", 2),
@@ -193,6 +202,13 @@ def _operation(words: Sequence[str]) -> Operation:
     return operation
 
 
+def _by_thread(words: Sequence[str]) -> Any:
+    """The operation behind the name of an actor that is no vCPU; that of a thread of the host stands for ``host``."""
+    if len(words) < 2:
+        raise refusal(f"{words[0]!a} is not complete", f"{words[0]} and an operation")
+    return _operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
+
+
 class _Parser:
     """The statements so far, and the number of the line of each."""
 
@@ -278,6 +294,8 @@ class _Parser:
             switches.append(Switch(*_SWITCH.read(words)))
         elif switches:
             raise refusal("operation behind a switch", f"operations first, then switches, then {END}")
+        elif words[0] in THREADS:
+            operations.append(Threaded(THREADS[words[0]], _by_thread(words)))
         else:
             operations.append(_operation(words))
         lines.append(number)
@@ -317,6 +335,9 @@ def print_program(program: Program) -> str:
 
 def _show(statement: object) -> str:
     """The canonical line of a statement, or the lines of a block."""
+    if isinstance(statement, Threaded):
+        shown = _show(statement.operation)
+        return f"{actor_name(statement.cpu)} {shown.partition(' ')[2] if is_host(statement.cpu) else shown}"
     if not isinstance(statement, Par):
         return _STATEMENTS[type(statement)].show(statement)
     return "\n".join([BEGIN, *(f"  {_show(each)}" for each in (*statement.operations, *statement.switches)), END])

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..language.operations import GuestAccess, Par, Switch
+from ..language.operations import HARDWARE, HOSTS, USERS, Par, Switch, is_vcpu, plain
 from ..language.program import Program
-from .inside import of_block
+from .inside import again, of_block
 from .minimizer import Minimizer
 from .operands import names, plainer
 
@@ -27,7 +27,7 @@ def _in_a_row(minimizer: Minimizer, number: int) -> bool:
     best = minimizer.best
     block = best.operations[number]
     assert isinstance(block, Par)
-    operations = (*best.operations[:number], *block.operations, *best.operations[number + 1 :])
+    operations = (*best.operations[:number], *map(plain, block.operations), *best.operations[number + 1 :])
     return minimizer.attempt(replace(best, operations=operations))
 
 
@@ -53,10 +53,14 @@ def _fewer(block: Par) -> Iterator[Par]:
 
 
 def _first_vcpus(program: Program, block: Par) -> Par:
-    """The block with the first vCPUs of each VM."""
+    """The block with the first vCPUs of each VM, and the first of the other actors of each kind."""
     size = program.vm.cpus
     numbers: dict[int, int] = {}
     for cpu in block.cpus:
+        if not is_vcpu(cpu):
+            kind = next(each for each in (HOSTS, USERS, HARDWARE) if cpu in each)
+            numbers[cpu] = kind[sum(each in kind for each in numbers.values())]
+            continue
         first = cpu // size * size
         numbers[cpu] = first + sum(1 for each in numbers if each // size * size == first)
     accesses = tuple(replace(each, cpu=numbers[each.cpu]) for each in block.operations)
@@ -81,12 +85,13 @@ def _before(switch: Switch) -> Iterator[Switch]:
 
 def _plainer(program: Program, block: Par) -> Iterator[Par]:
     """Yield the block with an operand that is plainer."""
-    for at, operation in enumerate(block.operations):
+    for at, each in enumerate(block.operations):
+        operation = plain(each)
         alone = replace(program, operations=(operation,))
         for name in names(alone, 0):
             if name in ("cpu", "fail"):
                 continue
             for value in plainer(alone, 0, name):
                 changed: Any = operation
-                other: GuestAccess = replace(changed, **{name: value})
+                other = again(each, replace(changed, **{name: value}))
                 yield replace(block, operations=(*block.operations[:at], other, *block.operations[at + 1 :]))

@@ -4,7 +4,7 @@
 from dataclasses import fields
 from typing import Final, TypeAlias
 
-from ..language.operations import ACCESS_KINDS, HYP_PROTS, MOMENTS, POINTS, PROTS, HypMap, Operation, Par
+from ..language.operations import ACCESS_KINDS, HYP_PROTS, MOMENTS, POINTS, PROTS, HypMap, Operation, Par, Threaded
 from ..language.program import BACKINGS, GRANULES, MEMFD, Program, Slot, Vm, next_ipa
 from ..language.validate import MANUAL
 
@@ -51,7 +51,7 @@ def _of_slot(program: Program, number: int, slot: Slot) -> list[int]:
     return [flags, backing, slot.vm, slot.size, *place, slot.name != NAMES[number]]
 
 
-def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -> list[int]:
+def _of_operation(operation: Operation | Threaded, granule: int, numbers: dict[str, int]) -> list[int]:
     found: list[int] = []
     if isinstance(operation, Par):
         for each in operation.operations:
@@ -60,6 +60,8 @@ def _of_operation(operation: Operation, granule: int, numbers: dict[str, int]) -
             moment = MOMENTS.index(switch.when), POINTS.index(switch.point)
             found += [switch.fault, switch.count, *moment, switch.cpu, switch.to]
         return found
+    if isinstance(operation, Threaded):
+        return [operation.cpu, *_of_operation(operation.operation, granule, numbers)]
     for field in fields(operation):
         name, value = field.name, getattr(operation, field.name)
         if name == "slot":

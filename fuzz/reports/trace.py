@@ -167,7 +167,7 @@ class Trace(Checker):
 
     def wait(self, lock: str, holder: int) -> None:
         who = f", which {self.executor.par.actors[holder - 1].name} has" if holder else ""
-        self.add(f"waits for {f'the {lock} lock' if lock else 'another vCPU'}{who}")
+        self.add(f"waits for {f'the {lock} lock' if lock else 'another actor'}{who}")
 
     def load(self, ptep: int, entry: int) -> None:
         table = self.known_table(ptep // self.granule.entries)

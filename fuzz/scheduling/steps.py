@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The steps of a fault, in the usual order: the places at which a schedule may have its switches.
+"""The steps of faults and of operations of the host, in the usual order: places at which schedules may have switches.
 
 What a fault really does is known when it has run. A switch whose step never comes does not take place, so steps that
 only some faults take do no harm.
@@ -7,7 +7,7 @@ only some faults take do no harm.
 
 from typing import Final, NamedTuple
 
-from ..language.operations import Moment, Point, Switch
+from ..language.operations import STEPS_OF_HOST, USERS, Moment, Point, Switch, is_host, is_vcpu
 
 
 class Step(NamedTuple):
@@ -23,8 +23,8 @@ class Step(NamedTuple):
     weight: int = 0
 
     def switch(self, cpu: int, to: int, fault: int) -> Switch:
-        """The switch of a vCPU to another one at this step of its fault of that number."""
-        if self.point == "fault":
+        """The switch of an actor to another one at this step of its fault, or call of KVM, of that number."""
+        if self.point == "fault" or self.point in STEPS_OF_HOST:
             return Switch(cpu, to, self.when, self.point, fault)
         return Switch(cpu, to, self.when, self.point, self.number, fault)
 
@@ -67,3 +67,52 @@ STEPS: Final[tuple[Step, ...]] = (
 # The place at which a vCPU has taken a fault, and its handler has done nothing yet.
 TAKEN: Final = 0
 WEIGHTS: Final = tuple(step.weight for step in STEPS)
+
+# An operation of the host: `kvm_mmu_notifier_invalidate_range_start` unmaps and flushes under the mmu lock, the pages
+# change, `kvm_mmu_notifier_invalidate_range_end` takes the lock once more.
+HOST_STEPS: Final[tuple[Step, ...]] = (
+    Step("before", "start", 1),
+    Step("before", "lock", 1, 1),
+    Step("after", "lock", 1),
+    Step("after", "store", 1, 1),
+    Step("before", "flush", 1, 1),
+    Step("after", "flush", 1),
+    Step("before", "unlock", 1, 1),
+    Step("after", "unlock", 1, 3),
+    Step("after", "start", 1, 3),
+    Step("after", "change", 1, 4),
+    Step("before", "end", 1),
+    Step("after", "end", 1, 1),
+)
+# A call for a dirty log: the slot is changed, or bits are taken and pages write-protected, under the mmu lock.
+USER_STEPS: Final[tuple[Step, ...]] = (
+    Step("before", "lock", 1, 2),
+    Step("after", "lock", 1),
+    Step("after", "load", 1),
+    Step("after", "store", 1, 1),
+    Step("after", "cmpxchg", 1, 1),
+    Step("before", "flush", 1, 1),
+    Step("before", "unlock", 1, 1),
+    Step("after", "unlock", 1, 3),
+)
+# The places of a fault at which it has seen pages of the host, or is about to; at most of them nothing keeps it out.
+SEEN: Final = (
+    Step("after", "fault", 1, 2),
+    Step("before", "lookup", 1, 3),
+    Step("after", "lookup", 1, 6),
+    Step("before", "lock", 1, 6),
+    Step("after", "load", 1, 1),
+    Step("before", "cmpxchg", 1, 2),
+    Step("after", "clean", 1, 1),
+    Step("before", "unlock", 1, 1),
+    Step("after", "unlock", 1, 4),
+)
+
+
+def steps_of(actor: int) -> tuple[Step, ...]:
+    """The steps of an actor; hardware makes one, in which nothing comes."""
+    if is_host(actor):
+        return HOST_STEPS
+    if is_vcpu(actor):
+        return STEPS
+    return USER_STEPS if actor in USERS else ()

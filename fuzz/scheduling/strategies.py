@@ -10,9 +10,9 @@ from random import Random
 from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
-from ..language.operations import Par, Switch
+from ..language.operations import Par, Switch, is_vcpu
 from .partial_order import partial_order
-from .steps import STEPS, TAKEN, WEIGHTS
+from .steps import SEEN, STEPS, TAKEN, WEIGHTS, steps_of
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
 
@@ -20,6 +20,8 @@ Strategy: TypeAlias = Callable[[Par, Random], Par]
 _MOST: Final = 4
 # Of a hundred switches, those within the first fault that a vCPU could take; of the others so many in the second ...
 _FIRST_FAULT: Final = 90
+# Of a hundred blocks with a thread of the host, those in which it begins.
+_THREAD_FIRST: Final = 25
 # The depths of PCT: a bug of depth D needs D events in one order, and so D - 1 preemptions at the most.
 _DEPTHS: Final = (2, 3, 3, 3, 4)
 
@@ -34,8 +36,11 @@ def random_switches(block: Par, source: Random) -> Par:
     switches: list[Switch] = []
     for _ in range(source.randint(1, _MOST)):
         cpu, to = source.sample(block.cpus, 2)
-        at = source.randrange(len(STEPS))
-        switches.append(STEPS[at].switch(cpu, to, _fault(block, cpu, source)))
+        steps = steps_of(cpu)
+        if not steps:
+            continue
+        at = source.randrange(len(steps))
+        switches.append(steps[at].switch(cpu, to, _fault(block, cpu, source)))
     return _with(shuffled(block, source), switches)
 
 
@@ -60,6 +65,8 @@ def aimed(block: Par, source: Random) -> Par:
     Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
     go on. Now and then one of them is stopped at such a place as well.
     """
+    if not all(map(is_vcpu, block.cpus)):
+        return beside_others(block, source)
     block = shuffled(block, source)
     steps = [TAKEN] * (len(block.cpus) - 1)
     steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
@@ -70,6 +77,36 @@ def pos(block: Par, source: Random) -> Par:
     """Partial-order sampling (Yuan et al., CAV 2018): chance decides each race of two steps anew."""
     block = shuffled(block, source)
     return _with(block, partial_order(block, source))
+
+
+def beside_others(block: Par, source: Random) -> Par:
+    """The block with a vCPU and another actor at odds: what one has seen of a page, the other changes.
+
+    Most often the vCPU is stopped where it has seen the page, and the other does all that it has to do. Else that
+    is stopped in the middle too, or first.
+    """
+    vcpus = [each for each in block.cpus if is_vcpu(each)]
+    threads = [each for each in block.cpus if not is_vcpu(each)]
+    if not vcpus or not threads:
+        return random_switches(block, source)
+    cpu, thread = source.choice(vcpus), source.choice(threads)
+    rest = [each for each in block.cpus if each not in (cpu, thread)]
+    source.shuffle(rest)
+    begins = source.randrange(100) < _THREAD_FIRST
+    order = [thread, cpu, *rest] if begins else [cpu, thread, *rest]
+    switches: list[Switch] = []
+    last = {cpu: -1, thread: -1}
+    for number in range(source.choice((1, 1, 1, 2, 2, 3))):
+        actor, to = order[number % 2], order[(number + 1) % 2]
+        steps = steps_of(actor) if actor == thread else SEEN
+        if not steps:
+            continue
+        (at,) = source.choices(range(len(steps)), [step.weight for step in steps])
+        if at <= last[actor]:
+            break
+        last[actor] = at
+        switches.append(steps[at].switch(actor, to, _fault(block, actor, source)))
+    return _with(block.in_order(order), switches)
 
 
 def any_strategy(block: Par, source: Random) -> Par:
@@ -111,7 +148,12 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
         if place[0] not in FAULTS:
             break
         last[cpu] = place
-        switches.append(STEPS[step].switch(cpu, queue[0], place[0]))
+        # Who is no vCPU has other steps, of which one is as good as another here.
+        own = steps_of(cpu)
+        if not own:
+            continue
+        drawn = STEPS[step] if is_vcpu(cpu) else source.choice(own)
+        switches.append(drawn.switch(cpu, queue[0], place[0]))
     return _with(block, switches)
 
 

@@ -178,25 +178,46 @@ class Side(Listener):
         del self._active
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.step("start", False)
         active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
+            self.calling()
             guest.notified.invalidate_range_start(start, end, blockable)
         self.end_notification(active)
+        self.step("start", True)
+        self.step("change", False)
 
     def invalidate_range_end(self) -> None:
+        if self.kernel.turns is not None:
+            self.guests[0].main.changed()
+            self.step("change", True)
+            self.step("end", False)
         active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
+            self.calling()
             guest.notified.invalidate_range_end()
         self.end_notification(active)
+        self.step("end", True)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         active = self.begin_notification()
         for guest in self.guests:
             self.active = guest
+            self.calling()
             guest.notified.change_pte(hva, pfn)
         self.end_notification(active)
+
+    def step(self, point: str, after: bool) -> None:
+        """A step of an operation of the host begins, or is over: in a par block others may come then."""
+        if self.kernel.turns is not None:
+            self.kernel.turns.step(point, after)
+
+    def calling(self) -> None:
+        """KVM is about to be told something of the host's memory, or asked."""
+        if self.kernel.turns is not None:
+            self.kernel.turns.calling()
 
     def begin_notification(self) -> Guest:
         """Begin to notify all VMs; the VM for which kernel code runs, to be active again afterwards."""

@@ -154,18 +154,22 @@ class AddressSpace:
         listener = self.listener
         listener.cow(start, pages, pfn)
         listener.invalidate_range_start(start, start + (1 << shift), True)
-        self.copy_frames(self.pfn_in(run, start), pfn, pages)
-        self.add_run(start, pages, pfn, WRITABLE)
-        if not vma.huge_shift:
-            listener.change_pte(start, pfn)
+        run = self.run_at(start)
+        # Meanwhile another thread may have copied the page, or taken it away.
+        if run is not None and not run.flags & (WRITABLE | ABSENT):
+            self.copy_frames(self.pfn_in(run, start), pfn, pages)
+            self.add_run(start, pages, pfn, WRITABLE)
+            if not vma.huge_shift:
+                listener.change_pte(start, pfn)
         listener.invalidate_range_end()
 
     def split(self, hva: int) -> None:
         """Split the transparent huge page around *hva*: the same frames, mapped small."""
-        run = self.run_at(hva)
-        assert run is not None
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
-        self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP)
+        run = self.run_at(hva)
+        # Meanwhile another thread may have split it, or taken it away.
+        if run is not None and run.flags & THP and not run.flags & ABSENT:
+            self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP)
         self.listener.invalidate_range_end()

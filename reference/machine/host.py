@@ -154,6 +154,9 @@ class Host(AddressSpace):
             elif not run.flags & WRITABLE:
                 self.break_cow(hva)
             run = self.run_at(hva)
+            if run is not None and not run.flags & POISON and (run.flags & ABSENT or not run.flags & WRITABLE):
+                # Another thread has come between.
+                continue
             assert run is not None
             stop = self.end_of(run, hva, end)
             if run.flags & POISON:
@@ -167,14 +170,14 @@ class Host(AddressSpace):
         """khugepaged: ``collapse_huge_page()`` of the block around *hva*."""
         start = hva & -self.pmd_size
         end = start + self.pmd_size
-        pieces = self.pieces(start, end)
-        if sum([stop - piece for piece, stop, _ in pieces]) != self.pmd_size:
-            return
-        if any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
-            return
-        if pieces[0][2].flags & THP and len(pieces) == 1:
+        if not self.collapses(start):
             return
         self.listener.invalidate_range_start(start, end, True)
+        if not self.collapses(start):
+            # Another thread has come between.
+            self.listener.invalidate_range_end()
+            return
+        pieces = self.pieces(start, end)
         pages = self.pmd_size >> self.page_shift
         pfn = self.new_frames(pages, pages)
         for piece, stop, run in pieces:
@@ -184,6 +187,15 @@ class Host(AddressSpace):
         self.release_frames(start, end)
         self.replace(start, self.pmd_size, pfn, WRITABLE | THP)
         self.listener.invalidate_range_end()
+
+    def collapses(self, start: int) -> bool:
+        """Tell whether the pages of a block can become a huge page: all are there and writable, and none is huge."""
+        pieces = self.pieces(start, start + self.pmd_size)
+        if sum([stop - piece for piece, stop, _ in pieces]) != self.pmd_size:
+            return False
+        if any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
+            return False
+        return not (pieces[0][2].flags & THP and len(pieces) == 1)
 
     def split_huge(self, hva: int) -> None:
         """``split_huge_pmd()`` of the block around *hva*, if it is huge."""
@@ -202,11 +214,14 @@ class Host(AddressSpace):
                 continue
             pages = size >> self.page_shift
             self.listener.invalidate_range_start(first, hva, True)
-            old = self.pfn_in(run, first)
-            new = self.new_frames(pages, pages)
-            self.memory.copy(old, new, pages)
-            self.memory.release(old, pages)
-            self.replace(first, size, new, run.flags)
+            run = self.run_at(first)
+            # Another thread may have come between.
+            if run is not None and not run.flags & (ABSENT | DEVICE) and self.unit_at(first) == (first, size):
+                old = self.pfn_in(run, first)
+                new = self.new_frames(pages, pages)
+                self.memory.copy(old, new, pages)
+                self.memory.release(old, pages)
+                self.replace(first, size, new, run.flags)
             self.listener.invalidate_range_end()
 
     def whole_pages(self, start: int, end: int) -> tuple[int, int]:
@@ -226,6 +241,8 @@ class Host(AddressSpace):
             return
         self.split_at_edges(start, end)
         self.listener.invalidate_range_start(start, end, True)
+        # A huge page that has come since is split now.
+        self.split_at_edges(start, end)
         self.release_frames(start, end)
         for hva, stop, run in self.pieces(start, end):
             self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
@@ -251,6 +268,7 @@ class Host(AddressSpace):
             return
         self.split_at_edges(start, end)
         self.listener.invalidate_range_start(start, end, True)
+        self.split_at_edges(start, end)
         self.release_frames(start, end)
         runs: list[PageRun] = []
         for run in self.runs:
@@ -274,8 +292,11 @@ class Host(AddressSpace):
         if run is None or run.flags & (ABSENT | DEVICE):
             return
         self.listener.invalidate_range_start(start, start + size, True)
-        self.memory.release(self.pfn_in(run, start), size >> self.page_shift)
-        self.replace(start, size, 0, POISON | ABSENT)
+        run = self.run_at(start)
+        # Another thread may have come between.
+        if run is not None and not run.flags & (ABSENT | DEVICE) and self.unit_at(start) == (start, size):
+            self.memory.release(self.pfn_in(run, start), size >> self.page_shift)
+            self.replace(start, size, 0, POISON | ABSENT)
         self.listener.invalidate_range_end()
 
     def write_back(self, start: int, end: int) -> None:
@@ -291,19 +312,23 @@ class Host(AddressSpace):
         if run is None or run.flags & (ABSENT | DEVICE):
             return
         listener = self.listener
-        old = self.pfn_in(run, hva)
         listener.invalidate_range_start(hva, hva + self.page_size, True)
-        new = self.new_frames(1, 1)
-        self.memory.copy(old, new, 1)
-        self.memory.release(old, 1)
-        self.replace(hva, self.page_size, new, run.flags & ~WRITABLE)
-        listener.change_pte(hva, new)
+        run = self.run_at(hva)
+        # Another thread may have come between.
+        if run is not None and not run.flags & (ABSENT | DEVICE | THP):
+            old = self.pfn_in(run, hva)
+            new = self.new_frames(1, 1)
+            self.memory.copy(old, new, 1)
+            self.memory.release(old, 1)
+            self.replace(hva, self.page_size, new, run.flags & ~WRITABLE)
+            listener.change_pte(hva, new)
         listener.invalidate_range_end()
 
     def share(self, start: int, end: int) -> None:
         """fork() or KSM: the pages may only be read from here on, a write gets a copy."""
         self.split_at_edges(start, end)
         self.listener.invalidate_range_start(start, end, True)
+        self.split_at_edges(start, end)
         for hva, stop, run in self.pieces(start, end):
             if not run.flags & (ABSENT | DEVICE):
                 self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~WRITABLE)

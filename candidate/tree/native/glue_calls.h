@@ -23,6 +23,8 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 		shim_user_zap(start, end);
 		break;
 	case OP_INVALIDATE_END:
+		/* A fault may have looked an old page up again, before it changed. */
+		shim_user_zap(start, end);
 		range.flags = MMU_NOTIFIER_RANGE_BLOCKABLE;
 		n->ops->invalidate_range_end(n, &range);
 		break;
@@ -51,6 +53,23 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 	}
 	shim_notifying--;
 	return ret;
+}
+
+static int threads_holding;	/* the mmap lock */
+
+static void mmap_lock_of_host(int write, int take)
+{
+	struct rw_semaphore *lock = &shim_mm->mmap_lock;
+
+	threads_holding += take ? 1 : -1;
+	if (take && write)
+		down_write(lock);
+	else if (take)
+		down_read(lock);
+	else if (write)
+		up_write(lock);
+	else
+		up_read(lock);
 }
 
 /* ---- what user space and guest do ---- */

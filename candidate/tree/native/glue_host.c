@@ -14,6 +14,7 @@
 unsigned long shim_host_page(void);
 void *shim_zalloc(unsigned long n);
 struct mm_struct *shim_mm;
+void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
 
 #define SOFT_RO		BIT(7)
 #define SOFT_DEV	BIT(55)
@@ -224,7 +225,12 @@ int get_user_pages_fast_only(unsigned long a, int n, unsigned int f, struct page
 }
 long get_user_pages_unlocked(unsigned long a, unsigned long n, struct page **p, unsigned int f)
 {
-	return gup(a, !!(f & FOLL_WRITE), 1, p);
+	int r;
+
+	rt_read_beside(&shim_mm->mmap_lock, 1);
+	r = gup(a, !!(f & FOLL_WRITE), 1, p);
+	rt_read_beside(&shim_mm->mmap_lock, 0);
+	return r;
 }
 
 /* Asked only whether a page is poisoned. */

@@ -108,6 +108,7 @@ void shim_start(void)
 {
 	shim_current = new_task();
 	rt_own(this_cpu_ptr(&kvm_running_vcpu), sizeof(struct kvm_vcpu *));
+	rt_own(&changing, sizeof(changing));
 	rt_own(&shim_looked_up_write, sizeof(shim_looked_up_write));
 	rt_own(&shim_looked_up_writable, sizeof(shim_looked_up_writable));
 }

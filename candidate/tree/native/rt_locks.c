@@ -84,6 +84,21 @@ static void unlock(const void *p, int write, void **frame)
 		rt_passed(POINT_UNLOCK);
 }
 
+/* The host's own code reads under a lock on behalf of an actor: whoever is alone tells nothing of it. */
+void rt_read_beside(const void *p, int take)
+{
+	struct lock *l;
+	int holder;
+
+	if (rt_actor < 0)
+		return;
+	while (take && (holder = holder_of(lock_at(p), 0)) >= 0)
+		rt_wait(lock_at(p)->kind, lock_at(p)->vm, holder);
+	l = lock_at(p);
+	l->readers += take ? 1 : -1;
+	l->reads[rt_actor + 1] += take ? 1 : -1;
+}
+
 int shim_lock_held(const volatile void *p)
 {
 	struct lock *l = lock_at((const void *)p);

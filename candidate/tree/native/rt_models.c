@@ -87,7 +87,14 @@ extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-void schedule(void) { CALL(EV_CALL, 0, 0, 0, "schedule"); }
+/* Whoever sleeps goes on when another one has made a step, and looks then whether it was woken. */
+void schedule(void)
+{
+	if (rt_actor >= 0)
+		rt_wait(LOCK_OTHER, -1, -1);
+	else
+		CALL(EV_CALL, 0, 0, 0, "schedule");
+}
 void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 
 /* ---- direct calls of pgtable.c, by what the tree has; arguments that it does not take do no harm ---- */

@@ -106,6 +106,8 @@ OP_PUNCH_HOLE: Final = 25
 OP_MEMFD_FAILURE: Final = 26
 # In a script only: address in the shared memory, bytes, which follow.
 OP_WRITE: Final = 27
+OP_ZAP: Final = 28
+OP_MMAP_LOCK: Final = 29
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

@@ -50,13 +50,15 @@ class HostReplay:
         self.interrupted = ""
         self.sampled = -1
         self.counted = -1
+        # Frames that were pinned as parts of a huge page: they stay so, whatever the host does with its mapping.
+        self.huge_pins: set[int] = set()
         # Of the last record.
         self.chain = 0
         # The last change of turns: who goes on, why, and what goes with it; records behind it, from *at* on.
         self.turn = (0, 0, 0)
         self.words: list[int] = []
         self.at = 0
-        kernel.belongings.append((self, ("cache", "sampled", "counted", "chain", "interrupted")))
+        kernel.belongings.append((self, ("cache", "sampled", "counted", "huge_pins", "chain", "interrupted")))
 
     def place(self, chain: int) -> CodePlace:
         """The place at which a record was made."""
@@ -143,19 +145,24 @@ class HostReplay:
         """One more reference on a frame."""
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
+        if self.host.mm.frame_has(pfn, THP):
+            self.huge_pins.add(pfn)
 
     def released(self, pfn: int) -> int:
         """The frame whose reference goes: of a huge page, whichever of its frames has one."""
         pins = self.host.pins
-        if pfn not in pins and self.host.mm.frame_has(pfn, THP):
+        if pfn not in pins and pins:
+            huge = self.host.mm.frame_has(pfn, THP)
             frames = 1 << (self.host.mm.pmd_shift - self.host.mm.page_shift)
             for other in pins:
-                if other & -frames == pfn & -frames:
+                if other & -frames == pfn & -frames and (huge or other in self.huge_pins):
                     pfn = other
                     break
         left = pins.pop(pfn, 0) - 1
         if left > 0:
             pins[pfn] = left
+        else:
+            self.huge_pins.discard(pfn)
         return pfn
 
     def notifier(self, kind: int, a: int, b: int, c: int) -> None:

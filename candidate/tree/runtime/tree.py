@@ -22,6 +22,8 @@ from .script import Script
 _PEEK: Final = 2
 _TRUNCATE: Final = 4
 _PAGES: Final = 3
+# To have a page that may be written: others may take it away again.
+_ATTEMPTS: Final = 8
 
 
 class Flags(Observer):
@@ -231,10 +233,14 @@ class TreeSide:
 
     def tell_flags(self) -> None:
         """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
-        assert self.process is not None
         for entry, value in self.take_flags():
-            self.process.speak_to(0, ())
-            self.go(r.OP_SET_ENTRY, 0, entry, value)
+            self.aside(r.OP_SET_ENTRY, 0, entry, value)
+
+    def aside(self, op: int, *args: int) -> None:
+        """Have the process do something that is no step of an actor, all of which wait."""
+        assert self.process is not None
+        self.process.speak_to(0, ())
+        self.go(op, *args)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
@@ -320,12 +326,17 @@ class TreeSide:
         if run is not None and run.flags & POISON:
             return (-EHWPOISON,)
         if not how & _PEEK:
-            if run is None or run.flags & ABSENT:
-                mm.populate(hva)
-                run = mm.run_at(hva)
-            if run is not None and how & 1 and not run.flags & (ABSENT | WRITABLE | DEVICE):
+            for _ in range(_ATTEMPTS):
+                if run is None or run.flags & ABSENT:
+                    mm.populate(hva)
+                    run = mm.run_at(hva)
+                if run is None or not how & 1 or run.flags & (ABSENT | WRITABLE | DEVICE):
+                    break
                 mm.break_cow(hva)
+                # Other actors may have come between, and taken the page away.
                 run = mm.run_at(hva)
+        if run is not None and run.flags & POISON:
+            return (-EHWPOISON,)
         if run is None or run.flags & ABSENT:
             return (-EFAULT,)
         if not how & _PEEK and how & 1 and not run.flags & WRITABLE:

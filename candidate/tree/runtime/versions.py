@@ -160,6 +160,7 @@ class TreeMain(KvmMain):
         self.number = self.tree.number(kvm)
         # Of the invalidations in progress.
         self.ranges: list[tuple[int, int]] = []
+        self.k.belongings.append((self, ("ranges",)))
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
@@ -168,6 +169,16 @@ class TreeMain(KvmMain):
     def invalidate_range_end(self) -> None:
         start, end = self.ranges.pop()
         self.tree.call(r.OP_INVALIDATE_END, self.number, start, end)
+
+    def changed(self) -> None:
+        start, end = self.ranges[-1]
+        self.tree.aside(r.OP_ZAP, start, end)
+
+    def lock_mmap(self, shared: bool) -> None:
+        self.tree.call(r.OP_MMAP_LOCK, self.number, 0 if shared else 1, 1)
+
+    def unlock_mmap(self, shared: bool) -> None:
+        self.tree.call(r.OP_MMAP_LOCK, self.number, 0 if shared else 1, 0)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)

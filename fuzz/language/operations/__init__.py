@@ -6,7 +6,32 @@ Offsets are in bytes from the start of a slot, sizes in bytes. What else an oper
 
 from typing import Final, TypeAlias
 
-from .concurrent import MOMENTS, ONLY_AFTER, POINTS, SWITCH_FORM, Moment, Par, Point, Switch
+from .concurrent import (
+    HARDWARE,
+    HOSTS,
+    MOMENTS,
+    ONLY_AFTER,
+    POINTS,
+    STEPS_OF_BOTH,
+    STEPS_OF_CPU,
+    STEPS_OF_HOST,
+    SWITCH_FORM,
+    THREADS,
+    USERS,
+    ByThread,
+    Concurrent,
+    Moment,
+    Par,
+    Point,
+    Switch,
+    Threaded,
+    actor_name,
+    actors_of,
+    is_host,
+    is_vcpu,
+    plain,
+    points_of,
+)
 from .declaration import DECLARATIONS, Declaration, declaration_of
 from .failing import fail_of
 from .guest import (
@@ -67,6 +92,8 @@ OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind
 __all__ = [
     "ACCESS_KINDS",
     "DECLARATIONS",
+    "HARDWARE",
+    "HOSTS",
     "HYP_PROTS",
     "HYP_REFUSED",
     "MOMENTS",
@@ -74,9 +101,16 @@ __all__ = [
     "OPERATIONS",
     "POINTS",
     "PROTS",
+    "STEPS_OF_BOTH",
+    "STEPS_OF_CPU",
+    "STEPS_OF_HOST",
     "SWITCH_FORM",
+    "THREADS",
+    "USERS",
     "AccessKind",
+    "ByThread",
     "ClearLog",
+    "Concurrent",
     "Declaration",
     "Evict",
     "GetLog",
@@ -131,6 +165,13 @@ __all__ = [
     "TableRelax",
     "TableUnmap",
     "TableWrprotect",
+    "Threaded",
+    "actor_name",
+    "actors_of",
     "declaration_of",
     "fail_of",
+    "is_host",
+    "is_vcpu",
+    "plain",
+    "points_of",
 ]

@@ -13,30 +13,65 @@ from fuzz.generation.mutations import crossover, mutate
 from fuzz.language import operations as ops
 from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES, TABLE
 from fuzz.language.binary import encode
-from fuzz.language.operations import ACCESS_KINDS, MOMENTS, ONLY_AFTER, POINTS, GuestAccess, Par, Point, Switch
+from fuzz.language.operations import (
+    ACCESS_KINDS,
+    HOSTS,
+    MOMENTS,
+    ONLY_AFTER,
+    STEPS_OF_BOTH,
+    STEPS_OF_CPU,
+    STEPS_OF_HOST,
+    AccessKind,
+    GuestAccess,
+    Par,
+    Point,
+    Switch,
+    Threaded,
+    is_host,
+)
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
 from fuzz.language.text import headings, parse, print_program
 from fuzz.language.validate import validate
 
 VM: Final = Vm(cpus=3)
 SIZE: Final = 4 << 20
+PAGE: Final = 4 << 10
 SLOT: Final = Slot("a", 1 << 30, SIZE, "anon")
 HEAD: Final = "s2fuzz 1\nvm cpus=3\nslot a size=4M backing=anon\n"
 
 
+def access(cpu: int) -> st.SearchStrategy[GuestAccess]:
+    """Accesses by a vCPU."""
+    kind = cast(st.SearchStrategy[AccessKind], st.sampled_from(ACCESS_KINDS))
+    return st.builds(GuestAccess, st.just(cpu), kind, st.just("a"), st.integers(0, SIZE - 1), st.booleans())
+
+
+def of_host(actor: int) -> st.SearchStrategy[Threaded]:
+    """Operations of a thread of the host."""
+    page = st.integers(0, SIZE // PAGE - 3).map(lambda number: number * PAGE)
+    size = st.sampled_from((PAGE, 2 * PAGE))
+    slot = st.just("a")
+    ranges = [st.builds(make, slot, page, size) for make in (ops.HostDiscard, ops.HostMigrate, ops.HostUnmap)]
+    places = [st.builds(make, slot, page) for make in (ops.HostMerge, ops.HostSplit, ops.HostTestAge)]
+    age = st.builds(ops.HostAge, slot, page, size, st.booleans())
+    return st.builds(Threaded, st.just(actor), st.one_of(*ranges, *places, age))
+
+
 @st.composite
 def blocks(draw: st.DrawFn) -> Par:
-    """Legal blocks of three vCPUs."""
-    cpus = draw(st.lists(st.integers(0, 2), min_size=2, max_size=MAX_ACCESSES).filter(lambda x: len(set(x)) > 1))
-    accesses = [
-        GuestAccess(cpu, draw(st.sampled_from(ACCESS_KINDS)), "a", draw(st.integers(0, SIZE - 1)), draw(st.booleans()))
-        for cpu in cpus
-    ]
+    """Legal blocks of three vCPUs and two threads of the host."""
+    actors = draw(
+        st.lists(st.sampled_from((0, 1, 2, *HOSTS[:2])), min_size=2, max_size=MAX_ACCESSES).filter(
+            lambda x: len(set(x)) > 1
+        )
+    )
+    operations = [draw(of_host(actor)) if is_host(actor) else draw(access(actor)) for actor in actors]
     switches: dict[object, Switch] = {}
     for _ in range(draw(st.integers(0, MAX_SWITCHES))):
-        point = cast(Point, draw(st.sampled_from(POINTS)))
-        cpu, to = draw(st.permutations(sorted(set(cpus))))[:2]
-        fault = point == "fault"
+        cpu, to = draw(st.permutations(sorted(set(actors))))[:2]
+        own = STEPS_OF_HOST if is_host(cpu) else STEPS_OF_CPU
+        point = cast(Point, draw(st.sampled_from((*own, *STEPS_OF_BOTH))))
+        fault = point == "fault" or point in STEPS_OF_HOST
         switch = Switch(
             cpu,
             to,
@@ -46,7 +81,7 @@ def blocks(draw: st.DrawFn) -> Par:
             1 if fault else draw(st.sampled_from(FAULTS)),
         )
         switches[switch.anchor] = switch
-    return Par(tuple(accesses), tuple(switches.values()))
+    return Par(tuple(operations), tuple(switches.values()))
 
 
 @given(st.lists(blocks(), min_size=1, max_size=3))
@@ -61,6 +96,8 @@ def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
 
 # A block of two vCPUs, in the fourth to the sixth line of a program.
 TWO: Final = "par\ncpu0 read a+0\ncpu1 read a+0\n"
+# A vCPU and a thread of the host.
+BESIDE: Final = "par\ncpu0 read a+0\nhost0 split a+0\n"
 # Lines behind the slot; the line, from 1, and the beginning of what is wrong in it.
 ERRORS: Final = {
     name: (text, line, wrong)
@@ -69,7 +106,15 @@ ERRORS: Final = {
         ("place", 7, "no such place in slot a: a+9M", "par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend"),
         ("fail", 5, "fail= in a par block", "par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend"),
         ("one operation", 4, "par with 1 operation(s)", "par\ncpu0 read a+0\nend"),
-        ("one vCPU", 4, "par with one vCPU", "par\ncpu0 read a+0\ncpu0 read a+0\nend"),
+        ("one vCPU", 4, "par with one actor", "par\ncpu0 read a+0\ncpu0 read a+0\nend"),
+        ("one thread", 4, "par with one actor", "par\nhost0 split a+0\nhost0 split a+0\nend"),
+        ("no such thread", 6, "unknown statement 'host4'", "par\ncpu0 read a+0\nhost4 split a+0\nend"),
+        ("thread outside", 4, "unknown statement 'host0'", "host0 split a+0"),
+        ("thread's place", 6, "no such place in slot a: a+0x1", "par\ncpu0 read a+0\nhost0 split a+1\nend"),
+        ("not a thread's", 6, "unknown operation 'host get'", "par\ncpu0 read a+0\nhost0 get\nend"),
+        ("vCPU's step", 7, "start of cpu0", f"{BESIDE}switch cpu0 to host0 after start 1\nend"),
+        ("thread's step", 7, "fault of host0", f"{BESIDE}switch host0 to cpu0 after fault 1\nend"),
+        ("fault= of a step", 7, "fault=2 with end 1", f"{BESIDE}switch host0 to cpu0 after end 1 fault=2\nend"),
         ("one CPU", 5, "cpu0 and cpu1 both run on CPU 1", f"cpu0 move 1\n{TWO}end"),
         ("not there", 7, "cpu2 does nothing", f"{TWO}switch cpu0 to cpu2 after load 1\nend"),
         ("itself", 7, "switch cpu0 to cpu0", f"{TWO}switch cpu0 to cpu0 after load 1\nend"),
@@ -79,7 +124,7 @@ ERRORS: Final = {
         ("two at one place", 8, "second switch at one place", TWO + "switch cpu0 to cpu1 after load 1\n" * 2 + "end"),
         ("order", 8, "operation behind a switch", f"{TWO}switch cpu0 to cpu1 after load 1\ncpu0 read a+0\nend"),
         ("to", 7, "'switch cpu0 cpu1 after", f"{TWO}switch cpu0 cpu1 after load 1\nend"),
-        ("no vCPU", 7, "'host' is no vCPU", f"{TWO}switch cpu0 to host after load 1\nend"),
+        ("no actor", 7, "'host' is no actor", f"{TWO}switch cpu0 to host after load 1\nend"),
         ("no end", 7, "the text ends in a par block", TWO),
         ("end", 4, "end without par", "end"),
         ("within", 5, "par in a par block", "par\npar\nend"),

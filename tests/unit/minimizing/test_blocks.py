@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from fuzz.judging.finding import REGRESSION, Finding
-from fuzz.language.operations import Par
+from fuzz.language.operations import GuestAccess, Par
 from fuzz.language.program import Program
 from fuzz.language.text import parse, print_program
 from fuzz.minimizing.measure import measure
@@ -41,7 +41,7 @@ def written_by_two(program: Program) -> bool:
     block = block_of(program)
     return (
         block is not None
-        and any(each.kind == "write" for each in block.operations)
+        and any(isinstance(each, GuestAccess) and each.kind == "write" for each in block.operations)
         and any(each.point == "cmpxchg" and each.when == "before" for each in block.switches)
     )
 

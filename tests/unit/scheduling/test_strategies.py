@@ -7,13 +7,22 @@ from typing import Final
 
 import pytest
 
-from fuzz.language.operations import AccessKind, GuestAccess, Par, Switch
+from fuzz.language.operations import HOSTS, AccessKind, GuestAccess, HostDiscard, Par, Switch, Threaded, is_host
 from fuzz.language.program import Program, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 from fuzz.scheduling.partial_order import deeds_of, sampled, with_few_turns
 from fuzz.scheduling.steps import STEPS
-from fuzz.scheduling.strategies import Strategy, aimed, any_strategy, no_switches, pct, pos, random_switches
+from fuzz.scheduling.strategies import (
+    Strategy,
+    aimed,
+    any_strategy,
+    beside_others,
+    no_switches,
+    pct,
+    pos,
+    random_switches,
+)
 
 VM: Final = Vm(cpus=3)
 SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon")
@@ -34,12 +43,13 @@ def access(cpu: int, kind: AccessKind = "write", offset: int = 0) -> GuestAccess
     return GuestAccess(cpu, kind, "a", offset)
 
 
+BESIDE: Final = Par((access(1), Threaded(HOSTS[0], HostDiscard("a", 0, 4096)), access(0, "read")))
 TWO: Final = Par((access(0), access(1)), (Switch(0, 1, "after", "fault", 1),))
 THREE: Final = Par((access(2), access(0, "read"), access(1), access(2, "fetch", 4096), access(2)))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("block", [TWO, THREE], ids=["two", "three"])
+@pytest.mark.parametrize("block", [TWO, THREE, BESIDE], ids=["two", "three", "beside"])
 def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
     strategy = STRATEGIES[name]
     for seed in range(TRIES):
@@ -88,6 +98,17 @@ def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
         assert rest[0].cpu == made.cpus[-1]
         points |= {(each.when, each.point) for each in rest}
     assert {("before", "cmpxchg"), ("after", "cmpxchg"), ("after", "lookup"), ("after", "unlock")} < points
+
+
+def test_schedules_beside_the_host_overtake_a_look_up() -> None:
+    made = [beside_others(BESIDE, Random(seed)) for seed in range(TRIES)]
+    first = [each.switches[0] for each in made]
+    assert {each.cpu for each in first} == {0, 1, HOSTS[0]}
+    looked = [each for each in first if (each.when, each.point) in (("after", "lookup"), ("before", "lock"))]
+    assert len(looked) > TRIES // 4
+    assert {each.point for each in first if is_host(each.cpu)} > {"start", "change"}
+    # Two vCPUs alone have nothing to do with it.
+    assert beside_others(TWO, Random(1)) == random_switches(TWO, Random(1))
 
 
 def test_random_schedules_differ() -> None:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who is at work in a par block beside vCPUs: threads of the host and of user space, and hardware."""
+
+from ..language.beside import LINES, SHARED
+from ..language.operations import ByThread, ClearLog, Evict, GetLog, HostOperation, SetLog, Speculate
+from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .guest_operations import GuestOperations
+from .host_operations import HostOperations
+
+
+class Threads:
+    """Runs their operations.
+
+    :param side: the side that they run on
+    :param guest: runs what CPUs do, where nobody is beside them
+    :param host: likewise what host and user space do
+    """
+
+    def __init__(self, side: Side, guest: GuestOperations, host: HostOperations) -> None:
+        self.side = side
+        self.guest = guest
+        self.host = host
+
+    def run(self, op: ByThread, at: int) -> Outcome:
+        """Run an operation.
+
+        :param at: the number of the operation, by which its writes are told from others
+        """
+        side = self.side
+        side.kernel.cause = ""
+        if isinstance(op, (Speculate, Evict)):
+            side.active = side.guest_of(op.cpu)
+            self.guest.hardware(op)
+            return Outcome("ok")
+        # No vCPU's; what is done there touches no CPU alone.
+        side.kernel.cpu = 0
+        layout = side.by_name[op.slot]
+        if isinstance(op, GetLog):
+            return self.host.get_log(layout)
+        if isinstance(op, ClearLog):
+            return self.host.clear_log(op, layout)
+        if isinstance(op, SetLog):
+            return self.host.slot(op, layout)
+        return self.of_host(op, at)
+
+    def of_host(self, op: HostOperation, at: int) -> Outcome:
+        """Run an operation of the host, of which other actors see the steps, under the mmap lock."""
+        side = self.side
+        side.host.version = at + 1
+        mode = LINES[type(op)].mmap
+        main = side.guests[0].main
+        # Who calls notifiers knows of no VM.
+        side.active = side.guests[0]
+        side.enter("mmap_lock")
+        if mode:
+            main.lock_mmap(mode == SHARED)
+        outcome = self.host.run(op, side.by_name[op.slot])
+        if mode:
+            main.unlock_mmap(mode == SHARED)
+        return outcome

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Other actors of par blocks than vCPUs: what changes the pages that those race for, collects their log, or walks."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..language import operations as ops
+from ..language.program import Slot
+from ..language.validate import wanted_backings
+from .builder import ProgramBuilder
+
+# Of a hundred blocks, those with a thread of the host; of those, those with two.
+_BESIDE: Final = 45
+_TWO: Final = 20
+# Likewise those with user space, which works on dirty logs; those with hardware.
+_USER: Final = 15
+_HARDWARE: Final = 8
+
+Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
+
+
+def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
+    """Draw other actors, none most often, with an operation each on one of some pages of a slot."""
+    found = of_host(builder, slot, pages) if builder.chance(_BESIDE) else []
+    if builder.chance(_USER):
+        found += of_user(builder, slot)
+    if builder.chance(_HARDWARE):
+        cpu = slot.vm * builder.vm.cpus + builder.random.randrange(builder.vm.cpus)
+        make = ops.Evict if builder.chance(25) else ops.Speculate
+        found.append(ops.Threaded(ops.HARDWARE[0], make(cpu, slot.name, builder.random.choice(pages))))
+    return found
+
+
+def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
+    """An operation on the dirty log of a slot, if it may have one."""
+    operation: ops.SetLog | ops.GetLog
+    if builder.is_logged(slot):
+        operation = ops.GetLog(slot.name) if builder.chance(80) else ops.SetLog(slot.name, False)
+    else:
+        operation = ops.SetLog(slot.name, True)
+    if slot.name not in builder.state.live or slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
+        return []
+    return [ops.Threaded(ops.USERS[0], operation)]
+
+
+def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
+    """One or two threads of the host."""
+    found: list[ops.Threaded] = []
+    for number in range(2 if builder.chance(_TWO) else 1):
+        operation = builder.random.choice(MAKES)(builder, slot, builder.random.choice(pages))
+        if slot.backing in wanted_backings(type(operation), builder.vm.granule):
+            found.append(ops.Threaded(ops.HOSTS[number], operation))
+    if len(found) == 1:
+        return [ops.Threaded(ops.HOSTS[0], found[0].operation)]
+    return found
+
+
+def few(builder: ProgramBuilder, slot: Slot, page: int) -> int:
+    """The size of a page from a place on, or of a few."""
+    return min(builder.page * builder.random.choice((1, 1, 1, 2, 5)), slot.size - page)
+
+
+def discard(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    if builder.chance(60):
+        return ops.HostDiscard(slot.name, page, few(builder, slot, page))
+    return ops.HostDiscard(slot.name, *builder.range_at(slot, page))
+
+
+def migrate(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostMigrate(slot.name, page, few(builder, slot, page))
+
+
+def unmap(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostUnmap(slot.name, page, few(builder, slot, page))
+
+
+def share(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostShare(slot.name, page, few(builder, slot, page))
+
+
+def merge(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostMerge(slot.name, page)
+
+
+def collapse(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostCollapse(slot.name, page)
+
+
+def split(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostSplit(slot.name, page)
+
+
+def write(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostWrite(slot.name, page, few(builder, slot, page))
+
+
+def poison(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostPoison(slot.name, page)
+
+
+def age(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostAge(slot.name, page, few(builder, slot, page), builder.chance(60))
+
+
+def look(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    return ops.HostTestAge(slot.name, page)
+
+
+MAKES: Final[tuple[Make, ...]] = (
+    *(discard, migrate) * 4,
+    *(share, collapse, age) * 2,
+    *(merge, split, write, unmap, poison, look),
+)

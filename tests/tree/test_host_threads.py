@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Threads of the host beside vCPUs in a kernel tree: their steps, the locks they wait for, and what is found so."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree.building.source import MMU
+
+from .test_concurrency import Run
+from .trees import planted, real_trees, version
+
+TREE: Final = "6.12"
+# A vCPU has looked the page up, and then the host takes it away; it comes back to the old frame if nobody notices.
+HEAD: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\n"
+PAR: Final = "par\ncpu0 write a+0\nhost0 {}\n{}\nend\ncpu0 read a+0\n"
+PAIR: Final = HEAD + PAR
+# While a log is kept, nobody asks the host's page tables for the size of the page: nothing but the sequence tells.
+LOGGED: Final = HEAD.replace("anon", "anon log=on") + PAR
+LOOKED_UP: Final = "switch cpu0 to host0 after lookup 1"
+PLACES: Final = (
+    *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1", "after lock 1", "after load 1"),
+    *("before cmpxchg 1", "after store 1", "before unlock 1", "after unlock 1"),
+)
+STEPS: Final = (
+    *("before start 1", "after start 1", "before change 1", "after change 1", "before end 1", "after end 1"),
+    *("before lock 1", "after lock 1", "before unlock 1", "after unlock 1", "after lock 1 fault=2"),
+)
+OPERATIONS: Final = (
+    *("discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "share a+0 4K", "merge a+0", "collapse a+0", "split a+0"),
+    *("write a+0 4K", "writeback a+0 4K", "poison a+0", "age a+0 4K", "testage a+0"),
+)
+
+
+def test_a_fault_that_a_notifier_overtakes_looks_again() -> None:
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), PAIR.format("discard a+0 4K", LOOKED_UP))
+        assert run.violations == []
+        access, discard = run.outcomes[0].parts
+        # The first fault has changed nothing.
+        assert (access.status, access.faults, discard.status) == ("ok", 2, "ok")
+        turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
+        assert turns == ["cpu0", "host0", "cpu0"]
+
+
+def test_steps_of_a_thread_come_in_order() -> None:
+    """Between start and change nobody has the page, and between change and end nobody gets it."""
+    name = version(TREE)
+    for step in STEPS:
+        text = HEAD + f"cpu0 read a+0\npar\nhost0 migrate a+0 4K\ncpu0 write a+0\nswitch host0 to cpu0 {step}\nend\n"
+        run = Run(name, text)
+        assert (step, run.violations, run.outcomes[1].detail) == (step, [], "")
+        assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+
+
+def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
+    name = version(TREE)
+    text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
+    waits = {
+        each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS
+    }
+    assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K", "collapse a+0"]
+    two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
+    assert Run(name, two).count("host1 waits") == 0
+    assert Run(name, two).count("waits for the mmap lock, which host0 has") == 1
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_each_operation_beside_a_fault(name: str) -> None:
+    """An unchanged tree has no violation, wherever the vCPU is overtaken, and whatever the host does then."""
+    tree = version(name)
+    for operation in OPERATIONS:
+        for place in PLACES[1:8:2] if operation != "discard a+0 4K" else PLACES:
+            run = Run(tree, PAIR.format(operation, f"switch cpu0 to host0 {place}"))
+            bad = [each.signature for each in run.violations if "marked accessed, not held" not in each.signature]
+            assert (operation, place, bad) == (operation, place, [])
+
+
+RETRY: Final = "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n"
+SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tmmap_read_unlock(current->mm);\n"
+LOOK_UP: Final = (
+    "\tpfn = __gfn_to_pfn_memslot(memslot, gfn, false, false, NULL,\n\t\t\t\t   write_fault, &writable, NULL);\n"
+)
+
+
+def shown(name: str, text: str) -> set[str]:
+    """The signatures of the violations of a version, by a program in which the tree that it was made of has none."""
+    assert Run(version(TREE), text).violations == []
+    return {violation.signature for violation in Run(name, text).violations}
+
+
+def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
+    name = planted(TREE, tmp_path / "tree", MMU, RETRY, "")
+    found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
+    assert any("isolation: " in each for each in found)
+    assert any("translation: " in each and "wrong frame" in each for each in found)
+
+
+def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -> None:
+    late = "\tmmap_read_unlock(current->mm);\n\n" + LOOK_UP + "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
+    name = planted(TREE, tmp_path / "tree", MMU, f"{SAMPLE}\n{LOOK_UP}", late)
+    found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
+    assert any("isolation: " in each for each in found)
+
+
+def test_a_fault_that_gets_nowhere_gives_way_to_who_waits() -> None:
+    """The thread waits for the mmu lock that the fault holds; the fault retries, and the thread comes first."""
+    text = HEAD.replace("anon", "anon log=on") + (
+        "cpu0 read a+4K\npar\ncpu0 write a+0\nhost0 migrate a+0 4K\nswitch cpu0 to host0 before lock 1\n"
+        "switch host0 to cpu0 after unlock 1\nswitch cpu0 to host0 before unlock 1\nend\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+
+
+def test_a_part_of_a_huge_page_that_is_split_meanwhile_is_released() -> None:
+    text = HEAD.replace("anon", "thp") + PAR.format("discard a+8K 4K", "switch cpu0 to host0 after unlock 1").replace(
+        "a+0", "a+8K"
+    )
+    for name in real_trees() or [TREE]:
+        assert Run(version(name), text).violations == []
+
+
+def test_a_log_that_overtakes_a_mark_is_followed_by_one_that_has_it() -> None:
+    """The fault has mapped the page, and marks it when it has dropped the lock: another vCPU writes in between."""
+    text = HEAD.replace("anon", "anon log=on") + (
+        "cpu1 read a+0\npar\ncpu0 write a+0\ncpu1 write a+0\nuser0 log a get\nswitch cpu0 to cpu1 after unlock 1\n"
+        "switch cpu1 to user0 after fault 1\nend\nlog a get\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    assert run.outcomes[2].value_text() == "dirty page 0"
+
+
+def test_a_change_of_a_slot_waits_for_faults_and_invalidations() -> None:
+    head = HEAD.replace("anon", "anon log=on")
+    fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
+    assert Run(version(TREE), head + fault).count("waits for the srcu lock, which cpu0 has") == 1
+    host = "par\nhost0 discard a+0 4K\nuser0 log a off\nswitch host0 to user0 after start 1\nend\n"
+    for name in real_trees() or [TREE]:
+        run = Run(version(name), head + host)
+        assert run.violations == []
+        assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
+    assert Run(version(TREE), head + host).count("waits for another actor") == 1
+
+
+def test_hardware_comes_between_two_steps() -> None:
+    """A CPU walks while the entry is broken, and finds nothing; who was interrupted goes on."""
+    text = HEAD + (
+        "cpu0 read a+0\npar\nhost0 discard a+0 4K\nhw0 cpu1 speculate a+0\ncpu1 read a+4K\n"
+        "switch host0 to hw0 after store 1\nend\n"
+    )
+    run = Run(version(TREE), text)
+    assert run.violations == []
+    turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
+    assert turns == ["host0", "hw0", "host0", "cpu1"]
