@@ -31,6 +31,8 @@ class KvmMain(Listener):
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
     HAS_GUEST_MEMFD: ClassVar[bool] = False
+    # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
+    HAS_LPA2: ClassVar[bool] = False
     # Several vCPUs may be at work at once.
     RUNS_ACTORS: ClassVar[bool] = False
 
