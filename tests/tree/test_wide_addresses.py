@@ -27,7 +27,7 @@ PAGES: Final = "vm{} cpus=1 pa=52\nslot a size=1M backing=anon\n"
 @pytest.mark.parametrize("tree", TREES)
 @pytest.mark.parametrize("granule", GRANULES)
 def test_seed(granule: str, tree: str) -> None:
-    """What a tree is found to do wrong it does with other addresses too: known bugs, and nothing else."""
+    """Known bugs of a tree are found with such addresses too, and nothing else."""
     both = candidate.get(version(tree))
     verdict = Differential(both, both).run(load(SEEDS / f"addresses-52-{granule}.s2"))
     if granule != "64K" and not both.main.HAS_LPA2:
