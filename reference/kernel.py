@@ -12,7 +12,7 @@ from typing import Final
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
 from .last_places import LastPlaces
-from .machine.arena import BASE, Arena
+from .machine.arena import Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
 from .machine.words import Words
@@ -40,6 +40,8 @@ ARM64_HAS_STAGE2_FWB: Final = 1 << 0
 ARM64_HAS_CACHE_DIC: Final = 1 << 1
 ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
 ARM64_HAS_TLB_RANGE: Final = 1 << 3
+# With 64K pages FEAT_LPA, which is no capability of the kernel's.
+ARM64_HAS_LPA2: Final = 1 << 4
 # Not capabilities in the kernel, but asked the same way here.
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9
@@ -85,6 +87,7 @@ class Kernel:
         self.granule = granule
         self.hardware = hardware
         self.arena: Arena = hardware.arena
+        self.base = self.arena.base
         self.words: list[int] = self.arena.words
         # True if `words` reports plain stores; an assignment here would count as one.
         self.watched = False
@@ -300,11 +303,11 @@ class Kernel:
 
     def __pa__(self, va: int) -> int:
         """``__pa()``: a pointer is an index of 64-bit words, the map is linear."""
-        return BASE + (va << 3)
+        return self.base + (va << 3)
 
     def __va__(self, pa: int) -> int:
         """``__va()``; of a guest frame a number that only `__pa__` understands."""
-        return (pa - BASE) >> 3
+        return (pa - self.base) >> 3
 
     def virt_to_page(self, ptep: int) -> int:
         """``virt_to_page()``: the number of the table page; of other memory a number that no table page has.
@@ -691,7 +694,7 @@ class Kernel:
 
     def __flush_dcache_area__(self, va: int, size: int) -> None:
         """Clean and invalidate to the point of coherency, by kernel address."""
-        pa = BASE + (va << 3)
+        pa = self.base + (va << 3)
         self.reached("clean")
         self.hardware.clean_and_invalidate(pa, size)
         for o in self.on_dcache:
@@ -699,7 +702,7 @@ class Kernel:
         self.passed("clean")
 
     def invalidate_icache_range(self, va: int, size: int) -> None:
-        pa = BASE + (va << 3)
+        pa = self.base + (va << 3)
         self.reached("clean")
         self.hardware.invalidate_icache(pa, size)
         for o in self.on["icache"]:

@@ -69,6 +69,8 @@ class kvm:
 
     def __init__(self, vtcr: int, start_level_base: int, vmid: int = 1) -> None:
         self.vtcr = vtcr
+        # Its fields PS and DS as kernel code has composed them; 0: it does not say.
+        self.composed_vtcr = 0
         self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
         self.mmu = kvm_s2_mmu(vmid)

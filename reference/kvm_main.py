@@ -33,6 +33,8 @@ class KvmMain(Listener):
     HAS_GUEST_MEMFD: ClassVar[bool] = False
     # The code runs in another process, which itself says where actors may give way, and keeps their locks.
     RUNS_ELSEWHERE: ClassVar[bool] = False
+    # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
+    HAS_LPA2: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

@@ -20,7 +20,7 @@ def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
 
 
 def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
-    """VTCR_EL2 of a guest with *ipa_bits* (32 to 48) of address space; PS is left 0.
+    """VTCR_EL2 of a guest with *ipa_bits* (32 to 52) of address space; PS and DS are left 0.
 
     HA is set on all CPUs: those that cannot set the access flag ignore it.
     """

@@ -123,6 +123,7 @@ def opened(name: str) -> Opened:
         SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
         HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
+        HAS_LPA2 = "HAVE_LPA2" in declared
 
         def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
             super().__init__(kvm, mmu)

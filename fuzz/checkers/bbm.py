@@ -7,7 +7,6 @@ size changes; between table and block; where the memory type changes. Not for
 permissions or the access flag.
 """
 
-from reference.machine.arena import BASE
 from reference.machine.descriptor import (
     AF_BIT,
     TABLE,
@@ -15,6 +14,7 @@ from reference.machine.descriptor import (
     VALID_BIT,
     WRITE_BIT,
     address_bits,
+    address_field,
     kind,
     memattr,
     output_address,
@@ -142,7 +142,7 @@ class Bbm(GuestChecker):
         if same is not None:
             self.compare(ipa, level, same.entry, new)
         if kind(new, level, self.granule) == TABLE:
-            page = (address_bits(new, self.granule) - BASE) >> self.granule.page_shift
+            page = (address_bits(new, self.granule) - self.kernel.base) >> self.granule.page_shift
             child = self.shadow.by_page.get(page)
             if child is not None:
                 self.joined(child, cut.table if cut is not None else None)
@@ -185,7 +185,8 @@ class Bbm(GuestChecker):
         child = table.children.get(index)
         if child is None:
             return table.leaves.get(index, 0)
-        return BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
+        pa = self.kernel.base + (child.page << self.granule.page_shift)
+        return address_field(pa, self.granule) | TYPE_BIT | VALID_BIT
 
     def compare(self, ipa: int, level: int, held: int, new: int) -> None:
         """An entry was made where a CPU may still hold another of the same level."""

@@ -13,7 +13,7 @@ frames have no linear alias and are never cleaned.
 from typing import Final
 
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
-from reference.machine.memory import DEVICE, FIRST_PFN
+from reference.machine.memory import DEVICE
 
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
 from ..sides.guest import Guest, walked_range
@@ -97,11 +97,11 @@ class Dcache(GuestChecker):
         """A cacheable leaf becomes visible: its frames must be clean, or known at that address."""
         host_dirty = self.guest.memory.host_dirty
         shift = self.granule.page_shift
-        start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
+        start = (address_bits(new, self.granule) >> shift) - self.guest.memory.first
         end = start + (1 << (self.shifts[level] - shift))
         if start < 0 or host_dirty.find(1, start, end) < 0:
             return
-        if not self.guest.maps_backing(ipa, start + FIRST_PFN):
+        if not self.guest.maps_backing(ipa, start + self.guest.memory.first):
             # A leaf that is wrong is the translation checker's business.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
@@ -111,7 +111,7 @@ class Dcache(GuestChecker):
             if dirty:
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
-                exposed += before.unmapped(page, stop, (first + FIRST_PFN) << shift, MEMATTR, cacheable)
+                exposed += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, MEMATTR, cacheable)
         if self.written:
             exposed = left_of(exposed, self.written)
         if exposed:
@@ -224,11 +224,11 @@ class Dcache(GuestChecker):
         """The parts of physical memory [start, end) that the data cache holds dirty."""
         dirty = self.guest.memory.dirty
         shift = self.granule.page_shift
-        first, last = (start >> shift) - FIRST_PFN, (end >> shift) - FIRST_PFN
+        first, last = (start >> shift) - self.guest.memory.first, (end >> shift) - self.guest.memory.first
         if first < 0 or dirty.find(1, first, last) < 0:
             return []
         return [
-            ((at + FIRST_PFN) << shift, (stop + FIRST_PFN) << shift)
+            ((at + self.guest.memory.first) << shift, (stop + self.guest.memory.first) << shift)
             for at, stop, held in dirty.runs(first, last)
             if held
         ]
@@ -300,11 +300,16 @@ class Dcache(GuestChecker):
             self.cleaned(pa, pa + size)
         if self.guest.notified.unmapping and not self.guest.fwb:
             self.cleans.append((pa, pa + size))
-        start = (pa >> self.granule.page_shift) - FIRST_PFN
+        start = (pa >> self.granule.page_shift) - self.guest.memory.first
         end = start + (size >> self.granule.page_shift)
         if self.guest.number:
             # One VM's checker is enough: the event says nothing of a VM.
             return
         index = self.guest.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
         if index >= 0:
-            self.report("device frame cleaned", -1, f"frame {index + FIRST_PFN:#x} has no linear alias", taints=False)
+            self.report(
+                "device frame cleaned",
+                -1,
+                f"frame {index + self.guest.memory.first:#x} has no linear alias",
+                taints=False,
+            )

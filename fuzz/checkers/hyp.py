@@ -3,7 +3,6 @@
 
 from typing import Final
 
-from reference.machine.arena import BASE
 from reference.machine.descriptor import AF_BIT, LEAF, RESERVED, TABLE, XN_BIT, address_bits, kind
 from reference.machine.stage1 import (
     AP1_BIT,
@@ -18,7 +17,6 @@ from reference.machine.stage1 import (
 )
 
 from ..language.operations import HYP_REFUSED, HypMap, Operation
-from ..language.validate import HYP_BITS
 from ..sides.guest import walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -98,7 +96,7 @@ class Hyp(Checker):
             return
         self.pages.add(page)
         if entry == "kvm_pgtable_hyp_init" and self.root is None:
-            self.root = HypTable(page, start_level(HYP_BITS, self.granule), 0, True)
+            self.root = HypTable(page, start_level(self.granule.pa_bits, self.granule), 0, True)
             self.by_page[page] = self.root
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
@@ -144,7 +142,7 @@ class Hyp(Checker):
     def attach(self, table: HypTable, index: int, entry: int, va: int) -> None:
         """A table entry was written: the page must be one of ours, and in the tree only once."""
         level = table.level
-        page = (address_bits(entry, self.granule) - BASE) >> self.granule.page_shift
+        page = (address_bits(entry, self.granule) - self.kernel.base) >> self.granule.page_shift
         if page not in self.pages:
             self.report("not a hyp table", level, f"entry at {va:#x} names page {page}", frozenset([va]))
             return
@@ -224,7 +222,7 @@ class Hyp(Checker):
             return "wrong execute permission"
         if not entry & AF_BIT:
             return "access flag clear"
-        if not entry & AP1_BIT or entry & SHAREABILITY != INNER_SHAREABLE:
+        if not entry & AP1_BIT or (not self.granule.lpa2 and entry & SHAREABILITY != INNER_SHAREABLE):
             return "AP[1] clear or not inner shareable"
         return ""
 

@@ -8,7 +8,6 @@ between is stale again.
 """
 
 from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
-from reference.machine.memory import FIRST_PFN
 from reference.machine.spans import Spans
 
 from ..language.operations import Operation
@@ -55,8 +54,8 @@ class Icache(GuestChecker):
     def range_of(self, pa: int, size: int) -> tuple[int, int]:
         """Frame indices that a physical range covers."""
         shift = self.granule.page_shift
-        start = (pa >> shift) - FIRST_PFN
-        end = ((pa + size - 1) >> shift) - FIRST_PFN + 1
+        start = (pa >> shift) - self.guest.memory.first
+        end = ((pa + size - 1) >> shift) - self.guest.memory.first + 1
         return max(start, 0), max(end, 0)
 
     def icache(self, pa: int, size: int) -> None:
@@ -67,7 +66,9 @@ class Icache(GuestChecker):
             self.dirty_then = self.guest.memory.host_dirty.copy()
 
     def icache_all(self) -> None:
-        self.icache(FIRST_PFN << self.granule.page_shift, self.guest.memory.frames << self.granule.page_shift)
+        self.icache(
+            self.guest.memory.first << self.granule.page_shift, self.guest.memory.frames << self.granule.page_shift
+        )
 
     def dcache(self, pa: int, size: int) -> None:
         if not self.early:
@@ -84,7 +85,7 @@ class Icache(GuestChecker):
         if self.guest.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
             return
         shift = self.granule.page_shift
-        start = (address_bits(new, self.granule) >> shift) - FIRST_PFN
+        start = (address_bits(new, self.granule) >> shift) - self.guest.memory.first
         end = start + (1 << (self.shifts[level] - shift))
         self.judge(ipa, level, new, start, end)
 
@@ -93,7 +94,7 @@ class Icache(GuestChecker):
         stale_code = self.guest.memory.stale_code
         if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched.size):
             return
-        if not self.guest.maps_backing(ipa, start + FIRST_PFN):
+        if not self.guest.maps_backing(ipa, start + self.guest.memory.first):
             # A leaf that is wrong is the translation checker's business.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
@@ -126,5 +127,5 @@ class Icache(GuestChecker):
             if held:
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
-                found += before.unmapped(page, stop, (first + FIRST_PFN) << shift, XN_BIT, 0)
+                found += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, XN_BIT, 0)
         return Places(left_of(found, self.written), self.granule.page_size)

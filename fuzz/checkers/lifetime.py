@@ -4,7 +4,6 @@
 from typing import Final
 
 from reference.machine.address_space import ABSENT
-from reference.machine.arena import BASE
 from reference.machine.descriptor import address_bits
 from reference.machine.walk import LOST, Walk
 
@@ -214,7 +213,7 @@ class Lifetime(Checker):
 
     def no_table(self, call: str, page: int) -> None:
         """Judge references of a page that is no table: a guest's memory, say, that nobody may free under it."""
-        pa = BASE + (page << self.granule.page_shift)
+        pa = self.kernel.base + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
         what = NO_TABLE.get(call, "reference dropped on what is no table")
         reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
@@ -251,7 +250,8 @@ class Lifetime(Checker):
         return ""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        pages = [(address_bits(entry, self.granule) - BASE) >> self.granule.page_shift for _, _, entry in walk.tables]
+        base, shift = self.kernel.base, self.granule.page_shift
+        pages = [(address_bits(entry, self.granule) - base) >> shift for _, _, entry in walk.tables]
         if walk.fault != LOST and walk.ptep >= 0:
             pages.append(walk.ptep // self.kernel.entries)
         for page in pages:

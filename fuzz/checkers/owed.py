@@ -8,8 +8,16 @@ address, and the leaf there (Arm ARM C5.5 and D8.16, TLBI by IPA); each other le
 below is owed until a flush covers it.
 """
 
-from reference.machine.arena import BASE
-from reference.machine.descriptor import AF_BIT, READ_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits
+from reference.machine.descriptor import (
+    AF_BIT,
+    READ_BIT,
+    TYPE_BIT,
+    VALID_BIT,
+    WRITE_BIT,
+    XN_BIT,
+    address_bits,
+    address_field,
+)
 
 from ..sides.guest import Guest
 from .shadow import Table
@@ -153,7 +161,7 @@ class Owed:
         if table is not None:
             pages = pages_of(table)
         elif self.arena.holds(address_bits(old, self.granule)):
-            pages = [(address_bits(old, self.granule) - BASE) >> self.granule.page_shift]
+            pages = [(address_bits(old, self.granule) - self.arena.base) >> self.granule.page_shift]
         aged: dict[Key, int] = {}
         if self.aged:
             for leaf in [leaf for leaf in self.aged if self.within(leaf, key)]:
@@ -200,7 +208,8 @@ class Owed:
                 leaf.dropped, leaf.reported = owed.dropped, owed.reported
                 self.leaves[key] = leaf
         for index, child in table.children.items():
-            entry = BASE + (child.page << self.granule.page_shift) | TYPE_BIT | VALID_BIT
+            pa = self.arena.base + (child.page << self.granule.page_shift)
+            entry = address_field(pa, self.granule) | TYPE_BIT | VALID_BIT
             below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child), owed.actor)
             below.dropped, below.reported = owed.dropped, owed.reported
             self.owe_table((table.level, table.base + (index << shift)), below)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from reference.machine.arena import BASE
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
+from reference.machine.granule import Granule
 from reference.machine.walk import Regime
 from reference.vtcr import root_pages
 
@@ -73,12 +73,12 @@ class Table:
 class Exposed:
     """Leaves that were mapped before: guest page -> descriptors.
 
-    :param page_shift: log2 of the page size
+    :param granule: of the guest's tables
     """
 
-    def __init__(self, page_shift: int) -> None:
-        self.page_size = 1 << page_shift
-        self.address_mask = (1 << 48) - self.page_size
+    def __init__(self, granule: Granule) -> None:
+        self.granule = granule
+        self.page_size = granule.page_size
         self.pages: dict[int, list[int]] = {}
         # (start, size, descriptor) of the larger ones.
         self.blocks: list[tuple[int, int, int]] = []
@@ -94,10 +94,10 @@ class Exposed:
     def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
         """Tell whether *page* was mapped to *pa* by a leaf with these attribute bits."""
         for entry in self.pages.get(page, ()):
-            if entry & self.address_mask == pa and entry & attributes == value:
+            if address_bits(entry, self.granule) == pa and entry & attributes == value:
                 return True
         for base, size, entry in self.blocks:
-            if base <= page < base + size and (entry & self.address_mask & -size) + page - base == pa:
+            if base <= page < base + size and (address_bits(entry, self.granule) & -size) + page - base == pa:
                 if entry & attributes == value:
                     return True
         return False
@@ -108,7 +108,7 @@ class Exposed:
             return [(start, end)]
         known: list[Range] = []
         for base, size, entry in self.blocks:
-            if entry & attributes == value and (entry & self.address_mask & -size) - base == pa - start:
+            if entry & attributes == value and (address_bits(entry, self.granule) & -size) - base == pa - start:
                 known.append((max(start, base), min(end, base + size)))
         known += [
             (page, page + self.page_size)
@@ -277,7 +277,7 @@ class Shadow(GuestChecker):
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
                 self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True)
             return
-        page = (pa - BASE) >> self.granule.page_shift
+        page = (pa - self.kernel.base) >> self.granule.page_shift
         other = self.by_page.get(page)
         if other is not None and other.live and other is not table.children.get(index):
             self.report("table entered twice", table.level, f"table page {page} has two parents at {ipa:#x}")
@@ -335,7 +335,7 @@ class Shadow(GuestChecker):
                 if what == LEAF:
                     leaves[i] = word
                 elif what == TABLE and i not in table.reserved:
-                    children[i] = (address_bits(word, self.granule) - BASE) >> self.granule.page_shift
+                    children[i] = (address_bits(word, self.granule) - self.kernel.base) >> self.granule.page_shift
                 else:
                     reserved.add(i)
         seen = {index: child.page for index, child in table.children.items()}
@@ -463,7 +463,7 @@ class Shadow(GuestChecker):
 
     def exposed_before(self, start: int, end: int) -> Exposed:
         """Return the leaves that mapped [start, end) when this operation began and went, or changed, since."""
-        exposed = Exposed(self.granule.page_shift)
+        exposed = Exposed(self.granule)
         for level, base, entry in self.removed:
             if base < end and start < base + (1 << self.shifts[level]):
                 exposed.add(base, 1 << self.shifts[level], entry)

@@ -285,8 +285,10 @@ class Translation(GuestChecker):
         """Say what is wrong with a leaf, and the first page where it is; "" if nothing."""
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
-        address_mask = address_bits(-1, self.granule)
-        if entry & ~(FIELDS | address_mask) or entry & SHAREABILITY != SHAREABILITY:
+        if entry & ~(FIELDS | self.granule.address_mask):
+            return "illegal field", ipa
+        # With FEAT_LPA2 all memory is inner shareable, and the field is part of the address.
+        if entry & SHAREABILITY != SHAREABILITY and not self.granule.lpa2:
             return "illegal field", ipa
         if pa & (size - 1):
             return "output address not aligned", ipa

@@ -70,6 +70,7 @@ class Session:
             all(pgtable.WALKS_UNDER_RCU for pgtable in pgtables),
             all(main.HAS_GUEST_MEMFD for main in mains),
             par=True,
+            lpa2=all(main.HAS_LPA2 for main in mains),
         )
         self.corpus = [sequential(parse(text)) for text in unit.corpus]
         self.number = unit.first - 1

@@ -207,6 +207,8 @@ def missing(side: Side, program: Program) -> str:
         return f"dirty rings (ring=), which {side.version.name} does not have"
     if any(slot.backing == MEMFD for slot in program.slots) and not main.HAS_GUEST_MEMFD:
         return f"guest_memfd (backing={MEMFD}), which {side.version.name} does not have"
+    if side.granule.lpa2 and not main.HAS_LPA2:
+        return f"FEAT_LPA2 (pa={program.vm.pa} with such pages), which {side.version.name} does not have"
     return ""
 
 

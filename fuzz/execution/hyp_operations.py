@@ -11,7 +11,6 @@ from reference.pgtable import (
 )
 
 from ..language.operations import HYP_REFUSED, HypMap
-from ..language.validate import HYP_BITS
 from ..sides.guest import walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -65,7 +64,7 @@ class HypOperations:
             return 0
         pgt = kvm_pgtable()
         self.side.enter("kvm_pgtable_hyp_init")
-        ret = self.side.pgtable.kvm_pgtable_hyp_init(pgt, HYP_BITS)
+        ret = self.side.pgtable.kvm_pgtable_hyp_init(pgt, self.side.granule.pa_bits)
         if not ret:
             self.pgt = pgt
         return ret

@@ -13,7 +13,7 @@ from reference.machine.walk import NONE, WRITE, Walk
 
 from ..checkers import Checker
 from ..execution.executor import Executor
-from ..language.operations import GuestAccess, Par
+from ..language.operations import GuestAccess, Operation, Par
 from ..sides.outcome import Outcome
 
 # What a step touches: the name of a kind of thing, and which one.
@@ -300,11 +300,11 @@ class Footprints(Checker):
             (writes if access == WRITE else reads).add(("data", walk.pa >> _DATA))
         self.add(frozenset(reads), frozenset(writes))
 
-    def actor_begins(self, op: GuestAccess) -> None:
+    def actor_begins(self, op: Operation) -> None:
         # What checkers look at then is about this actor alone.
         self.add()
 
-    def actor_ends(self, op: GuestAccess, outcome: Outcome) -> None:
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.add()
 
 

@@ -66,7 +66,7 @@ class FeatureCollector(Checker):
         self.entries = self.granule.entries
         self.shifts = self.granule.shifts
         self.words = self.kernel.words
-        self.address_mask = (1 << 48) - self.granule.page_size
+        self.address_mask = self.granule.address_mask
         self.seen: set[RawFeature] = set()
         # The entry point, or fault, that an entry was written for last, by its index.
         self.writers: dict[int, str] = {}

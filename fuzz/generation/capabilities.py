@@ -3,7 +3,7 @@
 
 import random
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..language.operations import Operation, SlotCreate
 from ..language.program import MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
@@ -16,6 +16,9 @@ _GRACE: Final = 6
 # As soon as the readers have left, during a later call, or only when the VM is gone.
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
+_WIDE: Final = 12
+# Bits of a guest address then: those of the program, or as many as a physical one has, most often.
+_WIDE_IPA: Final = (0, 0, 0, 49, 50, 51, 52, 52, 52)
 
 
 class Offers(NamedTuple):
@@ -26,6 +29,7 @@ class Offers(NamedTuple):
     :param grace: RCU, whose grace periods programs may end
     :param memfd: slots whose memory is a guest_memfd
     :param par: blocks in which several vCPUs are at work
+    :param lpa2: physical addresses of 52 bits
     """
 
     split: bool = False
@@ -33,6 +37,7 @@ class Offers(NamedTuple):
     grace: bool = False
     memfd: bool = False
     par: bool = False
+    lpa2: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -50,7 +55,32 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.grace and source.randrange(100) < _GRACE:
         vm = replace(vm, grace=source.choice(_GRACES))
     program = program if vm is program.vm else replace(program, vm=vm)
-    return on_memfd(program, source) if offers.memfd and source.randrange(100) < _MEMFD else program
+    if offers.memfd and source.randrange(100) < _MEMFD:
+        program = on_memfd(program, source)
+    if offers.lpa2 and source.randrange(100) < _WIDE:
+        program = widened(program, source.choice(_WIDE_IPA))
+    return program
+
+
+def widened(program: Program, ipa: int) -> Program:
+    """Return the program with physical addresses of 52 bits.
+
+    :param ipa: bits of a guest address, to whose end all slots move together; 0: as before
+    """
+    vm = program.vm
+    if ipa <= vm.ipa:
+        return replace(program, vm=replace(vm, pa=52))
+    by = (1 << ipa) - (1 << vm.ipa)
+
+    def moved(operation: Operation) -> Operation:
+        each: Any = operation
+        where = getattr(each, "ipa", None)
+        changed: Operation = operation if where is None else replace(each, ipa=where + by)
+        return changed
+
+    slots = tuple(replace(slot, ipa=slot.ipa + by) for slot in program.slots)
+    operations = tuple(moved(operation) for operation in program.operations)
+    return Program(replace(vm, ipa=ipa, pa=52), slots, operations)
 
 
 def on_memfd(program: Program, source: random.Random) -> Program:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..language.program import GIB, GRANULES, SPLIT_SIZES, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
-from ..language.validate import IPA_BITS, MANUAL
+from ..language.validate import MANUAL, ipa_bits
 from .editor import ProgramEditor
 
 # More of either only makes programs slower.
@@ -15,8 +15,8 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions have the last four: a program that asks for none goes on without. The first two come with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace"})
+# Only some versions have the last five: a program that asks for none goes on without. The first two come with `fail`.
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -36,7 +36,7 @@ def change_vm(editor: ProgramEditor) -> None:
         name = editor.random.choice(("resched", "resched", "contended"))
     choices: dict[str, Any] = {
         "granule": GRANULES,
-        "ipa": IPA_BITS,
+        "ipa": ipa_bits(vm.pa),
         "cpus": _CPUS,
         "vms": _VMS,
         "manual": MANUAL,

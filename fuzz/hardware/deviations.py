@@ -78,7 +78,7 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviat
         odd = answer_with(address, attr << 2, 2)
         return (*found, FORCED_DEVICE) if answer == odd else ()
     if attr == 6:
-        odd = answer_with(address, 0xFF, walk.entry >> 8 & 3)
+        odd = answer_with(address, 0xFF, 3 if setting.lpa2 else walk.entry >> 8 & 3)
         return (*found, FORCED_SHAREABILITY) if answer == odd else ()
     return ()
 

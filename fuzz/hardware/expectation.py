@@ -56,6 +56,7 @@ class Expectation:
         self.offset_mask = setting.granule.page_size - (1 << 12)
         self.fwb = setting.fwb
         self.stage1 = setting.stage1
+        self.lpa2 = setting.lpa2
         # By the fields of an entry that matter: MemAttr and SH.
         self.attributes: dict[int, int] = {}
 
@@ -71,11 +72,12 @@ class Expectation:
 
     def attributes_of(self, entry: int) -> int:
         """ATTR and SH of PAR_EL1."""
-        key = entry & 0x33C
+        # With FEAT_LPA2 all is as shareable as VTCR_EL2.SH0 says.
+        key = entry & 0x3C | 3 << 8 if self.lpa2 else entry & 0x33C
         found = self.attributes.get(key)
         if found is None:
-            combined = memory_type(entry, self.fwb, self.stage1)
-            found = combined << PAR_ATTR_SHIFT | shareability(entry, combined, self.stage1) << PAR_SH_SHIFT
+            combined = memory_type(key, self.fwb, self.stage1)
+            found = combined << PAR_ATTR_SHIFT | shareability(key, combined, self.stage1) << PAR_SH_SHIFT
             self.attributes[key] = found
         return found
 

@@ -10,7 +10,7 @@ import random
 from typing import Final
 
 from reference.machine.arena import wrap
-from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT
+from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, address_field
 from reference.machine.granule import MAX_LEVELS
 
 from .setting import Setting, all_shapes, output_sizes
@@ -29,7 +29,6 @@ from .tables import (
 
 # Of one guest, beside the root.
 MAX_TABLES: Final = 9
-_LOW_48: Final = (1 << 48) - 1
 _MEMATTR: Final = 0xF << 2
 _SHAREABILITY: Final = 3 << 8
 # MemAttr encodings that are not reserved, without and with FWB.
@@ -96,7 +95,7 @@ class Tree:
         self.memory = memory
         self.granule = setting.granule
         # The address field of an entry.
-        self.field = _LOW_48 & -self.granule.page_size
+        self.field = self.granule.address_mask
         self.memattrs = _MEMATTRS[setting.fwb]
         root = memory.take(setting.root_pages, setting.page_shift)
         self.tables = Tables(setting, root, setting.vtcr())
@@ -155,7 +154,7 @@ class Tree:
         """An entry that is no new table, unsigned."""
         rng = self.random
         if what == NO_TABLE:
-            bits = min(self.setting.pa_bits, 48)
+            bits = self.setting.pa_bits if self.setting.lpa2 else min(self.setting.pa_bits, 48)
             return self.pointer(rng.randrange(_FREE, 1 << bits))
         if what == SHARED_TABLE:
             return self.pointer(address_of(rng.choice(self.made)))
@@ -190,7 +189,9 @@ class Tree:
     def attributes(self, word: int) -> int:
         """*word* with attributes that are not reserved, in case it is taken for a leaf."""
         rng = self.random
-        return word & ~(_MEMATTR | _SHAREABILITY) | rng.choice(self.memattrs) | rng.choice(_SHAREABILITIES)
+        word = word & ~_MEMATTR | rng.choice(self.memattrs)
+        # With FEAT_LPA2 the field is part of the address.
+        return word if self.setting.lpa2 else word & ~_SHAREABILITY | rng.choice(_SHAREABILITIES)
 
     def far(self, address: int) -> int:
         """An address that is out of range, where there are such."""
@@ -203,7 +204,7 @@ class Tree:
         if self.setting.granule.page_shift == 16:
             # Bits 51:48 of the address, or not: up to the implementation where there are no 52 bits.
             noise &= ~(0xF << 12)
-        return self.attributes(noise | address & self.field | TYPE_BIT | VALID_BIT)
+        return self.attributes(noise | address_field(address, self.granule) | TYPE_BIT | VALID_BIT)
 
     def ask(self, base: int, shift: int) -> None:
         """Ask about an entry: somewhere in it, and at one of its ends."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from candidate import Candidate
 from reference.machine.arena import wrap
-from reference.machine.descriptor import TABLE, kind
+from reference.machine.descriptor import TABLE, address_field, kind
 from reference.vtcr import VTCR_EL2_HA
 
 from ..execution.executor import Executor
@@ -19,12 +19,21 @@ from ..sides.guest import Guest
 from . import layout
 from .qemu import QemuError
 from .session import BATCH, Difference, QemuSession
-from .setting import Setting
-from .tables import ASK_FETCH, ASK_FETCH_EL0, ASK_READ, ASK_WRITE, Full, TableMemory, Tables, address_of, question
+from .setting import DS, Setting
+from .tables import (
+    ADDRESS_BITS,
+    ASK_FETCH,
+    ASK_FETCH_EL0,
+    ASK_READ,
+    ASK_WRITE,
+    Full,
+    TableMemory,
+    Tables,
+    address_of,
+    question,
+)
 
-PA_BITS: Final = 48
-PS_FIELD: Final = 7 << 16
-_LOW_48: Final = (1 << 48) - 1
+SIZE_FIELDS: Final = 7 << 16 | DS
 # QEMU has memory or devices below; a table pointer that leads there leads nowhere on our side.
 _FREE: Final = 1 << 31
 
@@ -40,7 +49,7 @@ class Copy:
     def __init__(self, guest: Guest, memory: TableMemory) -> None:
         granule = guest.granule
         regime = guest.regime
-        setting = Setting(granule.page_shift, regime.ia_bits, regime.start_level, PA_BITS, guest.fwb, True)
+        setting = Setting(granule.page_shift, regime.ia_bits, regime.start_level, granule.pa_bits, guest.fwb, True)
         self.setting = setting
         self.memory = memory
         self.regime = regime
@@ -51,14 +60,15 @@ class Copy:
         self.copies: dict[tuple[int, int], int] = {}
         self.asked: dict[int, None] = {}
         root = memory.take(setting.root_pages, granule.page_shift)
-        # PS is not composed by the port: it follows from the machine. With HA a question would change the tables.
-        vtcr = guest.kvm.vtcr & ~(PS_FIELD | VTCR_EL2_HA) | setting.vtcr() & PS_FIELD
+        # Ports compose neither PS nor DS: they follow from the machine. With HA a question would change the tables.
+        vtcr = guest.kvm.vtcr & ~(SIZE_FIELDS | VTCR_EL2_HA) | setting.vtcr() & SIZE_FIELDS
         self.tables = Tables(setting, root, vtcr, source=(self.arena, regime))
         left = [(regime.start_level, regime.root, root, 0, 1 << setting.root_bits)]
         while left:
             left += self.copy(*left.pop())
-        self.ask(0, setting.ia_bits)
-        self.asked[question(ASK_READ, 1 << setting.ia_bits)] = None
+        if setting.ia_bits < ADDRESS_BITS:
+            self.ask(0, setting.ia_bits)
+            self.asked[question(ASK_READ, 1 << setting.ia_bits)] = None
         self.tables.questions = list(self.asked)
 
     def copy(self, level: int, old: int, new: int, base: int, count: int) -> list[tuple[int, int, int, int, int]]:
@@ -80,7 +90,7 @@ class Copy:
                 continue
             pa = self.regime.address(word)
             if not self.arena.holds(pa):
-                entries[new + index] = word if pa >= _FREE else wrap(word | 1 << PA_BITS - 1)
+                entries[new + index] = word if pa >= _FREE else wrap(word | 1 << 47)
                 self.ask(base + (index << shift), shift)
                 continue
             table = (pa - self.arena.base) >> 3
@@ -90,11 +100,14 @@ class Copy:
                 below.append((level + 1, table, self.copies[key], base + (index << shift), granule.entries))
             else:
                 self.ask(base + (index << shift), shift)
-            entries[new + index] = wrap(word & ~(_LOW_48 & -granule.page_size) | address_of(self.copies[key]))
+            field = address_field(address_of(self.copies[key]), granule)
+            entries[new + index] = wrap(word & ~granule.address_mask | field)
         return below
 
     def ask(self, base: int, shift: int) -> None:
         """All kinds of access at the start of an entry, and a read at its end."""
+        if base + (1 << shift) > 1 << ADDRESS_BITS:
+            return
         for ask in (ASK_READ, ASK_WRITE, ASK_FETCH, ASK_FETCH_EL0):
             self.asked[question(ask, base)] = None
         self.asked[question(ASK_READ, base + (1 << shift) - 1)] = None

@@ -7,13 +7,15 @@ from typing import Final
 from reference.machine.attributes import NORMAL_WB, DEVICE_nGnRnE
 from reference.machine.granule import Granule
 
-# VTCR_EL2 (Arm ARM D19.2): T0SZ 5:0, SL0 7:6, IRGN0 9:8, ORGN0 11:10, SH0 13:12, TG0 15:14, PS 18:16.
+# VTCR_EL2 (Arm ARM D19.2): T0SZ 5:0, SL0 7:6, IRGN0 9:8, ORGN0 11:10, SH0 13:12, TG0 15:14, PS 18:16, DS 32.
 SL0_SHIFT: Final = 6
 WRITE_BACK_TABLES: Final = 1 << 8 | 1 << 10 | 3 << 12
 TG0: Final = {12: 0 << 14, 14: 2 << 14, 16: 1 << 14}
 PS_SHIFT: Final = 16
 PS: Final = {32: 0, 36: 1, 40: 2, 42: 3, 44: 4, 48: 5, 52: 6}
 RES1: Final = 1 << 31
+# FEAT_LPA2: 52 bits with 4K and 16K pages.
+DS: Final = 1 << 32
 
 # HCR_EL2.
 HCR_VM: Final = 1 << 0
@@ -22,14 +24,17 @@ HCR_RW: Final = 1 << 31
 HCR_FWB: Final = 1 << 46
 
 GRANULES: Final = {shift: Granule(shift) for shift in (12, 14, 16)}
-# Levels of the first look-up, and sizes of the address space (T0SZ from 39 down to 16).
+LPA2: Final = {shift: Granule(shift, 52) for shift in (12, 14)}
+# Levels of the first look-up, and sizes of the address space (T0SZ from 39 down to 16, with FEAT_LPA2 further).
+# Left out: level -1 of 4K pages, which KVM never begins at, and level 0 of 16K pages, at which QEMU 7.2 faults.
 START_LEVELS: Final = {12: (0, 1, 2), 14: (1, 2, 3), 16: (1, 2, 3)}
 MIN_IA_BITS: Final = 25
-MAX_IA_BITS: Final = 48
+MAX_IA_BITS: Final = {12: 50, 14: 50, 16: 48}
 # Up to 16 root tables may be concatenated.
 CONCATENATED_BITS: Final = 4
-# Output address size from which on a first look-up at the lowest of these levels is allowed (Arm ARM D8.2, SL0).
-LOWEST_START_PA_BITS: Final = {12: 44, 14: 42, 16: 44}
+# Output address size from which on a first look-up at these levels is allowed (Arm ARM D8.2, SL0), by log2 of the page
+# size and level.
+LOWEST_START_PA_BITS: Final = {(12, 0): 44, (14, 1): 42, (16, 1): 44}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Setting:
     :param page_shift: log2 of the page size
     :param ia_bits: size of the guest's address space
     :param start_level: level of the first look-up
-    :param pa_bits: output address size: 32, 36, 40, 42, 44, 48, or with 64K pages 52
+    :param pa_bits: output address size: 32, 36, 40, 42, 44, 48, or 52, with 4K and 16K pages by FEAT_LPA2
     :param fwb: whether stage 2 overrides the memory types of stage 1
     :param cached: whether stage 1, which is off, says Normal Write-Back (HCR_EL2.DC), or Device
     """
@@ -53,7 +58,12 @@ class Setting:
 
     @property
     def granule(self) -> Granule:
-        return GRANULES[self.page_shift]
+        return LPA2[self.page_shift] if self.lpa2 else GRANULES[self.page_shift]
+
+    @property
+    def lpa2(self) -> bool:
+        """Tell whether descriptors are those of FEAT_LPA2."""
+        return self.pa_bits > 48 and self.page_shift in LPA2
 
     @property
     def root_bits(self) -> int:
@@ -79,6 +89,7 @@ class Setting:
             | TG0[self.page_shift]
             | WRITE_BACK_TABLES
             | base - self.start_level << SL0_SHIFT
+            | (DS if self.lpa2 else 0)
             | 64 - self.ia_bits
         )
 
@@ -92,8 +103,8 @@ def output_sizes(page_shift: int, start_level: int, ia_bits: int) -> list[int]:
 
     One below that of the input is CONSTRAINED UNPREDICTABLE (QEMU chooses to fault); KVM never asks for it.
     """
-    least = LOWEST_START_PA_BITS[page_shift] if start_level == START_LEVELS[page_shift][0] else 0
-    return [bits for bits in PS if bits >= max(ia_bits, least) and (bits <= 48 or page_shift == 16)]
+    least = LOWEST_START_PA_BITS.get((page_shift, start_level), 0)
+    return [bits for bits in PS if bits >= max(ia_bits, least)]
 
 
 def fault_of(setting: Setting) -> str:
@@ -105,7 +116,7 @@ def fault_of(setting: Setting) -> str:
         return f"start={setting.start_level}; allowed: {', '.join(map(str, levels))}"
     shift = setting.granule.level_shift(setting.start_level)
     least = max(shift + 1, MIN_IA_BITS)
-    most = min(shift + setting.page_shift - 3 + CONCATENATED_BITS, MAX_IA_BITS)
+    most = min(shift + setting.page_shift - 3 + CONCATENATED_BITS, MAX_IA_BITS[setting.page_shift])
     if not least <= setting.ia_bits <= most:
         return f"ia={setting.ia_bits}; allowed: {least} to {most}, with start={setting.start_level}"
     sizes = output_sizes(setting.page_shift, setting.start_level, setting.ia_bits)
@@ -120,6 +131,6 @@ def all_shapes() -> list[tuple[int, int, int]]:
         (shift, start, bits)
         for shift, starts in START_LEVELS.items()
         for start in starts
-        for bits in range(MIN_IA_BITS, MAX_IA_BITS + 1)
-        if not fault_of(Setting(shift, bits, start, 48, False, True))
+        for bits in range(MIN_IA_BITS, MAX_IA_BITS[shift] + 1)
+        if not fault_of(Setting(shift, bits, start, 52, False, True))
     ]

@@ -12,7 +12,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from reference.machine.arena import BASE
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
@@ -248,7 +247,7 @@ class Circumstances(Checker):
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if old & VALID_BIT and not new & VALID_BIT and kind(old, level, self.granule) == TABLE:
-            page = (address_bits(old, self.granule) - BASE) >> self.granule.page_shift
+            page = (address_bits(old, self.granule) - self.kernel.base) >> self.granule.page_shift
             for shadow in self.shadows:
                 if ptep // self.kernel.entries in shadow.by_page:
                     self.cut[(level, place(shadow.guest.number, ipa))] = page

@@ -31,7 +31,8 @@ byte    machine                     slot                               operation
         (`BARE`: without bitmap)
 11      contended, 0 none           see 8                              see 8
 12      grace, 0 none               see 8                              see 8
-13-15   unused                      see 8                              see 8
+13      `RARE`: pa, 52 bits         see 8                              see 8
+14-15   unused                      see 8                              see 8
 16-23   unused                      ipa                                size
 24-31   unused                      size and offset, 4 bytes each      pa
 ======  ==========================  =================================  ========================
@@ -44,10 +45,10 @@ from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
 from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm, has_blocks, refusal
 from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
-from .validate import CPUS, IPA_BITS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, VMS
+from .validate import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
 
 RECORD_SIZE: Final = 32
-_VM: Final = struct.Struct("<13B19x")
+_VM: Final = struct.Struct("<14B18x")
 _SLOT: Final = struct.Struct("<6B2x8sQII")
 _OPERATION: Final = struct.Struct("<6B2xQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
@@ -94,10 +95,10 @@ def encode(program: Program) -> bytes:
 
 def _encode_vm(vm: Vm, slots: int) -> bytes:
     flags = sum(getattr(vm, name) << bit for bit, name in enumerate(_VM_FLAGS))
-    choices = GRANULES.index(vm.granule), vm.ipa - IPA_BITS[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
+    choices = GRANULES.index(vm.granule), vm.ipa - ipa_bits(vm.pa)[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
     split = RARE | SPLIT_SIZES[vm.granule].index(vm.split) if vm.split else 0
     ring = (RARE if vm.bitmap else BARE) | RING_SIZES.index(vm.ring) if vm.ring else 0
-    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0
+    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0, RARE if vm.pa != PA_BITS[0] else 0
     return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, *asked)
 
 

@@ -11,7 +11,7 @@ from . import operations as ops
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import WORD
 from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
-from .validate import FAILS, HYP_BITS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
+from .validate import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
 
 # A number of bytes is pages, and above these bits the bytes that are left over.
 PAGE_BITS: Final = 48
@@ -117,11 +117,11 @@ class Operands:
     def hyp_address(self, raw: int) -> int:
         """An address behind which there is room for a page."""
         address = self.bytes(raw)
-        return address if address < (1 << HYP_BITS) - self.vm.granule else address % GIB
+        return address if address < (1 << self.vm.pa) - self.vm.granule else address % GIB
 
     def hyp_size(self, raw: RawOperation, highest: int) -> int:
         """Return the size of a mapping, given the higher of its two addresses; in bytes."""
         page = self.vm.granule
-        room = min((1 << HYP_BITS) - highest - page, MAX_HYP_PAGES * page)
+        room = min((1 << self.vm.pa) - highest - page, MAX_HYP_PAGES * page)
         size = self.bytes(raw.size)
         return size if 0 < size <= room else fit(size, 1, min(room, _HYP_PAGES * page))

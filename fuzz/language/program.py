@@ -98,6 +98,8 @@ class Vm:
         (KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP)
     :param grace: what RCU holds back is freed at the point of that number at which no reader is inside; None: when
         the call is over
+    :param pa: bits of a physical address; with 52 (FEAT_LPA with 64K pages, else FEAT_LPA2) all memory lies above
+        those that 48 bits reach
     """
 
     granule: int = 4 * KIB
@@ -117,6 +119,7 @@ class Vm:
     ring: int = 0
     bitmap: bool = True
     grace: int | None = None
+    pa: int = 48
 
 
 @dataclass(frozen=True, slots=True)

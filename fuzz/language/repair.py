@@ -45,15 +45,16 @@ from .program import (
 from .validate import (
     CPUS,
     GRACES,
-    IPA_BITS,
     MANUAL,
     MAX_SLOT_SIZE,
     MAX_SLOTS,
+    PA_BITS,
     RESCHEDS,
     SLOT_NAME,
     VM_FAILS,
     VMS,
     ValidationState,
+    ipa_bits,
     ring_sizes,
     wanted_backings,
 )
@@ -90,6 +91,7 @@ class RawVm(NamedTuple):
     ring: int = 0
     contended: int = 0
     grace: int = 0
+    pa: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -117,9 +119,11 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
     ring = bare or _marked(raw.ring, RARE, RING_SIZES)
     if manual != "off" or ring not in ring_sizes(granule):
         ring = 0
+    pa = _marked(raw.pa, RARE, PA_BITS[1:]) or PA_BITS[0]
+    ipas = ipa_bits(pa)
     vm = Vm(
         granule,
-        IPA_BITS[raw.ipa % len(IPA_BITS)],
+        ipas[raw.ipa % len(ipas)],
         CPUS[raw.cpus % len(CPUS)],
         VMS[raw.vms % len(VMS)],
         fwb=bool(flags & 1),
@@ -135,6 +139,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         ring=ring,
         bitmap=not (ring and bare),
         grace=raw.grace if raw.grace in GRACES else None,
+        pa=pa,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 

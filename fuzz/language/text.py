@@ -33,7 +33,7 @@ _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _BYTES: Final = re.compile(r"([0-9]+)([KMG]?)|0x([0-9a-fA-F]+)")
 _COUNT: Final = re.compile(r"([0-9]+)()()")
 _ODD: Final = re.compile(r"[^\t -~]")
-_MAX_WORDS: Final = 17  # more than any statement has
+_MAX_WORDS: Final = 18  # more than any statement has
 
 
 class _Kind(NamedTuple):

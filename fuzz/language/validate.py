@@ -53,7 +53,8 @@ from .program import (
     show_bytes,
 )
 
-IPA_BITS: Final = range(32, 49)
+# Bits of a physical address: without FEAT_LPA and FEAT_LPA2, and with them.
+PA_BITS: Final = (48, 52)
 CPUS: Final = range(1, 9)
 VMS: Final = range(1, 5)
 MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
@@ -73,8 +74,6 @@ MAX_OPERATIONS: Final = 10_000
 MAX_MAP_BLOCKS: Final = 8
 # KVM_CLEAR_DIRTY_LOG takes whole words of the bitmap.
 CLEAR_PAGES: Final = 64
-# Bits of a hypervisor address, and of the addresses it maps.
-HYP_BITS: Final = 48
 MAX_HYP_PAGES: Final = 4096
 
 SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
@@ -115,7 +114,8 @@ def _require(fine: object, wrong: str, *allowed: str) -> None:
 def check_vm(vm: Vm) -> None:
     """The part of `validate` that needs no slot; raises a `refusal`."""
     _require(vm.granule in GRANULES, f"granule={show_bytes(vm.granule)}", *map(show_bytes, GRANULES))
-    _within("ipa=", vm.ipa, IPA_BITS, str)
+    _require(vm.pa in PA_BITS, f"pa={vm.pa}", *map(str, PA_BITS))
+    _within("ipa=", vm.ipa, ipa_bits(vm.pa), str)
     _within("cpus=", vm.cpus, CPUS, str)
     _within("vms=", vm.vms, VMS, str)
     if vm.fail is not None:
@@ -134,6 +134,11 @@ def check_vm(vm: Vm) -> None:
     # The two ways to clear a log are not mixed here.
     _require(not vm.ring or vm.manual == "off", f"manual={vm.manual} with ring=", "manual=off")
     _require(vm.ring or vm.bitmap, "bitmap=off without ring=", "bitmap=on")
+
+
+def ipa_bits(pa: int) -> range:
+    """The bits that a guest address may have, where a physical one has *pa*."""
+    return range(32, pa + 1)
 
 
 def ring_sizes(granule: int) -> tuple[int, ...]:
@@ -322,10 +327,12 @@ def _check_fail(fail: int | None) -> None:
 
 
 def _check_hyp(vm: Vm, op: HypMap) -> None:
-    limit = range(1 << HYP_BITS)
+    # Of an address of the hypervisor, and of the addresses that it maps.
+    end = 1 << vm.pa
+    limit = range(end)
     _within("va ", op.va, limit, show_bytes)
     _within("pa ", op.pa, limit, show_bytes)
-    room = min((1 << HYP_BITS) - max(op.va, op.pa) - vm.granule, MAX_HYP_PAGES * vm.granule)
+    room = min(end - max(op.va, op.pa) - vm.granule, MAX_HYP_PAGES * vm.granule)
     _within("size ", op.size, range(1, room + 1), show_bytes)
     _require(op.prot in HYP_PROTS, f"{op.prot[:40]!a}", *HYP_PROTS)
     _check_fail(op.fail)

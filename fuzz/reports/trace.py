@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
-from reference.machine.arena import BASE
 from reference.machine.descriptor import VALID_BIT, address_bits, describe, size_text
 from reference.machine.stage1 import describe_stage1
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
@@ -233,7 +232,7 @@ class Trace(Checker):
         self.add(f"page_count: {count}, {self.page_text(page)}")
 
     def no_table(self, call: str, page: int) -> None:
-        self.add(f"{call}: {BASE + (page << self.granule.page_shift):#x} is no table page")
+        self.add(f"{call}: {self.kernel.base + (page << self.granule.page_shift):#x} is no table page")
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from candidate import Candidate
 from reference.kernel import (
     ARM64_HAS_CACHE_DIC,
+    ARM64_HAS_LPA2,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
     ARM64_HAS_ARMv8_4_TTL,
@@ -14,7 +15,7 @@ from reference.kernel import (
 from reference.kvm_host import KvmHost
 from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, Listener, PageRun, Vma
 from reference.machine.computer import Computer
-from reference.machine.granule import Granule
+from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
 from reference.stores import writes_once
 
@@ -34,6 +35,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_HAS_CACHE_DIC if vm.dic else 0)
         | (ARM64_HAS_ARMv8_4_TTL if vm.ttl else 0)
         | (ARM64_HAS_TLB_RANGE if vm.range else 0)
+        | (ARM64_HAS_LPA2 if vm.pa > PA_BITS else 0)
     )
 
 
@@ -50,7 +52,7 @@ class Side(Listener):
 
     def __init__(self, version: Candidate, program: Program) -> None:
         vm = program.vm
-        granule = Granule(vm.granule.bit_length() - 1)
+        granule = Granule(vm.granule.bit_length() - 1, vm.pa)
         self.granule = granule
         self.version = version
         # The version that says what is required where versions differ: the one that this is compared with.

@@ -8,10 +8,12 @@ changes.
 
 from typing import Final
 
-from .granule import Granule
+from .granule import PA_BITS, Granule
 
 # Where the kernel's tables lie: above every frame that a guest or the host owns.
 BASE: Final = 1 << 46
+# Where all memory begins if addresses have 52 bits: two bits above 48 are set, which descriptors hold in two places.
+HIGH: Final = 0xA << 48
 
 _SIGN: Final = 1 << 63
 _TWO64: Final = 1 << 64
@@ -32,15 +34,20 @@ def unwrap(value: int) -> int:
 POISON: Final = wrap(0xA5A5A5A5A5A5A5A5)
 
 
+def memory_start(granule: Granule) -> int:
+    """The physical address at which memory begins, in bytes."""
+    return HIGH if granule.pa_bits > PA_BITS else 0
+
+
 class Arena:
     """Pages of 64-bit words; pages are handed out in order and never twice.
 
     :param granule: page size
-    :param base: physical address of word 0
+    :param base: physical address of word 0, but for where memory begins
     """
 
     def __init__(self, granule: Granule, base: int = BASE) -> None:
-        self.base = base
+        self.base = memory_start(granule) + base
         self.entries = granule.entries
         self.page_shift = granule.page_shift
         self.words: list[int] = []

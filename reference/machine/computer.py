@@ -17,7 +17,7 @@ class Computer(Hardware):
 
     def __init__(self, granule: Granule, cpus: int, vms: int = 1) -> None:
         super().__init__(granule)
-        self.memory = Memory(granule.page_shift)
+        self.memory = Memory(granule)
         # By VMID - 1, then by CPU.
         self.tlbs = [[CpuTlb(granule) for _ in range(cpus)] for _ in range(vms)]
 

@@ -7,7 +7,8 @@ purpose: the two are compared by running them.
 
 Layout of a valid leaf: bit 0 valid; bit 1 set for a page, clear for a block;
 5:2 MemAttr; 6 and 7 S2AP read and write; 9:8 SH; 10 AF; 47:page_shift output
-address (64K pages: bits 51:48 in 15:12); 54:53 XN.
+address (64K pages: bits 51:48 in 15:12); 54:53 XN. With FEAT_LPA2 the address is
+49:page_shift, and its bits 51:50 stand in place of SH.
 """
 
 from typing import Final
@@ -48,17 +49,20 @@ def kind(entry: int, level: int, granule: Granule) -> int:
         return INVALID
     if entry & TYPE_BIT:
         return LEAF if level == 3 else TABLE
-    if level == 3 or level == 0 or (level == 1 and granule.page_shift != 12):
-        return RESERVED
-    return LEAF
+    return LEAF if granule.block_level <= level < 3 else RESERVED
 
 
 def address_bits(entry: int, granule: Granule) -> int:
     """Address field of a table or page descriptor, in bytes."""
-    pa = entry & ((1 << 48) - granule.page_size)
-    if granule.page_shift == 16:
-        pa |= (entry >> 12 & 0xF) << 48
+    pa = entry & granule.low_mask
+    if granule.high_mask:
+        pa |= (entry & granule.high_mask) << granule.high_shift
     return pa
+
+
+def address_field(pa: int, granule: Granule) -> int:
+    """The part of a descriptor that holds this address."""
+    return pa & granule.low_mask | pa >> granule.high_shift & granule.high_mask
 
 
 def output_address(entry: int, level: int, granule: Granule) -> int:

@@ -1,21 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sizes that follow from the translation granule (Arm ARM D8.2)."""
+"""Sizes and address fields that follow from the translation granule and the size of physical addresses.
+
+Arm ARM D8.2, and D8.3 for the fields: FEAT_LPA is 52 bits with 64K pages, FEAT_LPA2 with 4K and 16K.
+"""
 
 from typing import Final
 
 MAX_LEVELS: Final = 4
+# Bits of a physical address without FEAT_LPA and FEAT_LPA2, and with them.
+PA_BITS: Final = 48
+WIDE_PA_BITS: Final = 52
 
 
 class Granule:
-    """Page, table and level sizes of one translation granule.
+    """Page, table and level sizes of one translation granule, and where its descriptors hold an address.
+
+    *lpa2*: descriptors are those of FEAT_LPA2 (VTCR_EL2.DS), which hold bits 51:50 of the address where others
+    have the shareability. *low_mask*: the bits of an address that stand in their own place; *high_mask*: the
+    field with the others, *high_shift* bits below their place; 0: there is none. *block_level*: the first level
+    with blocks
 
     :param page_shift: log2 of the page size: 12 (4K), 14 (16K) or 16 (64K)
-    :raises ValueError: for any other shift
+    :param pa_bits: bits of a physical address, 48 or 52
+    :raises ValueError: for any other shift, or number of bits
     """
 
-    def __init__(self, page_shift: int) -> None:
+    def __init__(self, page_shift: int, pa_bits: int = PA_BITS) -> None:
         if page_shift not in (12, 14, 16):
             raise ValueError(f"no granule has pages of 2^{page_shift} bytes; there are 2^12, 2^14 and 2^16")
+        if pa_bits not in (PA_BITS, WIDE_PA_BITS):
+            raise ValueError(f"no descriptors for addresses of {pa_bits} bits; there are those for 48 and 52")
         self.page_shift = page_shift
         self.page_size = 1 << page_shift
         self.entries = 1 << (page_shift - 3)
@@ -23,6 +37,18 @@ class Granule:
         # kernel's arithmetic on concatenated roots asks for it.
         self.shifts = [(page_shift - 3) * (MAX_LEVELS - level) + 3 for level in range(MAX_LEVELS)]
         self.shifts.append((page_shift - 3) * (MAX_LEVELS + 1) + 3)
+        self.pa_bits = pa_bits
+        wide = pa_bits > PA_BITS
+        self.lpa2 = wide and page_shift != 16
+        self.low_mask = (1 << (50 if self.lpa2 else 48)) - self.page_size
+        self.high_mask, self.high_shift = 0, 0
+        if self.lpa2:
+            self.high_mask, self.high_shift = 3 << 8, 42
+        elif page_shift == 16:
+            self.high_mask, self.high_shift = 0xF << 12, 36
+        # The bits of a descriptor that are its address.
+        self.address_mask = self.low_mask | (self.high_mask if wide else 0)
+        self.block_level = (1 if page_shift == 12 else 2) - (1 if wide else 0)
 
     def level_shift(self, level: int) -> int:
         """log2 of the bytes that one entry of *level* (-1..3) maps."""

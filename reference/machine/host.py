@@ -8,7 +8,7 @@ range that a huge page cannot give up) it does nothing.
 
 from .address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
 from .memory import DEVICE as DEVICE_FRAME
-from .memory import FIRST_PFN, FREE, OWNED, Memory
+from .memory import FREE, OWNED, Memory
 
 
 class Host(AddressSpace):
@@ -18,7 +18,7 @@ class Host(AddressSpace):
     """
 
     def __init__(self, page_shift: int, pmd_shift: int, memory: Memory) -> None:
-        super().__init__(page_shift, pmd_shift, FIRST_PFN)
+        super().__init__(page_shift, pmd_shift, memory.first)
         self.memory = memory
         self.page_size = 1 << page_shift
         self.pmd_size = 1 << pmd_shift
@@ -39,7 +39,7 @@ class Host(AddressSpace):
     def copy_frames(self, old: int, new: int, pages: int) -> None:
         self.memory.copy(old, new, pages)
         # The old frames stay with their other owners.
-        start = old - FIRST_PFN
+        start = old - self.memory.first
         self.memory.owner.fill(start, start + pages, FREE)
 
     def frame_of(self, hva: int) -> int:

@@ -8,6 +8,8 @@ alike. Instruction caches hold copies that only invalidation removes.
 
 from typing import Final
 
+from .arena import memory_start
+from .granule import Granule
 from .spans import Spans
 
 # Version of the contents that the last owner left in memory.
@@ -15,7 +17,7 @@ FOREIGN: Final = -1
 # Version of a page that the host cleared.
 ZEROED: Final = 0
 
-# First frame handed out: physical address 4G.
+# First frame handed out, where memory begins at address 0 and pages have 4K: physical address 4G.
 FIRST_PFN: Final = 0x100000
 
 FREE: Final = 0
@@ -26,17 +28,19 @@ DEVICE: Final = 2
 class Memory:
     """Contents and owners of all frames handed out.
 
-    Per frame, at index ``pfn - FIRST_PFN``: *cached*, what a coherent access
-    sees; *poc*, what an access that bypasses the data cache sees; *dirty*, 1
-    where the two may differ; *host_dirty*, 1 where the host wrote what has
-    not been cleaned since; *stale_code*, 1 where the host wrote since the
-    last instruction cache invalidation; *owner*.
+    *first*: the number of the first frame handed out. Per frame, at index
+    ``pfn - first``: *cached*, what a coherent access sees; *poc*, what an
+    access that bypasses the data cache sees; *dirty*, 1 where the two may
+    differ; *host_dirty*, 1 where the host wrote what has not been cleaned
+    since; *stale_code*, 1 where the host wrote since the last instruction
+    cache invalidation; *owner*.
 
-    :param page_shift: log2 of the frame size
+    :param granule: says how large a frame is, and where memory begins
     """
 
-    def __init__(self, page_shift: int) -> None:
-        self.page_shift = page_shift
+    def __init__(self, granule: Granule) -> None:
+        self.page_shift = granule.page_shift
+        self.first = FIRST_PFN + (memory_start(granule) >> granule.page_shift)
         self.frames = 0
         self.cached = Spans()
         self.poc = Spans()
@@ -52,25 +56,25 @@ class Memory:
 
     def index_of(self, pfn: int) -> int:
         """Index of frame *pfn*, or -1 where there is no such frame."""
-        index = pfn - FIRST_PFN
+        index = pfn - self.first
         return index if 0 <= index < self.frames else -1
 
     def grow(self, pfn: int, pages: int, owner: int) -> None:
         """Hand out frames up to *pfn* + *pages*; those before *pfn* stay FREE."""
-        end = pfn - FIRST_PFN + pages
+        end = pfn - self.first + pages
         if end > self.frames:
             self.cached.grow(end, ZEROED)
             self.poc.grow(end, FOREIGN)
             for states in (self.dirty, self.host_dirty, self.stale_code, self.owner):
                 states.grow(end, 0)
             self.frames = end
-        self.owner.fill(pfn - FIRST_PFN, end, owner)
+        self.owner.fill(pfn - self.first, end, owner)
         if owner == OWNED:
             self.host_write(pfn, pages, ZEROED)
 
     def host_write(self, pfn: int, pages: int, version: int) -> None:
         """The host stores to *pages* frames through its data cache."""
-        start = pfn - FIRST_PFN
+        start = pfn - self.first
         end = start + pages
         self.cached.fill(start, end, version)
         self.dirty.fill(start, end, 1)
@@ -81,22 +85,22 @@ class Memory:
 
     def copy(self, old: int, new: int, pages: int) -> None:
         """The host copies *pages* frames through its data cache."""
-        source = old - FIRST_PFN
+        source = old - self.first
         versions = self.cached.runs(source, source + pages)
         self.host_write(new, pages, ZEROED)
-        self.cached.paste(new - FIRST_PFN, versions, source)
+        self.cached.paste(new - self.first, versions, source)
         if self.torn:
             self.torn.update([pfn - old + new for pfn in self.torn if old <= pfn < old + pages])
 
     def release(self, pfn: int, pages: int) -> None:
         """The frames go to another owner, who writes to them."""
-        start = pfn - FIRST_PFN
+        start = pfn - self.first
         self.host_write(pfn, pages, FOREIGN)
         self.owner.fill(start, start + pages, FREE)
 
     def guest_write(self, pfn: int, version: int, cacheable: bool) -> None:
         """A guest store; one that is not cacheable goes past a dirty line."""
-        index = pfn - FIRST_PFN
+        index = pfn - self.first
         if cacheable:
             self.cached.fill(index, index + 1, version)
             self.dirty.fill(index, index + 1, 1)
@@ -111,7 +115,7 @@ class Memory:
 
     def guest_read(self, pfn: int, cacheable: bool) -> int:
         """The version that a guest load sees."""
-        index = pfn - FIRST_PFN
+        index = pfn - self.first
         return self.cached[index] if cacheable else self.poc[index]
 
     def predictable(self, pfn: int, cacheable: bool, fetch: bool) -> bool:
@@ -120,7 +124,7 @@ class Memory:
         It does not where a dirty line may or may not have been written back,
         nor for an instruction that changed since the cache was invalidated.
         """
-        index = pfn - FIRST_PFN
+        index = pfn - self.first
         if pfn in self.torn or (self.dirty[index] and not cacheable):
             return False
         if fetch:
@@ -138,8 +142,8 @@ class Memory:
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """Data cache clean and invalidate to the point of coherency."""
-        start = max((pa >> self.page_shift) - FIRST_PFN, 0)
-        end = min(((pa + size - 1) >> self.page_shift) - FIRST_PFN + 1, self.frames)
+        start = max((pa >> self.page_shift) - self.first, 0)
+        end = min(((pa + size - 1) >> self.page_shift) - self.first + 1, self.frames)
         if start < end:
             self.poc.paste(start, self.cached.runs(start, end), start)
             self.dirty.fill(start, end, 0)
@@ -147,8 +151,8 @@ class Memory:
 
     def write_back(self, pfn: int, pages: int) -> None:
         """Let dirty lines reach memory without any maintenance, which therefore may not rely on it."""
-        start = max(pfn - FIRST_PFN, 0)
-        end = min(pfn - FIRST_PFN + pages, self.frames)
+        start = max(pfn - self.first, 0)
+        end = min(pfn - self.first + pages, self.frames)
         if start < end:
             self.poc.paste(start, self.cached.runs(start, end), start)
             self.dirty.fill(start, end, 0)
@@ -157,8 +161,8 @@ class Memory:
         """Instruction cache invalidation by address."""
         first = pa >> self.page_shift
         last = (pa + size - 1) >> self.page_shift
-        start = max(first - FIRST_PFN, 0)
-        end = min(last - FIRST_PFN + 1, self.frames)
+        start = max(first - self.first, 0)
+        end = min(last - self.first + 1, self.frames)
         if start < end:
             self.stale_code.fill(start, end, 0)
         if self.icache:

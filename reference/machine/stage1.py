@@ -3,7 +3,7 @@
 
 VMSAv8-64, Arm ARM D8.3, D8.4 and D8.5, for a regime with one range of
 addresses and one privilege level. Kinds, addresses, AF and XN lie where stage 2
-has them (`reference.machine.descriptor`). Layout of the rest of a valid leaf:
+has them (`reference.machine.descriptor`), FEAT_LPA2 included. Layout of the rest of a valid leaf:
 4:2 AttrIndx, which names a byte of MAIR_EL2; 6 AP[1], RES1 here; 7 AP[2],
 read-only; 9:8 SH; 11 nG, 53 PXN, both RES0 here; 54 XN. A table descriptor has
 limits for all below it in 63:59, which KVM leaves at zero.
@@ -45,11 +45,7 @@ def attribute_index(entry: int) -> int:
 def unknown_fields(entry: int, level: int, granule: Granule) -> int:
     """The bits of a valid entry that are neither address nor a field that may be set."""
     fields = LEAF_FIELDS if kind(entry, level, granule) == LEAF else TABLE_FIELDS
-    address = (1 << 48) - granule.page_size
-    if granule.page_shift == 16:
-        # Address bits 51:48.
-        address |= 0xF << 12
-    return entry & ~(fields | address)
+    return entry & ~(fields | granule.low_mask | granule.high_mask)
 
 
 def start_level(ia_bits: int, granule: Granule) -> int:

@@ -34,6 +34,12 @@ FETCH_EL0: Final = 4
 ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk", "fetch at EL0")
 
 
+# Fields of VTCR_EL2: PS, its value for 52 bits, and DS.
+PS_SHIFT: Final = 16
+PS_52: Final = 6
+DS_BIT: Final = 1 << 32
+
+
 class Regime:
     """The contents of VTCR_EL2 and VTTBR_EL2 for one guest.
 
@@ -41,28 +47,37 @@ class Regime:
     :param ia_bits: size of the guest's address space, 64 - T0SZ
     :param start_level: level of the first look-up
     :param root: index of the first word of the (concatenated) root in the arena
-    :param pa_bits: output address size, which is also what the CPU implements. 52 is FEAT_LPA, for
-        64K pages alone: bits 15:12 of a descriptor are bits 51:48 of its address (else they are
-        ignored, which the architecture leaves to the implementation), and
-        there are blocks of 4T at level 1
-    :raises ValueError: more than 48 bits with another granule (FEAT_LPA2 is not modelled)
+    :param pa_bits: output address size, which is also what the CPU implements; 0: that of the granule. With
+        64K pages and no more than 48 bits, bits 15:12 of a descriptor are ignored, which the architecture
+        leaves to the implementation; with 52 they are bits 51:48 of its address, and there are blocks of 4T at level 1
+    :raises ValueError: more than 48 bits, and the granule has descriptors of 48
     """
 
-    def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 48) -> None:
-        if pa_bits > 48 and granule.page_shift != 16:
-            raise ValueError(f"{pa_bits} bits of output address: only 64K pages have more than 48")
+    def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 0) -> None:
+        pa_bits = pa_bits or granule.pa_bits
+        if pa_bits > granule.pa_bits and granule.page_shift != 16:
+            raise ValueError(f"{pa_bits} bits of output address in descriptors for {granule.pa_bits}")
         self.granule = granule
         self.ia_bits = ia_bits
         self.start_level = start_level
         self.root = root
         self.pa_bits = pa_bits
-        self.address_mask = (1 << 48) - granule.page_size
+        self.address_mask = granule.low_mask
+
+    def obey(self, vtcr: int) -> None:
+        """Take over the size of physical addresses from VTCR_EL2, fields PS and DS, where it has one.
+
+        Without DS (FEAT_LPA2) an address has no more than 48 bits with 4K and 16K pages, whatever PS says.
+        """
+        size = vtcr >> PS_SHIFT & 7
+        if size and self.pa_bits > 48 and (size < PS_52 or (self.granule.lpa2 and not vtcr & DS_BIT)):
+            self.pa_bits = 48
 
     def address(self, entry: int) -> int:
         """Address field of a table or page descriptor, in bytes."""
         pa = entry & self.address_mask
         if self.pa_bits > 48:
-            pa |= (entry >> 12 & 0xF) << 48
+            pa |= (entry & self.granule.high_mask) << self.granule.high_shift
         return pa
 
 

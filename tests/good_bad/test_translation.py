@@ -64,6 +64,11 @@ class NotShareable(Pgtable):
         return ret
 
 
+class UpperBitsDropped(Pgtable):
+    def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
+        return super().kvm_init_valid_leaf_pte(pa & (1 << 48) - 1, attr, level)
+
+
 class NoPageType(Pgtable):
     def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
         return super().kvm_init_valid_leaf_pte(pa, attr, level) & ~KVM_PTE_TYPE
@@ -75,6 +80,7 @@ class BlockOffByAPage(Pgtable):
 
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n"
+WIDE = "vm granule=64K cpus=1 fwb=on pa=52\nslot a size=64K backing=anon\n"
 BLOCK = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\n"
 DEVICE = "vm cpus=1 fwb=on\nslot a size=4K backing=device\n"
 
@@ -97,6 +103,12 @@ CASES = (
         "translation: stage2_map_walker: wrong frame L3",
         broken(mmu=ChangeToWrongFrame),
         "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+4K\nhost share a+0 4K\nhost write a+0 4K\n",
+    ),
+    Case(
+        "address without its upper bits",
+        "translation: stage2_map_walker: wrong frame L3",
+        broken(UpperBitsDropped),
+        WIDE + "table map a+0 64K r\n",
     ),
     Case(
         "block beyond the slot",

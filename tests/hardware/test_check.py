@@ -60,9 +60,10 @@ def test_random_tables_translate_alike(session: QemuSession, monkeypatch: pytest
     for shift, levels in START_LEVELS.items():
         for level in levels:
             roots = {each.root_pages for each in settings if (each.page_shift, each.start_level) == (shift, level)}
-            possible = min(MAX_IA_BITS - GRANULES[shift].level_shift(level), shift + 1) - (shift - 3)
+            possible = min(MAX_IA_BITS[shift] - GRANULES[shift].level_shift(level), shift + 1) - (shift - 3)
             assert roots == {1 << bits for bits in range(max(possible, 0) + 1)}
     assert {each.pa_bits for each in settings} == {32, 36, 40, 42, 44, 48, 52}
+    assert {each.page_shift for each in settings if each.pa_bits == 52} == {12, 14, 16}
     assert {(each.fwb, each.cached) for each in settings} == {(a, b) for a in (False, True) for b in (False, True)}
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import candidate
 from candidate.tree import PREFIX, opening
 from candidate.tree.building.plan import BuildSettings
 from candidate.tree.runtime import process
+from candidate.tree.runtime.versions import TreePgtable
 from fuzz.generation.generator import Generator
 
 from .fidelity import Stream, difference
@@ -25,6 +27,13 @@ def streams(name: str) -> list[Stream]:
     return [Stream(name, generator.next()) for _ in range(PROGRAMS)]
 
 
+def library(name: str) -> str:
+    """The build that a version runs, by its entry in the cache."""
+    pgtable = candidate.get(name).pgtable
+    assert issubclass(pgtable, TreePgtable)
+    return pgtable.library(12).parent.name
+
+
 def test_address_randomisation() -> None:
     name = version(TREE)
     one, other = streams(name), streams(name)
@@ -34,9 +43,13 @@ def test_address_randomisation() -> None:
 
 def test_optimisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = changed(real_tree(TREE), tmp_path / "tree", {})
+    name, other_name = version(TREE), f"{PREFIX}{copy}"
+    # The library of a version is chosen once, when it is opened.
+    one = streams(name)
     settings = partial(BuildSettings, coverage=True, plain=True, optimise="-O2")
     monkeypatch.setattr(opening, "settings_of", lambda granule, sanitize: settings(granule, sanitize=sanitize))
-    one, other = streams(version(TREE)), streams(f"{PREFIX}{copy}")
+    other = streams(other_name)
+    assert library(name) != library(other_name)
     assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS
 
 

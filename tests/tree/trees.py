@@ -10,6 +10,7 @@ import pytest
 
 from candidate.tree import PREFIX
 from candidate.tree.building.source import FIRST_HEADERS, KVM_MAIN, MMU, PGTABLE, RBTREE
+from fuzz.language.program import KIB, MEMFD, Program
 
 # What a build looks for before it compiles anything.
 NEEDED: Final = (
@@ -27,6 +28,13 @@ def real_trees() -> list[str]:
     if _HOME and not there:
         raise ValueError(f"S2FUZZ_TREES: no kernel trees in {home}")
     return there
+
+
+def asks_for_more(program: Program) -> bool:
+    """Tell whether a program asks for what only some trees have."""
+    vm = program.vm
+    lpa2 = vm.pa > 48 and vm.granule < 64 * KIB
+    return vm.split > 0 or vm.ring > 0 or lpa2 or any(slot.backing == MEMFD for slot in program.slots)
 
 
 def real_tree(name: str = "6.12") -> Path:

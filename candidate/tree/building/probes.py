@@ -75,6 +75,10 @@ PROBES: Final = (
         r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_GUEST_MEMFD",
         f"{ARM}/kvm/Kconfig",
     ),
+    # Physical addresses of 52 bits with 4K and 16K pages.
+    TreeProbe("HAVE_LPA2", r"\bkvm_lpa2_is_enabled\(\)", f"{ARM}/include/asm/kvm_pgtable.h"),
+    # Where VTCR_EL2 of a VM is.
+    TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Blocks can be split when logging begins.
     TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
 )

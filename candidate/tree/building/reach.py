@@ -46,7 +46,6 @@ _LIST: Final = (
     (MMU, r"\bkvm_toggle_cache\(", "caches that the guest switches", "vCPUs have no registers", "kvm_toggle_cache"),
     (MMU, r"\bkvm_set_way_flush\(", "flushes by set and way", "vCPUs have no registers", "kvm_set_way_flush"),
     (MMU, r"\bstage2_unmap_vm\(", "reset of vCPUs", "VMs are created anew", "stage2_unmap_vm"),
-    (PGTABLE, r"lpa2", "52-bit addresses with 4K and 16K pages (LPA2)", "physical addresses have 48 bits"),
 )
 FEATURES: Final = tuple(UnreachedFeature(*each) for each in _LIST)
 

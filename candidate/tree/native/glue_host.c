@@ -20,6 +20,27 @@ void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
 #define SOFT_DEV	BIT(55)
 int shim_looked_up_write, shim_looked_up_writable;	/* of the fault under way, and of its last look-up */
 
+/* Where a descriptor holds bits of an address that do not stand in their own place. */
+#if PAGE_SHIFT == 16
+#define HIGH_BITS	4
+#define HIGH_FIELD	12
+#else
+#define HIGH_BITS	2
+#define HIGH_FIELD	8
+#endif
+static kvm_pte_t entry_of(unsigned long pa)
+{
+	unsigned long start = 52 - HIGH_BITS;
+
+	return (pa & GENMASK(start - 1, PAGE_SHIFT)) | pa >> start << HIGH_FIELD;
+}
+static unsigned long address_in(kvm_pte_t e)
+{
+	unsigned long start = 52 - HIGH_BITS;
+
+	return (e & GENMASK(start - 1, PAGE_SHIFT)) | (e >> HIGH_FIELD & (BIT(HIGH_BITS) - 1)) << start;
+}
+
 static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
 {
 	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
@@ -37,9 +58,9 @@ static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
 				return *e & 1 ? e : NULL;
 			pa = shim_host_page();
 			__builtin_memset(__va(pa), 0, PAGE_SIZE);
-			*e = pa | 3;
+			*e = entry_of(pa) | 3;
 		}
-		t = __va(*e & GENMASK(47, PAGE_SHIFT));
+		t = __va(address_in(*e));
 	}
 }
 
@@ -61,7 +82,7 @@ static void user_map(const struct shim_page *page)
 			clear_compound_head(p + i);
 	}
 #endif
-	*e = (page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
+	*e = entry_of(page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }
 
@@ -84,7 +105,7 @@ void shim_user_zap(unsigned long start, unsigned long end)
 				*e = 0;
 				break;
 			}
-			t = __va(*e & GENMASK(47, PAGE_SHIFT));
+			t = __va(address_in(*e));
 		}
 		a = (a & ~(size - 1)) + size;
 		if (!a)
@@ -105,10 +126,10 @@ static int user_walk(unsigned long hva, kvm_pte_t *out, unsigned long *pfn)
 			return -1;
 		if (l == 3 || !(e & 2)) {
 			*out = e;
-			*pfn = ((e & GENMASK(47, PAGE_SHIFT)) | (hva & (BIT(sh) - 1))) >> PAGE_SHIFT;
+			*pfn = (address_in(e) | (hva & (BIT(sh) - 1))) >> PAGE_SHIFT;
 			return l;
 		}
-		t = __va(e & GENMASK(47, PAGE_SHIFT));
+		t = __va(address_in(e));
 	}
 }
 

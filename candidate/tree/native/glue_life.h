@@ -43,12 +43,30 @@ static void set_caps(u64 caps)
 #ifdef ARM64_ALWAYS_SYSTEM
 	cap(ARM64_ALWAYS_SYSTEM, 1);
 #endif
+	/* Addresses of 52 bits: memory lies above those of 48. */
+	shim_memory_start = memstart_addr = caps >> 4 & 1 ? SHIM_HIGH : 0;
+#ifdef HAVE_LPA2
+	cap(ARM64_HAS_LPA2, PAGE_SHIFT != 16 && shim_memory_start);
+#endif
+}
+
+/* VTCR_EL2 of a VM, the fields that say how large a physical address is: DS and PS. */
+static u64 address_size(struct kvm *kvm)
+{
+#ifdef HAVE_MMU_VTCR
+	u64 vtcr = kvm->arch.mmu.vtcr;
+#else
+	u64 vtcr = kvm->arch.vtcr;
+#endif
+	return vtcr & (BIT(32) | 7UL << 16);
 }
 
 u64 read_sanitised_ftr_reg(u32 id)
 {
 	if (id == SYS_ID_AA64MMFR0_EL1)
-		return 5 | 2UL << 40 | 2UL << 32 | 2UL << 36;	/* PA 48 bits, all granules at stage 2 */
+		/* Bits of a physical address, all granules at stage 2, those of 4K and 16K with FEAT_LPA2 */
+		return shim_memory_start ? 6 | 3UL << 40 | 3UL << 32 | 2UL << 36 :
+					   5 | 2UL << 40 | 2UL << 32 | 2UL << 36;
 	if (id == SYS_ID_AA64MMFR1_EL1)
 		return 2 | 2UL << 4;				/* hardware access and dirty flags, 16-bit VMID */
 	return 0;

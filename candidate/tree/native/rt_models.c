@@ -67,8 +67,8 @@ void shim_set_entry(shim_u64 entry, shim_u64 value)
 
 /* ---- the rest: types differ between trees, the machine code does not ---- */
 
-unsigned long kvm_get_pa_bits(void *kvm) { return 48; }
-unsigned long get_kvm_ipa_limit(void) { return 48; }
+unsigned long kvm_get_pa_bits(void *kvm) { return shim_memory_start ? 52 : 48; }
+unsigned long get_kvm_ipa_limit(void) { return shim_memory_start ? 52 : 48; }
 unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
 /* A spinning actor waits for what another one does. */
 void shim_cpu_relax(void)

@@ -2,7 +2,7 @@
 /* Table memory: pages of the arena, handed out in order and never twice; pages of the host; references. */
 #include "rt.h"
 
-unsigned long rt_vmemmap_size;
+unsigned long rt_vmemmap_size, shim_memory_start;
 int *rt_counts;
 char *rt_shadow;
 unsigned int rt_arena_next;
@@ -130,7 +130,10 @@ void free_pages(unsigned long va, unsigned order)
 		rt_drop((void *)va, EV_FREE, "free_page", FRAME);
 }
 
-unsigned long rt_pfn_of(const void *page) { return ((unsigned long)page - SHIM_VMEMMAP) / shim_sizeof_page; }
+unsigned long rt_pfn_of(const void *page)
+{
+	return ((unsigned long)page - SHIM_VMEMMAP) / shim_sizeof_page + (shim_memory_start >> RT_PAGE_SHIFT);
+}
 void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << RT_PAGE_SHIFT) + SHIM_VA_OFF); }
 
 void get_page(void *page)
@@ -181,7 +184,7 @@ void shim_memory(void)
 {
 	size_t n = (size_t)(RT_ARENA_PAGES + RT_HOST_PAGES) << RT_PAGE_SHIFT;
 
-	rt_vmemmap_size = ((SHIM_PA_BASE + n) >> RT_PAGE_SHIFT) * shim_sizeof_page;
+	rt_vmemmap_size = ((SHIM_PA_LOW + n) >> RT_PAGE_SHIFT) * shim_sizeof_page;
 	place(SHIM_ARENA, n);
 	place(SHIM_VMEMMAP, rt_vmemmap_size);
 	rt_shadow = rt_keep(SHIM_ARENA_SIZE);

@@ -90,7 +90,7 @@ static void atomic_or(const void *p, unsigned long bits, void **frame)
 	unsigned long o = (unsigned long)p - SHIM_VMEMMAP;
 
 	if (o < rt_vmemmap_size && o % shim_sizeof_page == shim_page_flags && bits >> shim_pg_dirty & 1)
-		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : o / shim_sizeof_page, 0, 0, 0, frame);
+		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : rt_pfn_of((char *)SHIM_VMEMMAP + o), 0, 0, 0, frame);
 }
 
 static void atomic_taken(const void *p, unsigned long bits, void **frame)

@@ -8,8 +8,6 @@ then, by the same calls as those of a port, and walker and checkers need know no
 
 from typing import Final
 
-from reference.machine.arena import BASE
-
 from . import records as r
 from .replay_host import HostReplay
 
@@ -163,7 +161,7 @@ class Replay(HostReplay):
             k.loaded(a, b)
         elif kind == r.NO_TABLE:
             for o in k.on["no_table"]:
-                o.no_table(self.name(name), a - (BASE >> k.granule.page_shift))
+                o.no_table(self.name(name), a - (k.base >> k.granule.page_shift))
 
     def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """TLB, barriers, caches."""

@@ -108,6 +108,7 @@ class TreeMmu(Mmu):
         if not ret and kvm.root is not None:
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
+            kvm.composed_vtcr = tree.process.info[3]
         return ret
 
     def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:

@@ -28,6 +28,15 @@ version that the bug is planted in, with two peers: Hypothesis and atheris
 without any guidance of ours. With --trees: a pair of kernel trees beside the
 ports, on the same programs, in turns.
 """
+_EXIT_CODES: Final = """\
+exit codes:
+    0  measured
+    2  bad usage or input; one line on stderr says where, and what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  a process cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; with --find, what was found by then is printed
+  141  whoever read the output has closed it
+"""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -186,4 +195,5 @@ COMMAND: Final = Command(
     add_arguments,
     bench,
     ("s2fuzz bench --find --bug bug-nested-put --seeds 3 --cap 60",),
+    _EXIT_CODES,
 )

@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE, NO_VERDICT, WORSE
-from ..command import CLASSES, EXIT_CODES, Command
+from ..command import CLASSES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_versions
 from ..parser import Once, Parser
@@ -25,6 +25,17 @@ A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
 that wait, or are done, give way without one. The vCPUs begin in each order; the
 switches that the block has are left out. Schedules that differ only in the order of
 steps that have nothing to do with each other are judged once (--no-reduction: each).
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  no schedule shows a regression or a divergence
+    1  some do: the candidate is worse, or differs for no known reason
+    2  bad usage or input; one line on stderr says where, and what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: the program needs what is not modelled, or a process
+       cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  141  whoever read the output has closed it
 """
 
 
@@ -135,5 +146,5 @@ COMMAND: Final = Command(
         "s2fuzz explore two-faults.s2 --reference tree:../linux-base --candidate tree:../linux --preemptions 2",
         "s2fuzz explore --length 2 --reference tree:../linux-base --candidate tree:../linux",
     ),
-    CLASSES + EXIT_CODES,
+    CLASSES + _EXIT_CODES,
 )

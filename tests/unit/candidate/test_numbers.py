@@ -14,6 +14,7 @@ from candidate.tree.runtime import records as r
 from fuzz.language import beside
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
 from fuzz.language.validate import CPUS, VMS
+from reference.machine import arena
 
 SHIM: Final = (NATIVE / "shim.h").read_text()
 SERVE: Final = (NATIVE / "rt_serve.h").read_text()
@@ -94,6 +95,12 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     questions = enum(SHIM, "shim_question", "ASK_")
     # First comes the offer to drop the lock, and last that another task may run.
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
+
+
+def test_memory_begins_at_the_same_places() -> None:
+    places = dict(re.findall(r"^#define (SHIM_PA_LOW|SHIM_HIGH)\s+\((0x\w|1)UL << (?:46|48)\)$", SHIM, re.MULTILINE))
+    assert places == {"SHIM_PA_LOW": "1", "SHIM_HIGH": "0xa"}
+    assert (arena.BASE, arena.HIGH) == (1 << 46, 0xA << 48)
 
 
 def test_programs_fit() -> None:

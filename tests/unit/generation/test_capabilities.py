@@ -8,6 +8,7 @@ from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.program import MEMFD
 from fuzz.language.text import parse, print_program
+from fuzz.language.validate import validate
 
 COUNT = 200
 
@@ -46,6 +47,27 @@ def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:
         assert decode(encode(program)) == program
     assert found > COUNT // 16
     assert operations > found // 2
+
+
+def test_addresses_are_wide_where_that_is_offered() -> None:
+    plain, offered = Generator(3), Generator(3, offers=Offers(lpa2=True))
+    found: list[int] = []
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        if program == without:
+            continue
+        assert program.vm == replace(without.vm, pa=52, ipa=program.vm.ipa)
+        # All slots lie as far from the end as before.
+        moved = (1 << program.vm.ipa) - (1 << without.vm.ipa)
+        assert [slot.ipa - moved for slot in program.slots] == [slot.ipa for slot in without.slots]
+        assert len(program.operations) == len(without.operations)
+        validate(program)
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+        found.append(program.vm.ipa)
+    assert len(found) > COUNT // 16
+    assert max(found) == 52
+    assert min(found) <= 48
 
 
 def test_each_is_offered_by_itself() -> None:

@@ -75,6 +75,8 @@ VM_ERRORS = {
     "granule=0": ("granule=0", "4K, 16K, 64K"),
     **{f"ipa={bits}": (f"ipa={bits}", "32 to 48") for bits in (31, 49)},
     "ipa=0x28": ("ipa='0x28' is no number", "decimal"),
+    "pa=50": ("pa=50", "48, 52"),
+    "pa=52 ipa=53": ("ipa=53", "32 to 52"),
     "cpus=9": ("cpus=9", "1 to 8"),
     **{f"vms={count}": (f"vms={count}", "1 to 4") for count in (0, 5)},
     **{f"{flag}=yes": (f"{flag}='yes'", "on, off") for flag in ("fwb", "dic", "ttl", "range", "haf")},

@@ -21,7 +21,8 @@ from .test_program_errors import HEAD
 
 CANONICAL = """\
 s2fuzz 1
-vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set fail=2 resched=3 contended=7 grace=4
+vm granule=16K ipa=39 cpus=3 vms=2 fwb=on dic=on ttl=on range=on haf=on manual=set fail=2 resched=3 \
+contended=7 grace=4 pa=52
 slot a ipa=1G size=64M backing=thp log=on
 slot b2 ipa=0 size=1040K backing=thp offset=16K log=on ro=on vm=1 alias=a
 slot c ipa=16G size=32M backing=hugetlb32m
@@ -86,7 +87,7 @@ def test_canonical_text_names_every_operation_and_comes_back() -> None:
     program = parse(CANONICAL)
     assert print_program(program) == CANONICAL
     assert {type(operation) for operation in program.operations} == set(OPERATIONS)
-    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set", 2, 3, 7, grace=4)
+    assert program.vm == Vm(16 * KIB, 39, 3, 2, True, True, True, True, True, "set", 2, 3, 7, grace=4, pa=52)
     assert program.slots[1] == Slot("b2", 0, MIB + 16 * KIB, "thp", 16 * KIB, True, True, 1, "a")
     by_line = dict(zip(CANONICAL.splitlines()[6:], program.operations, strict=True))
     for line, operation in {

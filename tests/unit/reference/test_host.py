@@ -4,6 +4,7 @@
 import pytest
 
 from reference.machine.address_space import ABSENT, POISON, THP, WRITABLE, Listener, Vma
+from reference.machine.granule import Granule
 from reference.machine.host import Host
 from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, Memory
 
@@ -35,7 +36,7 @@ class Fixture:
     """A host with one area of 4M."""
 
     def __init__(self, flags: int, huge_shift: int = 0) -> None:
-        self.host = Host(12, 21, Memory(12))
+        self.host = Host(12, 21, Memory(Granule(12)))
         self.log = Log()
         self.host.listener = self.log
         pfn = self.host.new_frames(1024, 512)

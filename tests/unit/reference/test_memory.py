@@ -3,6 +3,7 @@
 
 import pytest
 
+from reference.machine.granule import Granule
 from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, OWNED, ZEROED, Memory
 
 PFN = FIRST_PFN + 2
@@ -10,7 +11,7 @@ PFN = FIRST_PFN + 2
 
 @pytest.fixture
 def memory() -> Memory:
-    memory = Memory(12)
+    memory = Memory(Granule(12))
     memory.grow(PFN, 4, OWNED)
     return memory
 

@@ -45,6 +45,8 @@ def test_describe(entry: int, level: int, granule: Granule, text: str) -> None:
         (0x8000_0403, 2, G4, 1 << 10),
         (0x8000_3743, 3, G64, 0),
         (0x8000_3743, 3, G16, 0x3000),
+        (0x8000_0443 | 0x2 << 8 | 0x2 << 48, 3, Granule(12, 52), 0),
+        (0x8000_0443 | 0x2 << 48, 3, G4, 0x2 << 48),
     ],
 )
 def test_unknown_fields(entry: int, level: int, granule: Granule, unknown: int) -> None:

@@ -6,7 +6,17 @@ import pytest
 from reference.machine import walk
 from reference.machine.arena import BASE, POISON, Arena, unwrap, wrap
 from reference.machine.computer import Computer
-from reference.machine.descriptor import AF_BIT, READ_BIT, WRITE_BIT, XN_BIT, describe
+from reference.machine.descriptor import (
+    AF_BIT,
+    READ_BIT,
+    RESERVED,
+    WRITE_BIT,
+    XN_BIT,
+    address_bits,
+    address_field,
+    describe,
+    kind,
+)
 from reference.machine.granule import Granule
 from reference.machine.walk import Regime
 
@@ -178,9 +188,108 @@ def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
 
 
 @pytest.mark.parametrize("page_shift", [12, 14])
-def test_more_than_48_bits_of_output_address_are_for_64k_pages(page_shift: int) -> None:
-    with pytest.raises(ValueError, match="52 bits of output address: only 64K pages have more than 48"):
+def test_52_bits_take_descriptors_that_have_them(page_shift: int) -> None:
+    with pytest.raises(ValueError, match="52 bits of output address in descriptors for 48"):
         Regime(Granule(page_shift), 40, 2, 0, 52)
+    assert Regime(Granule(page_shift, 52), 40, 2, 0).pa_bits == 52
+    with pytest.raises(ValueError, match="no descriptors for addresses of 50 bits"):
+        Granule(page_shift, 50)
+
+
+# Bits 51 and 49 of an address: 9 and 49 of a descriptor.
+HIGH_FIELD = 1 << 9 | 1 << 49
+
+
+def lpa2(page_shift: int, entry: int, level: int, pa_bits: int = 52, start: int = 1) -> walk.Walk:
+    """Address 0 read through one entry at *level* of tables of FEAT_LPA2."""
+    granule = Granule(page_shift, 52)
+    arena = Arena(granule)
+    regime = Regime(granule, 48, start, arena.grow(1))
+    regime.pa_bits = pa_bits
+    ptep = regime.root
+    for _ in range(start, level):
+        table = arena.grow(1)
+        arena.words[ptep] = BASE + (table << 3) | HIGH_FIELD | 3
+        ptep = table
+    arena.words[ptep] = wrap(entry)
+    return walk.walk(arena, regime, 0, walk.READ)
+
+
+# Normal memory, to be read and written; no shareability.
+WIDE_RW = RW & ~(3 << 8)
+
+
+@pytest.mark.parametrize("page_shift", [12, 14])
+def test_lpa2_page(page_shift: int) -> None:
+    result = lpa2(page_shift, 0x80000000 | HIGH_FIELD | WIDE_RW | 3, 3)
+    assert (result.fault, result.level, result.pa) == (walk.NONE, 3, 0xA << 48 | 0x80000000)
+    assert len(result.tables) == 2
+    # All four bits, each in its place.
+    for bit, place in ((51, 9), (50, 8), (49, 49), (48, 48)):
+        assert lpa2(page_shift, 0x80000000 | 1 << place | WIDE_RW | 3, 3).pa == 1 << bit | 0x80000000
+
+
+@pytest.mark.parametrize(
+    ("page_shift", "level", "size", "fault"),
+    [
+        (12, 2, 21, walk.NONE),
+        (12, 1, 30, walk.NONE),
+        (12, 0, 39, walk.NONE),
+        (14, 2, 25, walk.NONE),
+        (14, 1, 36, walk.NONE),
+        (14, 0, 47, walk.TRANSLATION),
+    ],
+)
+def test_lpa2_blocks(page_shift: int, level: int, size: int, fault: int) -> None:
+    """FEAT_LPA2 has blocks one level further up."""
+    result = lpa2(page_shift, HIGH_FIELD | 1 << size | WIDE_RW | 1, level, start=0)
+    assert (result.fault, result.level) == (fault, level)
+    if fault == walk.NONE:
+        assert result.pa == 0xA << 48 | 1 << size
+
+
+def test_without_lpa2_the_same_bits_are_shareability_and_nothing() -> None:
+    tables = Tables(40, 1, 2)
+    tables.arena.words[tables.tables[3]] = 0x80000000 | HIGH_FIELD | RW | 3
+    assert tables.walk(0).pa == 0x80000000
+    assert kind(0x80000000 | RW | 1, 0, GRANULE) == RESERVED
+
+
+def test_lpa2_table_elsewhere() -> None:
+    granule = Granule(12, 52)
+    arena = Arena(granule)
+    regime = Regime(granule, 30, 2, arena.grow(1))
+    arena.words[regime.root] = BASE + (arena.grow(1) << 3) | 3
+    # Without its upper bits it names what is no table.
+    assert walk.walk(arena, regime, 0, walk.READ).fault == walk.LOST
+    arena.words[regime.root] |= HIGH_FIELD
+    assert walk.walk(arena, regime, 0, walk.READ).fault == walk.TRANSLATION
+
+
+@pytest.mark.parametrize(
+    ("page_shift", "size", "ds", "bits"),
+    [(12, 6, 1, 52), (12, 6, 0, 48), (12, 5, 1, 48), (14, 6, 0, 48), (16, 6, 0, 52), (16, 5, 0, 48), (12, 0, 0, 52)],
+)
+def test_vtcr_says_how_large_an_address_is(page_shift: int, size: int, ds: int, bits: int) -> None:
+    regime = Regime(Granule(page_shift, 52), 40, 2, 0)
+    regime.obey(size << 16 | ds << 32)
+    assert regime.pa_bits == bits
+
+
+def test_a_root_above_what_vtcr_allows() -> None:
+    result = lpa2(12, 0x80000000 | HIGH_FIELD | WIDE_RW | 3, 3, pa_bits=48)
+    assert (result.fault, result.level) == (walk.ADDRESS_SIZE, 0)
+
+
+@pytest.mark.parametrize("pa_bits", [48, 52])
+@pytest.mark.parametrize("page_shift", [12, 14, 16])
+def test_addresses_come_back_from_their_field(page_shift: int, pa_bits: int) -> None:
+    granule = Granule(page_shift, pa_bits)
+    for bit in range(page_shift, pa_bits):
+        field = address_field(1 << bit, granule)
+        assert field & ~granule.address_mask == 0
+        assert address_bits(field, granule) == 1 << bit
+    assert address_bits(-1, granule) >> pa_bits == (0xF if page_shift == 16 and pa_bits == 48 else 0)
 
 
 def test_a_root_out_of_range_is_an_address_size_fault_at_level_0() -> None:

@@ -77,11 +77,16 @@
 #define CONFIG_ARM64_CNP 1
 #define CONFIG_ARM64_SVE 1
 
-/* address sizes */
+/* address sizes; with smaller pages a CPU has 52 bits by FEAT_LPA2, which KVM asks it for */
 #define CONFIG_ARM64_VA_BITS 48
 #define CONFIG_ARM64_VA_BITS_48 1
+#if SHIM_GRANULE_SHIFT == 16
+#define CONFIG_ARM64_PA_BITS 52
+#define CONFIG_ARM64_PA_BITS_52 1
+#else
 #define CONFIG_ARM64_PA_BITS 48
 #define CONFIG_ARM64_PA_BITS_48 1
+#endif
 
 /* the rest that headers ask for */
 #define CONFIG_BASE_SMALL 0
