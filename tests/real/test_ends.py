@@ -29,7 +29,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += map(int, (task / "children").read_text().split())
-    return [each for each in found if "qemu" in Path(f"/proc/{each}/cmdline").read_text()]
+    return [each for each in found if "\0-machine\0" in Path(f"/proc/{each}/cmdline").read_text()]
 
 
 @pytest.fixture
