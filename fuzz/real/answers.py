@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What /init and the kernel said while a program was played, taken apart."""
+"""Lines of /init and of the kernel while a program was played, taken apart."""
 
 import re
 from collections.abc import Iterable

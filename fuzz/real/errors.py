@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What goes wrong with a real kernel."""
+"""Errors of a real kernel, and of what it needs."""
 
 
 class RealError(Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the model expects of a program: outcomes, and the rules that are broken."""
+"""The model of a kernel: the outcomes of a program on it, and the rules that are broken."""
 
 import os
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ TREES_VARIABLE: Final = "S2FUZZ_TREES"
 
 @dataclass
 class Expected:
-    """What came of a program on a version of the model.
+    """Outcomes and violations of a program on a version of the model.
 
     :param outcomes: one for each operation that ran
     :param violations: in order, each with the operation at which it was seen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a real kernel says of a finding: it does the same, it does not, or nobody could tell."""
+"""Stamps: a real kernel does the same as the model, it does not, or nobody could tell."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

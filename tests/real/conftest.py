@@ -18,7 +18,7 @@ SERIES: Final = ("6.12", "6.1")
 
 
 def missing() -> str:
-    """What this machine lacks; "": nothing."""
+    """Name what this machine lacks; "": nothing."""
     if shutil.which(os.environ.get(VARIABLE) or PROGRAM) is None:
         return f"no {PROGRAM} on PATH (Debian: qemu-system-arm)"
     if shutil.which(os.environ.get(initrd.VARIABLE) or initrd.COMPILER) is None:

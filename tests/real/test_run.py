@@ -86,7 +86,7 @@ def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyP
 
 
 def test_one_machine_plays_many_programs(machine: RealSession) -> None:
-    """What one program did is forgotten by the next, tables of VMs too."""
+    """Nothing of one program is left for the next, no tables of VMs either."""
     for _ in range(3):
         found = result(machine, M1)
         assert len(found.complaints) == 1

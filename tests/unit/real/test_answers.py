@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What /init says, taken apart; outcomes compared; stamps on findings."""
+"""Lines of /init, taken apart; outcomes compared; stamps on findings."""
 
 from typing import Final
 

@@ -124,7 +124,7 @@ def test_of_hugetlb_whole_pages_go() -> None:
 
 
 def test_random_programs() -> None:
-    """What is left of each is a valid program, with a line for each operation, and room for our code."""
+    """The rest of each is a valid program, with a line for each operation, and room for our code."""
     generator, number = Generator(1, PAGE), 0
     codes = {*ACCESSES.values(), *HOST_CODES.values(), *"CIZLgcXNm"}
     for _ in range(200):
