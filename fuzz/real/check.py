@@ -47,18 +47,22 @@ class RealCheck:
     """Programs on a machine, and what came of them.
 
     *confirmed*: findings of the model that the kernel showed, by signature, each with the number of programs; *left*:
-    programs that cannot be played, by the reason; *seconds*: of programs that were played
+    programs that cannot be played, by the reason; *seconds*: of programs that were played; *kernel*: of these, those of
+    the machine
 
     :param session: the machine
     :param version: the model
+    :param tables: the stage-2 tables are compared too, behind each operation
     """
 
     session: RealSession
     version: Candidate
+    tables: bool = False
     programs: int = 0
     operations: int = 0
     agree: int = 0
     seconds: float = 0.0
+    kernel: float = 0.0
     explained: Counter[str] = field(default_factory=Counter)
     confirmed: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
@@ -72,11 +76,12 @@ class RealCheck:
         """
         began = time.monotonic()
         try:
-            done = run(self.session, self.version, where, program)
+            done = run(self.session, self.version, where, program, self.tables)
         except UnplayableError as error:
             self.left[generic(str(error))] += 1
             return
         self.seconds += time.monotonic() - began
+        self.kernel += done.answers.seconds
         self.programs += 1
         self.operations += len(done.played.places)
         self.confirmed.update(violation.signature for violation, _ in done.confirmed)
@@ -97,7 +102,7 @@ class RealCheck:
         for key, kind in self.kinds.items():
             program = kind.first.played.program
             self.session.start()
-            kind.replays = key in kinds_of(run(self.session, self.version, kind.where, program))
+            kind.replays = key in kinds_of(run(self.session, self.version, kind.where, program, self.tables))
             comments = [*kind.text.splitlines(), f"kernel: {kind.first.release}", f"model: {kind.first.model}"]
             comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not shown again by a fresh machine"])
             file = folder / file_name(key)
@@ -124,7 +129,7 @@ class RealCheck:
         head = f"Linux {self.session.release} beside {self.version.name}"
         lines.append(
             f"{head}: {self.agree} of {self.programs} programs agree, {self.operations} operations "
-            f"in {self.seconds:.1f} s, {self.rate:.1f} programs/s"
+            f"in {self.seconds:.1f} s ({self.kernel:.1f} s of the machine), {self.rate:.1f} programs/s"
         )
         lines += [f"confirmed: {name}: {count} programs" for name, count in self.confirmed.most_common()]
         lines += [f"left out, a known deviation: {name}: {count}" for name, count in self.explained.most_common()]
@@ -136,9 +141,9 @@ class RealCheck:
 
     def answer(self) -> dict[str, Any]:
         """Return the keys for ``--json``: ``kernel`` (release), ``model``, ``programs``, ``agree``, ``operations``,
-        ``seconds``, ``programs_per_second``, ``confirmed`` (programs by signature), ``explained`` (by deviation),
-        ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``, ``count``, ``file`` or null,
-        ``replays`` or null).
+        ``seconds``, ``machine_seconds`` (of them), ``programs_per_second``, ``confirmed`` (programs by signature),
+        ``explained`` (by deviation), ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``,
+        ``count``, ``file`` or null, ``replays`` or null).
         """
         return {
             "kernel": self.session.release,
@@ -147,6 +152,7 @@ class RealCheck:
             "agree": self.agree,
             "operations": self.operations,
             "seconds": round(self.seconds, 3),
+            "machine_seconds": round(self.kernel, 3),
             "programs_per_second": round(self.rate, 1),
             "confirmed": dict(self.confirmed),
             "explained": dict(self.explained),
@@ -174,6 +180,11 @@ def kinds_of(done: RealRun) -> dict[str, str]:
         found.setdefault(f"{op}: {each.model.partition(' ')[0]} {real}", text)
         # What follows the first may follow from it.
         break
+    if done.tables:
+        first = done.tables[0]
+        op = type(done.played.program.operations[first.at]).__name__
+        text = f"tables differ at {done.heading(first.at)}: {first.text()}"
+        found.setdefault(f"tables: {op}: {first.model or 'nothing'}, {first.real or 'nothing'}", text)
     for complaint in done.unexplained:
         found.setdefault(generic(complaint), f"the kernel says: {complaint}")
     if done.answers.status:

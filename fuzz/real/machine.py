@@ -22,6 +22,7 @@ from ..processes.orphans import die_with_parent
 from .errors import RealError, RealPanic, RealSilent
 from .memory import GIB, NODES, RealMemory
 from .monitor import Monitor, MonitorError, monitor_failure
+from .registers import Registers
 
 # All that the host's KVM and a guest need of a CPU, and little that takes time to emulate.
 CPU: Final = "max,pauth-impdef=on,sve=off,sme=off,lpa2=off"
@@ -81,9 +82,14 @@ class RealMachine(Closing):
             stack.enter_context(self.console)
             ours, monitor = socket.socketpair()
             stack.enter_context(ours)
-            with console, monitor:
+            registers, stub = socket.socketpair()
+            stack.enter_context(registers)
+            with console, monitor, stub:
                 command = command_of(self.program, kernel, initrd, append)
-                self.process = self.start(command, console.fileno(), monitor.fileno(), saved is not None)
+                sockets = {"console": console.fileno(), "monitor": monitor.fileno(), "registers": stub.fileno()}
+                self.process = self.start(command, sockets, saved is not None)
+            self.registers = Registers(registers, PATIENCE)
+            self.has_stub = False
             stack.callback(self.kill)
             self.monitor = Monitor(ours, PATIENCE)
             try:
@@ -101,17 +107,19 @@ class RealMachine(Closing):
             return False
         return True
 
-    def start(self, command: list[str], console: int, monitor: int, incoming: bool) -> subprocess.Popen[bytes]:
+    def start(self, command: list[str], sockets: dict[str, int], incoming: bool) -> subprocess.Popen[bytes]:
         """Run QEMU on our memory and sockets.
 
+        :param sockets: by the names that QEMU knows them by
         :raises RealError: it cannot be executed
         """
         parts: list[str] = []
         for node, (file, size) in enumerate(zip(self.memory.files, NODES, strict=True)):
             backend = f"memory-backend-file,id=node{node},size={size // GIB}G,mem-path=/proc/self/fd/{file},share=on"
             parts += ["-object", backend, "-numa", f"node,nodeid={node},memdev=node{node}"]
-        parts += ["-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console"]
-        parts += ["-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"]
+        for name, file in sockets.items():
+            parts += ["-chardev", f"socket,id={name},fd={file}"]
+        parts += ["-serial", "chardev:console", "-mon", "chardev=monitor,mode=control"]
         if incoming:
             parts += ["-incoming", "defer"]
         try:
@@ -120,7 +128,7 @@ class RealMachine(Closing):
                 stdin=subprocess.DEVNULL,
                 stdout=self.errors,
                 stderr=self.errors,
-                pass_fds=(*self.memory.files, console, monitor),
+                pass_fds=(*self.memory.files, *sockets.values()),
                 # Ctrl-C is for us; and with us it ends.
                 process_group=0,
                 preexec_fn=partial(die_with_parent, os.getpid()),
@@ -169,6 +177,22 @@ class RealMachine(Closing):
         text = line.decode(errors="replace").rstrip("\r")
         self.last = [*self.last[1 - LAST_LINES :], text]
         return text
+
+    def register(self, name: str) -> int:
+        """The value of a system register; the machine stands still for a moment.
+
+        :raises RealError: QEMU does not tell
+        """
+        try:
+            if not self.has_stub:
+                # It stops the machine when somebody connects, and we are connected.
+                self.monitor.ask("human-monitor-command", command_line="gdbserver chardev:registers")
+                self.has_stub = True
+            value = self.registers.read(name)
+            self.monitor.ask("cont")
+        except MonitorError as error:
+            raise monitor_failure(self.program, error) from None
+        return value
 
     def silent(self, seconds: float) -> RealSilent:
         """End a machine that does not answer, and return the error of that."""

@@ -36,21 +36,33 @@ class Expected:
     refused: str = ""
 
 
-def expected(version: Candidate, program: Program) -> Expected:
-    """Run a program on one version of the kernel code, under the checkers."""
-    found = Expected()
-    executor = Executor(version, program)
-    take(found, -1, executor.create())
-    for at in range(len(program.operations)):
-        if executor.dead:
-            break
-        outcome, violations = executor.step(at)
-        found.outcomes.append(outcome)
-        take(found, at, violations)
-    take(found, len(program.operations), executor.destroy())
-    found.refused = executor.refused
-    executor.side.dismantle()
-    return found
+class ModelRun:
+    """A program on one version of the kernel code, under the checkers, one operation at a time."""
+
+    def __init__(self, version: Candidate, program: Program) -> None:
+        self.program = program
+        self.found = Expected()
+        self.executor = Executor(version, program)
+        take(self.found, -1, self.executor.create())
+
+    def step(self) -> bool:
+        """Run the next operation; False: there is none, or none can run any more."""
+        at = len(self.found.outcomes)
+        if self.executor.dead or at == len(self.program.operations):
+            return False
+        outcome, violations = self.executor.step(at)
+        self.found.outcomes.append(outcome)
+        take(self.found, at, violations)
+        return True
+
+    def finish(self) -> Expected:
+        """Run what is left, end the VMs, and return what came of it all."""
+        while self.step():
+            pass
+        take(self.found, len(self.program.operations), self.executor.destroy())
+        self.found.refused = self.executor.refused
+        self.executor.side.dismantle()
+        return self.found
 
 
 def take(found: Expected, at: int, violations: list[Violation]) -> None:

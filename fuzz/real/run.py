@@ -2,21 +2,25 @@
 """Programs on a real kernel beside the model, and the report of that, for people and as JSON."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from candidate import Candidate
 
 from ..checkers import Violation
 from ..language.program import Program
 from ..language.text import headings
-from .answers import DESTRUCTION, RealAnswers, parse
+from .answers import CREATION, DESTRUCTION, RealAnswers, parse
 from .compare import OutcomeDifference, differences
 from .deviations import RealDeviation, explained
 from .errors import UnplayableError
-from .model import Expected, expected
+from .model import Expected, ModelRun
 from .session import RealSession
 from .stamp import CONFIRMED, Stamp, stamp_of
+from .tables import RealTables, TableDifference
 from .translate import Played, played
+
+# Leaves of a difference of tables that are shown.
+MOST_LEAVES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class RealRun:
     :param differences: of the two, but for known deviations
     :param explained: the known deviations
     :param stamps: of each finding of the model, the first of its kind
+    :param tables: differences of the tables, if these were looked at, at the first operation that has some
     """
 
     file: str
@@ -43,6 +48,7 @@ class RealRun:
     differences: list[OutcomeDifference]
     explained: list[RealDeviation]
     stamps: list[tuple[Violation, Stamp]]
+    tables: list[TableDifference]
 
     @property
     def complaints(self) -> list[str]:
@@ -63,7 +69,7 @@ class RealRun:
     @property
     def wrong(self) -> bool:
         """Tell whether a finding is confirmed, the kernel complained, or it does otherwise than the model."""
-        return bool(self.confirmed or self.differences or self.complaints or self.answers.status)
+        return bool(self.confirmed or self.differences or self.tables or self.complaints or self.answers.status)
 
     def heading(self, at: int) -> str:
         """The name of an operation, by its number in the program as it was written."""
@@ -77,7 +83,7 @@ class RealRun:
 
     def word(self) -> str:
         """Return the result in a word or two."""
-        if self.differences or self.answers.status:
+        if self.differences or self.tables or self.answers.status:
             return "differs from the model"
         if self.confirmed:
             return "finding confirmed"
@@ -93,6 +99,11 @@ class RealRun:
             real = difference.real or "not reached"
             lines.append(f"difference at {self.heading(difference.at)}")
             lines.append(f"    model {difference.model}, kernel {real}")
+        if self.tables:
+            lines.append(f"tables differ at {self.heading(self.tables[0].at)}")
+            lines += [f"    {each.text()}" for each in self.tables[:MOST_LEAVES]]
+            more = len(self.tables) - MOST_LEAVES
+            lines += [f"    and {more} more"] if more > 0 else []
         lines += [f"the kernel says: {complaint}" for complaint in self.complaints]
         if self.answers.status:
             lines.append(f"the process that played it ended with status {self.answers.status:#x}")
@@ -103,8 +114,9 @@ class RealRun:
     def answer(self) -> dict[str, Any]:
         """Return the keys for ``--json``: ``file``, ``kernel`` (release), ``model``, ``result``, ``findings`` (of each
         ``signature``, ``operation``, ``stamp``, ``why``), ``differences`` (of each ``operation``, ``model``,
-        ``kernel``), ``explained`` (names of known deviations), ``complaints``, ``left_out``, ``outcomes`` (of the
-        kernel, of each operation played).
+        ``kernel``), ``tables`` (of each ``operation``, ``leaf``: guest address, ``model``, ``kernel``), ``explained``
+        (names of known deviations), ``complaints``, ``left_out``, ``outcomes`` (of the kernel, of each operation
+        played).
         """
         return {
             "file": self.file,
@@ -124,6 +136,10 @@ class RealRun:
                 {"operation": self.heading(each.at), "model": each.model, "kernel": str(each.real or "not reached")}
                 for each in self.differences
             ],
+            "tables": [
+                {"operation": self.heading(each.at), "leaf": each.ipa, "model": each.model, "kernel": each.real}
+                for each in self.tables
+            ],
             "explained": [each.name for each in self.explained],
             "complaints": self.complaints,
             "left_out": list(self.played.left_out),
@@ -131,26 +147,76 @@ class RealRun:
         }
 
 
-def run(session: RealSession, version: Candidate, file: str, program: Program) -> RealRun:
+def run(session: RealSession, version: Candidate, file: str, program: Program, tables: bool = False) -> RealRun:
     """Have a program played, run its model meanwhile, and compare.
 
+    :param tables: compare the stage-2 tables behind each operation, too
     :raises UnplayableError: no user space can play it, or the model has no verdict on it
     :raises RealError: QEMU died or does not answer
     """
-    part = played(program, session.page_size)
-    session.begin(list(part.lines))
-    try:
-        model = expected(version, part.program)
-    finally:
-        answers = parse(session.finish())
-    if model.refused:
-        raise UnplayableError(f"the model has no verdict: {model.refused}")
-    found = differences(part.program, model, answers)
-    stamps = stamped(model.violations, answers, {each.at for each in found}, len(part.places))
-    reasons = [explained(part, each, answers) for each in found]
-    left = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
+    part = played(program, session.page_size, tables)
+    fresh = session.fresh
+    found = attempt(session, version, part, tables)
+    if CREATION in found.answers.outcomes and not fresh:
+        # Earlier programs have used memory up: pages that were poisoned do not come back.
+        session.start()
+        found = attempt(session, version, part, tables)
+    if found.expected.refused:
+        raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
+    different = differences(part.program, found.expected, found.answers)
+    stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
+    reasons = [explained(part, each, found.answers) for each in different]
+    left = [each for each, reason in zip(different, reasons, strict=True) if reason is None]
     known = list(dict.fromkeys(reason for reason in reasons if reason is not None))
-    return RealRun(file, session.release, version.name, part, model, answers, left, known, stamps)
+    return RealRun(
+        file,
+        session.release,
+        version.name,
+        part,
+        found.expected,
+        found.answers,
+        left,
+        known,
+        stamps,
+        found.tables,
+    )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One playing of a program, and its model."""
+
+    expected: Expected
+    answers: RealAnswers
+    tables: list[TableDifference]
+
+
+def attempt(session: RealSession, version: Candidate, part: Played, tables: bool) -> Attempt:
+    """Have a program played while the model runs.
+
+    :raises RealError: QEMU died or does not answer
+    """
+    session.begin(list(part.lines))
+    different: list[TableDifference] = []
+    looks: RealTables | None = None
+    model: ModelRun | None = None
+
+    def look(at: int) -> None:
+        """Look at the tables while the machine waits behind an operation."""
+        nonlocal looks
+        if model is None or different or not model.step():
+            return
+        if looks is None:
+            assert session.machine is not None
+            looks = RealTables(session.machine, part.program)
+        different.extend(looks.look(at, part.program.operations[at], model.executor.side.guests))
+
+    try:
+        model = ModelRun(version, part.program)
+        expected = None if tables else model.finish()
+    finally:
+        answers = parse(session.finish(look))
+    return Attempt(model.finish() if expected is None else expected, answers, different)
 
 
 def stamped(

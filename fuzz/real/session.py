@@ -31,7 +31,7 @@ SYNC: Final = "SYNC "
 class RealSession(Closing):
     """A machine with a real kernel, ready to play programs; a context manager.
 
-    *release*: of the kernel, as it says itself; *page_size*: in bytes
+    *release*: of the kernel, as it says itself; *page_size*: in bytes; *fresh*: it has played nothing yet
 
     :param kernel: to boot
     :param append: further parameters of the kernel
@@ -46,6 +46,7 @@ class RealSession(Closing):
         self.initrd = initrd.make()
         self.machine: RealMachine | None = None
         self.restored = 0.0
+        self.fresh = True
         self.start()
 
     def start(self) -> None:
@@ -66,6 +67,7 @@ class RealSession(Closing):
         self.restored = time.monotonic() - began
         words = (saved / READY).read_text().split()
         self.release, self.page_size = words[1], int(words[2])
+        self.fresh = True
 
     def name(self) -> str:
         """Return the name of the saved state: a digest of all that it depends on.
@@ -161,6 +163,7 @@ class RealSession(Closing):
         if self.machine is None:
             self.start()
         assert self.machine is not None
+        self.fresh = False
         self.machine.send("BEGIN\n" + "\n".join(lines) + "\nEND\n")
 
     def finish(self, look: Callable[[int], None] | None = None) -> list[str]:

@@ -8,10 +8,9 @@ import pytest
 
 import candidate
 from fuzz.language.text import load
-from fuzz.real import model
 from fuzz.real.answers import RealOutcome, parse
 from fuzz.real.kernels import RealKernel
-from fuzz.real.model import PORT
+from fuzz.real.model import PORT, Expected, ModelRun
 from fuzz.real.run import RealRun, run
 from fuzz.real.session import RealSession
 from fuzz.real.translate import played
@@ -68,20 +67,20 @@ def result(session: RealSession, file: str) -> RealRun:
 
 def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison sees a version that is one too high, and a log with one page less."""
-    real = model.expected
+    real = ModelRun.finish
     for at, value in ((2, 7), (4, [0])):
 
-        def other(version: Any, program: Any, at: int = at, value: object = value) -> Any:
-            found = real(version, program)
+        def other(self: ModelRun, at: int = at, value: object = value) -> Expected:
+            found = real(self)
             assert found.outcomes[at].value != value
             found.outcomes[at].value = value
             return found
 
-        monkeypatch.setattr("fuzz.real.run.expected", other)
+        monkeypatch.setattr(ModelRun, "finish", other)
         found = result(machine, "tests/data/real/log.s2")
         assert [each.at for each in found.differences] == [at]
         assert found.word() == "differs from the model"
-    monkeypatch.setattr("fuzz.real.run.expected", real)
+    monkeypatch.setattr(ModelRun, "finish", real)
     assert result(machine, "tests/data/real/log.s2").word() == "as the model says"
 
 

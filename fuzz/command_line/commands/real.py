@@ -90,6 +90,8 @@ def add_kernel(parser: Parser) -> None:
     kernel = "a kernel that was fetched, by the beginning of its version, or an Image by its path (the newest fetched)"
     parser.add_argument("--kernel", action=Once, default="", metavar="6.12|PATH", help=kernel)
     model = "the version to compare with (the tree of the kernel's version, if it is at hand, or the port v5.14)"
+    tables = "compare the stage-2 tables too, behind each operation"
+    parser.add_argument("--tables", action="store_true", help=tables)
     parser.add_argument("--model", action=Once, default="", metavar="NAME", help=model)
 
 
@@ -126,7 +128,7 @@ def play(arguments: Namespace) -> int:
     with RealSession(kernel, tell=complain) as session:
         version = candidate.get(arguments.model or model_for(session.release))
         for file, program in programs:
-            play_one(session, version, file, program, runs, unplayed)
+            play_one(session, version, file, program, arguments.tables, runs, unplayed)
             if runs and runs[-1].file == file and not arguments.json:
                 print(runs[-1].text(), end="", flush=True)
     for file, reason in unplayed.items():
@@ -144,6 +146,7 @@ def play_one(
     version: "Candidate",
     file: str,
     program: "Program",
+    tables: bool,
     runs: "list[RealRun]",
     unplayed: dict[str, str],
 ) -> None:
@@ -159,7 +162,7 @@ def play_one(
     if runs:
         session.start()
     try:
-        runs.append(run(session, version, file, program))
+        runs.append(run(session, version, file, program, tables))
     except UnplayableError as error:
         unplayed[file] = str(error)
 
@@ -186,7 +189,7 @@ def check(arguments: Namespace) -> int:
         version = candidate.get(arguments.model or model_for(session.release))
         out = make_out(arguments.out, "real")
         say_form(arguments)
-        done = RealCheck(session, version)
+        done = RealCheck(session, version, arguments.tables)
         try:
             for where, program in corpus():
                 done.take(program, where)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The real stage-2 tables, read from the memory of the machine while it waits, beside those of the model.
+
+The root of a VM's tables is in VTTBR_EL2 behind an operation of one of its vCPUs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from reference.machine.descriptor import TABLE, kind
+from reference.machine.granule import Granule
+
+from ..language.operations import OnCpu, Operation
+from ..language.program import Program
+from ..language.text import headings
+from ..sides.guest import Guest
+from .machine import RealMachine
+from .translate import WINDOW, free_windows
+
+# Fields of an entry.
+_ADDRESS: Final = (1 << 48) - 1
+_VALID: Final = 1
+_READ: Final = 1 << 6
+_WRITE: Final = 1 << 7
+_ACCESSED: Final = 1 << 10
+_NO_EXECUTE: Final = 1 << 54
+_ROOT: Final = _ADDRESS & ~1
+_NEGATIVE: Final = 1 << 64
+
+# Leaves by guest address: level and entry.
+Leaves: TypeAlias = dict[int, tuple[int, int]]
+# Returns so many words at a physical address.
+Words: TypeAlias = Callable[[int, int], list[int]]
+
+
+@dataclass(frozen=True)
+class TableDifference:
+    """A leaf that only one of the two has, or that has other rights.
+
+    :param at: index of the operation behind which it was seen
+    :param heading: the operation, for people
+    :param vm: number of the VM
+    :param ipa: guest address of the leaf
+    :param model: level and rights, such as ``L3 rw-A``; "": there is no leaf
+    :param real: likewise
+    """
+
+    at: int
+    heading: str
+    vm: int
+    ipa: int
+    model: str
+    real: str
+
+    def text(self) -> str:
+        """Return one line for people."""
+        vm = f"VM {self.vm}, " if self.vm else ""
+        return f"{vm}{self.ipa:#x}: model {self.model or 'nothing'}, kernel {self.real or 'nothing'}"
+
+
+def leaves(
+    words: Callable[[int, int], list[int]], root: int, start_level: int, ia_bits: int, granule: Granule
+) -> Leaves:
+    """All valid leaves below a root.
+
+    :param root: physical address
+    """
+    found: Leaves = {}
+    entries = 1 << max(ia_bits - granule.level_shift(start_level), 0)
+    left = [(root, start_level, 0, entries)]
+    while left:
+        at, level, base, count = left.pop()
+        for index, entry in enumerate(words(at, count)):
+            if not entry:
+                continue
+            ipa = base + (index << granule.level_shift(level))
+            if kind(entry, level, granule) == TABLE:
+                table = entry & _ADDRESS & -granule.page_size
+                left.append((table, level + 1, ipa, granule.entries))
+            elif entry & _VALID:
+                found[ipa] = level, entry
+    return found
+
+
+def shown(leaf: tuple[int, int] | None) -> str:
+    """Level and rights of a leaf; "" for none."""
+    if leaf is None:
+        return ""
+    level, entry = leaf
+    bits = ((_READ, "r"), (_WRITE, "w"))
+    rights = "".join(letter if entry & bit else "-" for bit, letter in bits)
+    return f"L{level} {rights}{'-' if entry & _NO_EXECUTE else 'x'}{'A' if entry & _ACCESSED else '-'}"
+
+
+class RealTables:
+    """Compares the tables of a machine with those of the model, operation by operation.
+
+    *looks*: comparisons of one VM's tables; *alike*: those without a difference
+
+    :param machine: that plays the program
+    :param program: as it is played
+    """
+
+    def __init__(self, machine: RealMachine, program: Program) -> None:
+        self.machine = machine
+        self.memory = machine.memory
+        self.program = program
+        self.names = headings(program)
+        self.stub = free_windows(program)[0]
+        self.roots: dict[int, int] = {}
+        self.looks = self.alike = 0
+
+    def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
+        """The differences behind an operation.
+
+        :param guests: the VMs of the model, at the same point
+        :raises fuzz.real.errors.RealError: QEMU does not answer
+        """
+        if isinstance(op, OnCpu):
+            vm = op.cpu // self.program.vm.cpus
+            if vm not in self.roots:
+                self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
+        found: list[TableDifference] = []
+        for vm in sorted(self.roots):
+            guest = guests[vm]
+            different = self.compare(guest, self.roots[vm])
+            self.looks += 1
+            self.alike += not different
+            names = (at, self.names[at + 1], vm)
+            found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
+        return found
+
+    def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
+        """Guest address and the two leaves of each difference."""
+        regime, arena = guest.regime, guest.side.kernel.arena
+
+        def ours(address: int, count: int) -> list[int]:
+            first = (address - arena.base) >> 3
+            return [word % _NEGATIVE for word in arena.words[first : first + count]]
+
+        def theirs(address: int, count: int) -> list[int]:
+            return self.memory.words(address, count).tolist()
+
+        shape = (regime.start_level, regime.ia_bits, guest.granule)
+        model = leaves(ours, arena.base + (regime.root << 3), *shape)
+        real = leaves(theirs, root, *shape)
+        # Our code in the guest has a slot that the model does not know of.
+        mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}
+        places = sorted(model.keys() | mine.keys())
+        both = [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in places]
+        return [each for each in both if each[1] != each[2]]
