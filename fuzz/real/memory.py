@@ -78,7 +78,12 @@ class RealMemory(Closing):
                         at += sent
 
     def words(self, address: int, count: int) -> memoryview:
-        """So many 64-bit words at a physical address, which lie in one node."""
+        """So many 64-bit words at a physical address, which lie in one node.
+
+        :raises RealError: there is no memory
+        """
+        if not BASE <= address < BASE + sum(NODES):
+            raise RealError(f"real: a table of the kernel lies at {address:#x}, where the machine has no memory")
         if not self.maps:
             for file, size in zip(self.files, NODES, strict=True):
                 self.maps.append(self.open.enter_context(mmap.mmap(file, size, prot=mmap.PROT_READ)))

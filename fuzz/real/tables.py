@@ -11,13 +11,15 @@ from typing import Final, TypeAlias
 from reference.machine.descriptor import TABLE, kind
 from reference.machine.granule import Granule
 
-from ..language.operations import OnCpu, Operation
+from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
 from .machine import RealMachine
 from .translate import WINDOW, free_windows
 
+# Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
+RUNS: Final = (GuestAccess, GuestCache, GuestSetWay)
 # Fields of an entry.
 _ADDRESS: Final = (1 << 48) - 1
 _VALID: Final = 1
@@ -117,7 +119,7 @@ class RealTables:
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
         """
-        if isinstance(op, OnCpu):
+        if isinstance(op, RUNS):
             vm = op.cpu // self.program.vm.cpus
             if vm not in self.roots:
                 self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT

@@ -13,7 +13,9 @@ from fuzz.real.kernels import RealKernel
 from fuzz.real.model import PORT, Expected, ModelRun
 from fuzz.real.run import RealRun, run
 from fuzz.real.session import RealSession
+from fuzz.real.tables import RealTables
 from fuzz.real.translate import played
+from fuzz.sides.guest import Guest
 
 from ..unit.console import ROOT, in_process
 
@@ -90,3 +92,28 @@ def test_one_machine_plays_many_programs(machine: RealSession) -> None:
         found = result(machine, M1)
         assert len(found.complaints) == 1
         assert found.answers.tables <= 0
+
+
+def test_tables_are_compared(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's are alike behind each operation; those of one that lags behind are not."""
+    program = load(str(ROOT / "corpus/seeds/split-by-write.s2"))
+    looks: list[int] = []
+    real = RealTables.compare
+
+    def counted(self: RealTables, guest: Guest, root: int) -> list[tuple[int, str, str]]:
+        looks.append(root)
+        return real(self, guest, root)
+
+    monkeypatch.setattr(RealTables, "compare", counted)
+    found = run(machine, candidate.get(PORT), "x", program, tables=True)
+    assert (found.word(), found.tables) == ("as the model says", [])
+    assert len(looks) == len(program.operations)
+    assert len(set(looks)) == 1
+
+    step = ModelRun.step
+    lag = iter([False])
+    monkeypatch.setattr(ModelRun, "step", lambda self: step(self) if next(lag, True) else True)
+    found = run(machine, candidate.get(PORT), "x", program, tables=True)
+    assert found.word() == "differs from the model"
+    assert found.tables[0].text() == "0x40000000: model nothing, kernel L2 rw-A"
+    assert "tables differ at operation " in found.text()
