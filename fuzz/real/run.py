@@ -11,7 +11,7 @@ from ..language.program import Program
 from ..language.text import headings
 from .answers import CREATION, DESTRUCTION, RealAnswers, parse
 from .compare import OutcomeDifference, differences
-from .deviations import RealDeviation, explained
+from .deviations import HostDeviation
 from .errors import UnplayableError
 from .model import Expected, ModelRun
 from .session import RealSession
@@ -33,8 +33,8 @@ class RealRun:
     :param played: the part of the program that was played
     :param expected: of it, on the model
     :param answers: of the kernel
-    :param differences: of the two, but for known deviations
-    :param explained: the known deviations
+    :param differences: of the two
+    :param explained: known deviations of the tables
     :param stamps: of each finding of the model, the first of its kind
     :param tables: differences of the tables, if these were looked at, at the first operation that has some
     """
@@ -46,7 +46,7 @@ class RealRun:
     expected: Expected
     answers: RealAnswers
     differences: list[OutcomeDifference]
-    explained: list[RealDeviation]
+    explained: list[HostDeviation]
     stamps: list[tuple[Violation, Stamp]]
     tables: list[TableDifference]
 
@@ -165,9 +165,6 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
     different = differences(part.program, found.expected, found.answers)
     stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
-    reasons = [explained(part, each, found.answers) for each in different]
-    left = [each for each, reason in zip(different, reasons, strict=True) if reason is None]
-    known = list(dict.fromkeys(reason for reason in reasons if reason is not None))
     return RealRun(
         file,
         session.release,
@@ -175,8 +172,8 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         part,
         found.expected,
         found.answers,
-        left,
-        known,
+        different,
+        found.explained,
         stamps,
         found.tables,
     )
@@ -189,6 +186,7 @@ class Attempt:
     expected: Expected
     answers: RealAnswers
     tables: list[TableDifference]
+    explained: list[HostDeviation]
 
 
 def attempt(session: RealSession, version: Candidate, part: Played, tables: bool) -> Attempt:
@@ -216,7 +214,8 @@ def attempt(session: RealSession, version: Candidate, part: Played, tables: bool
         expected = None if tables else model.finish()
     finally:
         answers = parse(session.finish(look))
-    return Attempt(model.finish() if expected is None else expected, answers, different)
+    known = [] if looks is None else list(looks.explained)
+    return Attempt(model.finish() if expected is None else expected, answers, different, known)
 
 
 def stamped(

@@ -4,6 +4,7 @@
 The root of a VM's tables is in VTTBR_EL2 behind an operation of one of its vCPUs.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -11,12 +12,14 @@ from typing import Final, TypeAlias
 from reference.machine.descriptor import TABLE, kind
 from reference.machine.granule import Granule
 
-from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation
+from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation, SlotPlace
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
+from .compare import backing
+from .deviations import ANONYMOUS, BLOCK_SHIFT, CAUSES, HostDeviation, blocks_of
 from .machine import RealMachine
-from .translate import WINDOW, free_windows
+from .translate import WINDOW, free_windows, host_addresses
 
 # Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
 RUNS: Final = (GuestAccess, GuestCache, GuestSetWay)
@@ -98,7 +101,8 @@ def shown(leaf: tuple[int, int] | None) -> str:
 class RealTables:
     """Compares the tables of a machine with those of the model, operation by operation.
 
-    *looks*: comparisons of one VM's tables; *alike*: those without a difference
+    *looks*: comparisons of one VM's tables; *alike*: those without a difference; *causes*: by the number of a 2M of
+    host memory, why the kernel may have less there; *explained*: leaves, by that reason
 
     :param machine: that plays the program
     :param program: as it is played
@@ -110,11 +114,14 @@ class RealTables:
         self.program = program
         self.names = headings(program)
         self.stub = free_windows(program)[0]
+        self.addresses = host_addresses(program)
         self.roots: dict[int, int] = {}
+        self.causes: dict[int, HostDeviation] = {}
+        self.explained: Counter[HostDeviation] = Counter()
         self.looks = self.alike = 0
 
     def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
-        """The differences behind an operation.
+        """The differences behind an operation that no known deviation explains.
 
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
@@ -123,15 +130,25 @@ class RealTables:
             vm = op.cpu // self.program.vm.cpus
             if vm not in self.roots:
                 self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
+        self.note(op)
         found: list[TableDifference] = []
         for vm in sorted(self.roots):
-            guest = guests[vm]
-            different = self.compare(guest, self.roots[vm])
+            different = self.compare(guests[vm], self.roots[vm])
             self.looks += 1
             self.alike += not different
             names = (at, self.names[at + 1], vm)
             found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
         return found
+
+    def note(self, op: Operation) -> None:
+        """Note where the host of the kernel may do otherwise from now on."""
+        if type(op) not in CAUSES:
+            return
+        assert isinstance(op, SlotPlace)
+        if backing(self.program, op.slot) in ANONYMOUS:
+            hva = self.addresses[op.slot] + op.offset
+            for block in blocks_of(op, hva, self.program.vm.granule):
+                self.causes.setdefault(block, CAUSES[type(op)])
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
         """Guest address and the two leaves of each difference."""
@@ -149,6 +166,34 @@ class RealTables:
         real = leaves(theirs, root, *shape)
         # Our code in the guest has a slot that the model does not know of.
         mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}
-        places = sorted(model.keys() | mine.keys())
-        both = [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in places]
-        return [each for each in both if each[1] != each[2]]
+        different = [ipa for ipa in sorted(model.keys() | mine.keys()) if shown(model.get(ipa)) != shown(mine.get(ipa))]
+        left = [ipa for ipa in different if not self.explain(guest, ipa, model, mine)]
+        return [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in left]
+
+    def explain(self, guest: Guest, ipa: int, model: Leaves, real: Leaves) -> bool:
+        """Tell whether a known deviation explains the difference of two leaves, and count it."""
+        layout = guest.layout_of(ipa)
+        cause = self.causes.get(layout.hva + ipa - layout.ipa >> BLOCK_SHIFT) if layout is not None else None
+        if cause is None:
+            return False
+        theirs = real.get(ipa)
+        if theirs is not None:
+            ours = covering(model, ipa, guest.granule)
+            if ours is None or rights(theirs[1]) & ~rights(ours[1]):
+                return False
+        self.explained[cause] += 1
+        return True
+
+
+def covering(found: Leaves, ipa: int, granule: Granule) -> tuple[int, int] | None:
+    """The leaf that translates an address; None: there is none."""
+    for level in (3, 2, 1):
+        leaf = found.get(ipa & -granule.level_size(level))
+        if leaf is not None and leaf[0] == level:
+            return leaf
+    return None
+
+
+def rights(entry: int) -> int:
+    """The rights of a leaf as bits, a right each."""
+    return entry & (_READ | _WRITE) | (0 if entry & _NO_EXECUTE else _NO_EXECUTE)

@@ -112,6 +112,7 @@ def play(arguments: Namespace) -> int:
     """Do as `real`; raise RealError, too."""
     import candidate
 
+    from ...real.filing import file_stamp
     from ...real.kernels import find
     from ...real.model import model_for
     from ...real.session import RealSession
@@ -131,6 +132,11 @@ def play(arguments: Namespace) -> int:
             play_one(session, version, file, program, arguments.tables, runs, unplayed)
             if runs and runs[-1].file == file and not arguments.json:
                 print(runs[-1].text(), end="", flush=True)
+    for each in runs:
+        try:
+            file_stamp(each)
+        except OSError as error:
+            complain(f"{each.file}: {error.strerror or error}; its stamp could not be written")
     for file, reason in unplayed.items():
         complain(f"{file}: not played: {reason}")
     if arguments.json:
