@@ -23,7 +23,7 @@ BUILD := $(VENV)/.stamp-build
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build compiled fuzz test test-trees check hardware bench clean
+.PHONY: help venv build compiled fuzz test test-trees check hardware real bench clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-trees  run those that need kernel trees (TREES=; some 180 MB are unpacked there)"
 	@echo "make check   ruff (mistakes, layout) and mypy --strict"
 	@echo "make hardware  ask QEMU whether the machine translates as it does"
+	@echo "make real    play known bugs on real kernels under QEMU (fetches kernels and packages)"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
 	@echo "make build   compile the hot modules, for speed (test, bench and hardware try it too)"
 	@echo "make venv    only install, into $(VENV)"
@@ -96,6 +97,19 @@ check: $(TEST)
 
 hardware: compiled
 	$(BIN)/s2fuzz hardware check --out $(OUT)
+
+# Kernels and tools that are missing are fetched first; tests/real needs them. Exit code 1 of `run`: the bugs are shown.
+KERNELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/s2fuzz/real/kernels
+KNOWN := corpus/regressions/livelock-two-levels.s2 corpus/regressions/m1-cache-empty.s2
+CHECK ?= --seconds 60
+real: $(TEST)
+	.ci/real-tools
+	.ci/real-kernels $(KERNELS)
+	S2FUZZ_TREES=$(TREES) $(BIN)/python -m pytest tests/real
+	for kernel in $$(ls $(KERNELS)); do \
+	$(BIN)/s2fuzz real run $(KNOWN) --kernel $$kernel || test $$? = 1 || exit; \
+	done
+	$(BIN)/s2fuzz real check $(CHECK) --seed $(SEED) --out $(OUT)
 
 bench: $(TEST) compiled
 	$(BIN)/s2fuzz bench

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz real``: programs on a real kernel."""
+
+import time
+from argparse import Namespace, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, Final
+
+from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, WORSE
+from ..command import Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import BINARY, add_json
+from ..parser import Once, Parser
+from ..values import folder, programs, seconds, seed
+
+if TYPE_CHECKING:
+    from candidate import Candidate
+
+    from ...language.program import Program
+    from ...real.run import RealRun
+    from ...real.session import RealSession
+
+_ABOUT: Final = """\
+Play programs on Linux itself: a kernel for arm64 runs under QEMU, which
+emulates EL2, and its KVM runs VMs. Outcomes are compared with those of the
+model, and each finding of the model gets a stamp: confirmed, not confirmed, or
+why nobody could tell. `make real` fetches what this needs.
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  the kernel does as the model says, and nothing wrong is seen
+    1  a finding is confirmed, the kernel complains, or it does otherwise
+    2  bad usage or input; kernel, QEMU or cross compiler are missing, QEMU dies
+       or does not answer
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict: nothing of a program can be played by user space
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+"""
+_CHECK: Final = """\
+Play the programs of corpus/, then random ones, on a real kernel and on its
+model, one after another on one machine. Outcomes, and what the kernel
+complains of, must be as the model says. What differs is saved as a file, which
+`s2fuzz real run` plays.
+"""
+_CHECK_CODES: Final = _EXIT_CODES.replace(
+    """\
+    0  the kernel does as the model says, and nothing wrong is seen
+    1  a finding is confirmed, the kernel complains, or it does otherwise
+""",
+    """\
+    0  the kernel does as the model says; findings that it confirms are counted
+    1  it does otherwise, or complains of what the model does not know
+""",
+)
+_KEYS: Final = "fuzz/real/run.py"
+
+
+def add_arguments(parser: Parser) -> None:
+    parts = parser.add_subparsers(dest="action", required=True, metavar="run|check")
+    run: Parser = parts.add_parser(
+        "run",
+        help="play programs that you have",
+        description=COMMAND.text(),
+        epilog=_EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    check: Parser = parts.add_parser(
+        "check",
+        help="random programs on model and kernel",
+        description=_CHECK,
+        epilog=_CHECK_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    limit = check.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="random programs for so long (60)")
+    limit.add_argument("--programs", type=programs, metavar="N", help="so many random programs")
+    check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
+    differences = "differences go to DIR/real (%(default)s)"
+    check.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=differences)
+    add_kernel(check)
+    add_json(check, "fuzz/real/check.py")
+    run.add_argument("program", nargs="+", metavar="PROGRAM", help=BINARY)
+    add_kernel(run)
+    add_json(run, _KEYS)
+
+
+def add_kernel(parser: Parser) -> None:
+    """Add ``--kernel`` and ``--model``."""
+    kernel = "a kernel that was fetched, by the beginning of its version, or an Image by its path (the newest fetched)"
+    parser.add_argument("--kernel", action=Once, default="", metavar="6.12|PATH", help=kernel)
+    model = "the version to compare with (the tree of the kernel's version, if it is at hand, or the port v5.14)"
+    tables = "compare the stage-2 tables too, behind each operation"
+    parser.add_argument("--tables", action="store_true", help=tables)
+    parser.add_argument("--model", action=Once, default="", metavar="NAME", help=model)
+
+
+def real(arguments: Namespace) -> int:
+    """Play programs.
+
+    :raises BadInputError: a program cannot be read; something is missing, died, or does not answer
+    """
+    from ...real.errors import RealError
+
+    try:
+        return check(arguments) if arguments.action == "check" else play(arguments)
+    except RealError as error:
+        raise BadInputError(str(error)) from None
+
+
+def play(arguments: Namespace) -> int:
+    """Do as `real`; raise RealError, too."""
+    import candidate
+
+    from ...real.filing import file_stamp
+    from ...real.kernels import find
+    from ...real.model import model_for
+    from ...real.session import RealSession
+    from ...reports import answers
+    from ..inputs import read_programs
+
+    programs = read_programs(arguments.program)
+    kernel = find(arguments.kernel)
+    if arguments.model:
+        # Refused before anything boots.
+        candidate.get(arguments.model)
+    runs: list[RealRun] = []
+    unplayed: dict[str, str] = {}
+    with RealSession(kernel, tell=complain) as session:
+        version = candidate.get(arguments.model or model_for(session.release))
+        for file, program in programs:
+            play_one(session, version, file, program, arguments.tables, runs, unplayed)
+            if runs and runs[-1].file == file and not arguments.json:
+                print(runs[-1].text(), end="", flush=True)
+    for each in runs:
+        try:
+            file_stamp(each)
+        except OSError as error:
+            complain(f"{each.file}: {error.strerror or error}; its stamp could not be written")
+    for file, reason in unplayed.items():
+        complain(f"{file}: not played: {reason}")
+    if arguments.json:
+        head = {**answers.head(), "programs": [each.answer() for each in runs], "not_played": unplayed}
+        dump(head)
+    if any(each.wrong for each in runs):
+        return WORSE
+    return NO_VERDICT if unplayed else FINE
+
+
+def play_one(
+    session: "RealSession",
+    version: "Candidate",
+    file: str,
+    program: "Program",
+    tables: bool,
+    runs: "list[RealRun]",
+    unplayed: dict[str, str],
+) -> None:
+    """Play one program on a machine that has played none.
+
+    :param runs: gets the result
+    :param unplayed: gets the reason, where there is none
+    :raises RealError: QEMU died or does not answer
+    """
+    from ...real.errors import UnplayableError
+    from ...real.run import run
+
+    if runs:
+        session.start()
+    try:
+        runs.append(run(session, version, file, program, tables))
+    except UnplayableError as error:
+        unplayed[file] = str(error)
+
+
+def check(arguments: Namespace) -> int:
+    """Play the corpus and random programs.
+
+    :raises RealError: something is missing, died, or does not answer
+    """
+    import candidate
+
+    from ...real.check import RealCheck, corpus, random_programs
+    from ...real.kernels import find
+    from ...real.model import model_for
+    from ...real.session import RealSession
+    from ...reports import answers
+    from ..inputs import make_out
+
+    kernel = find(arguments.kernel)
+    if arguments.model:
+        candidate.get(arguments.model)
+    interrupted = False
+    with RealSession(kernel, tell=complain) as session:
+        version = candidate.get(arguments.model or model_for(session.release))
+        out = make_out(arguments.out, "real")
+        say_form(arguments)
+        done = RealCheck(session, version, arguments.tables)
+        try:
+            for where, program in corpus():
+                done.take(program, where)
+            end, last = time.monotonic() + arguments.seconds, done.programs + (arguments.programs or 0)
+            for where, program in random_programs(arguments.seed, session.page_size):
+                if done.programs >= last if arguments.programs else time.monotonic() >= end:
+                    break
+                done.take(program, where)
+            done.save(out)
+        except KeyboardInterrupt:
+            interrupted = True
+    if arguments.json:
+        dump({**answers.head(), **done.answer()})
+    else:
+        print(done.text(), end="")
+    if done.trouble:
+        complain(f"{done.trouble}; not all differences could be written")
+        return BAD_INPUT
+    if interrupted:
+        complain("interrupted")
+        return INTERRUPTED
+    return WORSE if done.kinds else FINE
+
+
+COMMAND: Final = Command(
+    "real",
+    "play programs on a real kernel",
+    _ABOUT,
+    add_arguments,
+    real,
+    (
+        "s2fuzz real run corpus/regressions/livelock-two-levels.s2 --kernel 6.12",
+        "s2fuzz real check --seconds 60 --seed 2",
+    ),
+    _EXIT_CODES,
+    keys="",
+)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Many programs on one machine beside the model: of each kind of difference the first, as a file that replays."""
+
+import hashlib
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from candidate import Candidate
+
+from ..distribution import home_folder
+from ..files import write_atomically
+from ..generation.generator import Generator
+from ..language.program import Program
+from ..language.text import load, print_program
+from .errors import UnplayableError
+from .run import RealRun, run
+from .session import RealSession
+
+
+@dataclass
+class DifferenceKind:
+    """Differences that are alike but for their programs.
+
+    :param first: the first one seen
+    :param where: the program that showed it, for people
+    :param text: of it
+    :param count: how many there were
+    :param file: of the first one; "" if it was not saved
+    :param replays: whether a machine that has played nothing else shows it too; None: that was not tried
+    """
+
+    first: RealRun
+    where: str
+    text: str
+    count: int = 1
+    file: str = ""
+    replays: bool | None = None
+
+
+@dataclass
+class RealCheck:
+    """Programs on a machine, and what came of them.
+
+    *confirmed*: findings of the model that the kernel showed, by signature, each with the number of programs; *left*:
+    programs that cannot be played, by the reason; *seconds*: of programs that were played; *kernel*: of these, those of
+    the machine
+
+    :param session: the machine
+    :param version: the model
+    :param tables: the stage-2 tables are compared too, behind each operation
+    """
+
+    session: RealSession
+    version: Candidate
+    tables: bool = False
+    programs: int = 0
+    operations: int = 0
+    agree: int = 0
+    seconds: float = 0.0
+    kernel: float = 0.0
+    explained: Counter[str] = field(default_factory=Counter)
+    confirmed: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, DifferenceKind] = field(default_factory=dict)
+    trouble: str = ""
+
+    def take(self, program: Program, where: str) -> None:
+        """Play one program.
+
+        :raises RealError: QEMU died or does not answer
+        """
+        began = time.monotonic()
+        try:
+            done = run(self.session, self.version, where, program, self.tables)
+        except UnplayableError as error:
+            self.left[generic(str(error))] += 1
+            return
+        self.seconds += time.monotonic() - began
+        self.kernel += done.answers.seconds
+        self.programs += 1
+        self.operations += len(done.played.places)
+        self.confirmed.update(violation.signature for violation, _ in done.confirmed)
+        self.explained.update({each.name for each in done.explained})
+        found = kinds_of(done)
+        self.agree += not found
+        for key, text in found.items():
+            if key in self.kinds:
+                self.kinds[key].count += 1
+            else:
+                self.kinds[key] = DifferenceKind(done, where, text)
+
+    def save(self, folder: Path) -> None:
+        """Try each kind once more on a machine that has played nothing, and write the files.
+
+        :raises RealError: QEMU died or does not answer
+        """
+        for key, kind in self.kinds.items():
+            program = kind.first.played.program
+            self.session.start()
+            kind.replays = key in kinds_of(run(self.session, self.version, kind.where, program, self.tables))
+            comments = [*kind.text.splitlines(), f"kernel: {kind.first.release}", f"model: {kind.first.model}"]
+            comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not shown again by a fresh machine"])
+            file = folder / file_name(key)
+            try:
+                write_atomically(file, "".join(f"# {line}\n" for line in comments) + print_program(program))
+            except OSError as error:
+                self.trouble = f"{file}: {error.strerror or error}"
+            else:
+                kind.file = str(file)
+
+    @property
+    def rate(self) -> float:
+        """Programs in a second."""
+        return self.programs / self.seconds if self.seconds else 0.0
+
+    def text(self) -> str:
+        """Return the report for people."""
+        lines: list[str] = []
+        for kind in self.kinds.values():
+            lines.append(f"difference in {kind.where}: {kind.text}")
+            more = f"{kind.count} like this; " if kind.count > 1 else ""
+            again = {None: "", True: "shown again by a fresh machine; ", False: "NOT shown again by a fresh machine; "}
+            lines.append(f"    {more}{again[kind.replays]}{kind.file or 'not saved'}")
+        head = f"Linux {self.session.release} beside {self.version.name}"
+        lines.append(
+            f"{head}: {self.agree} of {self.programs} programs agree, {self.operations} operations "
+            f"in {self.seconds:.1f} s ({self.kernel:.1f} s of the machine), {self.rate:.1f} programs/s"
+        )
+        lines += [f"confirmed: {name}: {count} programs" for name, count in self.confirmed.most_common()]
+        lines += [f"left out, a known deviation: {name}: {count}" for name, count in self.explained.most_common()]
+        lines += [f"not played: {reason}: {count}" for reason, count in self.left.most_common()]
+        count = sum(kind.count for kind in self.kinds.values())
+        kinds = f"{len(self.kinds)} kind{'s' if len(self.kinds) > 1 else ''}"
+        lines.append(f"{count} difference{'s' if count > 1 else ''} of {kinds}" if count else "no difference")
+        return "\n".join(lines) + "\n"
+
+    def answer(self) -> dict[str, Any]:
+        """Return the keys for ``--json``: ``kernel`` (release), ``model``, ``programs``, ``agree``, ``operations``,
+        ``seconds``, ``machine_seconds`` (of them), ``programs_per_second``, ``confirmed`` (programs by signature),
+        ``explained`` (by deviation), ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``,
+        ``count``, ``file`` or null, ``replays`` or null).
+        """
+        return {
+            "kernel": self.session.release,
+            "model": self.version.name,
+            "programs": self.programs,
+            "agree": self.agree,
+            "operations": self.operations,
+            "seconds": round(self.seconds, 3),
+            "machine_seconds": round(self.kernel, 3),
+            "programs_per_second": round(self.rate, 1),
+            "confirmed": dict(self.confirmed),
+            "explained": dict(self.explained),
+            "not_played": dict(self.left),
+            "differences": [
+                {
+                    "where": kind.where,
+                    "text": kind.text,
+                    "count": kind.count,
+                    "file": kind.file or None,
+                    "replays": kind.replays,
+                }
+                for kind in self.kinds.values()
+            ],
+        }
+
+
+def kinds_of(done: RealRun) -> dict[str, str]:
+    """The kinds of what a program shows that nothing explains, each with a text for people."""
+    found: dict[str, str] = {}
+    for each in done.differences:
+        op = "creation" if each.at < 0 else type(done.played.program.operations[each.at]).__name__
+        real = each.real.status if each.real else "not reached"
+        text = f"{done.heading(each.at)}: model {each.model}, kernel {each.real or 'not reached'}"
+        found.setdefault(f"{op}: {each.model.partition(' ')[0]} {real}", text)
+        # What follows the first may follow from it.
+        break
+    if done.tables:
+        first = done.tables[0]
+        op = type(done.played.program.operations[first.at]).__name__
+        text = f"tables differ at {done.heading(first.at)}: {first.text()}"
+        found.setdefault(f"tables: {op}: {first.model or 'nothing'}, {first.real or 'nothing'}", text)
+    for complaint in done.unexplained:
+        found.setdefault(generic(complaint), f"the kernel says: {complaint}")
+    if done.answers.status:
+        found.setdefault(f"status {done.answers.status}", f"the player ended with status {done.answers.status:#x}")
+    return found
+
+
+def generic(text: str) -> str:
+    """A text without the names and numbers of one program."""
+    return re.sub(r"\b(?:0x[0-9a-f]+|\d+[KMG]?)\b", "N", re.sub(r"slot \w+", "slot", text))
+
+
+def file_name(key: str) -> str:
+    """The same for the same kind, always."""
+    slug = re.sub(r"[^A-Za-z0-9_]+", "-", key).strip("-")[:80].rstrip("-")
+    return f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:6]}.s2"
+
+
+def corpus() -> Iterator[tuple[str, Program]]:
+    """The programs of ``corpus/``, each with its path there."""
+    home = home_folder()
+    for path in sorted((home / "corpus").rglob("*.s2")):
+        yield str(path.relative_to(home)), load(str(path))
+
+
+def random_programs(seed: int, page_size: int) -> Iterable[tuple[str, Program]]:
+    """The random programs of a seed, without end."""
+    generator = Generator(seed, page_size)
+    while True:
+        yield f"seed {seed}, program {generator.number + 1}", generator.next()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Outcomes of the model and of the real kernel, side by side."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..language.operations import (
+    GetLog,
+    GuestAccess,
+    GuestCache,
+    GuestMove,
+    GuestReset,
+    GuestSetWay,
+    HostOperation,
+    Operation,
+)
+from ..language.program import Program
+from ..language.text import headings
+from ..sides.outcome import Outcome
+from .answers import CREATION, RealAnswers, RealOutcome
+from .model import Expected
+
+# Operations of which user space sees nothing: that they went well is all that is compared.
+SILENT: Final = (HostOperation, GuestCache, GuestSetWay, GuestMove, GuestReset)
+# The model says for which reason user space gets an error; the kernel says errno alone.
+_SAME_STATUS: Final = {"efault": "error"}
+
+
+@dataclass(frozen=True)
+class OutcomeDifference:
+    """An operation whose outcome is another one on the real kernel.
+
+    :param at: index of the operation; -1: when VMs and slots were made
+    :param heading: the operation, for people
+    :param model: the outcome that the model says
+    :param real: that of the kernel; None: it was not reached
+    """
+
+    at: int
+    heading: str
+    model: str
+    real: RealOutcome | None
+
+    def text(self) -> str:
+        """Return one line for people."""
+        return f"{self.heading}: model {self.model}, kernel {self.real or 'did not reach it'}"
+
+
+def differences(program: Program, expected: Expected, answers: RealAnswers) -> list[OutcomeDifference]:
+    """The operations of which model and kernel have different outcomes."""
+    names = headings(program)
+    found: list[OutcomeDifference] = []
+    made = answers.outcomes.get(CREATION)
+    if made is not None:
+        found.append(OutcomeDifference(CREATION, names[0], "ok", made))
+    for at, (op, outcome) in enumerate(zip(program.operations, expected.outcomes, strict=False)):
+        real = answers.outcomes.get(at)
+        if real is None or not same(program, op, outcome, real):
+            found.append(OutcomeDifference(at, names[at + 1], shown(outcome), real))
+        if real is None:
+            break
+    return found
+
+
+def same(program: Program, op: Operation, outcome: Outcome, real: RealOutcome) -> bool:
+    """Tell whether user space sees the same of an operation."""
+    if isinstance(op, SILENT):
+        return real.status == "ok"
+    if _SAME_STATUS.get(outcome.status, outcome.status) != real.status:
+        return False
+    if real.status != "ok":
+        return True
+    if isinstance(op, GetLog):
+        return isinstance(outcome.value, list) and words(outcome.value) == real.value
+    if isinstance(op, GuestAccess) and op.kind != "write":
+        # What device memory held before is unknown.
+        unknown = outcome.value == -1 and backing(program, op.slot) == "device"
+        return not outcome.predictable or unknown or str(outcome.value) == real.value
+    return True
+
+
+def backing(program: Program, name: str) -> str:
+    """Return the backing of a slot."""
+    return next(slot.backing for slot in program.slots if slot.name == name)
+
+
+def words(log: list[int]) -> str:
+    """Return a dirty log as /init prints it."""
+    return " ".join(["log", *(f"{index}:{word:x}" for index, word in enumerate(log) if word)])
+
+
+def shown(outcome: Outcome) -> str:
+    """Return an outcome of the model in the words of /init."""
+    value = words(outcome.value) if isinstance(outcome.value, list) else outcome.value
+    return f"{outcome.status} {value}" if outcome.status == "ok" else outcome.status

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The initial file system of the emulated machine: our own program as /init, compiled when it is first needed."""
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from .errors import RealError
+from .folder import entry, making
+
+PART: Final = "init"
+NAME: Final = "initrd.cpio"
+NATIVE: Final = Path(__file__).resolve().parent / "native"
+COMPILER: Final = "aarch64-linux-gnu-gcc"
+# Names another one.
+VARIABLE: Final = "S2FUZZ_CROSS_CC"
+WANTED: Final = (
+    f"provide {COMPILER} on PATH (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross), or name another by {VARIABLE}"
+)
+FLAGS: Final = ("-std=gnu11", "-O1", "-Wall", "-Werror=implicit", "-static", "-fno-pie", "-no-pie")
+# Seconds for the compiler; it takes two.
+PATIENCE: Final = 300
+
+
+def compiler() -> str:
+    """The cross compiler.
+
+    :raises RealError: there is none
+    """
+    wanted = os.environ.get(VARIABLE) or COMPILER
+    found = shutil.which(wanted)
+    if found is None:
+        raise RealError(f"real: no cross compiler: {wanted} is not there; {WANTED}")
+    return found
+
+
+def sources() -> list[Path]:
+    """The files that /init is made of, headers among them."""
+    return sorted(path for path in NATIVE.iterdir() if path.suffix in (".c", ".h", ".S"))
+
+
+def make() -> Path:
+    """The file system as an archive; compiled unless the cache has it.
+
+    :raises RealError: there is no compiler, or it fails; the cache cannot be written
+    """
+    digest = hashlib.sha256(" ".join(FLAGS).encode())
+    for path in sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    name = digest.hexdigest()[:16]
+    found = entry(PART, name)
+    if found is None:
+        program = compiler()
+        with making(PART, name) as work:
+            if entry(PART, name) is None:
+                _compile(program, work / "init")
+                (work / NAME).write_bytes(archive((work / "init").read_bytes()))
+        found = entry(PART, name)
+        assert found is not None
+    return found / NAME
+
+
+def _compile(program: str, target: Path) -> None:
+    """Compile and link /init.
+
+    :raises RealError: that fails
+    """
+    files = [str(path) for path in sources() if path.suffix != ".h"]
+    command = [program, *FLAGS, "-o", str(target), *files]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RealError(f"real: {program} cannot be run: {error}; {WANTED}") from None
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
+        raise RealError(f"real: {program} cannot compile /init: {said.strip()}; {WANTED}")
+
+
+def archive(program: bytes) -> bytes:
+    """A cpio archive in the form that the kernel takes ("newc"): /init, and the console that it starts with."""
+    entries = [
+        _member("dev", stat.S_IFDIR | 0o755, b"", 1),
+        _member("dev/console", stat.S_IFCHR | 0o600, b"", 2, (5, 1)),
+        _member("init", stat.S_IFREG | 0o755, program, 3),
+        _member("TRAILER!!!", 0, b"", 0),
+    ]
+    return b"".join(entries)
+
+
+def _member(name: str, mode: int, content: bytes, number: int, device: tuple[int, int] = (0, 0)) -> bytes:
+    """One member of the archive; *number*: of its inode, *device*: what a device file stands for."""
+    path = name.encode() + b"\0"
+    fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(path), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+    return _padded(head) + _padded(content)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU with a real kernel and our /init: start, console, watchdog, end.
+
+It ends with us: the kernel kills it with the thread that started it. Its memory has no name,
+its console and monitor are sockets without one, so nothing is left over however we end.
+"""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from ..closing import Closing
+from ..hardware.qemu import QemuError
+from ..hardware.qemu import find as find_qemu
+from ..processes.orphans import die_with_parent
+from .errors import RealError, RealPanic, RealSilent
+from .memory import GIB, NODES, RealMemory
+from .monitor import Monitor, MonitorError, monitor_failure
+from .registers import Registers
+
+# All that the host's KVM and a guest need of a CPU, and little that takes time to emulate.
+CPU: Final = "max,pauth-impdef=on,sve=off,sme=off,lpa2=off"
+# Memory that the kernel leaves alone, at the end: what slots of device memory are made of.
+DEVICE_MIB: Final = 128
+MEMORY_MIB: Final = (sum(NODES) >> 20) - DEVICE_MIB
+# Quiet, quick to boot, one hugetlb page of 1G, and gone after a panic.
+APPEND: Final = (
+    f"console=ttyAMA0 quiet loglevel=1 nokaslr mem={MEMORY_MIB}M hugepagesz=1G hugepages=1 "
+    "rodata=off random.trust_cpu=on lpj=1000000 audit=0 apparmor=0 nosoftlockup rcupdate.rcu_expedited=1 "
+    "cryptomgr.notests panic=-1"
+)
+# Seconds for the monitor to answer, and for a machine that was told to end.
+PATIENCE: Final = 60.0
+# Seconds in which a process is gone that has closed its sockets.
+MOMENT: Final = 2.0
+# Lines of the console that are kept for whoever asks why it died.
+LAST_LINES: Final = 40
+_CHUNK: Final = 65536
+
+
+def command_of(program: str, kernel: Path, initrd: Path, append: str) -> list[str]:
+    """The command that starts QEMU, but for its memory, console and monitor."""
+    return [
+        *(program, "-machine", "virt,virtualization=on,gic-version=3", "-accel", "tcg", "-cpu", CPU, "-smp", "1"),
+        *("-m", f"{sum(NODES) >> 20}M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{APPEND} {append}".strip()),
+    ]
+
+
+class RealMachine(Closing):
+    """A running QEMU; a context manager.
+
+    *memory*: of the machine; *monitor*: of QEMU
+
+    :param kernel: the image
+    :param initrd: the initial file system
+    :param append: further parameters of the kernel
+    :param saved: a folder with the state to start from; None: it boots
+    :raises RealError: QEMU is missing, cannot be executed, or ends at once
+    :raises OSError: the saved state cannot be read
+    """
+
+    def __init__(self, kernel: Path, initrd: Path, append: str = "", saved: Path | None = None) -> None:
+        try:
+            self.program = find_qemu()
+        except QemuError as error:
+            raise RealError(f"real: {error}") from None
+        self.rest = b""
+        self.last: list[str] = []
+        with ExitStack() as stack:
+            self.errors = stack.enter_context(tempfile.TemporaryFile())
+            self.memory = stack.enter_context(RealMemory())
+            if saved is not None:
+                self.memory.load(saved)
+            self.console, console = socket.socketpair()
+            stack.enter_context(self.console)
+            ours, monitor = socket.socketpair()
+            stack.enter_context(ours)
+            registers, stub = socket.socketpair()
+            stack.enter_context(registers)
+            with console, monitor, stub:
+                command = command_of(self.program, kernel, initrd, append)
+                sockets = {"console": console.fileno(), "monitor": monitor.fileno(), "registers": stub.fileno()}
+                self.process = self.start(command, sockets, saved is not None)
+            self.registers = Registers(registers, PATIENCE)
+            self.has_stub = False
+            stack.callback(self.kill)
+            self.monitor = Monitor(ours, PATIENCE)
+            try:
+                self.monitor.begin()
+            except MonitorError as error:
+                # Closed because it has ended, most likely.
+                raise self.dead() if self.ends_soon() else monitor_failure(self.program, error) from None
+            self.open = stack.pop_all()
+
+    def ends_soon(self) -> bool:
+        """Tell whether QEMU has ended, or does within a moment."""
+        try:
+            self.process.wait(MOMENT)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def start(self, command: list[str], sockets: dict[str, int], incoming: bool) -> subprocess.Popen[bytes]:
+        """Run QEMU on our memory and sockets.
+
+        :param sockets: by the names that QEMU knows them by
+        :raises RealError: it cannot be executed
+        """
+        parts: list[str] = []
+        for node, (file, size) in enumerate(zip(self.memory.files, NODES, strict=True)):
+            backend = f"memory-backend-file,id=node{node},size={size // GIB}G,mem-path=/proc/self/fd/{file},share=on"
+            parts += ["-object", backend, "-numa", f"node,nodeid={node},memdev=node{node}"]
+        for name, file in sockets.items():
+            parts += ["-chardev", f"socket,id={name},fd={file}"]
+        parts += ["-serial", "chardev:console", "-mon", "chardev=monitor,mode=control"]
+        if incoming:
+            parts += ["-incoming", "defer"]
+        try:
+            return subprocess.Popen(
+                [*command, *parts],
+                stdin=subprocess.DEVNULL,
+                stdout=self.errors,
+                stderr=self.errors,
+                pass_fds=(*self.memory.files, *sockets.values()),
+                # Ctrl-C is for us; and with us it ends.
+                process_group=0,
+                preexec_fn=partial(die_with_parent, os.getpid()),
+            )
+        except OSError as error:
+            raise RealError(f"real: QEMU: {self.program}: {error.strerror}; name another by S2FUZZ_QEMU") from None
+
+    def send(self, text: str) -> None:
+        """Write to the console.
+
+        :raises RealError: it has ended
+        :raises RealSilent: it does not read
+        """
+        self.console.settimeout(PATIENCE)
+        try:
+            self.console.sendall(text.encode())
+        except TimeoutError:
+            raise self.silent(PATIENCE) from None
+        except OSError:
+            raise self.dead() from None
+
+    def line(self, seconds: float) -> str:
+        """The next line that the machine says.
+
+        :param seconds: for the whole line
+        :raises RealError: it has ended
+        :raises RealPanic: by a panic of its kernel
+        :raises RealSilent: it says none in this time, and was ended
+        """
+        end = time.monotonic() + seconds
+        while b"\n" not in self.rest:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise self.silent(seconds)
+            self.console.settimeout(left)
+            try:
+                data = self.console.recv(_CHUNK)
+            except TimeoutError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                raise self.dead()
+            self.rest += data
+        line, self.rest = self.rest.split(b"\n", 1)
+        text = line.decode(errors="replace").rstrip("\r")
+        self.last = [*self.last[1 - LAST_LINES :], text]
+        return text
+
+    def register(self, name: str) -> int:
+        """The value of a system register; the machine stands still for a moment.
+
+        :raises RealError: QEMU does not tell
+        """
+        try:
+            if not self.has_stub:
+                # It stops the machine when somebody connects, and we are connected.
+                self.monitor.ask("human-monitor-command", command_line="gdbserver chardev:registers")
+                self.has_stub = True
+            value = self.registers.read(name)
+            self.monitor.ask("cont")
+        except MonitorError as error:
+            raise monitor_failure(self.program, error) from None
+        return value
+
+    def silent(self, seconds: float) -> RealSilent:
+        """End a machine that does not answer, and return the error of that."""
+        self.kill()
+        said = f", and said last: {self.last[-1]}" if self.last else ""
+        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was ended{said}")
+
+    def dead(self) -> RealError:
+        """Return the error of a machine that has ended."""
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self.process.returncode
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        self.errors.seek(0)
+        said = self.errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
+        if not code and not said:
+            panic = next((line for line in self.last if "panic" in line), "and said nothing")
+            return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
+        text = f"real: QEMU: {self.program} ended {how}{': ' + said if said else ''}"
+        return RealError(f"{text}; use one that runs the machine virt with EL2, as version 7.2 does")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it; its memory goes."""
+        self.open.close()

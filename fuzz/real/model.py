@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The model of a kernel: the outcomes of a program on it, and the rules that are broken."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import candidate
+from candidate import Candidate
+from candidate.tree import PREFIX
+
+from ..checkers import Violation
+from ..execution.executor import Executor
+from ..language.program import Program
+from ..sides.outcome import Outcome
+from .kernels import series
+
+# The port that is nearest to the kernels that Debian has.
+PORT: Final = "v5.14"
+# Folders that have kernel trees by version, as `make test-trees` makes them.
+TREES_VARIABLE: Final = "S2FUZZ_TREES"
+
+
+@dataclass
+class Expected:
+    """Outcomes and violations of a program on a version of the model.
+
+    :param outcomes: one for each operation that ran
+    :param violations: in order, each with the operation at which it was seen
+    :param refused: why the model has no verdict; "": it has
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    refused: str = ""
+
+
+class ModelRun:
+    """A program on one version of the kernel code, under the checkers, one operation at a time."""
+
+    def __init__(self, version: Candidate, program: Program) -> None:
+        self.program = program
+        self.found = Expected()
+        self.executor = Executor(version, program)
+        take(self.found, -1, self.executor.create())
+
+    def step(self) -> bool:
+        """Run the next operation; False: there is none, or none can run any more."""
+        at = len(self.found.outcomes)
+        if self.executor.dead or at == len(self.program.operations):
+            return False
+        outcome, violations = self.executor.step(at)
+        self.found.outcomes.append(outcome)
+        take(self.found, at, violations)
+        return True
+
+    def finish(self) -> Expected:
+        """Run what is left, end the VMs, and return what came of it all."""
+        while self.step():
+            pass
+        take(self.found, len(self.program.operations), self.executor.destroy())
+        self.found.refused = self.executor.refused
+        self.executor.side.dismantle()
+        return self.found
+
+
+def take(found: Expected, at: int, violations: list[Violation]) -> None:
+    """Note violations that were seen at operation *at*."""
+    for violation in violations:
+        violation.at = at
+        found.violations.append(violation)
+
+
+def trees_at_hand() -> dict[str, Path]:
+    """Kernel trees by their version, such as ``6.12``."""
+    homes = [os.environ.get(TREES_VARIABLE, ""), str(Path("~/.cache/s2fuzz/kernels").expanduser())]
+    found: dict[str, Path] = {}
+    for home in filter(None, homes):
+        try:
+            for each in sorted(Path(home).iterdir()):
+                if (each / "arch/arm64/kvm").is_dir():
+                    found.setdefault(each.name, each)
+        except OSError:
+            continue
+    return found
+
+
+def model_for(release: str) -> str:
+    """The name of the version that is the model of a kernel: its tree, where that is at hand, or a port.
+
+    :param release: of the kernel
+    """
+    tree = trees_at_hand().get(series(release))
+    return f"{PREFIX}{tree}" if tree is not None else PORT
+
+
+def get(name: str) -> Candidate:
+    """The version of this name.
+
+    :raises candidate.UnknownCandidate: there is none
+    :raises candidate.tree.TreeError: a tree cannot be built
+    """
+    return candidate.get(name)

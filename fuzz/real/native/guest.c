@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* VMs and vCPUs: one entry of the guest for each operation of a vCPU. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "init.h"
+
+extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_vectors[], stub_end[];
+
+/* Behind the code: the root of the guest's own tables, and tables of level 1. */
+#define ROOT 0x2000UL
+#define TABLES 0x3000UL
+#define TABLE 0x1000UL
+/* Control registers with MMU and caches on, and off. */
+#define SCTLR_ON 0x30d01805UL
+#define SCTLR_OFF 0x30d00800UL
+#define CORE(field) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(field))
+
+/* Microseconds after which a guest that has not come back is looked at. */
+#define SLICE 250000
+/* Seconds that it may take; where the kernel does not count exits. */
+#define PATIENCE 40
+#define UNCOUNTED 4
+/* A vCPU that leaves the guest so often, timer interrupts (some hundred a second) put aside, gets nowhere. */
+#define EXITS 1000
+#define TICKS 1000
+/* No count of exits. */
+#define NEVER (-2)
+
+struct vm vms[MAX_VMS];
+int vm_count = 1, cpu_count = 2;
+u64 stub_ipa, mmio_ipa;
+static int kvm = -1, run_size;
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static void set_register(int fd, u64 id, u64 value)
+{
+	struct kvm_one_reg one = { id, (u64)&value };
+
+	if (ioctl(fd, KVM_SET_ONE_REG, &one))
+		say("# register %lx: %s\n", id, strerror(errno));
+}
+
+int init_vcpu(int vm, int cpu)
+{
+	struct kvm_vcpu_init init;
+	int fd = vms[vm].vcpus[cpu].fd;
+
+	if (ioctl(vms[vm].fd, KVM_ARM_PREFERRED_TARGET, &init) || ioctl(fd, KVM_ARM_VCPU_INIT, &init))
+		return -errno;
+	/* VBAR_EL1, MAIR_EL1 (0: normal), TCR_EL1 (48 bits, cacheable, no TTBR1), TTBR0_EL1 */
+	set_register(fd, ARM64_SYS_REG(3, 0, 12, 0, 0), stub_ipa + (stub_vectors - stub));
+	set_register(fd, ARM64_SYS_REG(3, 0, 10, 2, 0), 0xff);
+	set_register(fd, ARM64_SYS_REG(3, 0, 2, 0, 2), 16 | 1 << 8 | 1 << 10 | 3 << 12 | 1UL << 23 | 5UL << 32);
+	set_register(fd, ARM64_SYS_REG(3, 0, 2, 0, 0), stub_ipa + ROOT);
+	/* EL1 with SP_EL1, all interrupts masked. */
+	set_register(fd, CORE(regs.pstate), 0x3c5);
+	return 0;
+}
+
+/* The slot with our code, and tables by which the guest maps all addresses to themselves in blocks of 1G. */
+static int make_stub(int vm, int bits)
+{
+	u64 roots = bits > 39 ? 1UL << (bits - 39) : 1;
+	u64 size = (TABLES + roots * TABLE + page_size - 1) & -page_size;
+	char *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region region = { STUB_SLOT, 0, stub_ipa, size, (u64)memory };
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	memcpy(memory, stub, stub_end - stub);
+	for (u64 i = 0; i < roots; i++) {
+		u64 *level1 = (u64 *)(memory + TABLES + i * TABLE);
+
+		((u64 *)(memory + ROOT))[i] = (stub_ipa + TABLES + i * TABLE) | 3;
+		for (u64 j = 0; j < 512; j++)
+			level1[j] = i << 39 | j << 30 | 0x701;
+	}
+	return ioctl(vms[vm].fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+}
+
+static int enable(int vm, int capability, u64 value)
+{
+	struct kvm_enable_cap enabled = { .cap = capability, .args = { value } };
+
+	return ioctl(vms[vm].fd, KVM_ENABLE_CAP, &enabled) ? -errno : 0;
+}
+
+static int make_vm(int vm, int bits, int manual, u64 split)
+{
+	int ret = 0;
+
+	vms[vm].fd = ioctl(kvm, KVM_CREATE_VM, (unsigned long)bits);
+	if (vms[vm].fd < 0)
+		return -errno;
+	if (manual)
+		ret = enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, manual);
+#ifdef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
+	if (!ret && split)
+		ret = enable(vm, KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, split);
+#else
+	if (!ret && split)
+		ret = enable(vm, 228, split);
+#endif
+	if (!ret)
+		ret = make_stub(vm, bits);
+	for (int cpu = 0; !ret && cpu < cpu_count; cpu++) {
+		struct vcpu *vcpu = &vms[vm].vcpus[cpu];
+
+		vcpu->fd = ioctl(vms[vm].fd, KVM_CREATE_VCPU, (unsigned long)cpu);
+		if (vcpu->fd < 0)
+			return -errno;
+		vcpu->run = mmap(0, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+		if (vcpu->run == MAP_FAILED)
+			return -errno;
+		ret = init_vcpu(vm, cpu);
+	}
+	return ret;
+}
+
+int make_vms(int bits, int manual, u64 split)
+{
+	int ret = 0;
+
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0)
+		return -errno;
+	run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	for (int vm = 0; !ret && vm < vm_count; vm++)
+		ret = make_vm(vm, bits, manual, split);
+	return ret;
+}
+
+/* The times that a vCPU has left the guest, from the kernel's own statistics; -1: it has none. */
+static long exits_of(struct vcpu *vcpu)
+{
+	struct kvm_stats_header header;
+	struct kvm_stats_desc *description;
+	long found = -1;
+	size_t size;
+
+	if (!vcpu->stats)
+		vcpu->stats = ioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
+	if (vcpu->stats < 0 || pread(vcpu->stats, &header, sizeof(header), 0) != sizeof(header))
+		return -1;
+	size = sizeof(*description) + header.name_size;
+	description = malloc(size);
+	for (unsigned int i = 0; description && i < header.num_desc && found < 0; i++) {
+		if (pread(vcpu->stats, description, size, header.desc_offset + i * size) != (ssize_t)size)
+			break;
+		if (!strcmp(description->name, "exits") &&
+		    pread(vcpu->stats, &found, sizeof(found), header.data_offset + description->offset) != sizeof(found))
+			found = -1;
+	}
+	free(description);
+	return found;
+}
+
+/* Run the vCPU until it has something to say. Returns 0, an errno, or EINTR: it gets nowhere, in so many exits. */
+static int run(struct vcpu *vcpu, long *exits)
+{
+	struct itimerval slice = { { 0, SLICE }, { 0, SLICE } }, never = { { 0, 0 }, { 0, 0 } };
+	double start = now();
+	long before = NEVER;
+	int error;
+
+	setitimer(ITIMER_REAL, &slice, 0);
+	do {
+		error = ioctl(vcpu->fd, KVM_RUN, 0) ? errno : 0;
+		if (error != EINTR)
+			break;
+		*exits = exits_of(vcpu);
+		if (before == NEVER) {
+			before = *exits;
+			start = now();
+		}
+		*exits -= before;
+	} while (*exits < EXITS + (now() - start) * TICKS && now() - start < (before < 0 ? UNCOUNTED : PATIENCE));
+	setitimer(ITIMER_REAL, &never, 0);
+	return error;
+}
+
+static void report(char kind, struct kvm_run *run)
+{
+	u64 data = 0, address = run->mmio.phys_addr;
+
+	memcpy(&data, run->mmio.data, sizeof(data));
+	if (address == mmio_ipa && kind == 'F')
+		result("ok", "%lu", data);
+	else if (address == mmio_ipa && kind != 'R')
+		result("ok", "0");
+	else if (address == mmio_ipa && (!data || (data & ~(0xffffUL << 5)) == VERSION(0)))
+		result("ok", "%lu", data ? data >> 5 & 0xffff : 0);
+	else if (address == mmio_ipa)
+		result("ok", "garbage:%lx", data);
+	else if (address == mmio_ipa + 8)
+		result("ok", "0");
+	else if (address == mmio_ipa + 16 && kind == 'F' && !(data >> 26 & 0x3f))
+		/* A page of zeroes is no instruction. */
+		result("ok", "0");
+	else if (address == mmio_ipa + 16)
+		result("abort", "esr:%lx", data);
+	else
+		result("io", "%s:%lx", run->mmio.is_write ? "write" : "read", address);
+}
+
+static void enter_at(int number, char kind, char *routine, u64 address, u64 data)
+{
+	struct vcpu *vcpu = &vms[number / cpu_count].vcpus[number % cpu_count];
+	long exits = 0;
+	int error;
+
+	set_register(vcpu->fd, CORE(regs.pc), stub_ipa + (routine - stub));
+	set_register(vcpu->fd, CORE(regs.regs[0]), address);
+	set_register(vcpu->fd, CORE(regs.regs[1]), data);
+	set_register(vcpu->fd, CORE(regs.regs[2]), mmio_ipa);
+	vcpu->run->immediate_exit = 0;
+	if (sigsetjmp(bad_memory, 1)) {
+		struct itimerval never = { { 0, 0 }, { 0, 0 } };
+
+		setitimer(ITIMER_REAL, &never, 0);
+		result("sigbus", "0");
+		return;
+	}
+	error = run(vcpu, &exits);
+	if (error == EINTR)
+		result("stuck", "%ld", exits);
+	else if (error == EHWPOISON)
+		result("sigbus", "0");
+	else if (error)
+		result("error", "%d", -error);
+	else if (vcpu->run->exit_reason != KVM_EXIT_MMIO)
+		result("exit", "%u", vcpu->run->exit_reason);
+	else {
+		report(kind, vcpu->run);
+		/* Completes the access, and does not enter the guest. */
+		vcpu->run->immediate_exit = 1;
+		ioctl(vcpu->fd, KVM_RUN, 0);
+	}
+}
+
+/* vCPU number so and so, through all VMs, reads (R), writes (W) or fetches (F). */
+void enter(int number, char kind, u64 address)
+{
+	char *routine = kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
+
+	enter_at(number, kind, routine, address, VERSION(operation + 1));
+}
+
+/* It turns its caches on or off; below 0: cleans them by set and way. */
+void guest_caches(int number, int on)
+{
+	if (on < 0)
+		enter_at(number, 'C', stub_setway, 0, 0);
+	else
+		enter_at(number, 'C', stub_control, 0, on ? SCTLR_ON : SCTLR_OFF);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The only process of the emulated machine: plays programs on VMs of the kernel's own KVM. */
+#ifndef S2FUZZ_INIT_H
+#define S2FUZZ_INIT_H
+
+#include <linux/kvm.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+typedef uint64_t u64;
+
+#define MAX_SLOTS 8
+#define MAX_VMS 4
+#define MAX_CPUS 8
+/* KVM's number of the slot with our own code for the guest. */
+#define STUB_SLOT 30
+
+struct slot {
+	int vm, number, live;
+	u64 ipa, size, hva, flags;
+	/* log2 of the size of its hugetlb pages; 0: none */
+	int huge;
+	/* The dirty log as it was collected and not yet cleared. */
+	u64 *bitmap;
+};
+
+struct vcpu {
+	int fd, stats;
+	struct kvm_run *run;
+};
+
+struct vm {
+	int fd;
+	struct vcpu vcpus[MAX_CPUS];
+};
+
+extern struct slot slots[MAX_SLOTS];
+extern struct vm vms[MAX_VMS];
+extern int vm_count, cpu_count, operation;
+extern u64 page_size, stub_ipa, mmio_ipa, device_memory;
+
+/* Where a signal of bad memory goes. */
+extern sigjmp_buf bad_memory;
+
+/* Values of operation, when VMs are made, and when they are gone. */
+#define CREATION (-1)
+#define DESTRUCTION (-2)
+
+/* What user space and guests write: code that returns the number of the operation. */
+#define VERSION(number) (0xd65f03c0UL << 32 | 0x52800001UL | (u64)(number) << 5)
+
+/* say.c: the console, the files of the kernel, and its messages */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void result(const char *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void put(const char *path, const char *text);
+long number_in(const char *path, const char *key);
+void open_messages(void);
+void pass_messages(void);
+
+/* guest.c: VMs, vCPUs, and what they do */
+int make_vms(int bits, int manual, u64 split);
+int init_vcpu(int vm, int cpu);
+void enter(int number, char kind, u64 address);
+void guest_caches(int number, int on);
+
+/* slots.c: memory slots and their logs */
+int set_region(struct slot *slot, u64 size);
+void back(struct slot *slot, const char *backing);
+int slot_operation(char code, struct slot *slot, char **words, int count);
+
+/* host.c: what happens to the memory behind slots */
+int host_operation(char code, struct slot *slot, u64 offset, u64 size);
+void end_sharers(void);
+
+/* player.c */
+void play(char *text);
+
+#endif

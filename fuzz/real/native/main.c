@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /init: waits for programs on the console, and plays each in a process of its own.
+ *
+ * BEGIN, lines of player.c, END	a program; its last line is DONE STATUS SECONDS KIB-OF-TABLES TAINT
+ * QUIT				the machine is turned off
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define CONSOLE "/dev/ttyAMA0"
+#define RAM 0x40000000UL
+#define MAX_TEXT (4 << 20)
+#define MAX_LINE 4096
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static void mount_all(void)
+{
+	const char *const mounts[][2] = {
+		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" }, { "debugfs", "/sys/kernel/debug" },
+	};
+
+	for (unsigned int i = 0; i < sizeof(mounts) / sizeof(*mounts); i++) {
+		mkdir(mounts[i][1], 0755);
+		mount(mounts[i][0], mounts[i][1], mounts[i][0], 0, "");
+	}
+}
+
+static void open_console(void)
+{
+	struct termios settings;
+	int fd = open(CONSOLE, O_RDWR | O_NOCTTY);
+
+	if (fd >= 0) {
+		for (int i = 0; i < 3; i++)
+			dup2(fd, i);
+		if (fd > 2)
+			close(fd);
+	}
+	tcgetattr(0, &settings);
+	cfmakeraw(&settings);
+	tcsetattr(0, TCSANOW, &settings);
+}
+
+/* Nothing happens to memory but what a program asks for. */
+static void quiet_memory(void)
+{
+	put("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4000000");
+	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "40");
+	put("/sys/kernel/mm/hugepages/hugepages-64kB/nr_hugepages", "64");
+	put("/sys/kernel/mm/hugepages/hugepages-32768kB/nr_hugepages", "4");
+}
+
+/* Where memory begins that the kernel does not know of: behind what mem= leaves to it. */
+static void find_device_memory(void)
+{
+	char line[2048] = "";
+	FILE *file = fopen("/proc/cmdline", "re");
+	char *found;
+
+	if (file && fgets(line, sizeof(line), file) && (found = strstr(line, " mem=")))
+		device_memory = RAM + (strtoull(found + 5, 0, 10) << 20);
+	if (file)
+		fclose(file);
+}
+
+/* KiB of secondary page tables, of all VMs, as the kernel counts them; -1: it does not. */
+static long tables(void)
+{
+	put("/proc/sys/vm/stat_refresh", "1");
+	return number_in("/proc/meminfo", "SecPageTables:");
+}
+
+static void play_apart(char *text)
+{
+	double start = now();
+	int status = 0, child;
+
+	operation = CREATION;
+	child = fork();
+	if (!child) {
+		play(text);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	while (waitpid(-1, 0, WNOHANG) > 0)
+		;
+	operation = DESTRUCTION;
+	pass_messages();
+	/* The next program is warned as this one was. */
+	put("/sys/kernel/debug/clear_warn_once", "1");
+	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
+}
+
+static void serve(void)
+{
+	static char text[MAX_TEXT], line[MAX_LINE], input[4096];
+	int size = 0, length = 0, inside = 0, have = 0, at = 0;
+
+	for (;;) {
+		if (at == have) {
+			have = read(0, input, sizeof(input));
+			at = 0;
+			if (have <= 0)
+				continue;
+		}
+		if (input[at] != '\n') {
+			if (length < MAX_LINE - 1)
+				line[length++] = input[at];
+			at++;
+			continue;
+		}
+		at++;
+		line[length] = 0;
+		if (!strcmp(line, "BEGIN")) {
+			inside = 1;
+			size = 0;
+			text[0] = 0;
+		} else if (!strcmp(line, "END") && inside) {
+			inside = 0;
+			play_apart(text);
+		} else if (!strcmp(line, "QUIT")) {
+			reboot(RB_POWER_OFF);
+		} else if (inside && size + length + 2 < MAX_TEXT) {
+			memcpy(text + size, line, length);
+			size += length;
+			text[size++] = '\n';
+			text[size] = 0;
+		}
+		length = 0;
+	}
+}
+
+int main(void)
+{
+	struct utsname name;
+
+	mount_all();
+	open_console();
+	page_size = sysconf(_SC_PAGESIZE);
+	quiet_memory();
+	find_device_memory();
+	open_messages();
+	uname(&name);
+	say("READY %s %lu %s\n", name.release, page_size, access("/dev/kvm", F_OK) ? "no-kvm" : "kvm");
+	serve();
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A program, line by line, in a process of its own. Numbers are as strtoull() takes them.
+ *
+ * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC	the machine, once, first
+ * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
+ * R|W|F VCPU SLOT OFFSET				a guest access
+ * C VCPU on|off|way					the guest's caches
+ * I VCPU						the vCPU is initialised once more
+ * Z							nothing, which is an operation too
+ * and those of slot_operation() and host_operation(), each with the number of the slot behind it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define MAX_WORDS 12
+
+int operation = CREATION;
+sigjmp_buf bad_memory;
+static int synchronous;
+
+static void on_bad_memory(int signal)
+{
+	siglongjmp(bad_memory, signal);
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+static void handle(int signal, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler };
+
+	sigaction(signal, &action, 0);
+}
+
+static u64 number(const char *text)
+{
+	return strtoull(text, 0, 0);
+}
+
+static void done(int ret)
+{
+	result(ret ? "error" : "ok", "%d", ret);
+}
+
+static void vcpu_operation(char **words, int count)
+{
+	int vcpu = atoi(words[1]);
+
+	if (*words[0] == 'I')
+		done(init_vcpu(vcpu / cpu_count, vcpu % cpu_count));
+	else if (*words[0] == 'C' && count > 2)
+		guest_caches(vcpu, !strcmp(words[2], "way") ? -1 : !strcmp(words[2], "on"));
+	else if (count > 3)
+		enter(vcpu, *words[0], (slots[atoi(words[2])].ipa + number(words[3])) & -page_size);
+}
+
+static void run_operation(char **words, int count)
+{
+	struct slot *slot;
+	int ret;
+
+	if (*words[0] == 'Z') {
+		done(0);
+		return;
+	}
+	if (count < 2) {
+		result("unknown", "0");
+		return;
+	}
+	if (strchr("RWFCI", *words[0])) {
+		vcpu_operation(words, count);
+		return;
+	}
+	slot = &slots[atoi(words[1])];
+	if (strchr("LgcXNm", *words[0]))
+		ret = slot_operation(*words[0], slot, words, count);
+	else
+		ret = host_operation(*words[0], slot, count > 2 ? number(words[2]) : 0, count > 3 ? number(words[3]) : 0);
+	if (ret <= 0)
+		done(ret);
+}
+
+/* Wait until whoever looks at the tables has looked. */
+static void wait_for_a_line(void)
+{
+	char read_one;
+
+	say("SYNC %d\n", operation);
+	while (read(0, &read_one, 1) == 1 && read_one != '\n')
+		;
+}
+
+static int machine(char **words, int count)
+{
+	int ret;
+
+	if (count < 9)
+		return -EINVAL;
+	cpu_count = atoi(words[2]);
+	vm_count = atoi(words[3]);
+	stub_ipa = number(words[6]);
+	mmio_ipa = number(words[7]);
+	synchronous = atoi(words[8]);
+	ret = make_vms(atoi(words[1]), atoi(words[4]), number(words[5]));
+	if (ret)
+		say("r -1 error %d of the VM\n", ret);
+	return ret;
+}
+
+static int make_slot(char **words, int count)
+{
+	struct slot *slot;
+	int ret;
+
+	if (count < 10)
+		return -EINVAL;
+	slot = &slots[atoi(words[1])];
+	slot->number = atoi(words[1]);
+	slot->vm = atoi(words[2]);
+	slot->ipa = number(words[3]);
+	slot->size = number(words[4]);
+	slot->hva = number(words[5]);
+	slot->huge = atoi(words[6]);
+	slot->flags = number(words[8]);
+	slot->live = 1;
+	if (atoi(words[7]) < 0)
+		back(slot, words[9]);
+	ret = set_region(slot, slot->size);
+	if (ret)
+		say("r -1 error %d of slot %d\n", ret, slot->number);
+	return ret;
+}
+
+void play(char *text)
+{
+	char *lines, *line, *parts, *words[MAX_WORDS];
+
+	handle(SIGSEGV, on_bad_memory);
+	handle(SIGBUS, on_bad_memory);
+	handle(SIGALRM, on_alarm);
+	for (line = strtok_r(text, "\n", &lines); line; line = strtok_r(0, "\n", &lines)) {
+		int count = 0;
+
+		for (char *word = strtok_r(line, " ", &parts); word && count < MAX_WORDS; word = strtok_r(0, " ", &parts))
+			words[count++] = word;
+		if (!count)
+			continue;
+		if (*words[0] == 'v' || *words[0] == 's') {
+			if (*words[0] == 'v' ? machine(words, count) : make_slot(words, count))
+				return;
+			continue;
+		}
+		if (operation == CREATION)
+			pass_messages();
+		operation++;
+		run_operation(words, count);
+		pass_messages();
+		if (synchronous)
+			wait_for_a_line();
+	}
+	end_sharers();
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The console, files of the kernel, and the messages that it logs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "init.h"
+
+static int messages = -1;
+
+static void write_all(const char *text, int size)
+{
+	while (size > 0) {
+		int done = write(1, text, size);
+
+		if (done <= 0)
+			return;
+		text += done;
+		size -= done;
+	}
+}
+
+void say(const char *format, ...)
+{
+	char line[8192];
+	va_list arguments;
+	int size;
+
+	va_start(arguments, format);
+	size = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	write_all(line, size < (int)sizeof(line) ? size : (int)sizeof(line) - 1);
+}
+
+/* The outcome of the operation under way. */
+void result(const char *status, const char *format, ...)
+{
+	char value[8192];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(value, sizeof(value), format, arguments);
+	va_end(arguments);
+	say("r %d %s %s\n", operation, status, value);
+}
+
+void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		say("# %s: %s: %s\n", path, text, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The number behind a key in a file of lines such as "Key: 12"; with an empty key, the file's first number. */
+long number_in(const char *path, const char *key)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	long value = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key))) {
+			value = strtol(line + strlen(key), 0, 0);
+			break;
+		}
+	if (file)
+		fclose(file);
+	return value;
+}
+
+void open_messages(void)
+{
+	messages = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (messages >= 0)
+		lseek(messages, 0, SEEK_END);
+}
+
+/* Pass on what the kernel has logged since the last call. */
+void pass_messages(void)
+{
+	char record[8192];
+	ssize_t size;
+
+	while (messages >= 0) {
+		char *text, *end;
+
+		size = read(messages, record, sizeof(record) - 1);
+		if (size < 0 && errno == EPIPE)
+			/* Some were lost; the next call returns the oldest that is there. */
+			continue;
+		if (size <= 0)
+			return;
+		record[size] = 0;
+		text = strchr(record, ';');
+		text = text ? text + 1 : record;
+		end = strchr(text, '\n');
+		if (end)
+			*end = 0;
+		say("k %d %s\n", operation, text);
+	}
+}

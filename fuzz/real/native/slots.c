@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory slots: the memory behind them, their place in the guest, their dirty logs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "init.h"
+
+/* What a transparent huge page is aligned to, with pages of 4K. */
+#define BLOCK_SHIFT 21
+/* Pages are made not to be all zero: a split would map the kernel's page of zeroes instead. */
+#define MARK 2048
+#define LOGGED 1UL
+
+struct slot slots[MAX_SLOTS];
+u64 page_size, device_memory;
+
+int set_region(struct slot *slot, u64 size)
+{
+	struct kvm_userspace_memory_region region = { slot->number, slot->flags, slot->ipa, size, slot->hva };
+
+	return ioctl(vms[slot->vm].fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+}
+
+/* Have as many free hugetlb pages as a slot takes, and one more to move to: poisoned ones have left the pool. */
+static void fill_pool(int shift, u64 pages)
+{
+	char path[128], text[32];
+	long free_pages, all;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/free_hugepages", (1UL << shift) >> 10);
+	free_pages = number_in(path, "");
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages", (1UL << shift) >> 10);
+	all = number_in(path, "");
+	if (free_pages >= (long)pages)
+		return;
+	snprintf(text, sizeof(text), "%ld", all + (long)pages - free_pages + (shift < 30));
+	put(path, text);
+}
+
+static void *map_device(u64 start, u64 size)
+{
+	int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	void *memory = mmap((void *)start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, device_memory);
+
+	device_memory += size;
+	return memory;
+}
+
+/* Map and populate the host memory of a slot, as its backing says. */
+void back(struct slot *slot, const char *backing)
+{
+	int shift = slot->huge ? slot->huge : BLOCK_SHIFT, device = !strcmp(backing, "device");
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (slot->huge ? MAP_HUGETLB | slot->huge << 26 : 0);
+	volatile u64 at;
+	const u64 start = slot->hva & -(1UL << shift), end = (slot->hva + slot->size + (1UL << shift) - 1) & -(1UL << shift);
+	u64 step = slot->huge ? 1UL << shift : page_size;
+	void *memory;
+
+	if (slot->huge)
+		fill_pool(shift, (end - start) >> shift);
+	if (device)
+		memory = map_device(start, end - start);
+	else
+		memory = mmap((void *)start, end - start, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (memory == MAP_FAILED) {
+		say("r -1 error %d of memory behind a slot of %s\n", -errno, backing);
+		return;
+	}
+	if (!strcmp(backing, "thp"))
+		madvise(memory, end - start, MADV_HUGEPAGE);
+	if (sigsetjmp(bad_memory, 1))
+		say("r -1 error 0 of memory behind a slot of %s\n", backing);
+	else
+		for (at = start; at < end; at += step)
+			*(volatile u64 *)(at + (device ? 0 : MARK)) = !device;
+	/* What fork() shares is said by operations. */
+	madvise(memory, end - start, MADV_DONTFORK);
+}
+
+static void get_log(struct slot *slot)
+{
+	u64 words = (slot->size / page_size + 63) / 64;
+	struct kvm_dirty_log log = { .slot = slot->number };
+
+	if (!slot->bitmap)
+		slot->bitmap = calloc(words, sizeof(u64));
+	memset(slot->bitmap, 0, words * sizeof(u64));
+	log.dirty_bitmap = slot->bitmap;
+	if (ioctl(vms[slot->vm].fd, KVM_GET_DIRTY_LOG, &log)) {
+		result("error", "%d", -errno);
+		return;
+	}
+	say("r %d ok log", operation);
+	for (u64 i = 0; i < words; i++)
+		if (slot->bitmap[i])
+			say(" %lu:%lx", i, slot->bitmap[i]);
+	say("\n");
+}
+
+static int clear_log(struct slot *slot, u64 offset, u64 size)
+{
+	u64 words = (slot->size / page_size + 63) / 64, first = offset / page_size / 64;
+	u64 count = (size / page_size + 63) / 64;
+	struct kvm_clear_dirty_log log = { slot->number, size / page_size, offset / page_size, { 0 } };
+	int ret;
+
+	if (!slot->bitmap)
+		slot->bitmap = calloc(words, sizeof(u64));
+	log.dirty_bitmap = slot->bitmap + first;
+	ret = ioctl(vms[slot->vm].fd, KVM_CLEAR_DIRTY_LOG, &log) ? -errno : 0;
+	for (u64 i = first; i < first + count && i < words; i++)
+		slot->bitmap[i] = 0;
+	return ret;
+}
+
+/*
+ * L on|off: logging; g: collect the log; c OFFSET SIZE: clear it; X: delete; N IPA|- FLAGS: create; m IPA: move.
+ * Returns 0 or a negative errno; 1: the outcome is told already.
+ */
+int slot_operation(char code, struct slot *slot, char **words, int count)
+{
+	struct slot old = *slot;
+	int ret = 0;
+
+	if (code == 'g') {
+		get_log(slot);
+		return 1;
+	}
+	if (code == 'c')
+		return count > 3 ? clear_log(slot, strtoull(words[2], 0, 0), strtoull(words[3], 0, 0)) : -EINVAL;
+	if (slot->live == (code == 'N')) {
+		/* An earlier creation failed. */
+		result("ok", "no such slot");
+		return 1;
+	}
+	if (code == 'X') {
+		ret = set_region(slot, 0);
+		slot->live = ret != 0;
+	} else if (code == 'L' && count > 2) {
+		slot->flags = (slot->flags & ~LOGGED) | (strcmp(words[2], "on") ? 0 : LOGGED);
+		ret = set_region(slot, slot->size);
+	} else if (code == 'm' && count > 2) {
+		slot->ipa = strtoull(words[2], 0, 0);
+		ret = set_region(slot, slot->size);
+	} else if (code == 'N' && count > 3) {
+		slot->ipa = *words[2] == '-' ? slot->ipa : strtoull(words[2], 0, 0);
+		slot->flags = strtoull(words[3], 0, 0);
+		slot->live = 1;
+		ret = set_region(slot, slot->size);
+	} else {
+		ret = -EINVAL;
+	}
+	if (ret)
+		*slot = old;
+	if ((!(slot->flags & LOGGED) || !slot->live) && slot->bitmap) {
+		/* As user space does that has no log any more. */
+		free(slot->bitmap);
+		slot->bitmap = 0;
+	}
+	return ret;
+}

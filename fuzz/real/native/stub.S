@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The code of the guest. x0: the address to access; x1: the data to write; x2: where to report, by MMIO:
+ * what was read at x2, that a write is done at x2 + 8, the syndrome of an exception at x2 + 16.
+ */
+	.global stub, stub_read, stub_write, stub_fetch, stub_control, stub_setway, stub_vectors, stub_end
+	.section .rodata
+	.balign 4096
+stub:
+stub_read:
+	ldr	x1, [x0]
+	dsb	sy
+	str	x1, [x2]
+	b	.
+	.balign 16
+stub_write:
+	str	x1, [x0]
+	dsb	sy
+	str	x1, [x2, #8]
+	b	.
+	.balign 16
+stub_fetch:
+	dsb	sy
+	ic	iallu
+	dsb	sy
+	isb
+	blr	x0
+	str	x1, [x2]
+	b	.
+	.balign 16
+stub_control:
+	msr	sctlr_el1, x1
+	isb
+	str	x1, [x2]
+	b	.
+	.balign 16
+stub_setway:
+	dc	cisw, xzr
+	dsb	sy
+	str	x1, [x2]
+	b	.
+	.balign 2048
+stub_vectors:
+	.rept	16
+	mrs	x3, esr_el1
+	str	x3, [x2, #16]
+	b	.
+	.balign	128
+	.endr
+	.balign 4096
+stub_end:
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Registers of the emulated CPU, by the remote protocol of gdb, which QEMU speaks."""
+
+import re
+import socket
+from typing import Final
+
+from .errors import RealError
+
+_CHUNK: Final = 65536
+_STOP: Final = b"\x03"
+_FILES: Final = ("target.xml", "system-registers.xml")
+
+
+class Registers:
+    """Registers of the only CPU of a machine; it stops when it is asked, and somebody else lets it go on.
+
+    :param connection: to QEMU's gdbstub
+    :param patience: seconds for each answer
+    """
+
+    def __init__(self, connection: socket.socket, patience: float) -> None:
+        self.connection = connection
+        self.connection.settimeout(patience)
+        self.rest = b""
+        self.numbers: dict[str, int] = {}
+
+    def read(self, name: str) -> int:
+        """The value of a 64-bit system register, such as ``VTTBR_EL2``.
+
+        :raises RealError: QEMU has none of this name, or does not answer
+        """
+        try:
+            if self.numbers:
+                self.connection.sendall(_STOP)
+                self.packet()
+            else:
+                # It has stopped already: somebody has just connected.
+                self.learn()
+            if name not in self.numbers:
+                raise RealError(f"real: QEMU: its gdbstub knows no {name}; use one as version 7.2")
+            value = bytes.fromhex(self.ask(f"p{self.numbers[name]:x}"))
+        except (OSError, ValueError) as error:
+            raise RealError(f"real: QEMU: its gdbstub does not answer: {error}; use one as version 7.2") from None
+        return int.from_bytes(value, "little")
+
+    def learn(self) -> None:
+        """Learn the numbers of system registers."""
+        self.ask("qSupported:xmlRegisters=aarch64")
+        for file in _FILES:
+            text, more = "", True
+            while more:
+                part = self.ask(f"qXfer:features:read:{file}:{len(text):x},ffb")
+                text += part[1:]
+                more = part.startswith("m")
+            for tag in re.findall(r"<reg [^>]*>", text):
+                found = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+                if "regnum" in found:
+                    self.numbers[found["name"]] = int(found["regnum"])
+
+    def ask(self, request: str) -> str:
+        """Send a request; its answer."""
+        self.send(request)
+        return self.packet()
+
+    def send(self, request: str) -> None:
+        data = request.encode()
+        self.connection.sendall(b"$" + data + b"#%02x" % (sum(data) & 0xFF))
+
+    def packet(self) -> str:
+        """The next packet, acknowledged."""
+        while not (match := re.search(rb"\$([^#]*)#..", self.rest, re.DOTALL)):
+            data = self.connection.recv(_CHUNK)
+            if not data:
+                raise OSError("it is closed")
+            self.rest += data
+        self.rest = self.rest[match.end() :]
+        self.connection.sendall(b"+")
+        # Escapes of the protocol do not occur in what is asked for.
+        return match[1].decode(errors="replace")

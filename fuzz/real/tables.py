@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The real stage-2 tables, read from the memory of the machine while it waits, beside those of the model.
+
+The root of a VM's tables is in VTTBR_EL2 behind an operation of one of its vCPUs.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from reference.machine.descriptor import TABLE, kind
+from reference.machine.granule import Granule
+
+from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation, SlotPlace
+from ..language.program import Program
+from ..language.text import headings
+from ..sides.guest import Guest
+from .compare import backing
+from .deviations import ANONYMOUS, BLOCK_SHIFT, CAUSES, HostDeviation, blocks_of
+from .machine import RealMachine
+from .translate import WINDOW, free_windows, host_addresses
+
+# Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
+RUNS: Final = (GuestAccess, GuestCache, GuestSetWay)
+# Fields of an entry.
+_ADDRESS: Final = (1 << 48) - 1
+_VALID: Final = 1
+_READ: Final = 1 << 6
+_WRITE: Final = 1 << 7
+_ACCESSED: Final = 1 << 10
+_NO_EXECUTE: Final = 1 << 54
+_ROOT: Final = _ADDRESS & ~1
+_NEGATIVE: Final = 1 << 64
+
+# Leaves by guest address: level and entry.
+Leaves: TypeAlias = dict[int, tuple[int, int]]
+# Returns so many words at a physical address.
+Words: TypeAlias = Callable[[int, int], list[int]]
+
+
+@dataclass(frozen=True)
+class TableDifference:
+    """A leaf that only one of the two has, or that has other rights.
+
+    :param at: index of the operation behind which it was seen
+    :param heading: the operation, for people
+    :param vm: number of the VM
+    :param ipa: guest address of the leaf
+    :param model: level and rights, such as ``L3 rw-A``; "": there is no leaf
+    :param real: likewise
+    """
+
+    at: int
+    heading: str
+    vm: int
+    ipa: int
+    model: str
+    real: str
+
+    def text(self) -> str:
+        """Return one line for people."""
+        vm = f"VM {self.vm}, " if self.vm else ""
+        return f"{vm}{self.ipa:#x}: model {self.model or 'nothing'}, kernel {self.real or 'nothing'}"
+
+
+def leaves(
+    words: Callable[[int, int], list[int]], root: int, start_level: int, ia_bits: int, granule: Granule
+) -> Leaves:
+    """All valid leaves below a root.
+
+    :param root: physical address
+    """
+    found: Leaves = {}
+    entries = 1 << max(ia_bits - granule.level_shift(start_level), 0)
+    left = [(root, start_level, 0, entries)]
+    while left:
+        at, level, base, count = left.pop()
+        for index, entry in enumerate(words(at, count)):
+            if not entry:
+                continue
+            ipa = base + (index << granule.level_shift(level))
+            if kind(entry, level, granule) == TABLE:
+                table = entry & _ADDRESS & -granule.page_size
+                left.append((table, level + 1, ipa, granule.entries))
+            elif entry & _VALID:
+                found[ipa] = level, entry
+    return found
+
+
+def shown(leaf: tuple[int, int] | None) -> str:
+    """Level and rights of a leaf; "" for none."""
+    if leaf is None:
+        return ""
+    level, entry = leaf
+    bits = ((_READ, "r"), (_WRITE, "w"))
+    rights = "".join(letter if entry & bit else "-" for bit, letter in bits)
+    return f"L{level} {rights}{'-' if entry & _NO_EXECUTE else 'x'}{'A' if entry & _ACCESSED else '-'}"
+
+
+class RealTables:
+    """Compares the tables of a machine with those of the model, operation by operation.
+
+    *looks*: comparisons of one VM's tables; *alike*: those without a difference; *causes*: by the number of a 2M of
+    host memory, why the kernel may have less there; *explained*: leaves, by that reason
+
+    :param machine: that plays the program
+    :param program: as it is played
+    """
+
+    def __init__(self, machine: RealMachine, program: Program) -> None:
+        self.machine = machine
+        self.memory = machine.memory
+        self.program = program
+        self.names = headings(program)
+        self.stub = free_windows(program)[0]
+        self.addresses = host_addresses(program)
+        self.roots: dict[int, int] = {}
+        self.causes: dict[int, HostDeviation] = {}
+        self.explained: Counter[HostDeviation] = Counter()
+        self.looks = self.alike = 0
+
+    def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
+        """The differences behind an operation that no known deviation explains.
+
+        :param guests: the VMs of the model, at the same point
+        :raises fuzz.real.errors.RealError: QEMU does not answer
+        """
+        if isinstance(op, RUNS):
+            vm = op.cpu // self.program.vm.cpus
+            if vm not in self.roots:
+                self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
+        self.note(op)
+        found: list[TableDifference] = []
+        for vm in sorted(self.roots):
+            different = self.compare(guests[vm], self.roots[vm])
+            self.looks += 1
+            self.alike += not different
+            names = (at, self.names[at + 1], vm)
+            found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
+        return found
+
+    def note(self, op: Operation) -> None:
+        """Note where the host of the kernel may do otherwise from now on."""
+        if type(op) not in CAUSES:
+            return
+        assert isinstance(op, SlotPlace)
+        if backing(self.program, op.slot) in ANONYMOUS:
+            hva = self.addresses[op.slot] + op.offset
+            for block in blocks_of(op, hva, self.program.vm.granule):
+                self.causes.setdefault(block, CAUSES[type(op)])
+
+    def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
+        """Guest address and the two leaves of each difference."""
+        regime, arena = guest.regime, guest.side.kernel.arena
+
+        def ours(address: int, count: int) -> list[int]:
+            first = (address - arena.base) >> 3
+            return [word % _NEGATIVE for word in arena.words[first : first + count]]
+
+        def theirs(address: int, count: int) -> list[int]:
+            return self.memory.words(address, count).tolist()
+
+        shape = (regime.start_level, regime.ia_bits, guest.granule)
+        model = leaves(ours, arena.base + (regime.root << 3), *shape)
+        real = leaves(theirs, root, *shape)
+        # Our code in the guest has a slot that the model does not know of.
+        mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}
+        different = [ipa for ipa in sorted(model.keys() | mine.keys()) if shown(model.get(ipa)) != shown(mine.get(ipa))]
+        left = [ipa for ipa in different if not self.explain(guest, ipa, model, mine)]
+        return [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in left]
+
+    def explain(self, guest: Guest, ipa: int, model: Leaves, real: Leaves) -> bool:
+        """Tell whether a known deviation explains the difference of two leaves, and count it."""
+        layout = guest.layout_of(ipa)
+        cause = self.causes.get(layout.hva + ipa - layout.ipa >> BLOCK_SHIFT) if layout is not None else None
+        if cause is None:
+            return False
+        theirs = real.get(ipa)
+        if theirs is not None:
+            ours = covering(model, ipa, guest.granule)
+            if ours is None or rights(theirs[1]) & ~rights(ours[1]):
+                return False
+        self.explained[cause] += 1
+        return True
+
+
+def covering(found: Leaves, ipa: int, granule: Granule) -> tuple[int, int] | None:
+    """The leaf that translates an address; None: there is none."""
+    for level in (3, 2, 1):
+        leaf = found.get(ipa & -granule.level_size(level))
+        if leaf is not None and leaf[0] == level:
+            return leaf
+    return None
+
+
+def rights(entry: int) -> int:
+    """The rights of a leaf as bits, a right each."""
+    return entry & (_READ | _WRITE) | (0 if entry & _NO_EXECUTE else _NO_EXECUTE)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real kernels for the tests that need one."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from fuzz.hardware.qemu import PROGRAM, VARIABLE
+from fuzz.real import initrd, kernels
+from fuzz.real.kernels import RealKernel
+from fuzz.real.session import RealSession
+
+# One of each series that is at hand.
+SERIES: Final = ("6.12", "6.1")
+
+
+def missing() -> str:
+    """Name what this machine lacks; "": nothing."""
+    if shutil.which(os.environ.get(VARIABLE) or PROGRAM) is None:
+        return f"no {PROGRAM} on PATH (Debian: qemu-system-arm)"
+    if shutil.which(os.environ.get(initrd.VARIABLE) or initrd.COMPILER) is None:
+        return f"no {initrd.COMPILER} on PATH (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)"
+    return "" if kernels.at_hand() else "no kernel at hand (`make real` fetches them)"
+
+
+@pytest.fixture(scope="session", params=SERIES)
+def kernel(request: pytest.FixtureRequest) -> RealKernel:
+    """A kernel of each series."""
+    lack = missing()
+    if lack:
+        pytest.skip(lack)
+    found = [each for each in kernels.at_hand() if each.name.startswith(f"{request.param}.")]
+    if not found:
+        pytest.skip(f"no kernel {request.param} at hand (`make real` fetches it)")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def newest() -> RealKernel:
+    """The newest kernel at hand."""
+    lack = missing()
+    if lack:
+        pytest.skip(lack)
+    return kernels.at_hand()[0]
+
+
+@pytest.fixture(scope="module")
+def machine(kernel: RealKernel) -> Iterator[RealSession]:
+    """A machine with a kernel of each series, which plays one program after another."""
+    with RealSession(kernel) as session:
+        yield session

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz real run`` on real kernels: known bugs of theirs, and a program on which all is well."""
+
+import json
+from typing import Any, Final
+
+import pytest
+
+import candidate
+from fuzz.language.text import load
+from fuzz.real.answers import RealOutcome, parse
+from fuzz.real.kernels import RealKernel
+from fuzz.real.model import PORT, Expected, ModelRun
+from fuzz.real.run import RealRun, run
+from fuzz.real.session import RealSession
+from fuzz.real.tables import RealTables
+from fuzz.real.translate import played
+from fuzz.sides.guest import Guest
+
+from ..unit.console import ROOT, in_process
+
+P1: Final = "corpus/regressions/livelock-two-levels.s2"
+M1: Final = "corpus/regressions/m1-cache-empty.s2"
+CLEAN: Final = "corpus/seeds/thp-blocks.s2"
+
+
+def answer(kernel: RealKernel, capture: pytest.CaptureFixture[str], *files: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and results of the command, beside the port."""
+    paths = [str(ROOT / file) for file in files]
+    code, out, _ = in_process(capture, "real", "run")(*paths, "--kernel", kernel.name, "--model", PORT, "--json")
+    results: list[dict[str, Any]] = json.loads(out)["programs"]
+    return code, results
+
+
+def test_known_bugs_are_confirmed(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    """P1: a guest that hangs; M1: a warning. Each program gets a machine of its own."""
+    code, (hang, warning) = answer(kernel, capsys, P1, M1)
+    assert code == 1
+    assert (hang["result"], warning["result"]) == ("finding confirmed", "finding confirmed")
+    (finding,) = hang["findings"]
+    assert finding["signature"] == "progress: kvm_handle_guest_abort: access does not complete"
+    assert (finding["stamp"], finding["operation"]) == ("confirmed", "operation 2: cpu0 fetch a+0")
+    assert "exits, and no progress" in finding["why"]
+    assert hang["outcomes"][0] == "ok 0"
+    stamps = {each["signature"].partition(":")[0]: each for each in warning["findings"]}
+    assert stamps["memcache"]["stamp"] == "confirmed"
+    assert "kvm_mmu_memory_cache_alloc()" in stamps["memcache"]["why"]
+    assert warning["complaints"] == [stamps["memcache"]["why"]]
+    assert warning["differences"] == hang["differences"] == []
+
+
+def test_nothing_is_wrong(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    code, (clean,) = answer(kernel, capsys, CLEAN)
+    assert (code, clean["result"], clean["complaints"]) == (0, "as the model says", [])
+    assert clean["kernel"] == kernel.name
+
+
+def test_without_a_livelock_the_same_guest_goes_on(machine: RealSession) -> None:
+    """The program of P1 with tables of three levels: the same accesses, and no hang."""
+    program = load(str(ROOT / P1))
+    text = [line.replace("v 32 ", "v 40 ") for line in played(program, machine.page_size).lines]
+    assert parse(machine.play(text)).outcomes == {0: RealOutcome("ok", "0"), 1: RealOutcome("ok", "0")}
+
+
+def result(session: RealSession, file: str) -> RealRun:
+    """A program beside the port."""
+    return run(session, candidate.get(PORT), file, load(str(ROOT / file)))
+
+
+def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison sees a version that is one too high, and a log with one page less."""
+    real = ModelRun.finish
+    for at, value in ((2, 7), (4, [0])):
+
+        def other(self: ModelRun, at: int = at, value: object = value) -> Expected:
+            found = real(self)
+            assert found.outcomes[at].value != value
+            found.outcomes[at].value = value
+            return found
+
+        monkeypatch.setattr(ModelRun, "finish", other)
+        found = result(machine, "tests/data/real/log.s2")
+        assert [each.at for each in found.differences] == [at]
+        assert found.word() == "differs from the model"
+    monkeypatch.setattr(ModelRun, "finish", real)
+    assert result(machine, "tests/data/real/log.s2").word() == "as the model says"
+
+
+def test_one_machine_plays_many_programs(machine: RealSession) -> None:
+    """Nothing of one program is left for the next, no tables of VMs either."""
+    for _ in range(3):
+        found = result(machine, M1)
+        assert len(found.complaints) == 1
+        assert found.answers.tables <= 0
+
+
+def test_tables_are_compared(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's are alike behind each operation; those of one that lags behind are not."""
+    program = load(str(ROOT / "corpus/seeds/split-by-write.s2"))
+    looks: list[int] = []
+    real = RealTables.compare
+
+    def counted(self: RealTables, guest: Guest, root: int) -> list[tuple[int, str, str]]:
+        looks.append(root)
+        return real(self, guest, root)
+
+    monkeypatch.setattr(RealTables, "compare", counted)
+    found = run(machine, candidate.get(PORT), "x", program, tables=True)
+    assert (found.word(), found.tables) == ("as the model says", [])
+    assert len(looks) == len(program.operations)
+    assert len(set(looks)) == 1
+
+    step = ModelRun.step
+    lag = iter([False])
+    monkeypatch.setattr(ModelRun, "step", lambda self: step(self) if next(lag, True) else True)
+    found = run(machine, candidate.get(PORT), "x", program, tables=True)
+    assert found.word() == "differs from the model"
+    assert found.tables[0].text() == "0x40000000: model nothing, kernel L2 rw-A"
+    assert "tables differ at operation " in found.text()

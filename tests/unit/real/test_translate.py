@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs as user space can play them: what is played, what is left out, what is refused."""
+
+from typing import Final
+
+import pytest
+
+from fuzz.generation.generator import Generator
+from fuzz.language.operations import OPERATIONS, Par
+from fuzz.language.text import parse, print_program
+from fuzz.language.validate import validate
+from fuzz.real.errors import UnplayableError
+from fuzz.real.translate import ACCESSES, HOST_CODES, LEFT_OUT, Played, free_windows, played
+
+from ..console import ROOT
+
+PAGE: Final = 4096
+# A second slot behind one of 2G: together they fill what 32 bits address.
+FULL: Final = "hugetlb1g\nslot b ipa=2G size=2G backing=hugetlb1g alias=a"
+HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
+
+
+def of(text: str) -> Played:
+    """The part of a program's text that is played."""
+    return played(parse(text), PAGE)
+
+
+def test_a_program_as_lines() -> None:
+    text = (ROOT / "corpus/regressions/livelock-two-levels.s2").read_text()
+    part = of(text)
+    assert part.lines == (
+        "v 32 1 1 0 0 0x8000000 0xa000000 0",
+        "s 0 0 0x40000000 0x40000000 0x7f0000000000 30 -1 0 hugetlb1g",
+        "R 0 0 0x0",
+        "F 0 0 0x0",
+    )
+    assert (part.left_out, part.places) == ((), (0, 1))
+
+
+def test_every_operation_is_played_or_left_out() -> None:
+    """One of each kind, and of each kind of access."""
+    lines = """\
+cpu0 read a+0
+cpu0 write a+4K
+cpu0 fetch a+8K
+cpu0 cache on
+cpu0 setway
+cpu0 move 1
+cpu1 reset
+host write a+0 8K
+host collapse a+0
+host split a+0
+host migrate a+0 4K
+host discard a+0 4K
+host poison a+12K
+host share a+0 8K
+host unmap a+4K 4K
+log a on
+log a get
+log a clear 0 4M
+slot a move 8G
+slot a delete
+slot a create ipa=4G log=on
+"""
+    part = of(f"{HEAD.replace('vm', 'vm manual=on')}{lines}")
+    assert part.left_out == ()
+    assert part.lines[2:] == (
+        *("R 0 0 0x0", "W 0 0 0x1000", "F 0 0 0x2000", "C 0 on", "C 0 way", "Z", "I 1", "H 0 0x0 0x2000", "K 0 0x0"),
+        *("S 0 0x0", "G 0 0x0 0x1000", "D 0 0x0 0x1000", "P 0 0x3000", "V 0 0x0 0x2000", "U 0 0x1000 0x1000"),
+        *("L 0 on", "g 0", "c 0 0x0 0x400000", "m 0 0x200000000", "X 0", "N 0 0x100000000 1"),
+    )
+    kinds = {type(op) for op in part.program.operations} | {kind for kind, _ in LEFT_OUT}
+    assert [op.__name__ for op in OPERATIONS if not issubclass(op, tuple(kinds))] == []
+
+
+def test_what_no_user_space_can_cause_is_told_of() -> None:
+    part = of(
+        f"{HEAD}cpu0 evict a+0\ncpu0 read a+0 mmu=off\ntable unmap a+0 4K\ncpu0 walk a+0\ncpu1 write a+0 fail=1\n"
+    )
+    assert part.places == (1, 4)
+    assert print_program(part.program).splitlines()[-2:] == ["cpu0 read a+0", "cpu1 write a+0"]
+    assert part.left_out == (
+        "operation 1: cpu0 evict a+0: what a TLB loses is the CPU's own affair",
+        "operation 3: table unmap a+0 4K: user space cannot call pgtable.c",
+        "operation 4: cpu0 walk a+0: our code in the guest knows no walk",
+        "operation 5: cpu1 write a+0 fail=1: played without fail=, for user space cannot make allocations fail",
+    )
+
+
+def test_settings_that_only_the_model_has_are_told_of() -> None:
+    part = of(HEAD.replace("vm", "vm resched=2 grace=3 haf=on") + "cpu0 read a+0\n")
+    assert [each.partition(":")[0] for each in part.left_out] == ["vm resched=", "vm grace=", "vm haf="]
+    vm = part.program.vm
+    assert (vm.resched, vm.grace, vm.haf, vm.fwb, vm.ttl, vm.range) == (None, None, False, True, True, True)
+
+
+def test_a_block_is_played_in_order() -> None:
+    part = of(f"{HEAD}par\n  cpu0 write a+0\n  cpu1 write a+0\n  switch cpu0 to cpu1 after fault 1\nend\n")
+    assert part.lines[2:] == ("W 0 0 0x0", "W 1 0 0x0")
+    assert not any(isinstance(op, Par) for op in part.program.operations)
+    assert part.left_out[0].startswith("par blocks: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("s2fuzz 1\nvm granule=64K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "pages of 64K, and the kernel"),
+        (f"{HEAD}cpu0 evict a+0\n", "no operation that user space can cause"),
+        ("s2fuzz 1\nvm ring=4K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "dirty rings"),
+        ("s2fuzz 1\nvm\nslot a size=4M backing=memfd\ncpu0 read a+0\n", "slot a is a guest_memfd"),
+        ("s2fuzz 1\nvm\nslot a size=1G backing=thp\ncpu0 read a+0\n", "1G of thp memory, and the emulated machine has"),
+        (f"s2fuzz 1\nvm ipa=32\nslot a ipa=0 size=2G backing={FULL}\ncpu0 read a+0\n", "no room for our code"),
+    ],
+)
+def test_refused(text: str, words: str) -> None:
+    with pytest.raises(UnplayableError, match=words):
+        of(text)
+
+
+def test_of_hugetlb_whole_pages_go() -> None:
+    text = "s2fuzz 1\nvm\nslot a size=8M backing=hugetlb2m offset=2M\n"
+    part = of(f"{text}host discard a+4K 4M\nhost discard a+4K 2M\nhost unmap a+0 2M\nhost migrate a+4K 4K\n")
+    assert part.lines[2:] == ("D 0 0x200000 0x200000", "Z", "U 0 0x0 0x200000", "G 0 0x1000 0x1000")
+
+
+def test_random_programs() -> None:
+    """The rest of each is a valid program, with a line for each operation, and room for our code."""
+    generator, number = Generator(1, PAGE), 0
+    codes = {*ACCESSES.values(), *HOST_CODES.values(), *"CIZLgcXNm"}
+    for _ in range(200):
+        program = generator.next()
+        try:
+            part = played(program, PAGE)
+        except UnplayableError:
+            continue
+        validate(part.program)
+        number += 1
+        assert len(part.lines) == 1 + len(part.program.slots) + len(part.program.operations)
+        assert {line.split()[0] for line in part.lines[1 + len(part.program.slots) :]} <= codes
+        assert len(set(free_windows(part.program))) == 2
+    assert number > 100
