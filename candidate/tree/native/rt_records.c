@@ -179,8 +179,7 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 	rt_record(kind, a, b, c, name, frame);
 }
 
-void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, const char *func, int line,
-	       void *ret)
+void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name)
 {
 	if (kind == EV_WARN && rt_in_cache)
 		return;		/* the wrapper of the cache says it in its own words */
@@ -216,7 +215,7 @@ void rt_forget_read(unsigned int page)
 
 void shim_new_operation(void) { last_read = -1u; }
 
-void shim_read(const volatile void *p, const char *f, int l)
+void shim_read(const volatile void *p)
 {
 	rt_check(p, 8, 0, FRAME);
 	rt_read_entry(p);
@@ -224,7 +223,7 @@ void shim_read(const volatile void *p, const char *f, int l)
 		rt_loaded(p, FRAME);
 }
 
-void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
+void shim_store(volatile void *p, shim_u64 v, int release)
 {
 	shim_u64 o;
 
@@ -238,7 +237,7 @@ void shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
 	RT_AFTER(POINT_STORE);
 }
 
-shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, int l)
+shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n)
 {
 	shim_u64 was;
 
