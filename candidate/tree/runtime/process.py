@@ -69,8 +69,7 @@ class Process:
         self.knobs = (-1, -1, -1)
         self.running = False
         # By number, as far as they are known.
-        self.places: dict[int, CodePlace] = {}
-        self.walkers: list[str | None] = []
+        self.places: list[CodePlace | None] = []
         self.texts = [""]
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)

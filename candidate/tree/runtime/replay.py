@@ -39,16 +39,10 @@ class Replay(HostReplay):
     def at_place(self, chain: int) -> None:
         """Note where the records from here on were made."""
         self.chain = chain
-        if self.placed:
-            self.kernel.place = self.kernel.last.place = self.place(chain).where
-        walkers = self.walkers
-        walker = walkers[chain] if chain < len(walkers) else None
-        if walker is None:
-            walker = self.place(chain).walker
-            walkers += [None] * (chain + 1 - len(walkers))
-            walkers[chain] = walker
-        if walker:
-            self.kernel.walker = walker
+        place, kernel = self.place(chain), self.kernel
+        kernel.place = kernel.last.place = place.where
+        if place.walker:
+            kernel.walker = place.walker
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""

@@ -85,14 +85,11 @@ class TreeSide:
             assert self.host is not None
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
-            if self.twin_library is None:
-                # Places are for reports; a program with a twin that has something to report is run again without.
-                self.kernel.observe(self.kernel.last)
-            else:
+            self.kernel.observe(self.kernel.last)
+            if self.twin_library is not None:
                 self.script = Script(self.twin_library(self.kernel.granule.page_shift), self.kernel.grace_at)
             self.process.set_grace(self.kernel.grace_at)
-            placed = self.twin_library is None
-            self.replay = Replay(self.kernel, self.host, self.process, places_of(library), placed)
+            self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
 
     def close(self) -> None:
