@@ -68,6 +68,10 @@ class Process:
         self.records = self.chains = self.names = 0
         self.knobs = (-1, -1, -1)
         self.running = False
+        # It puts memory back, and has not yet said that it is done.
+        self.ending = False
+        # Goes before what is said next: a program begins.
+        self.first = b""
         # By number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
@@ -102,6 +106,8 @@ class Process:
         """End the process, whatever it does."""
         child = getattr(self, "child", None)
         if child is not None and self.owner == os.getpid() and child.returncode is None:
+            if not getattr(self, "kept", True):
+                self.settle()
             with suppress(OSError):
                 child.send_signal(signal.SIGKILL)
             child.wait()
@@ -123,22 +129,35 @@ class Process:
 
         :param follows: it does what a script says (`candidate.tree.runtime.script`)
         """
+        self.settle()
         if follows:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
-        os.write(self.says, b"PS" if follows else b"P")
+        self.first = b"PS" if follows else b"P"
         self.running = True
         self.knobs = (-1, -1, -1)
         KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
 
     def end(self) -> None:
-        """The program is over."""
+        """The program is over; the process puts memory back meanwhile."""
         if not self.running:
             return
         ARGS.pack_into(self.memory, 0, OP_QUIT, 0, 0, 0, 0, 0, 0, 0, 0)
         self.speak_to(0, ())
         with suppress(OSError):
-            os.write(self.says, b"G")
-        self.gone()
+            self.tell(b"G")
+        self.running = False
+        self.ending = True
+
+    def settle(self) -> None:
+        """Wait until memory is as it was at first, if the program is over."""
+        if self.ending:
+            self.ending = False
+            self.gone()
+
+    def tell(self, what: bytes) -> None:
+        """Say something to the process (native/rt_serve.c)."""
+        os.write(self.says, self.first + what)
+        self.first = b""
 
     def gone(self) -> int:
         """Wait until the program is over; the wait status of its child if that has ended, else 0."""
@@ -151,7 +170,7 @@ class Process:
     def send(self, op: int, *args: int) -> None:
         """Have the child do something; `receive` waits for it."""
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
-        os.write(self.says, b"G")
+        self.tell(b"G")
 
     def speak_to(self, actor: int, anchors: Sequence[tuple[int, int, int, int]]) -> None:
         """Say whom the next `send` is for, from 1; 0: there is only one actor.
@@ -252,7 +271,10 @@ def counts() -> CodeCounts:
 
 def idle() -> list[Process]:
     """Return the processes of all libraries on which nothing runs, without those from before a fork."""
-    return [process for there in _idle.values() for process in there if process.owner == os.getpid()]
+    found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
+    for process in found:
+        process.settle()
+    return found
 
 
 def withdraw(library: str, counters: bytes) -> None:

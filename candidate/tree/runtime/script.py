@@ -5,7 +5,6 @@ A twin goes through the steps by itself, and compares what comes of each (native
 the driver, which waits for it once a program.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +43,7 @@ class Script:
         self.append(asked[: r.STEP_HEAD] + before + asked[r.DIGEST_AT : r.DIGEST_AT + 8])
         self.steps += 1
         if self.steps % _STEPS == 0:
-            os.write(self.twin.says, b"G")
+            self.twin.tell(b"G")
         if self.memory[r.OVER_AT]:
             self.same = False
         return self.same
@@ -67,7 +66,7 @@ class Script:
     def wait(self, what: bytes) -> None:
         """Say something to the twin, and wait until it has done all steps."""
         if self.same:
-            os.write(self.twin.says, what)
+            self.twin.tell(what)
             self.same = self.twin.receive() and self.twin.status == r.DONE
 
     def end(self) -> bool:
