@@ -8,7 +8,7 @@ from typing import Final
 
 from reference.events import Observer
 from reference.kernel import EFAULT, EHWPOISON, Kernel
-from reference.kvm_host import KvmHost, kvm
+from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
 from . import records as r
@@ -306,6 +306,22 @@ class TreeSide:
             shift, level = mm.pmd_shift, 2
         start = hva & -(1 << shift)
         return 0, start, mm.pfn_in(run, start), level, writable | device | thp
+
+    def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
+        """Return the answer to the question for the page behind a guest address, for a call that is likely to ask.
+
+        :returns: two arguments of the call (`shim_user_ahead` in native/glue_host.c); 0, 0: the host would have to
+            change something first, or other vCPUs are at work
+        """
+        assert self.host is not None
+        slot = None if self.kernel.actor else self.host.gfn_to_memslot(machine, ipa >> self.host.mm.page_shift)
+        if slot is None or slot.flags & KVM_MEM_GUEST_MEMFD:
+            return 0, 0
+        answer = self.page(slot.userspace_addr + ipa - (slot.base_gfn << self.host.mm.page_shift), _PEEK)
+        if answer[0]:
+            return 0, 0
+        _, start, pfn, level, flags = answer
+        return start | level | flags << 2, pfn
 
     def number(self, machine: kvm) -> int:
         """The number of a VM."""
