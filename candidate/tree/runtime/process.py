@@ -72,6 +72,7 @@ class Process:
         self.ending = False
         # Goes before what is said next: a program begins.
         self.first = b""
+        self.began = b""
         # By number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
@@ -96,6 +97,8 @@ class Process:
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
+        # The counters of its start.
+        self.began = self.totals()
 
     def __del__(self) -> None:
         # Nobody asks for the counters any more, and at the end of the interpreter what keeps them is gone.
@@ -153,6 +156,12 @@ class Process:
         if self.ending:
             self.ending = False
             self.gone()
+
+    def spare(self) -> None:
+        """The program that has begun is not run."""
+        if self.first:
+            self.first = b""
+            self.running = False
 
     def tell(self, what: bytes) -> None:
         """Say something to the process (native/rt_serve.c)."""
@@ -255,8 +264,9 @@ class Process:
 _idle: dict[str, list[Process]] = {}
 # Counters of processes that have ended.
 _ended = CodeCounts()
-# Those of runs that count for nothing.
+# Those of runs that count for nothing, and of those that were spared, for another one says what they would have done.
 _withdrawn = CodeCounts()
+_spared = CodeCounts()
 
 
 def counts() -> CodeCounts:
@@ -265,6 +275,7 @@ def counts() -> CodeCounts:
     found.merge(_ended)
     for process in idle():
         found.add(str(process.library), process.totals())
+    found.merge(_spared)
     found.take_away(_withdrawn)
     return found
 
@@ -283,6 +294,14 @@ def withdraw(library: str, counters: bytes) -> None:
     :param counters: as `Process.counters` has them
     """
     _withdrawn.add(library, counters)
+
+
+def spared(library: str, counters: bytes) -> None:
+    """Count a program that was not run, for it is known what it would have done.
+
+    :param counters: as `Process.counters` would have them
+    """
+    _spared.add(library, counters)
 
 
 def take(library: Path, follows: bool = False) -> Process:

@@ -87,7 +87,8 @@ class TreeSide:
             self.process = take(library)
             self.kernel.observe(self.kernel.last)
             if self.twin_library is not None:
-                self.script = Script(self.twin_library(self.kernel.granule.page_shift), self.kernel.grace_at)
+                twin = self.twin_library(self.kernel.granule.page_shift)
+                self.script = Script(self.process, twin, self.kernel.grace_at)
             self.process.set_grace(self.kernel.grace_at)
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
@@ -130,7 +131,7 @@ class TreeSide:
         assert process is not None
         process.send(op, *args)
         lives = process.receive()
-        if self.script is not None and lives and not self.script.add(process, self.knobs):
+        if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
         return lives
 
