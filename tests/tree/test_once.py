@@ -91,6 +91,8 @@ def test_a_twin_runs_where_its_code_may_differ(change: str, runs: bool, tmp_path
     other = candidate.get(planted("6.12", tmp_path / "tree", *HARMLESS[change]))
     generator = Generator(3)
     programs = [program for program in (generator.next() for _ in range(PROGRAMS)) if calm(program)]
+    # Other tests have run the same libraries.
+    process.forget()
     for program in programs:
         assert judge_once(tree, other, program, False, False) is not None
     assert issubclass(other.pgtable, TreePgtable)
