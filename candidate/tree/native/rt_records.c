@@ -93,24 +93,31 @@ unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted plac
 	return id;
 }
 
+static int unwanted(unsigned int kind, shim_u64 a)
+{
+	shim_u64 kinds = shim_control->unwanted;
+
+	return kinds && (kinds >> kind & 1 || ((kind == EV_LOCK || kind == EV_UNLOCK) && a == LOCK_OTHER));
+}
+
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
-	unsigned int text;
+	unsigned int text = name_id(name);
 
-	if (shim_control->nrec == SHIM_RECORDS)
-		shim_full();
-	r = &shim_records[shim_control->nrec];
-	text = name_id(name);
-	if (!shim_following) {
-		r->kind = kind;
-		r->name = text;
-		r->chain = chain_id(frame);
-		r->a = a;
-		r->b = b;
-		r->c = c;
+	if (!unwanted(kind, a)) {
+		if (shim_control->nrec == SHIM_RECORDS)
+			shim_full();
+		r = &shim_records[shim_control->nrec++];
+		if (!shim_following) {
+			r->kind = kind;
+			r->name = text;
+			r->chain = chain_id(frame);
+			r->a = a;
+			r->b = b;
+			r->c = c;
+		}
 	}
-	shim_control->nrec++;
 	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
+from ..lines.alike import translated
 from ..lines.counts import CodeCounts
 from .places import CodePlace
 from .records import (
@@ -43,9 +44,11 @@ from .records import (
     SCRIPT_AT,
     SCRIPT_HEAD,
     SHARED_BYTES,
+    SHARED_TOTALS_AT,
     TEXT_AT,
     TEXT_BYTES,
     TOTALS_AT,
+    UNWANTED_AT,
 )
 
 _MASK: Final = (1 << 64) - 1
@@ -73,6 +76,9 @@ class Process:
         # Goes before what is said next: a program begins.
         self.first = b""
         self.began = b""
+        # Whom programs count for too.
+        self.twin: Path | None = None
+        self.twin_bytes = 0
         # By number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
@@ -125,6 +131,7 @@ class Process:
         """Keep the counters when the process has ended."""
         if not getattr(self, "kept", True):
             self.kept = True
+            self.take_spared()
             _ended.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
@@ -139,12 +146,19 @@ class Process:
         self.running = True
         self.knobs = (-1, -1, -1)
         KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
+        self.set_unwanted(0)
 
-    def end(self) -> None:
-        """The program is over; the process puts memory back meanwhile."""
+    def end(self, twin: "Process | None" = None) -> None:
+        """The program is over; the process puts memory back meanwhile.
+
+        :param twin: would have run just the same, and is spared that: the program counts for it too
+        """
         if not self.running:
             return
-        ARGS.pack_into(self.memory, 0, OP_QUIT, 0, 0, 0, 0, 0, 0, 0, 0)
+        if twin is not None and twin.library != self.twin:
+            self.take_spared()
+            self.twin, self.twin_bytes = twin.library, twin.counter_bytes
+        ARGS.pack_into(self.memory, 0, OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.speak_to(0, ())
         with suppress(OSError):
             self.tell(b"G")
@@ -162,6 +176,16 @@ class Process:
         if self.first:
             self.first = b""
             self.running = False
+
+    def take_spared(self) -> None:
+        """Take over what programs of this process count for a twin."""
+        self.settle()
+        if self.twin is not None:
+            shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
+            counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
+            self.memory[shared] = bytes(self.counter_bytes)
+            spared(str(self.twin), counters)
+            self.twin = None
 
     def tell(self, what: bytes) -> None:
         """Say something to the process (native/rt_serve.c)."""
@@ -216,6 +240,10 @@ class Process:
     def set_grace(self, at: int) -> None:
         """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
+
+    def set_unwanted(self, kinds: int) -> None:
+        """Say of which kinds, a bit for each, no records are made in this program."""
+        self.memory[UNWANTED_AT : UNWANTED_AT + 8] = kinds.to_bytes(8, "little")
 
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)
@@ -275,6 +303,7 @@ def counts() -> CodeCounts:
     found.merge(_ended)
     for process in idle():
         found.add(str(process.library), process.totals())
+        process.take_spared()
     found.merge(_spared)
     found.take_away(_withdrawn)
     return found
@@ -322,9 +351,12 @@ def take(library: Path, follows: bool = False) -> Process:
     return process
 
 
-def give_back(process: Process) -> None:
-    """The program is over; its process may serve another."""
-    process.end()
+def give_back(process: Process, twin: Process | None = None) -> None:
+    """The program is over; its process may serve another.
+
+    :param twin: as of `Process.end`
+    """
+    process.end(twin)
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 

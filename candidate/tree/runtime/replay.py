@@ -8,6 +8,7 @@ then, by the same calls as those of a port, and walker and checkers need know no
 
 from typing import Final
 
+from reference.kernel import Kernel
 from reference.machine.arena import BASE
 
 from . import records as r
@@ -15,6 +16,19 @@ from .replay_host import HostReplay
 
 # Levels from here on, and those below 0, are no hint.
 _LEVELS: Final = 4
+
+
+# Records that change nothing here, and whom they tell.
+_TOLD_ONLY: Final = ((r.COUNT, "page_count"), (r.ISB, "isb"), (r.MC_COUNT, "mc_count"), (r.VMA, "vma"))
+
+
+def unwanted(kernel: Kernel) -> int:
+    """Return the kinds of records that change nothing, and of which nobody hears, a bit for each."""
+    kinds = 1 << r.CALL
+    for kind, event in _TOLD_ONLY:
+        if not kernel.on[event]:
+            kinds |= 1 << kind
+    return kinds
 
 
 class MirrorError(Exception):

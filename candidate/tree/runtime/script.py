@@ -12,7 +12,7 @@ from typing import Final
 
 from ..lines.alike import COUNTER_BYTES, differing, translated
 from . import records as r
-from .process import Process, give_back, spared, take
+from .process import Process, give_back, take
 
 # The twin is told of new steps once in so many.
 _STEPS: Final = 16
@@ -113,19 +113,20 @@ class Script:
                 self.wait(b"E")
         return self.same
 
-    def close(self) -> bytes:
-        """End the program, and return the counters of the twin's code, which it has or would have."""
+    def close(self) -> None:
+        """End the program."""
         twin = self.twin
         self.end()
         if not self.needed:
             twin.spare()
-            give_back(twin)
-            ours, theirs = self.process.library, twin.library
-            counters = translated(self.process.counters(), ours, theirs, twin.counter_bytes)
-            spared(str(theirs), counters)
-            return counters
-        if not self.same and twin.running:
+        elif not self.same and twin.running:
             # It has ended, and said so.
             twin.gone()
         give_back(twin)
-        return twin.counters()
+
+    def counters(self) -> bytes:
+        """Return the counters of the twin's code, which it has or would have; the program is over."""
+        if self.needed:
+            return self.twin.counters()
+        process = self.process
+        return translated(process.counters(), process.library, self.twin.library, self.twin.counter_bytes)

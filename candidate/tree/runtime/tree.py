@@ -14,8 +14,8 @@ from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABL
 from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, give_back, take, withdraw
-from .replay import Replay
+from .process import Process, give_back, spared, take, withdraw
+from .replay import Replay, unwanted
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -89,6 +89,8 @@ class TreeSide:
             if self.twin_library is not None:
                 twin = self.twin_library(self.kernel.granule.page_shift)
                 self.script = Script(self.process, twin, self.kernel.grace_at)
+                for each in (self.process, self.script.twin):
+                    each.set_unwanted(unwanted(self.kernel))
             self.process.set_grace(self.kernel.grace_at)
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
@@ -96,18 +98,22 @@ class TreeSide:
     def close(self) -> None:
         """The run is over."""
         process, self.process = self.process, None
-        if process is not None:
-            if self.ended:
-                self.counters = process.counters()
-                process.close()
-            else:
-                give_back(process)
-                self.counters = process.counters()
-            self.counted = str(process.library)
         script, self.script = self.script, None
+        twin = None
         if script is not None:
-            self.twin_counters = script.close()
+            script.close()
+            self.twin_counters = script.counters()
             self.twin_counted = str(script.twin.library)
+            twin = None if script.needed else script.twin
+        if process is not None:
+            self.counters = process.counters()
+            self.counted = str(process.library)
+            if self.ended:
+                process.close()
+                if twin is not None:
+                    spared(self.twin_counted, self.twin_counters)
+            else:
+                give_back(process, twin)
 
     def withdraw(self) -> None:
         """Let a run that is over count for nothing, for it is done again."""

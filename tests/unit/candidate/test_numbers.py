@@ -29,6 +29,7 @@ LAYOUT: Final = {
     "LOG_AT": "offsetof(struct shim_control, log)",
     "DIGEST_AT": "offsetof(struct shim_control, digest)",
     "GRACE_AT": "offsetof(struct shim_control, grace_at)",
+    "UNWANTED_AT": "offsetof(struct shim_control, unwanted)",
     "ACTOR_AT": "offsetof(struct shim_control, actor)",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",
