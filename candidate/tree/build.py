@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .building import cache, callgraph, counters, headers, probes, stack, symbols
+from .building import cache, callgraph, counters, digests, headers, probes, stack, symbols
 from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
@@ -114,6 +114,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         if settings.coverage:
             counters.unlock(work, cache.LIBRARY)
             (work / cache.LINES).write_text(counters.table(work, cache.LIBRARY))
+            (work / cache.DIGESTS).write_text(digests.table(work, *plan.counted()))
         if settings.plain and not settings.sanitize:
             stack.forget(work, cache.LIBRARY)
         dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))

@@ -3,24 +3,24 @@
 
 Most programs do not reach the lines by which a patch changes a tree. Then the records of both are the same, and so is
 all that checkers see. The reference is judged; the candidate runs beside it, and digests of all that it does are
-compared. At the first difference, or if there is anything to report, the program is judged again in full.
+compared. At the first difference the program is judged again in full. If both do the same, and there is something to
+report, the candidate alone is judged too: its violations name its own functions and lines.
 """
-
-from typing import Final
 
 from candidate import Candidate
 from candidate.tree.lines.code import code_lines
 from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
 
+from ..checkers import Violation
 from ..execution.executor import Executor
 from ..features.features import Features
 from ..language.program import Program
+from ..sides.pulse import CANDIDATE, REFERENCE
+from .circumstances import Circumstances
 from .cost import Comparison, Cost
-from .verdict import Verdict
-
-# Of an executor before anything runs: the creation of the VMs.
-_CREATION: Final = -1
+from .verdict import Judge, Verdict
 
 
 def alike(reference: Candidate, candidate: Candidate) -> bool:
@@ -42,39 +42,93 @@ def declared(version: type[object]) -> dict[str, object]:
     return {name: getattr(version, name) for name in dir(version) if name.isupper()}
 
 
+class SideAlone:
+    """A side of a program that is judged with no other beside it.
+
+    *found*: its violations so far, with the known bugs that explain them
+
+    :param number: as of `fuzz.execution.executor.Executor`
+    """
+
+    def __init__(self, version: Candidate, program: Program, number: int) -> None:
+        self.executor = Executor(version, program, number)
+        self.circumstances = Circumstances(self.executor)
+        pgtable = self.executor.side.pgtable
+        assert isinstance(pgtable, TreePgtable)
+        self.tree: TreeSide = pgtable.tree
+        self.found: list[Violation] = []
+
+    def run(self, seen: Features | None = None) -> bool:
+        """Run the program to its end; return whether it came so far.
+
+        :param seen: of this side as both
+        :raises TwinDiffers: another tree beside it does something else
+        """
+        executor = self.executor
+        found = self.explained(executor.create())
+        if seen is not None:
+            seen.compare(None, None, (found, found))
+        for at, operation in enumerate(executor.program.operations):
+            if executor.dead:
+                return False
+            outcome, violations = executor.step(at)
+            found = self.explained(violations)
+            if seen is not None:
+                seen.compare(operation, (outcome, outcome), (found, found))
+        if executor.dead:
+            return False
+        self.circumstances.before_operation(None)
+        found = self.explained(executor.destroy())
+        if seen is not None:
+            seen.compare(None, None, (found, found))
+        return not executor.dead
+
+    def explained(self, found: list[Violation]) -> list[Violation]:
+        """Take violations in; return them, with the known bugs that explain them."""
+        if found:
+            self.circumstances.explain(found)
+            self.found += found
+        return found
+
+    def dismantle(self) -> None:
+        """The run is over."""
+        self.executor.checkers.dismantle()
+        self.executor.side.dismantle()
+
+
 def judge_once(
     reference: Candidate, candidate: Candidate, program: Program, measure: bool, features: bool
 ) -> Verdict | None:
-    """The verdict on a program on which two trees do the same, and nothing is to be reported; else None.
+    """The verdict on a program on which two trees do the same; else None.
 
     :param measure: as of `fuzz.judging.differential.Differential`
     :param features: likewise
     """
-    left = Executor(reference, program)
-    pgtable = left.side.pgtable
-    assert isinstance(pgtable, TreePgtable)
+    left = SideAlone(reference, program, REFERENCE)
     assert issubclass(candidate.pgtable, TreePgtable)
-    pgtable.tree.twin_library = candidate.pgtable.library
-    costs = Cost(left) if measure else None
-    seen = Features(left, left) if features else None
+    tree = left.tree
+    tree.twin_library = candidate.pgtable.library
+    costs = Cost(left.executor) if measure else None
+    seen = Features(left.executor, left.executor) if features else None
     same = False
     try:
-        if followed(left, seen):
-            pgtable.tree.settle()
+        if left.run(seen):
+            tree.settle()
             same = True
     except TwinDiffers:
         pass
     finally:
-        left.checkers.dismantle()
-        left.side.dismantle()
-    if not same:
-        pgtable.tree.withdraw()
+        left.dismantle()
+    verdict: Verdict | None = None
+    if same:
+        verdict = judged(reference, candidate, left)
+    if verdict is None:
+        tree.withdraw()
         return None
-    verdict = Verdict()
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)
     # What a tree's code counted is known once its program is over.
-    ran = ((pgtable.tree.counted, pgtable.tree.counters), (pgtable.tree.twin_counted, pgtable.tree.twin_counters))
+    ran = ((tree.counted, tree.counters), (tree.twin_counted, tree.twin_counters))
     for library, counters in ran:
         verdict.counts.add(library, counters)
     if seen is not None:
@@ -83,29 +137,29 @@ def judge_once(
     return verdict
 
 
+def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdict | None:
+    """The findings of a program on which the candidate has done what the reference did; None: what they show differs.
+
+    :param left: the reference, whose run is over
+    """
+    if not left.found:
+        return Verdict()
+    theirs = left.found
+    if left.tree.twin_counted != left.tree.counted:
+        right = SideAlone(candidate, left.executor.program, CANDIDATE)
+        right.executor.side.standard = reference
+        try:
+            ended = right.run()
+        finally:
+            right.dismantle()
+        # It has been counted as a twin.
+        right.tree.withdraw()
+        theirs = right.found
+        if not ended or [each.signature for each in theirs] != [each.signature for each in left.found]:
+            return None
+    return Judge(reference, candidate, left.executor.side.granule).judge(left.found, theirs, [])
+
+
 def ways(library: str, counters: bytes) -> set[int]:
     """The features of the code of a tree that ran: each way through it that was counted."""
     return set(code_lines(library).features(counters)) if library else set()
-
-
-def followed(left: Executor, seen: Features | None) -> bool:
-    """Run a program on the reference, with the candidate beside it; return whether there is nothing to report.
-
-    :raises TwinDiffers: the candidate does something else
-    """
-    found = left.create()
-    operations = left.program.operations
-    for at in range(_CREATION, len(operations)):
-        if at > _CREATION:
-            outcome, found = left.step(at)
-            if seen is not None:
-                seen.compare(operations[at], (outcome, outcome), ([], []))
-        elif seen is not None:
-            seen.compare(None, None, ([], []))
-        if found or left.dead:
-            return False
-    if left.destroy() or left.dead:
-        return False
-    if seen is not None:
-        seen.compare(None, None, ([], []))
-    return True

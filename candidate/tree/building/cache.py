@@ -26,8 +26,9 @@ from .symbols import FILE
 
 LIBRARY: Final = "tree.so"
 RECORD: Final = "record.json"
-# The counters and lines of a library that counts.
+# The counters and lines of a library that counts, and the digests of its functions.
 LINES: Final = "lines.json"
+DIGESTS: Final = "digests.json"
 # Beginning of the names of folders in which somebody builds.
 _UNFINISHED: Final = ".building-"
 # An entry that nobody asked for in so many seconds is removed when another one is made.
@@ -148,7 +149,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
     try:
         (work / RECORD).write_text(json.dumps({**record, "files": files, "absent": sorted(source.absent)}))
         for each in work.iterdir():
-            if each.name not in (LIBRARY, RECORD, LINES):
+            if each.name not in (LIBRARY, RECORD, LINES, DIGESTS):
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         work.chmod(0o755)
         with suppress(FileNotFoundError):

@@ -155,8 +155,9 @@ def code(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
 def table(work: Path, library: str) -> str:
     """The counters of a library as JSON, for `candidate.tree.lines.code.CodeLines`.
 
-    ``files``: names; ``functions``: of each ``name``, ``first`` (the number of its first counter; -1: it is not in
-    the library), ``blocks``, ``arcs`` and ``lines``, as `functions` has them, with numbers of files.
+    ``files``: names; ``functions``: of each ``unit`` (its object), ``name``, ``first`` (the number of its first
+    counter; -1: it is not in the library), ``blocks``, ``arcs`` and ``lines``, as `functions` has them, with numbers of
+    files.
 
     :param work: folder of the build
     :param library: name of the library, whose map lies beside it
@@ -172,6 +173,7 @@ def table(work: Path, library: str) -> str:
     found: list[dict[str, Any]] = []
     for path in sorted(work.glob("*.gcno")):
         for each in functions(path.read_bytes(), path.name):
+            each["unit"] = path.stem
             each["first"] = places.get((f"{path.stem}.o", each["name"]), -1)
             each["lines"] = [
                 number

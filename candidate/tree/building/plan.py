@@ -165,6 +165,11 @@ class BuildPlan:
         command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *defined, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
+    def counted(self) -> tuple[list[str], list[str]]:
+        """The objects whose functions count how often they run, where any do; and the others."""
+        counting = [*self.files, *self.mixed[1:]]
+        return counting, [name for name in (*self.tree, *self.host, "stubs.o") if name not in counting]
+
     def weaken(self) -> CompilerJob:
         """Lets the tree's own definition of a function win over our model: patches move code between files."""
         script = 'for each; do objcopy --weaken "$each" || exit; done'

@@ -23,6 +23,7 @@ Lines = dict[str, set[int]]
 class CodeFunction:
     """A function that counts.
 
+    :param unit: the object that it is in
     :param blocks: how many it has; 0 is where it begins, 1 where it ends
     :param arcs: source, destination, whether it is counted
     :param lines: block, file, line; of files of the tree
@@ -30,8 +31,15 @@ class CodeFunction:
     """
 
     def __init__(
-        self, name: str, first: int, blocks: int, arcs: list[tuple[int, int, bool]], lines: list[tuple[int, str, int]]
+        self,
+        unit: str,
+        name: str,
+        first: int,
+        blocks: int,
+        arcs: list[tuple[int, int, bool]],
+        lines: list[tuple[int, str, int]],
     ) -> None:
+        self.unit = unit
         self.name = name
         self.first = first
         self.blocks = blocks
@@ -97,7 +105,7 @@ class CodeLines:
                 if file not in ours
             ]
             graph = [(a, b, bool(c)) for a, b, c in zip(arcs[::3], arcs[1::3], arcs[2::3], strict=True)]
-            function = CodeFunction(each["name"], each["first"], each["blocks"], graph, lines)
+            function = CodeFunction(each["unit"], each["name"], each["first"], each["blocks"], graph, lines)
             self.functions.append(function)
             for _, file, line in lines:
                 self.lines.setdefault(file, set()).add(line)

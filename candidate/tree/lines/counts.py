@@ -5,6 +5,10 @@ import base64
 import sys
 import zlib
 from array import array
+from typing import Final
+
+# Counters that are added up at once: so many do not take much room.
+_MANY: Final = 8
 
 
 class CodeCounts:
@@ -14,19 +18,33 @@ class CodeCounts:
     """
 
     def __init__(self) -> None:
-        self.by_library: dict[str, bytes] = {}
+        self._sums: dict[str, bytes] = {}
+        # What was added since somebody looked: most programs' counters are never looked at.
+        self._added: list[tuple[str, bytes]] = []
 
     def add(self, library: str, counters: bytes) -> None:
         """Add the counters of some programs."""
-        known = self.by_library.get(library)
-        if not counters:
-            return
-        if known is None or len(known) != len(counters):
-            self.by_library[library] = counters
-            return
-        # All at once, as one number: no counter comes near the end of its 64 bits, so none carries into the next.
-        both = int.from_bytes(known, sys.byteorder) + int.from_bytes(counters, sys.byteorder)
-        self.by_library[library] = both.to_bytes(len(known), sys.byteorder)
+        if counters:
+            self._added.append((library, counters))
+            if len(self._added) > _MANY:
+                self._sum_up()
+
+    @property
+    def by_library(self) -> dict[str, bytes]:
+        """Path of the library -> its counters."""
+        self._sum_up()
+        return self._sums
+
+    def _sum_up(self) -> None:
+        for library, counters in self._added:
+            known = self._sums.get(library)
+            if known is None or len(known) != len(counters):
+                self._sums[library] = counters
+                continue
+            # All at once, as one number: no counter comes near the end of its 64 bits, so none carries into the next.
+            both = int.from_bytes(known, sys.byteorder) + int.from_bytes(counters, sys.byteorder)
+            self._sums[library] = both.to_bytes(len(known), sys.byteorder)
+        self._added.clear()
 
     def merge(self, other: "CodeCounts") -> None:
         """Add all that another one has."""

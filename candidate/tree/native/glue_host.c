@@ -86,12 +86,36 @@ static void user_map(const struct shim_page *page)
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }
 
+/* The answer to the question for a page that the driver expects of this call; level 0: none. */
+static struct shim_page ahead;
+
+/* what: the address, and below the bits of a page its level, writable << 2, device << 3, thp << 4 */
+void shim_user_ahead(unsigned long what, unsigned long pfn)
+{
+	ahead.hva = what & PAGE_MASK;
+	ahead.pfn = pfn;
+	ahead.level = what & 3;
+	ahead.writable = what >> 2 & 1;
+	ahead.device = what >> 3 & 1;
+	ahead.thp = what >> 4 & 1;
+}
+
+static int answered_ahead(unsigned long hva, int write)
+{
+	if (!ahead.level || (hva ^ ahead.hva) >> (PAGE_SHIFT + (PAGE_SHIFT - 3) * (3 - ahead.level)) ||
+	    (write && !ahead.writable))
+		return 0;
+	user_map(&ahead);
+	return 1;
+}
+
 /* Nothing of [start, end) is mapped any more. */
 void shim_user_zap(unsigned long start, unsigned long end)
 {
 	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
 	unsigned long a = start;
 
+	ahead.level = 0;
 	while (a < end) {
 		int l, bits = PAGE_SHIFT - 3;
 		unsigned long size;
@@ -148,6 +172,8 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 		/* What is mapped read-only stays so unless a fault is taken. */
 		if (!may_fault && (tries || user_walk(hva, &e, pfn) >= 0))
 			break;
+		if (answered_ahead(hva, write))
+			continue;
 		ret = shim_host_fault(hva, write | (may_fault ? 0 : 2), &page);
 		if (ret)
 			return ret;

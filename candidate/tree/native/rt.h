@@ -22,10 +22,9 @@
 
 #define WEAK __attribute__((weak))
 #define HIDDEN __attribute__((visibility("hidden")))
-#define RET __builtin_return_address(0)
 #define FRAME __builtin_frame_address(0)
 #define ALIAS(n, of) __typeof__(of) n __attribute__((alias(#of)));
-#define CALL(k, a, b, c, s) shim_emit(k, (shim_u64)(a), (shim_u64)(b), (shim_u64)(c), s, 0, 0, RET)
+#define CALL(k, a, b, c, s) SHIM_EV(k, a, b, c, s)
 
 /* The arena (tables, told of), then pages of the host's: user page tables, and what memory caches hold. */
 #define RT_ARENA_PAGES	(1u << 16)

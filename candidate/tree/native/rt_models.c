@@ -78,7 +78,7 @@ void shim_cpu_relax(void)
 }
 void shim_write_sysreg(const char *name, unsigned long v) { CALL(EV_CALL, v, 0, 0, name); }
 unsigned long shim_read_sysreg(const char *name) { return strcmp(name, "CurrentEL") ? 0 : 8; /* EL2: VHE */ }
-long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name, 0, 0, ret); return 0; }
+long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* without rings; with them the tree's own */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
 void __init_waitqueue_head(void *a) { }

@@ -93,24 +93,31 @@ unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted plac
 	return id;
 }
 
+static int unwanted(unsigned int kind, shim_u64 a)
+{
+	shim_u64 kinds = shim_control->unwanted;
+
+	return kinds && (kinds >> kind & 1 || ((kind == EV_LOCK || kind == EV_UNLOCK) && a == LOCK_OTHER));
+}
+
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
-	unsigned int text;
+	unsigned int text = name_id(name);
 
-	if (shim_control->nrec == SHIM_RECORDS)
-		shim_full();
-	r = &shim_records[shim_control->nrec];
-	text = name_id(name);
-	if (!shim_following) {
-		r->kind = kind;
-		r->name = text;
-		r->chain = chain_id(frame);
-		r->a = a;
-		r->b = b;
-		r->c = c;
+	if (!unwanted(kind, a)) {
+		if (shim_control->nrec == SHIM_RECORDS)
+			shim_full();
+		r = &shim_records[shim_control->nrec++];
+		if (!shim_following) {
+			r->kind = kind;
+			r->name = text;
+			r->chain = chain_id(frame);
+			r->a = a;
+			r->b = b;
+			r->c = c;
+		}
 	}
-	shim_control->nrec++;
 	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
 }
 
@@ -183,8 +190,7 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 	rt_record(kind, a, b, c, name, frame);
 }
 
-void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, const char *func, int line,
-	       void *ret)
+void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name)
 {
 	if (kind == EV_WARN && rt_in_cache)
 		return;		/* the wrapper of the cache says it in its own words */
@@ -220,7 +226,7 @@ void rt_forget_read(unsigned int page)
 
 void shim_new_operation(void) { last_read = -1u; }
 
-void shim_read(const volatile void *p, const char *f, int l)
+void shim_read(const volatile void *p)
 {
 	rt_check(p, 8, 0, FRAME);
 	rt_read_entry(p);
@@ -228,7 +234,7 @@ void shim_read(const volatile void *p, const char *f, int l)
 		rt_loaded(p, FRAME);
 }
 
-shim_u64 shim_store(volatile void *p, shim_u64 v, int release, const char *f, int l)
+shim_u64 shim_store(volatile void *p, shim_u64 v, int release)
 {
 	shim_u64 o;
 
@@ -243,7 +249,7 @@ shim_u64 shim_store(volatile void *p, shim_u64 v, int release, const char *f, in
 	return o;
 }
 
-shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, const char *f, int l)
+shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n)
 {
 	shim_u64 was;
 

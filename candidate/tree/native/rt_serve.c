@@ -234,7 +234,7 @@ static void serve(void)
 		}
 		patience(CPU_SECONDS);
 		if (shim_control->op == OP_QUIT) {
-			shim_add_counters();
+			shim_add_counters(shim_control->args[0]);
 			if (log_used)
 				memset(shim_control->log, 0, sizeof(shim_control->log));
 			shim_restore();
@@ -284,7 +284,7 @@ static void run(void)
 	shim_remember_names();
 	shim_memory();
 	shim_snapshot();
-	shim_add_counters();
+	shim_add_counters(0);
 	say('R');
 	for (;;) {
 		int status = 0;
@@ -300,7 +300,7 @@ static void run(void)
 		if (child > 0)
 			while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 				;
-		shim_add_counters();
+		shim_add_counters(0);
 		shim_control->ret = child > 0 ? status : -1;
 		say('X');
 	}

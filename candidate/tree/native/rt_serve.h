@@ -60,7 +60,7 @@ void shim_compare_arena(void);
 extern shim_u64 shim_counters[] __attribute__((weak, visibility("hidden")));
 extern shim_u64 shim_counters_end[] __attribute__((weak, visibility("hidden")));
 void shim_count_code(int fd, char *shared, long at);
-void shim_add_counters(void);
+void shim_add_counters(int for_both);
 void shim_clear_counters(void);
 void shim_forget_locks(void);
 void shim_call_over(int last);

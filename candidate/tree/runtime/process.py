@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
+from ..lines.alike import translated
 from ..lines.counts import CodeCounts
 from .places import CodePlace
 from .records import (
@@ -43,11 +44,13 @@ from .records import (
     SCRIPT_AT,
     SCRIPT_HEAD,
     SHARED_BYTES,
+    SHARED_TOTALS_AT,
     TEXT_AT,
     TEXT_BYTES,
     TOTALS_AT,
     TURNS,
     TURNS_AT,
+    UNWANTED_AT,
 )
 
 _MASK: Final = (1 << 64) - 1
@@ -70,9 +73,16 @@ class Process:
         self.records = self.chains = self.names = 0
         self.knobs = (-1, -1, -1)
         self.running = False
+        # It puts memory back, and has not yet said that it is done.
+        self.ending = False
+        # Goes before what is said next: a program begins.
+        self.first = b""
+        self.began = b""
+        # Whom programs count for too.
+        self.twin: Path | None = None
+        self.twin_bytes = 0
         # By number, as far as they are known.
-        self.places: dict[int, CodePlace] = {}
-        self.walkers: list[str | None] = []
+        self.places: list[CodePlace | None] = []
         self.texts = [""]
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
@@ -95,6 +105,8 @@ class Process:
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
+        # The counters of its start.
+        self.began = self.totals()
 
     def __del__(self) -> None:
         # Nobody asks for the counters any more, and at the end of the interpreter what keeps them is gone.
@@ -105,6 +117,8 @@ class Process:
         """End the process, whatever it does."""
         child = getattr(self, "child", None)
         if child is not None and self.owner == os.getpid() and child.returncode is None:
+            if not getattr(self, "kept", True):
+                self.settle()
             with suppress(OSError):
                 child.send_signal(signal.SIGKILL)
             child.wait()
@@ -119,6 +133,7 @@ class Process:
         """Keep the counters when the process has ended."""
         if not getattr(self, "kept", True):
             self.kept = True
+            self.take_spared()
             _ended.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
@@ -126,22 +141,58 @@ class Process:
 
         :param follows: it does what a script says (`candidate.tree.runtime.script`)
         """
+        self.settle()
         if follows:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
-        os.write(self.says, b"PS" if follows else b"P")
+        self.first = b"PS" if follows else b"P"
         self.running = True
         self.knobs = (-1, -1, -1)
         KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
+        self.set_unwanted(0)
 
-    def end(self) -> None:
-        """The program is over."""
+    def end(self, twin: "Process | None" = None) -> None:
+        """The program is over; the process puts memory back meanwhile.
+
+        :param twin: would have run just the same, and is spared that: the program counts for it too
+        """
         if not self.running:
             return
-        ARGS.pack_into(self.memory, 0, OP_QUIT, 0, 0, 0, 0, 0, 0, 0, 0)
+        if twin is not None and twin.library != self.twin:
+            self.take_spared()
+            self.twin, self.twin_bytes = twin.library, twin.counter_bytes
+        ARGS.pack_into(self.memory, 0, OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.speak_to(0, ())
         with suppress(OSError):
-            os.write(self.says, b"G")
-        self.gone()
+            self.tell(b"G")
+        self.running = False
+        self.ending = True
+
+    def settle(self) -> None:
+        """Wait until memory is as it was at first, if the program is over."""
+        if self.ending:
+            self.ending = False
+            self.gone()
+
+    def spare(self) -> None:
+        """The program that has begun is not run."""
+        if self.first:
+            self.first = b""
+            self.running = False
+
+    def take_spared(self) -> None:
+        """Take over what programs of this process count for a twin."""
+        self.settle()
+        if self.twin is not None:
+            shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
+            counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
+            self.memory[shared] = bytes(self.counter_bytes)
+            spared(str(self.twin), counters)
+            self.twin = None
+
+    def tell(self, what: bytes) -> None:
+        """Say something to the process (native/rt_serve.c)."""
+        os.write(self.says, self.first + what)
+        self.first = b""
 
     def gone(self) -> int:
         """Wait until the program is over; the wait status of its child if that has ended, else 0."""
@@ -154,7 +205,7 @@ class Process:
     def send(self, op: int, *args: int) -> None:
         """Have the child do something; `receive` waits for it."""
         ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
-        os.write(self.says, b"G")
+        self.tell(b"G")
 
     def speak_to(
         self,
@@ -205,6 +256,10 @@ class Process:
         count, time = TURNS.unpack_from(self.memory, TURNS_AT)
         return count, time
 
+    def set_unwanted(self, kinds: int) -> None:
+        """Say of which kinds, a bit for each, no records are made in this program."""
+        self.memory[UNWANTED_AT : UNWANTED_AT + 8] = kinds.to_bytes(8, "little")
+
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)
 
@@ -252,8 +307,9 @@ class Process:
 _idle: dict[str, list[Process]] = {}
 # Counters of processes that have ended.
 _ended = CodeCounts()
-# Those of runs that count for nothing.
+# Those of runs that count for nothing, and of those that were spared, for another one says what they would have done.
 _withdrawn = CodeCounts()
+_spared = CodeCounts()
 
 
 def counts() -> CodeCounts:
@@ -262,13 +318,18 @@ def counts() -> CodeCounts:
     found.merge(_ended)
     for process in idle():
         found.add(str(process.library), process.totals())
+        process.take_spared()
+    found.merge(_spared)
     found.take_away(_withdrawn)
     return found
 
 
 def idle() -> list[Process]:
     """Return the processes of all libraries on which nothing runs, without those from before a fork."""
-    return [process for there in _idle.values() for process in there if process.owner == os.getpid()]
+    found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
+    for process in found:
+        process.settle()
+    return found
 
 
 def withdraw(library: str, counters: bytes) -> None:
@@ -277,6 +338,14 @@ def withdraw(library: str, counters: bytes) -> None:
     :param counters: as `Process.counters` has them
     """
     _withdrawn.add(library, counters)
+
+
+def spared(library: str, counters: bytes) -> None:
+    """Count a program that was not run, for it is known what it would have done.
+
+    :param counters: as `Process.counters` would have them
+    """
+    _spared.add(library, counters)
 
 
 def take(library: Path, follows: bool = False) -> Process:
@@ -297,9 +366,12 @@ def take(library: Path, follows: bool = False) -> Process:
     return process
 
 
-def give_back(process: Process) -> None:
-    """The program is over; its process may serve another."""
-    process.end()
+def give_back(process: Process, twin: Process | None = None) -> None:
+    """The program is over; its process may serve another.
+
+    :param twin: as of `Process.end`
+    """
+    process.end(twin)
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 

@@ -159,7 +159,8 @@ TURNS_AT: Final = GRACE_AT + 8
 # The actor from 1, 0: there is only one; how many anchors its call has; how many actors there are; who is done and who
 # waits, by bits; 1 if turns may change without the driver, 2 if they are timed.
 ACTOR: Final = struct.Struct("<6I")
-ACTOR_AT: Final = TURNS_AT + TURNS.size
+UNWANTED_AT: Final = TURNS_AT + TURNS.size
+ACTOR_AT: Final = UNWANTED_AT + 8
 # Number, point, after, count, to whom.
 ANCHOR: Final = struct.Struct("<5I")
 ANCHORS_AT: Final = ACTOR_AT + ACTOR.size
@@ -175,10 +176,12 @@ RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
 # kind, name, chain, a, b, c; the first three in one word.
 RECORD: Final = struct.Struct("<HHIqqq")
 RECORD_WORDS: Final = 4
-# By hash, the numbers of chains; then the counters of the tree's code: of one program, and all together.
+# By hash, the numbers of chains; then the counters of the tree's code: of one program, of all together, and of those
+# that count for another tree too.
 COUNTERS_AT: Final = (RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15) + 4095) & -4096
 COUNTER_BYTES: Final = 8
 TOTALS_AT: Final = COUNTERS_AT + (1 << 15) * COUNTER_BYTES
+SHARED_TOTALS_AT: Final = TOTALS_AT + (1 << 15) * COUNTER_BYTES
 # struct shim_script: bytes that are filled, whether it is over; steps. A step is a request and the answer, as they
 # stand at the beginning of the shared memory, then the knobs before it, and the digest.
 SCRIPT_AT: Final = 3 << 20

@@ -8,11 +8,26 @@ then, by the same calls as those of a port, and walker and checkers need know no
 
 from typing import Final
 
+from reference.kernel import Kernel
+
 from . import records as r
 from .replay_host import HostReplay
 
 # Levels from here on, and those below 0, are no hint.
 _LEVELS: Final = 4
+
+
+# Records that change nothing here, and whom they tell.
+_TOLD_ONLY: Final = ((r.COUNT, "page_count"), (r.ISB, "isb"), (r.MC_COUNT, "mc_count"), (r.VMA, "vma"))
+
+
+def unwanted(kernel: Kernel) -> int:
+    """Return the kinds of records that change nothing, and of which nobody hears, a bit for each."""
+    kinds = 1 << r.CALL
+    for kind, event in _TOLD_ONLY:
+        if not kernel.on[event]:
+            kinds |= 1 << kind
+    return kinds
 
 
 class MirrorError(Exception):
@@ -51,16 +66,10 @@ class Replay(HostReplay):
     def at_place(self, chain: int) -> None:
         """Note where the records from here on were made."""
         self.chain = chain
-        if self.placed:
-            self.kernel.place = self.kernel.last.place = self.place(chain).where
-        walkers = self.walkers
-        walker = walkers[chain] if chain < len(walkers) else None
-        if walker is None:
-            walker = self.place(chain).walker
-            walkers += [None] * (chain + 1 - len(walkers))
-            walkers[chain] = walker
-        if walker:
-            self.kernel.walker = walker
+        place, kernel = self.place(chain), self.kernel
+        kernel.place = kernel.last.place = place.where
+        if place.walker:
+            kernel.walker = place.walker
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""

@@ -27,25 +27,20 @@ class HostReplay:
     :param host: the frames that are looked up
     :param process: where the records come from
     :param places: of its library
-    :param placed: `Kernel.place` says where each event was made
     """
 
-    def __init__(
-        self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces, placed: bool = True
-    ) -> None:
+    def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces) -> None:
         self.kernel = kernel
         self.host = host
         self.process = process
         self.places = places
-        self.placed = placed
         self.vms: list[kvm] = []
         # The memory cache that the call under way uses.
         self.cache: kvm_mmu_memory_cache | None = None
         # What the slot under way will have: pages and host address, by VM and number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Numbers of chains and names are good for as long as the process.
-        self.place_of = process.places
-        self.walkers = process.walkers
+        self.placed = process.places
         # The walker callback that ran before an RCU callback.
         self.interrupted = ""
         self.sampled = -1
@@ -62,10 +57,12 @@ class HostReplay:
 
     def place(self, chain: int) -> CodePlace:
         """The place at which a record was made."""
-        found = self.place_of.get(chain)
+        placed = self.placed
+        found = placed[chain] if chain < len(placed) else None
         if found is None:
             found = self.places.place(self.process.chain(chain) if chain else ())
-            self.place_of[chain] = found
+            placed += [None] * (chain + 1 - len(placed))
+            placed[chain] = found
         return found
 
     def name(self, number: int) -> str:

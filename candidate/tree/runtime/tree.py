@@ -8,14 +8,14 @@ from typing import Final
 
 from reference.events import Observer
 from reference.kernel import EFAULT, EHWPOISON, Kernel
-from reference.kvm_host import KvmHost, kvm
+from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
 from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, give_back, take, withdraw
-from .replay import MirrorError, Replay
+from .process import Process, give_back, spared, take, withdraw
+from .replay import MirrorError, Replay, unwanted
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -91,31 +91,35 @@ class TreeSide:
             assert self.host is not None
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
-            if self.twin_library is None:
-                # Places are for reports; a program with a twin that has something to report is run again without.
-                self.kernel.observe(self.kernel.last)
-            else:
-                self.script = Script(self.twin_library(self.kernel.granule.page_shift), self.kernel.grace_at)
+            self.kernel.observe(self.kernel.last)
+            if self.twin_library is not None:
+                twin = self.twin_library(self.kernel.granule.page_shift)
+                self.script = Script(self.process, twin, self.kernel.grace_at)
+                for each in (self.process, self.script.twin):
+                    each.set_unwanted(unwanted(self.kernel))
             self.process.set_grace(self.kernel.grace_at)
-            placed = self.twin_library is None
-            self.replay = Replay(self.kernel, self.host, self.process, places_of(library), placed)
+            self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
         return self.replay
 
     def close(self) -> None:
         """The run is over."""
         process, self.process = self.process, None
-        if process is not None:
-            if self.ended:
-                self.counters = process.counters()
-                process.close()
-            else:
-                give_back(process)
-                self.counters = process.counters()
-            self.counted = str(process.library)
         script, self.script = self.script, None
+        twin = None
         if script is not None:
-            self.twin_counters = script.close()
+            script.close()
+            self.twin_counters = script.counters()
             self.twin_counted = str(script.twin.library)
+            twin = None if script.needed else script.twin
+        if process is not None:
+            self.counters = process.counters()
+            self.counted = str(process.library)
+            if self.ended:
+                process.close()
+                if twin is not None:
+                    spared(self.twin_counted, self.twin_counters)
+            else:
+                give_back(process, twin)
 
     def withdraw(self) -> None:
         """Let a run that is over count for nothing, for it is done again."""
@@ -139,7 +143,7 @@ class TreeSide:
         assert process is not None
         process.send(op, *args)
         lives = process.receive()
-        if self.script is not None and lives and not self.script.add(process, self.knobs):
+        if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
         return lives
 
@@ -355,6 +359,22 @@ class TreeSide:
             shift, level = mm.pmd_shift, 2
         start = hva & -(1 << shift)
         return 0, start, mm.pfn_in(run, start), level, writable | device | thp
+
+    def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
+        """Return the answer to the question for the page behind a guest address, for a call that is likely to ask.
+
+        :returns: two arguments of the call (`shim_user_ahead` in native/glue_host.c); 0, 0: the host would have to
+            change something first, or other vCPUs are at work
+        """
+        assert self.host is not None
+        slot = None if self.kernel.actor else self.host.gfn_to_memslot(machine, ipa >> self.host.mm.page_shift)
+        if slot is None or slot.flags & KVM_MEM_GUEST_MEMFD:
+            return 0, 0
+        answer = self.page(slot.userspace_addr + ipa - (slot.base_gfn << self.host.mm.page_shift), _PEEK)
+        if answer[0]:
+            return 0, 0
+        _, start, pfn, level, flags = answer
+        return start | level | flags << 2, pfn
 
     def number(self, machine: kvm) -> int:
         """The number of a VM."""

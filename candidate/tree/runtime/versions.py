@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
-from reference.kvm_host import HCR_TVM, KvmHost, kvm, kvm_vcpu
+from reference.kvm_host import FSC_ACCESS, HCR_TVM, ESR_ELx_FSC_TYPE, KvmHost, kvm, kvm_vcpu
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
@@ -121,7 +121,10 @@ class TreeMmu(Mmu):
         replay.cache = vcpu.mmu_page_cache
         replay.sampled = replay.counted = -1
         number = tree.number(vcpu.kvm)
-        ret = tree.call(r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, self.state(vcpu))
+        # A fault for want of the access flag needs no page of the host's.
+        ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
+        state = self.state(vcpu)
+        ret = tree.call(r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, *ahead)
         replay.cache = None
         vcpu.skipped_instruction = tree.process.info[1] != 0
         return ret
@@ -154,6 +157,8 @@ class TreeMain(KvmMain):
     """kvm_main.c of a tree, for one VM."""
 
     RUNS_ELSEWHERE: ClassVar[bool] = True
+    # Its notifier has change_pte().
+    CHANGES_PTES: ClassVar[bool] = True
 
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)
@@ -182,7 +187,9 @@ class TreeMain(KvmMain):
         self.tree.call(r.OP_MMAP_LOCK, self.number, 0 if shared else 1, 0)
 
     def change_pte(self, hva: int, pfn: int) -> None:
-        self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
+        # The end of a call is a point at which a grace period may end.
+        if self.CHANGES_PTES or self.mmu.k.grace_at:
+            self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
 
     def clear_flush_young(self, start: int, end: int) -> int:
         return self.tree.call(r.OP_FLUSH_YOUNG, self.number, start, end)

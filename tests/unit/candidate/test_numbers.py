@@ -31,6 +31,7 @@ LAYOUT: Final = {
     "DIGEST_AT": "offsetof(struct shim_control, digest)",
     "GRACE_AT": "offsetof(struct shim_control, grace_at)",
     "TURNS_AT": "offsetof(struct shim_control, turns)",
+    "UNWANTED_AT": "offsetof(struct shim_control, unwanted)",
     "ACTOR_AT": "offsetof(struct shim_control, actor)",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",

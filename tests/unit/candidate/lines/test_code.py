@@ -146,7 +146,7 @@ def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
 def test_what_is_not_counted_follows() -> None:
     """The flow through a diamond: 0 to 2, then by 3 or 4 to 1."""
     arcs = [(0, 2, False), (2, 3, True), (2, 4, True), (3, 1, False), (4, 1, False)]
-    function = CodeFunction("f", 0, 5, arcs, [])
+    function = CodeFunction("code", "f", 0, 5, arcs, [])
     assert function.counted == 2
     assert function.executed([2, 5]) == [7, 7, 7, 2, 5]
     assert function.executed([0, 0]) == [0, 0, 0, 0, 0]
@@ -155,11 +155,11 @@ def test_what_is_not_counted_follows() -> None:
 def test_what_a_crash_has_cut_off_never_left() -> None:
     """More came in by a counted arc than went out: no block ran less than never."""
     arcs = [(0, 2, True), (2, 3, True), (2, 4, False), (3, 1, True), (4, 1, False)]
-    assert min(CodeFunction("f", 0, 5, arcs, []).executed([1, 2, 0])) >= 0
+    assert min(CodeFunction("code", "f", 0, 5, arcs, []).executed([1, 2, 0])) >= 0
 
 
 def test_code_of_ours_has_no_lines(tmp_path: Path) -> None:
-    function = '{"name":"f","first":0,"blocks":2,"arcs":[0,1,1],"lines":[0,0,3,0,1,4,0,2,5]}'
+    function = '{"unit":"code","name":"f","first":0,"blocks":2,"arcs":[0,1,1],"lines":[0,0,3,0,1,4,0,2,5]}'
     (tmp_path / LINES).write_text(f'{{"files":["mm/a.c","native/glue.c","<built-in>"],"functions":[{function}]}}')
     lines = CodeLines(tmp_path / LIBRARY)
     assert lines.lines == {"mm/a.c": {3}}

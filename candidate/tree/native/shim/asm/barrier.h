@@ -42,7 +42,7 @@
 	__typeof__(p) __at = (p);						\
 	union { typeof(*(p)) __v; shim_u64 __u; } __c = { .__v = (v) };		\
 	if (sizeof(*__at) == 8 && SHIM_IN_ARENA(__at))				\
-		shim_store(__at, __c.__u, 1, __func__, __LINE__);		\
+		shim_store(__at, __c.__u, 1);				\
 	else									\
 		*(volatile typeof(*__at) *)__at = __c.__v;			\
 } while (0)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The functions of two libraries that are alike: a program that runs no others does the same on both.
+
+Code is alike where machine code and all that it refers to are, by name (`candidate.tree.building.digests`). A function
+that ran has counted.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from ..building.cache import DIGESTS
+from .code import code_lines
+
+COUNTER_BYTES: Final = 8
+
+# Counters in a row: the first, and how many.
+Counters = tuple[tuple[int, int], ...]
+
+
+@cache
+def differing(reference: Path, candidate: Path) -> Counters | None:
+    """The counters of the reference's functions to which the candidate has none alike.
+
+    :returns: None: others may differ too, in what does not count
+    """
+    if reference == candidate:
+        return ()
+    try:
+        ours, theirs = digests(reference), digests(candidate)
+    except (OSError, ValueError):
+        return None
+    known: dict[str, str] = theirs["rest"]
+    if ours["taken"] != theirs["taken"] or any(known.get(name) != digest for name, digest in ours["rest"].items()):
+        return None
+    counters = counters_of(reference)
+    found: set[tuple[int, int]] = set()
+    for name, digest in ours["functions"].items():
+        if theirs["functions"].get(name) != digest:
+            # The compiler makes functions of parts of one: name.part.0, name.cold.
+            first, counted = counters.get(name.partition(".")[0], (-1, 0))
+            if first < 0 or not counted:
+                return None
+            found.add((first, counted))
+    return tuple(sorted(found))
+
+
+def digests(library: Path) -> dict[str, Any]:
+    """The digests that stand beside a library.
+
+    :raises OSError, ValueError: there are none, or they are damaged
+    """
+    found: dict[str, Any] = json.loads((library.parent / DIGESTS).read_bytes())
+    return found
+
+
+def counters_of(library: Path) -> dict[str, tuple[int, int]]:
+    """The counters of the functions of a library, by unit and name."""
+    return {
+        f"{function.unit}:{function.name}": (function.first, function.counted)
+        for function in code_lines(str(library)).functions
+    }
+
+
+@cache
+def moves(reference: Path, candidate: Path) -> tuple[tuple[int, int, int], ...]:
+    """The counters of the candidate that mean what those of the reference do: theirs, ours, how many in a row."""
+    theirs = counters_of(candidate)
+    found: list[tuple[int, int, int]] = []
+    for name, (first, counted) in sorted(counters_of(reference).items(), key=lambda each: each[1]):
+        there, as_many = theirs.get(name, (-1, 0))
+        if first < 0 or there < 0 or counted != as_many:
+            continue
+        if found and found[-1][0] + found[-1][2] == there and found[-1][1] + found[-1][2] == first:
+            found[-1] = (*found[-1][:2], found[-1][2] + counted)
+        else:
+            found.append((there, first, counted))
+    return tuple(found)
+
+
+def translated(counters: bytes, reference: Path, candidate: Path, size: int) -> bytes:
+    """The counters that the candidate would have, of a program that runs only functions that are alike.
+
+    :param counters: of the reference
+    :param size: how many bytes the candidate has
+    """
+    if reference == candidate:
+        return counters
+    found = bytearray(size)
+    for there, first, counted in moves(reference, candidate):
+        start = first * COUNTER_BYTES
+        found[there * COUNTER_BYTES : (there + counted) * COUNTER_BYTES] = counters[
+            start : start + counted * COUNTER_BYTES
+        ]
+    return bytes(found)
