@@ -83,6 +83,8 @@ class Footprints(Checker):
         self.counts: dict[int, int] = {}
         # By switch, how many steps there were when it took place.
         self.switched: dict[int, int] = {}
+        # Actors that do nothing but accesses.
+        self.accessing: dict[int, bool] = {}
         # Actors that hold the mmu lock for reading only.
         self.sharing: set[int] = set()
         cpus = range(self.side.cpus * len(self.side.guests))
@@ -109,9 +111,17 @@ class Footprints(Checker):
         actor = self.kernel.actor
         if actor:
             at = self.counts.get(actor, 0)
-            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything))
+            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything or not self.makes_accesses(actor)))
             if not waits:
                 self.counts[actor] = at + 1
+
+    def makes_accesses(self, actor: int) -> bool:
+        """Tell whether an actor does nothing but accesses of a guest: footprints are known of these alone."""
+        known = self.accessing.get(actor)
+        if known is None:
+            doing = self.par.actors[actor - 1].accesses
+            known = self.accessing[actor] = all(isinstance(each, GuestAccess) for _, each in doing)
+        return known
 
     def everything(self) -> None:
         """A step of which it is not known what it touches."""
