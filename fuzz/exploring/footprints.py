@@ -21,8 +21,6 @@ Things = frozenset[Hashable]
 NOTHING: Final[Things] = frozenset()
 # Stores, flushes and barriers keep their order to each other where one is a flush or a barrier.
 _FLUSHED: Final = "flushed"
-# Data of guests and caches is told apart by stretches of so many bytes.
-_DATA: Final = 21
 
 
 class ActorStep:
@@ -219,7 +217,8 @@ class Footprints(Checker):
         self.add()
 
     def dcache(self, pa: int, size: int) -> None:
-        self.add(NOTHING, frozenset(("data", at) for at in range(pa >> _DATA, (pa + size - 1 >> _DATA) + 1)))
+        shift = self.granule.page_shift
+        self.add(NOTHING, frozenset(("data", pfn) for pfn in range(pa >> shift, (pa + size - 1 >> shift) + 1)))
 
     def icache(self, pa: int, size: int) -> None:
         self.dcache(pa, size)
@@ -307,7 +306,7 @@ class Footprints(Checker):
         writes: set[Hashable] = {("tlb", cpu), gfn}
         reads: set[Hashable] = {_FLUSHED}
         if walk.fault == NONE:
-            (writes if access == WRITE else reads).add(("data", walk.pa >> _DATA))
+            (writes if access == WRITE else reads).add(("data", walk.pa >> self.granule.page_shift))
         self.add(frozenset(reads), frozenset(writes))
 
     def actor_begins(self, op: GuestAccess) -> None:
