@@ -21,8 +21,6 @@ Things = frozenset[Hashable]
 NOTHING: Final[Things] = frozenset()
 # Stores, flushes and barriers keep their order to each other where one is a flush or a barrier.
 _FLUSHED: Final = "flushed"
-# Data of guests and caches is told apart by stretches of so many bytes.
-_DATA: Final = 21
 
 
 class ActorStep:
@@ -83,6 +81,8 @@ class Footprints(Checker):
         self.counts: dict[int, int] = {}
         # By switch, how many steps there were when it took place.
         self.switched: dict[int, int] = {}
+        # Actors that do nothing but accesses.
+        self.accessing: dict[int, bool] = {}
         # Actors that hold the mmu lock for reading only.
         self.sharing: set[int] = set()
         cpus = range(self.side.cpus * len(self.side.guests))
@@ -109,9 +109,17 @@ class Footprints(Checker):
         actor = self.kernel.actor
         if actor:
             at = self.counts.get(actor, 0)
-            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything))
+            self.steps.append(ActorStep(actor, at, reads, writes, waits, everything or not self.makes_accesses(actor)))
             if not waits:
                 self.counts[actor] = at + 1
+
+    def makes_accesses(self, actor: int) -> bool:
+        """Tell whether an actor does nothing but accesses of a guest: footprints are known of these alone."""
+        known = self.accessing.get(actor)
+        if known is None:
+            doing = self.par.actors[actor - 1].accesses
+            known = self.accessing[actor] = all(isinstance(each, GuestAccess) for _, each in doing)
+        return known
 
     def everything(self) -> None:
         """A step of which it is not known what it touches."""
@@ -209,7 +217,8 @@ class Footprints(Checker):
         self.add()
 
     def dcache(self, pa: int, size: int) -> None:
-        self.add(NOTHING, frozenset(("data", at) for at in range(pa >> _DATA, (pa + size - 1 >> _DATA) + 1)))
+        shift = self.granule.page_shift
+        self.add(NOTHING, frozenset(("data", pfn) for pfn in range(pa >> shift, (pa + size - 1 >> shift) + 1)))
 
     def icache(self, pa: int, size: int) -> None:
         self.dcache(pa, size)
@@ -297,7 +306,7 @@ class Footprints(Checker):
         writes: set[Hashable] = {("tlb", cpu), gfn}
         reads: set[Hashable] = {_FLUSHED}
         if walk.fault == NONE:
-            (writes if access == WRITE else reads).add(("data", walk.pa >> _DATA))
+            (writes if access == WRITE else reads).add(("data", walk.pa >> self.granule.page_shift))
         self.add(frozenset(reads), frozenset(writes))
 
     def actor_begins(self, op: Operation) -> None:

@@ -3,11 +3,12 @@
 vCPUs meet on few pages.
 
 One slot of one block of level 2, two of its pages. A program is so many operations, of which the last is a par block in
-which two vCPUs make an access each; those before map, unmap, protect, age, and make the block a huge page or small
-pages again.
+which two vCPUs make an access each, or one does and another actor takes the page away, protects or ages it; the
+operations before map, unmap, protect, age, and make the block a huge page or small pages again.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import combinations_with_replacement, product
 from typing import Final
 
@@ -33,6 +34,14 @@ _BEFORE: Final = (
     "host split a+0",
     "host collapse a+0",
 )
+# What others may do beside a vCPU, as far as that may stand in a block.
+_BESIDE: Final = (
+    "host0 discard a+0 4K",
+    "host0 split a+0",
+    "host0 collapse a+0",
+    "host0 age a+0 4K",
+    "user0 log a get",
+)
 # What a vCPU does in the block.
 _ACCESSES: Final = ("read a+0", "write a+0", "fetch a+0", "read a+4K", "write a+4K", "fetch a+4K")
 MOST: Final = 4
@@ -45,9 +54,7 @@ def programs(length: int) -> Iterator[Program]:
     """
     vm = parse(_SETTING)
     before = [_operation(line) for line in _BEFORE]
-    blocks = [
-        _operation(f"par\ncpu0 {one}\ncpu1 {other}\nend") for one, other in combinations_with_replacement(_ACCESSES, 2)
-    ]
+    blocks = list(_blocks())
     for first in product(before, repeat=length - 1):
         for block in blocks:
             program = Program(vm.vm, vm.slots, (*first, block))
@@ -55,9 +62,18 @@ def programs(length: int) -> Iterator[Program]:
                 yield program
 
 
+def _blocks() -> Iterator[Operation]:
+    """Yield the blocks, as far as blocks with such operations are run."""
+    for one, other in combinations_with_replacement(_ACCESSES, 2):
+        yield _operation(f"par\ncpu0 {one}\ncpu1 {other}\nend")
+    for one, other in product(_ACCESSES, _BESIDE):
+        with suppress(ProgramError):
+            yield _operation(f"par\ncpu0 {one}\n{other}\nend")
+
+
 def _operation(line: str) -> Operation:
-    """The operation of a line, or of several; it may need others before."""
-    text = _SETTING + ("log a on\n" if line == "log a get" else "") + line + "\n"
+    """The operation of a line, or of several; it may need a log before."""
+    text = _SETTING + ("log a on\n" if "log a get" in line else "") + line + "\n"
     return parse(text).operations[-1]
 
 

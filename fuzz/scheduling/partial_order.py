@@ -6,7 +6,6 @@ another priority then: the next time either may come first. Steps are those that
 (`fuzz.scheduling.steps`), not those of the run.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 from typing import Final, NamedTuple
@@ -52,18 +51,17 @@ class Deed(NamedTuple):
         )
 
 
-@dataclass(slots=True)
 class _Actor:
-    """A vCPU, as far as the sample has come.
+    """A vCPU, as far as the sample has come: *done* of its deeds.
 
     :param deeds: all that it does, in its order
-    :param done: how many it has done
     :param priority: of the next one
     """
 
-    deeds: list[Deed]
-    done: int = 0
-    priority: float = 0.0
+    def __init__(self, deeds: list[Deed], priority: float) -> None:
+        self.deeds = deeds
+        self.done = 0
+        self.priority = priority
 
     @property
     def over(self) -> bool:
@@ -100,13 +98,16 @@ def sampled(actors: list[list[Deed]], source: Random) -> list[tuple[int, int]]:
     :param actors: the deeds of each
     :returns: the actor, by its index, and the index of its deed
     """
-    states = [_Actor(deeds, 0, source.random()) for deeds in actors]
+    states = [_Actor(deeds, source.random()) for deeds in actors]
     order: list[tuple[int, int]] = []
     while True:
         ready = [at for at, state in enumerate(states) if not state.over]
         if not ready:
             return order
-        chosen = max(ready, key=lambda at: states[at].priority)
+        chosen = ready[0]
+        for at in ready:
+            if states[at].priority > states[chosen].priority:
+                chosen = at
         state = states[chosen]
         deed = state.next
         order.append((chosen, state.done))
