@@ -75,7 +75,7 @@ class ParOperations(Turns):
             *kernel.belongings,
         ]
         if self.steps is not None:
-            mine.append((self.steps, ("anchors", "counts", "loaded", "value")))
+            mine.append((self.steps, ("anchors", "counts")))
         return mine + self.checkers.belongings()
 
     def run(self, op: Par, at: int) -> Outcome:
