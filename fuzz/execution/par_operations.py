@@ -138,7 +138,7 @@ class ParOperations(Turns):
         """Run an actor until it gives way or is done."""
         self.current = actor.number
         actor.left = ""
-        keeper.put(actor.belongings)
+        keeper.exchange(actor.belongings)
         self.tell(actor.number)
         assert actor.coroutine is not None
         try:
