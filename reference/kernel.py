@@ -247,19 +247,12 @@ class Kernel:
         return found
 
     def load(self, ptep: int) -> int:
-        """Load a table entry while several actors are at work; others may come before the value is used.
-
-        What an actor loads again, with nothing done in between, a compiler has in a register.
-        """
-        steps = self.steps
-        if steps is None:
-            return self.words[ptep]
-        if steps.loaded != ptep:
-            steps.loaded, steps.value = ptep, self.words[ptep]
-            self.loaded(ptep, steps.value)
-            steps.reached("load")
-            steps.passed("load")
-        return steps.value
+        """Load a table entry while several actors are at work; others may come before the value is used."""
+        pte = self.words[ptep]
+        self.loaded(ptep, pte)
+        self.reached("load")
+        self.passed("load")
+        return pte
 
     def loaded(self, ptep: int, pte: int) -> None:
         """An actor of several has loaded an entry."""

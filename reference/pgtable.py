@@ -25,7 +25,6 @@ from .kernel import (
     kvm_mmu_memory_cache,
     kvm_s2_mmu,
 )
-from .steps import Steps
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
 
@@ -118,21 +117,6 @@ class kvm_pgtable_walker:
         self.arg = arg
         # The number of *cb* among `WALKERS`; 0: another function.
         self.number = 0
-
-
-class AmongActors:
-    """A callback while several actors are at work: across a call through a pointer no entry stays in a register."""
-
-    def __init__(self, walker: kvm_pgtable_walker, steps: Steps) -> None:
-        self.walker = walker
-        self.steps = steps
-
-    def cb(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: Any) -> int:
-        """``walker->cb(...)``"""
-        self.steps.forget()
-        ret = self.walker.cb(addr, end, level, ptep, flag, arg)
-        self.steps.forget()
-        return ret
 
 
 class kvm_pgtable_walk_data:
@@ -438,8 +422,6 @@ class Pgtable:
                 self.walkers[walker.cb] = known
         self.k.walker, walker.number = known
         self.k.walker_arg = walker.arg
-        if self.k.steps is not None:
-            walk_data.walker = kvm_pgtable_walker(AmongActors(walker, self.k.steps).cb, walker.flags, walker.arg)
         self.k.walk(pgt.mmu.vmid, start, end)
         return self._kvm_pgtable_walk(walk_data)
 

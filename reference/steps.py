@@ -4,12 +4,7 @@
 Places are counted as a compiled tree counts them (``rt_actors.c``), so that a schedule means the same to both.
 """
 
-from typing import Final
-
 from .turns import Turns
-
-# An entry that no actor loads.
-NOTHING: Final = -1
 
 
 class Hold:
@@ -29,8 +24,7 @@ class Steps:
 
     :param turns: gives turns
 
-    *anchors*, *counts*, *loaded*, *value*: of the call that the running actor makes: its switches, how often it came to
-    each point, and the entry that it loaded last, if it has done nothing else since, with its value
+    *anchors*, *counts*: of the call that the running actor makes: its switches, and how often it came to each point
     """
 
     def __init__(self, turns: Turns) -> None:
@@ -38,8 +32,6 @@ class Steps:
         self.actor = 0
         self.anchors: list[tuple[int, str, bool, int]] = []
         self.counts: dict[str, int] = {}
-        self.loaded = NOTHING
-        self.value = 0
         # The running actor has done something in this turn.
         self.moved = False
         # Actors within a call.
@@ -52,7 +44,6 @@ class Steps:
         self.inside += 1
         self.anchors = self.turns.anchors()
         self.counts = {}
-        self.loaded = NOTHING
 
     def call_ends(self) -> None:
         """It has returned. What is still held when nobody is inside, nobody will drop: the next call does not wait."""
@@ -60,10 +51,6 @@ class Steps:
         self.anchors = []
         if not self.inside:
             self.holds.clear()
-
-    def forget(self) -> None:
-        """The running actor loads every entry anew."""
-        self.loaded = NOTHING
 
     def turn(self, actor: int) -> None:
         """From here on another actor runs, or the same one again."""

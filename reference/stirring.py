@@ -19,15 +19,11 @@ class Stirring(Observer):
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
 
-    def load(self, ptep: int, entry: int) -> None:
-        self.steps.moved = True
-
 
 def _event(self: Stirring, *_: object) -> None:
     self.steps.moved = True
-    self.steps.forget()
 
 
 for _name in EVENT_NAMES:
-    if _name not in _OTHERS and _name != "load":
+    if _name not in _OTHERS:
         setattr(Stirring, _name, _event)

@@ -33,11 +33,10 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
     :param reference: name of a version, as *candidate*
     :param programs: how many, at least 1
     :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of the operations a second, trees
-        to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides),
-        ``switch_microseconds`` (of the reference), ``in_full`` (programs that two trees did not share), ``seconds``,
-        ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of the trees), ``waiting_seconds``,
-        ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and ``parts`` (per cent of all
-        time on a core; {} where there is no perf); ``switch``: the cost of a switch in the
+        to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
+        that two trees did not share), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of
+        the trees), ``waiting_seconds``, ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and
+        ``parts`` (per cent of all time on a core; {} where there is no perf); ``switch``: the cost of a switch in the
         first tree (`fuzz.benchmark.tree_switches.SwitchCost`), None where that is no tree
     :raises RuntimeError: a process died
     """
@@ -53,13 +52,11 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
             for name, worker in workers.items():
                 runs[name].append(worker.ask("run", first, end))
         events = {name: worker.ask("events") for name, worker in workers.items()}
-        switches = {name: worker.ask("switch") for name, worker in workers.items()}
     pairs = {
         name: {
             "reference": pair[0],
             "candidate": pair[1],
             "events": events[name],
-            "switch_microseconds": switches[name],
             **summed(runs[name]),
             "parts": sampled_parts(form == INTERPRETED, programs, *pair),
         }
@@ -116,7 +113,6 @@ def text(result: dict[str, Any]) -> str:
         figures("operations/s (by the clock)", "operations_per_second", 0),
         figures("operations/s (CPU time of all processes)", "operations_per_cpu_second", 0),
         figures("events of both sides", "events", 0),
-        figures("microseconds of a switch between vCPUs", "switch_microseconds", 2),
         figures("programs that were judged again in full", "in_full", 0),
         figures("seconds", "seconds", 2),
         figures("  Python", "cpu_seconds", 2),

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The actors of a par block: what each does, and what belongs to it while others run."""
 
+from collections.abc import Callable
 from copy import copy
+from operator import attrgetter
 from typing import Final
 
 from ..language.operations import HARDWARE, Concurrent, Switch, actor_name, is_vcpu
@@ -24,10 +26,21 @@ class ActorState:
 
     def __init__(self, belongings: list[Belongings]) -> None:
         self.places = [(owner, name) for owner, names in belongings for name in names]
+        # One call gets all attributes of an object, and always a tuple.
+        self.getters: list[tuple[object, Callable[[object], tuple[object, ...]]]] = [
+            (owner, attrgetter(*names, names[0])) for owner, names in belongings if names
+        ]
+        # The attributes as they were when somebody looked last.
+        self.seen: list[object] = []
 
     def values(self) -> list[object]:
         """Return the attributes as they are now."""
-        return [getattr(owner, name) for owner, name in self.places]
+        found: list[object] = []
+        for owner, getter in self.getters:
+            found += getter(owner)
+            found.pop()
+        self.seen = found
+        return found
 
     def fresh(self) -> list[object]:
         """Return them for an actor that begins: its lists, sets and dicts are copies."""
@@ -37,6 +50,12 @@ class ActorState:
         """Set the attributes."""
         for (owner, name), value in zip(self.places, values, strict=True):
             setattr(owner, name, value)
+
+    def exchange(self, values: list[object]) -> None:
+        """Set the attributes of which nothing has changed since `values`: most of them are alike."""
+        for (owner, name), value, seen in zip(self.places, values, self.seen, strict=True):
+            if value is not seen:
+                setattr(owner, name, value)
 
 
 class Actor:

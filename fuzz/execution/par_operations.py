@@ -108,7 +108,7 @@ class ParOperations(Turns):
             *kernel.belongings,
         ]
         if self.steps is not None:
-            mine.append((self.steps, ("anchors", "counts", "loaded", "value")))
+            mine.append((self.steps, ("anchors", "counts")))
         return mine + self.checkers.belongings()
 
     def run(self, op: Par, at: int) -> Outcome:
@@ -177,7 +177,7 @@ class ParOperations(Turns):
         """Run an actor until it gives way or is done."""
         self.current = actor.number
         actor.left = ""
-        keeper.put(actor.belongings)
+        keeper.exchange(actor.belongings)
         self.tell(actor.number)
         assert actor.coroutine is not None
         try:

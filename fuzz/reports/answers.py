@@ -35,6 +35,9 @@ sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``
 (all of them), ``findings`` (``class``, ``signature``, ``reason``, ``schedules`` that show it, ``program``: text of
 the first with the fewest preemptions), ``refused`` (why there is no verdict, or null).
 
+``compare``: ``reference``, ``candidate``, ``workload``, ``block``, ``seed``; ``figures``: of each number of vCPUs
+``cpus``, ``reference`` and ``candidate`` (the fields of `fuzz.comparing.measuring.Figures`).
+
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
 ``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;

@@ -80,8 +80,7 @@ def test_rates_are_of_all_turns() -> None:
 
 def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
     def pair(name: str, parts: dict[str, float]) -> dict[str, Any]:
-        about = {"reference": name, "candidate": name, "events": 5, "switch_microseconds": 2.5}
-        return {**about, **summed([turn(2, 1, 0, 0, 80)]), "parts": parts}
+        return {"reference": name, "candidate": name, "events": 5, **summed([turn(2, 1, 0, 0, 80)]), "parts": parts}
 
     pairs = {"ports": pair("original", {"a": 90.0, "b": 10.0}), "trees": pair("tree:x", {"a": 25.0, "b": 75.0})}
     result = {"programs": 3, "operations": 80, "mix": "seed 1", "cores": 2, "python": "3.11.7", "pairs": pairs}

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz compare``: what many vCPUs at one block cost two versions."""
+
+from argparse import ArgumentTypeError, Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ...exit_codes import FINE, NO_VERDICT
+from ..command import EXIT_CODES, Command
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import add_versions
+from ..parser import Once, Parser
+from ..values import seed, whole
+
+if TYPE_CHECKING:
+    from ...comparing.measuring import Figures
+
+MOST: Final = 40
+_ABOUT: Final = """\
+Run the experiment of the series on two versions, in the model: how much is
+cleaned, how long the entry of a block stays invalid, and how many faults other
+vCPUs take meanwhile. It counts steps, not seconds.
+
+create: all vCPUs touch a block that is not mapped yet. rebuild: one vCPU makes a
+block of its pages again, as after dirty logging, while the others use pages of it.
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    add_versions(parser, "a candidate", required=True)
+    parser.add_argument("--workload", choices=("create", "rebuild"), required=True, help="what the vCPUs do")
+    counts = f"numbers of vCPUs, 1 to {MOST}, with commas (1,20,40)"
+    parser.add_argument("--cpus", action=Once, type=cpus, default=(1, 20, 40), metavar="N,N", help=counts)
+    parser.add_argument("--block", choices=("2M", "1G"), default="2M", help="the size of the block (%(default)s)")
+    parser.add_argument("--seed", action=Once, type=seed, default=0, metavar="N", help="of what is drawn (%(default)s)")
+    parser.add_argument("--plot", action=Once, metavar="FILE", help="a picture too: FILE.svg or FILE.png")
+
+
+def cpus(text: str) -> tuple[int, ...]:
+    """The value of ``--cpus``."""
+    found = tuple(whole(part, 1, MOST) for part in text.split(","))
+    if len(set(found)) != len(found):
+        raise ArgumentTypeError(f"{text[:40]!a}; allowed: each number once")
+    return found
+
+
+def compare(arguments: Namespace) -> int:
+    """Compare two versions.
+
+    :raises BadInputError: the picture cannot be made
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    import candidate
+
+    from ...comparing.answer import table
+    from ...comparing.measuring import WorkloadError, measure
+    from ...comparing.plot import FORMATS, PlotError, plot
+    from ...reports.answers import head
+
+    file = Path(arguments.plot) if arguments.plot is not None else None
+    if file is not None and file.suffix not in FORMATS:
+        raise BadInputError(f"compare --plot {arguments.plot}: no such format; allowed: FILE{' or FILE'.join(FORMATS)}")
+    versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
+    names = versions[0].name, versions[1].name
+    say_form(arguments)
+    rows: dict[int, tuple[Figures, Figures]] = {}
+    try:
+        for number in arguments.cpus:
+            reference, tested = (
+                measure(each, arguments.workload, number, arguments.block, arguments.seed) for each in versions
+            )
+            rows[number] = reference, tested
+    except WorkloadError as error:
+        complain(f"compare: no answer: {error}")
+        return NO_VERDICT
+    if arguments.json:
+        figures = [
+            {"cpus": number, "reference": asdict(sides[0]), "candidate": asdict(sides[1])}
+            for number, sides in rows.items()
+        ]
+        about = {"workload": arguments.workload, "block": arguments.block, "seed": arguments.seed}
+        dump({**head(), "reference": names[0], "candidate": names[1], **about, "figures": figures})
+    else:
+        print(table(arguments.workload, arguments.block, names, rows), end="")
+    if file is not None:
+        try:
+            plot(arguments.workload, arguments.block, names, rows, file)
+        except (PlotError, OSError) as error:
+            raise BadInputError(f"compare --plot {arguments.plot}: {error}") from None
+    return FINE
+
+
+COMMAND: Final = Command(
+    "compare",
+    "what many vCPUs at one block cost two versions",
+    _ABOUT,
+    add_arguments,
+    compare,
+    (
+        "s2fuzz compare --candidate rfc-v1 --workload create",
+        "s2fuzz compare --candidate rfc-v1 --workload rebuild --cpus 1,20,40 --block 1G --plot rebuild.svg",
+    ),
+    EXIT_CODES,
+)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The experiment of the series: what it claims holds in the model, for any number of vCPUs."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.command_line.cli import main
+from fuzz.comparing.answer import LIMITS, table
+from fuzz.comparing.measuring import Figures, measure, steps
+from fuzz.comparing.plot import PlotError, plot
+
+BLOCK = 2 << 20
+ROWS = {1: (Figures(4096, 512, 2000, 0), Figures()), 8: (Figures(8192, 512, 2000, 7), Figures(2048))}
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 5])
+def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
+    """Patch 1/4: who finds the block mapped cleans nothing."""
+    original, patched = (measure(candidate.get(name), "create", cpus, "2M") for name in ("original", "rfc-v1-1"))
+    assert (original.bytes_cleaned, patched.bytes_cleaned) == (BLOCK * cpus, BLOCK)
+
+
+@pytest.mark.parametrize("cpus", [1, 6])
+def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> None:
+    """Patches 2/4 and 3/4: the block is there before its pages are unmapped."""
+    original, series = (measure(candidate.get(name), "rebuild", cpus, "2M") for name in ("original", "rfc-v1"))
+    assert (original.window_entries, series.window_entries) == (512, 0)
+    assert original.window_events > 1000
+    # The flush of the VM.
+    assert series.window_events < 10
+    # Nearly all steps of the original lie in the window.
+    assert (original.faults > cpus // 2) == (cpus > 1)
+    assert series.faults == 0
+
+
+def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
+    places = steps(candidate.get("rfc-v1"), "2M")
+    assert len(places) > 500
+    assert {place.cpu for place in places} == {0}
+    assert len({place.anchor for place in places}) == len(places)
+
+
+def test_the_table_says_what_it_is_and_what_it_is_not() -> None:
+    lines = table("rebuild", "2M", ("original", "rfc-v1"), ROWS).splitlines()
+    assert lines[0].startswith("rebuild of a 2M block.")
+    assert [line.split()[:3] for line in lines[5:9]] == [
+        ["1", "original", "4"],
+        ["1", "rfc-v1", "0"],
+        ["8", "original", "8"],
+        ["8", "rfc-v1", "2"],
+    ]
+    assert "\n".join(lines).endswith(LIMITS.rstrip("\n"))
+
+
+def test_the_command_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--candidate", "rfc-v1", "--workload", "create", "--cpus", "1,3", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["cpus"] for row in answer["figures"]] == [1, 3]
+    assert [row["reference"]["bytes_cleaned"] for row in answer["figures"]] == [BLOCK, 3 * BLOCK]
+    assert [row["candidate"]["bytes_cleaned"] for row in answer["figures"]] == [BLOCK, BLOCK]
+
+
+def test_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for name in ("a.svg", "b.png"):
+        plot("rebuild", "2M", ("original", "rfc-v1"), ROWS, tmp_path / name)
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_picture_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(PlotError, match=r"pip install -e \.\[plot\]"):
+        plot("rebuild", "2M", ("original", "rfc-v1"), ROWS, tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cpus", "0"), "allowed: a whole number from 1 to 40"),
+        (("--cpus", "2,2"), "allowed: each number once"),
+        (("--plot", "a.pdf"), "allowed: FILE.svg or FILE.png"),
+    ],
+)
+def test_what_is_refused(arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) if arguments[0] == "--cpus" else nullcontext() as refused:
+        assert main(["compare", "--candidate", "rfc-v1", "--workload", "create", *arguments]) == 2
+    assert refused is None or refused.value.code == 2
+    assert said in capsys.readouterr().err
