@@ -31,7 +31,11 @@ from .records import (
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
     COUNTERS_AT,
+    COUNTS,
+    COUNTS_AT,
     GRACE_AT,
+    INFO,
+    INFO_AT,
     KNOBS,
     KNOBS_AT,
     NAMES_AT,
@@ -69,9 +73,10 @@ class Process:
         self.library = library
         self.owner = os.getpid()
         self.status = self.ret = 0
-        self.info: tuple[int, ...] = ()
         self.records = self.chains = self.names = 0
         self.knobs = (-1, -1, -1)
+        # How many areas and devices there are, and when another task waits: as it was told last.
+        self.told = (0, 0, 0, 0)
         self.running = False
         # It puts memory back, and has not yet said that it is done.
         self.ending = False
@@ -146,8 +151,8 @@ class Process:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
         self.first = b"PS" if follows else b"P"
         self.running = True
-        self.knobs = (-1, -1, -1)
-        KNOBS.pack_into(self.memory, KNOBS_AT, -1, -1, -1, 0, 0, 0, 0)
+        self.knobs, self.told = (-1, -1, -1), (0, 0, 0, 0)
+        KNOBS.pack_into(self.memory, KNOBS_AT, *self.knobs, *self.told)
         self.set_unwanted(0)
 
     def end(self, twin: "Process | None" = None) -> None:
@@ -234,18 +239,25 @@ class Process:
         if self._hear() != b"R":
             self.running = False
             return False
-        ret, *rest = RESULT.unpack_from(self.memory, RESULT_AT)
-        self.ret = ret
-        self.info = tuple(rest[:8])
-        self.status, self.records, self.chains, self.names = rest[8:12]
-        self.knobs = rest[12], rest[13], rest[14]
+        (self.ret,) = RESULT.unpack_from(self.memory, RESULT_AT)
+        self.status, self.records, self.chains, self.names, *left = COUNTS.unpack_from(self.memory, COUNTS_AT)
+        self.knobs = left[0], left[1], left[2]
         return True
+
+    @property
+    def info(self) -> tuple[int, ...]:
+        """The numbers that go with what the child said last."""
+        return INFO.unpack_from(self.memory, INFO_AT)
 
     def set_knobs(
         self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int
     ) -> None:
         """Say how many allocations still succeed, how many areas there are, and when another task waits."""
-        KNOBS.pack_into(self.memory, KNOBS_AT, pages, small, topup, vmas, devices, resched, contended)
+        left, told = (pages, small, topup), (vmas, devices, resched, contended)
+        # What the child has left there need not be written again.
+        if left != self.knobs or told != self.told:
+            KNOBS.pack_into(self.memory, KNOBS_AT, *left, *told)
+            self.knobs, self.told = left, told
 
     def set_grace(self, at: int) -> None:
         """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""

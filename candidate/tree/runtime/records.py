@@ -137,8 +137,12 @@ LOG_WORDS: Final = 16384
 
 # struct shim_control: op and arguments, result and what goes with it, counts, knobs, text, areas, dirty log.
 ARGS: Final = struct.Struct("<9Q")
-RESULT: Final = struct.Struct("<q8Q4I3i2I")
+RESULT: Final = struct.Struct("<q")
 RESULT_AT: Final = 72
+INFO: Final = struct.Struct("<8Q")
+INFO_AT: Final = RESULT_AT + RESULT.size
+COUNTS: Final = struct.Struct("<4I3i")
+COUNTS_AT: Final = INFO_AT + INFO.size
 KNOBS: Final = struct.Struct("<3i4I")
 KNOBS_AT: Final = RESULT_AT + 8 + 64 + 16
 # The number of counters.

@@ -39,6 +39,8 @@ class Script:
             self.differing.append((first * COUNTER_BYTES, (first + counted) * COUNTER_BYTES))
         # Both have begun alike where they have run none of these by then.
         self.needed = counters is None or self.ran(process.began, 0)
+        # It never runs.
+        self.idle = not self.needed and not self.differing
         self.twin.set_grace(grace_at)
         self.memory = self.twin.memory
         self.filled = 0
@@ -53,7 +55,7 @@ class Script:
         :param before: the knobs before it, as `records.STEP_KNOBS`
         :returns: `same`
         """
-        if not self.needed and not self.differing:
+        if self.idle:
             return True
         asked = self.process.memory
         self.append(asked[: r.STEP_HEAD] + before + asked[r.DIGEST_AT : r.DIGEST_AT + 8])
@@ -82,7 +84,7 @@ class Script:
 
     def write(self, at: int, data: bytes) -> None:
         """Add that *data* is written into the shared memory."""
-        if not self.needed and not self.differing:
+        if self.idle:
             return
         head = r.ARGS.pack(r.OP_WRITE, at, len(data), 0, 0, 0, 0, 0, 0)
         self.append(head + bytes(r.STEP_BYTES - len(head)) + data + bytes(-len(data) % 8))

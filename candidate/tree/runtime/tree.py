@@ -153,7 +153,7 @@ class TreeSide:
         assert process is not None
         areas, devices = len(self.areas), len(self.devices)
         process.set_knobs(pages, small, topup, areas, devices, kernel.resched_every, kernel.contended_at)
-        if self.script is not None:
+        if self.script is not None and not self.script.idle:
             self.knobs = r.STEP_KNOBS.pack(pages, small, topup)
 
     def write(self, at: int, data: bytes) -> None:
@@ -281,7 +281,7 @@ class TreeSide:
         process, replay = self.process, self.replay
         assert process is not None
         assert replay is not None
-        status, text, chain = process.status, process.text(), process.info[0] if process.info else 0
+        status, text, chain = process.status, process.text(), process.info[0]
         if lives:
             process.gone()
         self.ended = True
