@@ -18,7 +18,7 @@ from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRA
 from ..checkers import Checker, Shadow, Violation
 from ..checkers.places import Range, ipa_of, merged, overlap, place, vm_of, without
 from ..execution.executor import Executor
-from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation
+from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation, TableUnmap
 from ..language.program import HUGE_SHIFT
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
@@ -37,6 +37,7 @@ BLOCK: Final = "fault on a block"
 INSIDE: Final = "range begins inside an entry that is no table"
 UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
+PART: Final = "size is no whole pages"
 FAULTS: Final = {
     TRANSLATION: "translation fault",
     ACCESS_FLAG: "access flag fault",
@@ -57,6 +58,7 @@ PREDICATES: Final = {
     BLOCK: "a permission fault is on a block",
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
+    PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
     MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
@@ -66,7 +68,7 @@ PREDICATES: Final = {
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
-OF_OPERATION: Final = (LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
+OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
 
 class Standing:
@@ -176,6 +178,8 @@ class Circumstances(Checker):
     def of_operation(self, predicate: str) -> bool:
         """Tell whether one of `OF_OPERATION` holds."""
         op = self.op
+        if predicate == PART:
+            return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
         if not isinstance(op, GuestAccess):
             return False
         layout = self.side.by_name[op.slot]

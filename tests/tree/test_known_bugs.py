@@ -14,7 +14,7 @@ from fuzz.findings.found import known_of, known_text
 from fuzz.judging.bearers import asked, has
 from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.judging.known import known_bugs, program_of
-from fuzz.language.text import load
+from fuzz.language.text import load, parse
 
 from .trees import planted, real_tree, version
 
@@ -22,8 +22,8 @@ IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 HAVE: Final = {
     "5.12.9": {"X1", "B21", "A1", "M1", "P1", "A2", "S1", "R1"},
     "6.1": {"A1", "M1", "P1", "A2", "R1"},
-    "6.12": {"M1", "P1", "R1"},
-    "7.3": {"P1"},
+    "6.12": {"M1", "P1", "R1", "U1"},
+    "7.3": {"P1", "U1"},
 }
 
 
@@ -57,6 +57,26 @@ def test_a_bug_whose_condition_is_a_walk(tmp_path: Path) -> None:
     copy = candidate.get(planted("5.12.9", tmp_path / "tree", PGTABLE, rounds, ""))
     assert asked(copy, "B05").signature.startswith("translation: ")
     assert asked(candidate.get(version("5.12.9")), "B05").signature == ""
+
+
+def test_a_near_miss_of_a_bug_that_only_trees_have(tmp_path: Path) -> None:
+    """U1: a range that is flushed short, though its size is whole pages."""
+    flush = "stage2_unmap_defer_tlb_flush(pgt))\n\t\t/* Perform the deferred TLB invalidations */\n\t\t"
+    whole = "kvm_tlb_flush_vmid_range(pgt->mmu, addr, size);"
+    name, copy = (
+        version("6.12"),
+        planted("6.12", tmp_path / "tree", PGTABLE, flush + whole, flush + whole.replace("size", "size - PAGE_SIZE")),
+    )
+    part = load(program_of("U1"))
+    verdict = Differential(candidate.get(name), candidate.get(name)).run(part)
+    assert [each.known for each in verdict.findings] == ["U1"]
+    pages = parse(
+        "s2fuzz 1\nvm cpus=1 fwb=on range=on\nslot a size=8K backing=anon\ncpu0 read a+4K\ntable unmap a+0 8K\n"
+    )
+    verdict = Differential(candidate.get(name), candidate.get(copy)).run(pages)
+    assert [(each.kind, each.known) for each in verdict.findings if each.signature.startswith("tlb: ")] == [
+        (REGRESSION, "")
+    ]
 
 
 def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
