@@ -15,7 +15,7 @@ from .parser import Parser
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
     *("list", "demo", "run", "explore", "convert", "fuzz", "campaign", "status", "minimize", "promote", "expect"),
-    *("compare", "hardware", "real", "bench", "build", "corpus", "cover", "tree"),
+    *("export", "compare", "hardware", "real", "bench", "build", "corpus", "cover", "tree"),
 )
 _ABOUT: Final = """\
 Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from candidate import Candidate
 
@@ -17,24 +17,29 @@ from ..files import write_atomically
 from ..generation.generator import Generator
 from ..language.program import Program
 from ..language.text import load, print_program
-from .errors import UnplayableError
+from .errors import RealSilent, UnplayableError
 from .run import RealRun, run
 from .session import RealSession
+from .translate import played
+
+# A kind of difference: a machine that hangs. So many in one session, and QEMU itself is to blame.
+SILENT_KIND: Final = "silent"
+MOST_HANGS: Final = 3
 
 
 @dataclass
 class DifferenceKind:
     """Differences that are alike but for their programs.
 
-    :param first: the first one seen
-    :param where: the program that showed it, for people
+    :param program: the first one that showed it, as it was played
+    :param where: that program, for people
     :param text: of it
     :param count: how many there were
     :param file: of the first one; "" if it was not saved
     :param replays: whether a machine that has played nothing else shows it too; None: that was not tried
     """
 
-    first: RealRun
+    program: Program
     where: str
     text: str
     count: int = 1
@@ -59,6 +64,7 @@ class RealCheck:
     version: Candidate
     tables: bool = False
     programs: int = 0
+    hung: int = 0
     operations: int = 0
     agree: int = 0
     seconds: float = 0.0
@@ -80,6 +86,16 @@ class RealCheck:
         except UnplayableError as error:
             self.left[generic(str(error))] += 1
             return
+        except RealSilent:
+            self.hung += 1
+            if self.hung == MOST_HANGS:
+                raise
+            self.programs += 1
+            self.note(
+                SILENT_KIND, "the machine does not answer", played(program, self.session.page_size).program, where
+            )
+            self.session.start()
+            return
         self.seconds += time.monotonic() - began
         self.kernel += done.answers.seconds
         self.programs += 1
@@ -89,10 +105,25 @@ class RealCheck:
         found = kinds_of(done)
         self.agree += not found
         for key, text in found.items():
-            if key in self.kinds:
-                self.kinds[key].count += 1
-            else:
-                self.kinds[key] = DifferenceKind(done, where, text)
+            self.note(key, text, done.played.program, where)
+
+    def note(self, key: str, text: str, program: Program, where: str) -> None:
+        """Count a difference of a kind."""
+        if key in self.kinds:
+            self.kinds[key].count += 1
+        else:
+            self.kinds[key] = DifferenceKind(program, where, text)
+
+    def again(self, key: str, kind: DifferenceKind) -> bool:
+        """Tell whether a machine that has played nothing shows a difference too.
+
+        :raises RealError: QEMU died
+        """
+        self.session.start()
+        try:
+            return key in kinds_of(run(self.session, self.version, kind.where, kind.program, self.tables))
+        except RealSilent:
+            return key == SILENT_KIND
 
     def save(self, folder: Path) -> None:
         """Try each kind once more on a machine that has played nothing, and write the files.
@@ -100,14 +131,12 @@ class RealCheck:
         :raises RealError: QEMU died or does not answer
         """
         for key, kind in self.kinds.items():
-            program = kind.first.played.program
-            self.session.start()
-            kind.replays = key in kinds_of(run(self.session, self.version, kind.where, program, self.tables))
-            comments = [*kind.text.splitlines(), f"kernel: {kind.first.release}", f"model: {kind.first.model}"]
+            kind.replays = self.again(key, kind)
+            comments = [*kind.text.splitlines(), f"kernel: {self.session.release}", f"model: {self.version.name}"]
             comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not shown again by a fresh machine"])
             file = folder / file_name(key)
             try:
-                write_atomically(file, "".join(f"# {line}\n" for line in comments) + print_program(program))
+                write_atomically(file, "".join(f"# {line}\n" for line in comments) + print_program(kind.program))
             except OSError as error:
                 self.trouble = f"{file}: {error.strerror or error}"
             else:

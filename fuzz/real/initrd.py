@@ -6,7 +6,9 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from .errors import RealError
@@ -80,12 +82,17 @@ def _compile(program: str, target: Path) -> None:
         raise RealError(f"real: {program} cannot compile /init: {said.strip()}; {WANTED}")
 
 
-def archive(program: bytes) -> bytes:
-    """A cpio archive in the form that the kernel takes ("newc"): /init, and the console that it starts with."""
+def archive(program: bytes, others: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """A cpio archive in the form that the kernel takes ("newc"): /init, and the console that it starts with.
+
+    :param others: further programs, by their paths
+    """
+    more = [_member(path, stat.S_IFREG | 0o755, data, 4 + at) for at, (path, data) in enumerate(others.items())]
     entries = [
         _member("dev", stat.S_IFDIR | 0o755, b"", 1),
         _member("dev/console", stat.S_IFCHR | 0o600, b"", 2, (5, 1)),
         _member("init", stat.S_IFREG | 0o755, program, 3),
+        *more,
         _member("TRAILER!!!", 0, b"", 0),
     ]
     return b"".join(entries)

@@ -43,7 +43,7 @@ from ..language.operations import (
     TablePlace,
     TableRange,
 )
-from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Vm, has_blocks, sequential, show_bytes
+from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Slot, Vm, has_blocks, sequential, show_bytes
 from ..language.text import headings
 from ..sides.guest import MANUAL_LOG
 from ..sides.side import HVA_BASE, HVA_STEP
@@ -222,7 +222,7 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
             what = "a guest_memfd" if slot.backing == MEMFD else f"pages of {slot.backing}"
             raise UnplayableError(f"slot {slot.name} is {what}, which the emulated machine does not have")
         if not slot.alias:
-            total[slot.backing] = total.get(slot.backing, 0) + slot.size
+            total[slot.backing] = total.get(slot.backing, 0) + room(slot, addresses[slot.name])
         flags = int(slot.log) | _READ_ONLY * slot.ro
         alias = numbers[slot.alias] if slot.alias else -1
         place = f"{slot.ipa:#x} {slot.size:#x} {addresses[slot.name]:#x}"
@@ -233,6 +233,12 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
             most = f"the emulated machine has {show_bytes(MOST[backing])}"
             raise UnplayableError(f"its slots have {show_bytes(size)} of {backing} memory, and {most}")
     return lines
+
+
+def room(slot: Slot, start: int) -> int:
+    """Bytes behind a slot at host address *start*: of hugetlb, whole pages around it."""
+    page = 1 << HUGE_SHIFT.get(slot.backing, 0)
+    return -(-(start + slot.size) // page) * page - start // page * page
 
 
 def host_addresses(program: Program) -> dict[str, int]:

@@ -52,6 +52,7 @@ extern sigjmp_buf bad_memory;
 /* say.c: the console, the files of the kernel, and its messages */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void result(const char *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cannot(const char *what, int error);
 void put(const char *path, const char *text);
 long number_in(const char *path, const char *key);
 void open_messages(void);

@@ -3,6 +3,7 @@
  * /init: waits for programs on the console, and plays each in a process of its own.
  *
  * BEGIN, lines of player.c, END	a program; its last line is DONE STATUS SECONDS KIB-OF-TABLES TAINT
+ * EXEC PATH			a program in the initial file system is run; its last line is EXIT STATUS
  * QUIT				the machine is turned off
  */
 #include <errno.h>
@@ -113,6 +114,18 @@ static void play_apart(char *text)
 	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
 }
 
+static void run_program(const char *path)
+{
+	int status = 0, child = fork();
+
+	if (!child) {
+		execl(path, path, (char *)0);
+		_exit(127);
+	}
+	waitpid(child, &status, 0);
+	say("EXIT %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
 static void serve(void)
 {
 	static char text[MAX_TEXT], line[MAX_LINE], input[4096];
@@ -140,6 +153,8 @@ static void serve(void)
 		} else if (!strcmp(line, "END") && inside) {
 			inside = 0;
 			play_apart(text);
+		} else if (!strncmp(line, "EXEC ", 5)) {
+			run_program(line + 5);
 		} else if (!strcmp(line, "QUIT")) {
 			reboot(RB_POWER_OFF);
 		} else if (inside && size + length + 2 < MAX_TEXT) {

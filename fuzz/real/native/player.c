@@ -112,7 +112,7 @@ static int machine(char **words, int count)
 	synchronous = atoi(words[8]);
 	ret = make_vms(atoi(words[1]), atoi(words[4]), number(words[5]));
 	if (ret)
-		say("r -1 error %d of the VM\n", ret);
+		cannot("the VM", ret);
 	return ret;
 }
 
@@ -136,7 +136,7 @@ static int make_slot(char **words, int count)
 		back(slot, words[9]);
 	ret = set_region(slot, slot->size);
 	if (ret)
-		say("r -1 error %d of slot %d\n", ret, slot->number);
+		cannot("a slot", ret);
 	return ret;
 }
 

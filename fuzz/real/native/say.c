@@ -10,6 +10,9 @@
 
 #include "init.h"
 
+/* A dirty log is the longest. */
+#define MAX_VALUE (80 << 10)
+
 static int messages = -1;
 
 static void write_all(const char *text, int size)
@@ -39,13 +42,24 @@ void say(const char *format, ...)
 /* The outcome of the operation under way. */
 void result(const char *status, const char *format, ...)
 {
-	char value[8192];
+	static char value[MAX_VALUE];
+	char head[64];
 	va_list arguments;
+	int size;
 
 	va_start(arguments, format);
-	vsnprintf(value, sizeof(value), format, arguments);
+	size = vsnprintf(value, sizeof(value) - 1, format, arguments);
 	va_end(arguments);
-	say("r %d %s %s\n", operation, status, value);
+	size = size < MAX_VALUE - 1 ? size : MAX_VALUE - 2;
+	value[size] = '\n';
+	write_all(head, snprintf(head, sizeof(head), "r %d %s ", operation, status));
+	write_all(value, size + 1);
+}
+
+/* VMs or slots cannot be made: there is nothing to run operations on. */
+void cannot(const char *what, int error)
+{
+	say("r %d error %d of %s\n", CREATION, error, what);
 }
 
 void put(const char *path, const char *text)

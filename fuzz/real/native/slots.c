@@ -15,6 +15,8 @@
 /* Pages are made not to be all zero: a split would map the kernel's page of zeroes instead. */
 #define MARK 2048
 #define LOGGED 1UL
+/* The most of a dirty log as text: all words of a slot of 512M. */
+#define LOG_TEXT (64 << 10)
 
 struct slot slots[MAX_SLOTS];
 u64 page_size, device_memory;
@@ -68,13 +70,13 @@ void back(struct slot *slot, const char *backing)
 	else
 		memory = mmap((void *)start, end - start, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (memory == MAP_FAILED) {
-		say("r -1 error %d of memory behind a slot of %s\n", -errno, backing);
+		cannot(backing, -errno);
 		return;
 	}
 	if (!strcmp(backing, "thp"))
 		madvise(memory, end - start, MADV_HUGEPAGE);
 	if (sigsetjmp(bad_memory, 1))
-		say("r -1 error 0 of memory behind a slot of %s\n", backing);
+		cannot(backing, 0);
 	else
 		for (at = start; at < end; at += step)
 			*(volatile u64 *)(at + (device ? 0 : MARK)) = !device;
@@ -86,6 +88,8 @@ static void get_log(struct slot *slot)
 {
 	u64 words = (slot->size / page_size + 63) / 64;
 	struct kvm_dirty_log log = { .slot = slot->number };
+	char *text = calloc(1, LOG_TEXT);
+	int size = 0;
 
 	if (!slot->bitmap)
 		slot->bitmap = calloc(words, sizeof(u64));
@@ -93,13 +97,14 @@ static void get_log(struct slot *slot)
 	log.dirty_bitmap = slot->bitmap;
 	if (ioctl(vms[slot->vm].fd, KVM_GET_DIRTY_LOG, &log)) {
 		result("error", "%d", -errno);
+		free(text);
 		return;
 	}
-	say("r %d ok log", operation);
 	for (u64 i = 0; i < words; i++)
 		if (slot->bitmap[i])
-			say(" %lu:%lx", i, slot->bitmap[i]);
-	say("\n");
+			size += snprintf(text + size, LOG_TEXT - size, " %lu:%lx", i, slot->bitmap[i]);
+	result("ok", "log%s", text);
+	free(text);
 }
 
 static int clear_log(struct slot *slot, u64 offset, u64 size)
