@@ -12,6 +12,7 @@ from ..execution.executor import Executor
 from ..execution.par_operations import ParOperations
 from ..exploring.places import SwitchPlaces
 from ..judging.cost import Cost
+from ..judging.differential import tree_of
 from ..language.operations import Par, Switch
 from ..language.program import Program
 from .workloads import create, rebuild
@@ -91,7 +92,11 @@ def arriving(places: list[Switch]) -> list[Switch]:
 def started(version: Candidate, program: Program) -> Executor:
     """A side on which vCPUs arrive, before anything has run on it."""
     executor = Executor(version, program)
-    executor.par = Arriving(executor.side, executor.checkers, executor.guest)
+    executor.par = Arriving(executor.side, executor.checkers, executor.guest, executor.host)
+    tree = tree_of(executor)
+    if tree is not None:
+        # Who goes on is said here, not in the tree's process.
+        tree.direct = 0
     return executor
 
 
