@@ -4,7 +4,8 @@
 The frame is pinned by the look-up, stays so while the fault maps it, and is
 released exactly once on every path. Before that the host's page is marked:
 accessed if the fault mapped it or granted more (for an access flag fault where
-the standard's handler does so), dirty if that made it writable. Whatever a fault
+the standard's handler does so), dirty if that made it writable. A fault that has lost
+a race for an entry, and made none, marks nothing dirty. Whatever a fault
 marks is held meanwhile, by a reference or by the mmu lock, for
 which whoever frees the page has to wait.
 
@@ -43,6 +44,7 @@ class Pins(Checker):
             ("*: mapped, not pinned*", Severity.LIFETIME, 13),
             ("*, not held*", Severity.LIFETIME, 14),
             ("*: mapped writable, not marked dirty*", Severity.CORRUPTION, 4),
+            ("*: marked dirty, not mapped*", Severity.ACCOUNTING, 6),
             ("*: frame still pinned*", Severity.ACCOUNTING, 5),
         ),
     )
@@ -120,7 +122,7 @@ class PageReference(GuestChecker):
     """
 
     rule = Pins.rule
-    of_actor = ("faulting", "fault_ipa", "fault", "looked_up", "waiting", "broken", "dirty", "accessed", "late")
+    of_actor = ("faulting", "fault_ipa", "fault", "looked_up", "waiting", "broken", "dirty", "accessed", "late", "lost")
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -136,6 +138,8 @@ class PageReference(GuestChecker):
         self.broken: dict[tuple[int, int], int] = {}
         self.dirty: set[int] = set()
         self.accessed: set[int] = set()
+        # A compare-exchange of this fault found another entry than it was to replace, and none has made a leaf since.
+        self.lost = False
         # What, level, reason, guest address.
         self.late: list[tuple[str, int, str, int]] = []
 
@@ -152,7 +156,7 @@ class PageReference(GuestChecker):
 
     def forget(self) -> None:
         """A fault may begin."""
-        self.looked_up = False
+        self.looked_up = self.lost = False
         self.waiting.clear()
         self.broken.clear()
         self.dirty.clear()
@@ -177,8 +181,14 @@ class PageReference(GuestChecker):
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         self.looked_up = self.looked_up or pfn >= 0
 
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.lost = self.faulting
+
     def set_dirty(self, pfn: int) -> None:
         self.dirty.add(pfn)
+        if self.lost:
+            reason = f"frame {pfn:#x}: the fault lost a race for the entry, and mapped nothing"
+            self.late.append((f"marked dirty, not mapped{self.kernel.cause}", -1, reason, self.fault_ipa))
         self.must_be_held(pfn, "dirty")
 
     def set_accessed(self, pfn: int) -> None:
@@ -213,6 +223,7 @@ class PageReference(GuestChecker):
             return
         if kind(new, level, self.granule) != LEAF:
             return
+        self.lost = False
         old = self.broken.get((level, ipa), old)
         pa = address_bits(new, self.granule)
         size = self.granule.level_size(level)
