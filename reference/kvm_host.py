@@ -265,6 +265,18 @@ class KvmHost:
         return pfn, writable
 
     def hva_to_pfn(self, addr: int, write_fault: bool) -> tuple[int, bool]:
+        run = self.mm.run_at(addr)
+        steps = self.k.steps
+        if steps is None or (run is not None and not run.flags & ABSENT and (run.flags & WRITABLE or not write_fault)):
+            return self.look_up(addr, write_fault)
+        # The host's own code reads under the mmap lock: whoever is alone tells nothing of it.
+        steps.take("mmap", 0, False)
+        found = self.look_up(addr, write_fault)
+        steps.drop("mmap", 0)
+        return found
+
+    def look_up(self, addr: int, write_fault: bool) -> tuple[int, bool]:
+        """Look a frame up, and have the host make the page, or copy it, where that is needed."""
         mm = self.mm
         run = mm.run_at(addr)
         if run is not None and run.flags & POISON:
@@ -280,7 +292,9 @@ class KvmHost:
                 return KVM_PFN_ERR_FAULT, False
             mm.break_cow(addr)
             run = mm.run_at(addr)
-            assert run is not None
+            if run is None or run.flags & (ABSENT | POISON) or not run.flags & WRITABLE:
+                # Another actor has come between.
+                return self.look_up(addr, write_fault)
 
         pfn = mm.pfn_in(run, addr)
         if not run.flags & DEVICE:

@@ -267,6 +267,8 @@ class ParOperations(Turns):
         actor = self.running()
         if actor.is_thread:
             actor.faults += 1
+            if self.steps is not None:
+                self.steps.anchors, self.steps.counts = self.anchors(), {}
             if self.onlooker is not None:
                 self.onlooker.called(actor)
 

@@ -156,3 +156,21 @@ def test_hardware_comes_between_two_steps() -> None:
     assert run.violations == []
     turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
     assert turns == ["host0", "hw0", "host0", "cpu1"]
+
+
+@pytest.mark.parametrize("name", ["original", "v5.14"])
+def test_ports_run_threads_too(name: str) -> None:
+    """Steps, locks and waits are those of trees."""
+    run = Run(name, PAIR.format("discard a+0 4K", LOOKED_UP))
+    assert run.violations == []
+    assert [part.faults for part in run.outcomes[0].parts] == [2, 0]
+    for step in STEPS:
+        text = HEAD + f"cpu0 read a+0\npar\nhost0 migrate a+0 4K\ncpu0 write a+0\nswitch host0 to cpu0 {step}\nend\n"
+        run = Run(name, text)
+        assert (step, run.violations, run.outcomes[1].detail) == (step, [], "")
+    text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
+    assert Run(name, text.format("unmap a+0 4K")).count("waits for the mmap lock, which host0 has") == 1
+    assert Run(name, text.format("discard a+0 4K")).count("mmap lock, which host0 has") == 0
+    head = HEAD.replace("anon", "anon log=on")
+    fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
+    assert Run(name, head + fault).count("waits for the srcu lock, which cpu0 has") == 1
