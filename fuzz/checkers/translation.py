@@ -36,6 +36,9 @@ WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
+# What is wrong with a leaf that maps what the host has changed since.
+STALE: Final = ("wrong frame", "writable, the host's page is not")
+
 
 class Translation(GuestChecker):
     """Judges each leaf written, at the next quiet point, against the host's own map.
@@ -69,10 +72,17 @@ class Translation(GuestChecker):
         ),
     )
 
+    of_actor = ("since",)
+
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
+        # Where several actors are at work: leaves are numbered as they are made; the number and maker of each, by its
+        # address; how many there were when the invalidation under way began.
+        self.leaves = 0
+        self.made: dict[int, tuple[int, int]] = {}
+        self.since = 0
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
@@ -83,6 +93,10 @@ class Translation(GuestChecker):
     def invalidated(self, start: int, end: int) -> None:
         for first, last in self.guest.ipa_ranges(start, end):
             for level, ipa, entry in self.shadow.leaves_in(first, last):
+                number, maker = self.made.get(ipa, (0, 0))
+                if number > self.since and maker != self.kernel.actor:
+                    # Made meanwhile, by ``change_pte()`` of another actor: it is judged when the pages have changed.
+                    continue
                 self.report(
                     "still mapped after invalidation",
                     level,
@@ -91,7 +105,22 @@ class Translation(GuestChecker):
                     frozenset([ipa]),
                 )
 
+    def invalidating(self) -> None:
+        self.since = self.leaves
+
+    def host_changed(self, start: int, end: int) -> None:
+        """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.
+
+        What a fault has still to do, such as to mark a page, is judged when all have returned.
+        """
+        for first, last in self.guest.ipa_ranges(start, end) if self.kernel.actor else ():
+            for level, ipa, entry in self.shadow.leaves_in(first, last):
+                wrong, page = self.fault_of(level, ipa, entry)
+                if wrong in STALE:
+                    self.wrong(wrong, page, level, ipa, entry)
+
     def before_operation(self, op: ops.Operation | None) -> None:
+        self.made.clear()
         self.written.clear()
         self.taken.clear()
         self.allowed = self.range_of(op)
@@ -170,6 +199,9 @@ class Translation(GuestChecker):
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
             self.written[ipa] = level
+            if self.kernel.actor:
+                self.leaves += 1
+                self.made[ipa] = self.leaves, self.kernel.actor
             if kind(new, level, self.granule) == RESERVED:
                 self.report("reserved encoding", level, f"{self.text(new, level)} at {ipa:#x}", frozenset([ipa]))
         end = ipa + (1 << self.shifts[level])
@@ -277,9 +309,11 @@ class Translation(GuestChecker):
         """Judge one leaf against slot, frames and permissions."""
         wrong, page = self.fault_of(level, ipa, entry)
         if wrong:
-            self.report(
-                wrong, level, f"{self.text(entry, level)} at {ipa:#x}: {wrong} (page {page:#x})", frozenset([page])
-            )
+            self.wrong(wrong, page, level, ipa, entry)
+
+    def wrong(self, what: str, page: int, level: int, ipa: int, entry: int) -> None:
+        """Report what is wrong with a leaf, at a page of it."""
+        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {what} (page {page:#x})", frozenset([page]))
 
     def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
         """Say what is wrong with a leaf, and the first page where it is; "" if nothing."""
@@ -360,8 +394,14 @@ class BetweenHalves(Watcher):
     def __init__(self, checker: Translation) -> None:
         self.checker = checker
 
+    def invalidating(self) -> None:
+        self.checker.invalidating()
+
     def invalidated(self, start: int, end: int) -> None:
         self.checker.invalidated(start, end)
+
+    def changed(self, start: int, end: int) -> None:
+        self.checker.host_changed(start, end)
 
 
 def accesses_of(op: ops.Operation | None) -> Sequence[ops.GuestAccess]:

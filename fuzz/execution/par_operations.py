@@ -104,7 +104,7 @@ class ParOperations(Turns):
             (self.side.kvm_host, ("pins",)),
             (self.side.host, ("version",)),
             (self.guest.exits, ("status", "address", "injected")),
-            *[(each.notified, ("unmapping", "invalidating")) for each in self.side.guests],
+            *[(each.notified, ("unmapping", "invalidating", "under_way")) for each in self.side.guests],
             *kernel.belongings,
         ]
         if self.steps is not None:

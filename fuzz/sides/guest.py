@@ -55,7 +55,13 @@ def walked_range(addr: int, size: int, page: int) -> tuple[int, int]:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Watcher:
-    """Looks at the tables between the two halves of an invalidation."""
+    """Looks at the tables between the two halves of an invalidation, and around these."""
+
+    def invalidating(self) -> None:
+        """``invalidate_range_start()`` is about to be called."""
+
+    def changed(self, start: int, end: int) -> None:
+        """``invalidate_range_end()`` for host addresses [start, end) has returned."""
 
     def invalidated(self, start: int, end: int) -> None:
         """``invalidate_range_start()`` for host addresses [start, end) has returned."""
@@ -73,6 +79,8 @@ class Notified(Listener):
         self.main = guest.main
         self.ranges: list[tuple[int, int]] = []
         self.guest_ranges: list[tuple[int, int]] = []
+        # Those that have begun, and not ended.
+        self.under_way: list[tuple[int, int]] = []
         # Inside of invalidate_range_start(), or of another call that unmaps
         # for good: whatever goes must be left clean.
         self.unmapping = False
@@ -83,6 +91,9 @@ class Notified(Listener):
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
         self.guest_ranges += self.guest.ipa_ranges(start, end)
+        self.under_way.append((start, end))
+        if self.watch is not None:
+            self.watch.invalidating()
         self.unmapping = self.invalidating = True
         self.main.invalidate_range_start(start, end, blockable)
         self.unmapping = self.invalidating = False
@@ -115,9 +126,14 @@ class Notified(Listener):
         self.unmapping = self.invalidating = False
         self.ranges.clear()
         self.guest_ranges.clear()
+        self.under_way.clear()
 
     def invalidate_range_end(self) -> None:
         self.main.invalidate_range_end()
+        if self.under_way:
+            start, end = self.under_way.pop()
+            if self.watch is not None:
+                self.watch.changed(start, end)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         self.main.change_pte(hva, pfn)

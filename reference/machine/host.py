@@ -213,16 +213,19 @@ class Host(AddressSpace):
             if run is None or run.flags & (ABSENT | DEVICE):
                 continue
             pages = size >> self.page_shift
+            old = self.pfn_in(run, first)
             self.listener.invalidate_range_start(first, hva, True)
             run = self.run_at(first)
-            # Another thread may have come between.
-            if run is not None and not run.flags & (ABSENT | DEVICE) and self.unit_at(first) == (first, size):
-                old = self.pfn_in(run, first)
+            if run is not None and self.still_there(first, size, old):
                 new = self.new_frames(pages, pages)
                 self.memory.copy(old, new, pages)
                 self.memory.release(old, pages)
                 self.replace(first, size, new, run.flags)
             self.listener.invalidate_range_end()
+
+    def still_there(self, start: int, size: int, pfn: int) -> bool:
+        """Tell whether a page of the host has still this frame: other threads may have come between."""
+        return self.frame_of(start) == pfn and self.unit_at(start) == (start, size)
 
     def whole_pages(self, start: int, end: int) -> tuple[int, int]:
         """The part of a range that may go: of hugetlb the pages that lie in it as a whole."""
@@ -291,11 +294,10 @@ class Host(AddressSpace):
         run = self.run_at(start)
         if run is None or run.flags & (ABSENT | DEVICE):
             return
+        pfn = self.pfn_in(run, start)
         self.listener.invalidate_range_start(start, start + size, True)
-        run = self.run_at(start)
-        # Another thread may have come between.
-        if run is not None and not run.flags & (ABSENT | DEVICE) and self.unit_at(start) == (start, size):
-            self.memory.release(self.pfn_in(run, start), size >> self.page_shift)
+        if self.still_there(start, size, pfn):
+            self.memory.release(pfn, size >> self.page_shift)
             self.replace(start, size, 0, POISON | ABSENT)
         self.listener.invalidate_range_end()
 
@@ -312,11 +314,10 @@ class Host(AddressSpace):
         if run is None or run.flags & (ABSENT | DEVICE):
             return
         listener = self.listener
+        old = self.pfn_in(run, hva)
         listener.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
-        # Another thread may have come between.
-        if run is not None and not run.flags & (ABSENT | DEVICE | THP):
-            old = self.pfn_in(run, hva)
+        if run is not None and self.still_there(hva, self.page_size, old):
             new = self.new_frames(1, 1)
             self.memory.copy(old, new, 1)
             self.memory.release(old, 1)
