@@ -174,3 +174,20 @@ def test_ports_run_threads_too(name: str) -> None:
     head = HEAD.replace("anon", "anon log=on")
     fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
     assert Run(name, head + fault).count("waits for the srcu lock, which cpu0 has") == 1
+
+
+# A page is copied while it is discarded, and another vCPU looks at it before it is anybody's again.
+COPIED: Final = HEAD.replace("anon", "anon log=on") + (
+    "cpu0 read a+4K\nhost share a+0 4K\npar\nhost0 discard a+0 4K\ncpu0 write a+0\ncpu1 read a+0\n"
+    "switch host0 to cpu0 after start 1\nswitch cpu0 to host0 after fault 2\nswitch host0 to cpu1 after change 1\nend\n"
+)
+
+
+def test_a_page_that_is_copied_while_it_is_discarded_stays_mapped_where_change_pte_maps() -> None:
+    """The bug C1 of docs/bugs-found.md: the guest reads the freed frame, and is even allowed to write it."""
+    for name in ("original", "v5.14", *map(version, (each for each in real_trees() if each in ("5.12.9", "6.1")))):
+        found = {violation.signature for violation in Run(name, COPIED).violations}
+        assert any(each.startswith("isolation: ") for each in found)
+        assert any("wrong frame" in each for each in found)
+    for name in map(version, (each for each in real_trees() if each in ("6.12", "7.3"))):
+        assert Run(name, COPIED).violations == []
