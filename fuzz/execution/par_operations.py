@@ -130,6 +130,7 @@ class ParOperations(Turns):
                 self.turn(actor, keeper)
                 actor = self.next(actor)
             blocked = [each for each in self.actors if not each.done]
+            entry = kernel.entry
         finally:
             for each in self.actors:
                 if each.coroutine is not None:
@@ -142,6 +143,8 @@ class ParOperations(Turns):
             keeper.put(before)
             self.tell(0)
         if blocked:
+            # What they wait in, for reports.
+            kernel.entry = entry
             return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
