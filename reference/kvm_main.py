@@ -71,7 +71,10 @@ class KvmMain(Listener):
 
     def lock_mmap(self, shared: bool) -> None:
         """Take the mmap lock for a thread of the host, which waits for it."""
-        self.k.lock("mmap", shared)
+        if shared:
+            self.k.lock("mmap")
+        else:
+            self.k.mmap_write_lock()
 
     def unlock_mmap(self, shared: bool) -> None:
         """... and drop it."""

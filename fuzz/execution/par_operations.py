@@ -168,7 +168,11 @@ class ParOperations(Turns):
             at = self.at + index * VERSION_STEP
             if isinstance(access, Threaded):
                 self.checkers.actor_begins(access.operation)
+                if self.steps is not None:
+                    self.steps.call_begins()
                 outcome = self.threads.run(access.operation, at)
+                if self.steps is not None:
+                    self.steps.call_ends()
                 self.checkers.actor_ends(access.operation, outcome)
             else:
                 self.checkers.actor_begins(access)
@@ -270,6 +274,8 @@ class ParOperations(Turns):
         actor = self.running()
         if actor.is_thread:
             actor.faults += 1
+            if self.steps is not None:
+                self.steps.count_anew()
             if self.onlooker is not None:
                 self.onlooker.called(actor)
 
