@@ -7,7 +7,7 @@ from typing import Final
 from .compiled.annotations import mypyc_attr
 from .events import Observer
 from .kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
-from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, Vma
+from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
 from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK, kvm_pgtable
 
 KVM_MEM_LOG_DIRTY_PAGES: Final = 1 << 0
@@ -43,6 +43,9 @@ FSC_PERM: Final = 0x0C
 FSC_SEA: Final = (0x10, 0x14, 0x15, 0x16, 0x17, 0x18, 0x1C, 0x1D, 0x1E, 0x1F)
 
 HCR_TVM: Final = 1 << 26
+
+# To have a page that may be written, where others take it away again.
+ATTEMPTS: Final = 8
 
 
 class kvm_memory_slot:
@@ -265,36 +268,14 @@ class KvmHost:
         return pfn, writable
 
     def hva_to_pfn(self, addr: int, write_fault: bool) -> tuple[int, bool]:
-        run = self.mm.run_at(addr)
-        steps = self.k.steps
-        if steps is None or (run is not None and not run.flags & ABSENT and (run.flags & WRITABLE or not write_fault)):
-            return self.look_up(addr, write_fault)
-        # The host's own code reads under the mmap lock: whoever is alone tells nothing of it.
-        steps.take("mmap", 0, False)
-        found = self.look_up(addr, write_fault)
-        steps.drop("mmap", 0)
-        return found
-
-    def look_up(self, addr: int, write_fault: bool) -> tuple[int, bool]:
-        """Look a frame up, and have the host make the page, or copy it, where that is needed."""
         mm = self.mm
         run = mm.run_at(addr)
+        if run is None or run.flags & (ABSENT | DEVICE | POISON) or not run.flags & WRITABLE:
+            run = self.hva_to_pfn_slow(addr, write_fault)
         if run is not None and run.flags & POISON:
             return KVM_PFN_ERR_HWPOISON, False
-        if run is None or run.flags & ABSENT:
-            mm.populate(addr)
-            run = mm.run_at(addr)
-        if run is None or run.flags & ABSENT:
+        if run is None or run.flags & ABSENT or (write_fault and not run.flags & WRITABLE):
             return KVM_PFN_ERR_FAULT, False
-
-        if write_fault and not run.flags & WRITABLE:
-            if run.flags & DEVICE:
-                return KVM_PFN_ERR_FAULT, False
-            mm.break_cow(addr)
-            run = mm.run_at(addr)
-            if run is None or run.flags & (ABSENT | POISON) or not run.flags & WRITABLE:
-                # Another actor has come between.
-                return self.look_up(addr, write_fault)
 
         pfn = mm.pfn_in(run, addr)
         if not run.flags & DEVICE:
@@ -302,6 +283,28 @@ class KvmHost:
             for o in self.k.on["pin"]:
                 o.pin(pfn)
         return pfn, run.flags & WRITABLE != 0
+
+    def hva_to_pfn_slow(self, addr: int, write_fault: bool) -> PageRun | None:
+        """``get_user_pages_unlocked()``: the page that the host has, or makes now; it holds the mmap lock meanwhile."""
+        mm = self.mm
+        steps = self.k.steps
+        if steps is not None:
+            steps.take("mmap", 0, False)
+        run = mm.run_at(addr)
+        for _ in range(ATTEMPTS):
+            if run is not None and run.flags & POISON:
+                break
+            if run is None or run.flags & ABSENT:
+                mm.populate(addr)
+                run = mm.run_at(addr)
+            if run is None or not write_fault or run.flags & (ABSENT | WRITABLE | DEVICE):
+                break
+            mm.break_cow(addr)
+            # Other actors may have come between, and taken the page away.
+            run = mm.run_at(addr)
+        if steps is not None:
+            steps.drop("mmap", 0)
+        return run
 
     def pfn_valid(self, pfn: int) -> bool:
         """``pfn_valid()``: whether the host has a page structure for it."""

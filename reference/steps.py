@@ -42,6 +42,10 @@ class Steps:
     def call_begins(self) -> None:
         """The running actor enters kernel code."""
         self.inside += 1
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count from here on: a thread of the host calls KVM several times in one operation."""
         self.anchors = self.turns.anchors()
         self.counts = {}
 

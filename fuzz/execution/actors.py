@@ -53,9 +53,11 @@ class ActorState:
 
     def exchange(self, values: list[object]) -> None:
         """Set the attributes of which nothing has changed since `values`: most of them are alike."""
-        for (owner, name), value, seen in zip(self.places, values, self.seen, strict=True):
-            if value is not seen:
-                setattr(owner, name, value)
+        seen = self.seen
+        for at in range(len(seen)):
+            if values[at] is not seen[at]:
+                owner, name = self.places[at]
+                setattr(owner, name, values[at])
 
 
 class Actor:

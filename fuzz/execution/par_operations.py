@@ -81,6 +81,8 @@ class ParOperations(Turns):
         self.guest = guest
         self.threads = Threads(side, guest, host)
         self.actors: list[Actor] = []
+        self.by_cpu: dict[int, Actor] = {}
+        self.switches: tuple[Switch, ...] = ()
         self.current = 0
         self.at = 0
         self.taken: set[int] = set()
@@ -130,6 +132,7 @@ class ParOperations(Turns):
                 self.turn(actor, keeper)
                 actor = self.next(actor)
             blocked = [each for each in self.actors if not each.done]
+            entry = kernel.entry
         finally:
             for each in self.actors:
                 if each.coroutine is not None:
@@ -142,6 +145,8 @@ class ParOperations(Turns):
             keeper.put(before)
             self.tell(0)
         if blocked:
+            # What they wait in, for reports.
+            kernel.entry = entry
             return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
@@ -151,12 +156,14 @@ class ParOperations(Turns):
         self.taken = set()
         self.skipped = []
         self.actors = []
+        self.switches = op.switches
         for number, cpu in enumerate(op.cpus, 1):
             accesses = [(index, each) for index, each in enumerate(op.operations) if each.cpu == cpu]
             switches = [(index, each) for index, each in enumerate(op.switches) if each.cpu == cpu]
             actor = Actor(number, cpu, accesses, switches, keeper.fresh())
             actor.coroutine = Coroutine(partial(self.act, actor))
             self.actors.append(actor)
+        self.by_cpu = {each.cpu: each for each in self.actors}
 
     def act(self, actor: Actor) -> None:
         """Do all that an actor has to do; runs in its coroutine."""
@@ -165,7 +172,11 @@ class ParOperations(Turns):
             at = self.at + index * VERSION_STEP
             if isinstance(access, Threaded):
                 self.checkers.actor_begins(access.operation)
+                if self.steps is not None:
+                    self.steps.call_begins()
                 outcome = self.threads.run(access.operation, at)
+                if self.steps is not None:
+                    self.steps.call_ends()
                 self.checkers.actor_ends(access.operation, outcome)
             else:
                 self.checkers.actor_begins(access)
@@ -253,8 +264,7 @@ class ParOperations(Turns):
         ]
 
     def target(self, number: int) -> int:
-        to = next(each.to for actor in self.actors for at, each in actor.switches if at == number)
-        return next(each.number for each in self.actors if each.cpu == to)
+        return self.by_cpu[self.switches[number].to].number
 
     def standing(self) -> tuple[int, int, int]:
         done = waiting = 0
@@ -268,7 +278,7 @@ class ParOperations(Turns):
         if actor.is_thread:
             actor.faults += 1
             if self.steps is not None:
-                self.steps.anchors, self.steps.counts = self.anchors(), {}
+                self.steps.count_anew()
             if self.onlooker is not None:
                 self.onlooker.called(actor)
 
@@ -288,9 +298,9 @@ class ParOperations(Turns):
 
     def reached(self, number: int) -> None:
         actor = self.running()
-        switch = next(each for at, each in actor.switches if at == number)
+        switch = self.switches[number]
         self.taken.add(number)
-        wanted = next(each for each in self.actors if each.cpu == switch.to)
+        wanted = self.by_cpu[switch.to]
         if wanted.done:
             self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")
             return

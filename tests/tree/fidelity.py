@@ -20,7 +20,6 @@ LEFT_OUT: Final = {
     "kvm_err": "printk() is compiled out",
     "sea": "apei_claim_sea() is compiled out, and says so by its answer",
     "set_af": "the hardware's own, told of on the Python side for both",
-    "load": "a tree tells of loads by READ_ONCE() alone, of which 5.12 has none",
 }
 
 Event = tuple[object, ...]

@@ -43,6 +43,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	int dry = !real_kvm_mmu_memory_cache_nr_free_objects(mc);
 	void *object, *va;
 
+	RT_LOADED();
 	rt_in_cache++;
 	object = real_kvm_mmu_memory_cache_alloc(mc);
 	rt_in_cache--;

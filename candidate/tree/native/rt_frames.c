@@ -37,6 +37,7 @@ extern void real_kvm_set_pfn_dirty(unsigned long) WEAK;
 unsigned long rt_dirty_pfn = -1UL;
 void kvm_set_pfn_dirty(unsigned long pfn)
 {
+	RT_LOADED();
 	rt_dirty_pfn = pfn;
 	real_kvm_set_pfn_dirty(pfn);
 	rt_dirty_pfn = -1UL;

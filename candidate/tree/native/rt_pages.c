@@ -122,6 +122,7 @@ unsigned long get_zeroed_page(unsigned gfp) { return (unsigned long)rt_take(1, E
 ALIAS(get_zeroed_page_noprof, get_zeroed_page)
 void free_pages(unsigned long va, unsigned order)
 {
+	RT_LOADED();
 	if (!va)
 		return;
 	if (rt_in_host((void *)va))
@@ -140,6 +141,7 @@ void get_page(void *page)
 {
 	int i = rt_index(rt_va_of(page));
 
+	RT_LOADED();
 	if (i < 0)
 		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
 	else {
@@ -150,6 +152,7 @@ void get_page(void *page)
 
 void put_page(void *page)
 {
+	RT_LOADED();
 	if (rt_index(rt_va_of(page)) < 0)
 		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
 	else
@@ -162,6 +165,7 @@ int page_count(void *page)
 
 	if (i < 0)
 		return 1;
+	RT_LOADED();
 	rt_emit(EV_COUNT, i, rt_counts[i], 0, 0, FRAME);
 	return rt_counts[i];
 }

@@ -194,6 +194,7 @@ void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 {
 	if (kind == EV_WARN && rt_in_cache)
 		return;		/* the wrapper of the cache says it in its own words */
+	RT_LOADED();
 	rt_emit(kind, a, b, c, name, __builtin_frame_address(0));
 	if (kind == EV_UNMODELLED)
 		shim_refuse(name);

@@ -12,8 +12,10 @@ from fuzz.execution.executor import Executor
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
+from fuzz.language.operations import Par
 from fuzz.language.program import has_blocks
 from fuzz.language.text import parse
+from fuzz.minimizing.minimize import minimize
 from fuzz.reports.trace import Trace
 from fuzz.sides.outcome import Outcome
 from reference.kvm_host import kvm_memory_slot, kvm_vcpu
@@ -134,7 +136,25 @@ def test_a_deadlock_says_who_waits_for_whom() -> None:
     signatures = [each.signature for each in run.violations]
     assert any("lock still held" in each for each in signatures)
     deadlock = next(each for each in run.violations if "deadlock" in each.signature)
+    assert deadlock.signature == "locking: kvm_handle_guest_abort: deadlock"
     assert deadlock.reason.endswith("cpu0 waits for the mmu lock, which cpu1 has")
+
+
+def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> None:
+    original, version = candidate.get("original"), Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
+    differential = Differential(original, version)
+    generator = Generator(5, offers=Offers(par=True))
+    for program in (generator.next() for _ in range(200)):
+        worse = [each for each in differential.run(program).findings if "deadlock" in each.signature]
+        if worse:
+            break
+    else:
+        pytest.fail("no deadlock in 200 programs")
+    small = minimize(program, original, version, worse[0].key, 30.0)
+    (block,) = [each for each in small.operations if isinstance(each, Par)]
+    assert (len(small.operations), len(block.operations)) <= (2, 2)
+    assert len(block.switches) <= 2
+    assert worse[0].key in {each.key for each in differential.run(small).findings}
 
 
 def test_a_switch_whose_place_never_comes_is_told_of() -> None:
