@@ -10,10 +10,11 @@ may as well come before those of the others that follow. A schedule is judged to
 be the same; its run shows which of them are, on both sides, and the others are judged by themselves.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import permutations
-from typing import Final, NamedTuple, TypeAlias
+from itertools import accumulate, permutations
+from typing import NamedTuple, TypeAlias
 
 from candidate import Candidate
 
@@ -21,9 +22,6 @@ from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Finding
 from ..language.operations import Par, Switch
 from ..language.program import Program, refusal
 from .places import SwitchPlace, SwitchPlaces
-
-# A schedule is judged together with at most so many others.
-_MOST_ALIKE: Final = 20000
 
 
 @dataclass(slots=True)
@@ -106,20 +104,51 @@ class Placed(NamedTuple):
     at: tuple[int, int]
 
 
-Schedule: TypeAlias = tuple[Placed, ...]
+# The places of one switch, in the order in which its vCPU comes to them.
+Places: TypeAlias = tuple[Placed, ...]
 
 
 class Batch(NamedTuple):
-    """Schedules that are thought to be the same.
+    """Schedules that are thought to be the same: one is judged for all.
 
     :param begun: the block without switches
-    :param first: the schedule that is judged
-    :param others: may be judged by it
+    :param places: of each switch, those that it may have, each with each of the others, as far as they are `ordered`;
+        the first of each make the schedule that is judged
     """
 
     begun: Par
-    first: Schedule = ()
-    others: Sequence[Schedule] = ()
+    places: tuple[Places, ...] = ()
+
+    @property
+    def first(self) -> tuple[Placed, ...]:
+        """The schedule that is judged."""
+        return tuple(each[0] for each in self.places)
+
+    def count(self) -> int:
+        """The number of schedules: those in which each vCPU comes to its places in the order of the switches."""
+        total = 1
+        for cpu in {each[0].switch.cpu for each in self.places}:
+            # Where the last switch of the vCPU may be, and in how many ways it comes there or further up.
+            ends, ways = [-1], [0, 1]
+            for places in self.places:
+                if places[0].switch.cpu == cpu:
+                    here = [ways[bisect_left(ends, each.at[1])] for each in places]
+                    ends, ways = [each.at[1] for each in places], [0, *accumulate(here)]
+            total *= ways[-1]
+        return total
+
+    def ordered(self) -> "Batch":
+        """The same schedules, of which the first is one."""
+        last: dict[int, int] = {}
+        kept: list[Places] = []
+        for places in self.places:
+            cpu = places[0].switch.cpu
+            left = tuple(each for each in places if each.at[1] > last.get(cpu, -1))
+            if not left:
+                return Batch(self.begun)
+            last[cpu] = left[0].at[1]
+            kept.append(left)
+        return Batch(self.begun, tuple(kept))
 
 
 class Judged:
@@ -133,33 +162,34 @@ class Judged:
         self.batch = batch
         self.sides = sides
         self.numbers = {cpu: number for number, cpu in enumerate(batch.begun.cpus, 1)}
-        self.known: dict[tuple[int, tuple[int, int]], bool] = {}
 
     @property
     def places(self) -> list[SwitchPlace]:
         """The places of the candidate behind the last switch."""
         return self.sides[1].found
 
-    def same(self, other: Schedule) -> bool:
-        """Tell whether another schedule differs only in the order of independent steps."""
-        return all(
-            ours == theirs or self.moves(number, ours, theirs.at)
-            for number, (ours, theirs) in enumerate(zip(self.batch.first, other, strict=True))
-        )
+    def parted(self) -> tuple[Batch, list[Batch]]:
+        """Part the batch.
 
-    def moves(self, number: int, ours: Placed, at: tuple[int, int]) -> bool:
-        """Tell whether a switch may as well come later: *at* as of `Placed`."""
-        found = self.known.get((number, at))
-        if found is None:
-            actor = self.numbers[ours.switch.cpu]
-            found = all(
-                0 <= first < end and side.footprints.can_move(number, actor, first, end)
-                for side, first, end in zip(self.sides, ours.at, at, strict=True)
-            )
-            self.known[number, at] = found
-        return found
+        :returns: the schedules that differ only in the order of independent steps, and all others
+        """
+        same: list[Places] = []
+        others: list[Batch] = []
+        for number, places in enumerate(self.batch.places):
+            first = places[0]
+            actor = self.numbers[first.switch.cpu]
+            reach = [side.footprints.reach(number, actor, at) for side, at in zip(self.sides, first.at, strict=True)]
+            near, far = [first], []
+            for each in places[1:]:
+                moves = zip(first.at, each.at, reach, strict=True)
+                (near if all(0 <= here < there <= end for here, there, end in moves) else far).append(each)
+            if far:
+                rest = Batch(self.batch.begun, (*same, tuple(far), *self.batch.places[number + 1 :]))
+                others.append(rest.ordered())
+            same.append(tuple(near))
+        return Batch(self.batch.begun, tuple(same)), [each for each in reversed(others) if each.places]
 
-    def next_places(self, apart: bool) -> Iterator[list[Placed]]:
+    def next_places(self, apart: bool) -> Iterator[Places]:
         """Yield the places of one more switch, those together that may be the same.
 
         :param apart: each by itself
@@ -183,7 +213,7 @@ class Judged:
                 else:
                     open_lists[cpu] = [placed]
                     lists.append(open_lists[cpu])
-        yield from lists
+        yield from map(tuple, lists)
 
 
 class Explorer:
@@ -241,20 +271,15 @@ class Explorer:
             run.step(at)
         verdict = run.end()
         self.explored.refused = verdict.refused
-        same = [batch.first]
-        other: list[Schedule] = []
-        for each in batch.others:
-            (same if judged.same(each) else other).append(each)
+        same, others = judged.parted()
+        count = same.count()
         self.explored.judged += 1
-        self.explored.schedules[len(batch.first)] += len(same)
-        self.take(program, verdict, len(same))
+        self.explored.schedules[len(batch.places)] += count
+        self.take(program, verdict, count)
         further: list[Batch] = []
-        if len(batch.first) < self.preemptions:
-            for places in judged.next_places(not self.reduction):
-                further += longer(batch.begun, same, places)
-        if other:
-            further.append(Batch(batch.begun, other[0], other[1:]))
-        return further
+        if len(batch.places) < self.preemptions:
+            further += [Batch(batch.begun, (*same.places, each)) for each in judged.next_places(not self.reduction)]
+        return further + others
 
     def take(self, program: Program, verdict: Verdict, schedules: int) -> None:
         """Take in the verdict on a schedule, which so many show."""
@@ -270,25 +295,3 @@ def switches(program: Program, at: int) -> int:
     """The number of switches of the block at an index."""
     block = program.operations[at]
     return len(block.switches) if isinstance(block, Par) else 0
-
-
-def longer(begun: Par, same: Sequence[Schedule], places: Sequence[Placed]) -> Iterator[Batch]:
-    """Yield the schedules with one more switch.
-
-    :param begun: the block
-    :param same: schedules that are the same, the one that has run first
-    :param places: those that the switch may have, the first one of the run first
-    """
-    alike = max(_MOST_ALIKE // len(same), 1)
-    for start in range(0, len(places), alike):
-        few = places[start : start + alike]
-        all_of_them = [(*each, place) for place in few for each in same if each is same[0] or behind(each, place)]
-        yield Batch(begun, all_of_them[0], all_of_them[1:])
-
-
-def behind(schedule: Schedule, place: Placed) -> bool:
-    """Tell whether a vCPU comes to a place when all switches of a schedule have taken place."""
-    for each in reversed(schedule):
-        if each.switch.cpu == place.switch.cpu:
-            return place.at[1] > each.at[1]
-    return True

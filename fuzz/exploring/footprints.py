@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Footprints: what each step of an actor reads and writes, and whether two stretches of steps can change places.
+"""Footprints: what each step of an actor reads and writes, and whether steps of two actors can change places.
 
 Two steps are independent where the tables, the TLBs, the counts and all that checkers look at are the same in either
 order. Whatever is not known to be so is taken for dependent.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Final
 
 from reference.events import EVENT_NAMES, Observer
@@ -44,24 +44,31 @@ class ActorStep:
         self.all = everything
 
 
-def independent(ours: Sequence[ActorStep], theirs: Sequence[ActorStep]) -> bool:
-    """Tell whether steps of one actor may as well come before those of others as after them."""
-    if not ours or not theirs:
-        return True
-    if any(step.all for step in ours) or any(step.all for step in theirs):
-        return False
-    reads, writes = _touched(ours)
-    other_reads, other_writes = _touched(theirs)
-    return writes.isdisjoint(other_writes) and writes.isdisjoint(other_reads) and reads.isdisjoint(other_writes)
+class Stretch:
+    """Steps in a row: what they touch together."""
 
+    def __init__(self) -> None:
+        self.reads: set[Hashable] = set()
+        self.writes: set[Hashable] = set()
+        self.all = self.any = False
 
-def _touched(steps: Sequence[ActorStep]) -> tuple[set[Hashable], set[Hashable]]:
-    reads: set[Hashable] = set()
-    writes: set[Hashable] = set()
-    for step in steps:
-        reads |= step.reads
-        writes |= step.writes
-    return reads, writes
+    def add(self, step: ActorStep) -> None:
+        self.reads |= step.reads
+        self.writes |= step.writes
+        self.all = self.all or step.all
+        self.any = True
+
+    def free_of(self, step: ActorStep) -> bool:
+        """Tell whether a step of another actor may as well come before these as behind them."""
+        if not self.any:
+            return True
+        if self.all or step.all:
+            return False
+        return (
+            self.writes.isdisjoint(step.writes)
+            and self.writes.isdisjoint(step.reads)
+            and self.reads.isdisjoint(step.writes)
+        )
 
 
 class Footprints(Checker):
@@ -125,29 +132,37 @@ class Footprints(Checker):
         """A step of which it is not known what it touches."""
         self.add(everything=True)
 
-    def can_move(self, number: int, actor: int, first: int, end: int) -> bool:
-        """Tell whether the steps *first* to *end* of an actor may as well come before the switch that came at *first*.
+    def reach(self, number: int, actor: int, first: int) -> int:
+        """Return how many steps an actor may as well have made when a switch of its comes, without a difference.
 
-        :param number: of the switch, which is one of that actor
+        Steps from *first* on, which follow when it has its turn again, do not depend on those that others made before.
+
+        :param number: of the switch, which came at *first*, as of `count`
         """
         start = self.switched.get(number)
-        if start is None:
-            return False
-        ours: list[ActorStep] = []
-        theirs: list[ActorStep] = []
+        ours, theirs = Stretch(), Stretch()
         among: list[ActorStep] = []
-        for step in self.steps[start:]:
+        waited: list[ActorStep] = []
+        end = first
+        for step in self.steps[len(self.steps) if start is None else start :]:
             if step.actor != actor:
                 among.append(step)
-                continue
-            if step.at >= end:
-                break
-            if not ours and step.at != first:
-                return False
-            ours.append(step)
-            theirs += among
-            among = []
-        return bool(ours) and ours[-1].at == end - 1 and independent(ours, theirs)
+            elif step.waits:
+                waited.append(step)
+            else:
+                if step.at != end or not all(map(ours.free_of, among)):
+                    break
+                for each in among:
+                    theirs.add(each)
+                own = [*waited, step]
+                if not all(map(theirs.free_of, own)):
+                    break
+                for each in own:
+                    ours.add(each)
+                among.clear()
+                waited.clear()
+                end += 1
+        return end
 
     # Tables.
 

@@ -88,6 +88,8 @@ class SwitchPlaces(Observer):
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
         """A step of a thread of the host begins, or is over."""
+        # What the host changes is no event.
+        self.footprints.everything()
         self.stirred.add(actor.number)
         self.note(actor, "after" if after else "before", cast(Point, point), count, 1)
 

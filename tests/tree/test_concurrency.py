@@ -201,6 +201,18 @@ def test_turns_that_change_in_the_process_change_as_the_driver_has_it(name: str)
     assert changed > 5
 
 
+def test_a_callback_of_rcu_that_is_interrupted_runs_once() -> None:
+    """A vCPU that frees a table when its call is over, and one that makes a whole call meanwhile."""
+    text = (
+        "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\ncpu0 write a+0\ncpu0 write a+4K\nlog a off\npar\n"
+        "cpu0 write a+8K\ncpu1 read a+12K\nswitch cpu0 to cpu1 after fault 1\nswitch cpu1 to cpu0 after load {}\nend\n"
+    )
+    for load in (8, 40, 900):
+        run = Run(version(TREE), text.format(load))
+        assert (run.violations, run.outcomes[3].detail) == ([], "")
+        assert run.count("callback 0 runs") == 1
+
+
 def test_two_vms() -> None:
     """vCPUs of two VMs have nothing to wait for."""
     text = (

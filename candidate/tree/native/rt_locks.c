@@ -272,6 +272,6 @@ void shim_call_over(int last)
 {
 	grace_could_end(1, last, FRAME);
 	/* What callbacks hand over has no reader left to wait for. */
-	while ((last || !shim_control->grace_at) && !rcu_inside && rcu_done != nrcu)
+	while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
 		grace_period(FRAME);
 }

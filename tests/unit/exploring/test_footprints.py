@@ -2,12 +2,14 @@
 """Steps that may change places, and those that may not."""
 
 from collections.abc import Hashable
+from itertools import product
+from random import Random
 from typing import Final
 
 import pytest
 
-from fuzz.exploring.exploring import Placed, behind, longer
-from fuzz.exploring.footprints import ActorStep, independent
+from fuzz.exploring.exploring import Batch, Placed
+from fuzz.exploring.footprints import ActorStep, Stretch
 from fuzz.language.operations import GuestAccess, Par, Switch
 
 BLOCK: Final = Par((GuestAccess(0, "write", "a", 0), GuestAccess(1, "write", "a", 0)))
@@ -22,38 +24,52 @@ def step(actor: int, reads: str = "", writes: str = "", everything: bool = False
 @pytest.mark.parametrize(
     ("ours", "theirs", "free"),
     [
-        ([step(1, "a")], [step(2, "a")], True),
-        ([step(1, "a", "b")], [step(2, "a", "c")], True),
-        ([step(1, "a")], [step(2, "", "a")], False),
-        ([step(1, "", "a")], [step(2, "a")], False),
-        ([step(1, "", "a")], [step(2, "", "a")], False),
-        ([step(1, "", "a"), step(1, "b")], [step(2, "c"), step(2, "", "b")], False),
-        ([step(1)], [step(2, everything=True)], False),
-        ([step(1, everything=True)], [step(2)], False),
-        ([], [step(2, everything=True)], True),
-        ([step(1, everything=True)], [], True),
+        ([step(1, "a")], step(2, "a"), True),
+        ([step(1, "a", "b")], step(2, "a", "c"), True),
+        ([step(1, "a")], step(2, "", "a"), False),
+        ([step(1, "", "a")], step(2, "a"), False),
+        ([step(1, "", "a")], step(2, "", "a"), False),
+        ([step(1, "", "a"), step(1, "b")], step(2, "", "b"), False),
+        ([step(1)], step(2, everything=True), False),
+        ([step(1, everything=True)], step(2), False),
+        ([], step(2, everything=True), True),
     ],
 )
-def test_independent(ours: list[ActorStep], theirs: list[ActorStep], free: bool) -> None:
-    assert independent(ours, theirs) is free
-    assert independent(theirs, ours) is free
+def test_a_step_that_may_come_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
+    stretch = Stretch()
+    for each in ours:
+        stretch.add(each)
+    assert stretch.free_of(theirs) is free
 
 
 def placed(cpu: int, at: int) -> Placed:
     return Placed(Switch(cpu, 1 - cpu, "after", "load", at), (at, at))
 
 
-def test_a_place_is_behind_the_switches_of_its_own_vcpu() -> None:
-    schedule = (placed(0, 3), placed(1, 5))
-    assert behind(schedule, placed(0, 4))
-    assert not behind(schedule, placed(0, 3))
-    assert not behind(schedule, placed(1, 4))
-    assert behind((), placed(1, 1))
+def counted(batch: Batch) -> int:
+    """Each schedule by itself."""
+    return sum(
+        all(
+            before.at[1] < after.at[1]
+            for at, before in enumerate(schedule)
+            for after in schedule[at + 1 :]
+            if before.switch.cpu == after.switch.cpu
+        )
+        for schedule in product(*batch.places)
+    )
 
 
-def test_longer_schedules_are_those_that_there_are() -> None:
-    """Of two schedules that are the same, the later one has not all of the further places of the first."""
-    same = [(placed(0, 3),), (placed(0, 5),)]
-    (batch,) = longer(BLOCK, same, [placed(0, 4), placed(0, 6)])
-    assert batch.first == (placed(0, 3), placed(0, 4))
-    assert list(batch.others) == [(placed(0, 3), placed(0, 6)), (placed(0, 5), placed(0, 6))]
+def test_schedules_are_counted_in_which_a_vcpu_comes_to_its_places_in_order() -> None:
+    source = Random(1)
+    for _ in range(200):
+        places = tuple(
+            tuple(placed(cpu, at) for at in sorted(source.sample(range(12), source.randint(1, 6))))
+            for cpu in source.choices((0, 1), k=source.randint(0, 4))
+        )
+        batch = Batch(BLOCK, places)
+        assert batch.count() == counted(batch)
+        left = batch.ordered()
+        # None is lost, and the one that is judged is one.
+        assert batch.count() == (left.count() if left.places or not places else 0)
+        if left.places:
+            assert counted(Batch(BLOCK, tuple((each,) for each in left.first))) == 1
