@@ -42,8 +42,8 @@ class Replay(HostReplay):
 
         :returns: whether there is one: `turn` says which; the records behind it are for the next call
         """
-        words, at = self.words, self.at
-        self.words, self.at = [], 0
+        words, at = self.unread, self.at
+        self.unread, self.at = [], 0
         if at == len(words):
             words, at = self.process.take_records(), 0
         placed, kernel, turned = self.placed, self.kernel, False
@@ -53,7 +53,7 @@ class Replay(HostReplay):
             kind, chain = head & 0xFFFF, head >> 32
             if kind == r.TURN:
                 self.turn = words[at + 1], words[at + 2], words[at + 3]
-                self.words, self.at = words, at + r.RECORD_WORDS
+                self.unread, self.at = words, at + r.RECORD_WORDS
                 turned = True
                 break
             if chain != self.chain:
