@@ -91,6 +91,18 @@ class KvmMain(Listener):
         self.k.unlock("mmu")
         self.k.unlock("srcu")
 
+    def notify_late(self, start: int, end: int, pfn: int) -> None:
+        """The notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do.
+
+        :param start: of a range of host addresses, to *end*
+        :param pfn: of the frame there
+        """
+        self.invalidate_range_start(start, end, True)
+        self.change_pte(start, pfn)
+        self.invalidate_range_end()
+        self.clear_flush_young(start, end)
+        self.test_young(start)
+
     def clear_flush_young(self, start: int, end: int) -> int:
         """``kvm_mmu_notifier_clear_flush_young()``"""
         self.k.lock("srcu")

@@ -122,7 +122,6 @@ def opened(name: str) -> Opened:
 
         SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
         HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
-        CHANGES_PTES = "HAVE_CHANGE_PTE" in declared
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
         HAS_LPA2 = "HAVE_LPA2" in declared
 

@@ -254,11 +254,7 @@ class Guest:
         """Send the notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do."""
         for layout in self.layouts[:1]:
             start, end = layout.hva, layout.hva + self.granule.page_size
-            self.main.invalidate_range_start(start, end, True)
-            self.main.change_pte(start, max(self.host.frame_of(start), 0))
-            self.main.invalidate_range_end()
-            self.main.clear_flush_young(start, end)
-            self.main.test_young(start)
+            self.main.notify_late(start, end, max(self.host.frame_of(start), 0))
 
     def layout_of(self, ipa: int) -> SlotLayout | None:
         """The slot that holds a guest address."""

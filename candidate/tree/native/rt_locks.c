@@ -204,9 +204,10 @@ int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 static int rcu_depth, rcu_running;
 static int rcu_inside;			/* as rcu_depth, of all actors together */
 /* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
-static struct { void (*f)(void *); void *head; } rcuq[1 << 14];
+#define RCU_QUEUE	(1u << 14)
+static struct { void (*f)(void *); void *head; } *rcuq;
 static unsigned int nrcu, rcu_done;
-#define RCUQ(i) rcuq[(i) % (sizeof(rcuq) / sizeof(*rcuq))]
+#define RCUQ(i) rcuq[(i) % RCU_QUEUE]
 static unsigned int rcu_points;		/* at which the grace period could have ended since something waits */
 
 static void grace_period(void **frame)
@@ -253,7 +254,7 @@ void call_rcu(void *head, void (*f)(void *))
 {
 	int in_page = (unsigned long)head - SHIM_VMEMMAP < rt_vmemmap_size;
 
-	if (nrcu - rcu_done == sizeof(rcuq) / sizeof(*rcuq)) {
+	if (nrcu - rcu_done == RCU_QUEUE) {
 		shim_refuse("more RCU callbacks than the queue holds");
 		return;
 	}
@@ -264,6 +265,8 @@ void call_rcu(void *head, void (*f)(void *))
 
 void rt_own_locks(void)
 {
+	/* What does not wait in it is of no account: it need not be put back after a program. */
+	rcuq = rt_keep(RCU_QUEUE * sizeof(*rcuq));
 	rt_own(&rcu_depth, sizeof(rcu_depth));
 	rt_own(&dropped, sizeof(dropped));
 }

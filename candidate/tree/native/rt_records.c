@@ -97,7 +97,7 @@ static int unwanted(unsigned int kind, shim_u64 a)
 {
 	shim_u64 kinds = shim_control->unwanted;
 
-	return kinds && (kinds >> kind & 1 || ((kind == EV_LOCK || kind == EV_UNLOCK) && a == LOCK_OTHER));
+	return kinds && ((kind < 64 && kinds >> kind & 1) || ((kind == EV_LOCK || kind == EV_UNLOCK) && a == LOCK_OTHER));
 }
 
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)

@@ -199,6 +199,28 @@ static void catch_signals(void)
 		sigaction(numbers[i], &action, 0);
 }
 
+/* One operation after the other, without the driver: notifications that come late, when the VM is gone. */
+static void notify_late(void)
+{
+	const shim_u64 vm = shim_control->args[0], start = shim_control->args[1], end = shim_control->args[2];
+	const shim_u64 each[][6] = {
+		{ OP_INVALIDATE_START, vm, start, end, 1 },
+		{ OP_CHANGE_PTE, vm, start, 0, shim_control->args[3] },
+		{ OP_INVALIDATE_END, vm, start, end },
+		{ OP_FLUSH_YOUNG, vm, start, end },
+		{ OP_TEST_YOUNG, vm, start },
+	};
+
+	for (unsigned int i = 0; i < sizeof(each) / sizeof(*each); i++) {
+		shim_u64 args[8] = { 0 };
+
+		memcpy(args, each[i] + 1, sizeof(each[i]) - sizeof(each[i][0]));
+		shim_new_operation();
+		shim_control->ret = shim_dispatch(each[i][0], args, shim_control->info);
+		shim_compare_arena();
+	}
+}
+
 static int log_used;
 
 static void begin(void)
@@ -244,6 +266,8 @@ static void serve(void)
 		}
 		if (shim_control->actor) {
 			status = rt_run_actor(shim_control->actor - 1);
+		} else if (shim_control->op == OP_LATE) {
+			notify_late();
 		} else {
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);

@@ -108,6 +108,7 @@ OP_MEMFD_FAILURE: Final = 26
 OP_WRITE: Final = 27
 OP_ZAP: Final = 28
 OP_MMAP_LOCK: Final = 29
+OP_LATE: Final = 30
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

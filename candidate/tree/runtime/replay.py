@@ -42,34 +42,34 @@ class Replay(HostReplay):
 
         :returns: whether there is one: `turn` says which; the records behind it are for the next call
         """
-        words, at = self.words, self.at
-        self.words, self.at = [], 0
+        words, at = self.unread, self.at
+        self.unread, self.at = [], 0
         if at == len(words):
             words, at = self.process.take_records(), 0
-        turned = False
+        placed, kernel, turned = self.placed, self.kernel, False
+        last = kernel.last
         while at < len(words):
             head = words[at]
             kind, chain = head & 0xFFFF, head >> 32
             if kind == r.TURN:
                 self.turn = words[at + 1], words[at + 2], words[at + 3]
-                self.words, self.at = words, at + r.RECORD_WORDS
+                self.unread, self.at = words, at + r.RECORD_WORDS
                 turned = True
                 break
             if chain != self.chain:
-                self.at_place(chain)
+                # Where the records from here on were made.
+                self.chain = chain
+                place = placed[chain] if chain < len(placed) else None
+                if place is None:
+                    place = self.place(chain)
+                kernel.place = last.place = place.where
+                if place.walker:
+                    kernel.walker = place.walker
             self.one(kind, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
             at += r.RECORD_WORDS
         self.chain = 0
-        self.kernel.place = ""
+        kernel.place = ""
         return turned
-
-    def at_place(self, chain: int) -> None:
-        """Note where the records from here on were made."""
-        self.chain = chain
-        place, kernel = self.place(chain), self.kernel
-        kernel.place = kernel.last.place = place.where
-        if place.walker:
-            kernel.walker = place.walker
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""

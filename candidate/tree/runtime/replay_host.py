@@ -51,7 +51,8 @@ class HostReplay:
         self.chain = 0
         # The last change of turns: who goes on, why, and what goes with it; records behind it, from *at* on.
         self.turn = (0, 0, 0)
-        self.words: list[int] = []
+        # Not called words, as table memory is: modules that store to that are not compiled.
+        self.unread: list[int] = []
         self.at = 0
         kernel.belongings.append((self, ("cache", "sampled", "counted", "huge_pins", "chain", "interrupted")))
 

@@ -157,8 +157,6 @@ class TreeMain(KvmMain):
     """kvm_main.c of a tree, for one VM."""
 
     RUNS_ELSEWHERE: ClassVar[bool] = True
-    # Its notifier has change_pte().
-    CHANGES_PTES: ClassVar[bool] = True
 
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)
@@ -187,9 +185,10 @@ class TreeMain(KvmMain):
         self.tree.call(r.OP_MMAP_LOCK, self.number, 0 if shared else 1, 0)
 
     def change_pte(self, hva: int, pfn: int) -> None:
-        # The end of a call is a point at which a grace period may end.
-        if self.CHANGES_PTES or self.mmu.k.grace_at:
-            self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
+        self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
+
+    def notify_late(self, start: int, end: int, pfn: int) -> None:
+        self.tree.call(r.OP_LATE, self.number, start, end, pfn)
 
     def clear_flush_young(self, start: int, end: int) -> int:
         return self.tree.call(r.OP_FLUSH_YOUNG, self.number, start, end)

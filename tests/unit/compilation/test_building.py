@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.compilation import build, outside
-from fuzz.compilation.group import sources
+from fuzz.compilation.group import interpreted, sources
 from reference.compiled import choice as native
 
 from ..console import ROOT
@@ -39,6 +39,12 @@ def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert said in str(error.value)
     assert "plain Python" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_runs_trees_is_compiled() -> None:
+    """None of its names is one of table memory: such a module would stay plain Python, and take twice the time."""
+    assert not [source for source in interpreted() if source.startswith("candidate/tree/")]
+    assert "candidate/tree/runtime/replay.py" in sources()
 
 
 FILE = """\
