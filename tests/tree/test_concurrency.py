@@ -230,8 +230,8 @@ def test_a_page_that_another_vcpu_has_copied_meanwhile_may_be_mapped() -> None:
     """Both break copy-on-write: what cpu1 has put in by ``change_pte()`` is there when cpu0's invalidation returns."""
     both = candidate.get(version("6.1"))
     program = parse(
-        "s2fuzz 1\nvm cpus=2\nslot a size=64K backing=anon\ncpu0 read a+32K\nhost share a+0 16K\npar\n  cpu0 write a+4K\n"
-        "  cpu1 write a+4K\n  switch cpu0 to cpu1 after unlock 1\nend\ncpu0 read a+4K\n"
+        "s2fuzz 1\nvm cpus=2\nslot a size=64K backing=anon\ncpu0 read a+32K\nhost share a+0 16K\npar\ncpu0 write a+4K\n"
+        "cpu1 write a+4K\nswitch cpu0 to cpu1 after unlock 1\nend\ncpu0 read a+4K\n"
     )
     assert Differential(both, both).run(program).findings == []
 
