@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..language.operations import Operation, SlotCreate
-from ..language.program import MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
+from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
 from ..language.validate import ValidationState
 
 # Of a hundred programs.
@@ -17,8 +17,13 @@ _GRACE: Final = 6
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
 _WIDE: Final = 12
-# Bits of a guest address then: those of the program, or as many as a physical one has, most often.
-_WIDE_IPA: Final = (0, 0, 0, 49, 50, 51, 52, 52, 52)
+# Bits of a guest address then, by page size: those of the program (0), or more. Some kernels free the tables of a VM
+# block by block of its whole address space, which takes them long where that has many.
+_WIDE_IPA: Final[dict[int, tuple[int, ...]]] = {
+    4 * KIB: (0, 0, 0, 49, 50, 51, 52, 52, 52),
+    16 * KIB: (0,),
+    64 * KIB: (0, 0, 49, 50),
+}
 
 
 class Offers(NamedTuple):
@@ -58,7 +63,7 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
-        program = widened(program, source.choice(_WIDE_IPA))
+        program = widened(program, source.choice(_WIDE_IPA[vm.granule]))
     return program
 
 

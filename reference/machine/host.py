@@ -66,6 +66,11 @@ class Host(AddressSpace):
         found: list[tuple[int, int]] = []
         hva = start
         while hva < end:
+            run = self.run_at(hva)
+            if run is not None and run.flags & ABSENT:
+                # A huge page that may come there is none yet.
+                hva = self.end_of(run, hva, end)
+                continue
             first, size = self.unit_at(hva)
             run = self.run_at(first)
             vma = self.find_vma(first)

@@ -238,6 +238,16 @@ def test_copy_on_write_under_another_vcpu() -> None:
         assert [part.status for part in run.outcomes[3].parts] == ["ok"] * 3
 
 
+def test_a_page_that_another_vcpu_has_copied_meanwhile_may_be_mapped() -> None:
+    """Both break copy-on-write: what cpu1 has put in by ``change_pte()`` is there when cpu0's invalidation returns."""
+    both = candidate.get(version("6.1"))
+    program = parse(
+        "s2fuzz 1\nvm cpus=2\nslot a size=64K backing=anon\ncpu0 read a+32K\nhost share a+0 16K\npar\ncpu0 write a+4K\n"
+        "cpu1 write a+4K\nswitch cpu0 to cpu1 after unlock 1\nend\ncpu0 read a+4K\n"
+    )
+    assert Differential(both, both).run(program).findings == []
+
+
 def test_hardware_sets_an_access_flag_between_two_steps() -> None:
     """Code that goes on finds what the hardware has done for another vCPU meanwhile."""
     text = (

@@ -13,7 +13,7 @@ from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 
 from .fidelity import Stream, difference
-from .trees import planted, version
+from .trees import planted, real_trees, version
 
 MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
 
@@ -154,3 +154,15 @@ def test_another_task_must_not_run_under_the_lock(tmp_path: Path) -> None:
     name = planted("6.12", tmp_path / "tree", MMU, drop, wrong)
     found = violations(name, parse(f"s2fuzz 1\nvm split=2M\n{SPLITS}"))
     assert found[0] == "locking: cond_resched: rescheduling under mmu_lock"
+
+
+@pytest.mark.parametrize("tree", real_trees() or ["6.12"])
+def test_walks_of_nothing_are_told_of_as_one(tree: str) -> None:
+    """Some trees free the tables of a VM block by block of its address space, almost all of which are empty."""
+    program = parse("s2fuzz 1\nvm ipa=44 cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n")
+    operation, _, events = Stream(version(tree), program).steps[-1]
+    walks = [event for event in events if event[0] == "walk"]
+    assert operation == "destroy"
+    assert 0 < len(walks) < 8
+    # Together they cover all of it.
+    assert max(end for _, _, _, _, end in walks if isinstance(end, int)) == 1 << 44

@@ -22,6 +22,9 @@ FOUND: Final = {
     "regressions/m1-cache-empty.s2": ("memcache: stage2_map_walker: allocation without a top-up", TREES[:3]),
     "regressions/a1-age-partial.s2": ("contract: kvm_age_", TREES[:2]),
     "regressions/a2-age-huge.s2": ("ageing: kvm_mmu_notifier_clear_flush_young: still young", TREES[:2]),
+    "regressions/x1-two-levels.s2": ("dcache: stage2_map_walker: table->block after a permission fault", TREES[:1]),
+    "regressions/b21-table-hint.s2": ("lifetime: stage2_unmap_walker: freed before the flush", TREES[:1]),
+    "regressions/s1-walk-read-only.s2": ("contract: kvm_handle_guest_abort: walk of memory answered", TREES[:1]),
     "regressions/livelock-two-levels.s2": ("progress: kvm_handle_guest_abort: access does not complete", TREES),
     "regressions/u1-unmap-rounding.s2": ("tlb: stage2_unmap_walker: leaf not flushed", TREES[2:]),
 }

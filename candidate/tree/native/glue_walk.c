@@ -5,7 +5,7 @@
  */
 #include <shim.h>
 
-void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame);
 int shim_vmid_of_walk(const void *pgt);		/* glue_tables.h */
 long real_kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64, shim_u64)
 	__attribute__((weak));
@@ -18,6 +18,6 @@ long kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shi
 	void *frame[2] = { __builtin_frame_address(0), callback + 1 };
 
 	if (vmid >= 0)
-		rt_emit(EV_WALK, vmid, addr, size, 0, frame);
+		rt_walk(vmid, addr, size, frame);
 	return real_kvm_pgtable_walk(pgt, addr, size, walker, more, rest);
 }

@@ -100,6 +100,11 @@ static int unwanted(unsigned int kind, shim_u64 a)
 	return kinds && ((kind < 64 && kinds >> kind & 1) || ((kind == EV_LOCK || kind == EV_UNLOCK) && a == LOCK_OTHER));
 }
 
+static void digest(unsigned int kind, unsigned int text, shim_u64 a, shim_u64 b, shim_u64 c)
+{
+	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
+}
+
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
@@ -118,7 +123,7 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 			r->c = c;
 		}
 	}
-	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
+	digest(kind, text, a, b, c);
 }
 
 /* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */
@@ -188,6 +193,32 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 	if ((rt_any_dirty || rt_plain_at) && !(kind == EV_DMB && name && !strcmp(name, "ishst")))
 		rt_settle();
 	rt_record(kind, a, b, c, name, frame);
+}
+
+/*
+ * A walk that goes on where the last one ended is told of as one with it if nothing has happened since: some trees free
+ * the tables of a VM block by block of its address space, millions of which are empty.
+ */
+void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame)
+{
+	static struct { shim_u64 digest, end; void *callback; int vmid; } last;
+
+	if (!rt_noting)
+		return;
+	if (rt_any_dirty || rt_plain_at || rt_load_at)
+		rt_settle();
+	if (shim_control->nrec && !unwanted(EV_WALK, vmid) && last.digest == shim_control->digest && last.end == addr &&
+	    last.vmid == vmid && last.callback == frame[1]) {
+		if (!shim_following)
+			shim_records[shim_control->nrec - 1].c += size;
+		digest(EV_WALK, 0, vmid, addr, size);
+	} else {
+		rt_record(EV_WALK, vmid, addr, size, 0, frame);
+		last.callback = frame[1];
+		last.vmid = vmid;
+	}
+	last.end = addr + size;
+	last.digest = shim_control->digest;
 }
 
 void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name)

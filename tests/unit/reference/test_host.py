@@ -214,3 +214,13 @@ def test_broken_memory_is_unmapped_and_nobody_gets_it_back(
     f.host.populate(HVA + 5 * PAGE)
     assert not f.flags(5) & (POISON | ABSENT)
     assert f.frame(5) not in (frame, -1)
+
+
+def test_no_huge_page_is_aged_where_nothing_is() -> None:
+    f = Fixture(THP)
+    f.host.discard(HVA, HVA + BLOCK)
+    f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
+    f.host.populate(HVA)
+    assert f.host.pages_to_age(HVA, HVA + PAGE) == [(HVA, PAGE)]
+    assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 12 * PAGE) == []
+    assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 2 * BLOCK) == [(HVA + BLOCK, BLOCK)]
