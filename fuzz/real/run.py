@@ -164,9 +164,11 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     if found.expected.refused:
         raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
     different = differences(part.program, found.expected, found.answers)
+    tables_differ = found.tables
     # Of outcomes, the first; behind it nothing is alike.
     known = explained(part.program, different[0]) if different else None
     if known is not None:
+        tables_differ = [each for each in tables_differ if each.at < different[0].at]
         different = []
     stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
     return RealRun(
@@ -179,7 +181,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         different,
         [*found.explained, *([known] if known is not None else [])],
         stamps,
-        found.tables,
+        tables_differ,
     )
 
 
