@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Known differences between the model and a real kernel under QEMU, each with its reason: these, and no other.
 
-None is known of outcomes. Those of tables are the host model's: it notifies for less than Linux does, or gives a
-guest more rights at once. They hold for the 2M of host memory around an operation of the host, on anonymous memory
-alone. There the kernel may have fewer leaves, and fewer rights, never more.
+They are the host model's: it notifies for less than Linux does, or gives a guest more rights at once. Those of tables
+hold for the 2M of host memory around an operation of the host. There the kernel may have fewer leaves and fewer
+rights, and leaves of the page of zeroes, nothing else.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from ..language.operations import (
-    HostCollapse,
+    GuestAccess,
     HostDiscard,
-    HostMigrate,
     HostPoison,
     HostShare,
-    HostSplit,
     HostUnmap,
     SlotPlace,
     SlotRange,
 )
+from ..language.program import HUGE_SHIFT, Program
+from .compare import OutcomeDifference
 
 # log2 of what a transparent huge page, and a large folio at most, is aligned to.
 BLOCK_SHIFT: Final = 21
@@ -50,24 +50,48 @@ BOUNDARY: Final = HostDeviation(
     "(split_huge_pmd_address()). munmap() makes such boundaries, and /init does for what a child gets of a fork(). "
     "The model notifies for the range.",
 )
-FOLIO: Final = HostDeviation(
-    "large folio",
-    "A page is poisoned, migrated or split together with its large folio, which small entries may map by then: all of "
-    "it is unmapped (unmap_folio()). The model knows of entries, and of no folios.",
+PRIVATE: Final = HostDeviation(
+    "private hugetlb page",
+    "A read of a private hugetlb page that was discarded maps a new one read-only, and a later write makes it writable "
+    "(hugetlb_no_page()). The model maps a writable page.",
 )
-COLLAPSE: Final = HostDeviation(
-    "what is collapsed",
-    "MADV_COLLAPSE takes blocks with holes and with shared pages too (hpage_collapse_scan_pmd()). The model does not.",
-)
+# What an operation on anonymous memory, and on hugetlb, explains.
 CAUSES: Final[dict[type, HostDeviation]] = {
     HostDiscard: ZERO,
     HostShare: BOUNDARY,
     HostUnmap: BOUNDARY,
-    HostPoison: FOLIO,
-    HostMigrate: FOLIO,
-    HostSplit: FOLIO,
-    HostCollapse: COLLAPSE,
 }
+HUGE_CAUSES: Final[dict[type, HostDeviation]] = {HostDiscard: PRIVATE}
+
+
+def cause_of(op: SlotPlace, backing: str) -> HostDeviation | None:
+    """The deviation that an operation of the host leads to, on memory of this kind; None: none is known."""
+    if backing in ANONYMOUS:
+        return CAUSES.get(type(op))
+    return HUGE_CAUSES.get(type(op)) if backing in HUGE_SHIFT else None
+
+
+def explained(program: Program, difference: OutcomeDifference) -> HostDeviation | None:
+    """The deviation that explains another outcome, poison that does not stick to the page of zeroes; None: none does.
+
+    Behind it the two have different memory, and nothing more can be compared.
+    """
+    if difference.at < 0 or difference.model != "sigbus" or difference.real is None or difference.real.status != "ok":
+        return None
+    op = program.operations[difference.at]
+    if not isinstance(op, GuestAccess):
+        return None
+    page = op.offset & -program.vm.granule
+    before = program.operations[: difference.at]
+    discarded = [at for at, each in enumerate(before) if isinstance(each, HostDiscard) and meets(each, op.slot, page)]
+    poisoned = [at for at, each in enumerate(before) if isinstance(each, HostPoison) and meets(each, op.slot, page)]
+    return ZERO if discarded and poisoned and discarded[0] < poisoned[-1] else None
+
+
+def meets(op: SlotPlace, slot: str, page: int) -> bool:
+    """Tell whether an operation meets a page of a slot."""
+    size = op.size if isinstance(op, SlotRange) else 1
+    return op.slot == slot and op.offset <= page < op.offset + size
 
 
 def blocks_of(op: SlotPlace, hva: int, page_size: int) -> range:

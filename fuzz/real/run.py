@@ -11,7 +11,7 @@ from ..language.program import Program
 from ..language.text import headings
 from .answers import CREATION, DESTRUCTION, RealAnswers, parse
 from .compare import OutcomeDifference, differences
-from .deviations import HostDeviation
+from .deviations import HostDeviation, explained
 from .errors import UnplayableError
 from .model import Expected, ModelRun
 from .session import RealSession
@@ -164,6 +164,12 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     if found.expected.refused:
         raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
     different = differences(part.program, found.expected, found.answers)
+    tables_differ = found.tables
+    # Of outcomes, the first; behind it nothing is alike.
+    known = explained(part.program, different[0]) if different else None
+    if known is not None:
+        tables_differ = [each for each in tables_differ if each.at < different[0].at]
+        different = []
     stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
     return RealRun(
         file,
@@ -173,9 +179,9 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         found.expected,
         found.answers,
         different,
-        found.explained,
+        [*found.explained, *([known] if known is not None else [])],
         stamps,
-        found.tables,
+        tables_differ,
     )
 
 

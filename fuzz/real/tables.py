@@ -17,7 +17,7 @@ from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
 from .compare import backing
-from .deviations import ANONYMOUS, BLOCK_SHIFT, CAUSES, HostDeviation, blocks_of
+from .deviations import BLOCK_SHIFT, HostDeviation, blocks_of, cause_of
 from .machine import RealMachine
 from .translate import WINDOW, free_windows, host_addresses
 
@@ -142,13 +142,11 @@ class RealTables:
 
     def note(self, op: Operation) -> None:
         """Note where the host of the kernel may do otherwise from now on."""
-        if type(op) not in CAUSES:
-            return
-        assert isinstance(op, SlotPlace)
-        if backing(self.program, op.slot) in ANONYMOUS:
+        cause = cause_of(op, backing(self.program, op.slot)) if isinstance(op, SlotPlace) else None
+        if cause is not None and isinstance(op, SlotPlace):
             hva = self.addresses[op.slot] + op.offset
             for block in blocks_of(op, hva, self.program.vm.granule):
-                self.causes.setdefault(block, CAUSES[type(op)])
+                self.causes.setdefault(block, cause)
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
         """Guest address and the two leaves of each difference."""
@@ -177,12 +175,17 @@ class RealTables:
         if cause is None:
             return False
         theirs = real.get(ipa)
-        if theirs is not None:
+        if theirs is not None and not self.of_zeroes(theirs[1]):
             ours = covering(model, ipa, guest.granule)
             if ours is None or rights(theirs[1]) & ~rights(ours[1]):
                 return False
         self.explained[cause] += 1
         return True
+
+    def of_zeroes(self, entry: int) -> bool:
+        """Tell whether a leaf is read-only, and its first page has nothing but zeroes."""
+        page = self.program.vm.granule
+        return not entry & _WRITE and not any(self.memory.words(entry & _ADDRESS & -page, page >> 3))
 
 
 def covering(found: Leaves, ipa: int, granule: Granule) -> tuple[int, int] | None:

@@ -83,6 +83,8 @@ MOST: Final = {
     "hugetlb32m": 96 * MIB,
     "hugetlb1g": GIB,
 }
+# Without LPA2.
+MOST_ADDRESS_BITS: Final = 48
 # Room in the guest's address space for our own code, and for what it reports to.
 WINDOW: Final = 4 * MIB
 FIRST_WINDOW: Final = 128 * MIB
@@ -171,6 +173,8 @@ def emulated(vm: Vm) -> tuple[Vm, list[str]]:
     """
     if vm.ring:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
+    if vm.pa > MOST_ADDRESS_BITS:
+        raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]
     # The CPU of `fuzz.real.machine.CPU`.
     real = replace(vm, fwb=True, dic=False, haf=False, ttl=True, range=True, fail=None, resched=None, contended=None)

@@ -4,16 +4,19 @@
  *
  * BEGIN, lines of player.c, END	a program; its last line is DONE STATUS SECONDS KIB-OF-TABLES TAINT
  * EXEC PATH			a program in the initial file system is run; its last line is EXIT STATUS
+ * TIMER				says TIMER 1 if timers work, 0 if they do not
  * QUIT				the machine is turned off
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -26,6 +29,9 @@
 #define RAM 0x40000000UL
 #define MAX_TEXT (4 << 20)
 #define MAX_LINE 4096
+/* Microseconds, and seconds. */
+#define TIMER_DELAY 20000
+#define TIMER_PATIENCE 5
 
 static double now(void)
 {
@@ -93,11 +99,24 @@ static long tables(void)
 	return number_in("/proc/meminfo", "SecPageTables:");
 }
 
+/*
+ * QEMU does not save when the timer of EL2 is to fire, so the timer that a restored machine waits for never does. One
+ * that is due already comes before it, and has the kernel set the timer anew.
+ */
+static void wake_timer(void)
+{
+	struct timespec past = { 0, 1 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &past, 0);
+}
+
 static void play_apart(char *text)
 {
-	double start = now();
+	double start;
 	int status = 0, child;
 
+	wake_timer();
+	start = now();
 	operation = CREATION;
 	child = fork();
 	if (!child) {
@@ -112,6 +131,31 @@ static void play_apart(char *text)
 	/* The next program is warned as this one was. */
 	put("/sys/kernel/debug/clear_warn_once", "1");
 	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
+}
+
+static volatile int rung;
+
+static void ring(int signal)
+{
+	(void)signal;
+	rung = 1;
+}
+
+/* A signal must come while this CPU is busy, as it is when a guest gets nowhere. */
+static void check_timer(void)
+{
+	struct sigaction action = { .sa_handler = ring };
+	struct itimerval soon = { { 0, 0 }, { 0, TIMER_DELAY } };
+	double start;
+
+	wake_timer();
+	rung = 0;
+	sigaction(SIGALRM, &action, 0);
+	setitimer(ITIMER_REAL, &soon, 0);
+	for (start = now(); !rung && now() - start < TIMER_PATIENCE;)
+		;
+	signal(SIGALRM, SIG_IGN);
+	say("TIMER %d\n", rung);
 }
 
 static void run_program(const char *path)
@@ -155,6 +199,8 @@ static void serve(void)
 			play_apart(text);
 		} else if (!strncmp(line, "EXEC ", 5)) {
 			run_program(line + 5);
+		} else if (!strcmp(line, "TIMER")) {
+			check_timer();
 		} else if (!strcmp(line, "QUIT")) {
 			reboot(RB_POWER_OFF);
 		} else if (inside && size + length + 2 < MAX_TEXT) {
