@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
@@ -64,11 +63,8 @@ class Watcher:
     def changed(self, start: int, end: int) -> None:
         """``invalidate_range_end()`` for host addresses [start, end) has returned."""
 
-    def invalidated(self, start: int, end: int, put_in: Sequence[int]) -> None:
-        """``invalidate_range_start()`` for host addresses [start, end) has returned.
-
-        :param put_in: host addresses of pages that another thread's ``change_pte()`` has put in meanwhile
-        """
+    def invalidated(self, start: int, end: int) -> None:
+        """``invalidate_range_start()`` for host addresses [start, end) has returned."""
 
 
 class Notified(Listener):
@@ -91,8 +87,6 @@ class Notified(Listener):
         # Inside of invalidate_range_start() alone.
         self.invalidating = False
         self.watch: Watcher | None = None
-        # Of each invalidate_range_start() that has not returned, the pages that others have put in meanwhile.
-        self.under_way: list[list[int]] = []
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.append((start, end))
@@ -101,13 +95,10 @@ class Notified(Listener):
         if self.watch is not None:
             self.watch.invalidating()
         self.unmapping = self.invalidating = True
-        put_in: list[int] = []
-        self.under_way.append(put_in)
         self.main.invalidate_range_start(start, end, blockable)
-        self.under_way = [each for each in self.under_way if each is not put_in]
         self.unmapping = self.invalidating = False
         if self.watch is not None:
-            self.watch.invalidated(start, end, put_in)
+            self.watch.invalidated(start, end)
 
     def lose(self, layout: SlotLayout, offset: int, size: int, failure: bool) -> int:
         """Take pages from the guest_memfd of a slot: KVM itself unmaps them, without a notifier.
@@ -127,13 +118,12 @@ class Notified(Listener):
             ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
         self.unmapping = self.invalidating = False
         if self.watch is not None:
-            self.watch.invalidated(start, start + size, ())
+            self.watch.invalidated(start, start + size)
         return ret
 
     def forget(self) -> None:
         """A new operation starts."""
         self.unmapping = self.invalidating = False
-        self.under_way.clear()
         self.ranges.clear()
         self.guest_ranges.clear()
         self.under_way.clear()
@@ -146,8 +136,6 @@ class Notified(Listener):
                 self.watch.changed(start, end)
 
     def change_pte(self, hva: int, pfn: int) -> None:
-        for put_in in self.under_way:
-            put_in.append(hva)
         self.main.change_pte(hva, pfn)
 
 
