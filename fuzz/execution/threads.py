@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who is at work in a par block beside vCPUs: threads of the host and of user space, and hardware."""
+"""The actors of a par block beside vCPUs: threads of the host and of user space, and hardware."""
 
 from ..language.beside import LINES, SHARED
 from ..language.operations import ByThread, ClearLog, Evict, GetLog, HostOperation, SetLog, Speculate

@@ -60,7 +60,7 @@ def actor_name(actor: int) -> str:
 
 
 def points_of(actor: int) -> tuple[str, ...]:
-    """What an actor does where it may give way."""
+    """Return what an actor does where it may give way."""
     if actor in HARDWARE:
         return ()
     own = STEPS_OF_HOST if is_host(actor) else STEPS_OF_CPU if is_vcpu(actor) else ()
