@@ -99,7 +99,7 @@ class ObjectFile:
         return total.hexdigest()[:24]
 
     def target(self, what: int, addend: int) -> str:
-        """What a relocation means: a name and a distance, or a text."""
+        """Return the meaning of a relocation: a name and a distance, or a text."""
         name, kind, section, value = self.symbols[what >> 32]
         if 0 < section < len(self.headers) and self.headers[section][2] & _TEXTS:
             return repr(self.text(section, value + addend + (4 if what & 0xFFFFFFFF in _DISTANCES else 0)))

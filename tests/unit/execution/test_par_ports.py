@@ -175,3 +175,14 @@ def test_programs_of_the_random_engine_are_clean() -> None:
         for program in programs:
             unknown = [each for each in differential.run(program).findings if not each.known]
             assert [each.signature for each in unknown] == []
+
+
+def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
+    """Its condition, a fetch from a logged slot, holds for that access, whatever the other one is."""
+    program = parse(
+        "s2fuzz 1\nvm fwb=on\nslot a size=8M backing=thp\ncpu0 read a+4M\nlog a on\n"
+        "par\ncpu0 read a+0\ncpu1 fetch a+4M\nend\n"
+    )
+    original = candidate.get("original")
+    found = Differential(original, original).run(program).findings
+    assert [(each.signature.partition(":")[0], each.known) for each in found] == [("memcache", "M1")]
