@@ -124,7 +124,7 @@ class Batch(NamedTuple):
         """The schedule that is judged."""
         return tuple(each[0] for each in self.places)
 
-    def count(self) -> int:
+    def schedules(self) -> int:
         """The number of schedules: those in which each vCPU comes to its places in the order of the switches."""
         total = 1
         for cpu in {each[0].switch.cpu for each in self.places}:
@@ -179,7 +179,8 @@ class Judged:
             first = places[0]
             actor = self.numbers[first.switch.cpu]
             reach = [side.footprints.reach(number, actor, at) for side, at in zip(self.sides, first.at, strict=True)]
-            near, far = [first], []
+            near: list[Placed] = [first]
+            far: list[Placed] = []
             for each in places[1:]:
                 moves = zip(first.at, each.at, reach, strict=True)
                 (near if all(0 <= here < there <= end for here, there, end in moves) else far).append(each)
@@ -272,7 +273,7 @@ class Explorer:
         verdict = run.end()
         self.explored.refused = verdict.refused
         same, others = judged.parted()
-        count = same.count()
+        count = same.schedules()
         self.explored.judged += 1
         self.explored.schedules[len(batch.places)] += count
         self.take(program, verdict, count)

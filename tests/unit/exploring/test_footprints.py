@@ -67,9 +67,9 @@ def test_schedules_are_counted_in_which_a_vcpu_comes_to_its_places_in_order() ->
             for cpu in source.choices((0, 1), k=source.randint(0, 4))
         )
         batch = Batch(BLOCK, places)
-        assert batch.count() == counted(batch)
+        assert batch.schedules() == counted(batch)
         left = batch.ordered()
         # None is lost, and the one that is judged is one.
-        assert batch.count() == (left.count() if left.places or not places else 0)
+        assert batch.schedules() == (left.schedules() if left.places or not places else 0)
         if left.places:
             assert counted(Batch(BLOCK, tuple((each,) for each in left.first))) == 1
