@@ -179,7 +179,8 @@ class Judged:
             first = places[0]
             actor = self.numbers[first.switch.cpu]
             reach = [side.footprints.reach(number, actor, at) for side, at in zip(self.sides, first.at, strict=True)]
-            near, far = [first], list[Placed]()
+            near: list[Placed] = [first]
+            far: list[Placed] = []
             for each in places[1:]:
                 moves = zip(first.at, each.at, reach, strict=True)
                 (near if all(0 <= here < there <= end for here, there, end in moves) else far).append(each)

@@ -44,7 +44,7 @@ class ActorStep:
         self.all = everything
 
 
-class Stretch:
+class StepRow:
     """Steps in a row: what they touch together."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Footprints(Checker):
         :param number: of the switch, which came at *first*, as of `count`
         """
         start = self.switched.get(number)
-        ours, theirs = Stretch(), Stretch()
+        ours, theirs = StepRow(), StepRow()
         among: list[ActorStep] = []
         waited: list[ActorStep] = []
         end = first

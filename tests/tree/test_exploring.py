@@ -178,11 +178,11 @@ def test_a_mistake_that_one_actor_cannot_show_is_found(tmp_path: Path, capsys: p
     assert len(block.switches) == 1
 
 
-def test_ports_do_not_run_blocks_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "x.s2"
-    file.write_text(MAP)
-    assert main(["explore", str(file), "--candidate", "original"]) == 4
-    assert "no verdict" in capsys.readouterr().err
+def test_ports_are_explored_too() -> None:
+    reduced, found = explored("original", RELAX, 1), explored("original", RELAX, 1, reduction=False)
+    assert outcome(reduced) == outcome(found)
+    assert reduced.judged < found.judged == sum(found.schedules)
+    assert found.shown == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from fuzz.exploring.exploring import Batch, Placed
-from fuzz.exploring.footprints import ActorStep, Stretch
+from fuzz.exploring.footprints import ActorStep, StepRow
 from fuzz.language.operations import GuestAccess, Par, Switch
 
 BLOCK: Final = Par((GuestAccess(0, "write", "a", 0), GuestAccess(1, "write", "a", 0)))
@@ -36,7 +36,7 @@ def step(actor: int, reads: str = "", writes: str = "", everything: bool = False
     ],
 )
 def test_a_step_that_may_come_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
-    stretch = Stretch()
+    stretch = StepRow()
     for each in ours:
         stretch.add(each)
     assert stretch.free_of(theirs) is free
