@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE, NO_VERDICT
-from ..command import EXIT_CODES, Command
+from ..command import Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_versions
 from ..parser import Once, Parser
@@ -24,6 +24,16 @@ vCPUs take meanwhile. It counts steps, not seconds.
 
 create: all vCPUs touch a block that is not mapped yet. rebuild: one vCPU makes a
 block of its pages again, as after dirty logging, while the others use pages of it.
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  measured
+    2  bad usage or input; one line on stderr says where, and what is allowed
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: a version does not come to the end of the workload, or a
+       process cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  141  whoever read the output has closed it
 """
 
 
@@ -101,5 +111,5 @@ COMMAND: Final = Command(
         "s2fuzz compare --candidate rfc-v1 --workload create",
         "s2fuzz compare --candidate rfc-v1 --workload rebuild --cpus 1,20,40 --block 1G --plot rebuild.svg",
     ),
-    EXIT_CODES,
+    _EXIT_CODES,
 )

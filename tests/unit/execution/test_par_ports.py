@@ -186,3 +186,18 @@ def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
     original = candidate.get("original")
     found = Differential(original, original).run(program).findings
     assert [(each.signature.partition(":")[0], each.known) for each in found] == [("memcache", "M1")]
+
+
+@pytest.mark.parametrize(
+    ("version", "shows"),
+    [("rfc-v1", True), ("rfc-v2", True), ("rfc-v1-fixed", False), ("v5.12.9", False), ("v5.14", False)],
+)
+def test_tables_that_go_between_a_fault_and_its_handler(version: str, shows: bool) -> None:
+    """The level of a fault does not say how many tables its map needs (RFC v1 4/4): a notifier may free them before."""
+    program = parse(
+        "s2fuzz 1\nvm\nslot a size=12K backing=anon\ncpu0 read a+8K\npar\n  cpu0 read a+0\n  host0 discard a+8K 4K\n"
+        "  switch cpu0 to host0 after fault 1\nend\n"
+    )
+    verdict = Differential(candidate.get("original"), candidate.get(version)).run(program)
+    wanted = "memcache: stage2_map_walker: allocation without a top-up after a translation fault"
+    assert (wanted in [each.signature for each in verdict.findings]) == shows
