@@ -205,15 +205,14 @@ class Pgtable:
 
     def load(self, ptep: int) -> int:
         """``*ptep``. Other actors may come between the load and the use of its value (`Kernel.load`)."""
-        if self.k.steps is not None:
-            return self.k.load(ptep)
-        return self.mem[ptep]
+        return self.mem[ptep] if self.alone else self.k.load(ptep)
 
     def run_alone(self, alone: bool) -> None:
         """Load entries by the list's own method, or by `load`, where several actors are at work.
 
         In plain Python the former is three times faster. A compiled object has no attribute in place of a method.
         """
+        self.alone = alone
         with suppress(AttributeError):
             if alone:
                 object.__setattr__(self, "load", self.mem.__getitem__)
@@ -334,7 +333,8 @@ class Pgtable:
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr
-        pte = self.load(ptep)
+        # `load`, without a call for each of the many entries that a lone actor visits.
+        pte = self.mem[ptep] if self.alone else self.load(ptep)
         table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
@@ -343,7 +343,7 @@ class Pgtable:
 
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
-            pte = self.load(ptep)
+            pte = self.mem[ptep] if self.alone else self.load(ptep)
             table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
 
         if ret:

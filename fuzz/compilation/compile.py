@@ -23,6 +23,12 @@ from .runtime import withstand_signals
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
 # The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
 HEADERS: Final = f'#include "__native_{GROUP}.h"\n#include "__native_internal_{GROUP}.h"\n'
+# Functions of a few instructions in these headers, which `USUAL` would call at each use.
+INLINE: Final = (
+    *("void (Py_INCREF)(PyObject *)", "void (Py_DECREF)(PyObject *)"),
+    "int (PyObject_TypeCheck)(PyObject *, PyTypeObject *)",
+    *(f"CPyTagged (CPyTagged_{name})(CPyTagged, CPyTagged)" for name in ("Add", "Subtract", "And", "Rshift", "Lshift")),
+)
 # Calls within the library need no detour that would let another library replace a function.
 HIDDEN: Final = "-fvisibility=hidden"
 
@@ -99,7 +105,8 @@ def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:
     """
     header = folder / f"headers{level}.h"
     header.parent.mkdir(parents=True, exist_ok=True)
-    header.write_text(HEADERS)
+    always = "".join([f"static inline {each} __attribute__((always_inline));\n" for each in INLINE])
+    header.write_text(HEADERS + (always if level == USUAL else ""))
     folders = [f"-I{each}" for each in (*job.extension.include_dirs, *compiler.include_dirs)]
     command = [*compiler.compiler_so, *folders, "-x", "c-header", header, "-o", f"{header}.gch"]
     done = subprocess.run([*command, *options_for(job, level)], check=False)

@@ -159,7 +159,7 @@ def test_bench_json(call: Call) -> None:
     for measured in found["forms"].values():
         assert measured.keys() == {
             "seconds", "cpu_seconds", "operations_per_second", "events_per_second",
-            "memory_at_10_percent", "memory_at_end", "areas",
+            "switch_microseconds", "memory_at_10_percent", "memory_at_end", "areas",
         }  # fmt: skip
         assert measured["operations_per_second"] * found["events"] == pytest.approx(
             measured["events_per_second"] * found["operations"], rel=0.01
@@ -181,7 +181,7 @@ def test_bench_of_two_pairs_json(call: Call) -> None:
     assert result[0] == 0
     found = answer(result)
     assert found.keys() == {
-        "s2fuzz", "form", "mix", "programs", "operations", "cores", "python", "ratio", "pairs",
+        "s2fuzz", "form", "mix", "programs", "operations", "cores", "python", "ratio", "pairs", "switch",
     }  # fmt: skip
     ports, trees = found["pairs"]["ports"], found["pairs"]["trees"]
     assert (trees["reference"], trees["candidate"]) == ("original", "rfc-v1")
