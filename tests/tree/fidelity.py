@@ -122,7 +122,7 @@ class Stream:
                 break
             outcome, _ = executor.step(at)
             # Of a par block, the switches that did not take place too.
-            self.take(repr(operation), f"{outcome} {outcome.detail}", log)
+            self.take(repr(operation), f"{outcome} {outcome.detail}".rstrip(), log)
         executor.destroy()
         self.take("destroy", "", log)
         self.refused = executor.refused

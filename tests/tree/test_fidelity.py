@@ -111,7 +111,12 @@ FLUSHES = "kvm_pgtable_walk(pgt, addr, size, &walker);\n}\n\nint kvm_pgtable_sta
 # Of each kind of event that is compared one change in the tree: file, text, what stands there instead.
 PLANTED = {
     "plain store": (PGTABLE, "\t\tWRITE_ONCE(*ptep, pte);", "\t\t*ptep = pte;"),
-    "walk": (PGTABLE, f"return {FLUSHES}", f"return kvm_pgtable_walk(pgt, addr, 0, &walker) ?: {FLUSHES}"),
+    # Behind one that did something: walks of nothing in a row are told of as one.
+    "walk": (
+        PGTABLE,
+        f"return {FLUSHES}",
+        f"return {FLUSHES.replace(';', ' ?: kvm_pgtable_walk(pgt, addr, 0, &walker);', 1)}",
+    ),
     "store": (
         PGTABLE,
         "\tsmp_store_release(ptep, new);\n\tget_page(page);",
