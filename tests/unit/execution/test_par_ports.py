@@ -201,3 +201,17 @@ def test_tables_that_go_between_a_fault_and_its_handler(version: str, shows: boo
     verdict = Differential(candidate.get("original"), candidate.get(version)).run(program)
     wanted = "memcache: stage2_map_walker: allocation without a top-up after a translation fault"
     assert (wanted in [each.signature for each in verdict.findings]) == shows
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"), [("v5.12.9", "common"), ("rfc-v1-1", "cured"), ("rfc-v1-fixed", "cured"), ("v5.14", "cured")]
+)
+def test_a_page_that_migrates_before_a_permission_fault_is_handled(version: str, kind: str) -> None:
+    """The bug X2 of docs/bugs-found.md: the new page is mapped for the first time, and nobody cleans it."""
+    program = parse(
+        "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing=thp\ncpu0 read a+0\nlog a on\npar\n  cpu0 write a+0\n"
+        "  host0 migrate a+0 4K\n  switch cpu0 to host0 after fault 1\nend\n"
+    )
+    verdict = Differential(candidate.get("original"), candidate.get(version)).run(program)
+    found = [(each.kind, each.signature) for each in verdict.findings]
+    assert found == [(kind, "dcache: stage2_map_walker: block->page after a permission fault, not cleaned L3")]
