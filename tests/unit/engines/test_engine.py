@@ -17,6 +17,7 @@ from fuzz.findings.found import file_name, folder_name, known_text, reproduce
 from fuzz.findings.record import FindingRecord
 from fuzz.findings.severity import weight
 from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
+from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import CLASSES, Differential, Finding, Verdict
 from fuzz.judging.known import known_bugs
@@ -141,7 +142,7 @@ def test_findings_are_distinct_and_in_order_of_weight(kept: Summary) -> None:
 
 
 def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -> None:
-    generator = Generator(1)
+    generator = Generator(1, offers=Offers(par=True))
     differential = Differential(ORIGINAL, RFC_V1)
     shown: dict[tuple[str, str], list[Program]] = {}
     operations = 0
