@@ -9,17 +9,14 @@ import pytest
 import candidate
 from candidate.tree.building.source import MMU, PGTABLE
 from candidate.tree.runtime import process
-from fuzz.checkers import Violation
 from fuzz.command_line.cli import main
-from fuzz.execution.executor import Executor
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
-from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential, tree_of
+from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
 from fuzz.language.program import KIB, has_blocks
 from fuzz.language.text import parse, print_program
-from fuzz.reports.trace import Trace
-from fuzz.sides.outcome import Outcome
 
+from ..unit.block_run import Run
 from .trees import planted, real_trees, version
 
 TREE: Final = "6.12"
@@ -31,40 +28,6 @@ BOTH_MAP: Final = "par\ncpu0 write a+0\ncpu1 write {}\nswitch cpu0 to cpu1 after
 
 
 DRAWN: Final = 40
-
-
-class Run:
-    """A program on one version: the lines of a trace, outcomes, violations; *turns*: those changed in the process."""
-
-    def __init__(self, name: str, text: str, direct: int = 1) -> None:
-        program = parse(text)
-        executor = Executor(candidate.get(name), program)
-        tree = tree_of(executor)
-        if tree is not None:
-            tree.direct = direct
-        trace = Trace(executor)
-        self.violations: list[Violation] = executor.create()
-        self.outcomes: list[Outcome] = []
-        self.lines = [line.text for line in trace.take(self.violations, None)]
-        for at in range(len(program.operations)):
-            if executor.dead:
-                break
-            outcome, found = executor.step(at)
-            self.outcomes.append(outcome)
-            self.lines += [line.text for line in trace.take(found, outcome)]
-            self.violations += found
-        found = executor.destroy()
-        self.lines += [line.text for line in trace.take(found, None)]
-        self.violations += found
-        self.refused = executor.refused
-        process = None if tree is None else tree.process
-        self.turns, self.turn_time = (0, 0) if process is None else process.turns()
-        executor.checkers.dismantle()
-        executor.side.dismantle()
-
-    def count(self, text: str) -> int:
-        """Return how many lines have a text."""
-        return sum(text in line for line in self.lines)
 
 
 def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from candidate.tree.building.source import MMU
 
-from .test_concurrency import Run
+from ..unit.block_run import Run
 from .trees import planted, real_trees, version
 
 TREE: Final = "6.12"

@@ -10,7 +10,7 @@ import pytest
 from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE
 
-from .test_concurrency import Run
+from ..unit.block_run import Run
 from .trees import changed, real_tree, version
 
 TREE: Final = "6.12"

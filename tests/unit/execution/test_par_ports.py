@@ -7,8 +7,6 @@ import pytest
 
 import candidate
 from candidate import Candidate
-from fuzz.checkers import Violation
-from fuzz.execution.executor import Executor
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
@@ -16,11 +14,11 @@ from fuzz.language.operations import Par
 from fuzz.language.program import has_blocks
 from fuzz.language.text import parse
 from fuzz.minimizing.minimize import minimize
-from fuzz.reports.trace import Trace
-from fuzz.sides.outcome import Outcome
 from reference.kvm_host import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+
+from ..block_run import Run
 
 MAP: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon\npar\ncpu0 write a+0\ncpu1 write {}\n{}end\ncpu0 read a+0\n"
 BOTH_FAULT: Final = "switch cpu0 to cpu1 after fault 1\n"
@@ -36,36 +34,6 @@ UNDER_LOCK: Final = (
 VERSIONS: Final = ("original", "rfc-v1", "rfc-v1-fixed", "rfc-v2", "v5.12.9", "v5.14")
 
 
-class Run:
-    """A program on one version: the lines of a trace, outcomes, violations."""
-
-    def __init__(self, version: str | Candidate, text: str) -> None:
-        program = parse(text)
-        executor = Executor(candidate.get(version) if isinstance(version, str) else version, program)
-        trace = Trace(executor)
-        self.violations: list[Violation] = executor.create()
-        self.outcomes: list[Outcome] = []
-        self.lines = [line.text for line in trace.take(self.violations, None)]
-        for at in range(len(program.operations)):
-            if executor.dead:
-                break
-            outcome, found = executor.step(at)
-            self.outcomes.append(outcome)
-            self.lines += [line.text for line in trace.take(found, outcome)]
-            self.violations += found
-        self.violations += executor.destroy()
-        executor.checkers.dismantle()
-        executor.side.dismantle()
-
-    def count(self, text: str) -> int:
-        """Return how many lines have a text."""
-        return sum(text in line for line in self.lines)
-
-    def turns(self) -> str:
-        """The numbers of the vCPUs in the order of their turns."""
-        return "".join(line[-1] for line in self.lines if line.startswith("-- turn of cpu"))
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
 def test_two_faults_map(version: str, place: str) -> None:
@@ -78,7 +46,7 @@ def test_two_faults_map(version: str, place: str) -> None:
         assert {each.signature for each in run.violations} == {each.signature for each in alone.violations}
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
         assert run.outcomes[0].detail == ""
-        assert run.turns().startswith("010")
+        assert run.order().startswith("010")
         if run.count("waits for the mmu lock, which cpu1 has"):
             waited.append(switch)
     assert waited == list(UNDER_LOCK)
@@ -86,7 +54,7 @@ def test_two_faults_map(version: str, place: str) -> None:
 
 def test_a_vcpu_waits_for_the_lock_and_goes_on_when_it_is_free() -> None:
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after lock 1\n"))
-    assert run.turns() == "0101" + "0"
+    assert run.order() == "0101" + "0"
     assert run.count("waits for the mmu lock, which cpu1 has") == 1
     # The page is mapped when cpu0 has the lock: its fault is over without a store.
     assert [part.faults for part in run.outcomes[0].parts] == [1, 1]
@@ -102,7 +70,7 @@ def test_there_is_a_place_behind_each_load() -> None:
     assert alone.count(": loaded, ") == loads + 2 + 4
     for load in range(1, loads + 1):
         run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after load {load}\n"))
-        assert (load, run.turns(), run.violations) == (load, "01010", [])
+        assert (load, run.order(), run.violations) == (load, "01010", [])
         assert run.count("empty -> page@") == 1
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after load {loads + 1}\n"))
     assert run.outcomes[0].detail == f"cpu1 does not come to: after load {loads + 1}"
