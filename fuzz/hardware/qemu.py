@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from ..closing import Closing
+from ..processes.ended import end_of, ended_text
 from ..processes.orphans import die_with_parent
 from . import assemble, layout
 
@@ -180,15 +181,8 @@ class Qemu(Closing):
 
     def dead(self) -> QemuError:
         """Return the error of a QEMU that has ended, or has closed its output."""
-        try:
-            code = self.process.wait(self.patience)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = self.process.returncode
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        self.errors.seek(0)
-        said = self.errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
-        text = f"QEMU: {self.program} ended {how}{': ' + said if said else ''}"
+        code, said = end_of(self.process, self.errors, self.patience)
+        text = f"QEMU: {ended_text(self.program, code, said)}"
         return QemuError(f"{text}; use one that runs the machine virt with the CPU max, as version 7.2 does")
 
     def kill(self) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from ..closing import Closing
 from ..hardware.qemu import QemuError
 from ..hardware.qemu import find as find_qemu
+from ..processes.ended import end_of, ended_text
 from ..processes.orphans import die_with_parent
 from .errors import RealError, RealPanic, RealSilent
 from .memory import GIB, NODES, RealMemory
@@ -202,18 +203,11 @@ class RealMachine(Closing):
 
     def dead(self) -> RealError:
         """Return the error of a machine that has ended."""
-        try:
-            code = self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = self.process.returncode
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        self.errors.seek(0)
-        said = self.errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
+        code, said = end_of(self.process, self.errors, PATIENCE)
         if not code and not said:
             panic = next((line for line in self.last if "panic" in line), "and said nothing")
             return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
-        text = f"real: QEMU: {self.program} ended {how}{': ' + said if said else ''}"
+        text = f"real: QEMU: {ended_text(self.program, code, said)}"
         return RealError(f"{text}; use one that runs the machine virt with EL2, as version 7.2 does")
 
     def kill(self) -> None:
