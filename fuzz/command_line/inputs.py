@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Files that commands read and write, seen to be right before anything runs. Imported by actions only."""
 
+import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Final
 
-from ..files import Place
+from ..files import Place, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..language.program import Program, ProgramError
 from ..language.text import load, shown_name
 from .messages import BadInputError
+
+# The name of standard input, or output.
+STANDARD: Final = "-"
 
 
 def read_programs(files: list[str]) -> list[tuple[str, Program]]:
@@ -59,3 +64,17 @@ def refused_output(name: str, error: OSError) -> BadInputError:
     """Return the error of a file that ``-o`` names and that cannot be written."""
     wanted = "a file that can be written, a device, or a FIFO that somebody reads"
     return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; name {wanted}")
+
+
+def write_output(name: str, data: bytes) -> None:
+    """Write what a command makes to the file that ``-o`` names, or to standard output (``-``).
+
+    :raises BadInputError: the file cannot be written
+    """
+    if name == STANDARD:
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        write_atomically(name, data)
+    except OSError as error:
+        raise refused_output(name, error) from None

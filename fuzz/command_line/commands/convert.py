@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz convert``: programs from text to binary and back."""
 
-import sys
 from argparse import Namespace
 from typing import Final
 
@@ -10,7 +9,6 @@ from ..command import Command
 from ..messages import BadInputError
 from ..parser import Once, Parser
 
-STANDARD: Final = "-"
 _ABOUT: Final = """\
 Convert a program from text to the binary records of byte engines, or back.
 What does not begin like a text is binary, and every byte string is a program.
@@ -33,12 +31,11 @@ def convert(arguments: Namespace) -> int:
 
     :raises BadInputError: the file cannot be read, is no valid text, or *output* cannot be written
     """
-    from ...files import write_atomically
     from ...language.binary import decode, encode
     from ...language.either import is_text
     from ...language.program import ProgramError
     from ...language.text import contents, parse, print_program, shown_name
-    from ..inputs import refused_output
+    from ..inputs import STANDARD, write_output
 
     file = arguments.file
     name = "<stdin>" if file == STANDARD else shown_name(file)
@@ -53,13 +50,7 @@ def convert(arguments: Namespace) -> int:
         answer = print_program(program).encode() if to_text else encode(program)
     except ProgramError as error:
         raise BadInputError(f"{name}: {error.message}") from None
-    if arguments.output == STANDARD:
-        sys.stdout.buffer.write(answer)
-        return FINE
-    try:
-        write_atomically(arguments.output, answer)
-    except OSError as error:
-        raise refused_output(arguments.output, error) from None
+    write_output(arguments.output, answer)
     return FINE
 
 

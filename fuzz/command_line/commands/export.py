@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz export``: a program in a form that others can run."""
 
-import sys
 from argparse import Namespace
 from typing import Final
 
@@ -11,7 +10,6 @@ from ..messages import NoVerdictError
 from ..options import BINARY
 from ..parser import Once, Parser
 
-STANDARD: Final = "-"
 _ABOUT: Final = """\
 Write a program as one C file, which plays it on a VM of any arm64 machine: for
 those who have no s2fuzz. Built and run there, it ends with 0 if all is as it
@@ -26,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     model = "the version that says what outcomes are right (%(default)s)"
     parser.add_argument("--model", action=Once, default="v5.14", metavar="NAME", help=model)
     where = "where to (%(default)s: standard output)"
-    parser.add_argument("-o", "--output", action=Once, default=STANDARD, metavar="OUT", help=where)
+    parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
 
 def export(arguments: Namespace) -> int:
@@ -37,23 +35,16 @@ def export(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ...files import write_atomically
     from ...real.errors import UnplayableError
     from ...real.selftest import selftest
-    from ..inputs import read_programs, refused_output
+    from ..inputs import read_programs, write_output
 
     ((file, program),) = read_programs([arguments.program])
     try:
         text = selftest(program, candidate.get(arguments.model), file)
     except UnplayableError as error:
         raise NoVerdictError(f"{file}: {error}; user space cannot play it") from None
-    if arguments.output == STANDARD:
-        sys.stdout.write(text)
-        return FINE
-    try:
-        write_atomically(arguments.output, text)
-    except OSError as error:
-        raise refused_output(arguments.output, error) from None
+    write_output(arguments.output, text.encode())
     return FINE
 
 
