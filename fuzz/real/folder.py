@@ -4,22 +4,19 @@
 An entry is made in a folder beside its place and renamed: it is there as a whole or not at all.
 """
 
-import fcntl
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from candidate.tree.building.cache_folder import cache_folder, making_entry, remove_unused
+
 from .errors import RealError
 
 # Beginning of the names of entries that are not complete.
 UNFINISHED: Final = ".making-"
-# Seconds after which an entry that nobody asked for is removed, when another one is made.
-UNUSED: Final = 30 * 24 * 3600
 
 
 def folder(part: str) -> Path:
@@ -27,12 +24,8 @@ def folder(part: str) -> Path:
 
     :raises RealError: the user has no home
     """
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # As the specification of XDG has it, a relative path counts as none.
-    if home.startswith("/"):
-        return Path(home) / "s2fuzz" / "real" / part
     try:
-        return Path.home() / ".cache" / "s2fuzz" / "real" / part
+        return cache_folder("real", part)
     except RuntimeError:
         raise RealError("real: there is no home folder to keep kernels in; name one by XDG_CACHE_HOME") from None
 
@@ -56,27 +49,10 @@ def making(part: str, name: str) -> Iterator[Path]:
     :raises RealError: the cache cannot be written
     """
     home = folder(part)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise refused(home, error) from None
-    try:
-        # Without a lock, where a file system has none, two may do the same work.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _remove_old(home)
-        try:
-            work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
-        except OSError as error:
-            raise refused(home, error) from None
-        try:
-            yield work
-            _publish(work, home / name)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    finally:
-        os.close(lock)
+    with making_entry(home, UNFINISHED, refused) as work:
+        yield work
+        _publish(work, home / name)
+    remove_unused(home)
 
 
 def _publish(work: Path, place: Path) -> None:
@@ -89,15 +65,6 @@ def _publish(work: Path, place: Path) -> None:
         work.rename(place)
     except OSError as error:
         raise refused(place.parent, error) from None
-
-
-def _remove_old(home: Path) -> None:
-    """Remove what is not complete, for with the lock held nobody makes anything, and what was not used for long."""
-    before = time.time() - UNUSED
-    for each in home.iterdir():
-        with suppress(OSError):
-            if each.name.startswith(UNFINISHED) or each.stat().st_mtime < before:
-                shutil.rmtree(each, ignore_errors=True)
 
 
 def refused(place: Path, error: OSError) -> RealError:

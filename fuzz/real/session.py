@@ -167,7 +167,7 @@ class RealSession(Closing):
     def play(self, lines: list[str], look: Callable[[int], None] | None = None) -> list[str]:
         """Have a program played; all lines that /init says of it.
 
-        :param lines: as `fuzz.real.translate` makes them
+        :param lines: as `fuzz.real.lines` makes them
         :param look: called with the number of each operation when it is over and the machine waits, if the program
             asks for that
         :raises RealError: QEMU ended

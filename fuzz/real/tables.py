@@ -18,8 +18,8 @@ from ..language.text import headings
 from ..sides.guest import Guest
 from .compare import backing
 from .deviations import BLOCK_SHIFT, HostDeviation, blocks_of, cause_of
+from .lines import WINDOW, free_windows, host_addresses
 from .machine import RealMachine
-from .translate import WINDOW, free_windows, host_addresses
 
 # Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
 RUNS: Final = (GuestAccess, GuestCache, GuestSetWay)

@@ -28,7 +28,7 @@ LARGE: Final = "s2fuzz 1\nvm\nslot a size=2G backing=hugetlb1g\nslot b size=1G b
 @pytest.fixture
 def archive(kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An initial file system with exported programs."""
-    monkeypatch.setattr("fuzz.real.translate.MOST", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
+    monkeypatch.setattr("fuzz.real.lines.MOST", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
     programs = {"p1": load(str(ROOT / P1)), "m1": load(str(ROOT / M1)), "clean": load(str(ROOT / CLEAN))}
     programs["large"] = parse(LARGE)
     built: dict[str, bytes] = {}

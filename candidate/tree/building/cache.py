@@ -6,18 +6,17 @@ and each one that was looked for in vain. A tree of which all of that is still t
 wherever it lies. Entries are made in a folder beside them and renamed, so one is there as a whole or not at all.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from .cache_folder import cache_folder, making_entry, remove_unused
 from .compiler import Compiler
 from .errors import TreeError
 from .plan import NATIVE, BuildSettings
@@ -31,8 +30,6 @@ LINES: Final = "lines.json"
 DIGESTS: Final = "digests.json"
 # Beginning of the names of folders in which somebody builds.
 _UNFINISHED: Final = ".building-"
-# An entry that nobody asked for in so many seconds is removed when another one is made.
-_UNUSED: Final = 30 * 24 * 3600
 _BUILDER: Final = Path(__file__).resolve().parent
 
 
@@ -41,12 +38,8 @@ def folder() -> Path:
 
     :raises TreeError: the user has no home
     """
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # As the specification of XDG has it, a relative path counts as none.
-    if home.startswith("/"):
-        return Path(home) / "s2fuzz" / "trees"
     try:
-        return Path.home() / ".cache" / "s2fuzz" / "trees"
+        return cache_folder("trees")
     except RuntimeError:
         raise TreeError("there is no home folder to keep built trees in; allowed: a folder in XDG_CACHE_HOME") from None
 
@@ -108,27 +101,8 @@ def building() -> Iterator[Path]:
 
     :raises TreeError: the cache folder cannot be written
     """
-    home = folder()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _refused(home, error) from None
-    try:
-        # Without a lock, where a file system has none, two builders may do the same work.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _remove_unfinished(home)
-        try:
-            work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home))
-        except OSError as error:
-            raise _refused(home, error) from None
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    finally:
-        os.close(lock)
+    with making_entry(folder(), _UNFINISHED, _refused) as work:
+        yield work
 
 
 def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], first: list[str]) -> Path:
@@ -158,7 +132,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
         work.rename(entry)
     except OSError as error:
         raise _refused(folder(), error) from None
-    _remove_unused(folder())
+    remove_unused(folder())
     return entry
 
 
@@ -168,21 +142,6 @@ def _modified(source: TreeSource, path: str) -> float:
         return os.stat(os.path.join(source.root, path)).st_mtime
     except OSError:
         return 0.0
-
-
-def _remove_unfinished(home: Path) -> None:
-    """Remove what builders left that were killed: with the lock held, nobody else builds."""
-    for name in os.listdir(home):
-        if name.startswith(_UNFINISHED):
-            shutil.rmtree(home / name, ignore_errors=True)
-
-
-def _remove_unused(home: Path) -> None:
-    before = time.time() - _UNUSED
-    with suppress(OSError):
-        for entry in home.iterdir():
-            if entry.stat().st_mtime < before:
-                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _refused(home: Path, error: OSError) -> TreeError:

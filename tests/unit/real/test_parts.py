@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from candidate.tree.building.cache_folder import UNUSED
 from fuzz.real import initrd, kernels
 from fuzz.real.errors import RealError
-from fuzz.real.folder import UNFINISHED, UNUSED, entry, folder, making
+from fuzz.real.folder import UNFINISHED, entry, folder, making
 from fuzz.real.memory import BASE, NODES, RealMemory
 
 

@@ -10,7 +10,9 @@ from fuzz.language.operations import OPERATIONS, Par
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 from fuzz.real.errors import UnplayableError
-from fuzz.real.translate import ACCESSES, HOST_CODES, LEFT_OUT, Played, free_windows, played
+from fuzz.real.left_out import ACCESSES, LEFT_OUT
+from fuzz.real.lines import HOST_CODES, free_windows
+from fuzz.real.translate import Played, played
 
 from ..console import ROOT
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The part of a program that no user space can cause, with the reasons, and the settings of the emulated machine."""
+
+from dataclasses import replace
+from typing import Final
+
+from ..language.operations import (
+    Evict,
+    GuestAccess,
+    GuestExternalAbort,
+    HostAge,
+    HostMerge,
+    HostTestAge,
+    HostWriteback,
+    HypMap,
+    Operation,
+    SlotCreate,
+    SlotMove,
+    Speculate,
+    TablePlace,
+    TableRange,
+)
+from ..language.program import Vm
+from .errors import UnplayableError
+
+# Operations that are left out, each with the reason.
+LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
+    (Speculate, "speculation is the CPU's own affair"),
+    (Evict, "what a TLB loses is the CPU's own affair"),
+    (HostWriteback, "when caches write back is the CPU's own affair"),
+    (GuestExternalAbort, "memory of the emulated machine does not fail"),
+    (HostAge, "user space cannot have pages aged at will"),
+    (HostTestAge, "user space cannot have pages aged at will"),
+    (HostMerge, "when pages are merged is the kernel's own affair"),
+    (TableRange, "user space cannot call pgtable.c"),
+    (TablePlace, "user space cannot call pgtable.c"),
+    (HypMap, "user space cannot map memory of the hypervisor"),
+)
+SETTINGS: Final = {
+    "fail": "user space cannot make allocations fail",
+    "resched": "who waits for the mmu lock is the kernel's own affair",
+    "contended": "who waits for the mmu lock is the kernel's own affair",
+    "grace": "when a grace period ends is the kernel's own affair",
+    "haf": "the emulated CPU does not set access flags",
+    "dic": "the emulated CPU asks for maintenance of the instruction cache",
+}
+# Accesses that our code in the guest makes, by its letters.
+ACCESSES: Final = {"read": "R", "write": "W", "fetch": "F"}
+# Without LPA2.
+MOST_ADDRESS_BITS: Final = 48
+
+
+def reason_for_leaving_out(op: Operation) -> str:
+    """The reason why user space cannot cause an operation; "": it can."""
+    for kind, reason in LEFT_OUT:
+        if isinstance(op, kind):
+            return reason
+    if isinstance(op, GuestAccess) and op.kind not in ACCESSES:
+        return f"our code in the guest knows no {op.kind}"
+    return ""
+
+
+def without_failure(op: Operation) -> Operation:
+    """The operation with no allocation that is made to fail."""
+    if isinstance(op, GuestAccess | SlotCreate | SlotMove) and op.fail is not None:
+        return replace(op, fail=None)
+    return op
+
+
+def cached(op: Operation) -> Operation:
+    """The operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
+    return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
+
+
+def emulated(vm: Vm) -> tuple[Vm, list[str]]:
+    """The settings that the emulated machine has, and what is told of those that the program asks for.
+
+    :raises UnplayableError: a capability of the kernel that /init does not use
+    """
+    if vm.ring:
+        raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
+    if vm.pa > MOST_ADDRESS_BITS:
+        raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
+    changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]
+    # The CPU of `fuzz.real.machine.CPU`.
+    real = replace(vm, fwb=True, dic=False, haf=False, ttl=True, range=True, fail=None, resched=None, contended=None)
+    return replace(real, grace=None), changes

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lines that /init plays: the machine, its slots, and one for each operation."""
+
+from typing import Final
+
+from ..language.operations import (
+    ClearLog,
+    GetLog,
+    GuestAccess,
+    GuestCache,
+    GuestMove,
+    GuestReset,
+    GuestSetWay,
+    HostCollapse,
+    HostDiscard,
+    HostMigrate,
+    HostPoison,
+    HostShare,
+    HostSplit,
+    HostUnmap,
+    HostWrite,
+    OnSlot,
+    Operation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    SlotPlace,
+    SlotRange,
+)
+from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Slot, show_bytes
+from ..sides.guest import MANUAL_LOG
+from ..sides.side import HVA_BASE, HVA_STEP
+from .errors import UnplayableError
+from .left_out import ACCESSES
+
+HOST_CODES: Final = {
+    HostWrite: "H",
+    HostMigrate: "G",
+    HostDiscard: "D",
+    HostUnmap: "U",
+    HostShare: "V",
+    HostCollapse: "K",
+    HostSplit: "S",
+    HostPoison: "P",
+}
+SLOT_CODES: Final[dict[type, str]] = {
+    SetLog: "L",
+    GetLog: "g",
+    ClearLog: "c",
+    SlotDelete: "X",
+    SlotMove: "m",
+    SlotCreate: "N",
+}
+# The most memory of each backing: what the pools of the emulated machine have, and what it populates in a second.
+MOST: Final = {
+    "anon": 512 * MIB,
+    "thp": 512 * MIB,
+    "device": 96 * MIB,
+    "hugetlb64k": 4 * MIB,
+    "hugetlb2m": 72 * MIB,
+    "hugetlb32m": 96 * MIB,
+    "hugetlb1g": GIB,
+}
+# Room in the guest's address space for our own code, and for what it reports to.
+WINDOW: Final = 4 * MIB
+FIRST_WINDOW: Final = 128 * MIB
+WINDOW_STEP: Final = 32 * MIB
+_READ_ONLY: Final = 2
+
+
+def free_windows(program: Program) -> tuple[int, int]:
+    """Two places in the guest's address space that no slot ever uses.
+
+    :raises UnplayableError: there is no room
+    """
+    sizes = {slot.name: slot.size for slot in program.slots}
+    used = [(slot.ipa, slot.ipa + slot.size) for slot in program.slots]
+    moves = [op for op in program.operations if isinstance(op, SlotMove | SlotCreate)]
+    used += [(op.ipa, op.ipa + sizes[op.slot]) for op in moves if op.ipa is not None]
+    found: list[int] = []
+    for at in range(FIRST_WINDOW, 1 << program.vm.ipa, WINDOW_STEP):
+        if all(at + WINDOW <= start or end <= at for start, end in used):
+            found.append(at)
+            if len(found) == 2:
+                return found[0], found[1]
+    raise UnplayableError("its slots leave no room for our code in the guest")
+
+
+def machine_lines(program: Program, synchronous: bool) -> list[str]:
+    """The lines that make VMs and slots.
+
+    :raises UnplayableError: the emulated machine has not so much memory
+    """
+    vm = program.vm
+    stub, mmio = free_windows(program)
+    head = f"v {vm.ipa} {vm.cpus} {vm.vms} {MANUAL_LOG[vm.manual]} {vm.split} {stub:#x} {mmio:#x} {int(synchronous)}"
+    lines = [head]
+    total: dict[str, int] = {}
+    numbers = {slot.name: number for number, slot in enumerate(program.slots)}
+    addresses = host_addresses(program)
+    for number, slot in enumerate(program.slots):
+        if slot.backing not in MOST:
+            what = "a guest_memfd" if slot.backing == MEMFD else f"pages of {slot.backing}"
+            raise UnplayableError(f"slot {slot.name} is {what}, which the emulated machine does not have")
+        if not slot.alias:
+            total[slot.backing] = total.get(slot.backing, 0) + room(slot, addresses[slot.name])
+        flags = int(slot.log) | _READ_ONLY * slot.ro
+        alias = numbers[slot.alias] if slot.alias else -1
+        place = f"{slot.ipa:#x} {slot.size:#x} {addresses[slot.name]:#x}"
+        huge = HUGE_SHIFT.get(slot.backing, 0)
+        lines.append(f"s {number} {slot.vm} {place} {huge} {alias} {flags} {slot.backing}")
+    for backing, size in total.items():
+        if size > MOST[backing]:
+            most = f"the emulated machine has {show_bytes(MOST[backing])}"
+            raise UnplayableError(f"its slots have {show_bytes(size)} of {backing} memory, and {most}")
+    return lines
+
+
+def room(slot: Slot, start: int) -> int:
+    """Bytes behind a slot at host address *start*: of hugetlb, whole pages around it."""
+    page = 1 << HUGE_SHIFT.get(slot.backing, 0)
+    return -(-(start + slot.size) // page) * page - start // page * page
+
+
+def host_addresses(program: Program) -> dict[str, int]:
+    """The host address of each slot, as the model lays them out."""
+    found: dict[str, int] = {}
+    for number, slot in enumerate(program.slots):
+        base = found[slot.alias] if slot.alias else HVA_BASE + number * HVA_STEP
+        found[slot.name] = base + slot.offset
+    return found
+
+
+class PlayedLines:
+    """Operations as lines.
+
+    :param program: that they are part of
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.numbers = {slot.name: number for number, slot in enumerate(program.slots)}
+        self.shifts = {slot.name: HUGE_SHIFT.get(slot.backing, 0) for slot in program.slots}
+        self.addresses = host_addresses(program)
+        self.vm = program.vm
+
+    def line(self, op: Operation) -> str:
+        """The line of one operation."""
+        if isinstance(op, GuestAccess):
+            return f"{ACCESSES[op.kind]} {op.cpu} {self.numbers[op.slot]} {op.offset:#x}"
+        if isinstance(op, GuestCache):
+            return f"C {op.cpu} {'on' if op.on else 'off'}"
+        if isinstance(op, GuestSetWay):
+            return f"C {op.cpu} way"
+        if isinstance(op, GuestReset):
+            return f"I {op.cpu}"
+        if isinstance(op, GuestMove):
+            # The emulated machine has one CPU.
+            return "Z"
+        assert isinstance(op, OnSlot | SlotPlace)
+        number = self.numbers[op.slot]
+        if isinstance(op, SlotPlace) and type(op) in HOST_CODES:
+            return self.host_line(op, HOST_CODES[type(op)], number)
+        return f"{SLOT_CODES[type(op)]} {number}{slot_values(op)}"
+
+    def host_line(self, op: SlotPlace, code: str, number: int) -> str:
+        """The line of an operation of the host on a place or a range."""
+        if not isinstance(op, SlotRange):
+            return f"{code} {number} {op.offset:#x}"
+        offset, size = op.offset, op.size
+        shift = self.shifts[op.slot]
+        if shift and isinstance(op, HostDiscard | HostUnmap):
+            # Of hugetlb only whole pages go.
+            start = self.addresses[op.slot] + offset
+            first, last = -(-start >> shift) << shift, (start + size) >> shift << shift
+            if first >= last:
+                return "Z"
+            offset, size = first - self.addresses[op.slot], last - first
+        return f"{code} {number} {offset:#x} {size:#x}"
+
+
+def slot_values(op: Operation) -> str:
+    """The rest of the line of an operation on a slot."""
+    if isinstance(op, SlotCreate):
+        place = "-" if op.ipa is None else f"{op.ipa:#x}"
+        return f" {place} {int(op.log) | _READ_ONLY * op.ro}"
+    if isinstance(op, SetLog):
+        return " on" if op.on else " off"
+    if isinstance(op, ClearLog):
+        return f" {op.offset:#x} {op.size:#x}"
+    return f" {op.ipa:#x}" if isinstance(op, SlotMove) else ""
