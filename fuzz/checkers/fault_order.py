@@ -24,10 +24,11 @@ from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker, Peers
+from .checker import Peers
+from .fault_checker import FaultChecker
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -76,7 +77,7 @@ class Mark:
         self.moment = moment
 
 
-class FaultOrder(GuestChecker):
+class FaultOrder(FaultChecker):
     """Judges each leaf that a fault makes, and each entry that a notifier breaks."""
 
     rule = Rule(
@@ -113,7 +114,6 @@ class FaultOrder(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.notified = guest.notified
         self.page_shift = self.granule.page_shift
-        self.faulting = False
         self.fault_ipa = 0
         # Of this fault: samples, how many of them a barrier followed, and look-ups.
         self.samples: list[int] = []
@@ -134,16 +134,9 @@ class FaultOrder(GuestChecker):
         # The former value of the entry that is written.
         self.before = 0
 
-    def before_operation(self, op: Operation | None) -> None:
-        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+    def access_begins(self) -> None:
         self.reported = False
         self.forget()
-
-    def actor_begins(self, op: Operation) -> None:
-        self.before_operation(op)
-
-    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        self.after_operation(op, outcome)
 
     def forget(self) -> None:
         """A fault may begin."""

@@ -17,11 +17,12 @@ and ioremap, whose callers are not this checker's business.
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, Walk
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .checker import Checker, GuestChecker, Peers
+from .checker import Checker, Peers
+from .fault_checker import FaultChecker
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -115,7 +116,7 @@ class Mapped:
         self.dirty = dirty
 
 
-class PageReference(GuestChecker):
+class PageReference(FaultChecker):
     """Judges the leaves that a fault writes, once its reference on their frame is gone.
 
     :param pins: must be told of events before this, and the translation checker of quiet points
@@ -129,7 +130,6 @@ class PageReference(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.pins = peers.of(Pins)
         self.page_shift = self.granule.page_shift
-        self.faulting = False
         self.fault_ipa, self.fault = 0, NONE
         # True if this fault has looked a frame up.
         self.looked_up = False
@@ -143,16 +143,9 @@ class PageReference(GuestChecker):
         # What, level, reason, guest address.
         self.late: list[tuple[str, int, str, int]] = []
 
-    def before_operation(self, op: Operation | None) -> None:
-        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+    def access_begins(self) -> None:
         self.late.clear()
         self.forget()
-
-    def actor_begins(self, op: Operation) -> None:
-        self.before_operation(op)
-
-    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        self.after_operation(op, outcome)
 
     def forget(self) -> None:
         """A fault may begin."""

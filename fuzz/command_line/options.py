@@ -8,7 +8,7 @@ from typing import Final
 from .command import KEYS
 from .messages import BadInputError
 from .parser import Once, Parser
-from .values import seconds, workers
+from .values import folder, seconds, seed, workers
 
 # As `fuzz.findings.accepted` has it, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
@@ -22,6 +22,17 @@ def add_json(parser: Parser, keys: str = KEYS) -> None:
     :param keys: the file that explains the keys of the answer
     """
     parser.add_argument("--json", action="store_true", help=f"answer with one JSON object; keys: {keys}")
+
+
+def add_differences(parser: Parser, inputs: str, below: str) -> None:
+    """Add ``--seed`` and ``--out`` of a comparison on random inputs.
+
+    :param inputs: word for them
+    :param below: the folder in DIR that differences go to
+    """
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help=f"same seed, same {inputs} (%(default)s)")
+    about = f"differences go to DIR/{below} (%(default)s)"
+    parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=about)
 
 
 def add_versions(parser: Parser, candidate: str, required: bool = False) -> None:

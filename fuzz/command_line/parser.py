@@ -50,6 +50,24 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
+def add_action(
+    actions: "argparse._SubParsersAction[Parser]", name: str, brief: str, description: str, exit_codes: str
+) -> Parser:
+    """Add a command, or an action of one.
+
+    :param brief: its line in the list of them
+    :param exit_codes: what stands behind the options, in the help
+    """
+    return actions.add_parser(
+        name,
+        help=brief,
+        description=description,
+        epilog=exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 class Once(argparse.Action):
     """An option that may be given once: the first of two would go unseen."""
 

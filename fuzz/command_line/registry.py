@@ -10,7 +10,7 @@ from ..distribution import VERSION, form
 from . import commands
 from .command import EXIT_CODES, Command
 from .options import add_json
-from .parser import Parser
+from .parser import Parser, add_action
 
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
@@ -39,19 +39,17 @@ COMMANDS: Final = {each.name: each for each in found()}
 
 def make_parser() -> Parser:
     """The parser of all commands."""
-    layout = RawDescriptionHelpFormatter
-    top = Parser("s2fuzz", description=_ABOUT, epilog=EXIT_CODES, formatter_class=layout, allow_abbrev=False)
+    top = Parser(
+        "s2fuzz",
+        description=_ABOUT,
+        epilog=EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     top.add_argument("--version", action="version", version=f"s2fuzz {VERSION} ({form()})")
     parts = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for each in COMMANDS.values():
-        made: Parser = parts.add_parser(
-            each.name,
-            help=each.summary,
-            description=each.text(),
-            epilog=each.epilog,
-            formatter_class=layout,
-            allow_abbrev=False,
-        )
+        made = add_action(parts, each.name, each.summary, each.text(), each.epilog)
         if each.keys:
             add_json(made, each.keys)
         each.add_arguments(made)

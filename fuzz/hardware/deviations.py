@@ -12,7 +12,7 @@ from reference.machine.descriptor import RESERVED, kind, memattr
 from reference.machine.walk import NONE, TRANSLATION, Walk, check_leaf
 
 from .expectation import PAR_ADDRESS, PAR_ATTR_SHIFT, PAR_SH_SHIFT, Expectation
-from .tables import ACCESSES, ASK_FETCH, Tables, split
+from .tables import ACCESSES, Ask, Tables, split
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviat
         found = (BLOCK_LEVEL,)
         if expectation.answer(walk, asked) == answer:
             return found
-    if ask >= ASK_FETCH or walk.fault != NONE:
+    if ask >= Ask.FETCH or walk.fault != NONE:
         return ()
     address = walk.pa | asked & expectation.offset_mask
     attr = memattr(walk.entry)

@@ -21,7 +21,7 @@ from reference.machine.walk import (
 )
 
 from .setting import Setting
-from .tables import ASK_FETCH, split
+from .tables import Ask, split
 
 # Fault status codes at level 0 (Arm ARM D19.2, ISS encoding for an exception from a Data Abort).
 STATUS: Final = {ADDRESS_SIZE: 0x00, TRANSLATION: 0x04, ACCESS_FLAG: 0x08, PERMISSION: 0x0C, LOST: 0x14}
@@ -63,7 +63,7 @@ class Expectation:
     def answer(self, walk: Walk, asked: int) -> int:
         """Return the answer that QEMU should give to a question that our walk answers with *walk*."""
         ask, ipa = split(asked)
-        if ask >= ASK_FETCH:
+        if ask >= Ask.FETCH:
             return FETCHED if walk.fault == NONE else FETCH_FAULT[walk.fault][walk.level]
         if walk.fault != NONE:
             return AT_FAULT[walk.fault][walk.level]
@@ -85,7 +85,7 @@ class Expectation:
 def in_words(asked: int, answer: int) -> str:
     """An answer, for people."""
     ask, _ = split(asked)
-    if ask >= ASK_FETCH:
+    if ask >= Ask.FETCH:
         if answer == FETCHED:
             return "fetched"
         status, known = answer & 0x3F, answer & ~0x3F == IABT_LOWER

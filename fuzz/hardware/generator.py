@@ -14,18 +14,7 @@ from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, address_fi
 from reference.machine.granule import MAX_LEVELS
 
 from .setting import Setting, all_shapes, output_sizes
-from .tables import (
-    ADDRESS_BITS,
-    ASK_FETCH,
-    ASK_FETCH_EL0,
-    ASK_READ,
-    ASK_WRITE,
-    Full,
-    TableMemory,
-    Tables,
-    address_of,
-    question,
-)
+from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
 
 # Of one guest, beside the root.
 MAX_TABLES: Final = 9
@@ -213,11 +202,11 @@ class Tree:
         inside = base + rng.getrandbits(shift)
         end = base + (-rng.getrandbits(1) & (1 << shift) - 1)
         for ipa in (inside, end):
-            questions[question(ASK_READ, ipa)] = None
-            questions[question(ASK_WRITE, ipa)] = None
+            questions[question(Ask.READ, ipa)] = None
+            questions[question(Ask.WRITE, ipa)] = None
         pick = rng.getrandbits(2)
         if not pick & 1:
-            questions[question(ASK_FETCH if pick else ASK_FETCH_EL0, inside & _FETCH_MASK)] = None
+            questions[question(Ask.FETCH if pick else Ask.FETCH_EL0, inside & _FETCH_MASK)] = None
 
     def ask_elsewhere(self) -> None:
         """Ask about addresses that were not built for: anywhere, and outside of the address space."""
@@ -226,4 +215,4 @@ class Tree:
         for ipa in (rng.getrandbits(bits), 1 << bits, rng.getrandbits(bits) | 1 << rng.randrange(bits, ADDRESS_BITS)):
             self.questions[question(rng.getrandbits(1), ipa)] = None
         ipa = rng.getrandbits(ADDRESS_BITS) & _FETCH_MASK
-        self.questions[question(ASK_FETCH, ipa)] = None
+        self.questions[question(Ask.FETCH, ipa)] = None

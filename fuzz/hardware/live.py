@@ -20,18 +20,7 @@ from . import layout
 from .qemu import QemuError
 from .session import BATCH, Difference, QemuSession
 from .setting import DS, Setting
-from .tables import (
-    ADDRESS_BITS,
-    ASK_FETCH,
-    ASK_FETCH_EL0,
-    ASK_READ,
-    ASK_WRITE,
-    Full,
-    TableMemory,
-    Tables,
-    address_of,
-    question,
-)
+from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
 
 SIZE_FIELDS: Final = 7 << 16 | DS
 # QEMU has memory or devices below; a table pointer that leads there leads nowhere on our side.
@@ -68,7 +57,7 @@ class Copy:
             left += self.copy(*left.pop())
         if setting.ia_bits < ADDRESS_BITS:
             self.ask(0, setting.ia_bits)
-            self.asked[question(ASK_READ, 1 << setting.ia_bits)] = None
+            self.asked[question(Ask.READ, 1 << setting.ia_bits)] = None
         self.tables.questions = list(self.asked)
 
     def copy(self, level: int, old: int, new: int, base: int, count: int) -> list[tuple[int, int, int, int, int]]:
@@ -108,9 +97,9 @@ class Copy:
         """All kinds of access at the start of an entry, and a read at its end."""
         if base + (1 << shift) > 1 << ADDRESS_BITS:
             return
-        for ask in (ASK_READ, ASK_WRITE, ASK_FETCH, ASK_FETCH_EL0):
+        for ask in (Ask.READ, Ask.WRITE, Ask.FETCH, Ask.FETCH_EL0):
             self.asked[question(ask, base)] = None
-        self.asked[question(ASK_READ, base + (1 << shift) - 1)] = None
+        self.asked[question(Ask.READ, base + (1 << shift) - 1)] = None
 
 
 class Follower:

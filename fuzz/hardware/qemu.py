@@ -10,7 +10,6 @@ import contextlib
 import mmap
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 from array import array
@@ -21,6 +20,7 @@ from typing import Final
 from ..closing import Closing
 from ..processes.ended import end_of, ended_text
 from ..processes.orphans import die_with_parent
+from ..processes.programs import program_path
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"
@@ -40,11 +40,7 @@ def find() -> str:
 
     :raises QemuError: there is none
     """
-    wanted = os.environ.get(VARIABLE) or PROGRAM
-    found = shutil.which(wanted)
-    if found is None:
-        raise QemuError(f"QEMU: {wanted} is not there; provide {WANTED}")
-    return found
+    return program_path(PROGRAM, VARIABLE, lambda wanted: QemuError(f"QEMU: {wanted} is not there; provide {WANTED}"))
 
 
 def version(program: str) -> str:

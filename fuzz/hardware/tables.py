@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from reference.machine.arena import Arena
@@ -12,13 +13,19 @@ from . import layout
 from .qemu import Qemu
 from .setting import GRANULES, Setting
 
-# The kinds of questions, by their numbers in payload.s.
+
+class Ask(IntEnum):
+    """The kinds of questions, by their numbers in payload.s."""
+
+    READ = 0
+    WRITE = 1
+    FETCH = 2
+    FETCH_EL0 = 3
+
+
+# By kinds of questions.
 ACCESSES: Final = (READ, WRITE, FETCH, FETCH_EL0)
 ASK_NAMES: Final = ("read", "write", "fetch", "fetch-el0")
-ASK_READ: Final = 0
-ASK_WRITE: Final = 1
-ASK_FETCH: Final = 2
-ASK_FETCH_EL0: Final = 3
 
 ADDRESS_MASK: Final = (1 << layout.ASK_SHIFT) - 1
 # Above it stage 1 refuses addresses before stage 2 sees them, and below lies the vector that payload.s uses.

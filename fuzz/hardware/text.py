@@ -27,7 +27,7 @@ from . import layout
 from .expectation import in_words
 from .session import Difference
 from .setting import Setting, fault_of
-from .tables import ADDRESS_BITS, ASK_FETCH, ASK_NAMES, Tables, address_of, question, split, word_index
+from .tables import ADDRESS_BITS, ASK_NAMES, Ask, Tables, address_of, question, split, word_index
 
 HEADER: Final = "s2fuzz tables 1"
 SIZES: Final = {"4K": 12, "16K": 14, "64K": 16}
@@ -187,8 +187,8 @@ def _question(words: list[str]) -> int:
         raise ValueError(f"{' '.join(words)[:40]!a}; allowed: ask {'|'.join(ASK_NAMES)} ADDRESS")
     ask = ASK_NAMES.index(words[1])
     ipa = _number(words[2], "address")
-    if ipa >> ADDRESS_BITS or (ask >= ASK_FETCH and ipa & 3):
-        aligned = ", a multiple of 4 to fetch from" if ask >= ASK_FETCH else ""
+    if ipa >> ADDRESS_BITS or (ask >= Ask.FETCH and ipa & 3):
+        aligned = ", a multiple of 4 to fetch from" if ask >= Ask.FETCH else ""
         raise ValueError(f"address {ipa:#x}; allowed: below 2^{ADDRESS_BITS}{aligned}")
     return question(ask, ipa)
 

@@ -63,17 +63,17 @@ class RealCheck:
     session: RealSession
     version: Candidate
     tables: bool = False
+    trouble: str = ""
+    left: Counter[str] = field(default_factory=Counter)
     programs: int = 0
     hung: int = 0
     operations: int = 0
     agree: int = 0
+    kinds: dict[str, DifferenceKind] = field(default_factory=dict)
     seconds: float = 0.0
     kernel: float = 0.0
     explained: Counter[str] = field(default_factory=Counter)
     confirmed: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
-    kinds: dict[str, DifferenceKind] = field(default_factory=dict)
-    trouble: str = ""
 
     def take(self, program: Program, where: str) -> None:
         """Play one program.

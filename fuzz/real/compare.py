@@ -4,16 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ..language.operations import (
-    GetLog,
-    GuestAccess,
-    GuestCache,
-    GuestMove,
-    GuestReset,
-    GuestSetWay,
-    HostOperation,
-    Operation,
-)
+from ..language import operations as ops
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.outcome import Outcome
@@ -21,7 +12,7 @@ from .answers import CREATION, RealAnswers, RealOutcome
 from .model import Expected
 
 # Operations of which user space sees nothing: that they went well is all that is compared.
-SILENT: Final = (HostOperation, GuestCache, GuestSetWay, GuestMove, GuestReset)
+SILENT: Final = (ops.HostOperation, ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)
 # The model says for which reason user space gets an error; the kernel says errno alone.
 _SAME_STATUS: Final = {"efault": "error"}
 
@@ -62,7 +53,7 @@ def differences(program: Program, expected: Expected, answers: RealAnswers) -> l
     return found
 
 
-def same(program: Program, op: Operation, outcome: Outcome, real: RealOutcome) -> bool:
+def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcome) -> bool:
     """Tell whether user space sees the same of an operation."""
     if isinstance(op, SILENT):
         return real.status == "ok"
@@ -70,9 +61,9 @@ def same(program: Program, op: Operation, outcome: Outcome, real: RealOutcome) -
         return False
     if real.status != "ok":
         return True
-    if isinstance(op, GetLog):
+    if isinstance(op, ops.GetLog):
         return isinstance(outcome.value, list) and words(outcome.value) == real.value
-    if isinstance(op, GuestAccess) and op.kind != "write":
+    if isinstance(op, ops.GuestAccess) and op.kind != "write":
         # What device memory held before is unknown.
         unknown = outcome.value == -1 and backing(program, op.slot) == "device"
         return not outcome.predictable or unknown or str(outcome.value) == real.value

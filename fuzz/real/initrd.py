@@ -2,8 +2,6 @@
 """The initial file system of the emulated machine: our own program as /init, compiled when it is first needed."""
 
 import hashlib
-import os
-import shutil
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -11,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from ..processes.programs import program_path
 from .errors import RealError
 from .folder import entry, making
 
@@ -33,11 +32,8 @@ def compiler() -> str:
 
     :raises RealError: there is none
     """
-    wanted = os.environ.get(VARIABLE) or COMPILER
-    found = shutil.which(wanted)
-    if found is None:
-        raise RealError(f"real: no cross compiler: {wanted} is not there; {WANTED}")
-    return found
+    no_compiler = "real: no cross compiler: {} is not there; " + WANTED
+    return program_path(COMPILER, VARIABLE, lambda wanted: RealError(no_compiler.format(wanted)))
 
 
 def sources() -> list[Path]:

@@ -3,31 +3,7 @@
 
 from typing import Final
 
-from ..language.operations import (
-    ClearLog,
-    GetLog,
-    GuestAccess,
-    GuestCache,
-    GuestMove,
-    GuestReset,
-    GuestSetWay,
-    HostCollapse,
-    HostDiscard,
-    HostMigrate,
-    HostPoison,
-    HostShare,
-    HostSplit,
-    HostUnmap,
-    HostWrite,
-    OnSlot,
-    Operation,
-    SetLog,
-    SlotCreate,
-    SlotDelete,
-    SlotMove,
-    SlotPlace,
-    SlotRange,
-)
+from ..language import operations as ops
 from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Slot, show_bytes
 from ..sides.guest import MANUAL_LOG
 from ..sides.side import HVA_BASE, HVA_STEP
@@ -35,22 +11,22 @@ from .errors import UnplayableError
 from .left_out import ACCESSES
 
 HOST_CODES: Final = {
-    HostWrite: "H",
-    HostMigrate: "G",
-    HostDiscard: "D",
-    HostUnmap: "U",
-    HostShare: "V",
-    HostCollapse: "K",
-    HostSplit: "S",
-    HostPoison: "P",
+    ops.HostWrite: "H",
+    ops.HostMigrate: "G",
+    ops.HostDiscard: "D",
+    ops.HostUnmap: "U",
+    ops.HostShare: "V",
+    ops.HostCollapse: "K",
+    ops.HostSplit: "S",
+    ops.HostPoison: "P",
 }
 SLOT_CODES: Final[dict[type, str]] = {
-    SetLog: "L",
-    GetLog: "g",
-    ClearLog: "c",
-    SlotDelete: "X",
-    SlotMove: "m",
-    SlotCreate: "N",
+    ops.SetLog: "L",
+    ops.GetLog: "g",
+    ops.ClearLog: "c",
+    ops.SlotDelete: "X",
+    ops.SlotMove: "m",
+    ops.SlotCreate: "N",
 }
 # The most memory of each backing: what the pools of the emulated machine have, and what it populates in a second.
 MOST: Final = {
@@ -76,7 +52,7 @@ def free_windows(program: Program) -> tuple[int, int]:
     """
     sizes = {slot.name: slot.size for slot in program.slots}
     used = [(slot.ipa, slot.ipa + slot.size) for slot in program.slots]
-    moves = [op for op in program.operations if isinstance(op, SlotMove | SlotCreate)]
+    moves = [op for op in program.operations if isinstance(op, ops.SlotMove | ops.SlotCreate)]
     used += [(op.ipa, op.ipa + sizes[op.slot]) for op in moves if op.ipa is not None]
     found: list[int] = []
     for at in range(FIRST_WINDOW, 1 << program.vm.ipa, WINDOW_STEP):
@@ -144,32 +120,32 @@ class PlayedLines:
         self.addresses = host_addresses(program)
         self.vm = program.vm
 
-    def line(self, op: Operation) -> str:
+    def line(self, op: ops.Operation) -> str:
         """The line of one operation."""
-        if isinstance(op, GuestAccess):
+        if isinstance(op, ops.GuestAccess):
             return f"{ACCESSES[op.kind]} {op.cpu} {self.numbers[op.slot]} {op.offset:#x}"
-        if isinstance(op, GuestCache):
+        if isinstance(op, ops.GuestCache):
             return f"C {op.cpu} {'on' if op.on else 'off'}"
-        if isinstance(op, GuestSetWay):
+        if isinstance(op, ops.GuestSetWay):
             return f"C {op.cpu} way"
-        if isinstance(op, GuestReset):
+        if isinstance(op, ops.GuestReset):
             return f"I {op.cpu}"
-        if isinstance(op, GuestMove):
+        if isinstance(op, ops.GuestMove):
             # The emulated machine has one CPU.
             return "Z"
-        assert isinstance(op, OnSlot | SlotPlace)
+        assert isinstance(op, ops.OnSlot | ops.SlotPlace)
         number = self.numbers[op.slot]
-        if isinstance(op, SlotPlace) and type(op) in HOST_CODES:
+        if isinstance(op, ops.SlotPlace) and type(op) in HOST_CODES:
             return self.host_line(op, HOST_CODES[type(op)], number)
         return f"{SLOT_CODES[type(op)]} {number}{slot_values(op)}"
 
-    def host_line(self, op: SlotPlace, code: str, number: int) -> str:
+    def host_line(self, op: ops.SlotPlace, code: str, number: int) -> str:
         """The line of an operation of the host on a place or a range."""
-        if not isinstance(op, SlotRange):
+        if not isinstance(op, ops.SlotRange):
             return f"{code} {number} {op.offset:#x}"
         offset, size = op.offset, op.size
         shift = self.shifts[op.slot]
-        if shift and isinstance(op, HostDiscard | HostUnmap):
+        if shift and isinstance(op, ops.HostDiscard | ops.HostUnmap):
             # Of hugetlb only whole pages go.
             start = self.addresses[op.slot] + offset
             first, last = -(-start >> shift) << shift, (start + size) >> shift << shift
@@ -179,13 +155,13 @@ class PlayedLines:
         return f"{code} {number} {offset:#x} {size:#x}"
 
 
-def slot_values(op: Operation) -> str:
+def slot_values(op: ops.Operation) -> str:
     """The rest of the line of an operation on a slot."""
-    if isinstance(op, SlotCreate):
+    if isinstance(op, ops.SlotCreate):
         place = "-" if op.ipa is None else f"{op.ipa:#x}"
         return f" {place} {int(op.log) | _READ_ONLY * op.ro}"
-    if isinstance(op, SetLog):
+    if isinstance(op, ops.SetLog):
         return " on" if op.on else " off"
-    if isinstance(op, ClearLog):
+    if isinstance(op, ops.ClearLog):
         return f" {op.offset:#x} {op.size:#x}"
-    return f" {op.ipa:#x}" if isinstance(op, SlotMove) else ""
+    return f" {op.ipa:#x}" if isinstance(op, ops.SlotMove) else ""

@@ -22,7 +22,7 @@ from .model import ModelRun
 from .translate import Played, played
 
 # In this order; say.c and main.c are those of the emulated machine, judge.c stands for both.
-PARTS: Final = ("init.h", "guest.c", "slots.c", "host.c", "player.c")
+PARTS: Final = ("init.h", "number.c", "guest.c", "slots.c", "host.c", "player.c")
 JUDGE: Final = "selftest/judge.c"
 CODE_OF_GUEST: Final = "stub.S"
 # Rules that are broken by a warning of the kernel.

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions on which the verdict was wrong before there was a rule for what they break, and their relatives."""
 
-from typing import Final
-
-from candidate import Candidate
-from candidate.rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+from candidate.rfc_v1_fixed import PgtableRfcV1Fixed
 from reference.kernel import kvm_s2_mmu
-from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
-
-WHY: Final = "a case from practice"
 
 
 class FreesGuestMemory(PgtableRfcV1Fixed):
@@ -112,15 +106,3 @@ class LinksTheTableItself(Pgtable):
         self.kvm_set_table_pte(ptep, ptep & -self.PTRS_PER_PTE)
         self.k.get_page(self.k.virt_to_page(ptep))
         return 0
-
-
-FREES_GUEST: Final = Candidate("case-frees-guest", FreesGuestMemory, MmuRfcV1Fixed, WHY)
-PUTS_LEAVES: Final = Candidate("case-puts-leaves", PutsLeaves, Mmu, WHY)
-GETS_LEAVES: Final = Candidate("case-gets-leaves", GetsLeaves, Mmu, WHY)
-COUNTS_LEAVES: Final = Candidate("case-counts-leaves", CountsLeaves, Mmu, WHY)
-FREES_BEYOND: Final = Candidate("case-frees-beyond", FreesBeyondTheRoot, Mmu, WHY)
-ONE_ROOT_PAGE: Final = Candidate("case-one-root-page", OneRootPage, Mmu, WHY)
-ROOT_OF_ONE_MORE: Final = Candidate("case-root-of-one-more", RootOfOneMore, Mmu, WHY)
-LINKS_GUEST: Final = Candidate("case-links-guest", LinksGuestMemory, Mmu, WHY)
-FILLS_WITH_GUEST: Final = Candidate("case-fills-with-guest", FillsWithGuestMemory, Mmu, WHY)
-LINKS_ITSELF: Final = Candidate("case-links-itself", LinksTheTableItself, Mmu, WHY)

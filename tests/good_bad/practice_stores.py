@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions that store to tables without WRITE_ONCE(), which was not seen. Apart: the source of a module decides."""
 
-from typing import Final
-
-from candidate import Candidate
-from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, hyp_map_data, stage2_attr_data
-
-WHY: Final = "a case from practice"
 
 
 class _Plain(Pgtable):
@@ -77,12 +71,3 @@ class FillsPlainly(Pgtable):
         self.mem[childp : childp + self.PTRS_PER_PTE] = [0] * self.PTRS_PER_PTE
         self.mem[childp + 1] = 0
         super().kvm_set_table_pte(ptep, childp)
-
-
-PLAIN_STORE: Final = Candidate("case-plain-store", PlainStore, Mmu, WHY)
-PLAIN_BIT: Final = Candidate("case-plain-bit", PlainBit, Mmu, WHY)
-PLAIN_ALIAS: Final = Candidate("case-plain-alias", PlainAlias, Mmu, WHY)
-PLAIN_RANGE: Final = Candidate("case-plain-range", PlainRange, Mmu, WHY)
-PLAIN_NULL: Final = Candidate("case-plain-null", PlainNull, Mmu, WHY)
-PLAIN_HYP: Final = Candidate("case-plain-hyp", PlainHyp, Mmu, WHY)
-FILLS_PLAINLY: Final = Candidate("case-fills-plainly", FillsPlainly, Mmu, WHY)

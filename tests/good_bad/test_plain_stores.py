@@ -3,22 +3,22 @@
 
 import pytest
 
-from candidate import Candidate
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
+from reference.pgtable import Pgtable
 
-from .case import ORIGINAL, Case, each, violations
+from .case import ORIGINAL, Case, broken, each, violations
 from .practice_stores import (
-    FILLS_PLAINLY,
-    PLAIN_ALIAS,
-    PLAIN_BIT,
-    PLAIN_HYP,
-    PLAIN_NULL,
-    PLAIN_RANGE,
-    PLAIN_STORE,
+    FillsPlainly,
+    PlainAlias,
+    PlainBit,
+    PlainHyp,
+    PlainNull,
+    PlainRange,
+    PlainStore,
 )
 
 UNMAP = "vm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\ntable unmap a+0 2M\ncpu0 read a+0\n"
@@ -26,12 +26,15 @@ WRITE_PROTECT = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 write a+0\n
 NOT_ONCE = ": live entry stored, not WRITE_ONCE "
 
 CASES = (
-    Case("a cleared entry", f"contract: stage2_unmap_walker{NOT_ONCE}L3", PLAIN_STORE, UNMAP),
-    Case("a cleared bit", f"contract: stage2_unmap_walker{NOT_ONCE}L3", PLAIN_BIT, UNMAP),
-    Case("by another name", f"contract: stage2_attr_walker{NOT_ONCE}L3", PLAIN_ALIAS, WRITE_PROTECT),
-    Case("a range", f"contract: stage2_unmap_walker{NOT_ONCE}L3", PLAIN_RANGE, UNMAP),
+    Case("a cleared entry", f"contract: stage2_unmap_walker{NOT_ONCE}L3", broken(PlainStore), UNMAP),
+    Case("a cleared bit", f"contract: stage2_unmap_walker{NOT_ONCE}L3", broken(PlainBit), UNMAP),
+    Case("by another name", f"contract: stage2_attr_walker{NOT_ONCE}L3", broken(PlainAlias), WRITE_PROTECT),
+    Case("a range", f"contract: stage2_unmap_walker{NOT_ONCE}L3", broken(PlainRange), UNMAP),
     Case(
-        "of the hypervisor", f"contract: hyp_map_walker{NOT_ONCE}L3", PLAIN_HYP, WRITE_PROTECT + "hyp map 0 0 4K rw\n"
+        "of the hypervisor",
+        f"contract: hyp_map_walker{NOT_ONCE}L3",
+        broken(PlainHyp),
+        WRITE_PROTECT + "hyp map 0 0 4K rw\n",
     ),
 )
 
@@ -50,31 +53,31 @@ def test_plain_stores_bad(case: Case) -> None:
 
 
 def test_the_case_from_practice_is_a_regression_and_no_mistake_of_ours() -> None:
-    verdict = Differential(ORIGINAL, PLAIN_STORE).run(parse("s2fuzz 1\n" + UNMAP))
+    verdict = Differential(ORIGINAL, broken(PlainStore)).run(parse("s2fuzz 1\n" + UNMAP))
     assert {finding.kind for finding in verdict.findings} == {REGRESSION}
     assert {finding.signature.rsplit(" ", 1)[0] for finding in verdict.findings} == {CASES[0].signature[:-3]}
 
 
 def test_a_table_that_is_being_made_may_be_filled_plainly() -> None:
-    assert violations(FILLS_PLAINLY, UNMAP) == violations(ORIGINAL, UNMAP) == []
+    assert violations(broken(FillsPlainly), UNMAP) == violations(ORIGINAL, UNMAP) == []
 
 
 def test_what_a_plain_store_does_is_judged() -> None:
     """Ageing writes an entry without the flush that write-protection owes; a store is seen wherever it comes from."""
     text = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 write a+0\ntable mkold a+0\nhost age a+0 4K\n"
     ours = [violation.signature for violation in violations(ORIGINAL, text)]
-    theirs = [each.signature for each in violations(PLAIN_ALIAS, text) if NOT_ONCE not in each.signature]
+    theirs = [each.signature for each in violations(broken(PlainAlias), text) if NOT_ONCE not in each.signature]
     assert ours == theirs
 
 
 def test_a_plain_store_through_null_is_a_crash() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\ntable mkyoung a+0\n"
-    (found,) = violations(PLAIN_NULL, text)
+    (found,) = violations(broken(PlainNull), text)
     assert found.signature.startswith("contract: kvm_pgtable_stage2_mkyoung: oops IndexError")
 
 
 def test_the_trace_names_it() -> None:
-    executor = Executor(PLAIN_STORE, parse("s2fuzz 1\n" + UNMAP))
+    executor = Executor(broken(PlainStore), parse("s2fuzz 1\n" + UNMAP))
     trace = Trace(executor)
     executor.create()
     for at in range(len(executor.program.operations)):
@@ -86,11 +89,11 @@ def test_the_trace_names_it() -> None:
     assert texts[at + 1] == f"!! {CASES[0].signature}: " + texts[at + 1].partition("WRITE_ONCE L3: ")[2]
 
 
-@pytest.mark.parametrize("version", [PLAIN_BIT, PLAIN_RANGE, FILLS_PLAINLY], ids=lambda each: each.name)
-def test_nothing_but_the_name_differs_from_the_original(version: Candidate) -> None:
+@pytest.mark.parametrize("pgtable", [PlainBit, PlainRange, FillsPlainly])
+def test_nothing_but_the_name_differs_from_the_original(pgtable: type[Pgtable]) -> None:
     """The plain store is in order in programs of any kind, and no full scan finds what was not seen."""
     generator = Generator(61)
     for _ in range(40):
         program = generator.next()
-        found = Differential(ORIGINAL, version).run(program).kinds()
+        found = Differential(ORIGINAL, broken(pgtable)).run(program).kinds()
         assert not [kind for kind in found if kind.startswith(REGRESSION) and NOT_ONCE not in kind]

@@ -4,23 +4,24 @@
 import pytest
 
 import candidate
-from candidate import Candidate
+from candidate.rfc_v1_fixed import MmuRfcV1Fixed
 from fuzz.execution.executor import Executor
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
+from reference.pgtable import Pgtable
 
-from .case import ORIGINAL, Case, each, violations
+from .case import ORIGINAL, Case, broken, each, violations
 from .practice_rules import (
-    COUNTS_LEAVES,
-    FILLS_WITH_GUEST,
-    FREES_BEYOND,
-    FREES_GUEST,
-    GETS_LEAVES,
-    LINKS_GUEST,
-    LINKS_ITSELF,
-    ONE_ROOT_PAGE,
-    PUTS_LEAVES,
-    ROOT_OF_ONE_MORE,
+    CountsLeaves,
+    FillsWithGuestMemory,
+    FreesBeyondTheRoot,
+    FreesGuestMemory,
+    GetsLeaves,
+    LinksGuestMemory,
+    LinksTheTableItself,
+    OneRootPage,
+    PutsLeaves,
+    RootOfOneMore,
 )
 
 FIXED = candidate.get("rfc-v1-fixed")
@@ -32,58 +33,58 @@ CASES = (
     Case(
         "guest memory freed for a table",
         "lifetime: stage2_map_walker: reference dropped on what is no table",
-        FREES_GUEST,
+        broken(FreesGuestMemory, MmuRfcV1Fixed),
         COALESCE,
         FIXED,
     ),
-    Case("guest memory put", TABLE + "reference dropped on what is no table", PUTS_LEAVES, UNMAP),
+    Case("guest memory put", TABLE + "reference dropped on what is no table", broken(PutsLeaves), UNMAP),
     Case(
         "guest memory referenced",
         "lifetime: stage2_map_walker: reference taken on what is no table",
-        GETS_LEAVES,
+        broken(GetsLeaves),
         UNMAP,
     ),
-    Case("guest memory counted", TABLE + "references counted of what is no table", COUNTS_LEAVES, UNMAP),
+    Case("guest memory counted", TABLE + "references counted of what is no table", broken(CountsLeaves), UNMAP),
     Case(
         "more freed than the root",
         "lifetime: stage2_free_walker: reference dropped on what is no table",
-        FREES_BEYOND,
+        broken(FreesBeyondTheRoot),
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n",
     ),
     Case(
         "a table freed with the root",
         "lifetime: stage2_free_walker: double free",
-        FREES_BEYOND,
+        broken(FreesBeyondTheRoot),
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
     Case(
         "a root too small",
         "lifetime: kvm_init_stage2_mmu: root smaller than VTCR_EL2 says",
-        ONE_ROOT_PAGE,
+        broken(OneRootPage),
         "vm cpus=1 fwb=on\nslot a ipa=3G size=4K backing=anon\n",
     ),
     Case(
         "a root too large",
         "lifetime: kvm_init_stage2_mmu: root larger than VTCR_EL2 says",
-        ROOT_OF_ONE_MORE,
+        broken(RootOfOneMore),
         "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n",
     ),
     Case(
         "guest memory as a table",
         "lifetime: stage2_map_walker: what is no table entered L2",
-        LINKS_GUEST,
+        broken(LinksGuestMemory),
         "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\n",
     ),
     Case(
         "a table that names guest memory",
         "lifetime: stage2_map_walker: what is no table entered L2",
-        FILLS_WITH_GUEST,
+        broken(FillsWithGuestMemory),
         "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
     Case(
         "a table below itself",
         "lifetime: stage2_map_walker: table entered twice L2",
-        LINKS_ITSELF,
+        broken(LinksTheTableItself),
         "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\ncpu0 read a+0\n",
     ),
 )
@@ -100,7 +101,7 @@ def test_bad(case: Case) -> None:
 
 
 def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
-    verdict = Differential(FIXED, FREES_GUEST).run(parse("s2fuzz 1\n" + COALESCE))
+    verdict = Differential(FIXED, broken(FreesGuestMemory, MmuRfcV1Fixed)).run(parse("s2fuzz 1\n" + COALESCE))
     assert verdict.kinds() == [f"{REGRESSION} {CASES[0].signature}"]
     (finding,) = verdict.findings
     assert "free_page() of physical address 0x100000000" in finding.reason
@@ -110,7 +111,7 @@ def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
 
 def test_whose_memory_is_said_of_the_second_vm_too() -> None:
     vms = "vm cpus=1 vms=2 fwb=on\nslot a size=4K backing=anon\nslot b size=8K backing=anon vm=1\n"
-    found = violations(PUTS_LEAVES, vms + "cpu1 read b+4K\nhost discard b+4K 4K\n")
+    found = violations(broken(PutsLeaves), vms + "cpu1 read b+4K\nhost discard b+4K 4K\n")
     assert found[0].grave
     assert "slot b" in found[0].reason
     assert list(found[0].places) == [(1 << 52) + 0x80001000]
@@ -118,7 +119,9 @@ def test_whose_memory_is_said_of_the_second_vm_too() -> None:
 
 def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
     """A table that is being filled, or was cut off, is no concern of the hardware's."""
-    executor = Executor(FILLS_WITH_GUEST, parse("s2fuzz 1\nvm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n"))
+    executor = Executor(
+        broken(FillsWithGuestMemory), parse("s2fuzz 1\nvm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n")
+    )
     executor.create()
     kernel, shadow = executor.side.kernel, executor.checkers.shadows[0]
     childp = kernel.zeroed_page()
@@ -140,13 +143,13 @@ def test_the_root_is_as_vtcr_says(granule: str, ipa: int) -> None:
 
 
 @pytest.mark.parametrize("setting", ["", " ipa=32", " ipa=48", " granule=16K", " granule=64K"])
-@pytest.mark.parametrize("version", [LINKS_ITSELF, LINKS_GUEST], ids=lambda version: version.name)
-def test_walks_that_leave_the_tables_are_lost(version: Candidate, setting: str) -> None:
+@pytest.mark.parametrize("pgtable", [LinksTheTableItself, LinksGuestMemory])
+def test_walks_that_leave_the_tables_are_lost(pgtable: type[Pgtable], setting: str) -> None:
     """An entry of a walk cache may lie outside of all tables: a fault, and no crash of ours."""
     text = f"vm cpus=2{setting}\nslot a size=64M backing=anon\nslot b size=64M backing=thp ipa=3G\n"
     for number, kind in enumerate(("read", "write", "fetch")):
         text += "".join(f"cpu{number % 2} {kind} {slot}+{step}M\n" for slot in "ab" for step in (0, 32, 0, 1))
     text += "cpu0 speculate a+0\ncpu1 speculate b+0\nhost discard a+0 64M\ncpu0 read a+0\ncpu0 read b+0\n"
-    verdict = Differential(ORIGINAL, version).run(parse("s2fuzz 1\n" + text))
+    verdict = Differential(ORIGINAL, broken(pgtable)).run(parse("s2fuzz 1\n" + text))
     # With 64K pages nothing here is as large as a block.
-    assert verdict.failed == (version is LINKS_ITSELF or setting != " granule=64K")
+    assert verdict.failed == (pgtable is LinksTheTableItself or setting != " granule=64K")

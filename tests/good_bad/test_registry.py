@@ -14,6 +14,7 @@ import pytest
 
 import fuzz.checkers
 from fuzz.checkers.checker import Checker, GuestChecker
+from fuzz.checkers.fault_checker import FaultChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Rule
 from fuzz.checkers.severity import Severity
@@ -23,6 +24,7 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # The pages that may have the table of rules; one of them must.
+BASES: Final = (Checker, GuestChecker, FaultChecker)
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
 
@@ -35,7 +37,7 @@ def defined() -> list[type[Checker]]:
         for value in vars(importlib.import_module(f"fuzz.checkers.{module.name}")).values():
             if isinstance(value, type) and issubclass(value, Checker) and value not in found:
                 found.append(value)
-    return [kind for kind in found if kind not in (Checker, GuestChecker)]
+    return [kind for kind in found if kind not in BASES]
 
 
 def cases() -> list[Case]:

@@ -2,18 +2,10 @@
 """translation: relaxing permissions takes no right away, be it called directly or by a fault."""
 
 from fuzz.findings.severity import Severity, severity
+from reference import pgtable as constants
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
-from reference.pgtable import (
-    KVM_PGTABLE_PROT_R,
-    KVM_PGTABLE_PROT_W,
-    KVM_PGTABLE_PROT_X,
-    KVM_PTE_LEAF_ATTR_HI_S2_XN,
-    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R,
-    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W,
-    Pgtable,
-    kvm_pgtable,
-)
+from reference.pgtable import Pgtable, kvm_pgtable
 
 from .case import Case, broken, each, violations
 
@@ -23,15 +15,15 @@ class SetsWhatIsAskedFor(Pgtable):
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         bits = (
-            (KVM_PGTABLE_PROT_R, KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R),
-            (KVM_PGTABLE_PROT_W, KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W),
+            (constants.KVM_PGTABLE_PROT_R, constants.KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R),
+            (constants.KVM_PGTABLE_PROT_W, constants.KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W),
         )
         set_ = sum(bit for flag, bit in bits if prot & flag)
         clear = sum(bit for flag, bit in bits if not prot & flag)
-        if prot & KVM_PGTABLE_PROT_X:
-            clear |= KVM_PTE_LEAF_ATTR_HI_S2_XN
+        if prot & constants.KVM_PGTABLE_PROT_X:
+            clear |= constants.KVM_PTE_LEAF_ATTR_HI_S2_XN
         else:
-            set_ |= KVM_PTE_LEAF_ATTR_HI_S2_XN
+            set_ |= constants.KVM_PTE_LEAF_ATTR_HI_S2_XN
         ret, _, level = self.stage2_update_leaf_attrs(pgt, addr, 1, set_, clear)
         self.k.__kvm_tlb_flush_vmid_ipa__(pgt.mmu, addr, level)
         return ret
@@ -41,8 +33,8 @@ class WritableIsNotExecutable(Pgtable):
     """No leaf is both: what becomes writable loses execution."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
-        if prot & KVM_PGTABLE_PROT_W and not prot & KVM_PGTABLE_PROT_X:
-            self.stage2_update_leaf_attrs(pgt, addr, 1, KVM_PTE_LEAF_ATTR_HI_S2_XN, 0)
+        if prot & constants.KVM_PGTABLE_PROT_W and not prot & constants.KVM_PGTABLE_PROT_X:
+            self.stage2_update_leaf_attrs(pgt, addr, 1, constants.KVM_PTE_LEAF_ATTR_HI_S2_XN, 0)
         return super().kvm_pgtable_stage2_relax_perms(pgt, addr, prot)
 
 
@@ -60,7 +52,7 @@ class YoungWithoutWrite(Pgtable):
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
         pte = super().kvm_pgtable_stage2_mkyoung(pgt, addr)
-        self.stage2_update_leaf_attrs(pgt, addr, 1, 0, KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W)
+        self.stage2_update_leaf_attrs(pgt, addr, 1, 0, constants.KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W)
         self.k.__kvm_tlb_flush_vmid_ipa__(pgt.mmu, addr, 3)
         return pte
 
@@ -117,7 +109,7 @@ class ClosesBeforeItUnmaps(Mmu):
 
     def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
         assert kvm.pgt is not None
-        self.p.stage2_update_leaf_attrs(kvm.pgt, gpa, size, KVM_PTE_LEAF_ATTR_HI_S2_XN, 0)
+        self.p.stage2_update_leaf_attrs(kvm.pgt, gpa, size, constants.KVM_PTE_LEAF_ATTR_HI_S2_XN, 0)
         return super().kvm_unmap_hva_handler(kvm, gpa, size, may_block)
 
 

@@ -11,7 +11,7 @@ from fuzz.hardware.expectation import Expectation, in_words
 from fuzz.hardware.qemu import version
 from fuzz.hardware.session import QemuSession
 from fuzz.hardware.setting import Setting
-from fuzz.hardware.tables import ASK_FETCH, ASK_READ, ASK_WRITE, Tables, question
+from fuzz.hardware.tables import Ask, Tables, question
 from reference.machine.descriptor import AF_BIT, READ_BIT, WRITE_BIT
 
 BLOCK = 1
@@ -28,7 +28,7 @@ def odd(session: QemuSession) -> QemuSession:
     return session
 
 
-def ask(session: QemuSession, setting: Setting, entry: int, what: int = ASK_READ) -> tuple[str, str]:
+def ask(session: QemuSession, setting: Setting, entry: int, what: int = Ask.READ) -> tuple[str, str]:
     """Ask QEMU and our walk about address 0, under a root with this first entry; no difference is left."""
     tables = Tables(setting, session.memory.take(setting.root_pages, setting.page_shift), setting.vtcr(), {}, [])
     tables.root = 0
@@ -59,8 +59,8 @@ def test_a_block_at_any_level(odd: QemuSession, setting: Setting, level: int, ad
     assert ours == f"translation fault, level {level}"
     assert odd.deviations == {BLOCK_LEVEL: 1}
     # Faults of the block are those of any other.
-    assert ask(odd, setting, entry & ~WRITE_BIT, ASK_WRITE)[0] == f"permission fault, level {level}"
-    assert ask(odd, setting, entry, ASK_FETCH)[0] == "fetched"
+    assert ask(odd, setting, entry & ~WRITE_BIT, Ask.WRITE)[0] == f"permission fault, level {level}"
+    assert ask(odd, setting, entry, Ask.FETCH)[0] == "fetched"
     assert odd.deviations == {BLOCK_LEVEL: 3}
 
 
@@ -112,7 +112,7 @@ ALONE = {
 def test_nothing_else_is_left_out(odd: QemuSession, deviation: Deviation) -> None:
     """Another address, a fault of another kind or level: a difference, though the deviation is met."""
     setting, entry = ALONE[deviation]
-    tables = Tables(setting, 0, setting.vtcr(), {0: entry}, [question(ASK_READ, 0)])
+    tables = Tables(setting, 0, setting.vtcr(), {0: entry}, [question(Ask.READ, 0)])
     odd.memory.load(tables.entries)
     walk = odd.memory.walks(tables)[0]
     assert odd.ask([tables]) == []

@@ -14,7 +14,7 @@ from fuzz.hardware.differences import Collection
 from fuzz.hardware.live import Copy, Follower, follow
 from fuzz.hardware.programs import ask_programs, corpus, original
 from fuzz.hardware.session import QemuSession
-from fuzz.hardware.tables import ASK_READ, question
+from fuzz.hardware.tables import Ask, question
 from fuzz.hardware.text import parse, print_tables
 from fuzz.language.text import parse as parse_program
 from reference.machine import walk as walks
@@ -104,7 +104,7 @@ def test_a_table_that_points_to_itself(session: QemuSession) -> None:
     result = real_walk(arena, guest.regime, ipa, walks.READ)
     assert (result.fault, result.level, result.pa) == (walks.NONE, 3, BASE + (root << 3))
     follower = Follower(session, side)
-    assert question(ASK_READ, ipa) in Copy(guest, session.memory).tables.questions
+    assert question(Ask.READ, ipa) in Copy(guest, session.memory).tables.questions
     session.memory.next = 0
     assert follower.look() == []
 
@@ -164,7 +164,7 @@ def test_question_of_the_end_of_the_address_space(session: QemuSession) -> None:
     """Just outside is asked too."""
     copy = Copy(executor().side.guests[0], session.memory)
     session.memory.clear([copy.tables])
-    assert question(ASK_READ, 1 << 40) in copy.tables.questions
+    assert question(Ask.READ, 1 << 40) in copy.tables.questions
 
 
 def test_versions_differ_in_nothing_that_qemu_sees(session: QemuSession) -> None:

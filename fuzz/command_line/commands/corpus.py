@@ -4,7 +4,7 @@
 import hashlib
 import re
 import sys
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, OUR_MISTAKE
 from ..command import Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_json, add_workers
-from ..parser import Once, Parser
+from ..parser import Once, Parser, add_action
 from ..values import folder
 
 if TYPE_CHECKING:
@@ -58,14 +58,7 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, brief: str, description: str) -> Parser:
-        made: Parser = actions.add_parser(
-            name,
-            help=brief,
-            description=description,
-            epilog=_EXIT_CODES,
-            formatter_class=RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        made = add_action(actions, name, brief, description, _EXIT_CODES)
         where = "the corpus (%(default)s)"
         made.add_argument("--corpus", type=folder, action=Once, default=DEFAULT, metavar="DIR", help=where)
         add_json(made)

@@ -3,16 +3,16 @@
 
 import sys
 import time
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, WORSE
 from ..command import Command
 from ..messages import BadInputError, complain, dump, say_form
-from ..options import add_json
-from ..parser import Once, Parser
-from ..values import folder, seconds, seed, translations
+from ..options import add_differences, add_json
+from ..parser import Parser, add_action
+from ..values import seconds, translations
 
 if TYPE_CHECKING:
     from ...hardware.differences import Collection
@@ -39,21 +39,12 @@ exit codes:
 
 def add_arguments(parser: Parser) -> None:
     parts = parser.add_subparsers(dest="action", required=True, metavar="check")
-    check: Parser = parts.add_parser(
-        "check",
-        help="compare our stage-2 walk with QEMU's",
-        description=COMMAND.text(),
-        epilog=_EXIT_CODES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    check = add_action(parts, "check", "compare our stage-2 walk with QEMU's", COMMAND.text(), _EXIT_CODES)
     check.add_argument("file", nargs="*", metavar="FILE", help="ask only what these say, as saved in DIR")
     limit = check.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, metavar="N", help="random tables for so long")
     limit.add_argument("--translations", type=translations, metavar="N", help="so many of random tables (a million)")
-    check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same tables (%(default)s)")
-    differences = "differences go to DIR/hardware (%(default)s)"
-    check.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=differences)
+    add_differences(check, "tables", "hardware")
     add_json(check, "fuzz/hardware/report.py")
 
 

@@ -2,15 +2,15 @@
 """``s2fuzz real``: programs on a real kernel."""
 
 import time
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, WORSE
 from ..command import Command
 from ..messages import BadInputError, complain, dump, say_form
-from ..options import BINARY, add_json
-from ..parser import Once, Parser
-from ..values import folder, programs, seconds, seed
+from ..options import BINARY, add_differences, add_json
+from ..parser import Once, Parser, add_action
+from ..values import programs, seconds
 
 if TYPE_CHECKING:
     from candidate import Candidate
@@ -56,28 +56,12 @@ _KEYS: Final = "fuzz/real/run.py"
 
 def add_arguments(parser: Parser) -> None:
     parts = parser.add_subparsers(dest="action", required=True, metavar="run|check")
-    run: Parser = parts.add_parser(
-        "run",
-        help="play programs that you have",
-        description=COMMAND.text(),
-        epilog=_EXIT_CODES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    check: Parser = parts.add_parser(
-        "check",
-        help="random programs on model and kernel",
-        description=_CHECK,
-        epilog=_CHECK_CODES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    run = add_action(parts, "run", "play programs that you have", COMMAND.text(), _EXIT_CODES)
+    check = add_action(parts, "check", "random programs on model and kernel", _CHECK, _CHECK_CODES)
     limit = check.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="random programs for so long (60)")
     limit.add_argument("--programs", type=programs, metavar="N", help="so many random programs")
-    check.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
-    differences = "differences go to DIR/real (%(default)s)"
-    check.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=differences)
+    add_differences(check, "programs", "real")
     add_kernel(check)
     add_json(check, "fuzz/real/check.py")
     run.add_argument("program", nargs="+", metavar="PROGRAM", help=BINARY)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz tree check``: what a kernel tree is, whether it builds, and what of it nothing here can reach."""
 
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,7 +11,7 @@ from ...exit_codes import FINE
 from ..command import Command
 from ..messages import BadInputError, dump
 from ..options import add_json
-from ..parser import Once, Parser
+from ..parser import Once, Parser, add_action
 
 if TYPE_CHECKING:
     from candidate.tree.build import BuiltTree
@@ -69,14 +69,7 @@ class KnownBugAnswer(NamedTuple):
 def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
     brief = "what was found, whether it builds, what is not modelled or not reachable; no fuzzing"
-    check: Parser = actions.add_parser(
-        "check",
-        help=brief,
-        description=_CHECK,
-        epilog=_EXIT_CODES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    check = add_action(actions, "check", brief, _CHECK, _EXIT_CODES)
     check.add_argument("tree", metavar="TREE", help="the top folder of a Linux tree; it needs no configuration")
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)

@@ -49,14 +49,16 @@ extern sigjmp_buf bad_memory;
 /* What user space and guests write: code that returns the number of the operation. */
 #define VERSION(number) (0xd65f03c0UL << 32 | 0x52800001UL | (u64)(number) << 5)
 
-/* say.c: the console, the files of the kernel, and its messages */
+/* say.c: the console, files that are written, and the kernel's messages */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void result(const char *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cannot(const char *what, int error);
 void put(const char *path, const char *text);
-long number_in(const char *path, const char *key);
 void open_messages(void);
 void pass_messages(void);
+
+/* number.c: files of the kernel */
+long number_in(const char *path, const char *key);
 
 /* guest.c: VMs, vCPUs, and what they do */
 int make_vms(int bits, int manual, u64 split);

@@ -61,23 +61,6 @@ void put(const char *path, const char *text)
 	close(fd);
 }
 
-/* The number behind a key in a file of lines; with an empty key, the file's first number. */
-long number_in(const char *path, const char *key)
-{
-	FILE *file = fopen(path, "re");
-	char line[256];
-	long value = -1;
-
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, key, strlen(key))) {
-			value = strtol(line + strlen(key), 0, 0);
-			break;
-		}
-	if (file)
-		fclose(file);
-	return value;
-}
-
 void pass_messages(void)
 {
 }

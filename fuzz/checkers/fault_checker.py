@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The base of checkers that judge each fault of a VM by itself, alone or beside others in a par block."""
+
+from ..language.operations import GuestAccess, Operation
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker, Peers
+
+
+class FaultChecker(GuestChecker):
+    """Judges faults. *faulting*: the operation under way is an access of the VM, which may fault.
+
+    Parameters are those of `GuestChecker`.
+    """
+
+    def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
+        super().__init__(guest, peers)
+        self.faulting = False
+
+    def before_operation(self, op: Operation | None) -> None:
+        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+        self.access_begins()
+
+    def actor_begins(self, op: Operation) -> None:
+        self.before_operation(op)
+
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        self.after_operation(op, outcome)
+
+    def access_begins(self) -> None:
+        """Forget the operation before."""
+        raise NotImplementedError
