@@ -9,9 +9,9 @@ def drive(session: Session) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
     unit = session.unit
     generator = Generator(unit.seed, offers=session.offers)
-    for _ in range(1, unit.first):
-        generator.next()
+    generator.skip(unit.first - unit.every)
     while not session.over():
+        generator.skip(unit.every - 1)
         try:
             program = generator.next()
         except Exception as error:

@@ -22,7 +22,7 @@ from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
 # Measuring costs takes a twentieth of the time: one program in so many has it done.
 MEASURED: Final = 4
-# One program with a par block in so many is run again on each side: its events must be the same.
+# One program in so many is run again on each side if it has a par block: its events must be the same.
 REPEATED: Final = 20
 # Seconds between two states.
 STATE_EVERY: Final = 0.2
@@ -73,13 +73,11 @@ class Session:
             lpa2=all(main.HAS_LPA2 for main in mains),
         )
         self.corpus = [sequential(parse(text)) for text in unit.corpus]
-        self.number = unit.first - 1
+        self.number = unit.first - unit.every
         self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}
         self.features = set(unit.seen)
         self.reached = False
-        # Programs with a par block so far.
-        self.blocks = 0
         self.start = time.monotonic()
         self.noted = self.start
         self.told_ran = self.start
@@ -91,7 +89,7 @@ class Session:
         if self.flight is not None:
             self.flight.begin()
         if self.unit.again:
-            self.number -= 1
+            self.number -= self.unit.every
             self.judge(parse(self.unit.again))
 
     def over(self) -> bool:
@@ -110,7 +108,7 @@ class Session:
 
         :returns: the verdict; None where our own code failed, which becomes a finding, or the candidate's Python
         """
-        self.number += 1
+        self.number += self.unit.every
         if self.flight is not None:
             self.flight.depart(self.number, program)
         self.differential.measure = self.number % MEASURED == 1
@@ -119,7 +117,7 @@ class Session:
             verdict = self.differential.run(program)
             self.repeat(program, verdict)
         except CandidateMistake as error:
-            self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})"))
+            self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))
             self.reached = True
             return None
         except Exception as error:
@@ -138,10 +136,7 @@ class Session:
 
         :raises fuzz.engines.repeated.NotRepeatableError: its events are not the same
         """
-        if verdict.refused or not has_blocks(program):
-            return
-        self.blocks += 1
-        if self.blocks % REPEATED == 1:
+        if self.number % REPEATED == 1 and has_blocks(program) and not verdict.refused:
             for version in (self.differential.reference, self.differential.candidate):
                 repeat(version, program)
 
@@ -156,7 +151,7 @@ class Session:
 
     def lost(self, error: Exception) -> None:
         """Count a program that could not be made, and note why."""
-        self.number += 1
+        self.number += self.unit.every
         self.state.programs += 1
         self.failed(error, NOTHING)
         self.progress()

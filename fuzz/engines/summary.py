@@ -35,6 +35,7 @@ class Summary:
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could
     :param accepted: findings that the user knows of
+    :param first: of each finding the first record, by its key, in the order in which they came
     :param exercise: how much of the difference of two kernel trees ran, once the session is over; None: not known
     :param refused: as in `fuzz.engines.unit.State`
     """
@@ -55,6 +56,7 @@ class Summary:
     accepted: Accepted = field(default_factory=Accepted)
     refused: dict[str, int] = field(default_factory=dict)
     exercise: Exercise | None = None
+    first: dict[tuple[str, str], FindingRecord] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
@@ -79,7 +81,7 @@ class Summary:
 
 
 class NewFindings:
-    """The findings of a session, each once.
+    """The findings of a session, each once, with the number of the first program that showed it.
 
     :param summary: of the session
     """
@@ -89,10 +91,10 @@ class NewFindings:
         self.told: set[tuple[str, str]] = set()
 
     def take(self) -> list[FindingRecord]:
-        """Return those that were not returned before."""
-        found = [each for each in self.summary.findings if each.finding.key not in self.told]
-        self.told.update(each.finding.key for each in found)
-        return found
+        """Return those that were not returned before, in the order in which they came."""
+        there = {each.finding.key for each in self.summary.findings} - self.told
+        self.told |= there
+        return [each for key, each in self.summary.first.items() if key in there]
 
 
 class Keeper(Closing):
@@ -134,6 +136,7 @@ class Keeper(Closing):
 
         :param hurry: start no replay that is known to take its time
         """
+        self.summary.first.setdefault(record.finding.key, record)
         # The store has a record of its own: it counts and names files as the folder has it.
         kept = replace(record, seed=self.summary.seed, count=1)
         if hurry and is_silent(record.signature):

@@ -138,7 +138,9 @@ def run_unit(
             number, text, begun, over = child.flight.number(), child.flight.text(), child.flight.begun(), child.over()
             child.close()
         if result.mistake:
-            raise CandidateMistake(result.mistake)
+            mistake = CandidateMistake(result.mistake)
+            mistake.number = result.mistaken
+            raise mistake
         if not death:
             return result
         idle = 0 if number else idle + 1
@@ -177,6 +179,9 @@ def run_unit(
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.end_child(time.monotonic() - begun if begun else 0.0)
         result.next_child()
+        if not number:
+            # It has begun nothing: the next one does what it should have done.
+            number, again = rest.first - unit.every, rest.again
         rest = remaining(unit, result, number, again)
         if not again and (rest.programs == 0 or rest.seconds == 0):
             return result
@@ -212,11 +217,11 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     """Return the rest of a unit after the death of a child.
 
-    :param number: of the last program that it began
+    :param number: of the last program that it began, or should have gone on behind
     :param again: a program to be judged once more; "" for none
     """
-    first = max(unit.first, number + 1)
-    left = None if unit.programs is None else unit.programs - (first - unit.first) + bool(again)
+    first = number + unit.every
+    left = None if unit.programs is None else unit.programs - (first - unit.first) // unit.every + bool(again)
     return replace(
         unit,
         # Other programs than before, where their numbers do not make them differ.

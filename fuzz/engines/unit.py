@@ -3,6 +3,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class Unit:
     :param seen: features that are not fresh
     :param until: ``kind signature`` of a finding that ends the unit when it is seen; "" for none
     :param again: text of a program to judge before all others; "" for none
+    :param every: judge each program whose number is so much greater than that of the one before; 1: all of them.
+        Engines that are not numbered leave out none
     """
 
     engine: str
@@ -43,6 +46,7 @@ class Unit:
     seen: tuple[int, ...] = ()
     until: str = ""
     again: str = ""
+    every: int = 1
 
     def to_json(self) -> str:
         """Return the unit as one line."""
@@ -87,6 +91,13 @@ class UnitState:
     ended: bool = False
     refused: dict[str, int] = field(default_factory=dict)
 
+    def beside(self, other: "UnitState") -> "UnitState":
+        """Add up the work of two processes beside each other."""
+        both = self.after(other)
+        both.seconds = max(self.seconds, other.seconds)
+        both.ended = self.ended and other.ended
+        return both
+
     def after(self, earlier: "UnitState") -> "UnitState":
         """Add up the work of two processes, one after the other."""
         costs = Total(self.costs.programs + earlier.costs.programs)
@@ -107,9 +118,13 @@ class UnitState:
 
 @dataclass(slots=True)
 class Mistake:
-    """The candidate's Python has a mistake, as `fuzz.execution.mistakes.CandidateMistake` says it; the unit ends."""
+    """The candidate's Python has a mistake, as `fuzz.execution.mistakes.CandidateMistake` says it; the unit ends.
+
+    :param number: of the program that met it
+    """
 
     text: str
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -162,6 +177,7 @@ class Result:
     :param interrupted: Ctrl-C ended it
     :param accidents: one line for each death of a child process that did not come again with the same program
     :param mistake: of the candidate's Python, which ended the unit; "" for none
+    :param mistaken: number of the program that met it
     """
 
     unit: Unit
@@ -172,6 +188,7 @@ class Result:
     interrupted: bool = False
     accidents: list[str] = field(default_factory=list)
     mistake: str = ""
+    mistaken: int = 0
     _earlier: UnitState = field(default_factory=UnitState)
     _ran: dict[str, str] = field(default_factory=dict)
     _ran_earlier: CodeCounts = field(default_factory=CodeCounts)
@@ -208,7 +225,7 @@ class Result:
         match message:
             case FindingRecord():
                 known = self.found.get(message.finding.title)
-                if known is None or message.text_size() < known.text_size():
+                if known is None or message.size() < known.size():
                     self.found[message.finding.title] = message
                     self.messages.append(message)
             case Fresh():
@@ -218,7 +235,18 @@ class Result:
             case Ran():
                 self._ran = message.counts
             case Mistake():
-                self.mistake = message.text
+                self.mistake, self.mistaken = message.text, message.number
+        self.count()
+
+    def count(self) -> None:
+        """Bring the counts of findings up to date."""
         for key, count in self.state.counts.items():
             if key in self.found:
                 self.found[key].count = count
+
+    def take_counts(self, others: Sequence["Result"]) -> None:
+        """Take the counts of kernel trees' code from results of parts of the work."""
+        total = CodeCounts()
+        for each in others:
+            total.merge(each.counts())
+        self._ran_earlier = total

@@ -35,7 +35,12 @@ _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError)
 
 
 class CandidateMistake(Exception):
-    """A candidate's Python has a mistake; one line: its file and line, what is wrong, what to do."""
+    """A candidate's Python has a mistake; one line: its file and line, what is wrong, what to do.
+
+    *number*: of the program of a session that met it; 0: there is none
+    """
+
+    number = 0
 
 
 def mistake_of(error: Exception, version: Candidate) -> str:

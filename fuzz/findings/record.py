@@ -68,10 +68,6 @@ class FindingRecord:
         """
         return self.operations, len(self.text) if self.number else 0
 
-    def text_size(self) -> tuple[int, int]:
-        """Return the same order without parsing: lines, then length of the text."""
-        return self.text.count("\n"), len(self.text)
-
     def where(self) -> str:
         """Return the operation at which the program shows the finding; "" for a crash."""
         return "" if self.kind == CRASH else headings(self.program)[self.finding.at + 1]

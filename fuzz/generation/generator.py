@@ -35,6 +35,10 @@ class Generator:
         self.granule = granule
         self.number = 0
 
+    def skip(self, count: int) -> None:
+        """Pass over so many programs, which costs nothing: each is drawn for its number alone."""
+        self.number += count
+
     def next(self) -> Program:
         """The next program of this seed."""
         number = self.seed << 32 | self.number

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz fuzz``: one engine, for a while."""
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -12,7 +13,7 @@ from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
 from ..options import add_known, add_versions
 from ..parser import Once, Parser
-from ..values import folder, programs, seconds, seed
+from ..values import folder, programs, seconds, seed, workers
 
 if TYPE_CHECKING:
     from ...engines.summary import Summary
@@ -40,6 +41,22 @@ def add_arguments(parser: Parser) -> None:
     out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
     parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=out)
     add_known(parser)
+    beside = "processes that judge beside each other (one for each core, where the engine can have several)"
+    parser.add_argument("--workers", type=workers, metavar="N", help=beside)
+
+
+def lanes(arguments: Namespace) -> int:
+    """The number of processes that judge.
+
+    :raises BadInputError: more than one, of an engine that has one
+    """
+    wanted: int | None = arguments.workers
+    if engine_of(arguments.engine).numbered:
+        return wanted or len(os.sched_getaffinity(0))
+    if wanted is not None and wanted > 1:
+        one = f"engine {arguments.engine} has one process, for what it makes depends on all that it made before"
+        raise BadInputError(f"--workers {wanted}: {one}; allowed: 1, or a campaign, which runs several of them")
+    return 1
 
 
 def fuzz(arguments: Namespace) -> int:
@@ -54,9 +71,10 @@ def fuzz(arguments: Namespace) -> int:
     from candidate.tree.opening import build_ahead
 
     from ...coverage.exercised import exercise
+    from ...engines.lanes import run_lanes
     from ...engines.seeds import shipped
     from ...engines.summary import Keeper, Summary
-    from ...engines.supervisor import EngineKilledError, run_unit
+    from ...engines.supervisor import EngineKilledError
     from ...engines.unit import Unit
     from ...findings.found import folder_name
     from ..changes import say_changes
@@ -67,6 +85,7 @@ def fuzz(arguments: Namespace) -> int:
     lacking = engine_of(arguments.engine).missing()
     if lacking:
         raise BadInputError(f"--engine {lacking}")
+    count = lanes(arguments)
     # A name that is none is refused before trees are built.
     for name in (arguments.reference, arguments.candidate):
         if not name.startswith(PREFIX):
@@ -89,7 +108,7 @@ def fuzz(arguments: Namespace) -> int:
             progress.show()
 
         try:
-            result = run_unit(unit, watch)
+            result = run_lanes(unit, count, watch)
             keeper.watch(result)
             progress.print_new()
             summary.exercise = exercise(reference, patched, result.counts())

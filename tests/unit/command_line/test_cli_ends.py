@@ -43,9 +43,9 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
 
 def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
-    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", in_this_process)
+    monkeypatch.setattr("fuzz.engines.lanes.run_unit", in_this_process)
     monkeypatch.setattr("fuzz.findings.store.Replayer", Here)
-    code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
+    code, out, err = call("fuzz", "--workers", "1", "--candidate", "rfc-v1", "--programs", "3", "--out", "kept")
     assert code == 3
     assert "Mistakes of s2fuzz" in out
     assert "Traceback" not in err
@@ -87,8 +87,8 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
     def interrupted(unit: Unit, watch: Watch) -> units.Result:
         return units.Result(unit, interrupted=True)
 
-    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", interrupted)
-    code, out, err = call("fuzz", "--candidate", "rfc-v1", "--seconds", "60")
+    monkeypatch.setattr("fuzz.engines.lanes.run_unit", interrupted)
+    code, out, err = call("fuzz", "--workers", "1", "--candidate", "rfc-v1", "--seconds", "60")
     assert (code, err) == (130, f"{CHANGES}s2fuzz: {form()}\n")
     assert "0 programs and 0 operations judged" in out
     assert "nothing was judged: interrupted before the first verdict" in out
@@ -104,8 +104,8 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
         result.interrupted = True
         return result
 
-    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", interrupted)
-    code, out, err = call("fuzz", "--candidate", name, "--seconds", "60", "--seed", "2")
+    monkeypatch.setattr("fuzz.engines.lanes.run_unit", interrupted)
+    code, out, err = call("fuzz", "--workers", "1", "--candidate", name, "--seconds", "60", "--seed", "2")
     assert (code, told_first(err)) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n")
     assert "3 programs and " in out
     assert ", interrupted\n" in out

@@ -27,9 +27,12 @@ def found(kind: str, signature: str, number: int) -> FindingRecord:
 def session(summary: Summary, progress: ProgressLine) -> None:
     """Show nothing new, one finding, the same again with a smaller program, and another."""
     progress.show()
-    summary.findings = [found("regression", "a: b", 3)]
+    one, smaller, other = found("regression", "a: b", 3), found("regression", "a: b", 4), found("common", "c: d", 5)
+    summary.first[one.finding.key] = one
+    summary.findings = [one]
     progress.show()
-    summary.findings = [found("common", "c: d", 5), found("regression", "a: b", 4)]
+    summary.first[other.finding.key] = other
+    summary.findings = [other, smaller]
     progress.print_new()
     progress.clear()
 

@@ -143,8 +143,8 @@ def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: 
 
 
 def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.engines.supervisor.run_unit", lambda unit, watch: UnitResult(unit))
-    code, out, _ = call("fuzz", "--candidate", "original", "--programs", "1")
+    monkeypatch.setattr("fuzz.engines.lanes.run_unit", lambda unit, watch: UnitResult(unit))
+    code, out, _ = call("fuzz", "--workers", "1", "--candidate", "original", "--programs", "1")
     assert code == 4
     assert "0 programs" in out
 

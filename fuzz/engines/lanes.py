@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One unit on several cores: lanes that judge every so many-th of its programs, and a result that does not show it.
+
+A finding goes into the result when no lane can come up with one of an earlier program any more. So a unit that is
+bounded by programs has the same result, in the same order, for any number of lanes.
+"""
+
+import threading
+from dataclasses import replace
+from typing import Final
+
+from ..execution.mistakes import CandidateMistake
+from .registry import engine_of
+from .supervisor import Watch, run_unit
+from .unit import Result, Unit, UnitState
+
+# Seconds between two looks at lanes that say nothing.
+_LOOK_EVERY: Final = 0.2
+# The number that no program reaches: of a lane that has ended.
+_END: Final = 1 << 62
+
+
+class Lane:
+    """The part of a unit that one supervised process does.
+
+    *error*: what `run_unit` raised; *ended*: it does nothing more; *stop*: it is to end; *bound*: it is to end behind
+    the program of this number
+
+    :param unit: its part of the work
+    :param news: set when there may be something to merge
+    """
+
+    def __init__(self, unit: Unit, news: threading.Event) -> None:
+        self.unit = unit
+        self.news = news
+        self.result = Result(unit)
+        self.error: Exception | None = None
+        self.ended = False
+        self.stop = False
+        self.bound = _END
+        # So many of its messages were taken.
+        self.taken = 0
+        self.thread = threading.Thread(target=self.work, name=f"lane {unit.first}")
+
+    def work(self) -> None:
+        """Do the part of the unit."""
+        try:
+            self.watch(run_unit(self.unit, self.watch))
+        except KeyboardInterrupt:
+            pass
+        except Exception as error:
+            self.error = error
+        finally:
+            self.ended = True
+            self.news.set()
+
+    def watch(self, result: Result) -> None:
+        """Keep the result so far.
+
+        :raises KeyboardInterrupt: it is to end
+        """
+        self.result = result
+        self.news.set()
+        if not self.ended and (self.stop or self.judged() > self.bound):
+            raise KeyboardInterrupt
+
+    def judged(self) -> int:
+        """The number below which each of its programs was judged, and has told all of its findings."""
+        return self.unit.first + self.result.state.programs * self.unit.every
+
+    def reach(self) -> int:
+        """The smallest number that a finding which is yet to come can have."""
+        # First of all: a finding that comes meanwhile is of a later program.
+        least = _END if self.ended else self.judged()
+        return self.result.messages[self.taken].number if self.taken < len(self.result.messages) else least
+
+
+class Lanes:
+    """All lanes of a unit.
+
+    :param unit: the whole
+    :param count: of lanes
+    """
+
+    def __init__(self, unit: Unit, count: int) -> None:
+        self.news = threading.Event()
+        self.lanes = [Lane(part, self.news) for part in parts(unit, count)]
+        self.result = Result(unit)
+
+    def run(self, watch: Watch | None) -> Result:
+        """Run all lanes to their ends, and merge.
+
+        Raises what `run_unit` raises; where candidates' mistakes were met, the one of the first program.
+        """
+        try:
+            for lane in self.lanes:
+                lane.thread.start()
+            while not all(lane.ended for lane in self.lanes):
+                self.news.wait(_LOOK_EVERY)
+                self.news.clear()
+                self.heed_errors()
+                self.merge()
+                if watch is not None:
+                    watch(self.result)
+        except KeyboardInterrupt:
+            self.result.interrupted = True
+        finally:
+            self.end()
+        self.raise_errors()
+        self.result.interrupted |= any(lane.result.interrupted for lane in self.lanes)
+        self.merge()
+        self.result.take_counts([lane.result for lane in self.lanes])
+        return self.result
+
+    def end(self) -> None:
+        """End all lanes, and wait for them."""
+        for lane in self.lanes:
+            lane.stop = not lane.ended
+        for lane in self.lanes:
+            if lane.thread.ident is not None:
+                lane.thread.join()
+
+    def heed_errors(self) -> None:
+        """Let lanes end where another one could not go on."""
+        for lane in self.lanes:
+            if isinstance(lane.error, CandidateMistake):
+                # An earlier program may show another one.
+                for other in self.lanes:
+                    other.bound = min(other.bound, lane.error.number)
+            elif lane.error is not None:
+                for other in self.lanes:
+                    other.stop = True
+
+    def raise_errors(self) -> None:
+        """Raise what lanes met: first what is no mistake of the candidate's, then the mistake of the first program."""
+        errors = [lane.error for lane in self.lanes if lane.error is not None]
+        if errors:
+            raise min(errors, key=lambda error: error.number if isinstance(error, CandidateMistake) else 0)
+
+    def merge(self) -> None:
+        """Take the findings that no lane can be ahead of, and bring the rest of the result up to date."""
+        results = [lane.result for lane in self.lanes]
+        state = UnitState(ended=True)
+        for each in results:
+            state = state.beside(each.state)
+        self.result.state = state
+        while (lane := min(self.lanes, key=Lane.reach)).taken < len(lane.result.messages):
+            # A copy, with a count of its own.
+            self.result.take(replace(lane.result.messages[lane.taken]))
+            lane.taken += 1
+        self.result.count()
+        self.result.accidents = [line for each in results for line in each.accidents]
+
+
+def parts(unit: Unit, count: int) -> list[Unit]:
+    """The units of lanes: one judges the first of *count* programs, one the second, and so on."""
+    if unit.programs is not None:
+        count = max(1, min(count, unit.programs))
+    left = [None if unit.programs is None else (unit.programs - at + count - 1) // count for at in range(count)]
+    return [replace(unit, first=unit.first + at, programs=left[at], every=count) for at in range(count)]
+
+
+def run_lanes(unit: Unit, count: int, watch: Watch | None = None) -> Result:
+    """Do a unit in so many processes beside each other, as `fuzz.engines.supervisor.run_unit` does it in one.
+
+    :param count: more than one for numbered engines alone
+    """
+    if count == 1:
+        return run_unit(unit, watch)
+    assert engine_of(unit.engine).numbered
+    assert not unit.until
+    assert not unit.features
+    return Lanes(unit, count).run(watch)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A unit on several cores: the result of one process, whatever the lanes do; nothing left behind."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.engines.lanes import Lanes, parts, run_lanes
+from fuzz.engines.supervisor import EngineError
+from fuzz.engines.unit import Result, Unit, UnitState
+from fuzz.execution.mistakes import CandidateMistake
+from fuzz.findings.record import FindingRecord
+from fuzz.judging.finding import COMMON, Finding
+
+from .test_supervisor import UNIT, children, comparable, here
+
+MISTAKEN = """\
+from candidate import Candidate
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, stage2_map_data
+
+
+class Mistaken(Pgtable):
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if level == 2:
+            return no_such_name
+        return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+
+
+CANDIDATE = Candidate("mistaken", Mistaken, Mmu, "for a test")
+"""
+
+
+@pytest.fixture(scope="module")
+def whole() -> Result:
+    return here(replace(UNIT, programs=60))
+
+
+def messages(result: Result) -> list[tuple[str, int, str]]:
+    return [(each.finding.title, each.number, each.text) for each in result.messages]
+
+
+def test_parts_make_the_whole() -> None:
+    unit = replace(UNIT, programs=25, first=4)
+    for count in range(1, 30):
+        numbers = [part.first + at * part.every for part in parts(unit, count) for at in range(part.programs or 0)]
+        assert sorted(numbers) == list(range(4, 29))
+        assert all(part.programs for part in parts(unit, count))
+    assert [part.programs for part in parts(replace(UNIT, programs=None, seconds=1.0), 2)] == [None, None]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_lanes_find_what_one_process_does_in_the_same_order(whole: Result, count: int) -> None:
+    result = run_lanes(replace(UNIT, programs=60), count)
+    assert comparable(result) == comparable(whole)
+    assert messages(result) == messages(whole)
+
+
+def test_a_killed_lane_loses_no_program(whole: Result) -> None:
+    killed: list[int] = []
+
+    def kill(result: Result) -> None:
+        if result.state.programs and not killed:
+            killed.append(min(set(children()) - before))
+            os.kill(killed[0], signal.SIGKILL)
+
+    before = set(children())
+    result = run_lanes(replace(UNIT, programs=60), 2, kill)
+    assert {*result.found} == {*whole.found}
+    assert len(result.accidents) == len(killed) == 1
+    assert set(children()) == before
+
+
+def test_a_finding_waits_for_lanes_that_are_behind() -> None:
+    lanes = Lanes(replace(UNIT, programs=None), 2)
+    ahead, behind = lanes.lanes
+    ahead.result.take(record("early", 5))
+    lanes.merge()
+    assert not lanes.result.messages
+    behind.result.take(UnitState(programs=1))
+    behind.result.take(record("earlier", 4))
+    lanes.merge()
+    assert [each.number for each in lanes.result.messages] == [4]
+    behind.result.take(UnitState(programs=2))
+    lanes.merge()
+    assert [each.number for each in lanes.result.messages] == [4, 5]
+
+
+def record(signature: str, number: int) -> FindingRecord:
+    return FindingRecord(
+        Finding(COMMON, signature, "for a test"), "s2fuzz 1\nvm\nslot a size=4K backing=anon\n", number
+    )
+
+
+def test_ctrl_c_ends_all_lanes_with_what_was_found() -> None:
+    def interrupt(result: Result) -> None:
+        if result.found:
+            raise KeyboardInterrupt
+
+    before = children()
+    result = run_lanes(replace(UNIT, programs=None), 3, interrupt)
+    assert result.interrupted
+    assert result.found
+    assert children() == before
+
+
+def test_the_first_mistake_of_a_candidate_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mistaken.py").write_text(MISTAKEN)
+    unit = Unit("random", "original", str(tmp_path / "mistaken.py"), 1, programs=40)
+    told = []
+    for count in (1, 2, 3):
+        with pytest.raises(CandidateMistake) as caught:
+            run_lanes(unit, count)
+        told.append(str(caught.value))
+    assert "no_such_name" in told[0]
+    assert len(set(told)) == 1
+
+
+def test_a_lane_that_cannot_start_ends_the_others() -> None:
+    before = children()
+    with pytest.raises(EngineError, match="before it judged anything"):
+        run_lanes(Unit("random", "original", "no-such", 1), 2)
+    assert children() == before
