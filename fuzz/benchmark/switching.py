@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cost of a switch between two actors of a par block.
+"""The cost of a switch between two actors of a par block, in a port.
 
 Two vCPUs fault at once, twice each, and give way where neither has a lock. The block is run with these switches and
 with none; all else of it is the same.
@@ -15,6 +15,7 @@ from reference.events import Observer
 from ..execution.executor import Executor
 from ..language.program import Program
 from ..language.text import parse
+from .block import timed
 
 # Runs of each, in turns.
 RUNS: Final = 60
@@ -72,11 +73,4 @@ def run(version: Candidate, program: Program, count: bool) -> tuple[float, int]:
     turns = TurnCount()
     if count:
         executor.side.kernel.observe(turns)
-    executor.create()
-    start = time.process_time()
-    executor.step(0)
-    took = time.process_time() - start
-    executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
-    return took, turns.count
+    return timed(executor, time.process_time), turns.count

@@ -7,12 +7,12 @@ from typing import Final
 
 import candidate
 from candidate import Candidate
-from candidate.tree.runtime.tree import TreeSide
 
 from ..execution.executor import Executor
 from ..judging.differential import tree_of
 from ..language.program import Program
 from ..language.text import parse
+from .block import timed
 
 RUNS: Final = 100
 # Two vCPUs of two VMs, which have nothing in common, relax an entry each: what they do is the same in any order.
@@ -97,21 +97,9 @@ def _block(version: Candidate, program: Program, direct: int) -> _Run:
     tree = tree_of(executor)
     assert tree is not None
     tree.direct = direct
-    executor.create()
-    last = len(program.operations) - 1
-    for at in range(last):
-        executor.step(at)
-    before = _turns(tree)
-    start = time.perf_counter()
-    executor.step(last)
-    seconds = time.perf_counter() - start
-    after = _turns(tree)
-    executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    process = tree.start().process
+    before = process.turns()
+    # The tree's own process works as well.
+    seconds = timed(executor, time.perf_counter)
+    after = process.turns()
     return _Run(seconds, after[0] - before[0], after[1] - before[1])
-
-
-def _turns(tree: TreeSide) -> tuple[int, int]:
-    """As `candidate.tree.runtime.process.Process.turns`."""
-    return (0, 0) if tree.process is None else tree.process.turns()

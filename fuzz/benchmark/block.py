@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The time that a par block takes."""
+
+from collections.abc import Callable
+
+from ..execution.executor import Executor
+
+
+def timed(executor: Executor, clock: Callable[[], float]) -> float:
+    """Run a program whose last operation is a block; return how long that takes, in the clock's unit.
+
+    :param executor: before anything has run on it
+    :param clock: the time
+    """
+    executor.create()
+    last = len(executor.program.operations) - 1
+    for at in range(last):
+        executor.step(at)
+    start = clock()
+    executor.step(last)
+    took = clock() - start
+    executor.destroy()
+    executor.checkers.dismantle()
+    executor.side.dismantle()
+    return took
