@@ -103,8 +103,6 @@ class Kernel:
         self.turns: Turns | None = None
         # Where several are at work in a port: the places to which they come, and who holds which lock.
         self.steps: Steps | None = None
-        # Objects, and those of their attributes of which each actor has its own: what code below `fuzz` adds.
-        self.belongings: list[tuple[object, tuple[str, ...]]] = []
         # Locks held, in order; the mmu lock is the one that forbids sleeping.
         self.locks: list[str] = []
         # The mmu lock is held for reading only, and how often it was taken alone: by then all readers had left.

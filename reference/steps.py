@@ -4,6 +4,8 @@
 Places are counted as a compiled tree counts them (``rt_actors.c``), so that a schedule means the same to both.
 """
 
+from typing import Final
+
 from .turns import Turns
 
 
@@ -19,19 +21,38 @@ class Hold:
         self.alone = alone
 
 
+class Call:
+    """The call of kernel code that an actor is in: the places at which it gives way, and how far it has come.
+
+    :param anchors: as of `reference.turns.Turns.anchors`
+    """
+
+    def __init__(self, anchors: list[tuple[int, str, bool, int]]) -> None:
+        # By kind of event; of other kinds nothing is counted.
+        self.anchors: dict[str, list[tuple[int, str, bool, int]]] = {}
+        self.counts: dict[str, int] = {}
+        for anchor in anchors:
+            self.anchors.setdefault(anchor[1], []).append(anchor)
+
+
+# There is no place to give way: shared, for nothing is counted in it.
+NO_CALL: Final = Call([])
+
+
 class Steps:
     """The places to which the actors of a block come, and their locks.
 
     :param turns: gives turns
 
-    *anchors*, *counts*: of the call that the running actor makes: its switches, and how often it came to each point
+    *call*: that of the running actor
     """
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
         self.actor = 0
-        self.anchors: list[tuple[int, str, bool, int]] = []
-        self.counts: dict[str, int] = {}
+        self.call = NO_CALL
+        # By number of the actor.
+        self.calls: list[Call] = [NO_CALL]
         # The running actor has done something in this turn.
         self.moved = False
         # Actors within a call.
@@ -46,38 +67,43 @@ class Steps:
 
     def count_anew(self) -> None:
         """Count from here on: a thread of the host calls KVM several times in one operation."""
-        self.anchors = self.turns.anchors()
-        self.counts = {}
+        anchors = self.turns.anchors()
+        self.call = Call(anchors) if anchors else NO_CALL
 
     def call_ends(self) -> None:
         """It has returned. What is still held when nobody is inside, nobody will drop: the next call does not wait."""
         self.inside -= 1
-        self.anchors = []
+        self.call = NO_CALL
         if not self.inside:
             self.holds.clear()
 
     def turn(self, actor: int) -> None:
         """From here on another actor runs, or the same one again."""
+        self.calls[self.actor] = self.call
         self.actor = actor
+        while len(self.calls) <= actor:
+            self.calls.append(NO_CALL)
+        self.call = self.calls[actor]
         self.moved = False
 
     def reached(self, point: str) -> None:
         """The actor is about to do something, which takes effect when this returns."""
-        self.counts[point] = self.counts.get(point, 0) + 1
-        self.look(point, False)
+        anchors = self.call.anchors.get(point)
+        if anchors is not None:
+            counts = self.call.counts
+            counts[point] = count = counts.get(point, 0) + 1
+            self.look(anchors, count, False)
 
     def passed(self, point: str) -> None:
         """It has done it."""
-        self.look(point, True)
+        anchors = self.call.anchors.get(point)
+        if anchors is not None:
+            self.look(anchors, self.call.counts[point], True)
 
-    def look(self, point: str, after: bool) -> None:
+    def look(self, anchors: list[tuple[int, str, bool, int]], count: int, after: bool) -> None:
         """Give way where a switch is anchored here, once each."""
-        anchors = self.anchors
-        if not anchors:
-            return
-        count = self.counts[point]
         for anchor in anchors:
-            if anchor[1] == point and anchor[2] == after and anchor[3] == count:
+            if anchor[3] == count and anchor[2] == after:
                 self.turns.reached(anchor[0])
                 return
 

@@ -46,6 +46,18 @@ class Turns:
     def reached(self, number: int) -> None:
         """The actor is where the switch of that number is anchored."""
 
+    def switched(self, number: int) -> None:
+        """As `reached`, of what has happened in a tree's process: others go on there, and this returns at once."""
+
+    def waited(self, lock: str, holder: int, moved: bool) -> None:
+        """As `wait`, likewise."""
+
+    def hand_over(self, actor: int) -> None:
+        """Let the code of the actor whose turn it is go on, for that of another one has run for it.
+
+        :param actor: whose code this is; returns when it is that one's turn
+        """
+
     def wait(self, lock: str, holder: int, moved: bool) -> None:
         """The actor cannot go on before another one has made a step.
 

@@ -42,14 +42,14 @@ class Ageing(GuestChecker):
         rank=6,
     )
 
-    of_actor = ("active", "disturbed")
-
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.tlb = peers.at(Tlb, guest)
         self.active = False
         self.disturbed = False
+        # Of several actors: those that age.
+        self.agers: set[int] = set()
         # The range of each host page, by slot.
         self.ranges: list[tuple[int, int]] = []
         self.young: list[tuple[int, int]] = []
@@ -57,6 +57,7 @@ class Ageing(GuestChecker):
         self.cleared: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
+        self.agers.clear()
         self.active = isinstance(op, AGES)
         if not self.active:
             return
@@ -67,8 +68,10 @@ class Ageing(GuestChecker):
 
     def actor_begins(self, op: Operation) -> None:
         # Beside others it is judged only that nobody else clears the flag.
-        self.active = isinstance(op, AGES)
-        self.disturbed = True
+        if isinstance(op, AGES):
+            self.agers.add(self.kernel.actor)
+        else:
+            self.agers.discard(self.kernel.actor)
 
     def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """The guest addresses that *op* is about, one range for each host page and slot."""
@@ -109,6 +112,8 @@ class Ageing(GuestChecker):
                 self.cleared.append((level, ipa))
         elif old & ~new & AF_BIT and old & new & VALID_BIT and not self.side.haf:
             # Where the hardware sets the flag too, an update of other fields may lose it, by design.
+            if self.kernel.actor in self.agers:
+                return
             if kind(old, level, self.granule) == kind(new, level, self.granule) == LEAF:
                 self.report(
                     "access flag lost",

@@ -60,14 +60,13 @@ class Checker(Observer):
 
     Events of the kernel arrive as `Observer` methods; changes of live entries
     as `changed`; translations by CPUs as `translated`; operations as `before_operation` and `after_operation`.
+    What it keeps about the fault or call under way is a `reference.belongings.Own`; `turn` puts the actor's in place.
 
     :param side: the side
     :param peers: the other checkers of it, for one that builds on them
     """
 
     rule: ClassVar[Rule] = NO_RULE
-    # Attributes that are about the fault or call under way: where several actors are at work, each has its own.
-    of_actor: ClassVar[tuple[str, ...]] = ()
     # Hears `changed` only while it asks for that (`Shadow.listen`).
     on_demand: ClassVar[bool] = False
 

@@ -45,7 +45,6 @@ class DirtyLog(GuestChecker):
         Severity.CORRUPTION,
         rank=2,
     )
-    of_actor = ("clearing",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
@@ -60,8 +59,8 @@ class DirtyLog(GuestChecker):
         self.faults: dict[int, int] = {}
         self.begun = 0
         self.flying: dict[tuple[int, int], list[int]] = {}
-        # Pages that the call under way clears.
-        self.clearing: list[int] = []
+        # Pages that the call under way of an actor clears.
+        self.clearing: dict[int, list[int]] = {}
         # Faults that were in flight when the collection under way began, and pages that were written first since then.
         self.then: list[int] = []
         self.collecting = False
@@ -116,7 +115,7 @@ class DirtyLog(GuestChecker):
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
             last = (op.offset + op.size - 1) >> shift >> 6
-            self.clearing = bits(words, op.offset >> shift >> 6, last + 1)
+            self.clearing[self.kernel.actor] = bits(words, op.offset >> shift >> 6, last + 1)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if op is None:
@@ -133,7 +132,7 @@ class DirtyLog(GuestChecker):
             if isinstance(op, GetLog):
                 self.collected(layout, pages, outcome.value)
             elif isinstance(op, ClearLog):
-                for page in self.clearing:
+                for page in self.clearing.get(self.kernel.actor, []):
                     pages.pop(page, None)
 
     def follow(self, layout: SlotLayout) -> None:

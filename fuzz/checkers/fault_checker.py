@@ -8,7 +8,7 @@ from .checker import GuestChecker, Peers
 
 
 class FaultChecker(GuestChecker):
-    """Judges faults. *faulting*: the operation under way is an access of the VM, which may fault.
+    """Judges faults. *faulting*: the operation under way, of the actor that runs, is an access of the VM.
 
     Parameters are those of `GuestChecker`.
     """
@@ -16,9 +16,19 @@ class FaultChecker(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
         super().__init__(guest, peers)
         self.faulting = False
+        # Of several actors, those of which that is so.
+        self.accessing: set[int] = set()
+
+    def turn(self, actor: int) -> None:
+        self.faulting = actor in self.accessing
 
     def before_operation(self, op: Operation | None) -> None:
+        actor = self.kernel.actor
         self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+        if actor and self.faulting:
+            self.accessing.add(actor)
+        elif self.accessing:
+            self.accessing.discard(actor)
         self.access_begins()
 
     def actor_begins(self, op: Operation) -> None:

@@ -20,6 +20,7 @@ same value was passed on, and whether the VMA is older than the sample.
 
 from typing import Final
 
+from reference.belongings import Own, Owns
 from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
@@ -77,43 +78,10 @@ class Mark:
         self.moment = moment
 
 
-class FaultOrder(FaultChecker):
-    """Judges each leaf that a fault makes, and each entry that a notifier breaks."""
+class Fault(Own):
+    """What is known of the fault that is handled."""
 
-    rule = Rule(
-        "fault-order",
-        (
-            "a fault samples the notifier sequence (and a barrier follows), looks the frame up, asks "
-            "`mmu_notifier_retry()` under the lock, and maps under the same hold; the dirty bit is not set before; a "
-            "notifier raises its count before it unmaps"
-        ),
-        "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
-        Severity.LIFETIME,
-        rank=15,
-        finer=(("*: marked dirty before*", Severity.CORRUPTION, 1),),
-    )
-    of_actor = (
-        "faulting",
-        "fault_ipa",
-        "samples",
-        "ordered",
-        "look_ups",
-        "holds",
-        "moment",
-        "answer",
-        "passed",
-        "compared",
-        "broken",
-        "writable",
-        "marks",
-        "before",
-    )
-
-    def __init__(self, guest: Guest, peers: Peers) -> None:
-        super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
-        self.notified = guest.notified
-        self.page_shift = self.granule.page_shift
+    def __init__(self) -> None:
         self.fault_ipa = 0
         # Of this fault: samples, how many of them a barrier followed, and look-ups.
         self.samples: list[int] = []
@@ -130,13 +98,8 @@ class FaultOrder(FaultChecker):
         self.broken: dict[tuple[int, int], int] = {}
         self.writable: list[Writable] = []
         self.marks: list[Mark] = []
-        self.reported = False
         # The former value of the entry that is written.
         self.before = 0
-
-    def access_begins(self) -> None:
-        self.reported = False
-        self.forget()
 
     def forget(self) -> None:
         """A fault may begin."""
@@ -152,10 +115,55 @@ class FaultOrder(FaultChecker):
         self.writable.clear()
         self.marks.clear()
 
+    def copy(self) -> "Fault":
+        mine = Fault()
+        mine.fault_ipa = self.fault_ipa
+        mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
+        mine.holds, mine.moment = self.holds, self.moment
+        mine.answer, mine.passed, mine.compared = self.answer, self.passed, self.compared
+        mine.broken, mine.before = self.broken.copy(), self.before
+        mine.writable, mine.marks = self.writable[:], self.marks[:]
+        return mine
+
+
+class FaultOrder(FaultChecker):
+    """Judges each leaf that a fault makes, and each entry that a notifier breaks."""
+
+    rule = Rule(
+        "fault-order",
+        (
+            "a fault samples the notifier sequence (and a barrier follows), looks the frame up, asks "
+            "`mmu_notifier_retry()` under the lock, and maps under the same hold; the dirty bit is not set before; a "
+            "notifier raises its count before it unmaps"
+        ),
+        "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
+        Severity.LIFETIME,
+        rank=15,
+        finer=(("*: marked dirty before*", Severity.CORRUPTION, 1),),
+    )
+
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.notified = guest.notified
+        self.page_shift = self.granule.page_shift
+        self.reported = False
+        # Of the actor that runs.
+        self.own = Fault()
+        self.owns = Owns(self.own)
+
+    def turn(self, actor: int) -> None:
+        super().turn(actor)
+        self.own = self.owns.of(actor)
+
+    def access_begins(self) -> None:
+        self.reported = False
+        self.own.forget()
+
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if self.faulting:
             self.returned()
-            self.fault_ipa = ipa
+            self.own.fault_ipa = ipa
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.faulting:
@@ -163,24 +171,25 @@ class FaultOrder(FaultChecker):
 
     def returned(self) -> None:
         """The fault before, if there was one, is over."""
-        for leaf in self.writable:
+        for leaf in self.own.writable:
             self.judge_marks(leaf)
-        self.forget()
+        self.own.forget()
 
     def sample(self, sequence: int) -> None:
         if not self.faulting:
             return
         if "mmu" in self.kernel.locks:
-            self.compared = True
+            self.own.compared = True
         else:
-            self.samples.append(sequence)
+            self.own.samples.append(sequence)
 
     def rmb(self) -> None:
-        self.ordered = len(self.samples)
+        self.own.ordered = len(self.own.samples)
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         if self.faulting and not is_error_noslot_pfn(pfn):
-            self.look_ups.append(LookUp(pfn, self.samples[: self.ordered], self.samples[self.ordered :]))
+            own = self.own
+            own.look_ups.append(LookUp(pfn, own.samples[: own.ordered], own.samples[own.ordered :]))
 
     def unlock(self, name: str, vmid: int) -> None:
         if not self.faulting:
@@ -189,7 +198,7 @@ class FaultOrder(FaultChecker):
             self.dropped()
         elif name == "mmap":
             # Reads under it are ordered: later kernels rely on that.
-            self.ordered = len(self.samples)
+            self.own.ordered = len(self.own.samples)
 
     def resched(self) -> None:
         if self.faulting:
@@ -197,37 +206,38 @@ class FaultOrder(FaultChecker):
 
     def dropped(self) -> None:
         """Note that a hold of the mmu lock is over: checks under it count no more."""
-        self.holds += 1
-        if self.answer != NOT_ASKED:
+        own = self.own
+        own.holds += 1
+        if own.answer != NOT_ASKED:
             self.asked()
-        self.answer = NOT_ASKED
-        self.compared = False
-        self.broken.clear()
+        own.answer = NOT_ASKED
+        own.compared = False
+        own.broken.clear()
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         if not self.faulting:
             return
         if "mmu" in self.kernel.locks:
-            self.answer = RETRY if result else GO_ON
-            self.passed = sampled
+            self.own.answer = RETRY if result else GO_ON
+            self.own.passed = sampled
         else:
             self.asked()
 
     def asked(self) -> None:
         """An answer that a free lock makes old."""
-        for look_up in self.look_ups:
+        for look_up in self.own.look_ups:
             look_up.asked = True
 
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         if self.faulting and logged:
-            self.moment += 1
-            hold = self.holds if "mmu" in self.kernel.locks else -1
-            self.marks.append(Mark(gfn << self.page_shift, hold, self.moment))
+            self.own.moment += 1
+            hold = self.own.holds if "mmu" in self.kernel.locks else -1
+            self.own.marks.append(Mark(gfn << self.page_shift, hold, self.own.moment))
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.notified.invalidating:
             self.unmapped(ipa, level, old, new)
-        elif self.look_ups and not self.shadow.by_hardware:
+        elif self.own.look_ups and not self.shadow.by_hardware:
             self.written(ipa, level, old, new)
 
     def unmapped(self, ipa: int, level: int, old: int, new: int) -> None:
@@ -247,26 +257,26 @@ class FaultOrder(FaultChecker):
 
     def written(self, ipa: int, level: int, old: int, new: int) -> None:
         """An entry that the hardware can reach was written in a fault that has looked a frame up."""
-        self.before = old
+        self.own.before = old
         if not new & VALID_BIT:
             if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
-                self.broken[(level, ipa)] = old
+                self.own.broken[(level, ipa)] = old
             return
         if kind(new, level, self.granule) == LEAF:
             if not old & VALID_BIT:
-                old = self.broken.get((level, ipa), 0)
+                old = self.own.broken.get((level, ipa), 0)
         else:
             # A table may be linked with leaves in it.
-            level, new = self.shadow.lookup(self.fault_ipa)
-            ipa = self.fault_ipa & -self.granule.level_size(max(level, 0))
+            level, new = self.shadow.lookup(self.own.fault_ipa)
+            ipa = self.own.fault_ipa & -self.granule.level_size(max(level, 0))
             old = 0
             if level < 0:
                 return
         if self.gains(level, old, new):
             if new & WRITE_BIT and not (old & WRITE_BIT and self.same_frame(old, new)):
-                self.moment += 1
+                self.own.moment += 1
                 size = self.granule.level_size(level)
-                self.writable.append(Writable(ipa, size, level, self.holds, self.moment))
+                self.own.writable.append(Writable(ipa, size, level, self.own.holds, self.own.moment))
             self.judge(ipa, level, new)
 
     def gains(self, level: int, old: int, new: int) -> bool:
@@ -285,7 +295,7 @@ class FaultOrder(FaultChecker):
         end = first + (self.granule.level_size(level) >> self.page_shift)
         what = reason = ""
         mine = False
-        for look_up in self.look_ups:
+        for look_up in self.own.look_ups:
             if first <= look_up.pfn < end:
                 mine = True
                 what, reason = self.wrong(look_up)
@@ -293,7 +303,7 @@ class FaultOrder(FaultChecker):
                     # One that is in order is enough.
                     return
         if not mine and not self.kept(ipa, level, entry):
-            for look_up in self.look_ups:
+            for look_up in self.own.look_ups:
                 what, reason = self.wrong(look_up)
                 if not what:
                     return
@@ -311,26 +321,27 @@ class FaultOrder(FaultChecker):
     def kept(self, ipa: int, level: int, entry: int) -> bool:
         """Tell whether the tables held the frame of a leaf at its address, valid in this operation or kept invalid."""
         pa = address_bits(entry, self.granule)
-        if self.before and not self.before & VALID_BIT and address_bits(self.before, self.granule) == pa:
+        before = self.own.before
+        if before and not before & VALID_BIT and address_bits(before, self.granule) == pa:
             return True
         return self.shadow.exposed_before(ipa, ipa + self.granule.level_size(level)).maps(ipa, pa, 0, 0)
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
         """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
-        if self.answer == RETRY:
+        if self.own.answer == RETRY:
             return "mapped in spite of mmu_notifier_retry()", "the frame may no longer be the host's page there"
-        if self.answer == NOT_ASKED:
+        if self.own.answer == NOT_ASKED:
             kvm = self.guest.kvm
-            if self.compared and not kvm.mmu_notifier_count and kvm.sequence in look_up.samples:
+            if self.own.compared and not kvm.mmu_notifier_count and kvm.sequence in look_up.samples:
                 return "", ""
             if look_up.asked:
                 return "mapped under another hold of mmu_lock than mmu_notifier_retry()", (
                     "a notifier that came when the lock was free is missed"
                 )
             return "mapped without mmu_notifier_retry()", "a notifier that came after the look-up is missed"
-        if self.passed in look_up.samples:
+        if self.own.passed in look_up.samples:
             return "", ""
-        if self.passed in look_up.unordered:
+        if self.own.passed in look_up.unordered:
             return "notifier sequence sampled without a barrier", (
                 "neither smp_rmb() nor mmap_read_unlock() keeps the look-up from coming first"
             )
@@ -339,7 +350,7 @@ class FaultOrder(FaultChecker):
     def judge_marks(self, leaf: Writable) -> None:
         """A leaf that became writable: one that was marked was not only marked too early."""
         early = False
-        for mark in self.marks:
+        for mark in self.own.marks:
             if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:
                 if mark.moment > leaf.moment or mark.hold == leaf.hold:
                     return

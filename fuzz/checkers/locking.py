@@ -8,6 +8,7 @@ time, so those of two VMs never nest.
 
 from typing import Final
 
+from reference.belongings import Own, Owns
 from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import Walk
 
@@ -26,6 +27,24 @@ WARNINGS: Final = {
     "lock-already-held": "mmu_lock taken twice",
     "lock-not-held": "lock not held",
 }
+
+
+class Held(Own):
+    """What is known of the locks that are held."""
+
+    def __init__(self) -> None:
+        # Locks that were held on a return and reported in this operation.
+        self.reported: list[str] = []
+        # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
+        self.outlasts = False
+        # A reader of RCU that did not end was reported.
+        self.reader_reported = False
+
+    def copy(self) -> "Held":
+        mine = Held()
+        mine.reported, mine.outlasts = self.reported[:], self.outlasts
+        mine.reader_reported = self.reader_reported
+        return mine
 
 
 class Locking(Checker):
@@ -52,25 +71,24 @@ class Locking(Checker):
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )
-    of_actor = ("reported", "outlasts", "reader_reported")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        # Locks that were held on a return and reported in this operation.
-        self.reported: list[str] = []
-        # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
-        self.outlasts = False
-        # A reader of RCU that did not end was reported.
-        self.reader_reported = False
+        # Of the actor that runs.
+        self.own = Held()
+        self.owns = Owns(self.own)
+
+    def turn(self, actor: int) -> None:
+        self.own = self.owns.of(actor)
 
     def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
         """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
         self.report(what, -1, reason, taints=False, function=function or self.kernel.entry, where=where)
 
     def before_operation(self, op: Operation | None) -> None:
-        self.reported.clear()
-        self.outlasts = False
-        self.reader_reported = False
+        self.own.reported.clear()
+        self.own.outlasts = False
+        self.own.reader_reported = False
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs, so whatever the hypervisor did before has returned.
@@ -87,14 +105,14 @@ class Locking(Checker):
 
     def returned(self) -> None:
         """The caller got control back."""
-        self.outlasts = False
-        if self.kernel.locks and self.kernel.locks != self.reported:
-            self.reported = self.kernel.locks[:]
+        self.own.outlasts = False
+        if self.kernel.locks and self.kernel.locks != self.own.reported:
+            self.own.reported = self.kernel.locks[:]
             self.wrong(
-                "lock still held", f"{', '.join(self.reported)} held on return to the caller", where=self.taken()
+                "lock still held", f"{', '.join(self.own.reported)} held on return to the caller", where=self.taken()
             )
-        if self.kernel.rcu_depth > 0 and not self.reader_reported:
-            self.reader_reported = True
+        if self.kernel.rcu_depth > 0 and not self.own.reader_reported:
+            self.own.reader_reported = True
             self.wrong("rcu_read_lock still held", f"still {self.kernel.rcu_depth} deep on return to the caller")
 
     def destroyed(self) -> None:
@@ -120,9 +138,9 @@ class Locking(Checker):
 
     def unlock(self, name: str, vmid: int) -> None:
         if name == "srcu":
-            self.outlasts = "mmu" in self.kernel.locks
-        elif name == "mmu" and self.outlasts:
-            self.outlasts = False
+            self.own.outlasts = "mmu" in self.kernel.locks
+        elif name == "mmu" and self.own.outlasts:
+            self.own.outlasts = False
             self.wrong("mmu_lock held beyond srcu", "srcu_read_unlock() came before the mmu lock was dropped")
 
     def root_linked(self, vmid: int, linked: bool) -> None:
@@ -193,15 +211,14 @@ class TableLock(GuestChecker):
     """
 
     rule = Locking.rule
-    of_actor = ("marked",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.destroying = False
         self.exchanges = False
-        # Entries in which compare-exchanges have left a marker.
-        self.marked: set[int] = set()
+        # Entries in which compare-exchanges have left a marker, each with the actor.
+        self.marked: set[tuple[int, int]] = set()
 
     def before_operation(self, op: Operation | None) -> None:
         # What is required is known once both sides are there.
@@ -228,14 +245,15 @@ class TableLock(GuestChecker):
 
     def among_readers(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         """Judge a store under the mmu lock that other readers may hold too."""
+        mark = self.kernel.actor, ptep
         if self.kernel.exchanging:
             if new and not new & VALID_BIT:
-                self.marked.add(ptep)
+                self.marked.add(mark)
             else:
-                self.marked.discard(ptep)
+                self.marked.discard(mark)
             return
-        if ptep in self.marked:
-            self.marked.discard(ptep)
+        if mark in self.marked:
+            self.marked.discard(mark)
             return
         self.report(
             "entry written without a compare-exchange under mmu_lock for reading",

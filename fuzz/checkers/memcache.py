@@ -14,6 +14,7 @@ splits one is not judged.
 
 from typing import Final
 
+from reference.belongings import Own, Owns
 from reference.machine.walk import PERMISSION, Walk
 
 from ..language.operations import Operation
@@ -24,6 +25,30 @@ from .severity import Severity
 
 # The warning of the layer below about a cache that did run dry: such an allocation is beyond the top-up as well.
 EMPTY: Final = "cache-empty"
+
+
+class Promise(Own):
+    """What a top-up has promised, and what is left of it.
+
+    *empty*: the cache has just been found empty
+    """
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.asked = 0
+        self.empty = False
+        self.splits_what_no_fault_made = False
+
+    def forget(self) -> None:
+        """Whatever is in a cache from here on is left over."""
+        self.left = self.asked = 0
+        self.empty = False
+
+    def copy(self) -> "Promise":
+        mine = Promise()
+        mine.left, mine.asked, mine.empty = self.left, self.asked, self.empty
+        mine.splits_what_no_fault_made = self.splits_what_no_fault_made
+        return mine
 
 
 class Memcache(Checker):
@@ -43,25 +68,26 @@ class Memcache(Checker):
         Severity.CONTRACT,
         rank=4,
     )
-    of_actor = ("left", "asked", "empty", "splits_what_no_fault_made")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        self.left = 0
-        self.asked = 0
-        self.empty = False
-        self.splits_what_no_fault_made = False
+        # Of the actor that runs.
+        self.own = Promise()
+        self.owns = Owns(self.own)
+
+    def turn(self, actor: int) -> None:
+        self.own = self.owns.of(actor)
 
     def before_operation(self, op: Operation | None) -> None:
-        self.forget()
+        self.own.forget()
 
     def actor_begins(self, op: Operation) -> None:
-        self.forget()
+        self.own.forget()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs: the fault before, if there was one, is over.
-        self.forget()
-        self.splits_what_no_fault_made = walk.fault == PERMISSION and self.larger_than_host(cpu, ipa, walk.level)
+        self.own.forget()
+        self.own.splits_what_no_fault_made = walk.fault == PERMISSION and self.larger_than_host(cpu, ipa, walk.level)
 
     def larger_than_host(self, cpu: int, ipa: int, level: int) -> bool:
         """Tell whether a leaf at this level is larger than the host's page behind it."""
@@ -72,33 +98,30 @@ class Memcache(Checker):
 
     def mc_count(self, objects: int) -> None:
         # Code that looks may rely on what is there, whoever topped it up: eager splitting does.
-        self.left = self.asked = objects
+        self.own.left = self.own.asked = objects
 
     def mc_free(self, objects: int) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Whatever is in a cache from here on is left over."""
-        self.left = self.asked = 0
-        self.empty = False
+        self.own.forget()
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         # A failed top-up promises nothing; one beyond the capacity no more than that.
-        self.left = self.asked = 0 if ret else min(minimum, has)
+        self.own.left = self.own.asked = 0 if ret else min(minimum, has)
 
     def warn(self, label: str) -> None:
         if label == EMPTY:
-            self.empty = True
+            self.own.empty = True
 
     def mc_pop(self, left: int) -> None:
-        dry, self.empty = self.empty, False
-        if self.left > 0:
-            self.left -= 1
+        dry, self.own.empty = self.own.empty, False
+        if self.own.left > 0:
+            self.own.left -= 1
             return
-        if self.splits_what_no_fault_made:
+        if self.own.splits_what_no_fault_made:
             return
-        what = "allocation beyond the top-up" if self.asked else "allocation without a top-up"
-        promised = f"{self.asked} objects were topped up for it" if self.asked else "nothing was topped up for it"
+        what = "allocation beyond the top-up" if self.own.asked else "allocation without a top-up"
+        promised = (
+            f"{self.own.asked} objects were topped up for it" if self.own.asked else "nothing was topped up for it"
+        )
         real = (
             "the cache was empty: a warning and an atomic allocation" if dry else f"{left + 1} happened to be left over"
         )

@@ -14,6 +14,7 @@ without a reference, for the host holds the page meanwhile; so do direct calls
 and ioremap, whose callers are not this checker's business.
 """
 
+from reference.belongings import Own, Owns
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, Walk
 
@@ -26,6 +27,19 @@ from .fault_checker import FaultChecker
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
+
+
+class References(Own):
+    """References on frames: how many there are, and how many of them were left over before, and reported."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.reported: dict[int, int] = {}
+
+    def copy(self) -> "References":
+        mine = References()
+        mine.counts, mine.reported = self.counts.copy(), self.reported.copy()
+        return mine
 
 
 class Pins(Checker):
@@ -49,28 +63,30 @@ class Pins(Checker):
             ("*: frame still pinned*", Severity.ACCOUNTING, 5),
         ),
     )
-    of_actor = ("counts", "reported")
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        self.counts: dict[int, int] = {}
-        # Those that were left over before, and reported.
-        self.reported: dict[int, int] = {}
+        # Of the actor that runs.
+        self.own = References()
+        self.owns = Owns(self.own)
+
+    def turn(self, actor: int) -> None:
+        self.own = self.owns.of(actor)
 
     def pin(self, pfn: int) -> None:
-        self.counts[pfn] = self.counts.get(pfn, 0) + 1
+        self.own.counts[pfn] = self.own.counts.get(pfn, 0) + 1
 
     def get_pfn(self, pfn: int) -> None:
         self.pin(pfn)
 
     def release(self, pfn: int) -> None:
-        count = self.counts.pop(pfn, 0)
+        count = self.own.counts.pop(pfn, 0)
         if not count:
             self.wrong("released more often than pinned", f"frame {pfn:#x} is released and was not pinned")
         elif count > 1:
-            self.counts[pfn] = count - 1
-        if self.reported.get(pfn, 0) >= count > 0:
-            self.reported[pfn] = count - 1
+            self.own.counts[pfn] = count - 1
+        if self.own.reported.get(pfn, 0) >= count > 0:
+            self.own.reported[pfn] = count - 1
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs: the fault before, if there was one, is over.
@@ -88,16 +104,16 @@ class Pins(Checker):
 
     def returned(self) -> None:
         """The caller got control back."""
-        if self.counts and self.counts != self.reported:
-            left = [pfn for pfn in sorted(self.counts) if self.counts[pfn] > self.reported.get(pfn, 0)]
+        if self.own.counts and self.own.counts != self.own.reported:
+            left = [pfn for pfn in sorted(self.own.counts) if self.own.counts[pfn] > self.own.reported.get(pfn, 0)]
             if left:
-                frames = ", ".join([f"{pfn:#x} ({self.counts[pfn]})" for pfn in left])
+                frames = ", ".join([f"{pfn:#x} ({self.own.counts[pfn]})" for pfn in left])
                 self.wrong("frame still pinned", f"references left on frames {frames}")
-            self.reported = dict(self.counts)
+            self.own.reported = dict(self.own.counts)
 
     def held(self) -> bool:
         """Tell whether there is a reference other than those that were left over."""
-        return any(count > self.reported.get(pfn, 0) for pfn, count in self.counts.items())
+        return any(count > self.own.reported.get(pfn, 0) for pfn, count in self.own.counts.items())
 
     def wrong(self, what: str, reason: str) -> None:
         """Note a violation; it harms no table."""
@@ -116,20 +132,10 @@ class Mapped:
         self.dirty = dirty
 
 
-class PageReference(FaultChecker):
-    """Judges the leaves that a fault writes, once its reference on their frame is gone.
+class Fault(Own):
+    """What is known of the fault that is handled."""
 
-    :param pins: must be told of events before this, and the translation checker of quiet points
-    """
-
-    rule = Pins.rule
-    of_actor = ("faulting", "fault_ipa", "fault", "looked_up", "waiting", "broken", "dirty", "accessed", "late", "lost")
-
-    def __init__(self, guest: Guest, peers: Peers) -> None:
-        super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
-        self.pins = peers.of(Pins)
-        self.page_shift = self.granule.page_shift
+    def __init__(self) -> None:
         self.fault_ipa, self.fault = 0, NONE
         # True if this fault has looked a frame up.
         self.looked_up = False
@@ -143,10 +149,6 @@ class PageReference(FaultChecker):
         # What, level, reason, guest address.
         self.late: list[tuple[str, int, str, int]] = []
 
-    def access_begins(self) -> None:
-        self.late.clear()
-        self.forget()
-
     def forget(self) -> None:
         """A fault may begin."""
         self.looked_up = self.lost = False
@@ -155,9 +157,43 @@ class PageReference(FaultChecker):
         self.dirty.clear()
         self.accessed.clear()
 
+    def copy(self) -> "Fault":
+        mine = Fault()
+        mine.fault_ipa, mine.fault = self.fault_ipa, self.fault
+        mine.looked_up, mine.lost = self.looked_up, self.lost
+        mine.waiting, mine.late = self.waiting[:], self.late[:]
+        mine.broken, mine.dirty, mine.accessed = self.broken.copy(), self.dirty.copy(), self.accessed.copy()
+        return mine
+
+
+class PageReference(FaultChecker):
+    """Judges the leaves that a fault writes, once its reference on their frame is gone.
+
+    :param pins: must be told of events before this, and the translation checker of quiet points
+    """
+
+    rule = Pins.rule
+
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.pins = peers.of(Pins)
+        self.page_shift = self.granule.page_shift
+        # Of the actor that runs.
+        self.own = Fault()
+        self.owns = Owns(self.own)
+
+    def turn(self, actor: int) -> None:
+        super().turn(actor)
+        self.own = self.owns.of(actor)
+
+    def access_begins(self) -> None:
+        self.own.late.clear()
+        self.own.forget()
+
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         self.returned()
-        self.fault_ipa, self.fault = ipa, walk.fault
+        self.own.fault_ipa, self.own.fault = ipa, walk.fault
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
@@ -167,25 +203,25 @@ class PageReference(FaultChecker):
     def returned(self) -> None:
         """The fault before, if there was one, is over: what was not released still owes its marks."""
         if self.faulting:
-            for leaf in self.waiting:
+            for leaf in self.own.waiting:
                 self.judge(leaf)
-            self.forget()
+            self.own.forget()
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
-        self.looked_up = self.looked_up or pfn >= 0
+        self.own.looked_up = self.own.looked_up or pfn >= 0
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
-        self.lost = self.faulting
+        self.own.lost = self.faulting
 
     def set_dirty(self, pfn: int) -> None:
-        self.dirty.add(pfn)
-        if self.lost:
+        self.own.dirty.add(pfn)
+        if self.own.lost:
             reason = f"frame {pfn:#x}: the fault lost a race for the entry, and mapped nothing"
-            self.late.append((f"marked dirty, not mapped{self.kernel.cause}", -1, reason, self.fault_ipa))
+            self.own.late.append((f"marked dirty, not mapped{self.kernel.cause}", -1, reason, self.own.fault_ipa))
         self.must_be_held(pfn, "dirty")
 
     def set_accessed(self, pfn: int) -> None:
-        self.accessed.add(pfn)
+        self.own.accessed.add(pfn)
         self.must_be_held(pfn, "accessed")
 
     def must_be_held(self, pfn: int, mark: str) -> None:
@@ -193,18 +229,18 @@ class PageReference(FaultChecker):
         # A fault looks up one page: a reference, whatever part of it it is on, is that page's.
         if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
-            self.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.fault_ipa))
+            self.own.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.own.fault_ipa))
 
     def release(self, pfn: int) -> None:
-        if not self.waiting or pfn in self.pins.counts:
+        if not self.own.waiting or pfn in self.pins.own.counts:
             return
         left: list[Mapped] = []
-        for leaf in self.waiting:
+        for leaf in self.own.waiting:
             if leaf.first <= pfn < leaf.end:
                 self.judge(leaf)
             else:
                 left.append(leaf)
-        self.waiting = left
+        self.own.waiting = left
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         # Within a fault, copy-on-write may call a notifier.
@@ -212,22 +248,23 @@ class PageReference(FaultChecker):
             return
         if not new & VALID_BIT:
             if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
-                self.broken[(level, ipa)] = old
+                self.own.broken[(level, ipa)] = old
             return
         if kind(new, level, self.granule) != LEAF:
             return
-        self.lost = False
-        old = self.broken.get((level, ipa), old)
+        self.own.lost = False
+        old = self.own.broken.get((level, ipa), old)
         pa = address_bits(new, self.granule)
         size = self.granule.level_size(level)
         pfn = pa >> self.page_shift
         # A leaf that is wrong, or stale, is the translation checker's business.
         if not self.side.kvm_host.pfn_valid(pfn) or not self.guest.maps_backing(ipa, pfn):
             return
-        if not ipa <= self.fault_ipa < ipa + size and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
+        elsewhere = not ipa <= self.own.fault_ipa < ipa + size
+        if elsewhere and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
             # The fault breaks it on its way, and maps it again as it was.
             return
-        if not self.looked_up and old and not old & VALID_BIT and address_bits(old, self.granule) == pa:
+        if not self.own.looked_up and old and not old & VALID_BIT and address_bits(old, self.granule) == pa:
             # The table kept the leaf, invalid, and its marks were made when it was mapped.
             return
         huge = max(size, self.host_page(ipa))
@@ -240,7 +277,7 @@ class PageReference(FaultChecker):
         # early: then nothing is marked dirty, whatever came before.
         one = huge == size or level != self.guest.regime.start_level
         dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
-        self.waiting.append(Mapped(ipa, level, new, first, end, dirty))
+        self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty))
 
     def host_page(self, ipa: int) -> int:
         """Size of the host's page, huge or not, behind a guest address; 0: there is none.
@@ -252,17 +289,17 @@ class PageReference(FaultChecker):
 
     def pinned(self, first: int, end: int) -> bool:
         """Tell whether there is a reference on one of these frames: one on any part holds all of a host page."""
-        for pfn in self.pins.counts:
+        for pfn in self.pins.own.counts:
             if first <= pfn < end:
                 return True
         return False
 
     def judge(self, leaf: Mapped) -> None:
         """The marks that are due on the host page of a leaf."""
-        aged = self.fault == ACCESS_FLAG and not self.side.standard.mmu.MARKS_AGED
-        if not aged and not self.marked(self.accessed, leaf):
+        aged = self.own.fault == ACCESS_FLAG and not self.side.standard.mmu.MARKS_AGED
+        if not aged and not self.marked(self.own.accessed, leaf):
             self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
-        if leaf.dirty and not self.marked(self.dirty, leaf):
+        if leaf.dirty and not self.marked(self.own.dirty, leaf):
             self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
 
     def marked(self, marks: set[int], leaf: Mapped) -> bool:
@@ -274,10 +311,10 @@ class PageReference(FaultChecker):
 
     def wrong(self, what: str, ipa: int, level: int, entry: int) -> None:
         """Note a violation for the quiet point: a leaf that is itself wrong is reported first."""
-        self.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
+        self.own.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
     def tell(self) -> None:
         """Report the violations; they harm no table."""
-        for what, level, reason, ipa in self.late:
+        for what, level, reason, ipa in self.own.late:
             self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
-        self.late.clear()
+        self.own.late.clear()

@@ -17,6 +17,8 @@ from .checker import GuestChecker, Peers
 from .shadow import Shadow
 from .translation import Translation
 
+# What a removed right is called while faults are handled.
+FAULTING: Final = "right removed while a fault is handled"
 RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
 
 
@@ -34,13 +36,14 @@ class Rights(GuestChecker):
     """
 
     rule = Translation.rule
-    of_actor = ("what",)
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         # The function that a removed right is blamed on, while it is looked for.
         self.what = ""
+        # Of several actors: those that handle faults.
+        self.handling: set[int] = set()
         self.place = -1
         # The leaf to be relaxed: its level, -1 for none, and descriptor.
         self.level = -1
@@ -48,9 +51,10 @@ class Rights(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.what = ""
+        self.handling.clear()
         self.level = -1
         if isinstance(op, GuestAccess):
-            self.what = "right removed while a fault is handled"
+            self.what = FAULTING
         elif isinstance(op, TableRelax):
             self.what = "right removed by relaxing"
             layout = self.side.by_name[op.slot]
@@ -59,10 +63,17 @@ class Rights(GuestChecker):
                 self.level, self.entry = self.shadow.lookup(self.place)
 
     def actor_begins(self, op: Operation) -> None:
-        self.what = "right removed while a fault is handled" if isinstance(op, GuestAccess) else ""
+        if isinstance(op, GuestAccess):
+            self.handling.add(self.kernel.actor)
+            self.what = FAULTING
+        else:
+            self.handling.discard(self.kernel.actor)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not self.what or not old & new & VALID_BIT or self.side.notifying or self.kernel.entry == RESET_RINGS:
+        if not self.what or not old & new & VALID_BIT:
+            return
+        actor = self.kernel.actor
+        if (actor and actor not in self.handling) or self.side.notifying or self.kernel.entry == RESET_RINGS:
             return
         if self.same_leaf(old, new, level):
             self.judge(ipa, level, old, new)

@@ -28,6 +28,7 @@ class Listens:
         self.translated = kind.translated is not Checker.translated
         self.changed = kind.changed is not Checker.changed
         self.scan = kind.scan is not Checker.scan
+        self.actors = kind.actor_begins is not Checker.actor_begins or kind.actor_ends is not Checker.actor_ends
 
 
 _listens: Final[dict[type[Checker], Listens]] = {}
@@ -68,8 +69,8 @@ class CheckerSuite:
         # Those that listen to each event.
         self.on_before_operation = [c for c in self.all if listens(type(c)).before_operation]
         self.on_after_operation = [c for c in self.all if listens(type(c)).after_operation]
-        # Those that look at faults, each of which is of one actor.
-        self.on_actor = [c for c in self.all if type(c).of_actor]
+        # Those that look at what each of several actors does.
+        self.on_actor = [c for c in self.all if listens(type(c)).actors]
         # Those that listen to what a vCPU does, by the number of its VM.
         self.on_translated: list[list[Checker]] = []
         for guest in side.guests:
@@ -88,10 +89,6 @@ class CheckerSuite:
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for checker in self.on_after_operation:
             checker.after_operation(op, outcome)
-
-    def belongings(self) -> list[tuple[object, tuple[str, ...]]]:
-        """The belongings of each actor: checkers, and those of their attributes of which each has its own."""
-        return [(checker, type(checker).of_actor) for checker in self.on_actor]
 
     def actor_begins(self, op: Operation) -> None:
         for checker in self.on_actor:

@@ -72,17 +72,15 @@ class Translation(GuestChecker):
         ),
     )
 
-    of_actor = ("since",)
-
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         # Where several actors are at work: leaves are numbered as they are made; the number and maker of each, by its
-        # address; how many there were when the invalidation under way began.
+        # address; how many there were when the invalidation under way of an actor began.
         self.leaves = 0
         self.made: dict[int, tuple[int, int]] = {}
-        self.since = 0
+        self.since: dict[int, int] = {}
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
@@ -91,10 +89,11 @@ class Translation(GuestChecker):
         guest.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
+        since = self.since.get(self.kernel.actor, 0)
         for first, last in self.guest.ipa_ranges(start, end):
             for level, ipa, entry in self.shadow.leaves_in(first, last):
                 number, maker = self.made.get(ipa, (0, 0))
-                if number > self.since and maker != self.kernel.actor:
+                if number > since and maker != self.kernel.actor:
                     # Made meanwhile, by ``change_pte()`` of another actor: it is judged when the pages have changed.
                     continue
                 self.report(
@@ -106,7 +105,7 @@ class Translation(GuestChecker):
                 )
 
     def invalidating(self) -> None:
-        self.since = self.leaves
+        self.since[self.kernel.actor] = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
         """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.

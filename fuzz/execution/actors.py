@@ -1,63 +1,105 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The actors of a par block: what each does, and what belongs to it while others run."""
 
-from collections.abc import Callable
-from copy import copy
-from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
-from ..language.operations import HARDWARE, Concurrent, Switch, actor_name, is_vcpu
+from ..language.operations import HARDWARE, STEPS_OF_HOST, Concurrent, Switch, actor_name, is_vcpu
+from ..sides.guest import Notified
 from ..sides.outcome import Outcome
+from ..sides.side import Side
 from .coroutine import Coroutine
+from .guest_operations import Exits
 
+# A switch: its number, point, True for after, count.
+Anchor: TypeAlias = tuple[int, str, bool, int]
 # Why an actor gave way.
 SWITCH: Final = "switch"
 WAIT: Final = "wait"
 FAIR: Final = "fair"
-# An object, and those of its attributes of which each actor has its own.
-Belongings = tuple[object, tuple[str, ...]]
+# Points that are counted in the whole block, which no call of kernel code knows.
+OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
+# What no access has run into.
+NO_FAULT: Final = -1
 
 
-class ActorState:
-    """Puts the attributes that belong to one actor in place, and those of another aside.
+class Notifying:
+    """Notifications of one VM that are under way, of one actor.
 
-    :param belongings: the attributes
+    :param notified: where those of the actor that runs are
     """
 
-    def __init__(self, belongings: list[Belongings]) -> None:
-        self.places = [(owner, name) for owner, names in belongings for name in names]
-        # One call gets all attributes of an object, and always a tuple.
-        self.getters: list[tuple[object, Callable[[object], tuple[object, ...]]]] = [
-            (owner, attrgetter(*names, names[0])) for owner, names in belongings if names
-        ]
-        # The attributes as they were when somebody looked last.
-        self.seen: list[object] = []
+    def __init__(self, notified: Notified) -> None:
+        self.notified = notified
+        self.unmapping = notified.unmapping
+        self.invalidating = notified.invalidating
+        self.under_way = notified.under_way
 
-    def values(self) -> list[object]:
-        """Return the attributes as they are now."""
-        found: list[object] = []
-        for owner, getter in self.getters:
-            found += getter(owner)
-            found.pop()
-        self.seen = found
-        return found
+    def take(self) -> None:
+        """Put those that are in place aside."""
+        self.unmapping = self.notified.unmapping
+        self.invalidating = self.notified.invalidating
+        self.under_way = self.notified.under_way
 
-    def fresh(self) -> list[object]:
-        """Return them for an actor that begins: its lists, sets and dicts are copies."""
-        return [copy(value) if isinstance(value, (list, set, dict)) else value for value in self.values()]
+    def put(self) -> None:
+        """Put these in place."""
+        self.notified.unmapping = self.unmapping
+        self.notified.invalidating = self.invalidating
+        self.notified.under_way = self.under_way
 
-    def put(self, values: list[object]) -> None:
-        """Set the attributes."""
-        for (owner, name), value in zip(self.places, values, strict=True):
-            setattr(owner, name, value)
 
-    def exchange(self, values: list[object]) -> None:
-        """Set the attributes of which nothing has changed since `values`: most of them are alike."""
-        seen = self.seen
-        for at in range(len(seen)):
-            if values[at] is not seen[at]:
-                owner, name = self.places[at]
-                setattr(owner, name, values[at])
+class Doing:
+    """What belongs to one actor below the checkers, while others run: where its code is, and what it holds.
+
+    Kernel code uses it so often that it stays where it is: a turn changes it field by field.
+
+    :param side: whose kernel and host have that of the actor that runs
+    :param exits: of its faults
+    """
+
+    def __init__(self, side: Side, exits: Exits) -> None:
+        self.side = side
+        self.exits = exits
+        self.notifying = [Notifying(guest.notified) for guest in side.guests]
+        self.take()
+
+    def take(self) -> None:
+        """Put what is in place aside: its actor gives way."""
+        side, kernel, exits = self.side, self.side.kernel, self.exits
+        self.active, self.notifies = side.active, side.notifying
+        self.vmid, self.cpu = kernel.vmid, kernel.cpu
+        self.locks, self.mmu_shared, self.rcu_depth = kernel.locks, kernel.mmu_shared, kernel.rcu_depth
+        self.topup_gets = kernel.topup_gets
+        self.entry, self.cause = kernel.entry, kernel.cause
+        self.walker, self.walker_arg = kernel.walker, kernel.walker_arg
+        # Which of the frames of a huge page a release is about: one that the same actor has pinned.
+        self.pins = side.kvm_host.pins
+        self.version = side.host.version
+        self.status, self.address, self.injected = exits.status, exits.address, exits.injected
+        for each in self.notifying:
+            each.take()
+
+    def put(self) -> None:
+        """Put this in place: its actor goes on."""
+        side, kernel, exits = self.side, self.side.kernel, self.exits
+        side.active, side.notifying = self.active, self.notifies
+        kernel.vmid, kernel.cpu = self.vmid, self.cpu
+        kernel.locks, kernel.mmu_shared, kernel.rcu_depth = self.locks, self.mmu_shared, self.rcu_depth
+        kernel.topup_gets = self.topup_gets
+        kernel.entry, kernel.cause = self.entry, self.cause
+        kernel.walker, kernel.walker_arg = self.walker, self.walker_arg
+        side.kvm_host.pins = self.pins
+        side.host.version = self.version
+        exits.status, exits.address, exits.injected = self.status, self.address, self.injected
+        for each in self.notifying:
+            each.put()
+
+    def copy(self) -> "Doing":
+        """Return what is in place, for an actor that begins: lists and dicts are copies."""
+        mine = Doing(self.side, self.exits)
+        mine.locks, mine.pins = mine.locks[:], mine.pins.copy()
+        for each in mine.notifying:
+            each.under_way = each.under_way[:]
+        return mine
 
 
 class Actor:
@@ -67,7 +109,11 @@ class Actor:
     :param cpu: the vCPU, or who else it is (`fuzz.language.operations.concurrent.THREADS`)
     :param accesses: what it does, each with its index in the block
     :param switches: of the schedule, those anchored to it, each with its number
-    :param belongings: as it begins (`ActorState.fresh`)
+    :param doing: what belongs to it as it begins
+    :param coroutine: in which it runs
+
+    *of_block*: of the switches at points that are counted in the whole block the numbers, by point, True for after, and
+    count; *within*: the others as `reference.turns.Turns.anchors` has them, by the number of the fault
     """
 
     def __init__(
@@ -76,14 +122,22 @@ class Actor:
         cpu: int,
         accesses: list[tuple[int, Concurrent]],
         switches: list[tuple[int, Switch]],
-        belongings: list[object],
+        doing: Doing,
+        coroutine: Coroutine,
     ) -> None:
         self.number = number
         self.cpu = cpu
         self.accesses = accesses
-        self.switches = switches
-        self.belongings = belongings
-        self.coroutine: Coroutine | None = None
+        self.doing = doing
+        self.coroutine = coroutine
+        self.of_block: dict[tuple[str, bool, int], int] = {}
+        self.within: dict[int, list[Anchor]] = {}
+        for index, switch in switches:
+            after = switch.when == "after"
+            if switch.point in OF_BLOCK:
+                self.of_block[switch.point, after, switch.count] = index
+            else:
+                self.within.setdefault(switch.fault, []).append((index, switch.point, after, switch.count))
         self.outcomes: dict[int, Outcome] = {}
         # Faults that its vCPU has taken in this block; of a thread, its calls of KVM.
         self.faults = 0
@@ -91,8 +145,9 @@ class Actor:
         self.steps: dict[str, int] = {}
         # Hardware: the actor that gave way to it, which goes on behind it; 0: none did.
         self.interrupted = 0
-        # The last fault of the access under way: kind, level, entry; and turns given away since anything else came.
-        self.last_fault = (-1, -1, 0)
+        # The last fault of the access under way; and turns given away since anything else came.
+        self.fault = NO_FAULT
+        self.fault_level = self.fault_entry = 0
         self.given = 0
         # Why it gave way last, and to whom.
         self.left = ""
@@ -101,23 +156,15 @@ class Actor:
         self.waiting = False
         self.lock = ""
         self.holder = 0
+        self.is_thread = not is_vcpu(cpu)
+        self.is_hardware = cpu in HARDWARE
 
     @property
     def done(self) -> bool:
         """True if it has nothing more to do."""
-        return self.coroutine is not None and self.coroutine.done
+        return self.coroutine.done
 
     @property
     def name(self) -> str:
         """The actor as programs name it."""
         return actor_name(self.cpu)
-
-    @property
-    def is_thread(self) -> bool:
-        """True of a thread of the host, or of user space."""
-        return not is_vcpu(self.cpu)
-
-    @property
-    def is_hardware(self) -> bool:
-        """True of a CPU that does something of its own accord."""
-        return self.cpu in HARDWARE

@@ -29,6 +29,7 @@ class Coroutine:
         self.begun = False
         self.abandoned = False
         self.greenlet: Any = greenlet(self.run)
+        self.switch: Any = self.greenlet.switch
 
     def run(self) -> None:
         """The greenlet."""
@@ -43,7 +44,7 @@ class Coroutine:
         """Run the code until it leaves or ends; whatever it raises is raised here."""
         self.begun = True
         self.greenlet.parent = getcurrent()
-        self.greenlet.switch()
+        self.switch()
 
     def leave(self) -> None:
         """Called by the code: go on behind `resume`; returns when it is resumed.
@@ -51,6 +52,18 @@ class Coroutine:
         :raises Abandoned: it never will be
         """
         self.greenlet.parent.switch()
+        if self.abandoned:
+            raise Abandoned
+
+    def leave_to(self, other: "Coroutine") -> None:
+        """Called by the code: go on in another one, as if that had been resumed from where this was.
+
+        It goes on behind the same `resume` when it leaves or ends, or begins with it.
+
+        :raises Abandoned: as of `leave`
+        """
+        other.begun = True
+        other.switch()
         if self.abandoned:
             raise Abandoned
 

@@ -8,7 +8,7 @@ from reference.events import EVENT_NAMES, Observer
 
 from ..execution.actors import Actor
 from ..execution.executor import Executor
-from ..execution.par_operations import Onlooker
+from ..execution.scheduler import Onlooker
 from ..language.operations import Moment, Point, Switch
 from .footprints import Footprints
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
+from reference.belongings import Own, Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
@@ -88,6 +89,20 @@ class Standing:
         self.entry = entry
 
 
+class Doing(Own):
+    """What is done: the operation, and the last fault, with the entry that gave it."""
+
+    def __init__(self) -> None:
+        self.op: Operation | None = None
+        self.fault = NONE
+        self.fault_entry = 0
+
+    def copy(self) -> Doing:
+        mine = Doing()
+        mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
+        return mine
+
+
 @cache
 def asked_later() -> tuple[str, ...]:
     """Return the predicates that a condition asks for after their operation."""
@@ -100,8 +115,6 @@ class Circumstances(Checker):
     :param executor: of the side, before anything has run on it
     """
 
-    of_actor = ("op", "fault", "fault_entry")
-
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         checkers = executor.checkers
@@ -111,14 +124,13 @@ class Circumstances(Checker):
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
-        self.op: Operation | None = None
+        # Of the actor that runs.
+        self.own = Doing()
+        self.owns = Owns(self.own)
         # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
         self.accesses: list[frozenset[str]] = []
         self.ageing = False
         self.walks: list[Range] = []
-        # The last fault: what it is, and the entry that gave it.
-        self.fault = NONE
-        self.fault_entry = 0
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
         # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
@@ -140,6 +152,9 @@ class Circumstances(Checker):
 
     # Observations.
 
+    def turn(self, actor: int) -> None:
+        self.own = self.owns.of(actor)
+
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
             for name in asked_later():
@@ -153,15 +168,15 @@ class Circumstances(Checker):
         self.settled.clear()
         if self.standing:
             self.standing = [each for each in self.standing if self.stands(each)]
-        self.fault = NONE
-        self.op = op
+        self.own.fault = NONE
+        self.own.op = op
         self.accesses.clear()
         self.ageing = isinstance(op, (HostAge, HostTestAge))
         self.look_at(op)
 
     def actor_begins(self, op: Operation) -> None:
-        self.fault = NONE
-        self.op = op
+        self.own.fault = NONE
+        self.own.op = op
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
@@ -177,7 +192,7 @@ class Circumstances(Checker):
 
     def of_operation(self, predicate: str) -> bool:
         """Tell whether one of `OF_OPERATION` holds."""
-        op = self.op
+        op = self.own.op
         if predicate == PART:
             return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
         if not isinstance(op, GuestAccess):
@@ -221,7 +236,7 @@ class Circumstances(Checker):
             return
         guest = self.side.guest_of(cpu)
         page = ipa & -self.granule.page_size
-        self.fault, self.fault_entry = walk.fault, walk.entry
+        self.own.fault, self.own.fault_entry = walk.fault, walk.entry
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -283,7 +298,10 @@ class Circumstances(Checker):
             )
 
     def set_accessed(self, pfn: int) -> None:
-        if self.fault == ACCESS_FLAG and pfn == address_bits(self.fault_entry, self.granule) >> self.granule.page_shift:
+        if (
+            self.own.fault == ACCESS_FLAG
+            and pfn == address_bits(self.own.fault_entry, self.granule) >> self.granule.page_shift
+        ):
             self.note(MARKED, 0, 0, 0)
 
     # Answers.

@@ -170,7 +170,6 @@ class Side(Listener):
         Nothing can be done with the side then.
         """
         self.kernel.dismiss_all()
-        self.kernel.belongings.clear()
         self.kernel.arena.words.clear()
         self.pgtable.dismantle()
         self.host.listener = Listener()

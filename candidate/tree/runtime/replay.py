@@ -37,25 +37,24 @@ class MirrorError(Exception):
 class Replay(HostReplay):
     """Events of one side."""
 
-    def run(self) -> bool:
-        """Do the records again that the process has made since, up to a change of turns.
+    def run(self) -> None:
+        """Do the records again that the process has made since.
 
-        :returns: whether there is one: `turn` says which; the records behind it are for the next call
+        Where turns have changed in the process, those behind that are of another actor: it has its turn from there on,
+        and its code need not run for that.
         """
-        words, at = self.unread, self.at
-        self.unread, self.at = [], 0
-        if at == len(words):
-            words, at = self.process.take_records(), 0
-        placed, kernel, turned = self.placed, self.kernel, False
+        words, at = self.process.take_records(), 0
+        placed, kernel = self.placed, self.kernel
         last = kernel.last
         while at < len(words):
             head = words[at]
             kind, chain = head & 0xFFFF, head >> 32
             if kind == r.TURN:
-                self.turn = words[at + 1], words[at + 2], words[at + 3]
-                self.unread, self.at = words, at + r.RECORD_WORDS
-                turned = True
-                break
+                self.chain = 0
+                kernel.place = ""
+                self.turned(words[at + 1], words[at + 2], words[at + 3])
+                at += r.RECORD_WORDS
+                continue
             if chain != self.chain:
                 # Where the records from here on were made.
                 self.chain = chain
@@ -69,7 +68,24 @@ class Replay(HostReplay):
             at += r.RECORD_WORDS
         self.chain = 0
         kernel.place = ""
-        return turned
+
+    def turned(self, actor: int, why: int, what: int) -> None:
+        """Turns have changed in the process.
+
+        :param actor: goes on
+        :param why: `records.SWITCHED` or `records.BLOCKED`
+        :param what: the number of the switch; or of a wait the kind of the lock, the actor that has it, and 1 if who
+            waits has done something in this turn
+        :raises MirrorError: somebody else has to go on
+        """
+        turns = self.kernel.turns
+        assert turns is not None
+        if why == r.SWITCHED:
+            turns.switched(what)
+        else:
+            turns.waited(r.LOCKS[what & 0xFF], what >> 8 & 0xFF, what >> 16 != 0)
+        if self.kernel.actor != actor:
+            raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {actor}")
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""
@@ -120,9 +136,9 @@ class Replay(HostReplay):
             k.call_rcu(b)
         elif kind == r.RCU_RUN:
             if b:
-                k.walker = self.interrupted
+                k.walker = self.own.interrupted
             else:
-                self.interrupted = k.walker
+                self.own.interrupted = k.walker
                 k.rcu_callback(a)
         elif kind <= r.MARK:
             self.memory(kind, a, b, c)

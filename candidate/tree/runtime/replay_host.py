@@ -3,6 +3,8 @@
 
 from typing import Final
 
+from reference.belongings import Own, Owns
+from reference.events import Observer
 from reference.kernel import Kernel, kvm_mmu_memory_cache
 from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.machine.address_space import THP
@@ -20,6 +22,40 @@ _ERRORS: Final = 0x7FF << 52
 UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
 
+class CallReplay(Own):
+    """What is known of the call under way."""
+
+    def __init__(self) -> None:
+        # The memory cache that it uses.
+        self.cache: kvm_mmu_memory_cache | None = None
+        # The walker callback that ran before an RCU callback.
+        self.interrupted = ""
+        self.sampled = -1
+        self.counted = -1
+        # Frames that were pinned as parts of a huge page: they stay so, whatever the host does with its mapping.
+        self.huge_pins: set[int] = set()
+
+    def copy(self) -> "CallReplay":
+        mine = CallReplay()
+        mine.cache, mine.interrupted = self.cache, self.interrupted
+        mine.sampled, mine.counted = self.sampled, self.counted
+        mine.huge_pins = self.huge_pins.copy()
+        return mine
+
+
+class ReplayTurns(Observer):
+    """Tells a replay whose records come.
+
+    :param replay: is told
+    """
+
+    def __init__(self, replay: "HostReplay") -> None:
+        self.replay = replay
+
+    def turn(self, actor: int) -> None:
+        self.replay.own = self.replay.owns.of(actor)
+
+
 class HostReplay:
     """Events of one side.
 
@@ -35,26 +71,16 @@ class HostReplay:
         self.process = process
         self.places = places
         self.vms: list[kvm] = []
-        # The memory cache that the call under way uses.
-        self.cache: kvm_mmu_memory_cache | None = None
         # What the slot under way will have: pages and host address, by VM and number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Numbers of chains and names are good for as long as the process.
         self.placed = process.places
-        # The walker callback that ran before an RCU callback.
-        self.interrupted = ""
-        self.sampled = -1
-        self.counted = -1
-        # Frames that were pinned as parts of a huge page: they stay so, whatever the host does with its mapping.
-        self.huge_pins: set[int] = set()
         # Of the last record.
         self.chain = 0
-        # The last change of turns: who goes on, why, and what goes with it; records behind it, from *at* on.
-        self.turn = (0, 0, 0)
-        # Not called words, as table memory is: modules that store to that are not compiled.
-        self.unread: list[int] = []
-        self.at = 0
-        kernel.belongings.append((self, ("cache", "sampled", "counted", "huge_pins", "chain", "interrupted")))
+        # Of the actor that runs.
+        self.own = CallReplay()
+        self.owns = Owns(self.own)
+        kernel.observe(ReplayTurns(self))
 
     def place(self, chain: int) -> CodePlace:
         """The place at which a record was made."""
@@ -92,15 +118,15 @@ class HostReplay:
                 k.cond_resched()
         elif kind == r.TOPUP:
             has = c & 0xFFFFFFFF
-            if self.cache is not None:
-                self.cache.nobjs = has
+            if self.own.cache is not None:
+                self.own.cache.nobjs = has
             for o in k.on["topup"]:
                 o.topup(a, b, has, -12 if c >> 32 else 0, "mmu" in k.locks)
         elif kind == r.MC_POP:
             if b:
                 k.warn("cache-empty")
-            if self.cache is not None:
-                self.cache.nobjs = a
+            if self.own.cache is not None:
+                self.own.cache.nobjs = a
             for o in k.on["mc_pop"]:
                 o.mc_pop(a)
         elif kind == r.MC_FREE:
@@ -144,7 +170,7 @@ class HostReplay:
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
         if self.host.mm.frame_has(pfn, THP):
-            self.huge_pins.add(pfn)
+            self.own.huge_pins.add(pfn)
 
     def released(self, pfn: int) -> int:
         """The frame whose reference goes: of a huge page, whichever of its frames has one."""
@@ -153,25 +179,25 @@ class HostReplay:
             huge = self.host.mm.frame_has(pfn, THP)
             frames = 1 << (self.host.mm.pmd_shift - self.host.mm.page_shift)
             for other in pins:
-                if other & -frames == pfn & -frames and (huge or other in self.huge_pins):
+                if other & -frames == pfn & -frames and (huge or other in self.own.huge_pins):
                     pfn = other
                     break
         left = pins.pop(pfn, 0) - 1
         if left > 0:
             pins[pfn] = left
         else:
-            self.huge_pins.discard(pfn)
+            self.own.huge_pins.discard(pfn)
         return pfn
 
     def notifier(self, kind: int, a: int, b: int, c: int) -> None:
         """The sequence of notifiers, memory slots, dirty logs, the root."""
         k = self.kernel
         if kind == r.SEQ_READ:
-            counted, self.counted = self.counted, -1
+            counted, self.own.counted = self.own.counted, -1
             if counted >= 0:
-                self.retry(b, counted, b != self.sampled)
+                self.retry(b, counted, b != self.own.sampled)
             else:
-                self.sampled = b
+                self.own.sampled = b
                 for o in k.on["sample"]:
                     o.sample(b)
         elif kind == r.COUNT_READ:
@@ -179,7 +205,7 @@ class HostReplay:
             if b:
                 self.retry(self.vms[a].sequence, b, True)
             else:
-                self.counted = b
+                self.own.counted = b
         elif kind == r.SEQ:
             self.of(a)
             vm = self.vms[a]
@@ -205,7 +231,7 @@ class HostReplay:
     def retry(self, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()`` was asked."""
         for o in self.kernel.on["retry"]:
-            o.retry(self.sampled, now, in_progress, result)
+            o.retry(self.own.sampled, now, in_progress, result)
 
     def slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
         """New memory slots were installed, as the slot under way now is."""

@@ -15,7 +15,7 @@ from . import records as r
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
 from .process import Process, give_back, spared, take, withdraw
-from .replay import MirrorError, Replay, unwanted
+from .replay import Replay, unwanted
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -177,12 +177,13 @@ class TreeSide:
         self.mirror()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
+        actor = kernel.actor
         lives = self.unanswered = self.go(op, *args)
         while lives:
-            if replay.run():
+            replay.run()
+            if kernel.actor != actor:
                 # Turns have changed before the process answered: the answer is that of another actor.
-                _, why, what = replay.turn
-                lives = self.give_way(why, (what,) if why == r.SWITCHED else waited(what))
+                lives = self.hand_over(actor)
                 continue
             self.unanswered = False
             asked, info, knobs = process.status, process.info, process.knobs
@@ -249,25 +250,40 @@ class TreeSide:
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
 
-        It goes on then, unless it has already gone on in the process, and what it has done is to be replayed.
-
         :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder,
             and 1 if it has done something in its turn
         :returns: as `Process.receive`
-        :raises MirrorError: it is its turn, and the process took it for that of another one
         """
-        turns, replay, process = self.kernel.turns, self.replay, self.process
+        turns, process = self.kernel.turns, self.process
         assert turns is not None
-        assert replay is not None
         assert process is not None
         knobs = process.knobs
         if why == r.SWITCHED:
             turns.reached(info[0])
         else:
             turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
+        return self.has_turn(knobs)
+
+    def hand_over(self, actor: int) -> bool:
+        """Give the answer of the process to the code of the actor whose it is; returns when it is this one's turn.
+
+        :param actor: whose code this is
+        :returns: as `Process.receive`
+        """
+        turns, process = self.kernel.turns, self.process
+        assert turns is not None
+        assert process is not None
+        knobs = process.knobs
+        turns.hand_over(actor)
+        return self.has_turn(knobs)
+
+    def has_turn(self, knobs: tuple[int, int, int]) -> bool:
+        """Let the actor go on, unless it has already gone on in the process, and what that has answered is for it.
+
+        :param knobs: as they were when it stopped
+        :returns: as `Process.receive`
+        """
         if self.unanswered:
-            if replay.turn[0] != self.kernel.actor:
-                raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {replay.turn[0]}")
             return True
         self.tell_flags()
         return self.resume(knobs, 0)
@@ -379,11 +395,6 @@ class TreeSide:
     def number(self, machine: kvm) -> int:
         """The number of a VM."""
         return machine.mmu.vmid - 1
-
-
-def waited(what: int) -> tuple[int, ...]:
-    """Return `info` of `TreeSide.give_way` for `records.BLOCKED`, from the record of a change of turns."""
-    return what & 0xFF, 0, (what >> 8 & 0xFF) - 1, what >> 16
 
 
 def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:

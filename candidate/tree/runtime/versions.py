@@ -44,9 +44,9 @@ class TreePgtable(Pgtable):
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
         replay = self.tree.start()
-        replay.cache = mc
+        replay.own.cache = mc
         ret = self.table("map", pgt, addr, size, phys, prot, 0 if mc is None else mc.nobjs)
-        replay.cache = None
+        replay.own.cache = None
         return ret
 
     def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
@@ -118,14 +118,14 @@ class TreeMmu(Mmu):
         tree = self.tree
         replay = tree.start()
         assert tree.process is not None
-        replay.cache = vcpu.mmu_page_cache
-        replay.sampled = replay.counted = -1
+        replay.own.cache = vcpu.mmu_page_cache
+        replay.own.sampled = replay.own.counted = -1
         number = tree.number(vcpu.kvm)
         # A fault for want of the access flag needs no page of the host's.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
         ret = tree.call(r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, *ahead)
-        replay.cache = None
+        replay.own.cache = None
         vcpu.skipped_instruction = tree.process.info[1] != 0
         return ret
 
@@ -162,20 +162,19 @@ class TreeMain(KvmMain):
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
         self.number = self.tree.number(kvm)
-        # Of the invalidations in progress.
-        self.ranges: list[tuple[int, int]] = []
-        self.k.belongings.append((self, ("ranges",)))
+        # Of the invalidations in progress, by actor.
+        self.ranges: dict[int, list[tuple[int, int]]] = {}
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
-        self.ranges.append((start, end))
+        self.ranges.setdefault(self.k.actor, []).append((start, end))
         self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
 
     def invalidate_range_end(self) -> None:
-        start, end = self.ranges.pop()
+        start, end = self.ranges[self.k.actor].pop()
         self.tree.call(r.OP_INVALIDATE_END, self.number, start, end)
 
     def changed(self) -> None:
-        start, end = self.ranges[-1]
+        start, end = self.ranges[self.k.actor][-1]
         self.tree.aside(r.OP_ZAP, start, end)
 
     def lock_mmap(self, shared: bool) -> None:

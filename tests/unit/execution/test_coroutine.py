@@ -68,6 +68,42 @@ def stacks() -> int:
     return sum(isinstance(each, greenlet) for each in gc.get_objects())
 
 
+def test_it_goes_on_in_another_one() -> None:
+    """... which begins with that, and comes back to where the first one was resumed when it leaves or ends."""
+    said: list[str] = []
+
+    def first() -> None:
+        said.append("a0")
+        one.leave_to(other)
+        said.append("a1")
+
+    def second() -> None:
+        said.append("b0")
+        other.leave_to(one)
+        raise AssertionError("it is never resumed")
+
+    one, other = Coroutine(first), Coroutine(second)
+    one.resume()
+    assert said == ["a0", "b0", "a1"]
+    assert one.done
+    assert not other.done
+    other.end()
+    assert other.done
+
+
+def test_what_another_one_raises_is_raised_by_resume() -> None:
+    def second() -> None:
+        raise KeyError("there")
+
+    one = Coroutine(lambda: one.leave_to(other))
+    other = Coroutine(second)
+    with pytest.raises(KeyError, match="there"):
+        one.resume()
+    assert (one.done, other.done) == (False, True)
+    one.end()
+    assert one.done
+
+
 def test_it_leaves_from_deep_within() -> None:
     """... and others do likewise meanwhile, each with what it is handling."""
     said: list[str] = []

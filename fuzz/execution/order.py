@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What of a par block depends on the order in which its actors make their steps, where all of them are right."""
+
+from ..language.operations import (
+    ClearLog,
+    Concurrent,
+    GetLog,
+    GuestAccess,
+    HostDiscard,
+    HostPoison,
+    HostUnmap,
+    HostWrite,
+    HostWriteback,
+    Operation,
+    Par,
+    SetLog,
+    Threaded,
+    is_host,
+    plain,
+)
+
+
+def depends_on_order(op: Par, access: Concurrent) -> bool:
+    """Tell whether the value of an operation of a block depends on the order of steps, where all of them are right.
+
+    What is read does where another actor writes anywhere, or takes pages away: places may share a page of the host.
+    What the host is told of ages does.
+    """
+    if isinstance(access, Threaded):
+        return True
+    others = [each for each in op.operations if each.cpu != access.cpu]
+    if access.kind not in ("read", "fetch", "walk"):
+        return False
+    return any(writes(plain(each)) or is_host(each.cpu) for each in others)
+
+
+def takes_pages(op: Par) -> bool:
+    """Tell whether a thread of the host takes pages away in a block for good, as far as they are there by then."""
+    return any(isinstance(plain(each), (HostUnmap, HostPoison)) for each in op.operations)
+
+
+def writes_twice(op: Par) -> bool:
+    """Tell whether contents of pages depend on the order of a block: several write, one of them a host's thread."""
+    writers = {each.cpu for each in op.operations if writes(plain(each))}
+    return len(writers) > 1 and any(map(is_host, writers))
+
+
+def writes(op: Operation) -> bool:
+    """Tell whether an operation of a block may leave pages with other contents."""
+    if isinstance(op, GuestAccess):
+        return op.kind in ("write", "clean")
+    return isinstance(op, (HostWrite, HostWriteback, HostDiscard))
+
+
+def takes_logs(op: Par) -> bool:
+    """Tell whether dirty logs that are collected behind a block depend on its order."""
+    return any(isinstance(plain(each), (GetLog, ClearLog, SetLog)) for each in op.operations)

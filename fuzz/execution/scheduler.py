@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Says whose turn it is, of the actors of a par block.
+
+One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
+"""
+
+from typing import Final
+
+from reference.compiled.annotations import mypyc_attr
+from reference.events import Observer
+from reference.steps import Steps
+from reference.turns import Turns
+
+from ..language.operations import Switch
+from ..sides.side import Side
+from .actors import FAIR, NO_FAULT, SWITCH, WAIT, Actor
+
+# A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
+MAX_GIVEN: Final = 64
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Onlooker:
+    """Follows the actors of a block."""
+
+    def faulted(self, actor: Actor) -> None:
+        """An actor has taken a fault, before its handler runs."""
+
+    def switched(self, number: int) -> None:
+        """The switch of that number takes place."""
+
+    def called(self, actor: Actor) -> None:
+        """A thread of the host is about to call KVM."""
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        """A step of a thread of the host begins, or is over; which of its kind it is, from 1."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Scheduler(Turns):
+    """Gives turns to the actors of a block.
+
+    :param side: the side that they run on
+
+    *actors*: of the block under way, in the order in which they begin; *current*: the number of the running one
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.kernel = side.kernel
+        self.actors: list[Actor] = []
+        self.by_number: dict[int, Actor] = {}
+        self.switches: tuple[Switch, ...] = ()
+        self.current = 0
+        self.taken: set[int] = set()
+        self.skipped: list[str] = []
+        self.onlooker: Onlooker | None = None
+        # Of the block under way, where a port runs: a tree's process has its own.
+        self.steps: Steps | None = None
+        self.on_turn: list[Observer] = side.kernel.on["turn"]
+
+    def watched_by(self, onlooker: Onlooker) -> None:
+        """Tell somebody of faults and switches."""
+        self.onlooker = onlooker
+
+    def take_turns(self) -> None:
+        """Run the actors until all are done, or none can go on."""
+        actor: Actor | None = self.actors[0]
+        while actor is not None:
+            actor.coroutine.resume()
+            # The one that is done, or the last one that could not go on.
+            actor = self.running()
+            actor = self.pass_on(actor) if actor.done else None
+
+    def begin_turn(self, actor: Actor) -> None:
+        """It is the turn of an actor, whose belongings are in place."""
+        self.current = actor.number
+        actor.left = ""
+        self.tell(actor.number)
+
+    def tell(self, number: int) -> None:
+        """Say whose events come from here on."""
+        self.kernel.actor = number
+        if self.steps is not None:
+            self.steps.turn(number)
+        for o in self.on_turn:
+            o.turn(number)
+
+    def pass_on(self, actor: Actor) -> Actor | None:
+        """Pass the turn of an actor on, for it has given way or is done.
+
+        :returns: whose turn it is from here on, who may be the same; None: nobody can go on
+        """
+        if actor.left != WAIT:
+            self.nobody_waits()
+        following = self.next(actor)
+        if following is None:
+            return None
+        if following is not actor:
+            actor.doing.take()
+            following.doing.put()
+        self.begin_turn(following)
+        return following
+
+    def next(self, actor: Actor) -> Actor | None:
+        """Choose who goes on after an actor has given way or is done; None: nobody can."""
+        if actor.left == SWITCH:
+            wanted = self.actors[actor.to - 1]
+            if not wanted.done:
+                wanted.interrupted = actor.number if wanted.is_hardware else 0
+                return wanted
+        if actor.interrupted:
+            # Hardware makes one step, in the middle of what another one does.
+            wanted = self.actors[actor.interrupted - 1]
+            if not wanted.done and not wanted.waiting:
+                return wanted
+        at = actor.number
+        for _ in self.actors:
+            if at == len(self.actors):
+                at = 0
+            wanted = self.actors[at]
+            if not wanted.done and not wanted.waiting:
+                return wanted
+            at += 1
+        return None
+
+    def leave(self, actor: Actor, why: str) -> None:
+        """Give way; returns when it is this actor's turn again."""
+        actor.left = why
+        following = self.pass_on(actor)
+        if following is None:
+            actor.coroutine.leave()
+        elif following is not actor:
+            actor.coroutine.leave_to(following.coroutine)
+
+    # What code that runs calls.
+
+    def running(self) -> Actor:
+        """The actor whose turn it is."""
+        return self.actors[self.current - 1]
+
+    def anchors(self) -> list[tuple[int, str, bool, int]]:
+        actor = self.running()
+        found = actor.within.get(actor.faults)
+        return [] if found is None else [each for each in found if each[0] not in self.taken]
+
+    def target(self, number: int) -> int:
+        return self.by_number[self.switches[number].to].number
+
+    def standing(self) -> tuple[int, int, int]:
+        done = waiting = 0
+        for each in self.actors:
+            done |= each.done << each.number - 1
+            waiting |= each.waiting << each.number - 1
+        return len(self.actors), done, waiting
+
+    def calling(self) -> None:
+        actor = self.running()
+        if actor.is_thread:
+            actor.faults += 1
+            if self.steps is not None:
+                self.steps.count_anew()
+            if self.onlooker is not None:
+                self.onlooker.called(actor)
+
+    def step(self, point: str, after: bool) -> None:
+        actor = self.running()
+        if not actor.is_thread:
+            return
+        if not after:
+            actor.steps[point] = actor.steps.get(point, 0) + 1
+        count = actor.steps[point]
+        if self.onlooker is not None:
+            self.onlooker.stepped(actor, point, count, after)
+        self.reached_in_block(actor, point, after, count)
+
+    def reached_in_block(self, actor: Actor, point: str, after: bool, count: int) -> None:
+        """The actor is at a point that is counted in the whole block."""
+        number = actor.of_block.get((point, after, count), -1)
+        if number >= 0 and number not in self.taken:
+            self.reached(number)
+
+    def reached(self, number: int) -> None:
+        actor = self.running()
+        if self.takes_place(actor, number):
+            self.leave(actor, SWITCH)
+
+    def switched(self, number: int) -> None:
+        actor = self.running()
+        if self.takes_place(actor, number):
+            actor.left = SWITCH
+            self.pass_on(actor)
+
+    def takes_place(self, actor: Actor, number: int) -> bool:
+        """The actor is at the place of a switch; tell whether it takes place."""
+        switch = self.switches[number]
+        self.taken.add(number)
+        wanted = self.by_number[switch.to]
+        if wanted.done:
+            self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")
+            return False
+        if self.onlooker is not None:
+            self.onlooker.switched(number)
+        actor.to = wanted.number
+        return True
+
+    def wait(self, lock: str, holder: int, moved: bool) -> None:
+        actor = self.running()
+        self.begins_to_wait(actor, lock, holder, moved)
+        self.leave(actor, WAIT)
+
+    def waited(self, lock: str, holder: int, moved: bool) -> None:
+        actor = self.running()
+        self.begins_to_wait(actor, lock, holder, moved)
+        actor.left = WAIT
+        self.pass_on(actor)
+
+    def begins_to_wait(self, actor: Actor, lock: str, holder: int, moved: bool) -> None:
+        """The actor waits, or still does."""
+        if moved or not actor.waiting:
+            for o in self.kernel.on["wait"]:
+                o.wait(lock, holder)
+        if moved:
+            self.nobody_waits()
+        actor.waiting, actor.lock, actor.holder = True, lock, holder
+
+    def nobody_waits(self) -> None:
+        """Something has been done: whoever waits may look again."""
+        for each in self.actors:
+            each.waiting = False
+
+    def hand_over(self, actor: int) -> None:
+        self.actors[actor - 1].coroutine.leave_to(self.running().coroutine)
+
+    def faulted(self, fault: int, level: int, entry: int) -> bool:
+        """The hardware has taken a fault for the access under way.
+
+        A vCPU whose handler has changed nothing gives way: what it waits for, another one has to do.
+
+        :returns: whether it has given way, so that the fault may be gone
+        """
+        actor = self.running()
+        again = actor.fault == fault and actor.fault_level == level and actor.fault_entry == entry
+        actor.fault, actor.fault_level, actor.fault_entry = fault, level, entry
+        if again and actor.given < MAX_GIVEN and self.others():
+            actor.given += 1
+            actor.fault = NO_FAULT
+            self.leave(actor, FAIR)
+            return True
+        actor.faults += 1
+        if self.onlooker is not None:
+            self.onlooker.faulted(actor)
+        self.reached_in_block(actor, "fault", True, actor.faults)
+        return False
+
+    def others(self) -> bool:
+        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock now."""
+        for each in self.actors:
+            if not each.done and each.number != self.current:
+                return True
+        return False
+
+
+def anchor_text(switch: Switch) -> str:
+    """The place of a switch, as a program has it."""
+    fault = "" if switch.fault == 1 else f" fault={switch.fault}"
+    return f"{switch.when} {switch.point} {switch.count}{fault}"
+
+
+def waits_text(actor: Actor, actors: list[Actor]) -> str:
+    """Say what an actor waits for, and who has it."""
+    lock = f"the {actor.lock} lock" if actor.lock else "a lock"
+    who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
+    return f"{actor.name} waits for {lock}{who}"
