@@ -10,7 +10,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from ..language.beside import FAULTS, MAX_SWITCHES
-from ..language.operations import GuestAccess, Par, Switch, is_vcpu
+from ..language.operations import Par, Switch, is_vcpu
 from .partial_order import partial_order
 from .steps import SEEN, STEPS, TAKEN, WEIGHTS, steps_of
 
@@ -74,14 +74,8 @@ def aimed(block: Par, source: Random) -> Par:
 
 
 def pos(block: Par, source: Random) -> Par:
-    """Partial-order sampling (Yuan et al., CAV 2018): chance decides each race of two steps anew.
-
-    It knows the steps of accesses alone: schedules of other blocks are random.
-    """
-    if not all(isinstance(each, GuestAccess) for each in block.operations):
-        return random_switches(block, source)
-    block = shuffled(block, source)
-    return _with(block, partial_order(block, source))
+    """Partial-order sampling (Yuan et al., CAV 2018): chance decides each race of two steps anew."""
+    return _with(*partial_order(shuffled(block, source), source))
 
 
 def beside_others(block: Par, source: Random) -> Par:

@@ -7,11 +7,28 @@ from typing import Final
 
 import pytest
 
-from fuzz.language.operations import HOSTS, AccessKind, GuestAccess, HostDiscard, Par, Switch, Threaded, is_host
+from fuzz.language.operations import (
+    HARDWARE,
+    HOSTS,
+    USERS,
+    AccessKind,
+    GetLog,
+    GuestAccess,
+    HostAge,
+    HostDiscard,
+    HostMigrate,
+    HostWrite,
+    Par,
+    Speculate,
+    Switch,
+    Threaded,
+    is_host,
+)
 from fuzz.language.program import Program, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
-from fuzz.scheduling.partial_order import deeds_of, sampled, with_few_turns
+from fuzz.scheduling.deeds import AT_ONCE, Deed, deeds_of
+from fuzz.scheduling.partial_order import sampled, with_few_turns
 from fuzz.scheduling.steps import STEPS
 from fuzz.scheduling.strategies import (
     Strategy,
@@ -25,7 +42,7 @@ from fuzz.scheduling.strategies import (
 )
 
 VM: Final = Vm(cpus=3)
-SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon")
+SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon", log=True)
 STRATEGIES: Final[dict[str, Strategy]] = {
     "none": no_switches,
     "random": random_switches,
@@ -45,11 +62,22 @@ def access(cpu: int, kind: AccessKind = "write", offset: int = 0) -> GuestAccess
 
 BESIDE: Final = Par((access(1), Threaded(HOSTS[0], HostDiscard("a", 0, 4096)), access(0, "read")))
 TWO: Final = Par((access(0), access(1)), (Switch(0, 1, "after", "fault", 1),))
+MANY: Final = Par(
+    (
+        access(1),
+        Threaded(HOSTS[1], HostWrite("a", 0, 4096)),
+        Threaded(HOSTS[0], HostAge("a", 0, 4096)),
+        Threaded(HARDWARE[0], Speculate(0, "a", 0)),
+        Threaded(HOSTS[0], HostMigrate("a", 0, 4096)),
+        Threaded(USERS[0], GetLog("a")),
+        Threaded(HOSTS[0], HostDiscard("a", 0, 4096)),
+    )
+)
 THREE: Final = Par((access(2), access(0, "read"), access(1), access(2, "fetch", 4096), access(2)))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("block", [TWO, THREE, BESIDE], ids=["two", "three", "beside"])
+@pytest.mark.parametrize("block", [TWO, THREE, BESIDE, MANY], ids=["two", "three", "beside", "many"])
 def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
     strategy = STRATEGIES[name]
     for seed in range(TRIES):
@@ -126,11 +154,18 @@ def test_every_strategy_is_drawn() -> None:
     assert any(each.switches and each.switches[0].point == "fault" for each in made)
 
 
+def drawn(block: Par, source: Random) -> list[list[Deed]]:
+    """What each actor of a block does."""
+    return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.cpus]
+
+
 def test_few_turns_keep_the_order_of_steps_that_race() -> None:
     turns = {False: 0, True: 0}
     for seed in range(TRIES):
         source = Random(seed)
-        actors = [deeds_of(accesses, source) for accesses in (1, 2, 1)]
+        # Every other time with a thread of the host.
+        block = BESIDE if seed & 1 else THREE
+        actors = drawn(block, source)
         order = sampled(actors, source)
         again = with_few_turns(actors, order)
         assert sorted(order) == sorted(again)
@@ -151,9 +186,37 @@ def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None
     firsts: dict[str, list[int]] = {"lock": [], "cmpxchg": []}
     for seed in range(TRIES):
         source = Random(seed)
-        actors = [deeds_of(1, source), deeds_of(1, source)]
+        actors = drawn(TWO, source)
         order = sampled(actors, source)
         for point, found in firsts.items():
             found.append(next(actor for actor, index in order if actors[actor][index].point == point))
     for found in firsts.values():
         assert TRIES // 3 < sum(found) < TRIES * 2 // 3
+
+
+def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
+    """Calls of KVM and operations in steps are numbered as a block counts them; what is one step has no place."""
+    by_actor = dict(zip(MANY.cpus, drawn(MANY, Random(1)), strict=True))
+    host = [(each.point, each.number, each.fault) for each in by_actor[HOSTS[0]]]
+    call = ("lock", "load", "store", "flush", "unlock")
+    change = ("change", 1, 1), ("end", 1, 1), ("lock", 1, 3), ("unlock", 1, 3)
+    assert host[:5] == [(point, 1, 1) for point in call]
+    assert host[5:15] == [("start", 1, 1), *[(point, 1, 2) for point in call], *change]
+    assert host[15:21] == [("start", 1, 2), *[(point, 1, 4) for point in call]]
+    assert [each.point for each in by_actor[USERS[0]]] == list(call)
+    for actor in (HARDWARE[0], HOSTS[1]):
+        assert [each.point for each in by_actor[actor]] == [AT_ONCE]
+
+
+def test_partial_order_sampling_has_a_page_change_before_and_after_it_is_looked_up() -> None:
+    block = Par((access(1), Threaded(HOSTS[0], HostDiscard("a", 0, 4096))))
+    first: list[bool] = []
+    stopped = set()
+    for seed in range(TRIES):
+        actors = drawn(block, Random(seed))
+        order = sampled(actors, Random(seed))
+        points = [actors[actor][index].point for actor, index in order]
+        first.append(points.index("change") < points.index("lookup"))
+        stopped |= {(is_host(each.cpu), each.point) for each in pos(block, Random(seed)).switches}
+    assert TRIES // 8 < sum(first) < TRIES * 7 // 8
+    assert {(True, "change"), (True, "lock"), (False, "lookup"), (False, "lock")} < stopped
