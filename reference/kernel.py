@@ -139,6 +139,7 @@ class Kernel:
         # Cost: entries that the software walker visited, of tables whose walk is over.
         self.visited = 0
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
+        self.on_load: list[Observer] = self.on["load"]
         self.on_store: list[Observer] = self.on["store"]
         self.on_get: list[Observer] = self.on["get"]
         self.on_put: list[Observer] = self.on["put"]
@@ -248,13 +249,13 @@ class Kernel:
         """Load a table entry while several actors are at work; others may come before the value is used."""
         pte = self.words[ptep]
         self.loaded(ptep, pte)
-        self.reached("load")
-        self.passed("load")
+        if self.steps is not None:
+            self.steps.loaded()
         return pte
 
     def loaded(self, ptep: int, pte: int) -> None:
         """An actor of several has loaded an entry."""
-        for o in self.on["load"]:
+        for o in self.on_load:
             o.load(ptep, pte)
 
     def walk(self, vmid: int, start: int, end: int) -> None:

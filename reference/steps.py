@@ -100,6 +100,14 @@ class Steps:
         if anchors is not None:
             self.look(anchors, self.call.counts[point], True)
 
+    def loaded(self) -> None:
+        """It has loaded an entry, as it does more often than anything else; nobody can come before that."""
+        anchors = self.call.anchors.get("load")
+        if anchors is not None:
+            counts = self.call.counts
+            counts["load"] = count = counts.get("load", 0) + 1
+            self.look(anchors, count, True)
+
     def look(self, anchors: list[tuple[int, str, bool, int]], count: int, after: bool) -> None:
         """Give way where a switch is anchored here, once each."""
         for anchor in anchors:
