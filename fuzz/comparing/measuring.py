@@ -2,7 +2,10 @@
 """The cost of a workload on one version."""
 
 import random
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Final
 
 from candidate import Candidate
@@ -10,7 +13,7 @@ from candidate import Candidate
 from ..execution.actors import SWITCH, Actor
 from ..execution.executor import Executor
 from ..execution.par_operations import ParOperations
-from ..exploring.places import SwitchPlaces
+from ..exploring.places import RunPlaces
 from ..judging.cost import Cost
 from ..judging.differential import tree_of
 from ..language.operations import Par, Switch
@@ -56,35 +59,69 @@ class Arriving(ParOperations):
         return super().next(actor)
 
 
-def measure(version: Candidate, workload: str, cpus: int, block: str, seed: int = 0) -> Figures:
-    """Run a workload, one that draws anything `DRAWS` times.
+class Experiment:
+    """A workload on one version, for numbers of vCPUs.
 
     :param workload: one of `fuzz.comparing.workloads.WORKLOADS`
-    :param cpus: vCPUs
     :param block: one of `fuzz.comparing.workloads.BLOCKS`
-    :raises WorkloadError: the version has no verdict, crashes, or gets nowhere
+    :param seed: of what is drawn
     """
-    if workload == "create":
-        return run(started(version, create(cpus, block)))
-    if cpus == 1:
-        return run(started(version, rebuild(cpus, block)))
-    places = steps(version, block)
-    mean = Figures()
-    for draw in range(DRAWS):
-        drawn = random.Random(f"compare {seed} {draw}").sample(places, min(cpus - 1, len(places)))
-        mean.add(run(started(version, rebuild(cpus, block, arriving(drawn)))), 1 / DRAWS)
-    return mean
+
+    def __init__(self, version: Candidate, workload: str, block: str, seed: int = 0) -> None:
+        self.version = version
+        self.workload = workload
+        self.block = block
+        self.seed = seed
+        # Of a rebuild, once they are known: there may be a great many.
+        self.places: Steps | None = None
+
+    def measure(self, cpus: int) -> Figures:
+        """Run the workload, one that draws anything `DRAWS` times.
+
+        :param cpus: vCPUs
+        :raises WorkloadError: the version has no verdict, crashes, or gets nowhere
+        """
+        if self.workload == "create":
+            return run(started(self.version, create(cpus, self.block)))
+        if cpus == 1:
+            return run(started(self.version, rebuild(cpus, self.block)))
+        if self.places is None:
+            self.places = Steps(self.version, self.block)
+        places = self.places
+        mean = Figures()
+        for draw in range(DRAWS):
+            source = random.Random(f"compare {self.seed} {draw}")
+            drawn = map(places.place, source.sample(range(places.count), min(cpus - 1, places.count)))
+            mean.add(run(started(self.version, rebuild(cpus, self.block, arriving(drawn)))), 1 / DRAWS)
+        return mean
 
 
-def steps(version: Candidate, block: str) -> list[Switch]:
-    """Return the places to which the vCPU that rebuilds comes, in their order."""
-    executor = started(version, rebuild(2, block))
-    places = SwitchPlaces(executor)
-    run(executor)
-    return [place.switch for place in places.found if place.switch.cpu == 0]
+class Steps:
+    """The places to which the vCPU that rebuilds a block comes, in their order.
+
+    :raises WorkloadError: as of `Experiment.measure`
+
+    *count*: how many there are
+    """
+
+    def __init__(self, version: Candidate, block: str) -> None:
+        executor = started(version, rebuild(2, block))
+        places = RunPlaces(executor)
+        run(executor)
+        self.found = [place for place in places.found if place.switch.cpu == 0]
+        # How many there are up to each, that one and those that follow it by their count included.
+        self.ends = list(accumulate(1 + place.more for place in self.found))
+        self.count = self.ends[-1]
+
+    def place(self, number: int) -> Switch:
+        """Return one of the places, from 0."""
+        at = bisect_right(self.ends, number)
+        place = self.found[at]
+        into = number - self.ends[at] + 1 + place.more
+        return replace(place.switch, count=place.switch.count + into)
 
 
-def arriving(places: list[Switch]) -> list[Switch]:
+def arriving(places: Iterable[Switch]) -> list[Switch]:
     """Let vCPUs 1, 2, ... arrive at these places, each at another one."""
     return [replace(place, to=cpu) for cpu, place in enumerate(places, 1)]
 
@@ -103,7 +140,7 @@ def started(version: Candidate, program: Program) -> Executor:
 def run(executor: Executor) -> Figures:
     """Run a program whose last operation is the block; return what that costs.
 
-    :raises WorkloadError: as of `measure`
+    :raises WorkloadError: as of `Experiment.measure`
     """
     cost = Cost(executor)
     executor.create()

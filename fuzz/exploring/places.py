@@ -21,22 +21,27 @@ class SwitchPlace:
 
     :param switch: gives way there to the first of *others*
     :param others: the vCPUs that had something left to do
-    :param at: the steps of the actor before it, as of `Footprints.count`
+    :param at: the steps of the actor before it, as of `Footprints.count`; of `RunPlaces` 0
+
+    *more*: how many places follow that are told from it by their count alone
     """
+
+    __slots__ = ("at", "more", "others", "switch")
 
     def __init__(self, switch: Switch, others: tuple[int, ...], at: int) -> None:
         self.switch = switch
         self.others = others
         self.at = at
+        self.more = 0
 
 
 class Following(Onlooker):
-    """Tells `SwitchPlaces` of faults and switches.
+    """Tells `RunPlaces` of faults and switches.
 
     :param places: takes them
     """
 
-    def __init__(self, places: "SwitchPlaces") -> None:
+    def __init__(self, places: "RunPlaces") -> None:
         self.places = places
 
     def faulted(self, actor: Actor) -> None:
@@ -52,10 +57,10 @@ class Following(Onlooker):
         self.places.stepped(actor, point, count, after)
 
 
-class SwitchPlaces(Observer):
+class RunPlaces(Observer):
     """Notes the places of one run of a program, which has one block; those behind its last switch.
 
-    Places between which the same actor does nothing that an event tells of are one place.
+    RunPlaces between which the same actor does nothing that an event tells of are one place.
 
     :param executor: of the side, before anything has run on it
     """
@@ -63,8 +68,6 @@ class SwitchPlaces(Observer):
     def __init__(self, executor: Executor) -> None:
         self.par = executor.par
         self.par.watched_by(Following(self))
-        # Sees each event first.
-        self.footprints = Footprints(executor)
         self.found: list[SwitchPlace] = []
         self.counts: dict[int, Counter[str]] = {}
         # Actors that did something else since the place that was noted last.
@@ -74,7 +77,6 @@ class SwitchPlaces(Observer):
     def switched(self, number: int) -> None:
         """A switch takes place: those that come before another one are not wanted."""
         self.found.clear()
-        self.footprints.switch(number)
 
     def faulted(self, actor: Actor) -> None:
         """An actor has taken a fault: what it does counts from here on."""
@@ -88,8 +90,6 @@ class SwitchPlaces(Observer):
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
         """A step of a thread of the host begins, or is over."""
-        # What the host changes is no event.
-        self.footprints.everything()
         self.stirred.add(actor.number)
         self.note(actor, "after" if after else "before", cast(Point, point), count, 1)
 
@@ -97,10 +97,20 @@ class SwitchPlaces(Observer):
         """Note a place, unless it is the last one."""
         others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
         if others and (when == "after" or actor.number in self.stirred):
-            switch = Switch(actor.cpu, others[0], when, point, count, fault)
-            self.found.append(SwitchPlace(switch, others, self.footprints.count(actor.number) - (when == "before")))
+            self.add(actor, others, when, point, count, fault)
         if when == "after":
             self.stirred.discard(actor.number)
+
+    def add(self, actor: Actor, others: tuple[int, ...], when: Moment, point: Point, count: int, fault: int) -> None:
+        """Add a place; loads in a row, of which there may be a great many, are one."""
+        last = self.found[-1] if self.found and point == "load" else None
+        if last is not None and last.others == others:
+            first = last.switch
+            if first.point == "load" and (first.cpu, first.fault) == (actor.cpu, fault):
+                if first.count + last.more + 1 == count:
+                    last.more += 1
+                    return
+        self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others, 0))
 
     def point(self, point: Point) -> None:
         """An actor has done something before which, and after which, it may give way."""
@@ -184,10 +194,35 @@ class SwitchPlaces(Observer):
         self.point("lookup")
 
 
-def _other(self: SwitchPlaces, *_: object) -> None:
+class SwitchPlaces(RunPlaces):
+    """Notes the places of a run, each with the steps before it.
+
+    :param executor: as of `RunPlaces`
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        # Sees each event first.
+        self.footprints = Footprints(executor)
+        super().__init__(executor)
+
+    def switched(self, number: int) -> None:
+        super().switched(number)
+        self.footprints.switch(number)
+
+    def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
+        # What the host changes is no event.
+        self.footprints.everything()
+        super().stepped(actor, point, count, after)
+
+    def add(self, actor: Actor, others: tuple[int, ...], when: Moment, point: Point, count: int, fault: int) -> None:
+        at = self.footprints.count(actor.number) - (when == "before")
+        self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others, at))
+
+
+def _other(self: RunPlaces, *_: object) -> None:
     self.other()
 
 
 for _name in EVENT_NAMES:
-    if _name not in _OURS and getattr(SwitchPlaces, _name) is getattr(Observer, _name):
-        setattr(SwitchPlaces, _name, _other)
+    if _name not in _OURS and getattr(RunPlaces, _name) is getattr(Observer, _name):
+        setattr(RunPlaces, _name, _other)

@@ -64,7 +64,7 @@ def compare(arguments: Namespace) -> int:
     import candidate
 
     from ...comparing.answer import table
-    from ...comparing.measuring import WorkloadError, measure
+    from ...comparing.measuring import Experiment, WorkloadError
     from ...comparing.plot import FORMATS, PlotError, plot
     from ...reports.answers import head
 
@@ -74,13 +74,11 @@ def compare(arguments: Namespace) -> int:
     versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
     names = versions[0].name, versions[1].name
     say_form(arguments)
+    reference, tested = (Experiment(each, arguments.workload, arguments.block, arguments.seed) for each in versions)
     rows: dict[int, tuple[Figures, Figures]] = {}
     try:
         for number in arguments.cpus:
-            reference, tested = (
-                measure(each, arguments.workload, number, arguments.block, arguments.seed) for each in versions
-            )
-            rows[number] = reference, tested
+            rows[number] = reference.measure(number), tested.measure(number)
     except WorkloadError as error:
         complain(f"compare: no answer: {error}")
         return NO_VERDICT

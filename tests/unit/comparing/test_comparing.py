@@ -10,7 +10,7 @@ import pytest
 import candidate
 from fuzz.command_line.cli import main
 from fuzz.comparing.answer import LIMITS, table
-from fuzz.comparing.measuring import Figures, measure, steps
+from fuzz.comparing.measuring import Experiment, Figures, Steps
 from fuzz.comparing.plot import PlotError, plot
 
 BLOCK = 2 << 20
@@ -20,14 +20,18 @@ ROWS = {1: (Figures(4096, 512, 2000, 0), Figures()), 8: (Figures(8192, 512, 2000
 @pytest.mark.parametrize("cpus", [1, 2, 5])
 def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
     """Patch 1/4: who finds the block mapped cleans nothing."""
-    original, patched = (measure(candidate.get(name), "create", cpus, "2M") for name in ("original", "rfc-v1-1"))
+    original, patched = (
+        Experiment(candidate.get(name), "create", "2M").measure(cpus) for name in ("original", "rfc-v1-1")
+    )
     assert (original.bytes_cleaned, patched.bytes_cleaned) == (BLOCK * cpus, BLOCK)
 
 
 @pytest.mark.parametrize("cpus", [1, 6])
 def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> None:
     """Patches 2/4 and 3/4: the block is there before its pages are unmapped."""
-    original, series = (measure(candidate.get(name), "rebuild", cpus, "2M") for name in ("original", "rfc-v1"))
+    original, series = (
+        Experiment(candidate.get(name), "rebuild", "2M").measure(cpus) for name in ("original", "rfc-v1")
+    )
     assert (original.window_entries, series.window_entries) == (512, 0)
     assert original.window_events > 1000
     # The flush of the VM.
@@ -37,11 +41,23 @@ def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> N
     assert series.faults == 0
 
 
+def test_a_block_of_1g() -> None:
+    """A table of level 2 and 512 tables of level 3: each entry of them is visited in the window, or behind it."""
+    original, series = (candidate.get(name) for name in ("original", "rfc-v1"))
+    assert Experiment(original, "create", "1G").measure(3).bytes_cleaned == 3 << 30
+    assert Experiment(series, "create", "1G").measure(3).bytes_cleaned == 1 << 30
+    assert Experiment(original, "rebuild", "1G").measure(1).window_entries == 512 * 512 + 512
+    assert Experiment(series, "rebuild", "1G").measure(1).window_entries == 0
+
+
 def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
-    places = steps(candidate.get("rfc-v1"), "2M")
+    steps = Steps(candidate.get("rfc-v1"), "2M")
+    places = [steps.place(number) for number in range(steps.count)]
     assert len(places) > 500
     assert {place.cpu for place in places} == {0}
     assert len({place.anchor for place in places}) == len(places)
+    # Loads in a row are kept together.
+    assert len(steps.found) < 500
 
 
 def test_the_table_says_what_it_is_and_what_it_is_not() -> None:
