@@ -27,6 +27,9 @@ from ..language.operations import (
     Operation,
     Par,
     SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
     Switch,
     Threaded,
     actor_name,
@@ -37,7 +40,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .actors import FAIR, SWITCH, WAIT, Actor, ActorState, Belongings
 from .coroutine import Coroutine
-from .guest_operations import EITHER, GuestOperations
+from .guest_operations import ANY_SLOT, EITHER, GuestOperations
 from .host_operations import HostOperations
 from .threads import Threads
 
@@ -239,6 +242,10 @@ class ParOperations(Turns):
                 part.predictable = False
             if takes_pages(op):
                 part.either = EITHER
+            if isinstance(access, GuestAccess) and self.slots_change(op, access):
+                part.either = ANY_SLOT
+                part.predictable = False
+                self.guest.unsettled = self.guest.unsettled or writes(access)
             parts.append(part)
         if takes_pages(op) or writes_twice(op):
             self.guest.unsettled = True
@@ -248,6 +255,15 @@ class ParOperations(Turns):
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
         return Outcome("ok", parts=parts, detail="; ".join(self.skipped))
+
+    def slots_change(self, op: Par, access: GuestAccess) -> bool:
+        """Tell whether slots of an access's VM come, move or go in a block."""
+        guest = self.side.guest_of(access.cpu)
+        for each in map(plain, op.operations):
+            if isinstance(each, (SlotCreate, SlotDelete, SlotMove)):
+                if self.side.by_name[each.slot].slot.vm == guest.number:
+                    return True
+        return False
 
     # What code that runs calls.
 
@@ -402,4 +418,5 @@ def writes(op: Operation) -> bool:
 
 def takes_logs(op: Par) -> bool:
     """Tell whether dirty logs that are collected behind a block depend on its order."""
-    return any(isinstance(plain(each), (GetLog, ClearLog, SetLog)) for each in op.operations)
+    kinds = (GetLog, ClearLog, SetLog, SlotCreate, SlotDelete, SlotMove)
+    return any(isinstance(plain(each), kinds) for each in op.operations)

@@ -2,7 +2,18 @@
 """The actors of a par block that are no vCPUs: threads of the host and of user space, and hardware."""
 
 from ..language.beside import LINES, SHARED
-from ..language.operations import ByThread, ClearLog, Evict, GetLog, HostOperation, SetLog, Speculate
+from ..language.operations import (
+    ByThread,
+    ClearLog,
+    Evict,
+    GetLog,
+    HostOperation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    Speculate,
+)
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .guest_operations import GuestOperations
@@ -50,7 +61,7 @@ class Threads:
             return self.host.get_log(layout)
         if isinstance(op, ClearLog):
             return self.host.clear_log(op, layout)
-        if isinstance(op, SetLog):
+        if isinstance(op, (SetLog, SlotCreate, SlotDelete, SlotMove)):
             return self.host.slot(op, layout)
         return self.of_host(op, at)
 

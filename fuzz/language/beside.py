@@ -47,8 +47,14 @@ TABLE: Final = (
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
     Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
     # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
-    Beside((ops.SetLog,), "", ALONE, "", "kvm_set_memory_region() (slots_lock)", True),
-    Beside((ops.SlotCreate, ops.SlotDelete, ops.SlotMove), "", ALONE, "", "kvm_set_memory_region() (slots_lock)"),
+    Beside(
+        (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
+        "",
+        ALONE,
+        "",
+        "kvm_set_memory_region() (slots_lock)",
+        True,
+    ),
     Beside(
         (ops.GetLog, ops.ClearLog),
         "",
@@ -81,7 +87,9 @@ TABLE: Final = (
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
-RUNS: Final = "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log; hwN cpuN speculate, evict"
+RUNS: Final = (
+    "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log, slot; hwN cpuN speculate, evict"
+)
 
 
 def _within(what: str, value: int, bounds: range) -> None:
