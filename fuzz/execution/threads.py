@@ -77,6 +77,8 @@ class Threads:
         if mode:
             main.lock_mmap(mode == SHARED)
         outcome = self.host.run(op, side.by_name[op.slot])
+        # As of tlb_finish_mmu().
+        side.memory.release_taken(side.kernel.actor)
         if mode:
             main.unlock_mmap(mode == SHARED)
         return outcome

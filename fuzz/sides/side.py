@@ -180,6 +180,7 @@ class Side(Listener):
         del self._active
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.memory.taker = 0
         self.step("start", False)
         active = self.begin_notification()
         for guest in self.guests:
@@ -189,8 +190,10 @@ class Side(Listener):
         self.end_notification(active)
         self.step("start", True)
         self.step("change", False)
+        self.changes_pages()
 
     def invalidate_range_end(self) -> None:
+        self.memory.taker = 0
         if self.kernel.turns is not None:
             self.guests[0].main.changed()
             self.step("change", True)
@@ -202,6 +205,14 @@ class Side(Listener):
             guest.notified.invalidate_range_end()
         self.end_notification(active)
         self.step("end", True)
+        if self.guests[0].notified.under_way:
+            # This one was within another one.
+            self.changes_pages()
+
+    def changes_pages(self) -> None:
+        """The actor that runs changes pages from here on: where others look on they go when its operation is over."""
+        if self.kernel.turns is not None:
+            self.memory.taker = self.kernel.actor
 
     def change_pte(self, hva: int, pfn: int) -> None:
         active = self.begin_notification()
