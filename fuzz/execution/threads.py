@@ -80,5 +80,7 @@ class Threads:
         # As of tlb_finish_mmu().
         side.memory.release_taken(side.kernel.actor)
         if mode:
-            main.unlock_mmap(mode == SHARED)
+            actor = side.kernel.actor
+            main.unlock_mmap(mode == SHARED or actor in side.downgraded)
+            side.downgraded.discard(actor)
         return outcome

@@ -78,6 +78,8 @@ class Side(Listener):
         self._active = self.guests[0]
         # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
+        # Actors that hold the mmap lock for reading, and have taken it for writing.
+        self.downgraded: set[int] = set()
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
@@ -241,6 +243,11 @@ class Side(Listener):
         """End it: kernel code goes on for the VM for which it ran before."""
         self.active = active
         self.notifying = False
+
+    def areas_dropped(self) -> None:
+        if self.kernel.turns is not None:
+            self.guests[0].main.downgrade_mmap()
+            self.downgraded.add(self.kernel.actor)
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         for o in self.kernel.on["cow"]:
