@@ -62,7 +62,7 @@ class Listener:
         """The host's own tables changed."""
 
     def areas_dropped(self) -> None:
-        """munmap() has no area there any more: from here on it only reads the address space (mmap_write_downgrade())."""
+        """munmap() has dropped its areas: from here on it only reads the address space (mmap_write_downgrade())."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
