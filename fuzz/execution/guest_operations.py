@@ -182,7 +182,7 @@ class GuestOperations:
         """Run an operation that a CPU does of its own accord."""
         side = self.side
         guest = side.guest_of(op.cpu)
-        ipa = side.by_name[op.slot].ipa + op.offset
+        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         cpu = side.cpu_of[op.cpu]
         if isinstance(op, ops.Evict):
             side.computer.evict(cpu, guest.vmid, ipa)
@@ -193,12 +193,12 @@ class GuestOperations:
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """A guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
-        ipa = side.by_name[op.slot].ipa + op.offset
+        guest = side.guest_of(op.cpu)
+        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         access = ACCESS[op.kind]
         side.enter("kvm_handle_guest_abort")
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
-        guest = side.guest_of(op.cpu)
         changes = guest.changes
         outcome = self.faults(op, at, ipa, access, changes)
         outcome.raced = guest.changed_since(changes)

@@ -249,6 +249,11 @@ class Guest:
         """Tell whether a change of a slot is under way, or was, since there were so many `changes`."""
         return self.changing != 0 or self.changes != changes
 
+    def place_of(self, layout: SlotLayout) -> int:
+        """The guest address of a slot; of one that is about to move, that at which KVM has it."""
+        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if self.changing else None
+        return layout.ipa if slot is None else slot.base_gfn << self.granule.page_shift
+
     def reap(self) -> int:
         """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.
 

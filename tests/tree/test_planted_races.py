@@ -80,7 +80,7 @@ RACES: Final = {
         KVM_MAIN,
         ((TAKE, TAKE.replace("xchg(&dirty_bitmap[i], 0)", "dirty_bitmap[i]")), (COPY, LATE + COPY)),
         HEAD
-        + "cpu0 write a+0\npar\nuser0 log a get\ncpu1 write a+0\nswitch user0 to cpu1 after unlock 1\nend\n"
+        + "cpu0 write a+0\npar\nuser0 log a get\ncpu1 write a+0\nswitch user0 to cpu1 after flush 1\nend\n"
         + "cpu0 write a+0\nlog a get\n",
         LOST,
     ),

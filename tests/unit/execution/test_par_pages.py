@@ -28,7 +28,7 @@ class Deaf(Mmu):
 DEAF: Final = Candidate("deaf", Pgtable, Deaf, "does not unmap")
 
 
-@pytest.mark.parametrize("operation", ["discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "merge a+0", "poison a+0"])
+@pytest.mark.parametrize("operation", ["discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "poison a+0"])
 def test_a_page_is_freed_last(operation: str) -> None:
     for place, wrong in (("after change 1", TAKEN), ("after end 1", TAKEN), ("", FREED)):
         switch = f"switch host0 to cpu0 {place}\n" if place else ""
