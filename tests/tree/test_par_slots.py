@@ -58,6 +58,24 @@ def test_threads_of_the_host_beside_a_change(name: str) -> None:
                 assert (change, operation, place, known(run)) == (change, operation, place, [])
 
 
+# Slot b keeps the table there.
+GOING: Final = (
+    "s2fuzz 1\nvm\nslot a ipa=1G size=1M backing=anon\nslot b ipa=1025M size=1M backing=anon\ncpu0 read a+4K\n"
+    "cpu0 read b+0\npar\nuser0 slot a delete\nhost0 merge a+4K\nswitch user0 to host0 after unlock 1\nend\n"
+)
+
+
+def test_a_page_of_a_slot_that_is_going_is_mapped_where_change_pte_does_not_look() -> None:
+    """The bug C2 of docs/bugs-found.md."""
+    trees = real_trees()
+    for name in ("original", "v5.14", *map(version, (each for each in trees if each == "5.12.9"))):
+        found = {violation.signature for violation in Run(name, GOING).violations}
+        assert "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3" in found
+        assert any("leaf outside of any slot" in each for each in found)
+    for name in map(version, (each for each in trees if each in ("6.1", "6.12", "7.3"))):
+        assert Run(name, GOING).violations == []
+
+
 def test_slots_that_are_installed_without_a_grace_period_are_found(tmp_path: Path) -> None:
     wait = "\tmutex_unlock(&kvm->slots_arch_lock);\n\n\tsynchronize_srcu_expedited(&kvm->srcu);\n"
     name = planted(TREE, tmp_path / "tree", KVM_MAIN, wait, "\tmutex_unlock(&kvm->slots_arch_lock);\n")
