@@ -80,6 +80,11 @@ class KvmMain(Listener):
         """... and drop it."""
         self.k.unlock("mmap")
 
+    def downgrade_mmap(self) -> None:
+        """``mmap_write_downgrade()``: the lock is held for reading from here on; nobody comes between."""
+        self.unlock_mmap(False)
+        self.lock_mmap(True)
+
     def change_pte(self, hva: int, pfn: int) -> None:
         """``kvm_mmu_notifier_change_pte()``: the sequence moves, the count does not."""
         self.k.lock("srcu")

@@ -18,6 +18,7 @@ class Isolation(GuestChecker):
         "a guest must not see or change memory of another guest, or of the host",
         Severity.ISOLATION,
         rank=1,
+        finer=(("*: access to a page that is taken away*", Severity.CORRUPTION, 9),),
     )
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
@@ -28,8 +29,11 @@ class Isolation(GuestChecker):
         owned = self.guest.backing_frame(page)
         through = "TLB" if walk.ptep < 0 else "tables"
         if pfn != owned:
+            # In a par block: the host's operation has taken the page from here, and frees it at its end.
+            leaving = self.guest.memory.is_leaving(pfn)
+            what = "access to a page that is taken away" if leaving else "access to a frame not owned"
             self.report(
-                f"access to a frame not owned, through the {through}",
+                f"{what}, through the {through}",
                 walk.level,
                 f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} by {self.text(walk.entry, walk.level)}; "
                 + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),

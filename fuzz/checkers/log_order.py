@@ -11,7 +11,8 @@ Needs no second actor: the order of the events is judged. What is
 write-protected, or unmapped, too early is forgiven if it is walked again
 afterwards, by a walker that takes the right to write away or unmaps. Bits that
 are taken under the hold of the mmu lock under which the page was protected
-are in order, for no fault maps meanwhile. Out of sight: bits that other code
+are in order, for no fault maps meanwhile. Where several actors are at work, what
+counts is what the caller does, whatever the others change meanwhile. Out of sight: bits that other code
 than `KvmMain` clears.
 """
 
@@ -32,6 +33,8 @@ from .dirty_log import DirtyLog
 from .places import Places, without
 from .shadow import Shadow
 
+# The calls that are judged.
+WATCHED: Final = (SetLog, SlotCreate, SlotMove, GetLog, ClearLog)
 # Callbacks that take nobody's right to write away: those of the ports, then of later kernels.
 READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
 INSTALLED: Final = "write-protected before the log was installed"
@@ -78,6 +81,7 @@ class LogOrder(GuestChecker):
 
     rule = DirtyLog.rule
     on_demand = True
+    of_actor = ("settled",)
     __deletable__: ClassVar = ["events"]
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
@@ -85,6 +89,8 @@ class LogOrder(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.page_shift = self.granule.page_shift
         self.watching = False
+        # The actor whose call it is; 0: nobody else is at work.
+        self.caller = 0
         self.events = Events(self)
         self.lost: list[LostLeaf] = []
         # The first so many were lost under a hold of the lock that is over.
@@ -94,10 +100,22 @@ class LogOrder(GuestChecker):
         self.walked: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
-        watching = (
-            isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog))
-            and self.side.by_name[op.slot].slot.vm == self.guest.number
-        )
+        self.watch(op)
+
+    def actor_begins(self, op: Operation) -> None:
+        # User space has one thread, so there is one such call at a time.
+        if isinstance(op, WATCHED):
+            self.watch(op)
+
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        if self.watching and self.kernel.actor == self.caller:
+            self.after_operation(op, outcome)
+            self.watch(None)
+
+    def watch(self, op: Operation | None) -> None:
+        """Watch an operation that begins, if it is such a call for this VM."""
+        watching = isinstance(op, WATCHED) and self.side.by_name[op.slot].slot.vm == self.guest.number
+        self.caller = self.kernel.actor
         if watching != self.watching:
             self.watching = watching
             if watching:
@@ -121,7 +139,7 @@ class LogOrder(GuestChecker):
         self.owing = False
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not old & VALID_BIT:
+        if not old & VALID_BIT or self.kernel.actor != self.caller:
             return
         what = kind(old, level, self.granule)
         if what == LEAF:
@@ -148,7 +166,8 @@ class LogOrder(GuestChecker):
 
     def lock_dropped(self) -> None:
         """The mmu lock is dropped, or may be."""
-        self.settled = len(self.lost)
+        if self.kernel.actor == self.caller:
+            self.settled = len(self.lost)
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         if not self.lost or not logged or vmid != self.vmid:
@@ -186,7 +205,7 @@ class LogOrder(GuestChecker):
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
         """The software walker is about to walk a range."""
-        if not self.owing or vmid != self.vmid or self.kernel.walker in READERS:
+        if not self.owing or vmid != self.vmid or self.kernel.actor != self.caller or self.kernel.walker in READERS:
             return
         attributes = self.kernel.walker_arg
         if isinstance(attributes, stage2_attr_data) and not attributes.attr_clr & WRITE_BIT:

@@ -36,6 +36,8 @@ WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
 
+STILL_THERE: Final = "still mapped after unmapping"
+UNMAPS: Final = "kvm_pgtable_stage2_unmap"
 # What is wrong with a leaf that maps what the host has changed since.
 STALE: Final = ("wrong frame", "writable, the host's page is not")
 
@@ -81,6 +83,8 @@ class Translation(GuestChecker):
         self.leaves = 0
         self.made: dict[int, tuple[int, int]] = {}
         self.since: dict[int, int] = {}
+        # By actor, the guest addresses of the slot that its call deletes or moves.
+        self.left: dict[int, tuple[int, int]] = {}
         self.written: dict[int, int] = {}
         self.allowed: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
@@ -126,6 +130,24 @@ class Translation(GuestChecker):
         self.growing = []
         for access in accesses_of(op):
             self.growing += self.slot_of(access)
+
+    def actor_begins(self, op: ops.Operation) -> None:
+        if isinstance(op, (ops.SlotDelete, ops.SlotMove)):
+            layout = self.side.by_name[op.slot]
+            if layout.slot.vm == self.guest.number and layout.live:
+                self.left[self.kernel.actor] = layout.ipa, layout.ipa + layout.size
+
+    def actor_ends(self, op: ops.Operation, outcome: Outcome) -> None:
+        start, end = self.left.pop(self.kernel.actor, (0, 0))
+        if end and outcome.status == "ok":
+            self.judge_left(start, end)
+
+    def judge_left(self, start: int, end: int) -> None:
+        """Judge where a slot was when the call that has deleted or moved it returns: nothing may be mapped there."""
+        for level, ipa, entry in self.shadow.leaves_in(start, end):
+            if self.guest.layout_of(ipa) is None:
+                reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
+                self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
 
     def before_destruction(self) -> None:
         self.before_operation(None)
@@ -289,9 +311,8 @@ class Translation(GuestChecker):
                     layout = self.guest.layout_of(ipa)
                     if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and layout and layout.slot.backing == "device":
                         continue
-                    what = "still mapped after unmapping"
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
-                    self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_unmap")
+                    self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""

@@ -67,8 +67,9 @@ CAUSE: Final = {
 }
 # The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
-# What an access comes to where, by the order of a par block's steps, its page may be there or not.
+# What an access comes to where, by the order of a par block's steps, its page may be there or not; or its slot.
 EITHER: Final = ("ok", "efault", "sigbus")
+ANY_SLOT: Final = (*EITHER, "io", "abort")
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
@@ -181,7 +182,7 @@ class GuestOperations:
         """Run an operation that a CPU does of its own accord."""
         side = self.side
         guest = side.guest_of(op.cpu)
-        ipa = side.by_name[op.slot].ipa + op.offset
+        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         cpu = side.cpu_of[op.cpu]
         if isinstance(op, ops.Evict):
             side.computer.evict(cpu, guest.vmid, ipa)
@@ -192,19 +193,22 @@ class GuestOperations:
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """A guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
-        ipa = side.by_name[op.slot].ipa + op.offset
+        guest = side.guest_of(op.cpu)
+        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         access = ACCESS[op.kind]
         side.enter("kvm_handle_guest_abort")
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
-        outcome = self.faults(op, at, ipa, access)
+        changes = guest.changes
+        outcome = self.faults(op, at, ipa, access, changes)
+        outcome.raced = guest.changed_since(changes)
         if self.unsettled:
             outcome.either = EITHER
         side.kernel.topup_gets = -1
         return outcome
 
-    def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int) -> Outcome:
-        """Faults until the access is done, or for ever."""
+    def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int, changes: int) -> Outcome:
+        """Faults until the access is done, or for ever; *changes*: those of slots when it began."""
         side = self.side
         # All faults, and those since somebody else had a turn because this vCPU got nowhere.
         faults = undisturbed = 0
@@ -225,7 +229,8 @@ class GuestOperations:
                 return Outcome(self.exits.status, 0, faults)
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
-            if ret == -EFAULT and self.unmapped(op):
+            # A slot that goes in the middle of a fault may have no page any more when that is looked up.
+            if ret == -EFAULT and (self.unmapped(op) or side.guest_of(op.cpu).changed_since(changes)):
                 return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
                 return Outcome("efault", "EHWPOISON", faults)

@@ -114,7 +114,7 @@ class HostOperations:
         if layout.live == isinstance(op, ops.SlotCreate):
             # An earlier creation failed, as its program asked for.
             return Outcome("ok", "no such slot")
-        old = (layout.ipa, layout.flags, layout.live)
+        old = layout.as_it_is()
         if isinstance(op, ops.SetLog):
             layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
             layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0
@@ -133,15 +133,22 @@ class HostOperations:
             layout.reaped = []
         if fail is not None:
             side.kernel.topup_gets = fail - 1
+        leaves = isinstance(op, (ops.SlotDelete, ops.SlotMove))
+        # Others may be in the guest meanwhile, and find no slot, or the one that goes.
+        beside = side.kernel.turns is not None and not isinstance(op, ops.SetLog)
+        if beside:
+            guest.change_begins(old if leaves else None)
         # The memory behind a slot that goes must be clean.
-        guest.notified.unmapping = isinstance(op, (ops.SlotDelete, ops.SlotMove))
+        guest.notified.unmapping = leaves
         side.calling()
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
+        if beside:
+            guest.change_ends(old if leaves else None)
         side.kernel.topup_gets = -1
         if not ret:
             return Outcome("ok")
-        layout.ipa, layout.flags, layout.live = old
+        layout.ipa, layout.flags, layout.live = old.ipa, old.flags, old.live
         return Outcome("error", ret)
 
     def get_log(self, layout: SlotLayout) -> Outcome:

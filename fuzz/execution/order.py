@@ -14,6 +14,9 @@ from ..language.operations import (
     Operation,
     Par,
     SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
     Threaded,
     is_host,
     plain,
@@ -54,4 +57,10 @@ def writes(op: Operation) -> bool:
 
 def takes_logs(op: Par) -> bool:
     """Tell whether dirty logs that are collected behind a block depend on its order."""
-    return any(isinstance(plain(each), (GetLog, ClearLog, SetLog)) for each in op.operations)
+    kinds = (GetLog, ClearLog, SetLog, SlotCreate, SlotDelete, SlotMove)
+    return any(isinstance(plain(each), kinds) for each in op.operations)
+
+
+def changes_slots(op: Par) -> list[SlotCreate | SlotDelete | SlotMove]:
+    """The operations of a block by which slots come, move or go."""
+    return [each for each in map(plain, op.operations) if isinstance(each, (SlotCreate, SlotDelete, SlotMove))]

@@ -9,14 +9,14 @@ from reference.steps import Steps
 from reference.stirring import Stirring
 
 from ..checkers import CheckerSuite
-from ..language.operations import Par, Threaded, actor_name
+from ..language.operations import GuestAccess, Par, Threaded, actor_name
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .actors import NO_FAULT, Actor, Doing
 from .coroutine import Coroutine
-from .guest_operations import EITHER, GuestOperations
+from .guest_operations import ANY_SLOT, EITHER, GuestOperations
 from .host_operations import HostOperations
-from .order import depends_on_order, takes_logs, takes_pages, writes_twice
+from .order import changes_slots, depends_on_order, takes_logs, takes_pages, writes, writes_twice
 from .scheduler import Scheduler, anchor_text
 from .threads import Threads
 
@@ -120,6 +120,10 @@ class ParOperations(Scheduler):
                 part.predictable = False
             if takes_pages(op):
                 part.either = EITHER
+            if isinstance(access, GuestAccess) and self.slots_change(op, access):
+                part.either = ANY_SLOT
+                part.predictable = False
+                self.guest.unsettled = self.guest.unsettled or writes(access)
             parts.append(part)
         if takes_pages(op) or writes_twice(op):
             self.guest.unsettled = True
@@ -129,6 +133,11 @@ class ParOperations(Scheduler):
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
         return Outcome("ok", parts=parts, detail="; ".join(self.skipped))
+
+    def slots_change(self, op: Par, access: GuestAccess) -> bool:
+        """Tell whether slots of an access's VM come, move or go in a block."""
+        number = self.side.guest_of(access.cpu).number
+        return any(self.side.by_name[each.slot].slot.vm == number for each in changes_slots(op))
 
 
 def waits_text(actor: Actor, actors: list[Actor]) -> str:

@@ -2,7 +2,18 @@
 """The actors of a par block that are no vCPUs: threads of the host and of user space, and hardware."""
 
 from ..language.beside import LINES, SHARED
-from ..language.operations import ByThread, ClearLog, Evict, GetLog, HostOperation, SetLog, Speculate
+from ..language.operations import (
+    ByThread,
+    ClearLog,
+    Evict,
+    GetLog,
+    HostOperation,
+    SetLog,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    Speculate,
+)
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .guest_operations import GuestOperations
@@ -50,7 +61,7 @@ class Threads:
             return self.host.get_log(layout)
         if isinstance(op, ClearLog):
             return self.host.clear_log(op, layout)
-        if isinstance(op, SetLog):
+        if isinstance(op, (SetLog, SlotCreate, SlotDelete, SlotMove)):
             return self.host.slot(op, layout)
         return self.of_host(op, at)
 
@@ -66,6 +77,10 @@ class Threads:
         if mode:
             main.lock_mmap(mode == SHARED)
         outcome = self.host.run(op, side.by_name[op.slot])
+        # As of tlb_finish_mmu().
+        side.memory.release_taken(side.kernel.actor)
         if mode:
-            main.unlock_mmap(mode == SHARED)
+            actor = side.kernel.actor
+            main.unlock_mmap(mode == SHARED or actor in side.downgraded)
+            side.downgraded.discard(actor)
         return outcome

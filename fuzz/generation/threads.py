@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Other actors of par blocks than vCPUs: what changes the pages that those race for, collects their log, or walks."""
+"""Other actors of par blocks than vCPUs: what changes the pages that those race for, their log or slot, or walks."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,8 +12,10 @@ from .builder import ProgramBuilder
 # Of a hundred blocks, those with a thread of the host; of those, those with two.
 _BESIDE: Final = 45
 _TWO: Final = 20
-# Likewise those with user space, which works on dirty logs; those with hardware.
+# Likewise those with user space, which works on dirty logs and slots; those with hardware. Of the former, those in
+# which a slot comes, moves or goes.
 _USER: Final = 15
+_SLOTS: Final = 40
 _HARDWARE: Final = 8
 
 Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
@@ -32,15 +34,31 @@ def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[op
 
 
 def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
-    """An operation on the dirty log of a slot, if it may have one."""
+    """An operation on the dirty log of a slot, if it may have one, or on the slot itself."""
+    if slot.name not in builder.state.live or builder.chance(_SLOTS):
+        return [ops.Threaded(ops.USERS[0], each) for each in slot_changes(builder, slot)]
     operation: ops.SetLog | ops.GetLog
     if builder.is_logged(slot):
         operation = ops.GetLog(slot.name) if builder.chance(80) else ops.SetLog(slot.name, False)
     else:
         operation = ops.SetLog(slot.name, True)
-    if slot.name not in builder.state.live or slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
+    if slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
         return []
     return [ops.Threaded(ops.USERS[0], operation)]
+
+
+def slot_changes(builder: ProgramBuilder, slot: Slot) -> list[ops.SlotChange]:
+    """Changes of a slot: it goes, most often to come back, with or without a log, or read-only; or it moves."""
+    logged = builder.chance(50) and slot.backing in wanted_backings(ops.GetLog, builder.vm.granule)
+    create = ops.SlotCreate(slot.name, None, logged, not logged and builder.chance(25))
+    if slot.name not in builder.state.live:
+        return [create]
+    if builder.chance(30) and slot.backing in wanted_backings(ops.SlotMove, builder.vm.granule):
+        moves: list[ops.SlotChange] = [ops.SlotMove(slot.name, builder.free_ipa())]
+        if builder.chance(40):
+            moves.append(ops.SlotMove(slot.name, builder.state.ipa[slot.name]))
+        return moves
+    return [ops.SlotDelete(slot.name), create] if builder.chance(70) else [ops.SlotDelete(slot.name)]
 
 
 def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:

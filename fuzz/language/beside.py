@@ -47,8 +47,14 @@ TABLE: Final = (
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
     Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
     # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
-    Beside((ops.SetLog,), "", ALONE, "", "kvm_set_memory_region() (slots_lock)", True),
-    Beside((ops.SlotCreate, ops.SlotDelete, ops.SlotMove), "", ALONE, "", "kvm_set_memory_region() (slots_lock)"),
+    Beside(
+        (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
+        "",
+        ALONE,
+        "",
+        "kvm_set_memory_region() (slots_lock)",
+        True,
+    ),
     Beside(
         (ops.GetLog, ops.ClearLog),
         "",
@@ -57,7 +63,9 @@ TABLE: Final = (
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
         True,
     ),
-    Beside((ops.HostUnmap, ops.HostSplit), "", "", ALONE, "munmap(), mprotect(): mmap_write_lock()", True),
+    Beside((ops.HostSplit,), "", "", ALONE, "mprotect(): mmap_write_lock()", True),
+    # For itself alone until the areas are gone.
+    Beside((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
     Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
     Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
     Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
@@ -81,7 +89,9 @@ TABLE: Final = (
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
-RUNS: Final = "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log; hwN cpuN speculate, evict"
+RUNS: Final = (
+    "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log, slot; hwN cpuN speculate, evict"
+)
 
 
 def _within(what: str, value: int, bounds: range) -> None:

@@ -42,6 +42,12 @@ class SlotLayout:
         # Pages that came from dirty rings since the log was last asked for, 64 a word.
         self.reaped: list[int] = []
 
+    def as_it_is(self) -> SlotLayout:
+        """Return a copy, which stays as the slot is now."""
+        other = SlotLayout(self.slot, self.id, self.hva)
+        other.ipa, other.flags, other.live = self.ipa, self.flags, self.live
+        return other
+
     @property
     def readonly(self) -> bool:
         return self.flags & KVM_MEM_READONLY != 0
@@ -172,6 +178,11 @@ class Guest:
         # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
         self.last_ran = list(range(vm.cpus))
         self.layouts: list[SlotLayout] = []
+        # Of a par block: slots as they were before the changes under way, which may still be reached there; how many
+        # changes are under way, and how many have begun or ended.
+        self.leaving: list[SlotLayout] = []
+        self.changing = 0
+        self.changes = 0
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
         # While its tables are made: the root that is allocated is this VM's.
         self.creating = False
@@ -217,6 +228,32 @@ class Guest:
         flags = layout.flags | (KVM_MEM_GUEST_MEMFD if layout.slot.backing == MEMFD else 0)
         return self.main.kvm_set_memory_region(layout.id, flags, layout.ipa, size, layout.hva)
 
+    def change_begins(self, old: SlotLayout | None) -> None:
+        """A slot is about to change while other actors are at work.
+
+        :param old: the slot as it was, if it goes, or moves: guests reach it there until it is unmapped
+        """
+        self.changing += 1
+        self.changes += 1
+        if old is not None and old.live:
+            self.leaving.append(old)
+
+    def change_ends(self, old: SlotLayout | None) -> None:
+        """... and has changed."""
+        self.changing -= 1
+        self.changes += 1
+        if old in self.leaving:
+            self.leaving.remove(old)
+
+    def changed_since(self, changes: int) -> bool:
+        """Tell whether a change of a slot is under way, or was, since there were so many `changes`."""
+        return self.changing != 0 or self.changes != changes
+
+    def place_of(self, layout: SlotLayout) -> int:
+        """The guest address of a slot; of one that is about to move, that at which KVM has it."""
+        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if self.changing else None
+        return layout.ipa if slot is None else slot.base_gfn << self.granule.page_shift
+
     def reap(self) -> int:
         """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.
 
@@ -261,12 +298,15 @@ class Guest:
         for layout in self.layouts:
             if layout.ipa <= ipa < layout.ipa + layout.size and layout.live:
                 return layout
+        for layout in self.leaving:
+            if layout.ipa <= ipa < layout.ipa + layout.size:
+                return layout
         return None
 
     def ipa_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
         """The guest addresses that see a range of host addresses."""
         found: list[tuple[int, int]] = []
-        for layout in self.layouts:
+        for layout in [*self.layouts, *self.leaving] if self.leaving else self.layouts:
             first = max(start, layout.hva)
             last = min(end, layout.hva + layout.size)
             if first < last and layout.live:

@@ -17,7 +17,8 @@ class Outcome:
         of a par block the switches that did not take place
     :param parts: of a par block, the outcomes of its operations
 
-    *either*: the statuses of which any may come, by the order in which actors of a par block make their steps
+    *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
+    *raced*: of an access, whether a slot of its VM came, moved or went meanwhile
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Outcome:
         self.detail = detail
         self.parts = parts
         self.either: tuple[str, ...] = ()
+        self.raced = False
 
     def same_as(self, other: Outcome) -> bool:
         """Tell whether guest and user space cannot tell the two apart."""

@@ -78,6 +78,8 @@ class Side(Listener):
         self._active = self.guests[0]
         # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
+        # Actors that hold the mmap lock for reading, and have taken it for writing.
+        self.downgraded: set[int] = set()
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
@@ -179,6 +181,7 @@ class Side(Listener):
         del self._active
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.memory.taker = 0
         self.step("start", False)
         active = self.begin_notification()
         for guest in self.guests:
@@ -188,8 +191,10 @@ class Side(Listener):
         self.end_notification(active)
         self.step("start", True)
         self.step("change", False)
+        self.changes_pages()
 
     def invalidate_range_end(self) -> None:
+        self.memory.taker = 0
         if self.kernel.turns is not None:
             self.guests[0].main.changed()
             self.step("change", True)
@@ -201,6 +206,14 @@ class Side(Listener):
             guest.notified.invalidate_range_end()
         self.end_notification(active)
         self.step("end", True)
+        if self.guests[0].notified.under_way:
+            # This one was within another one.
+            self.changes_pages()
+
+    def changes_pages(self) -> None:
+        """The actor that runs changes pages from here on: where others look on they go when its operation is over."""
+        if self.kernel.turns is not None:
+            self.memory.taker = self.kernel.actor
 
     def change_pte(self, hva: int, pfn: int) -> None:
         active = self.begin_notification()
@@ -229,6 +242,11 @@ class Side(Listener):
         """End it: kernel code goes on for the VM for which it ran before."""
         self.active = active
         self.notifying = False
+
+    def areas_dropped(self) -> None:
+        if self.kernel.turns is not None:
+            self.guests[0].main.downgrade_mmap()
+            self.downgraded.add(self.kernel.actor)
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         for o in self.kernel.on["cow"]:

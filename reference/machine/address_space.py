@@ -61,6 +61,9 @@ class Listener:
     def host_update(self) -> None:
         """The host's own tables changed."""
 
+    def areas_dropped(self) -> None:
+        """munmap() has dropped its areas: from here on it only reads the address space (mmap_write_downgrade())."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class AddressSpace:
@@ -86,6 +89,11 @@ class AddressSpace:
             if vma.end > hva and (found is None or vma.start < found.start):
                 found = vma
         return found
+
+    def vma_at(self, hva: int) -> Vma | None:
+        """The area that holds *hva*."""
+        vma = self.find_vma(hva)
+        return vma if vma is not None and vma.start <= hva else None
 
     def run_at(self, hva: int) -> PageRun | None:
         """The newest run that backs *hva*."""
@@ -140,9 +148,11 @@ class AddressSpace:
         invalidation, in it (but for hugetlb) by change_pte.
         """
         run = self.run_at(hva)
-        vma = self.find_vma(hva)
+        vma = self.vma_at(hva)
         assert run is not None
-        assert vma is not None
+        if vma is None:
+            # munmap() is about to take the page away.
+            return
         shift = vma.huge_shift if vma.huge_shift else self.page_shift
         if run.flags & THP:
             self.split(hva)

@@ -81,17 +81,22 @@ class Host(AddressSpace):
 
     def populate(self, hva: int) -> None:
         run = self.run_at(hva)
-        vma = self.find_vma(hva)
+        vma = self.vma_at(hva)
         if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
             return
         size = self.page_size
         if vma.huge_shift:
             size = 1 << vma.huge_shift
-        elif run.flags & THP and self.block_is(hva, ABSENT | THP):
+        elif run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
             size = self.pmd_size
         flags = WRITABLE | (THP if size == self.pmd_size and run.flags & THP else 0)
         pages = size >> self.page_shift
         self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
+
+    def block_in(self, vma: Vma, hva: int) -> bool:
+        """Tell whether an area holds the whole block around *hva*."""
+        start = hva & -self.pmd_size
+        return vma.start <= start and start + self.pmd_size <= vma.end
 
     def block_is(self, hva: int, flags: int) -> bool:
         """Tell whether one run with all of *flags* backs the whole block around *hva*."""
@@ -151,7 +156,7 @@ class Host(AddressSpace):
         hva = start
         while hva < end:
             run = self.run_at(hva)
-            if run is None:
+            if run is None or self.vma_at(hva) is None:
                 hva += self.page_size
                 continue
             if run.flags & ABSENT:
@@ -242,7 +247,7 @@ class Host(AddressSpace):
 
     def discard(self, start: int, end: int) -> None:
         """madvise(MADV_DONTNEED), or a hole punched into hugetlbfs (whole pages only)."""
-        if self.find_vma(start) is None:
+        if self.vma_at(start) is None:
             return
         start, end = self.whole_pages(start, end)
         if start >= end:
@@ -275,8 +280,9 @@ class Host(AddressSpace):
         if start >= end:
             return
         self.split_at_edges(start, end)
+        self.drop_areas(start, end)
+        self.listener.areas_dropped()
         self.listener.invalidate_range_start(start, end, True)
-        self.split_at_edges(start, end)
         self.release_frames(start, end)
         runs: list[PageRun] = []
         for run in self.runs:
@@ -284,13 +290,16 @@ class Host(AddressSpace):
             for first, last in without(run.hva, stop, start, end):
                 runs.append(PageRun(first, (last - first) >> self.page_shift, self.pfn_in(run, first), run.flags))
         self.runs = runs
+        self.listener.invalidate_range_end()
+
+    def drop_areas(self, start: int, end: int) -> None:
+        """There is no area in a range any more; its pages are there."""
         vmas: list[Vma] = []
         for vma in self.vmas:
             for first, last in without(vma.start, vma.end, start, end):
                 pgoff = vma.pgoff + ((first - vma.start) >> self.page_shift)
                 vmas.append(Vma(first, last, vma.pfnmap, vma.huge_shift, pgoff))
         self.vmas = vmas
-        self.listener.invalidate_range_end()
 
     def fail_memory(self, hva: int) -> None:
         """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole."""
@@ -316,7 +325,7 @@ class Host(AddressSpace):
         """KSM: ``replace_page()`` by one with the same contents that may only be read."""
         self.split_huge(hva)
         run = self.run_at(hva)
-        if run is None or run.flags & (ABSENT | DEVICE):
+        if run is None or run.flags & (ABSENT | DEVICE) or self.vma_at(hva) is None:
             return
         listener = self.listener
         old = self.pfn_in(run, hva)

@@ -23,6 +23,8 @@ FIRST_PFN: Final = 0x100000
 FREE: Final = 0
 OWNED: Final = 1
 DEVICE: Final = 2
+# Taken away by an operation that is not over: it frees its pages last.
+LEAVING: Final = 3
 
 
 class Memory:
@@ -53,6 +55,10 @@ class Memory:
         # Frames where a store went past a dirty line: what is read next is
         # unpredictable (Arm ARM B2.8, mismatched memory attributes).
         self.torn: set[int] = set()
+        # The actor whose operation takes pages away right now, 0 for none, and what operations have yet to free:
+        # frame and number of pages, by actor.
+        self.taker = 0
+        self.taken: dict[int, list[tuple[int, int]]] = {}
 
     def index_of(self, pfn: int) -> int:
         """Index of frame *pfn*, or -1 where there is no such frame."""
@@ -93,10 +99,24 @@ class Memory:
             self.torn.update([pfn - old + new for pfn in self.torn if old <= pfn < old + pages])
 
     def release(self, pfn: int, pages: int) -> None:
-        """The frames go to another owner, who writes to them."""
+        """The frames go to another owner, who writes to them; at the end of the operation, where others look on."""
         start = pfn - self.first
+        if self.taker:
+            self.taken.setdefault(self.taker, []).append((pfn, pages))
+            self.owner.fill(start, start + pages, LEAVING)
+            return
         self.host_write(pfn, pages, FOREIGN)
         self.owner.fill(start, start + pages, FREE)
+
+    def release_taken(self, taker: int) -> None:
+        """The operation of an actor is over: the frames that it has taken away are freed."""
+        for pfn, pages in self.taken.pop(taker, []):
+            self.release(pfn, pages)
+
+    def is_leaving(self, pfn: int) -> bool:
+        """Tell whether a frame was taken away by an operation that has yet to free it."""
+        index = self.index_of(pfn)
+        return index >= 0 and self.owner[index] == LEAVING
 
     def guest_write(self, pfn: int, version: int, cacheable: bool) -> None:
         """A guest store; one that is not cacheable goes past a dirty line."""

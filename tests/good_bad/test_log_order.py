@@ -10,7 +10,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from reference.kvm_main import KvmMain
 
-from .case import ORIGINAL, Case, each, violations
+from .case import ORIGINAL, Case, all_found, each, violations
 from .practice_log_order import (
     HALF_AGAIN,
     PROTECT_BEFORE_LOG,
@@ -108,6 +108,33 @@ def with_main(main: type[KvmMain], text: str) -> list[str]:
 )
 def test_bits_are_taken_before_or_under_one_lock(main: type[KvmMain], text: str, expected: list[str]) -> None:
     assert with_main(main, text) == expected
+
+
+BESIDE = "par\nuser0 log a {}\ncpu0 write a+0\n{}end\ncpu0 write a+0\nlog a get\n"
+
+
+@pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
+def test_collections_beside_a_vcpu_are_judged(main: type[KvmMain], expected: list[str]) -> None:
+    """Whether the vCPU comes between or not; the last collection is one of nobody beside."""
+    assert with_main(main, LOGGED + BESIDE.format("get", "")) == expected * 2
+    text = LOGGED + BESIDE.format("get", "switch user0 to cpu0 after flush 1\n")
+    found = with_main(main, text)
+    lost = "dirty-log: kvm_vm_ioctl_get_dirty_log: write through a writable leaf not reported L3"
+    assert [each for each in found if each.startswith("dirty-log")] == expected + [lost] * bool(expected)
+
+
+def test_what_others_take_away_meanwhile_is_not_the_callers() -> None:
+    text = LOGGED + "par\nuser0 log a get\nhost0 discard a+0 4K\nswitch user0 to host0 {}\nend\nlog a get\n"
+    for place in ("before lock 1", "after unlock 1"):
+        assert (place, with_main(KvmMain, text.format(place))) == (place, [])
+
+
+def test_a_log_that_begins_beside_a_vcpu_is_judged() -> None:
+    text = "s2fuzz 1\n" + PAGES.replace("log a on\n", "") + BESIDE.format("on", "")
+    found = [violation.signature for violation in all_found(PROTECT_BEFORE_LOG, parse(text))]
+    assert EARLY + "L3" in found
+    for version in (V5_14, PROTECT_TWICE, UNMAP_THEN_PROTECT):
+        assert [violation.signature for violation in all_found(version, parse(text))] == []
 
 
 def test_a_word_that_lies_across_two_root_entries() -> None:

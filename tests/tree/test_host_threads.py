@@ -60,10 +60,32 @@ def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
     waits = {
         each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS
     }
-    assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K", "collapse a+0"]
+    assert [each for each in OPERATIONS if waits[each]] == ["share a+0 4K", "collapse a+0"]
     two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
     assert Run(name, two).count("host1 waits") == 0
     assert Run(name, two).count("waits for the mmap lock, which host0 has") == 1
+
+
+UNMAP: Final = "par\nhost0 unmap {}\n{}\nswitch host0 to {} {}\nend\n"
+
+
+@pytest.mark.parametrize("name", ["original", "v5.14", *(real_trees() or [TREE])])
+def test_others_that_read_run_beside_munmap(name: str) -> None:
+    """The mmap lock is taken for writing, and held for reading when the areas are gone."""
+    who = name if name in ("original", "v5.14") else version(name)
+    for place in ("before start 1", "after start 1", "after change 1", "after end 1"):
+        run = Run(who, HEAD + UNMAP.format("a+0 4K", "cpu0 write a+0", "cpu0", place))
+        assert (place, run.violations, run.count("waits for the mmap lock")) == (place, [], 0)
+        assert [part.status for part in run.outcomes[0].parts] == ["ok", "efault"]
+        run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 discard a+8K 4K\ncpu0 read a+8K", "host1", place))
+        assert (place, run.violations, run.count("waits for the mmap lock")) == (place, [], 0)
+        # Who writes waits until it is over.
+        run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 share a+8K 4K", "host1", place))
+        assert (place, run.violations, run.count("waits for the mmap lock, which host0 has")) == (place, [], 1)
+    # The huge page at its end is split while the lock is held for writing.
+    split = HEAD.replace("anon", "thp") + UNMAP.format("a+4K 4K", "cpu0 write a+0", "cpu0", "after start 1")
+    run = Run(who, split)
+    assert (run.violations, run.count("waits for the mmap lock, which host0 has")) == ([], 1)
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
@@ -169,7 +191,7 @@ def test_ports_run_threads_too(name: str) -> None:
         run = Run(name, text)
         assert (step, run.violations, run.outcomes[1].detail) == (step, [], "")
     text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
-    assert Run(name, text.format("unmap a+0 4K")).count("waits for the mmap lock, which host0 has") == 1
+    assert Run(name, text.format("share a+0 4K")).count("waits for the mmap lock, which host0 has") == 1
     assert Run(name, text.format("discard a+0 4K")).count("mmap lock, which host0 has") == 0
     head = HEAD.replace("anon", "anon log=on")
     fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from candidate.tree import PREFIX
-from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
 
 from ..unit.block_run import Run
 from .trees import changed, real_tree, version
@@ -24,6 +24,14 @@ TAKES: Final = (
     "\t\treturn false;\n\t}\n"
 )
 HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon log=on\n"
+MARK: Final = "\t\tkvm_set_pfn_dirty(pfn);\n\t\tmark_page_dirty_in_slot(kvm, memslot, gfn);\n\t}\n"
+MAP: Final = "\tread_lock(&kvm->mmu_lock);\n\tpgt = vcpu->arch.hw_mmu->pgt;\n\tif (mmu_invalidate_retry("
+TAKE: Final = "\t\t\tmask = xchg(&dirty_bitmap[i], 0);\n"
+COPY: Final = (
+    "\tif (copy_to_user(log->dirty_bitmap, dirty_bitmap_buffer, n))\n\t\treturn -EFAULT;\n\treturn 0;\n}\n\n\n/**"
+)
+LATE: Final = "\tfor (i = 0; flush && i < n / sizeof(long); i++)\n\t\txchg(&dirty_bitmap[i], 0);\n\n"
+LOST: Final = "dirty-log: kvm_vm_ioctl_get_dirty_log: write through a writable leaf not reported"
 
 
 class Planted(NamedTuple):
@@ -60,6 +68,21 @@ RACES: Final = {
         ((BREAK, TAKES),),
         HEAD + "cpu0 read a+4K\n" + BOTH.format("before cmpxchg 1"),
         "refcount: ",
+    ),
+    "a page is marked before it is mapped, and a collection in between takes the mark": Planted(
+        MMU,
+        (("\tif (writable && !ret) {\n" + MARK, ""), (MAP, "\tif (writable) {\n" + MARK + "\n" + MAP)),
+        HEAD
+        + "par\ncpu0 write a+0\nuser0 log a get\nswitch cpu0 to user0 before lock 1\nend\ncpu0 write a+0\nlog a get\n",
+        LOST,
+    ),
+    "a log is taken when all is write-protected and the lock is dropped": Planted(
+        KVM_MAIN,
+        ((TAKE, TAKE.replace("xchg(&dirty_bitmap[i], 0)", "dirty_bitmap[i]")), (COPY, LATE + COPY)),
+        HEAD
+        + "cpu0 write a+0\npar\nuser0 log a get\ncpu1 write a+0\nswitch user0 to cpu1 after flush 1\nend\n"
+        + "cpu0 write a+0\nlog a get\n",
+        LOST,
     ),
 }
 

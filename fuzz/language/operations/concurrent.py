@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from .guest import Evict, GuestAccess, Speculate
 from .host import HostOperation
-from .slots import ClearLog, GetLog, SetLog
+from .slots import ClearLog, GetLog, SetLog, SlotCreate, SlotDelete, SlotMove, SlotOperation
 
 # Numbers of actors: a vCPU has its own; behind all vCPUs come threads of the host, that of user space, and CPUs that do
 # something of their own accord.
@@ -67,12 +67,12 @@ def points_of(actor: int) -> tuple[str, ...]:
     return (*own, *STEPS_OF_BOTH)
 
 
-ByThread: TypeAlias = HostOperation | SetLog | GetLog | ClearLog | Speculate | Evict
+ByThread: TypeAlias = HostOperation | SlotOperation | Speculate | Evict
 
 
 def actors_of(operation: GuestAccess | ByThread) -> range | None:
     """The actors, but vCPUs, whose operation it is; None: it is one of vCPUs."""
-    if isinstance(operation, (SetLog, GetLog, ClearLog)):
+    if isinstance(operation, (SetLog, GetLog, ClearLog, SlotCreate, SlotDelete, SlotMove)):
         return USERS
     if isinstance(operation, (Speculate, Evict)):
         return HARDWARE

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Slots that come, move and go while others are at work, in kernel trees."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree.building.source import KVM_MAIN
+
+from ..unit.block_run import Run
+from ..unit.execution.test_par_slots import CHANGES, HEAD, PLACES, USER_PLACES, block
+from .trees import planted, real_trees, version
+
+TREE: Final = "6.12"
+# 6.12 and 7.3 break entries by a compare-exchange.
+BROKEN: Final = "after cmpxchg 1"
+
+
+def known(run: Run) -> list[str]:
+    """The signatures of violations, but for a bug that many trees have (R1 of docs/kernel-trees.md)."""
+    return [each.signature for each in run.violations if "marked accessed, not held" not in each.signature]
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_slots_change_beside_a_fault(name: str) -> None:
+    tree = version(name)
+    for change in CHANGES:
+        for place in (*PLACES[1::2], BROKEN):
+            run = Run(tree, block("write a+0", change, f"cpu0 to user0 {place}"))
+            assert (change, place, known(run), run.refused) == (change, place, [], "")
+        for place in USER_PLACES:
+            run = Run(tree, block("write a+4K", change, f"user0 to cpu0 {place}", "user0"))
+            assert (change, place, known(run)) == (change, place, [])
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_who_waits_and_what_a_fault_finds(name: str) -> None:
+    tree = version(name)
+    run = Run(tree, block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
+    assert run.count("waits for the srcu lock, which cpu0 has") == 1
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
+    run = Run(tree, block("write a+0", "slot a delete", "user0 to cpu0 before lock 1", "user0"))
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "io"]
+    # 5.12 looks the slot up again; later trees go on with the one that they have found.
+    run = Run(tree, block("write a+0", "slot a delete", "cpu0 to user0 before lookup 1"))
+    assert run.outcomes[1].parts[0].status == ("efault" if name == "5.12.9" else "ok")
+
+
+@pytest.mark.parametrize("name", real_trees() or [TREE])
+def test_threads_of_the_host_beside_a_change(name: str) -> None:
+    tree = version(name)
+    for change in CHANGES:
+        for operation in ("discard a+4K 4K", "migrate a+4K 4K", "unmap a+4K 4K"):
+            for place in ("after start 1", "after change 1", "before unlock 1"):
+                text = HEAD + f"cpu1 read a+4K\npar\nhost0 {operation}\nuser0 {change}\n"
+                run = Run(tree, text + f"switch host0 to user0 {place}\nend\ncpu0 read b+0\n")
+                assert (change, operation, place, known(run)) == (change, operation, place, [])
+
+
+# Slot b keeps the table there.
+GOING: Final = (
+    "s2fuzz 1\nvm\nslot a ipa=1G size=1M backing=anon\nslot b ipa=1025M size=1M backing=anon\ncpu0 read a+4K\n"
+    "cpu0 read b+0\npar\nuser0 slot a delete\nhost0 merge a+4K\nswitch user0 to host0 after unlock 1\nend\n"
+)
+
+
+def test_a_page_of_a_slot_that_is_going_is_mapped_where_change_pte_does_not_look() -> None:
+    """The bug C2 of docs/bugs-found.md."""
+    trees = real_trees()
+    for name in ("original", "v5.14", *map(version, (each for each in trees if each == "5.12.9"))):
+        found = {violation.signature for violation in Run(name, GOING).violations}
+        assert "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3" in found
+        assert any("leaf outside of any slot" in each for each in found)
+    for name in map(version, (each for each in trees if each in ("6.1", "6.12", "7.3"))):
+        assert Run(name, GOING).violations == []
+
+
+def test_slots_that_are_installed_without_a_grace_period_are_found(tmp_path: Path) -> None:
+    wait = "\tmutex_unlock(&kvm->slots_arch_lock);\n\n\tsynchronize_srcu_expedited(&kvm->srcu);\n"
+    name = planted(TREE, tmp_path / "tree", KVM_MAIN, wait, "\tmutex_unlock(&kvm->slots_arch_lock);\n")
+    text = block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1")
+    assert Run(version(TREE), text).violations == []
+    found = {violation.signature for violation in Run(name, text).violations}
+    assert any("leaf outside of any slot" in each or "still mapped after unmapping" in each for each in found), found

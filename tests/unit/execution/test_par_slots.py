@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Slots that come, move and go while others are at work, on ports: who waits, what faults find, what is judged."""
+
+from typing import Final
+
+import pytest
+
+from candidate import Candidate
+from reference.kvm_host import KVM_MEMSLOT_INVALID, kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+from ..block_run import Run
+
+HEAD: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\nslot b ipa=6G size=2M backing=anon\n"
+PLACES: Final = (
+    *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1", "after lock 1", "after load 1"),
+    *("after store 1", "before unlock 1", "after unlock 1"),
+)
+USER_PLACES: Final = (
+    *("before lock 1", "after lock 1", "after store 1", "after flush 1", "before unlock 1", "after unlock 1"),
+)
+CHANGES: Final = (
+    "slot a delete",
+    "slot a move 3G",
+    "slot a delete\nuser0 slot a create",
+    "slot a delete\nuser0 slot a create ro=on",
+    "slot a delete\nuser0 slot a create ipa=3G log=on",
+    "slot a move 3G\nuser0 slot a move 1G",
+)
+
+
+def block(vcpu: str, change: str, switch: str, first: str = "cpu0") -> str:
+    """A program with a vCPU and user space in a block; *first* begins."""
+    lines = [f"cpu0 {vcpu}", f"user0 {change}"]
+    if first != "cpu0":
+        lines.reverse()
+    return HEAD + "cpu1 read a+4K\npar\n" + "\n".join(lines) + f"\nswitch {switch}\nend\ncpu0 read b+0\n"
+
+
+@pytest.mark.parametrize("version", ["original", "v5.14"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_slots_change_beside_a_fault(version: str, change: str) -> None:
+    """Whatever place the fault has come to, and whatever place user space has, nothing is wrong."""
+    for place in PLACES:
+        run = Run(version, block("write a+0", change, f"cpu0 to user0 {place}"))
+        assert (place, run.violations, run.outcomes[1].detail) == (place, [], "")
+    for place in USER_PLACES:
+        run = Run(version, block("write a+4K", change, f"user0 to cpu0 {place}", "user0"))
+        assert (place, run.violations) == (place, [])
+
+
+def test_who_installs_slots_waits_for_faults_in_flight() -> None:
+    run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
+    assert run.count("waits for the srcu lock, which cpu0 has") == 1
+    # The slot is still there for the fault, whose look-up was before.
+    access, deletion = run.outcomes[1].parts
+    assert (access.status, access.faults, deletion.status) == ("ok", 1, "ok")
+
+
+def test_a_fault_finds_a_slot_that_is_about_to_go() -> None:
+    """It is marked invalid: what needs it is emulated, or an error where the fault has found it valid before."""
+    run = Run("original", block("write a+0", "slot a delete", "user0 to cpu0 before lock 1", "user0"))
+    assert run.violations == []
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "io"]
+    run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 before lookup 1"))
+    assert run.violations == []
+    assert [part.status for part in run.outcomes[1].parts] == ["efault", "ok"]
+
+
+def test_a_slot_that_moves_is_reached_at_its_old_place_until_it_is_unmapped() -> None:
+    for place, faults in (("before lock 1", 0), ("after unlock 1", 1)):
+        run = Run("original", block("read a+4K", "slot a move 3G", f"user0 to cpu0 {place}", "user0"))
+        assert (place, run.violations) == (place, [])
+        # What is mapped there is judged as the slot's; behind that there is none.
+        assert [(part.status, part.faults) for part in run.outcomes[1].parts] == [
+            ("ok", 0),
+            ("io" if faults else "ok", faults),
+        ]
+
+
+def test_threads_of_the_host_beside_a_change() -> None:
+    for change in CHANGES:
+        for operation in ("discard a+4K 4K", "migrate a+4K 4K", "merge a+4K", "unmap a+4K 4K", "age a+4K 4K"):
+            for place in ("after start 1", "after change 1", "after lock 1", "before unlock 1"):
+                text = HEAD + f"cpu1 read a+4K\npar\nhost0 {operation}\nuser0 {change}\n"
+                run = Run("original", text + f"switch host0 to user0 {place}\nend\ncpu0 read b+0\n")
+                assert (change, operation, place, run.violations) == (change, operation, place, [])
+
+
+class Hasty(KvmMain):
+    """Installs slots and does not wait for faults in flight."""
+
+    def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
+        steps, self.k.steps = self.k.steps, None
+        super().update_memslots(memslot, change)
+        self.k.steps = steps
+
+
+class Bold(Mmu):
+    """Unmaps a slot that goes before anybody is told so."""
+
+    def kvm_arch_flush_shadow_memslot(self, kvm: kvm, slot: kvm_memory_slot) -> None:
+        assert slot.flags & KVM_MEMSLOT_INVALID
+
+
+@pytest.mark.parametrize(
+    ("version", "place"),
+    [
+        (Candidate("hasty", Pgtable, Mmu, "does not wait", main=Hasty), "after lookup 1"),
+        (Candidate("bold", Pgtable, Bold, "does not unmap"), "after fault 1"),
+    ],
+)
+def test_what_stays_mapped_when_the_slot_is_gone_is_found(version: Candidate, place: str) -> None:
+    text = block("write a+0", "slot a delete", f"cpu0 to user0 {place}")
+    assert Run("original", text).violations == []
+    found = {violation.signature for violation in Run(version, text).violations}
+    assert any("leaf outside of any slot" in each or "still mapped after unmapping" in each for each in found), found
+
+
+def test_what_may_come_either_way_is_not_compared() -> None:
+    run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after fault 1"))
+    (part, _) = run.outcomes[1].parts
+    assert set(part.either) >= {"ok", "io", "abort", "efault"}
+    other = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after unlock 1"))
+    assert part.status != other.outcomes[1].parts[0].status
+    assert run.outcomes[1].same_as(other.outcomes[1])
+
+
+class Refuses(Mmu):
+    """Emulates each access, as if there were no slot."""
+
+    def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
+        return self.h.io_mem_abort(fault_ipa)
+
+
+def test_an_access_that_no_change_overlaps_is_judged_as_ever() -> None:
+    """The slot is back before the vCPU begins: an I/O exit is wrong then."""
+    version = Candidate("refuses", Pgtable, Refuses, "emulates")
+    change = "slot a delete\nuser0 slot a create"
+    for switch, wrong in (("cpu0 to user0 after fault 1", False), ("cpu0 to user0 after fault 2", True)):
+        first = "cpu0" if not wrong else "user0"
+        run = Run(version, block("write a+0", change, switch, first))
+        found = [each.signature for each in run.violations if each.at == 1]
+        assert found == ["contract: kvm_handle_guest_abort: write of memory answered with an I/O exit"] * wrong
