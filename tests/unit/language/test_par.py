@@ -21,17 +21,19 @@ from fuzz.language.operations import (
     STEPS_OF_BOTH,
     STEPS_OF_CPU,
     STEPS_OF_HOST,
+    USERS,
     AccessKind,
     GuestAccess,
     Par,
     Point,
+    SetLog,
     Switch,
     Threaded,
     is_host,
 )
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
 from fuzz.language.text import headings, parse, print_program
-from fuzz.language.validate import validate
+from fuzz.language.validate import ValidationState, validate
 
 VM: Final = Vm(cpus=3)
 SIZE: Final = 4 << 20
@@ -179,3 +181,15 @@ def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
         for made in (mutate(PROGRAM, random), crossover(PROGRAM, PROGRAM, random)):
             validate(made)
             assert not has_blocks(made)
+
+
+def test_a_block_that_is_refused_changes_nothing() -> None:
+    state = ValidationState(VM)
+    state.declare(SLOT)
+    assert not SLOT.log
+    turned = Threaded(USERS[0], SetLog("a", True))
+    with pytest.raises(ProgramError):
+        state.check(Par((turned, GuestAccess(0, "read", "a", 0)), (Switch(0, 1, "after", "fault", 1),)))
+    assert "a" not in state.logged
+    state.check(Par((turned, GuestAccess(0, "read", "a", 0))))
+    assert "a" in state.logged
