@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ..language.inside import again, of_block
 from ..language.operations import HARDWARE, HOSTS, USERS, Par, Switch, is_vcpu, plain
 from ..language.program import Program
-from .inside import again, of_block
 from .minimizer import Minimizer
 from .operands import names, plainer
 
