@@ -19,8 +19,10 @@ from ..findings.found import crash_reason
 from ..generation.editor import ProgramEditor
 from ..generation.generator import Generator
 from ..generation.mutations import crossover, mutate, other_operations
+from ..generation.racing import may_race
 from ..language.binary import RECORD_SIZE, decode, encode
-from ..language.program import Program
+from ..language.block_repair import RECORDS
+from ..language.program import Program, has_blocks
 from ..language.repair import large_size
 from ..language.validate import MAX_SLOTS
 from .guidance import Counters, instrument
@@ -29,6 +31,8 @@ from .session import NOTHING, Session
 
 # Operations of a program that is made of others: time is better spent on several short ones.
 OPERATIONS: Final = 100
+# Of them there is room for so many par blocks, however long these are.
+BLOCKS: Final = 4
 # Device memory of such a program at most, in pages: some milliseconds.
 DEVICE_PAGES: Final = 2048
 # Of two programs that libFuzzer chose, in percent: cross them.
@@ -71,11 +75,11 @@ class Fuzzing:
         self.atheris = atheris
         self.session = session
         self.counters = Counters(atheris)
-        # Blocks have no binary form.
-        self.generator = Generator(session.unit.seed, offers=session.offers._replace(par=False))
+        self.generator = Generator(session.unit.seed, offers=session.offers)
         # The first one last.
         self.seeds = [encode(program) for program in reversed(session.corpus)]
-        self.longest = max([RECORD_SIZE * (1 + MAX_SLOTS + OPERATIONS), *map(len, self.seeds)])
+        records = 1 + MAX_SLOTS + OPERATIONS + BLOCKS * RECORDS
+        self.longest = max([RECORD_SIZE * records, *map(len, self.seeds)])
 
     @guarded
     def test(self, data: bytes) -> None:
@@ -154,7 +158,12 @@ def joined(first: Program, second: Program, chance: random.Random) -> Program:
 
 
 def slow(program: Program) -> bool:
-    """Tell whether a program may take a hundred times as long as others: large slots that are mapped page by page."""
+    """Tell whether a program may take a hundred times as long as others.
+
+    Large slots are mapped page by page; or there is a par block beside slots that take long without one.
+    """
+    if has_blocks(program) and not may_race(program.vm, program.slots):
+        return True
     device = DEVICE_PAGES * program.vm.granule
     most = {"device": device, "anon": large_size(program.vm.granule), "thp": large_size(program.vm.granule)}
     return any(slot.size > most.get(slot.backing, slot.size) for slot in program.slots)

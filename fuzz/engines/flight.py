@@ -4,7 +4,7 @@
 Layout of the memory, little endian: u64 number of the program, u64 length of
 it (0: none is in flight), f64 `time.monotonic()` of the session's
 beginning (0: not yet), then at `_PULSE` what `fuzz.sides.pulse` keeps, and at
-`_PROGRAM` the program: its binary form (`fuzz.language.binary`), or its text if it has par blocks.
+`_PROGRAM` the program in its binary form (`fuzz.language.binary`).
 """
 
 import mmap
@@ -13,18 +13,20 @@ import struct
 import time
 from typing import Final
 
-from ..language.binary import encode
-from ..language.either import read
-from ..language.program import Program, has_blocks
+from ..language.binary import RECORD_SIZE, decode, encode
+from ..language.block_repair import RECORDS
+from ..language.program import Program
 from ..language.text import print_program
+from ..language.validate import MAX_OPERATIONS, MAX_SLOTS
 from ..sides import pulse
 from ..sides.pulse import PULSE
 
-SIZE: Final = 1 << 20
 _HEAD: Final = struct.Struct("<QQ")
 _BEGUN: Final = struct.Struct("<d")
 _PULSE: Final = 64
 _PROGRAM: Final = _PULSE + pulse.SIZE
+# Room for the longest program there may be; what is not written takes no memory.
+SIZE: Final = _PROGRAM + (1 + MAX_SLOTS + MAX_OPERATIONS * RECORDS) * RECORD_SIZE
 
 
 def make() -> int:
@@ -55,7 +57,7 @@ class SharedFlight:
 
     def depart(self, number: int, program: Program) -> None:
         """Keep a program until `arrive`."""
-        data = print_program(program).encode() if has_blocks(program) else encode(program)
+        data = encode(program)
         self.arrive()
         self.memory[_PROGRAM : _PROGRAM + len(data)] = data
         _HEAD.pack_into(self.memory, 0, number, len(data))
@@ -72,7 +74,7 @@ class SharedFlight:
         """The program in flight; "" if none is."""
         _, length = _HEAD.unpack_from(self.memory)
         data = self.memory[_PROGRAM : _PROGRAM + length]
-        return print_program(read(data, "<flight>", engine=True)) if length else ""
+        return print_program(decode(data)) if length else ""
 
     def close(self) -> None:
         self.pulse.release()

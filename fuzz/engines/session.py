@@ -15,7 +15,7 @@ from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
-from ..language.program import Program, has_blocks, sequential
+from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
 from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
@@ -72,7 +72,7 @@ class Session:
             par=True,
             lpa2=all(main.HAS_LPA2 for main in mains),
         )
-        self.corpus = [sequential(parse(text)) for text in unit.corpus]
+        self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - unit.every
         self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}

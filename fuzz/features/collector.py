@@ -76,6 +76,8 @@ class FeatureCollector(Checker):
         self.moved = False
         self.earlier: str | None = None
         self.where = self.walker = self.counted = self.counting = self.counted_for = ""
+        # The last thing that was noted, and the context: where an actor of a par block stands when its turn is over.
+        self.noted = self.noted_for = ""
         self.in_hyp = False
         self.stores = 0
         self.references = 0
@@ -118,6 +120,7 @@ class FeatureCollector(Checker):
             return
         self.before, self.after, self.level, self.moved = before, after, level, moved
         self.earlier, self.where, self.walker = earlier, context, walker
+        self.noted, self.noted_for = ENTRY, context
         self.seen.add((ENTRY, context, walker, level, before, after, moved))
         if earlier is not None:
             self.seen.add(("entry written before", earlier, context, walker, level))
@@ -174,7 +177,17 @@ class FeatureCollector(Checker):
     def note(self, what: str, detail: str | int) -> None:
         """Note a raw feature at the place where the kernel is."""
         kernel = self.kernel
-        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, detail))
+        self.noted = what
+        self.noted_for = kernel.cause or kernel.entry
+        self.seen.add((what, self.noted_for, kernel.walker, detail))
+
+    def turn(self, actor: int) -> None:
+        """Note where one actor of a par block is, and where the one is that goes on."""
+        if actor:
+            kernel = self.kernel
+            goes_on = (kernel.cause or kernel.entry, kernel.walker)
+            self.seen.add(("turn", self.noted_for, self.noted, *goes_on))
+        self.noted = self.noted_for = ""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.flushes += 1
@@ -218,7 +231,9 @@ class FeatureCollector(Checker):
     def held(self, what: str, name: str) -> None:
         """A lock was taken or released, and so many are held then."""
         kernel = self.kernel
-        self.seen.add((what, kernel.cause or kernel.entry, kernel.walker, name, len(kernel.locks)))
+        self.noted = what
+        self.noted_for = kernel.cause or kernel.entry
+        self.seen.add((what, self.noted_for, kernel.walker, name, len(kernel.locks)))
 
     def resched(self) -> None:
         self.note("resched", "")

@@ -6,10 +6,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeVar
 
-from ..language.binary import raw_operation, raw_slot
+from ..language.beside import MAX_ACCESSES
+from ..language.binary import raw_operation, raw_operations, raw_slot, raw_switches
+from ..language.block_repair import repair_block
 from ..language.operands import FIELDS
-from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation
-from ..language.program import Program, ProgramError, Slot, sequential
+from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation, Par
+from ..language.program import Program, ProgramError, Slot, each_of
 from ..language.repair import Repair
 from ..language.validate import MAX_SLOTS
 from .builder import ProgramBuilder
@@ -30,8 +32,7 @@ class ProgramEditor:
     def __init__(self, program: Program, random: Random) -> None:
         self.vm = program.vm
         self.slots = list(program.slots)
-        # Blocks are not made here yet: their operations are taken one after the other.
-        self.operations = list(sequential(program).operations)
+        self.operations = list(program.operations)
         self.random = random
 
     def program(self, limit: int) -> Program:
@@ -58,12 +59,18 @@ class ProgramEditor:
         for operation in self.operations:
             try:
                 repair.state.check(operation)
+                operations.append(operation)
             except ProgramError:
                 # The operations of a slot that is gone go to the first that is left.
-                index.setdefault(getattr(operation, "slot", ""), 0)
-                operation = repair.operation(raw_operation(operation, index, page))
-            operations.append(operation)
-        return Program(self.vm, tuple(repair.slots), tuple(operations))
+                for each in each_of([operation]):
+                    index.setdefault(getattr(each, "slot", ""), 0)
+                if isinstance(operation, Par):
+                    raw = raw_operations(operation, index, page)[:MAX_ACCESSES]
+                    operations += repair_block(repair, raw, raw_switches(operation.switches))
+                else:
+                    operations.append(repair.operation(raw_operation(operation, index, page)))
+        # A block that is none becomes several operations.
+        return Program(self.vm, tuple(repair.slots), tuple(operations[:limit]))
 
     # Choices.
 
@@ -141,7 +148,7 @@ class ProgramEditor:
         around, both of guest and of host addresses.
         """
         found = {0, slot.size}
-        for operation in self.operations:
+        for operation in each_of(self.operations):
             if getattr(operation, "slot", None) == slot.name:
                 offset = getattr(operation, "offset", None)
                 if offset is not None:

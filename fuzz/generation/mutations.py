@@ -9,9 +9,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
+from ..language.inside import changed_in, renumbered
 from ..language.operands import FIELDS
-from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, GuestMove, HypMap, OnCpu, Operation
-from ..language.program import Program, sequential
+from ..language.operations import GuestMove, OnCpu, Operation
+from ..language.program import Program, has_blocks
+from . import block_mutations as blocks
+from . import operand_mutations as operands
 from . import setting_mutations as settings
 from .editor import ProgramEditor
 from .generator import noise
@@ -24,6 +27,8 @@ _CHANGES: Final = (1, 1, 2, 2, 3, 4, 6, 8, 12)
 # Longer programs are shortened most of the time: a violation late in a program often only
 # follows from an earlier one, and counts for nothing.
 _LONG: Final = 20
+# Of a hundred changes of a program with par blocks, those of a block.
+_OF_BLOCKS: Final = 50
 # The number of attempts where a change changed nothing.
 _TRIES: Final = 8
 
@@ -91,138 +96,47 @@ def repeat_elsewhere(editor: ProgramEditor) -> None:
         editor.operations.insert(behind, replace(operation, cpu=editor.another_cpu(operation)))
 
 
-def change_slot(editor: ProgramEditor) -> None:
-    """An operation, or a few in a row, on another slot."""
-    at = editor.pick_with("slot")
-    if at < 0:
-        return
-    slot = editor.slot_of(editor.operations[at])
-    other = editor.other(editor.slots, slot)
-    for near in range(at, at + editor.random.choice((1, 1, 3))):
-        if near < len(editor.operations) and "slot" in FIELDS[type(editor.operations[near])]:
-            editor.change(near, slot=other.name)
-
-
-def change_page(editor: ProgramEditor) -> None:
-    """An operation begins at, before or behind something that is there already; a range may keep its end."""
-    at = editor.pick_with("offset")
-    slot = editor.slot_of(editor.operations[at]) if at >= 0 else None
-    if slot is None:
-        return
-    operation: Any = editor.operations[at]
-    offset = editor.step(operation.offset) if editor.chance(50) else editor.near_boundary(slot)
-    offset = min(offset, slot.size - 1)
-    editor.change(at, offset=offset)
-    if "size" in FIELDS[type(operation)] and editor.chance(50):
-        editor.change(at, size=max(1, operation.offset + operation.size - offset))
-
-
-def change_size(editor: ProgramEditor) -> None:
-    """A range ends at, before or behind something that is there already."""
-    at = editor.pick_with("size")
-    if at < 0:
-        return
-    operation: Any = editor.operations[at]
-    slot = editor.slot_of(operation)
-    if slot is None or editor.chance(50):
-        editor.change(at, size=max(1, editor.step(operation.size)))
-    else:
-        editor.change(at, size=max(1, editor.near_boundary(slot) - operation.offset))
-
-
-def same_place(editor: ProgramEditor) -> None:
-    """An operation where another one is."""
-    at, model = editor.pick_with("offset"), editor.pick_with("offset")
-    if at >= 0:
-        there: Any = editor.operations[model]
-        editor.change(at, slot=there.slot, offset=there.offset)
-        if "size" in FIELDS[type(editor.operations[at])]:
-            editor.change(at, size=getattr(there, "size", editor.page))
-
-
-def change_operand(editor: ProgramEditor) -> None:
-    """Another vCPU, access, permission, flag, failure or address."""
-    at = editor.pick()
-    if at < 0:
-        return
-    operation = editor.operations[at]
-    names = [name for name in FIELDS[type(operation)] if name not in ("slot", "offset", "size")]
-    if names:
-        name = editor.random.choice(names)
-        editor.change(at, **{name: value(editor, type(operation), name, getattr(operation, name))})
-
-
-def change_kind(editor: ProgramEditor) -> None:
-    """Another operation at the same place."""
-    at = editor.pick()
-    if at < 0:
-        return
-    old = editor.operations[at]
-    make: Any = editor.other(OPERATIONS, type(old))
-    values: dict[str, Any] = {}
-    for name in FIELDS[make]:
-        kept = getattr(old, name, None) if name not in ("prot", "kind") else None
-        values[name] = value(editor, make, name, None) if kept is None else kept
-    editor.put(at, make(**values))
-
-
-def value(editor: ProgramEditor, make: type, name: str, old: Any) -> Any:
-    """Another value for a field of a kind of operation; *old* None: any."""
-    random, vm = editor.random, editor.vm
-    if name == "cpu":
-        return editor.other(range(vm.cpus * vm.vms), old)
-    if name == "to":
-        return editor.other(range(vm.cpus), old)
-    if name in ("kind", "prot"):
-        return editor.other(ACCESS_KINDS if name == "kind" else HYP_PROTS if make is HypMap else PROTS, old)
-    if name == "slot":
-        return random.choice(editor.slots).name
-    if name == "offset":
-        return editor.near_boundary(random.choice(editor.slots))
-    if name == "size":
-        return random.choice((editor.page, 3 * editor.page, editor.block))
-    if name == "fail":
-        return random.randrange(1, 4) if old is None and editor.chance(50) else None
-    if name == "ipa":
-        slot = random.choice(editor.slots)
-        return editor.step(slot.ipa + random.choice((0, slot.size)) if old is None or editor.chance(30) else old)
-    if name in ("va", "pa"):
-        others = [getattr(operation, name) for operation in editor.operations if isinstance(operation, HypMap)]
-        return editor.step(random.choice(others) if others else 0)
-    # All others are flags.
-    return random.random() < 0.5 if old is None else not old
-
-
 def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:
     """The operations of another program, on the slots and vCPUs of this one."""
     names = {slot.name: editor.slots[at % len(editor.slots)].name for at, slot in enumerate(donor.slots)}
-    found: list[Operation] = []
-    for operation in sequential(donor).operations:
+    vm = editor.vm
+
+    def number_of(cpu: int) -> int:
+        return cpu % (vm.cpus * vm.vms)
+
+    def taken(operation: Operation) -> Operation:
         changed: Any = operation
         if "slot" in FIELDS[type(operation)]:
             changed = replace(changed, slot=names[changed.slot])
         if isinstance(operation, OnCpu):
-            changed = replace(changed, cpu=operation.cpu % (editor.vm.cpus * editor.vm.vms))
+            changed = replace(changed, cpu=number_of(operation.cpu))
         if isinstance(operation, GuestMove):
-            changed = replace(changed, to=operation.to % editor.vm.cpus)
-        found.append(changed)
-    return found
+            changed = replace(changed, to=operation.to % vm.cpus)
+        same: Operation = changed
+        return same
+
+    return [renumbered(each, number_of) for each in changed_in(donor.operations, taken)]
 
 
 MUTATIONS: Final[tuple[Mutation, ...]] = (
-    *(insert, change_page, change_page, change_operand) * 3,
+    *(insert, operands.change_page, operands.change_page, operands.change_operand) * 3,
     *(insert_motif,) * 4,
-    *(delete, duplicate, swap, change_kind, repeat_elsewhere, same_place, change_size) * 2,
+    *(delete, duplicate, swap, repeat_elsewhere) * 2,
+    *(operands.change_kind, operands.same_place, operands.change_size) * 2,
+    *(blocks.add_block,) * 3,
+    blocks.gather,
     move,
-    change_slot,
+    operands.change_slot,
     settings.change_vm,
     settings.change_vm,
     settings.change_slot,
     settings.add_slot,
     settings.drop_slot,
 )
+# Those of a program with par blocks.
+BLOCK_MUTATIONS: Final[tuple[Mutation, ...]] = (*(blocks.change_block,) * 15, blocks.take_apart)
 # Those that need a valid program.
-_DRAFTING: Final = (insert, insert_motif)
+_DRAFTING: Final = (insert, insert_motif, blocks.add_block, blocks.change_block)
 
 
 def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
@@ -240,7 +154,8 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
             shorten(editor)
             valid = False
         for _ in range(random.choice(_CHANGES)):
-            mutation = random.choice(MUTATIONS)
+            of_block = has_blocks(program) and random.randrange(100) < _OF_BLOCKS
+            mutation = random.choice(BLOCK_MUTATIONS if of_block else MUTATIONS)
             if mutation in _DRAFTING and not valid:
                 editor = ProgramEditor(editor.program(limit), random)
             mutation(editor)

@@ -2,11 +2,11 @@
 """Random programs in which several vCPUs are at work on the same few pages at once, where both versions run blocks."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..language.operations import AccessKind, GuestAccess, HostDiscard, HostShare, Par
-from ..language.program import GIB, Program, Slot
+from ..language.program import GIB, Program, Slot, Vm
 from ..scheduling.strategies import any_strategy
 from . import disturbances as do
 from .builder import KINDS, ProgramBuilder
@@ -33,10 +33,7 @@ def racing(program: Program, source: random.Random) -> Program:
     :param program: a valid one, as the result is
     :param source: where the choices come from
     """
-    if source.randrange(100) >= _RACING or program.vm.cpus < 2:
-        return program
-    if any(slot.size >= GIB for slot in program.slots):
-        # These take long to judge, and with a block twice as long: both versions run.
+    if source.randrange(100) >= _RACING or not may_race(program.vm, program.slots):
         return program
     count = len(program.operations)
     at = count if source.randrange(100) < _LAST else source.randrange(count + 1)
@@ -45,6 +42,14 @@ def racing(program: Program, source: random.Random) -> Program:
         return program
     builder.add(*program.operations[at:])
     return builder.program()
+
+
+def may_race(vm: Vm, slots: Iterable[Slot]) -> bool:
+    """Tell whether a program gets a block: there are two vCPUs, and no slots that take long to judge.
+
+    With a block these take twice as long: both versions run.
+    """
+    return vm.cpus > 1 and all(slot.size < GIB for slot in slots)
 
 
 def race(builder: ProgramBuilder, slot: Slot) -> bool:

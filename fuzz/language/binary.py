@@ -12,6 +12,11 @@ address, offset or size is a number of pages; where it need not be a multiple of
 the page size, the bytes left over are in its top 16 bits: small values mean
 the first pages, and one byte changes either page or place within it.
 
+An operation with `BEGINS` in byte 6 begins a par block, and those behind it with `WITHIN` belong to it; the lower half
+of that byte is the number of the thread (``host1``) that does it. Records with `SWITCH` there are the switches of the
+block before them: byte 0 is what the actor does, byte 1 the actor that gives way, byte 2 the one that goes on, byte 3
+before or after, the number from byte 8 on the count, and that from byte 16 on ``fault=``.
+
 ======  ==========================  =================================  ========================
 byte    machine                     slot                               operation
 ======  ==========================  =================================  ========================
@@ -22,7 +27,7 @@ byte    machine                     slot                               operation
 4       bits 0-4: fwb, dic, ttl,    `LARGE`: over `large_size`         bit 0 mmu, on, flush or
         range, haf                                                     log, bit 1 ro, bit 2 ipa=
 5       manual                      `MEMFD_MARK`, with byte 0          fail, 0 none
-6       slots, -1                   unused                             unused
+6       slots, -1                   unused                             of a par block: see above
 7       fail, 0 none                unused                             unused
 8       resched, 0 none             name, 8 bytes, ends with           offset, ipa or va, 8 bytes
                                     the first 0
@@ -39,18 +44,40 @@ byte    machine                     slot                               operation
 """
 
 import struct
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from .beside import MAX_ACCESSES
+from .block_repair import RECORDS, RawSwitch, repair_block
 from .operands import FIELDS, PAGE_BITS, RawOperation
-from .operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Operation
-from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm, has_blocks, refusal
+from .operations import (
+    ACCESS_KINDS,
+    HYP_PROTS,
+    MOMENTS,
+    OPERATIONS,
+    POINTS,
+    PROTS,
+    Concurrent,
+    HypMap,
+    Operation,
+    Par,
+    Switch,
+    actors_of,
+    plain,
+)
+from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
 from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
 from .validate import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
 
 RECORD_SIZE: Final = 32
+# The upper half of a byte, in the records of a par block.
+WITHIN: Final = 0xB0
+BEGINS: Final = 0xC0
+SWITCH: Final = 0xD0
+_UPPER: Final = 0xF0
 _VM: Final = struct.Struct("<14B18x")
 _SLOT: Final = struct.Struct("<6B2x8sQII")
-_OPERATION: Final = struct.Struct("<6B2xQQQ")
+_OPERATION: Final = struct.Struct("<7BxQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
 
@@ -60,7 +87,7 @@ def decode(data: bytes) -> Program:
 
     An incomplete record ends in zeros; more than `MAX_OPERATIONS` are left out.
     """
-    data = data[: (1 + MAX_SLOTS + MAX_OPERATIONS) * RECORD_SIZE]
+    data = data[: (1 + MAX_SLOTS + MAX_OPERATIONS * RECORDS) * RECORD_SIZE]
     data = data.ljust(2 * RECORD_SIZE, b"\0")
     data += bytes(-len(data) % RECORD_SIZE)
     vm, slots = repair_vm(RawVm(*_VM.unpack_from(data)))
@@ -70,27 +97,69 @@ def decode(data: bytes) -> Program:
     while at < end:
         repair.slot(RawSlot(*_SLOT.unpack_from(data, at)))
         at += RECORD_SIZE
-    end = min(len(data), at + MAX_OPERATIONS * RECORD_SIZE)
     operations: list[Operation] = []
-    while at < end:
-        operations.append(repair.operation(RawOperation(*_OPERATION.unpack_from(data, at))))
-        at += RECORD_SIZE
-    return Program(vm, tuple(repair.slots), tuple(operations))
+    for together, switches in _statements(data[at:]):
+        operations += repair_block(repair, together, switches)
+        if len(operations) >= MAX_OPERATIONS:
+            break
+    return Program(vm, tuple(repair.slots), tuple(operations[:MAX_OPERATIONS]))
+
+
+def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitch]]]:
+    """Yield operations one by one, and those of a block together, with its switches."""
+    together: list[RawOperation] = []
+    switches: list[RawSwitch] = []
+    open_ = False
+    for kind, cpu, slot, choice, flags, fail, mark, first, size, third in _OPERATION.iter_unpack(data):
+        what = mark & _UPPER
+        if what == SWITCH:
+            # Where no block is before it, it means nothing.
+            if open_:
+                switches.append(RawSwitch(kind, cpu, slot, choice, first, size))
+            continue
+        if together and (what != WITHIN or not open_ or len(together) == MAX_ACCESSES):
+            yield together, switches
+            together, switches = [], []
+        open_ = what in (BEGINS, WITHIN)
+        together.append(RawOperation(kind, cpu, slot, choice, flags, fail, first, size, third, mark & ~_UPPER))
+    if together:
+        yield together, switches
 
 
 def encode(program: Program) -> bytes:
-    """The records of a valid program: `decode` gives the same again.
-
-    :raises ProgramError: it has a par block, for which there is no record
-    """
-    if has_blocks(program):
-        raise refusal("a par block has no binary form", "programs without par blocks")
+    """The records of a valid program: `decode` gives the same again."""
     vm, page = program.vm, program.vm.granule
     index = {slot.name: at for at, slot in enumerate(program.slots)}
     records = [_encode_vm(vm, len(program.slots))]
     records += [_SLOT.pack(*raw_slot(slot, index, page)) for slot in program.slots]
-    records += [_OPERATION.pack(*raw_operation(operation, index, page)) for operation in program.operations]
+    for operation in program.operations:
+        if isinstance(operation, Par):
+            mark = BEGINS
+            for raw in raw_operations(operation, index, page):
+                records.append(_pack(raw, mark))
+                mark = WITHIN
+            records += map(_pack_switch, raw_switches(operation.switches))
+        else:
+            records.append(_pack(raw_operation(operation, index, page), 0))
     return b"".join(records)
+
+
+def _pack(raw: RawOperation, mark: int) -> bytes:
+    """The record of an operation; *mark* says what it has to do with a block."""
+    small = raw.kind, raw.cpu, raw.slot, raw.choice, raw.flags, raw.fail
+    return _OPERATION.pack(*small, mark | raw.actor, raw.first, raw.size, raw.third)
+
+
+def _pack_switch(raw: RawSwitch) -> bytes:
+    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, SWITCH, raw.number, raw.fault, 0)
+
+
+def raw_switches(switches: Iterable[Switch]) -> list[RawSwitch]:
+    """Return switches in numbers."""
+    return [
+        RawSwitch(POINTS.index(each.point), each.cpu, each.to, MOMENTS.index(each.when), each.count, each.fault)
+        for each in switches
+    ]
 
 
 def _encode_vm(vm: Vm, slots: int) -> bytes:
@@ -115,8 +184,19 @@ def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:
     return RawSlot(*choices, large, memfd, slot.name.encode(), slot.ipa // page, slot.size // page, slot.offset // page)
 
 
+def raw_operations(block: Par, index: dict[str, int], page: int) -> list[RawOperation]:
+    """Return the operations of a block in numbers; the parameters are those of `raw_slot`."""
+    return [raw_operation(plain(each), index, page)._replace(actor=_number_of(each)) for each in block.operations]
+
+
+def _number_of(each: Concurrent) -> int:
+    """The number of the thread that does an operation, among those of its kind; 0: a vCPU does."""
+    actors = actors_of(plain(each))
+    return 0 if actors is None else actors.index(each.cpu)
+
+
 def raw_operation(operation: Operation, index: dict[str, int], page: int) -> RawOperation:
-    """An operation in numbers; the parameters are those of `raw_slot`."""
+    """An operation that is no block in numbers; the parameters are those of `raw_slot`."""
     cpu = slot = choice = flags = fail = 0
     numbers = [0, 0, 0]
     for name in FIELDS[type(operation)]:

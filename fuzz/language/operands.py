@@ -24,7 +24,10 @@ FIELDS[ops.Par] = []
 
 
 class RawOperation(NamedTuple):
-    """An operation in numbers: *first* is its offset, ipa or va, *third* its pa."""
+    """An operation in numbers: *first* is its offset, ipa or va, *third* its pa.
+
+    *actor*: in a par block, the number of the thread that does it, among those of its kind.
+    """
 
     kind: int
     cpu: int
@@ -35,6 +38,7 @@ class RawOperation(NamedTuple):
     first: int
     size: int
     third: int
+    actor: int = 0
 
 
 def fit(value: int, least: int, most: int, step: int = 1) -> int:

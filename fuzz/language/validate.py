@@ -219,7 +219,13 @@ class ValidationState:
             _check_hyp(vm, op)
             return
         if isinstance(op, Par):
-            check_par(op, self.cpu_of, self.check)
+            logged = set(self.logged)
+            try:
+                check_par(op, self.cpu_of, self.check)
+            except ProgramError:
+                # Its operations that were checked by then do not count.
+                self.logged = logged
+                raise
             return
         if isinstance(op, OnCpu):
             _within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)

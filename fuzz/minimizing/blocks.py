@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Simpler par blocks: none at all, fewer operations and switches, switches that come earlier, plainer operands."""
+"""Simpler par blocks: none at all, fewer actors, operations and switches, earlier switches, plainer operands."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
+from ..language.inside import again, of_block
 from ..language.operations import HARDWARE, HOSTS, USERS, Par, Switch, is_vcpu, plain
 from ..language.program import Program
-from .inside import again, of_block
 from .minimizer import Minimizer
 from .operands import names, plainer
+
+# Of a block with more operations and switches, pairs are too many to try them all.
+_PAIRS: Final = 10
 
 
 def blocks(minimizer: Minimizer) -> None:
@@ -45,9 +48,25 @@ def _simpler(minimizer: Minimizer, number: int) -> bool:
 
 
 def _fewer(block: Par) -> Iterator[Par]:
-    """Yield the block with a switch less, or an operation."""
+    """Yield the block with an actor less, a switch, or an operation; then with two of these less."""
+    if len(block.cpus) > 2:
+        for cpu in block.cpus:
+            yield of_block(block, [each for each in block.operations if each.cpu != cpu])
+    singles = [*_without_a_switch(block), *_without_an_operation(block)]
+    yield from singles
+    if len(singles) <= _PAIRS:
+        for each in singles:
+            yield from _without_a_switch(each)
+        for each in _without_an_operation(block):
+            yield from _without_an_operation(each)
+
+
+def _without_a_switch(block: Par) -> Iterator[Par]:
     for at in range(len(block.switches)):
         yield replace(block, switches=(*block.switches[:at], *block.switches[at + 1 :]))
+
+
+def _without_an_operation(block: Par) -> Iterator[Par]:
     for at in range(len(block.operations)):
         yield of_block(block, (*block.operations[:at], *block.operations[at + 1 :]))
 

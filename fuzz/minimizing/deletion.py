@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any, Final
 
+from ..language.inside import changed_in, left_in
 from ..language.operations import Operation, SetLog
 from ..language.program import Program, Slot
 from .ddmin import ddmin
-from .inside import changed_in, left_in
 from .legal import slot_of, slots_used
 from .measure import NAMES
 from .minimizer import Minimizer

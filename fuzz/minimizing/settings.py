@@ -4,6 +4,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
+from ..language.inside import changed_in, renumbered
 from ..language.operations import Operation
 from ..language.program import (
     BACKINGS,
@@ -19,7 +20,6 @@ from ..language.program import (
     next_ipa,
 )
 from ..language.validate import MAX_SLOT_SIZE
-from .inside import changed_in, renumbered
 from .legal import slot_of
 from .minimizer import Minimizer
 

@@ -2,13 +2,15 @@
 """The generator's choices, made by Hypothesis: it can then repeat, vary and shrink them."""
 
 import random
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable, MutableSequence, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
 
 from ..generation.builder import ProgramBuilder
-from ..language.operations import Operation
+from ..language.inside import of_block
+from ..language.operations import Operation, Par, plain
 from ..language.program import Program
 
 T = TypeVar("T")
@@ -16,7 +18,7 @@ T = TypeVar("T")
 # Where Hypothesis draws numbers from: up here it draws evenly, and comes across none of the
 # constants that it collects from the modules that happen to be loaded.
 _BASE: Final = 0x5EED_0BAD_CAFE_0001
-# One in so many operations is left out, so that the shrinker knows how.
+# One in so many operations is left out, and what is in a par block likewise, so that the shrinker knows how.
 _KEPT: Final = 64
 
 # The source of `Choices`; drawn from directly, for a strategy for each number takes four times as long.
@@ -42,6 +44,9 @@ class Choices(random.Random):
 
     def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
         return seq[self.randrange(len(seq))]
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        x[:] = self.sample(x, len(x))
 
     def sample(self, population: Sequence[T], k: int, *, counts: Iterable[int] | None = None) -> list[T]:
         left = list(population)
@@ -71,4 +76,11 @@ class ChosenBuilder(ProgramBuilder):
     def add(self, *operations: Operation) -> None:
         for operation in operations:
             if self.random.randrange(_KEPT):
-                super().add(operation)
+                super().add(*(self.thinned(operation) if isinstance(operation, Par) else (operation,)))
+
+    def thinned(self, block: Par) -> Iterable[Operation]:
+        """Return a block without some of its operations and switches; its operations, if one actor is left."""
+        switches = [each for each in block.switches if self.random.randrange(_KEPT)]
+        operations = [each for each in block.operations if self.random.randrange(_KEPT)]
+        thinner = of_block(replace(block, switches=tuple(switches)), operations)
+        return (thinner,) if len(thinner.cpus) > 1 else map(plain, operations)

@@ -26,6 +26,7 @@ from candidate import Candidate, get
 from ..generation import disturbances as do
 from ..generation.disturbances import Disturbance
 from ..generation.motifs import MOTIFS, Motif
+from ..generation.racing import may_race, race
 from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Lockstep, Verdict
 from ..language.operations import Operation
 from ..language.text import print_program
@@ -136,6 +137,12 @@ class SideBySide(RuleBasedStateMachine):
     def motif(self, motif: Motif) -> None:
         """A few operations that lead the tables into a state worth having."""
         motif(self.builder, self.builder.pick_slot())
+
+    @rule()
+    def race(self) -> None:
+        """Several vCPUs at the same pages, at times beside the host."""
+        if may_race(self.builder.vm, self.builder.slots):
+            race(self.builder, self.builder.pick_slot())
 
     def near(self, change: Disturbance) -> None:
         """An operation at a place, most often near the last one."""

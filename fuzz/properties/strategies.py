@@ -3,19 +3,25 @@
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 from hypothesis import strategies as st
 
 from ..generation.generator import compose
 from ..generation.mutations import crossover, mutate
+from ..generation.racing import may_race, race
 from ..language.program import Program
 from .choices import SOURCES, Choices, ChosenBuilder
+
+# Of a hundred new programs whose VMs have two vCPUs or more, those that end in a par block.
+_RACING: Final = 30
 
 
 def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrategy[Program]:
     """Return valid programs that reach the states that matter, as `fuzz.generation.generator` makes them.
 
-    They shrink to few operations, the first pages, small settings.
+    Some have a par block, in which several actors are at work at once. They shrink to few operations, no block, the
+    first pages, small settings.
 
     :param granule: page size of new programs in bytes; 0: all sizes, 4K most often
     :param corpus: valid programs; then half are changed ones of these
@@ -29,6 +35,8 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
             return changed(source, corpus[late], choices.choice(corpus))
         builder = ChosenBuilder(source, granule)
         compose(builder)
+        if builder.chance(_RACING) and may_race(builder.vm, builder.slots):
+            race(builder, builder.pick_slot())
         return builder.program()
 
     return SOURCES.map(make)

@@ -46,11 +46,7 @@ def convert(arguments: Namespace) -> int:
     except ProgramError as error:
         raise BadInputError(str(error)) from None
     to_text = arguments.to == "text" or not (arguments.to or text)
-    try:
-        answer = print_program(program).encode() if to_text else encode(program)
-    except ProgramError as error:
-        raise BadInputError(f"{name}: {error.message}") from None
-    write_output(arguments.output, answer)
+    write_output(arguments.output, print_program(program).encode() if to_text else encode(program))
     return FINE
 
 

@@ -224,7 +224,6 @@ def export(arguments: Namespace) -> int:
     from ...corpus import Corpus
     from ...files import write_atomically
     from ...language.binary import encode
-    from ...language.program import sequential
     from ...language.text import shown_name
 
     corpus = Corpus(arguments.corpus, change=False)
@@ -233,8 +232,7 @@ def export(arguments: Namespace) -> int:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for _, program in corpus.programs():
-            # Records know of one actor only.
-            data = encode(sequential(program))
+            data = encode(program)
             # As libFuzzer names the files of its corpus.
             path = target / hashlib.sha1(data, usedforsecurity=False).hexdigest()
             if path.exists():

@@ -29,6 +29,7 @@ MOMENTS: Final[tuple[str, ...]] = get_args(Moment)
 # What an actor does where it may give way. fault: the hardware takes one, before the handler runs; load, store,
 # cmpxchg: of a table entry; flush: of TLBs; clean: of caches; lock, unlock: the mmu lock; lookup: of a frame. Of the
 # host's threads alone: start, end: KVM is told that pages are about to change, and that they have; change: they do.
+# The binary form has their numbers: new ones come last.
 Point: TypeAlias = Literal[
     "fault", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup", "start", "change", "end"
 ]

@@ -17,9 +17,11 @@ from fuzz.engines.seeds import shipped
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
+from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import crossover, mutate
 from fuzz.language.binary import RECORD_SIZE, decode, encode
+from fuzz.language.program import has_blocks
 from fuzz.language.text import parse, print_program
 
 from ..console import HEAD, ROOT, process, refused
@@ -27,7 +29,7 @@ from ..console import HEAD, ROOT, process, refused
 MISSING = registry.engine_of("atheris").missing()
 needs_atheris = pytest.mark.skipif(bool(MISSING), reason=MISSING or "it is there")
 COALESCING = "regression dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
-LONGEST = 100 * RECORD_SIZE
+LONGEST = 200 * RECORD_SIZE
 # Shows nothing that is wrong.
 START = print_program(parse(f"{HEAD}cpu0 read a+4K\n"))
 
@@ -42,6 +44,20 @@ def fuzzing(unit: Unit) -> Fuzzing:
 def bare() -> Fuzzing:
     """Without seeds."""
     return fuzzing(Unit("atheris", "original", "rfc-v1", 1))
+
+
+def test_programs_have_blocks_and_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the corpus, fresh ones, and what becomes of both."""
+    text = print_program(parse(f"{HEAD}par\ncpu0 write a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 1\nend\n"))
+    made = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=(text,)))
+    data = made.mutate(b"\n", LONGEST, 1)
+    assert print_program(decode(data)) == text
+    assert any(has_blocks(made.fresh()) for _ in range(40))
+    monkeypatch.setattr(atheris_records, "FRESH", 0)
+    monkeypatch.setattr(atheris_records, "JOINED", 0)
+    mutated = [decode(made.mutate(data, LONGEST, seed)) for seed in range(100)]
+    assert sum(map(has_blocks, mutated)) > 50
+    assert len({each for each in mutated if has_blocks(each)}) > 40
 
 
 @needs_atheris
@@ -126,7 +142,7 @@ def test_seeds_come_first_and_in_order() -> None:
 
 
 def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
-    generator = Generator(1)
+    generator = Generator(1, offers=Offers(par=True))
     for seed in range(5):
         assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 
 from fuzz.command_line.cli import main
 from fuzz.engines import registry
@@ -18,7 +18,7 @@ from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Message, Result, Unit, UnitState
 from fuzz.exit_codes import BAD_INPUT
 from fuzz.findings.found import CRASH
-from fuzz.language.operations import OPERATIONS
+from fuzz.language.operations import OPERATIONS, GuestAccess, Par, is_vcpu
 from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.language.validate import validate
@@ -71,8 +71,33 @@ def test_programs_are_valid_and_have_every_kind_of_operation() -> None:
     made = drawn(300)
     for program in made:
         validate(program)
-    assert {type(operation) for program in made for operation in program.operations} == set(OPERATIONS)
+    assert {type(operation) for program in made for operation in program.operations} == {*OPERATIONS, Par}
     assert max(len(program.operations) for program in made) > 15
+
+
+def blocks_of(program: Program) -> list[Par]:
+    return [each for each in program.operations if isinstance(each, Par)]
+
+
+def test_some_programs_have_blocks() -> None:
+    made = [block for program in drawn(300) for block in blocks_of(program)]
+    assert 20 < len(made) < 100
+    assert {len(block.switches) > 0 for block in made} == {True, False}
+    assert {all(map(is_vcpu, block.cpus)) for block in made} == {True, False}
+
+
+def test_blocks_shrink() -> None:
+    def beside_the_host(program: Program) -> bool:
+        """Somewhere a vCPU gives way to another actor, which is none."""
+        blocks = blocks_of(program)
+        return any(is_vcpu(each.cpu) and not is_vcpu(each.to) for block in blocks for each in block.switches)
+
+    chosen = settings(max_examples=400, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    small = find(programs(), beside_the_host, settings=chosen, random=random.Random(1))
+    (block,) = blocks_of(small)
+    assert len(block.operations) == 2
+    assert len(block.switches) == 1
+    assert any(isinstance(each, GuestAccess) for each in block.operations)
 
 
 def test_changed_programs_of_a_corpus_are_valid() -> None:

@@ -16,6 +16,7 @@ from fuzz.engines.supervisor import EngineError, run_unit
 from fuzz.engines.unit import Fresh, Message, Result, Unit, UnitState, from_line, to_line
 from fuzz.findings.found import CRASH
 from fuzz.findings.record import FindingRecord
+from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import GuestAccess, Par, Switch
 from fuzz.language.program import MIB, Program, Slot, Vm
@@ -146,8 +147,8 @@ print(result.state.programs, len(result.accidents))
 
 
 def victim() -> Program:
-    """The third program of seed 1."""
-    generator = Generator(1)
+    """The third program of seed 1, as sessions make it: they offer blocks."""
+    generator = Generator(1, offers=Offers(par=True))
     return [generator.next() for _ in range(3)][2]
 
 
@@ -208,7 +209,6 @@ def test_the_program_in_flight_is_seen_from_outside() -> None:
     one.arrive()
     assert (other.number(), other.text()) == (7, "")
     assert SIZE > 10_000 * 32
-    # Blocks have no binary form.
     block = Par((GuestAccess(0, "read", "a", 0), GuestAccess(1, "write", "a", 0)), (Switch(0, 1, "after", "load", 2),))
     racing = replace(program, operations=(*program.operations[:9], block))
     one.depart(8, racing)

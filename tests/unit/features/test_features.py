@@ -116,6 +116,8 @@ def test_addresses_do_not_matter() -> None:
         ("cpu0 read a+0\nslot a delete",
          ("entry written before: after a translation fault: kvm_set_memory_region: stage2_unmap_walker: 2")),
         ("slot a delete\ncpu0 read a+0", "slot flags: GuestAccess: deleted"),
+        ("par\ncpu0 read a+0\ncpu1 read a+8K\nswitch cpu0 to cpu1 after lookup 1\nend",
+         "turn: after a translation fault: gfn_to_pfn: kvm_set_memory_region"),
     ],
 )  # fmt: skip
 def test_a_feature_and_what_makes_it(more: str, text: str) -> None:

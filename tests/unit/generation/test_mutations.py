@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from fuzz.generation import mutations, setting_mutations
+from fuzz.generation import operand_mutations, setting_mutations
 from fuzz.generation.editor import ProgramEditor
 from fuzz.generation.generator import Generator
-from fuzz.generation.mutations import LIMIT, MUTATIONS, Mutation, crossover, mutate
-from fuzz.language.operations import OPERATIONS, GuestAccess, HostDiscard, OnCpu
+from fuzz.generation.mutations import BLOCK_MUTATIONS, LIMIT, MUTATIONS, Mutation, crossover, mutate, repeat_elsewhere
+from fuzz.language.operations import OPERATIONS, GuestAccess, HostDiscard, OnCpu, Par
 from fuzz.language.program import KIB, MIB, Program, Vm
 from fuzz.language.text import load, parse, print_program
 from fuzz.language.validate import validate
 
 ROOT = Path(__file__).parents[3]
 PAGE = 4 * KIB
-KINDS = list(dict.fromkeys(MUTATIONS))
+KINDS = list(dict.fromkeys((*MUTATIONS, *BLOCK_MUTATIONS)))
 RICH = """s2fuzz 1
 vm cpus=2 vms=2 manual=on
 slot a size=4M backing=thp log=on
@@ -35,6 +35,13 @@ host write a+2M 64K
 cpu0 read a+4K
 cpu2 write b+8K mmu=off fail=2
 cpu1 fetch a+2M
+par
+  cpu0 write a+8K
+  host0 discard a+8K 4K
+  cpu1 read a+12K
+  switch cpu0 to host0 after lookup 1
+  switch host0 to cpu1 after change 1
+end
 log a get
 log a clear 0 256K
 log a off
@@ -163,7 +170,7 @@ def test_every_operation_and_setting_is_reached() -> None:
             kinds.update(type(operation) for operation in result.operations)
             for name, seen in values.items():
                 seen.add(getattr(result.vm, name))
-    assert kinds == set(OPERATIONS)
+    assert kinds == {*OPERATIONS, Par}
     assert len(values.pop("ipa")) > 5
     assert len(values.pop("contended")) > 3
     assert {name: len(seen) for name, seen in values.items()} == {
@@ -185,7 +192,7 @@ def offsets(before: Program, mutation: Mutation, rounds: int = 400) -> set[int]:
 
 
 def test_the_page_before_and_behind() -> None:
-    found = offsets(program("vm\nslot a size=4M backing=thp\ncpu0 read a+700K\n"), mutations.change_page)
+    found = offsets(program("vm\nslot a size=4M backing=thp\ncpu0 read a+700K\n"), operand_mutations.change_page)
     assert {700 * KIB - PAGE, 700 * KIB + PAGE} <= found
 
 
@@ -194,7 +201,7 @@ def test_the_pages_around_every_boundary() -> None:
     before = program(
         "vm\nslot a ipa=0x40180000 size=4M backing=thp offset=256K\nhost discard a+800K 100K\ncpu0 read a+2048K\n"
     )
-    found = offsets(before, mutations.change_page, 2500)
+    found = offsets(before, operand_mutations.change_page, 2500)
     edges = [0, 800 * KIB, 900 * KIB, 4 * MIB, 512 * KIB, 2 * MIB + 512 * KIB, 2 * MIB - 256 * KIB]
     for edge in edges:
         for place in (edge - PAGE, edge, edge + PAGE):
@@ -206,7 +213,7 @@ def test_ranges_end_around_every_boundary() -> None:
     before = program("vm\nslot a size=4M backing=thp\nhost discard a+400K 100K\ncpu0 read a+2M\n")
     ends = set()
     for seed in range(1500):
-        operation = changed(mutations.change_size, before, seed).operations[0]
+        operation = changed(operand_mutations.change_size, before, seed).operations[0]
         assert isinstance(operation, HostDiscard)
         assert operation.offset == 400 * KIB
         ends.add(operation.offset + operation.size)
@@ -217,7 +224,7 @@ def test_ranges_end_around_every_boundary() -> None:
 def test_another_vcpu_of_the_same_vm_repeats() -> None:
     before = program("vm cpus=2 vms=2\nslot a size=4M backing=thp vm=1\ncpu3 write a+8K\n")
     for seed in range(10):
-        first, second = changed(mutations.repeat_elsewhere, before, seed).operations
+        first, second = changed(repeat_elsewhere, before, seed).operations
         assert isinstance(first, OnCpu)
         assert isinstance(second, OnCpu)
         assert (first.cpu, second.cpu) == (3, 2)

@@ -2,17 +2,15 @@
 """Par blocks as text, the table of what may run beside what, and who takes a block apart."""
 
 from dataclasses import replace
-from random import Random
 from typing import Final, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.generation.mutations import crossover, mutate
 from fuzz.language import operations as ops
 from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES, TABLE
-from fuzz.language.binary import encode
+from fuzz.language.binary import RECORD_SIZE, decode, encode
 from fuzz.language.operations import (
     ACCESS_KINDS,
     HOSTS,
@@ -21,17 +19,19 @@ from fuzz.language.operations import (
     STEPS_OF_BOTH,
     STEPS_OF_CPU,
     STEPS_OF_HOST,
+    USERS,
     AccessKind,
     GuestAccess,
     Par,
     Point,
+    SetLog,
     Switch,
     Threaded,
     is_host,
 )
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
 from fuzz.language.text import headings, parse, print_program
-from fuzz.language.validate import validate
+from fuzz.language.validate import ValidationState, validate
 
 VM: Final = Vm(cpus=3)
 SIZE: Final = 4 << 20
@@ -163,10 +163,87 @@ PROGRAM: Final = parse(
 )
 
 
-def test_blocks_have_no_binary_form() -> None:
-    with pytest.raises(ProgramError, match="a par block has no binary form"):
-        encode(PROGRAM)
-    assert encode(sequential(PROGRAM))
+@given(st.lists(blocks(), min_size=1, max_size=3))
+def test_records_lose_nothing(drawn: list[Par]) -> None:
+    program = Program(VM, (SLOT,), (GuestAccess(1, "read", "a", 0, fail=1), *drawn, GuestAccess(0, "read", "a", 0)))
+    assert decode(encode(program)) == program
+
+
+def records(*made: bytes) -> Program:
+    """The program of some records behind a machine with three CPUs and one slot; valid, and the same again."""
+    head = encode(Program(VM, (SLOT,)))
+    program = decode(head + b"".join(made))
+    validate(program)
+    assert decode(encode(program)) == program
+    return program
+
+
+def cut(program: Program) -> list[bytes]:
+    """The records of the operations of a program with one slot."""
+    data = encode(program)
+    return [data[at : at + RECORD_SIZE] for at in range(2 * RECORD_SIZE, len(data), RECORD_SIZE)]
+
+
+BLOCK: Final = cut(
+    parse(HEAD + "par\ncpu0 write a+0\nhost1 discard a+0 4K\ncpu1 read a+4K\n"
+          "switch cpu0 to host1 after lookup 1\nswitch host1 to cpu1 after change 1\nend\n")
+)  # fmt: skip
+
+
+def lines(program: Program) -> list[str]:
+    """The operations of a program as text."""
+    return print_program(program).splitlines()[3:]
+
+
+def changed(record: bytes, at: int, value: int) -> bytes:
+    return record[:at] + bytes([value]) + record[at + 1 :]
+
+
+def test_a_record_less_is_an_operation_or_a_switch_less() -> None:
+    first, thread, last, one, other = BLOCK
+    assert lines(records(*BLOCK))[1:4] == ["  cpu0 write a+0", "  host1 discard a+0 4K", "  cpu1 read a+4K"]
+    # Without the first operation, another one begins; switches are those of actors that are left.
+    assert lines(records(thread, last, one, other)) == [
+        *("par", "  host1 discard a+0 4K", "  cpu1 read a+4K"),
+        *("  switch host1 to cpu1 after lock 1", "  switch host1 to cpu1 after change 1", "end"),
+    ]
+    assert lines(records(first, thread, other)) == [
+        *("par", "  cpu0 write a+0", "  host1 discard a+0 4K", "  switch host1 to cpu0 after change 1", "end")
+    ]
+    # One operation is no block, nor is one actor; a switch without a block means nothing.
+    assert lines(records(first, one)) == ["cpu0 write a+0"]
+    assert lines(records(first, changed(last, 1, 0), one)) == ["cpu0 write a+0", "cpu0 read a+4K"]
+    assert lines(records(one, other)) == []
+    assert lines(records(*BLOCK[:3], one, one)) == lines(records(*BLOCK[:4]))
+
+
+def test_one_byte_of_a_switch_is_one_thing_of_it() -> None:
+    operations, switch = BLOCK[:3], BLOCK[3]
+    said = {
+        0: (2, "switch cpu0 to host1 after store 1"),
+        # Who looks up no frames does something else, and who gives way to itself gives way to another.
+        1: (HOSTS[1], "switch host1 to cpu1 after lock 1"),
+        2: (1, "switch cpu0 to cpu1 after lookup 1"),
+        3: (0, "switch cpu0 to host1 before lookup 1"),
+        8: (3, "switch cpu0 to host1 after lookup 3"),
+        16: (2, "switch cpu0 to host1 after lookup 1 fault=2"),
+    }
+    for at, (value, text) in said.items():
+        (line,) = [each.strip() for each in lines(records(*operations, changed(switch, at, value))) if "switch" in each]
+        assert line == text
+
+
+def test_what_blocks_do_not_run_is_an_access() -> None:
+    access, other = BLOCK[0], changed(BLOCK[2], 0, ops.OPERATIONS.index(ops.TableMap))
+    assert lines(records(access, other))[1:3] == ["  cpu0 write a+0", "  cpu1 read a+4K"]
+
+
+@given(st.lists(st.sampled_from(BLOCK), min_size=1, max_size=40), st.data())
+def test_any_records_of_blocks_are_a_valid_program(chosen: list[bytes], data: st.DataObject) -> None:
+    made = bytearray(b"".join(chosen))
+    for _ in range(data.draw(st.integers(0, 8))):
+        made[data.draw(st.integers(0, len(made) - 1))] = data.draw(st.integers(0, 255))
+    records(bytes(made))
 
 
 def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
@@ -174,8 +251,15 @@ def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
     assert [each.cpu for each in flat.operations if isinstance(each, GuestAccess)] == [0, 0, 1, 2]
     assert not has_blocks(flat)
     assert sequential(flat) is flat
-    random = Random(1)
-    for _ in range(50):
-        for made in (mutate(PROGRAM, random), crossover(PROGRAM, PROGRAM, random)):
-            validate(made)
-            assert not has_blocks(made)
+
+
+def test_a_block_that_is_refused_changes_nothing() -> None:
+    state = ValidationState(VM)
+    state.declare(SLOT)
+    assert not SLOT.log
+    turned = Threaded(USERS[0], SetLog("a", True))
+    with pytest.raises(ProgramError):
+        state.check(Par((turned, GuestAccess(0, "read", "a", 0)), (Switch(0, 1, "after", "fault", 1),)))
+    assert "a" not in state.logged
+    state.check(Par((turned, GuestAccess(0, "read", "a", 0))))
+    assert "a" in state.logged

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import cast
 
-from ..language.operations import ByThread, Concurrent, GuestAccess, Operation, Par, Threaded, is_vcpu, plain
+from .operations import ByThread, Concurrent, GuestAccess, Operation, Par, Threaded, is_vcpu, plain
 
 
 def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Operation]) -> tuple[Operation, ...]:

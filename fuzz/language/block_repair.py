@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The repair of par blocks, from any numbers to a valid one: its operations one by one, then its switches.
+
+* An operation that blocks do not run becomes an access by the guest.
+* A switch is one of actors that are there, at something that the first of them does. One that cannot be, or that
+  stands at the place of an earlier one, is left out.
+* Where the block is none (one actor, two vCPUs on one CPU), its operations follow each other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from .beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES
+from .operands import RawOperation, fit
+from .operations import (
+    MOMENTS,
+    ONLY_AFTER,
+    POINTS,
+    STEPS_OF_HOST,
+    Concurrent,
+    GuestAccess,
+    Operation,
+    Par,
+    Switch,
+    Threaded,
+    actors_of,
+    plain,
+    points_of,
+)
+from .program import ProgramError
+from .repair import Repair
+
+# The most records that a block has.
+RECORDS: Final = MAX_ACCESSES + MAX_SWITCHES
+
+
+class RawSwitch(NamedTuple):
+    """A switch in numbers: actors are those of `Switch`, *point* and *when* places in `POINTS` and `MOMENTS`."""
+
+    point: int
+    cpu: int
+    to: int
+    when: int
+    number: int
+    fault: int
+
+
+def repair_block(repair: Repair, operations: list[RawOperation], switches: Iterable[RawSwitch]) -> list[Operation]:
+    """Return the block that operations and switches mean, or else its operations as they follow each other.
+
+    :param repair: of the statements before
+    :param operations: no more than `MAX_ACCESSES`
+    """
+    if len(operations) < 2:
+        return [repair.operation(raw) for raw in operations]
+    state = repair.state
+    logged = set(state.logged)
+    taken = tuple(_concurrent(repair, raw) for raw in operations)
+    state.logged = logged
+    block = scheduled(Par(taken), switches)
+    try:
+        state.check(block)
+    except ProgramError:
+        alone = [plain(each) for each in taken]
+        for each in alone:
+            state.check(each)
+        return list(alone)
+    return [block]
+
+
+def _concurrent(repair: Repair, raw: RawOperation) -> Concurrent:
+    """The operation that numbers mean, or the nearest that is legal now, and in a block."""
+    for operation in repair.attempts(raw):
+        each = by_actor(operation, raw.actor)
+        if each is None:
+            continue
+        try:
+            repair.state.check(plain(each))
+        except ProgramError:
+            continue
+        return each
+    raise AssertionError("a guest access is always legal")
+
+
+def by_actor(operation: Operation, number: int) -> Concurrent | None:
+    """An operation as one of a block; None: blocks do not run it.
+
+    :param number: of the thread that does it, among those of its kind
+    """
+    line = LINES.get(type(operation))
+    if line is None or not line.runs:
+        return None
+    if isinstance(operation, GuestAccess):
+        return operation if operation.fail is None else replace(operation, fail=None)
+    done: Any = operation
+    actors = actors_of(done)
+    assert actors is not None
+    return Threaded(actors[number % len(actors)], done)
+
+
+def scheduled(block: Par, switches: Iterable[RawSwitch]) -> Par:
+    """The block with the switches that numbers mean, the first of each place."""
+    found: dict[tuple[int, str, str, int, int], Switch] = {}
+    for raw in switches:
+        switch = _switch(raw, block.cpus)
+        if switch is not None:
+            found.setdefault(switch.anchor, switch)
+    return replace(block, switches=tuple(found.values())[:MAX_SWITCHES])
+
+
+def _switch(raw: RawSwitch, cpus: tuple[int, ...]) -> Switch | None:
+    """The switch of one of some actors to another one; None: there is none."""
+    cpu = raw.cpu if raw.cpu in cpus else cpus[raw.cpu % len(cpus)]
+    others = [each for each in cpus if each != cpu]
+    points = points_of(cpu)
+    if not others or not points:
+        return None
+    to = raw.to if raw.to in others else others[raw.to % len(others)]
+    point: Any = POINTS[raw.point % len(POINTS)]
+    if point not in points:
+        point = points[raw.point % len(points)]
+    when: Any = "after" if point in ONLY_AFTER else MOMENTS[raw.when % len(MOMENTS)]
+    of_block = point == "fault" or point in STEPS_OF_HOST
+    count = fit(raw.number, 1, (FAULTS if of_block else COUNTS)[-1])
+    return Switch(cpu, to, when, point, count, 1 if of_block else fit(raw.fault, 1, FAULTS[-1]))
