@@ -295,7 +295,7 @@ class KvmHost:
             if run is not None and run.flags & POISON:
                 break
             if run is None or run.flags & ABSENT:
-                mm.populate(addr)
+                mm.populate(addr, write_fault)
                 run = mm.run_at(addr)
             if run is None or not write_fault or run.flags & (ABSENT | WRITABLE | DEVICE):
                 break

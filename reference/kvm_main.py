@@ -35,6 +35,8 @@ class KvmMain(Listener):
     RUNS_ELSEWHERE: ClassVar[bool] = False
     # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
     HAS_LPA2: ClassVar[bool] = False
+    # The host of that kernel: a huge page that is split gives its pages of nothing but zeroes back.
+    SPLIT_DROPS_ZEROES: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

@@ -228,7 +228,7 @@ class Lifetime(Checker):
                 end = layout.hva + layout.size
                 for hva, stop, run in self.side.host.pieces(layout.hva, end) if layout.live else ():
                     place = hva + (pfn - self.side.host.pfn_in(run, hva) << self.granule.page_shift)
-                    if hva <= place < stop and not run.flags & ABSENT:
+                    if hva <= place < stop and not run.flags & ABSENT and (run.stride or place == hva):
                         ipa = layout.ipa + place - layout.hva
                         text = text or f"frame {pfn:#x}, guest memory at {ipa:#x} of slot {layout.slot.name}"
                         page = pages(frozenset([ipa]), self.granule.page_size)

@@ -176,9 +176,8 @@ class Translation(GuestChecker):
         layout = self.side.by_name[op.slot]
         if isinstance(op, (ops.HostAge, ops.HostTestAge)):
             size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
-            start, _ = self.guest.host.unit_at(layout.hva + op.offset)
-            last, last_unit = self.guest.host.unit_at(layout.hva + op.offset + size - 1)
-            return self.guest.ipa_ranges(start, last + last_unit)
+            start = layout.hva + op.offset
+            return self.guest.ipa_ranges(*self.guest.host.aged_range(start, start + size))
         if layout.slot.vm != self.guest.number:
             return []
         if isinstance(op, ops.GuestAccess):
@@ -360,7 +359,8 @@ class Translation(GuestChecker):
             wrong = self.rights_of(entry, run)
             if wrong:
                 return wrong, page
-            done = host.end_of(run, done, hva + size)
+            # All small pages of zeroes are one frame.
+            done = host.end_of(run, done, hva + size) if run.stride else done + host.page_size
         if entry & WRITE_BIT:
             return self.write_of(layout, ipa, size)
         return "", 0

@@ -117,13 +117,16 @@ class TableOperations:
         host = self.side.host
         run = host.run_at(start)
         if run is not None and run.flags & ABSENT:
-            host.populate(start)
+            host.populate(start, True)
         first: Frames | None = None
         for hva, stop, run in host.pieces(start, end):
             if run.flags & ABSENT or (first is None and hva != start):
                 break
             pfn = host.pfn_in(run, hva)
             device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0
+            if not run.stride:
+                # All small pages of zeroes are one frame.
+                stop = hva + host.page_size
             if first is None:
                 first = Frames(pfn, stop - hva, device, writable)
             elif (

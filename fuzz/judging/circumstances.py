@@ -14,6 +14,7 @@ from typing import Final
 
 from reference.belongings import Own, Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
+from reference.machine.memory import seen
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 
 from ..checkers import Checker, Shadow, Violation
@@ -353,7 +354,7 @@ class Circumstances(Checker):
             guest = self.side.guests[vm_of(start)]
             index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))
             for _, _, version in self.side.memory.cached.runs(index, index + 1) if index >= 0 else ():
-                return version
+                return seen(version)
         return -1
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:

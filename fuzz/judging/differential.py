@@ -84,7 +84,7 @@ class Lockstep:
         self.differential = differential
         self.left = Executor(differential.reference, program)
         self.right = Executor(differential.candidate, program, CANDIDATE)
-        self.right.side.standard = differential.reference
+        self.right.side.hold_to(differential.reference)
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))

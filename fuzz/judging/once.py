@@ -147,7 +147,7 @@ def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdi
     theirs = left.found
     if left.tree.twin_counted != left.tree.counted:
         right = SideAlone(candidate, left.executor.program, CANDIDATE)
-        right.executor.side.standard = reference
+        right.executor.side.hold_to(reference)
         try:
             ended = right.run()
         finally:

@@ -72,7 +72,6 @@ class RealCheck:
     kinds: dict[str, DifferenceKind] = field(default_factory=dict)
     seconds: float = 0.0
     kernel: float = 0.0
-    explained: Counter[str] = field(default_factory=Counter)
     confirmed: Counter[str] = field(default_factory=Counter)
 
     def take(self, program: Program, where: str) -> None:
@@ -101,7 +100,6 @@ class RealCheck:
         self.programs += 1
         self.operations += len(done.played.places)
         self.confirmed.update(violation.signature for violation, _ in done.confirmed)
-        self.explained.update({each.name for each in done.explained})
         found = kinds_of(done)
         self.agree += not found
         for key, text in found.items():
@@ -161,7 +159,6 @@ class RealCheck:
             f"in {self.seconds:.1f} s ({self.kernel:.1f} s of the machine), {self.rate:.1f} programs/s"
         )
         lines += [f"confirmed: {name}: {count} programs" for name, count in self.confirmed.most_common()]
-        lines += [f"left out, a known deviation: {name}: {count}" for name, count in self.explained.most_common()]
         lines += [f"not played: {reason}: {count}" for reason, count in self.left.most_common()]
         count = sum(kind.count for kind in self.kinds.values())
         kinds = f"{len(self.kinds)} kind{'s' if len(self.kinds) > 1 else ''}"
@@ -171,8 +168,8 @@ class RealCheck:
     def answer(self) -> dict[str, Any]:
         """Return the keys for ``--json``: ``kernel`` (release), ``model``, ``programs``, ``agree``, ``operations``,
         ``seconds``, ``machine_seconds`` (of them), ``programs_per_second``, ``confirmed`` (programs by signature),
-        ``explained`` (by deviation), ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``,
-        ``count``, ``file`` or null, ``replays`` or null).
+        ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``, ``count``, ``file`` or null,
+        ``replays`` or null).
         """
         return {
             "kernel": self.session.release,
@@ -184,7 +181,6 @@ class RealCheck:
             "machine_seconds": round(self.kernel, 3),
             "programs_per_second": round(self.rate, 1),
             "confirmed": dict(self.confirmed),
-            "explained": dict(self.explained),
             "not_played": dict(self.left),
             "differences": [
                 {

@@ -11,7 +11,6 @@ from ..language.program import Program
 from ..language.text import headings
 from .answers import CREATION, DESTRUCTION, RealAnswers, parse
 from .compare import OutcomeDifference, differences
-from .deviations import HostDeviation, explained
 from .errors import UnplayableError
 from .model import Expected, ModelRun
 from .session import RealSession
@@ -34,7 +33,6 @@ class RealRun:
     :param expected: of it, on the model
     :param answers: of the kernel
     :param differences: of the two
-    :param explained: known deviations of the tables
     :param stamps: of each finding of the model, the first of its kind
     :param tables: differences of the tables, if these were looked at, at the first operation that has some
     """
@@ -46,7 +44,6 @@ class RealRun:
     expected: Expected
     answers: RealAnswers
     differences: list[OutcomeDifference]
-    explained: list[HostDeviation]
     stamps: list[tuple[Violation, Stamp]]
     tables: list[TableDifference]
 
@@ -107,16 +104,14 @@ class RealRun:
         lines += [f"the kernel says: {complaint}" for complaint in self.complaints]
         if self.answers.status:
             lines.append(f"the process that played it ended with status {self.answers.status:#x}")
-        lines += [f"left out, a known deviation: {each.name}: {each.reason}" for each in self.explained]
         lines += [f"left out: {each}" for each in self.played.left_out]
         return "\n".join(lines) + "\n"
 
     def answer(self) -> dict[str, Any]:
         """Return the keys for ``--json``: ``file``, ``kernel`` (release), ``model``, ``result``, ``findings`` (of each
         ``signature``, ``operation``, ``stamp``, ``why``), ``differences`` (of each ``operation``, ``model``,
-        ``kernel``), ``tables`` (of each ``operation``, ``leaf``: guest address, ``model``, ``kernel``), ``explained``
-        (names of known deviations), ``complaints``, ``left_out``, ``outcomes`` (of the kernel, of each operation
-        played).
+        ``kernel``), ``tables`` (of each ``operation``, ``leaf``: guest address, ``model``, ``kernel``),
+        ``complaints``, ``left_out``, ``outcomes`` (of the kernel, of each operation played).
         """
         return {
             "file": self.file,
@@ -140,7 +135,6 @@ class RealRun:
                 {"operation": self.heading(each.at), "leaf": each.ipa, "model": each.model, "kernel": each.real}
                 for each in self.tables
             ],
-            "explained": [each.name for each in self.explained],
             "complaints": self.complaints,
             "left_out": list(self.played.left_out),
             "outcomes": [str(self.answers.outcomes[at]) for at in sorted(self.answers.outcomes)],
@@ -164,12 +158,6 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     if found.expected.refused:
         raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
     different = differences(part.program, found.expected, found.answers)
-    tables_differ = found.tables
-    # Of outcomes, the first; behind it nothing is alike.
-    known = explained(part.program, different[0]) if different else None
-    if known is not None:
-        tables_differ = [each for each in tables_differ if each.at < different[0].at]
-        different = []
     stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
     return RealRun(
         file,
@@ -179,9 +167,8 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         found.expected,
         found.answers,
         different,
-        [*found.explained, *([known] if known is not None else [])],
         stamps,
-        tables_differ,
+        found.tables,
     )
 
 
@@ -192,7 +179,6 @@ class Attempt:
     expected: Expected
     answers: RealAnswers
     tables: list[TableDifference]
-    explained: list[HostDeviation]
 
 
 def attempt(session: RealSession, version: Candidate, part: Played, tables: bool) -> Attempt:
@@ -220,8 +206,7 @@ def attempt(session: RealSession, version: Candidate, part: Played, tables: bool
         expected = None if tables else model.finish()
     finally:
         answers = parse(session.finish(look))
-    known = [] if looks is None else list(looks.explained)
-    return Attempt(model.finish() if expected is None else expected, answers, different, known)
+    return Attempt(model.finish() if expected is None else expected, answers, different)
 
 
 def stamped(

@@ -4,7 +4,6 @@
 The root of a VM's tables is in VTTBR_EL2 behind an operation of one of its vCPUs.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -12,13 +11,11 @@ from typing import Final, TypeAlias
 from reference.machine.descriptor import TABLE, kind
 from reference.machine.granule import Granule
 
-from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation, SlotPlace
+from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
-from .compare import backing
-from .deviations import BLOCK_SHIFT, HostDeviation, blocks_of, cause_of
-from .lines import WINDOW, free_windows, host_addresses
+from .lines import WINDOW, free_windows
 from .machine import RealMachine
 
 # Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
@@ -101,8 +98,7 @@ def shown(leaf: tuple[int, int] | None) -> str:
 class RealTables:
     """Compares the tables of a machine with those of the model, operation by operation.
 
-    *looks*: comparisons of one VM's tables; *alike*: those without a difference; *causes*: by the number of a 2M of
-    host memory, why the kernel may have less there; *explained*: leaves, by that reason
+    *looks*: comparisons of one VM's tables; *alike*: those without a difference
 
     :param machine: that plays the program
     :param program: as it is played
@@ -114,14 +110,11 @@ class RealTables:
         self.program = program
         self.names = headings(program)
         self.stub = free_windows(program)[0]
-        self.addresses = host_addresses(program)
         self.roots: dict[int, int] = {}
-        self.causes: dict[int, HostDeviation] = {}
-        self.explained: Counter[HostDeviation] = Counter()
         self.looks = self.alike = 0
 
     def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
-        """The differences behind an operation that no known deviation explains.
+        """The differences behind an operation.
 
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
@@ -130,7 +123,6 @@ class RealTables:
             vm = op.cpu // self.program.vm.cpus
             if vm not in self.roots:
                 self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
-        self.note(op)
         found: list[TableDifference] = []
         for vm in sorted(self.roots):
             different = self.compare(guests[vm], self.roots[vm])
@@ -139,14 +131,6 @@ class RealTables:
             names = (at, self.names[at + 1], vm)
             found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
         return found
-
-    def note(self, op: Operation) -> None:
-        """Note where the host of the kernel may do otherwise from now on."""
-        cause = cause_of(op, backing(self.program, op.slot)) if isinstance(op, SlotPlace) else None
-        if cause is not None and isinstance(op, SlotPlace):
-            hva = self.addresses[op.slot] + op.offset
-            for block in blocks_of(op, hva, self.program.vm.granule):
-                self.causes.setdefault(block, cause)
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
         """Guest address and the two leaves of each difference."""
@@ -165,38 +149,4 @@ class RealTables:
         # Our code in the guest has a slot that the model does not know of.
         mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}
         different = [ipa for ipa in sorted(model.keys() | mine.keys()) if shown(model.get(ipa)) != shown(mine.get(ipa))]
-        left = [ipa for ipa in different if not self.explain(guest, ipa, model, mine)]
-        return [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in left]
-
-    def explain(self, guest: Guest, ipa: int, model: Leaves, real: Leaves) -> bool:
-        """Tell whether a known deviation explains the difference of two leaves, and count it."""
-        layout = guest.layout_of(ipa)
-        cause = self.causes.get(layout.hva + ipa - layout.ipa >> BLOCK_SHIFT) if layout is not None else None
-        if cause is None:
-            return False
-        theirs = real.get(ipa)
-        if theirs is not None and not self.of_zeroes(theirs[1]):
-            ours = covering(model, ipa, guest.granule)
-            if ours is None or rights(theirs[1]) & ~rights(ours[1]):
-                return False
-        self.explained[cause] += 1
-        return True
-
-    def of_zeroes(self, entry: int) -> bool:
-        """Tell whether a leaf is read-only, and its first page has nothing but zeroes."""
-        page = self.program.vm.granule
-        return not entry & _WRITE and not any(self.memory.words(entry & _ADDRESS & -page, page >> 3))
-
-
-def covering(found: Leaves, ipa: int, granule: Granule) -> tuple[int, int] | None:
-    """The leaf that translates an address; None: there is none."""
-    for level in (3, 2, 1):
-        leaf = found.get(ipa & -granule.level_size(level))
-        if leaf is not None and leaf[0] == level:
-            return leaf
-    return None
-
-
-def rights(entry: int) -> int:
-    """The rights of a leaf as bits, a right each."""
-    return entry & (_READ | _WRITE) | (0 if entry & _NO_EXECUTE else _NO_EXECUTE)
+        return [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in different]

@@ -17,6 +17,7 @@ from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, Liste
 from reference.machine.computer import Computer
 from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
+from reference.machine.memory import INITIAL
 from reference.stores import writes_once
 
 from ..language.program import HUGE_SHIFT, MEMFD, Program, Slot, Vm
@@ -55,8 +56,6 @@ class Side(Listener):
         granule = Granule(vm.granule.bit_length() - 1, vm.pa)
         self.granule = granule
         self.version = version
-        # The version that says what is required where versions differ: the one that this is compared with.
-        self.standard = version
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
         self.kernel = Kernel(granule, self.computer, capabilities(vm))
@@ -66,6 +65,7 @@ class Side(Listener):
         if not writes_once(version.pgtable, version.mmu):
             self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
+        self.hold_to(version)
         self.kvm_host = KvmHost(self.kernel, self.host)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
@@ -96,6 +96,14 @@ class Side(Listener):
     def active(self, guest: Guest) -> None:
         self._active = guest
         self.kernel.vmid = guest.vmid
+
+    def hold_to(self, standard: Candidate) -> None:
+        """Name the version that says what is required where versions differ, and what their host does.
+
+        :param standard: the one that this is compared with, or this one
+        """
+        self.standard = standard
+        self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""
@@ -153,12 +161,13 @@ class Side(Listener):
         if backing == MEMFD:
             # A file without pages: whoever touches one first gets it.
             self.host.runs.append(PageRun(start, pages, 0, ABSENT))
-            self.host.vmas.append(Vma(start, end, False, 0, 0))
+            self.host.vmas.append(Vma(start, end, False, 0, 0, advised=False, file=True))
             return
         align = 1 << (shift - self.granule.page_shift)
         pfn = self.host.new_frames(pages, 1 if backing == "anon" else align)
+        self.memory.host_write(pfn, pages, INITIAL)
         self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
-        self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0))
+        self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0, advised=backing == "thp"))
 
     def destroy(self) -> None:
         """Destroy all VMs, as when user space is gone."""

@@ -15,6 +15,12 @@ DEVICE: Final = 1 << 2
 # Broken memory: nobody may use it (with ABSENT: and its frame is gone).
 POISON: Final = 1 << 3
 ABSENT: Final = 1 << 4
+# The kernel's page of zeroes, small or (with THP) huge: many addresses have it, nobody owns it, nobody may write it.
+ZEROES: Final = 1 << 5
+# Read-only, and nobody else has it: a write makes the page writable, in place, and copies nothing.
+SOLE: Final = 1 << 6
+# Part of a huge page whose pages small entries map (a large folio): what happens to one page happens to all of these.
+FOLIO: Final = 1 << 7
 
 
 class Vma:
@@ -22,14 +28,27 @@ class Vma:
 
     :param huge_shift: log2 of the hugetlb page size, or 0
     :param pgoff: first frame of a pfnmap area
+    :param advised: user space wants transparent huge pages here (MADV_HUGEPAGE)
+    :param file: of a file, whose pages are its own; else anonymous memory
     """
 
-    def __init__(self, start: int, end: int, pfnmap: bool, huge_shift: int, pgoff: int) -> None:
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        pfnmap: bool,
+        huge_shift: int,
+        pgoff: int,
+        advised: bool = True,
+        file: bool = False,
+    ) -> None:
         self.start = start
         self.end = end
         self.pfnmap = pfnmap
         self.huge_shift = huge_shift
         self.pgoff = pgoff
+        self.advised = advised
+        self.file = file
 
 
 class PageRun:
@@ -40,6 +59,8 @@ class PageRun:
         self.npages = npages
         self.pfn = pfn
         self.flags = flags
+        # Frames from one page to the next: all small pages of zeroes are one frame.
+        self.stride = 0 if flags & (ZEROES | THP) == ZEROES else 1
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -80,6 +101,8 @@ class AddressSpace:
         self.next_pfn = next_pfn
         self.vmas: list[Vma] = []
         self.runs: list[PageRun] = []
+        # The frame of the small page of zeroes; -1: nobody has needed it.
+        self.zeroes = -1
         self.listener = Listener()
 
     def find_vma(self, hva: int) -> Vma | None:
@@ -108,7 +131,7 @@ class AddressSpace:
             last = self.runs[-1]
             if (
                 last.hva + (last.npages << self.page_shift) == hva
-                and last.pfn + last.npages == pfn
+                and last.pfn + last.npages * last.stride == pfn
                 and last.flags == flags
             ):
                 self.runs[-1] = PageRun(last.hva, last.npages + npages, last.pfn, flags)
@@ -117,12 +140,13 @@ class AddressSpace:
 
     def pfn_in(self, run: PageRun, hva: int) -> int:
         """The frame behind *hva*, which *run* backs."""
-        return run.pfn + ((hva - run.hva) >> self.page_shift)
+        return run.pfn + ((hva - run.hva) >> self.page_shift) * run.stride
 
     def frame_has(self, pfn: int, flag: int) -> bool:
         """Tell whether frame *pfn* has a flag, by the newest run that holds it."""
         for run in reversed(self.runs):
-            if run.pfn <= pfn < run.pfn + run.npages and not run.flags & (ABSENT | POISON):
+            frames = run.npages if run.stride else 1
+            if run.pfn <= pfn < run.pfn + frames and not run.flags & (ABSENT | POISON):
                 return run.flags & flag != 0
         return False
 
@@ -132,20 +156,26 @@ class AddressSpace:
         self.next_pfn = pfn + pages
         return pfn
 
+    def zero_frame(self) -> int:
+        """The frame of the small page of zeroes."""
+        if self.zeroes < 0:
+            self.zeroes = self.new_frames(1, 1)
+        return self.zeroes
+
     def copy_frames(self, old: int, new: int, pages: int) -> None:
         """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""
 
-    def populate(self, hva: int) -> None:
+    def populate(self, hva: int, write: bool) -> None:
         """Handle the touch of a page that is not there; nothing follows from it here."""
 
     def truncate(self, start: int, end: int) -> None:
         """Take pages from a file that user space has not mapped; nothing follows from it here."""
 
     def break_cow(self, hva: int) -> None:
-        """Give *hva* a frame of its own that may be written.
+        """Give *hva* a frame of its own that may be written (``do_wp_page()``, ``hugetlb_wp()``).
 
-        A huge transparent page is split first. The guest is told by an
-        invalidation, in it (but for hugetlb) by change_pte.
+        A huge transparent page is split first (``do_huge_pmd_wp_page()``). The guest is told by an
+        invalidation, in it (but for hugetlb) by change_pte. Of a page that nobody else has nobody is told.
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
@@ -154,6 +184,10 @@ class AddressSpace:
             # munmap() is about to take the page away.
             return
         shift = vma.huge_shift if vma.huge_shift else self.page_shift
+        if run.flags & SOLE:
+            start = hva & -(1 << shift)
+            self.add_run(start, 1 << (shift - self.page_shift), self.pfn_in(run, start), run.flags & ~SOLE | WRITABLE)
+            return
         if run.flags & THP:
             self.split(hva)
             run = self.run_at(hva)
@@ -174,12 +208,18 @@ class AddressSpace:
         listener.invalidate_range_end()
 
     def split(self, hva: int) -> None:
-        """Split the transparent huge page around *hva*: the same frames, mapped small."""
+        """Have small entries map the transparent huge page around *hva*: ``__split_huge_pmd()``.
+
+        They map the same frames, those of a huge page of zeroes the small one.
+        """
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
         run = self.run_at(hva)
         # Meanwhile another thread may have split it, or taken it away.
         if run is not None and run.flags & THP and not run.flags & ABSENT:
-            self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP)
+            if run.flags & ZEROES:
+                self.add_run(start, pages, self.zero_frame(), run.flags & ~THP)
+            else:
+                self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP | FOLIO)
         self.listener.invalidate_range_end()

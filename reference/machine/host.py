@@ -1,155 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host process with contents: user space and memory management act on guest memory.
+"""The host process: user space and memory management act on guest memory.
 
-Each function does what the host kernel does, MMU notifiers in the same
+Each function does what the host kernel does (Linux 6.12; what 6.1 does is the same), MMU notifiers in the same
 places; where the kernel would do nothing (a page that is huge already, a
 range that a huge page cannot give up) it does nothing.
 """
 
-from .address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
-from .memory import DEVICE as DEVICE_FRAME
-from .memory import FREE, OWNED, Memory
+from .address_space import ABSENT, DEVICE, FOLIO, POISON, THP, WRITABLE, ZEROES, PageRun, Vma
+from .host_pages import HostPages, owned
+from .memory import ZEROED
 
 
-class Host(AddressSpace):
-    """An address space whose frames have owners and contents.
-
-    :param memory: frames and their contents
-    """
-
-    def __init__(self, page_shift: int, pmd_shift: int, memory: Memory) -> None:
-        super().__init__(page_shift, pmd_shift, memory.first)
-        self.memory = memory
-        self.page_size = 1 << page_shift
-        self.pmd_size = 1 << pmd_shift
-        # Version of the next write; set by the driver of the host.
-        self.version = 1
-
-    def new_frames(self, pages: int, align: int) -> int:
-        pfn = super().new_frames(pages, align)
-        self.memory.grow(pfn, pages, OWNED)
-        return pfn
-
-    def new_device_frames(self, pages: int, align: int) -> int:
-        """Frames without linear alias."""
-        pfn = super().new_frames(pages, align)
-        self.memory.grow(pfn, pages, DEVICE_FRAME)
-        return pfn
-
-    def copy_frames(self, old: int, new: int, pages: int) -> None:
-        self.memory.copy(old, new, pages)
-        # The old frames stay with their other owners.
-        start = old - self.memory.first
-        self.memory.owner.fill(start, start + pages, FREE)
-
-    def frame_of(self, hva: int) -> int:
-        """The frame behind *hva* now; -1 where there is none."""
-        run = self.run_at(hva)
-        return -1 if run is None or run.flags & ABSENT else self.pfn_in(run, hva)
-
-    def unit_at(self, hva: int) -> tuple[int, int]:
-        """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
-        run = self.run_at(hva)
-        vma = self.find_vma(hva)
-        size = self.page_size
-        if vma is not None and vma.huge_shift and vma.start <= hva:
-            size = 1 << vma.huge_shift
-        elif run is not None and run.flags & THP:
-            size = self.pmd_size
-        return hva & -size, size
-
-    def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
-        """(start, size in bytes) of the host pages, huge or not, that meet a range and are aged.
-
-        Only pages on the LRU lists are: no hugetlb, no device.
-        """
-        found: list[tuple[int, int]] = []
-        hva = start
-        while hva < end:
-            run = self.run_at(hva)
-            if run is not None and run.flags & ABSENT:
-                # A huge page that may come there is none yet.
-                hva = self.end_of(run, hva, end)
-                continue
-            first, size = self.unit_at(hva)
-            run = self.run_at(first)
-            vma = self.find_vma(first)
-            if run is not None and vma is not None and not vma.huge_shift and not run.flags & (ABSENT | DEVICE):
-                found.append((first, size))
-            hva = first + size
-        return found
-
-    def populate(self, hva: int) -> None:
-        run = self.run_at(hva)
-        vma = self.vma_at(hva)
-        if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
-            return
-        size = self.page_size
-        if vma.huge_shift:
-            size = 1 << vma.huge_shift
-        elif run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
-            size = self.pmd_size
-        flags = WRITABLE | (THP if size == self.pmd_size and run.flags & THP else 0)
-        pages = size >> self.page_shift
-        self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
-
-    def block_in(self, vma: Vma, hva: int) -> bool:
-        """Tell whether an area holds the whole block around *hva*."""
-        start = hva & -self.pmd_size
-        return vma.start <= start and start + self.pmd_size <= vma.end
-
-    def block_is(self, hva: int, flags: int) -> bool:
-        """Tell whether one run with all of *flags* backs the whole block around *hva*."""
-        start = hva & -self.pmd_size
-        seen = start
-        while seen < start + self.pmd_size:
-            run = self.run_at(seen)
-            if run is None or run.flags & flags != flags:
-                return False
-            seen = self.end_of(run, seen, start + self.pmd_size)
-        return True
-
-    def end_of(self, run: PageRun, hva: int, limit: int) -> int:
-        """Return the address at which *run* stops backing from *hva* on: its end, or a newer run."""
-        end = min(limit, run.hva + (run.npages << self.page_shift))
-        for newer in reversed(self.runs):
-            if newer is run:
-                break
-            if hva < newer.hva < end:
-                end = newer.hva
-        return end
-
-    def replace(self, hva: int, size: int, pfn: int, flags: int) -> None:
-        """New backing for a range; runs that it hides go."""
-        end = hva + size
-        self.runs = [run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end]
-        self.add_run(hva, size >> self.page_shift, pfn, flags)
-
-    def pieces(self, start: int, end: int) -> list[tuple[int, int, PageRun]]:
-        """(start, end, run) of the parts of a range that one run backs."""
-        found: list[tuple[int, int, PageRun]] = []
-        hva = start
-        while hva < end:
-            run = self.run_at(hva)
-            if run is None:
-                hva += self.page_size
-                continue
-            stop = self.end_of(run, hva, end)
-            found.append((hva, stop, run))
-            hva = stop
-        return found
-
-    def release_frames(self, start: int, end: int) -> None:
-        """The frames behind a range go to other owners."""
-        for hva, stop, run in self.pieces(start, end):
-            if not run.flags & (ABSENT | DEVICE):
-                self.memory.release(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
+class Host(HostPages):
+    """Guest memory, as user space uses it, and as memory management moves, merges and takes it."""
 
     def split_at_edges(self, start: int, end: int) -> None:
-        """Split the huge pages that a range covers only in part."""
+        """Split the huge pages that a range covers only in part: ``zap_pmd_range()``."""
         for edge in (start, end):
             if edge & (self.pmd_size - 1):
-                self.split_huge(edge)
+                run = self.run_at(edge)
+                if run is not None and run.flags & THP and not run.flags & ABSENT:
+                    self.split(edge)
+
+    def split_areas(self, start: int, end: int) -> None:
+        """Put boundaries of areas at the ends of a range: ``__split_vma()``, which calls ``vma_adjust_trans_huge()``.
+
+        One that comes to lie inside a block which the area has as a whole notifies for all of it, huge or not.
+        """
+        # Where the area that is split next begins: not before a boundary that was put already.
+        begin = -1
+        for edge in (start, end):
+            vma = self.find_vma(edge)
+            block = edge & -self.pmd_size
+            if vma is not None and max(vma.start, begin) < edge:
+                if max(vma.start, begin) <= block < edge and block + self.pmd_size <= vma.end:
+                    self.split(edge)
+                begin = edge
 
     def write(self, start: int, end: int) -> None:
         """User space stores to every page of the range."""
@@ -160,7 +46,7 @@ class Host(AddressSpace):
                 hva += self.page_size
                 continue
             if run.flags & ABSENT:
-                self.populate(hva)
+                self.populate(hva, True)
             elif not run.flags & WRITABLE:
                 self.break_cow(hva)
             run = self.run_at(hva)
@@ -177,7 +63,7 @@ class Host(AddressSpace):
             hva = stop
 
     def collapse(self, hva: int) -> None:
-        """khugepaged: ``collapse_huge_page()`` of the block around *hva*."""
+        """madvise(MADV_COLLAPSE): ``collapse_huge_page()`` of the block around *hva*, missing pages included."""
         start = hva & -self.pmd_size
         end = start + self.pmd_size
         if not self.collapses(start):
@@ -191,47 +77,115 @@ class Host(AddressSpace):
         pages = self.pmd_size >> self.page_shift
         pfn = self.new_frames(pages, pages)
         for piece, stop, run in pieces:
-            count = (stop - piece) >> self.page_shift
-            new = pfn + ((piece - start) >> self.page_shift)
-            self.memory.copy(self.pfn_in(run, piece), new, count)
+            if owned(run):
+                count = (stop - piece) >> self.page_shift
+                new = pfn + ((piece - start) >> self.page_shift)
+                self.memory.copy(self.pfn_in(run, piece), new, count)
         self.release_frames(start, end)
         self.replace(start, self.pmd_size, pfn, WRITABLE | THP)
         self.listener.invalidate_range_end()
 
     def collapses(self, start: int) -> bool:
-        """Tell whether the pages of a block can become a huge page: all are there and writable, and none is huge."""
-        pieces = self.pieces(start, start + self.pmd_size)
-        if sum([stop - piece for piece, stop, _ in pieces]) != self.pmd_size:
+        """Tell whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
+
+        One area has them all, one of them at least is there and may be written, and none has failed. Others may be
+        shared, pages of zeroes, or not there.
+        """
+        end = start + self.pmd_size
+        vma = self.find_vma(start)
+        if vma is None or vma.start > start or vma.end < end:
             return False
-        if any(not run.flags & WRITABLE or run.flags & ABSENT for _, _, run in pieces):
+        runs = [run for _, _, run in self.pieces(start, end)]
+        if any(run.flags & (THP | POISON | DEVICE) != 0 for run in runs):
             return False
-        return not (pieces[0][2].flags & THP and len(pieces) == 1)
+        return any(run.flags & (WRITABLE | ABSENT) == WRITABLE for run in runs)
 
     def split_huge(self, hva: int) -> None:
-        """``split_huge_pmd()`` of the block around *hva*, if it is huge."""
+        """``split_huge_page()`` of the huge page around *hva*, or of the large folio that small entries map."""
         run = self.run_at(hva)
-        if run is not None and run.flags & THP and not run.flags & ABSENT:
+        if run is None or not run.flags & (THP | FOLIO) or run.flags & (ABSENT | ZEROES):
+            return
+        if run.flags & THP:
             self.split(hva)
+        else:
+            # unmap_folio()
+            block = hva & -self.pmd_size
+            self.listener.invalidate_range_start(block, block + self.pmd_size, True)
+            self.listener.invalidate_range_end()
+        self.dissolve(hva)
+
+    def dissolve(self, hva: int) -> None:
+        """The large folio in the block around *hva* is one no more: ``__split_huge_page()``, ``remap_page()``."""
+        block = hva & -self.pmd_size
+        for start, stop, run in self.pieces(block, block + self.pmd_size):
+            if run.flags & FOLIO:
+                pfn = self.pfn_in(run, start)
+                self.replace(start, stop - start, pfn, run.flags & ~FOLIO)
+                if self.drops_zeroes:
+                    self.drop_zeroes(start, stop, pfn)
+
+    def drop_zeroes(self, start: int, end: int, pfn: int) -> None:
+        """Give pages with nothing but zeroes back, and map that of zeroes: ``try_to_map_unused_to_zeropage()``.
+
+        :param pfn: of the first of the pages, whose frames are in a row
+        """
+        index = pfn - self.memory.first
+        for first, stop, version in self.memory.cached.runs(index, index + ((end - start) >> self.page_shift)):
+            if version == ZEROED:
+                hva = start + ((first - index) << self.page_shift)
+                self.memory.release(first + self.memory.first, stop - first)
+                self.replace(hva, (stop - first) << self.page_shift, self.zero_frame(), ZEROES)
 
     def migrate(self, start: int, end: int) -> None:
-        """``migrate_pages()``: each host page of the range moves to other frames."""
+        """``migrate_pages()``: each host page of the range moves to other frames, a large folio as a whole."""
+        moved = -1
         hva = start
         while hva < end:
             first, size = self.unit_at(hva)
             run = self.run_at(first)
             hva = first + size
-            if run is None or run.flags & (ABSENT | DEVICE):
+            if run is None or not owned(run):
                 continue
-            pages = size >> self.page_shift
-            old = self.pfn_in(run, first)
-            self.listener.invalidate_range_start(first, hva, True)
-            run = self.run_at(first)
-            if run is not None and self.still_there(first, size, old):
-                new = self.new_frames(pages, pages)
-                self.memory.copy(old, new, pages)
-                self.memory.release(old, pages)
-                self.replace(first, size, new, run.flags)
-            self.listener.invalidate_range_end()
+            if not run.flags & FOLIO:
+                self.move_page(first, size)
+            elif first & -self.pmd_size != moved:
+                moved = first & -self.pmd_size
+                self.move_folio(moved)
+
+    def move_page(self, start: int, size: int) -> None:
+        """Move one page, huge or not, to another frame."""
+        pages = size >> self.page_shift
+        old = self.frame_of(start)
+        self.listener.invalidate_range_start(start, start + size, True)
+        run = self.run_at(start)
+        if run is not None and self.still_there(start, size, old):
+            new = self.new_frames(pages, pages)
+            self.memory.copy(old, new, pages)
+            self.memory.release(old, pages)
+            self.replace(start, size, new, run.flags)
+        self.listener.invalidate_range_end()
+
+    def move_folio(self, block: int) -> None:
+        """Move the large folio that small entries map in a block; one that has lost pages is split first.
+
+        ``migrate_pages_batch()``, ``try_to_migrate_one()``
+        """
+        end = block + self.pmd_size
+        self.listener.invalidate_range_start(block, end, True)
+        parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
+        if parts != [(block, end)]:
+            self.dissolve(block)
+        pages = self.pmd_size >> self.page_shift
+        first = self.new_frames(pages, pages) if parts else 0
+        for start, stop, run in [each for part in parts for each in self.pieces(*part)]:
+            if not owned(run):
+                continue
+            old, count = self.pfn_in(run, start), (stop - start) >> self.page_shift
+            new = first + ((start - block) >> self.page_shift)
+            self.memory.copy(old, new, count)
+            self.memory.release(old, count)
+            self.replace(start, stop - start, new, run.flags)
+        self.listener.invalidate_range_end()
 
     def still_there(self, start: int, size: int, pfn: int) -> bool:
         """Tell whether a page of the host has still this frame: other threads may have come between."""
@@ -246,19 +200,22 @@ class Host(AddressSpace):
         return (start + size - 1) & -size, end & -size
 
     def discard(self, start: int, end: int) -> None:
-        """madvise(MADV_DONTNEED), or a hole punched into hugetlbfs (whole pages only)."""
+        """madvise(MADV_DONTNEED): ``zap_page_range_single()``; of hugetlb whole pages only.
+
+        A huge page of which a part goes is split meanwhile, which notifies for all of it.
+        """
         if self.vma_at(start) is None:
             return
         start, end = self.whole_pages(start, end)
         if start >= end:
             return
-        self.split_at_edges(start, end)
         self.listener.invalidate_range_start(start, end, True)
-        # A huge page that has come since is split now.
         self.split_at_edges(start, end)
         self.release_frames(start, end)
         for hva, stop, run in self.pieces(start, end):
-            self.replace(hva, stop - hva, 0, ABSENT | run.flags & THP)
+            vma = self.find_vma(hva)
+            huge = run.flags & THP if vma is not None and vma.advised else 0
+            self.replace(hva, stop - hva, 0, ABSENT | huge)
         self.listener.invalidate_range_end()
 
     def truncate(self, start: int, end: int) -> None:
@@ -279,10 +236,13 @@ class Host(AddressSpace):
         start, end = self.whole_pages(start, end)
         if start >= end:
             return
-        self.split_at_edges(start, end)
+        if not any(vma.start < end and start < vma.end for vma in self.vmas):
+            return
+        self.split_areas(start, end)
         self.drop_areas(start, end)
         self.listener.areas_dropped()
         self.listener.invalidate_range_start(start, end, True)
+        self.split_at_edges(start, end)
         self.release_frames(start, end)
         runs: list[PageRun] = []
         for run in self.runs:
@@ -298,15 +258,19 @@ class Host(AddressSpace):
         for vma in self.vmas:
             for first, last in without(vma.start, vma.end, start, end):
                 pgoff = vma.pgoff + ((first - vma.start) >> self.page_shift)
-                vmas.append(Vma(first, last, vma.pfnmap, vma.huge_shift, pgoff))
+                vmas.append(Vma(first, last, vma.pfnmap, vma.huge_shift, pgoff, vma.advised, vma.file))
         self.vmas = vmas
 
     def fail_memory(self, hva: int) -> None:
-        """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole."""
+        """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole.
+
+        The page is looked up first (``madvise_inject_error()``). One of zeroes stays as it is (``me_kernel()``).
+        """
+        self.populate(hva, False)
         self.split_huge(hva)
         start, size = self.unit_at(hva)
         run = self.run_at(start)
-        if run is None or run.flags & (ABSENT | DEVICE):
+        if run is None or not owned(run):
             return
         pfn = self.pfn_in(run, start)
         self.listener.invalidate_range_start(start, start + size, True)
@@ -318,14 +282,14 @@ class Host(AddressSpace):
     def write_back(self, start: int, end: int) -> None:
         """The data caches write back what they hold of a range."""
         for hva, stop, run in self.pieces(start, end):
-            if not run.flags & (ABSENT | DEVICE):
+            if owned(run):
                 self.memory.write_back(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
 
     def merge(self, hva: int) -> None:
         """KSM: ``replace_page()`` by one with the same contents that may only be read."""
         self.split_huge(hva)
         run = self.run_at(hva)
-        if run is None or run.flags & (ABSENT | DEVICE) or self.vma_at(hva) is None:
+        if run is None or not owned(run) or self.vma_at(hva) is None:
             return
         listener = self.listener
         old = self.pfn_in(run, hva)
@@ -335,17 +299,17 @@ class Host(AddressSpace):
             new = self.new_frames(1, 1)
             self.memory.copy(old, new, 1)
             self.memory.release(old, 1)
-            self.replace(hva, self.page_size, new, run.flags & ~WRITABLE)
+            self.replace(hva, self.page_size, new, run.flags & ~(WRITABLE | FOLIO))
             listener.change_pte(hva, new)
         listener.invalidate_range_end()
 
     def share(self, start: int, end: int) -> None:
-        """fork() or KSM: the pages may only be read from here on, a write gets a copy."""
-        self.split_at_edges(start, end)
+        """fork() whose child gets the range alone (MADV_DONTFORK): pages may only be read, a write gets a copy."""
+        self.split_areas(start, end)
         self.listener.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         for hva, stop, run in self.pieces(start, end):
-            if not run.flags & (ABSENT | DEVICE):
+            if owned(run):
                 self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~WRITABLE)
         self.listener.invalidate_range_end()
 

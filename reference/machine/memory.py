@@ -14,8 +14,10 @@ from .spans import Spans
 
 # Version of the contents that the last owner left in memory.
 FOREIGN: Final = -1
-# Version of a page that the host cleared.
+# Version of a page that the host cleared: nothing but zeroes.
 ZEROED: Final = 0
+# Version of what user space has put there before the program begins; a guest reads it as 0 too.
+INITIAL: Final = -2
 
 # First frame handed out, where memory begins at address 0 and pages have 4K: physical address 4G.
 FIRST_PFN: Final = 0x100000
@@ -135,6 +137,10 @@ class Memory:
 
     def guest_read(self, pfn: int, cacheable: bool) -> int:
         """The version that a guest load sees."""
+        return seen(self.held(pfn, cacheable))
+
+    def held(self, pfn: int, cacheable: bool) -> int:
+        """The version in the data cache, or in memory."""
         index = pfn - self.first
         return self.cached[index] if cacheable else self.poc[index]
 
@@ -156,9 +162,9 @@ class Memory:
         """The version that an instruction fetch sees; it stays in the instruction cache."""
         version = self.icache.get(pfn)
         if version is None:
-            version = self.guest_read(pfn, cacheable)
+            version = self.held(pfn, cacheable)
             self.icache[pfn] = version
-        return version
+        return seen(version)
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """Data cache clean and invalidate to the point of coherency."""
@@ -193,3 +199,8 @@ class Memory:
         """Instruction cache invalidation of everything."""
         self.stale_code.fill(0, self.frames, 0)
         self.icache.clear()
+
+
+def seen(version: int) -> int:
+    """A version as a guest reads it."""
+    return ZEROED if version == INITIAL else version

@@ -73,7 +73,7 @@ CASES = (
         "dcache: stage2_map_walker: leaf->page, not cleaned L3",
         broken(mmu=ChangeWithoutClean),
         # The other page keeps the table, without which change_pte maps nothing.
-        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+4K\nhost share a+0 4K\ncpu0 read a+0\nhost write a+0 4K\n",
+        "vm cpus=1\nslot a size=8K backing=anon\nhost share a+0 4K\ncpu0 read a+4K\ncpu0 read a+0\nhost write a+0 4K\n",
     ),
     Case(
         "table to block after a translation fault",

@@ -348,7 +348,7 @@ class TreeSide:
         if not how & _PEEK:
             for _ in range(_ATTEMPTS):
                 if run is None or run.flags & ABSENT:
-                    mm.populate(hva)
+                    mm.populate(hva, how & 1 != 0)
                     run = mm.run_at(hva)
                 if run is None or not how & 1 or run.flags & (ABSENT | WRITABLE | DEVICE):
                     break

@@ -20,7 +20,7 @@
 #define MADV_HWPOISON 100
 #endif
 #define BLOCK (2UL << 20)
-#define MOVE_ALL 2
+#define MOVE_ALL (1 << 2)
 #define MAX_SHARERS 64
 
 static int sharers[MAX_SHARERS], sharer_count;
@@ -37,9 +37,9 @@ static void write_pages(u64 start, u64 end)
 static int split(u64 at)
 {
 	char request[96];
-	u64 block = at & -BLOCK;
+	u64 start = at & -page_size;
 
-	snprintf(request, sizeof(request), "%d,0x%lx,0x%lx", getpid(), block, block + page_size);
+	snprintf(request, sizeof(request), "%d,0x%lx,0x%lx", getpid(), start, start + page_size);
 	put("/sys/kernel/debug/split_huge_pages", request);
 	return 0;
 }

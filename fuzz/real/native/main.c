@@ -74,6 +74,8 @@ static void quiet_memory(void)
 {
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4000000");
+	put("/proc/sys/kernel/numa_balancing", "0");
+	put("/proc/sys/vm/compaction_proactiveness", "0");
 	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "40");
 	put("/sys/kernel/mm/hugepages/hugepages-64kB/nr_hugepages", "64");
 	put("/sys/kernel/mm/hugepages/hugepages-32768kB/nr_hugepages", "4");

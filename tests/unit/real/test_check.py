@@ -44,7 +44,7 @@ def done(outcomes: dict[int, RealOutcome], said: tuple[str, ...] = (), status: i
     expected: Expected = ModelRun(candidate.get("v5.14"), part.program).finish()
     answers = RealAnswers(outcomes, {1: list(said)}, seconds=0.5, status=status)
     different = differences(part.program, expected, answers)
-    return RealRun("x", "6.0", "v5.14", part, expected, answers, different, [], [], [])
+    return RealRun("x", "6.0", "v5.14", part, expected, answers, different, [], [])
 
 
 def test_kinds() -> None:

@@ -3,10 +3,10 @@
 
 import pytest
 
-from reference.machine.address_space import ABSENT, POISON, THP, WRITABLE, Listener, Vma
+from reference.machine.address_space import ABSENT, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, Listener, Vma
 from reference.machine.granule import Granule
 from reference.machine.host import Host
-from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, Memory
+from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, INITIAL, OWNED, Memory
 
 HVA = 0x7F0000000000
 PAGE = 4096
@@ -80,6 +80,8 @@ def test_split_keeps_the_frames() -> None:
     assert f.log.calls == ["start 0..512", "end"]
     assert f.frame(3) == before
     assert (f.flags(3), f.flags(600)) == (WRITABLE, WRITABLE | THP)
+    f.host.split_huge(HVA + PAGE)
+    assert len(f.log.calls) == 2
 
 
 def test_migration_moves_whole_host_pages() -> None:
@@ -95,10 +97,13 @@ def test_migration_moves_whole_host_pages() -> None:
 def test_discard_splits_at_its_edges_and_touching_makes_a_fresh_page() -> None:
     f = Fixture(THP)
     f.host.discard(HVA + PAGE, HVA + 3 * PAGE)
-    assert f.log.calls == ["start 0..512", "end", "start 1..3", "end"]
+    assert f.log.calls == ["start 1..3", "start 0..512", "end", "end"]
     assert f.frame(1) == f.frame(2) == -1
     assert f.frame(3) >= 0
-    f.host.populate(HVA + PAGE)
+    f.log.calls.clear()
+    f.host.discard(HVA + 5 * PAGE, HVA + 6 * PAGE)
+    assert f.log.calls == ["start 5..6", "end"]
+    f.host.populate(HVA + PAGE, True)
     assert f.frame(1) >= 0
     assert f.frame(2) == -1
     assert f.host.memory.guest_read(f.frame(1), True) == 0
@@ -107,9 +112,174 @@ def test_discard_splits_at_its_edges_and_touching_makes_a_fresh_page() -> None:
 def test_a_whole_block_discarded_comes_back_huge() -> None:
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
-    f.host.populate(HVA + 9 * PAGE)
+    f.host.populate(HVA + 9 * PAGE, True)
     assert f.frame(0) % 512 == 0
     assert f.flags(0) == WRITABLE | THP
+
+
+def test_without_advice_a_whole_block_discarded_comes_back_small() -> None:
+    f = Fixture(0)
+    f.host.vmas[0].advised = False
+    f.host.collapse(HVA)
+    f.host.discard(HVA, HVA + BLOCK)
+    f.host.populate(HVA, True)
+    assert (f.flags(0), f.flags(1)) == (WRITABLE, ABSENT)
+
+
+def test_a_read_maps_the_page_of_zeroes_and_a_write_copies_it() -> None:
+    f = Fixture(0)
+    f.host.discard(HVA, HVA + 4 * PAGE)
+    f.log.calls.clear()
+    for page in (0, 1, 3):
+        f.host.populate(HVA + page * PAGE, False)
+    zero = f.frame(0)
+    assert (f.frame(1), f.frame(2), f.frame(3)) == (zero, -1, zero)
+    assert f.flags(0) == f.flags(1) == ZEROES
+    assert f.host.memory.guest_read(zero, True) == 0
+    # Nobody moves it, merges it, breaks it, or shares it anew.
+    f.host.migrate(HVA, HVA + PAGE)
+    f.host.merge(HVA)
+    f.host.fail_memory(HVA)
+    assert f.log.calls == []
+    f.host.version = 7
+    f.host.write(HVA + PAGE, HVA + 2 * PAGE)
+    assert f.log.calls == ["cow 1+1", "start 1..2", "change 1", "end"]
+    assert f.flags(1) == WRITABLE
+    assert (f.host.memory.guest_read(f.frame(1), True), f.host.memory.guest_read(zero, True)) == (7, 0)
+    f.host.discard(HVA, HVA + 4 * PAGE)
+    assert f.host.memory.owner[zero - FIRST_PFN] == OWNED
+
+
+def test_a_read_of_a_whole_block_maps_the_huge_page_of_zeroes_and_a_write_splits_it() -> None:
+    f = Fixture(THP)
+    f.host.discard(HVA, HVA + 2 * BLOCK)
+    f.log.calls.clear()
+    f.host.populate(HVA + 9 * PAGE, False)
+    f.host.populate(HVA + BLOCK, False)
+    huge = f.frame(0)
+    assert (huge % 512, f.frame(511), f.frame(512)) == (0, huge + 511, huge)
+    assert f.flags(9) == ZEROES | THP
+    f.host.migrate(HVA, HVA + PAGE)
+    f.host.split_huge(HVA)
+    f.host.collapse(HVA)
+    f.host.fail_memory(HVA)
+    assert f.log.calls == []
+    f.host.break_cow(HVA + PAGE)
+    assert f.log.calls == ["start 0..512", "end", "cow 1+1", "start 1..2", "change 1", "end"]
+    assert (f.flags(0), f.flags(1), f.flags(600)) == (ZEROES, WRITABLE, ZEROES | THP)
+    assert f.frame(0) == f.frame(2) == f.frame(511) not in range(huge, huge + 512)
+
+
+def test_a_read_of_private_hugetlb_maps_a_page_that_a_write_makes_writable() -> None:
+    f = Fixture(0, huge_shift=21)
+    f.host.discard(HVA, HVA + BLOCK)
+    f.log.calls.clear()
+    f.host.populate(HVA + PAGE, False)
+    frame = f.frame(5)
+    assert f.flags(5) == SOLE
+    f.host.break_cow(HVA + 5 * PAGE)
+    assert (f.flags(5), f.frame(5), f.log.calls) == (WRITABLE, frame, [])
+
+
+def test_collapse_takes_what_is_shared_or_not_there() -> None:
+    f = Fixture(0)
+    f.host.version = 3
+    f.host.write(HVA, HVA + 4 * PAGE)
+    f.host.share(HVA, HVA + 2 * PAGE)
+    f.host.discard(HVA + 2 * PAGE, HVA + 4 * PAGE)
+    f.host.populate(HVA + 3 * PAGE, False)
+    f.log.calls.clear()
+    f.host.collapse(HVA)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert f.flags(0) == f.flags(511) == WRITABLE | THP
+    assert [f.host.memory.guest_read(f.frame(page), True) for page in range(4)] == [3, 3, 0, 0]
+
+
+def test_no_page_that_may_be_written_no_collapse() -> None:
+    f = Fixture(0)
+    f.host.share(HVA, HVA + BLOCK)
+    f.host.discard(HVA, HVA + PAGE)
+    f.log.calls.clear()
+    f.host.collapse(HVA)
+    assert f.log.calls == []
+    f.host.populate(HVA, True)
+    f.host.collapse(HVA)
+    assert f.log.calls == ["start 0..512", "end"]
+
+
+def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
+    f = Fixture(0)
+    f.host.share(HVA + PAGE, HVA + 513 * PAGE)
+    assert f.log.calls == ["start 0..512", "end", "start 512..1024", "end", "start 1..513", "end"]
+    f.log.calls.clear()
+    # Both in one block: the second is in an area that has only a part of it.
+    f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
+    assert f.log.calls == ["start 0..512", "end", "start 1..2", "end"]
+    f.log.calls.clear()
+    f.host.unmap(HVA + 4 * PAGE, HVA + 5 * PAGE)
+    assert f.log.calls == ["start 4..5", "end"]
+
+
+def small_entries(f: Fixture) -> None:
+    """Have small entries map the first huge page, but for its page 1."""
+    f.host.discard(HVA + PAGE, HVA + 2 * PAGE)
+    f.log.calls.clear()
+
+
+def test_a_large_folio_that_small_entries_map_moves_as_a_whole() -> None:
+    f = Fixture(THP)
+    small_entries(f)
+    assert (f.flags(0), f.flags(1), f.flags(2)) == (WRITABLE | FOLIO, ABSENT, WRITABLE | FOLIO)
+    old = f.frame(300)
+    f.host.migrate(HVA, HVA + 2 * PAGE)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert f.frame(300) not in (old, -1)
+    assert f.frame(1) == -1
+    # It had lost a page, so it was split.
+    assert f.flags(0) == f.flags(511) == WRITABLE
+    f.log.calls.clear()
+    f.host.migrate(HVA, HVA + 2 * PAGE)
+    assert f.log.calls == ["start 0..1", "end"]
+
+
+def test_a_large_folio_that_small_entries_map_is_split() -> None:
+    f = Fixture(THP)
+    small_entries(f)
+    f.host.split_huge(HVA + PAGE)
+    assert f.log.calls == []
+    f.host.fail_memory(HVA + 2 * PAGE)
+    assert f.log.calls == ["start 0..512", "end", "start 2..3", "end"]
+    assert f.flags(0) == WRITABLE
+
+
+def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
+    """Where the kernel does so (6.12)."""
+    f = Fixture(THP)
+    f.host.version = 3
+    f.host.write(HVA + 2 * PAGE, HVA + 4 * PAGE)
+    f.host.split_huge(HVA)
+    assert f.flags(0) == f.flags(2) == WRITABLE
+    f.host.drops_zeroes = True
+    old = f.frame(1)
+    f.host.collapse(HVA)
+    f.host.memory.host_write(f.frame(8), 1, INITIAL)
+    f.host.split_huge(HVA)
+    assert [f.flags(page) for page in (0, 1, 2, 3, 4, 8, 511)] == [
+        *(ZEROES, ZEROES, WRITABLE, WRITABLE, ZEROES, WRITABLE, ZEROES)
+    ]
+    assert f.frame(0) == f.frame(1) == f.frame(511) != old
+    assert f.host.memory.guest_read(f.frame(8), True) == 0
+
+
+def test_a_large_folio_that_small_entries_map_is_aged_as_a_whole() -> None:
+    f = Fixture(THP)
+    small_entries(f)
+    f.host.populate(HVA + PAGE, True)
+    pages = [HVA + page * PAGE for page in range(512) if page != 1]
+    assert f.host.pages_to_age(HVA, HVA + PAGE) == [(page, PAGE) for page in pages]
+    assert f.host.aged_range(HVA, HVA + PAGE) == (HVA, HVA + BLOCK)
+    assert f.host.pages_to_age(HVA + PAGE, HVA + 2 * PAGE) == [(HVA + PAGE, PAGE)]
+    assert len(f.host.pages_to_age(HVA, HVA + BLOCK)) == 512
 
 
 def test_hugetlb_gives_up_whole_pages_only() -> None:
@@ -137,7 +307,7 @@ def test_copy_on_write_in_a_huge_page_splits_it_first() -> None:
     f.log.calls.clear()
     f.host.break_cow(HVA + PAGE)
     assert f.log.calls == ["start 0..512", "end", "cow 1+1", "start 1..2", "change 1", "end"]
-    assert f.flags(0) == 0
+    assert f.flags(0) == FOLIO
 
 
 def test_runs_that_go_on_are_one() -> None:
@@ -164,7 +334,7 @@ def test_unmap_leaves_neither_page_nor_area() -> None:
     f.host.write(HVA + 510 * PAGE, HVA + 515 * PAGE)
     f.host.collapse(HVA)
     f.host.migrate(HVA + 511 * PAGE, HVA + 513 * PAGE)
-    f.host.populate(HVA + 511 * PAGE)
+    f.host.populate(HVA + 511 * PAGE, True)
     assert f.log.calls == []
     assert f.frame(511) == -1
 
@@ -207,11 +377,11 @@ def test_broken_memory_is_unmapped_and_nobody_gets_it_back(
     f.host.fail_memory(HVA + 5 * PAGE)
     f.host.collapse(HVA)
     f.host.merge(HVA + 5 * PAGE)
-    f.host.populate(HVA + 5 * PAGE)
+    f.host.populate(HVA + 5 * PAGE, True)
     assert f.log.calls == []
     assert f.flags(5) & POISON
     f.host.discard(HVA, HVA + BLOCK)
-    f.host.populate(HVA + 5 * PAGE)
+    f.host.populate(HVA + 5 * PAGE, True)
     assert not f.flags(5) & (POISON | ABSENT)
     assert f.frame(5) not in (frame, -1)
 
@@ -220,7 +390,7 @@ def test_no_huge_page_is_aged_where_nothing_is() -> None:
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
     f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
-    f.host.populate(HVA)
+    f.host.populate(HVA, True)
     assert f.host.pages_to_age(HVA, HVA + PAGE) == [(HVA, PAGE)]
     assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 12 * PAGE) == []
     assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 2 * BLOCK) == [(HVA + BLOCK, BLOCK)]

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pages of the host process: frames with owners and contents, and what a touch of a page makes."""
+
+from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, AddressSpace, PageRun, Vma
+from .memory import DEVICE as DEVICE_FRAME
+from .memory import FREE, OWNED, Memory
+
+
+class HostPages(AddressSpace):
+    """An address space whose frames have owners and contents.
+
+    :param memory: frames and their contents
+    """
+
+    def __init__(self, page_shift: int, pmd_shift: int, memory: Memory) -> None:
+        super().__init__(page_shift, pmd_shift, memory.first)
+        self.memory = memory
+        self.page_size = 1 << page_shift
+        self.pmd_size = 1 << pmd_shift
+        # Version of the next write; set by the driver of the host.
+        self.version = 1
+        # A huge page that is split gives its pages of nothing but zeroes back (RMP_USE_SHARED_ZEROPAGE).
+        self.drops_zeroes = False
+        # The first frame of the huge page of zeroes; -1: nobody has needed it.
+        self.huge_zeroes = -1
+
+    def new_frames(self, pages: int, align: int) -> int:
+        pfn = super().new_frames(pages, align)
+        self.memory.grow(pfn, pages, OWNED)
+        return pfn
+
+    def new_device_frames(self, pages: int, align: int) -> int:
+        """Frames without linear alias."""
+        pfn = super().new_frames(pages, align)
+        self.memory.grow(pfn, pages, DEVICE_FRAME)
+        return pfn
+
+    def huge_zero_frames(self) -> int:
+        """The first frame of the huge page of zeroes."""
+        if self.huge_zeroes < 0:
+            pages = self.pmd_size >> self.page_shift
+            self.huge_zeroes = self.new_frames(pages, pages)
+        return self.huge_zeroes
+
+    def copy_frames(self, old: int, new: int, pages: int) -> None:
+        self.memory.copy(old, new, pages)
+        if old == self.zeroes:
+            return
+        # The old frames stay with their other owners.
+        start = old - self.memory.first
+        self.memory.owner.fill(start, start + pages, FREE)
+
+    def frame_of(self, hva: int) -> int:
+        """The frame behind *hva* now; -1 where there is none."""
+        run = self.run_at(hva)
+        return -1 if run is None or run.flags & ABSENT else self.pfn_in(run, hva)
+
+    def unit_at(self, hva: int) -> tuple[int, int]:
+        """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
+        run = self.run_at(hva)
+        vma = self.find_vma(hva)
+        size = self.page_size
+        if vma is not None and vma.huge_shift and vma.start <= hva:
+            size = 1 << vma.huge_shift
+        elif run is not None and run.flags & THP:
+            size = self.pmd_size
+        return hva & -size, size
+
+    def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(start, size in bytes) of the host pages, huge or not, that are aged with those of a range.
+
+        Only pages on the LRU lists are: no hugetlb, no device, no page of zeroes. Of a large folio all pages are
+        aged, each by itself (``folio_referenced_one()``).
+        """
+        found: list[tuple[int, int]] = []
+        done = -1
+        hva = start
+        while hva < end:
+            run = self.run_at(hva)
+            if run is not None and run.flags & (ABSENT | FOLIO):
+                # A huge page that may come there is none yet.
+                block = hva & -self.pmd_size
+                if run.flags & FOLIO and block != done:
+                    found += [(page, self.page_size) for page in self.folio_pages(hva)]
+                    done = block
+                hva = self.end_of(run, hva, min(end, block + self.pmd_size))
+                continue
+            first, size = self.unit_at(hva)
+            run = self.run_at(first)
+            vma = self.find_vma(first)
+            if run is not None and vma is not None and not vma.huge_shift and owned(run):
+                found.append((first, size))
+            hva = first + size
+        return found
+
+    def aged_range(self, start: int, end: int) -> tuple[int, int]:
+        """The range around all host pages that are aged, or asked for their age, with those of [start, end)."""
+        first, _ = self.unit_at(start)
+        last, size = self.unit_at(end - 1)
+        pages = self.pages_to_age(start, end)
+        return min([first, *[hva for hva, _ in pages]]), max([last + size, *[hva + size for hva, size in pages]])
+
+    def folio_pages(self, hva: int) -> list[int]:
+        """The addresses of the pages of the large folio that small entries map in the block around *hva*."""
+        block = hva & -self.pmd_size
+        found: list[int] = []
+        for start, stop, run in self.pieces(block, block + self.pmd_size):
+            if run.flags & FOLIO:
+                found += range(start, stop, self.page_size)
+        return found
+
+    def populate(self, hva: int, write: bool) -> None:
+        """Handle the touch of a page that is not there.
+
+        A read of anonymous memory maps a page of zeroes, read-only (``do_anonymous_page()``,
+        ``do_huge_pmd_anonymous_page()``), one of private hugetlb a page that a later write makes writable
+        (``hugetlb_no_page()``, ``hugetlb_wp()``).
+        """
+        run = self.run_at(hva)
+        vma = self.vma_at(hva)
+        if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
+            return
+        size = self.page_size
+        flags = WRITABLE
+        if vma.huge_shift:
+            size = 1 << vma.huge_shift
+            flags = WRITABLE if write else SOLE
+        elif run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
+            size = self.pmd_size
+            flags = WRITABLE | THP
+        if not write and not vma.huge_shift and not vma.file:
+            pfn = self.huge_zero_frames() if flags & THP else self.zero_frame()
+            self.replace(hva & -size, size, pfn, ZEROES | flags & THP)
+            return
+        pages = size >> self.page_shift
+        self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
+
+    def block_in(self, vma: Vma, hva: int) -> bool:
+        """Tell whether an area holds the whole block around *hva*."""
+        start = hva & -self.pmd_size
+        return vma.start <= start and start + self.pmd_size <= vma.end
+
+    def block_is(self, hva: int, flags: int) -> bool:
+        """Tell whether one run with all of *flags* backs the whole block around *hva*."""
+        start = hva & -self.pmd_size
+        seen = start
+        while seen < start + self.pmd_size:
+            run = self.run_at(seen)
+            if run is None or run.flags & flags != flags:
+                return False
+            seen = self.end_of(run, seen, start + self.pmd_size)
+        return True
+
+    def end_of(self, run: PageRun, hva: int, limit: int) -> int:
+        """Return the address at which *run* stops backing from *hva* on: its end, or a newer run."""
+        end = min(limit, run.hva + (run.npages << self.page_shift))
+        for newer in reversed(self.runs):
+            if newer is run:
+                break
+            if hva < newer.hva < end:
+                end = newer.hva
+        return end
+
+    def replace(self, hva: int, size: int, pfn: int, flags: int) -> None:
+        """New backing for a range; runs that it hides go."""
+        end = hva + size
+        self.runs = [run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end]
+        self.add_run(hva, size >> self.page_shift, pfn, flags)
+
+    def pieces(self, start: int, end: int) -> list[tuple[int, int, PageRun]]:
+        """(start, end, run) of the parts of a range that one run backs."""
+        found: list[tuple[int, int, PageRun]] = []
+        hva = start
+        while hva < end:
+            run = self.run_at(hva)
+            if run is None:
+                hva += self.page_size
+                continue
+            stop = self.end_of(run, hva, end)
+            found.append((hva, stop, run))
+            hva = stop
+        return found
+
+    def release_frames(self, start: int, end: int) -> None:
+        """The frames behind a range go to other owners."""
+        for hva, stop, run in self.pieces(start, end):
+            if owned(run):
+                self.memory.release(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
+
+
+def owned(run: PageRun) -> bool:
+    """Tell whether a run has frames that memory management may take: neither a device's, nor a page of zeroes."""
+    return not run.flags & (ABSENT | DEVICE | ZEROES)

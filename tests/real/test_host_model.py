@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rule by rule of the host model, a program whose tables are those of the real kernel behind each operation."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+import candidate
+from fuzz.language.text import parse
+from fuzz.real.kernels import RealKernel
+from fuzz.real.model import model_for
+from fuzz.real.run import RealRun, run
+from fuzz.real.session import RealSession
+from reference.machine.host import Host
+from reference.machine.host_pages import HostPages
+
+# A huge page of which the guest has written page 0, and the host has taken page 1: small entries map what is left.
+PART: Final = ("cpu0 write a+0", "host discard a+4K 4K")
+# Each rule, the backing, and the program.
+SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "page of zeroes": ("anon", ("host discard a+0 8K", "cpu0 read a+0", "cpu0 write a+0", "cpu0 read a+4K")),
+    "huge page of zeroes": (
+        "thp",
+        ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+4K", "cpu0 read a+0", "host write a+8K 4K"),
+    ),
+    "huge page of zeroes, to the host": ("thp", ("host discard a+0 2M", "cpu0 read a+0", "host migrate a+0 2M")),
+    "private hugetlb page": ("hugetlb2m", ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+0")),
+    "boundary, of a fork": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host share a+4K 4K", "cpu0 read a+4K")),
+    "boundary, of munmap": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host unmap a+4K 4K", "cpu0 write a+0")),
+    "second boundary": (
+        "anon",
+        ("host unmap a+4K 4K", "cpu0 write a+0", "cpu0 write a+64K", "host unmap a+12K 4K", "host share a+20K 8K"),
+    ),
+    "discard of a part": ("thp", (*PART, "cpu0 write a+0", "host discard a+12K 4K", "cpu0 read a+12K")),
+    "collapse": (
+        "thp",
+        (*PART, "host share a+8K 4K", "cpu0 read a+4K", "host collapse a+0", "cpu0 write a+8K"),
+    ),
+    "collapse of what nobody may write": ("thp", ("host share a+0 2M", "host discard a+0 4K", "host collapse a+0")),
+    "no advice": ("anon", ("host collapse a+0", "host discard a+0 2M", "cpu0 write a+0", "cpu0 read a+4K")),
+    "large folio that moves": ("thp", (*PART, "cpu0 write a+0", "cpu0 write a+1M", "host migrate a+0 4K")),
+    "large folio that is split": ("thp", (*PART, "cpu0 write a+0", "cpu0 write a+1M", "host split a+0")),
+    "pages that a child has too": ("anon", ("host share a+0 8K", "cpu0 read a+0", "host migrate a+0 4K")),
+    "poison of a page of zeroes": (
+        "anon",
+        (
+            "host discard a+0 4K",
+            "cpu0 read a+0",
+            "host poison a+0",
+            "cpu0 write a+0",
+            "host poison a+0",
+            "cpu0 read a+0",
+        ),
+    ),
+    "poison of what is not there": ("anon", ("host discard a+0 4K", "host poison a+0", "cpu0 read a+0")),
+    "split of pages of nothing but zeroes": (
+        "thp",
+        (
+            "host discard a+0 2M",
+            "cpu0 write a+0",
+            "host split a+0",
+            "cpu0 write a+0",
+            "cpu0 read a+4K",
+            "cpu0 write a+8K",
+        ),
+    ),
+}
+
+
+def result(kernel: RealKernel, session: RealSession, backing: str, lines: tuple[str, ...]) -> RealRun:
+    """A program beside the model of the kernel, with its tables."""
+    text = "\n".join(["s2fuzz 1", "vm cpus=1", f"slot a size=2M backing={backing}", *lines, ""])
+    return run(session, candidate.get(model_for(kernel.name)), "x", parse(text), tables=True)
+
+
+@pytest.mark.parametrize("rule", SHOWN)
+def test_the_tables_are_those_of_the_kernel(kernel: RealKernel, machine: RealSession, rule: str) -> None:
+    if "nothing but zeroes" in rule and not model_for(kernel.name).startswith("tree:"):
+        pytest.skip("the port does not say what the host does (S2FUZZ_TREES names a folder of trees)")
+    found = result(kernel, machine, *SHOWN[rule])
+    assert ([each.text() for each in found.tables], found.differences) == ([], [])
+
+
+def populated(self: HostPages, hva: int, write: bool, real: Callable[..., None] = HostPages.populate) -> None:
+    """A host that knows no page of zeroes."""
+    real(self, hva, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "where", "other"),
+    [
+        ("page of zeroes", HostPages, ("populate", populated)),
+        ("private hugetlb page", HostPages, ("populate", populated)),
+        ("boundary, of munmap", Host, ("split_areas", Host.split_at_edges)),
+        ("large folio that moves", Host, ("move_folio", lambda self, block: self.move_page(block, self.page_size))),
+    ],
+)
+def test_another_host_differs(
+    kernel: RealKernel,
+    machine: RealSession,
+    monkeypatch: pytest.MonkeyPatch,
+    rule: str,
+    where: type[HostPages],
+    other: tuple[str, Callable[..., None]],
+) -> None:
+    """The comparison sees it (interpreted: compiled classes cannot be changed)."""
+    try:
+        monkeypatch.setattr(where, *other)
+    except TypeError:
+        pytest.skip("compiled")
+    assert result(kernel, machine, *SHOWN[rule]).tables != []
