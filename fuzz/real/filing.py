@@ -2,14 +2,13 @@
 """The stamp of a finding in its file, as one more of the comments that say what the program shows."""
 
 from pathlib import Path
-from typing import Final
 
+from ..checkers.registry import rules
 from ..files import write_atomically
 from ..findings.found import comments_of
+from ..findings.witness import with_stamp
 from .run import RealRun
-
-KEY: Final = "real"
-_BEGINNING: Final = f"# {KEY}: "
+from .stamp import Stamp, stamp_of_absent
 
 
 def file_stamp(done: RealRun) -> str:
@@ -18,19 +17,31 @@ def file_stamp(done: RealRun) -> str:
     :raises OSError: the file cannot be read or written
     """
     path = Path(done.file)
-    text = path.read_text()
-    signature = comments_of(text).get("signature")
+    if not path.is_file():
+        # Standard input, or a FIFO.
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        # The binary form has no comments.
+        return ""
+    stamp = stamp_for(done, comments_of(text).get("signature", ""))
+    if stamp is None:
+        return ""
+    comment = f"{stamp.word} on Linux {done.release}{': ' + stamp.why if stamp.why else ''}"
+    write_atomically(path, with_stamp(text, comment))
+    return comment
+
+
+def stamp_for(done: RealRun, signature: str) -> Stamp | None:
+    """The stamp of a finding of this signature; None: it is that of no rule, such as a divergence, or nobody can tell.
+
+    A finding of another version need not be one of the model.
+    """
     for violation, stamp in done.stamps:
         if violation.signature == signature:
-            comment = f"{stamp.word} on Linux {done.release}{': ' + stamp.why if stamp.why else ''}"
-            write_atomically(path, with_comment(text, comment))
-            return comment
-    return ""
-
-
-def with_comment(text: str, comment: str) -> str:
-    """A program with this stamp behind its other comments, in place of one of an earlier run."""
-    lines = text.splitlines()
-    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    head = [line for line in lines[:end] if not line.startswith(_BEGINNING)]
-    return "\n".join([*head, _BEGINNING + " ".join(comment.split()), *lines[end:]]) + "\n"
+            return stamp
+    checker = signature.partition(":")[0]
+    if checker not in {rule.name for rule in rules()} or done.differences or done.answers.status:
+        return None
+    return stamp_of_absent(checker, done.model)
