@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The changes of C that docs/bugs-found.md proposes: each, in a copy of a tree, cures its bug and is worse in nothing."""
+"""The changes of C of docs/bugs-found.md: in a copy of a tree, each cures its bug, and is worse in nothing."""
 
 import re
 from pathlib import Path

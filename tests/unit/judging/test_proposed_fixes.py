@@ -42,7 +42,10 @@ def examples(words: str) -> list[Program]:
 FIXES: Final = {
     "p1-fixed": Fix(
         ("progress: ",),
-        [load(ROOT / "corpus" / "regressions" / f"{name}.s2") for name in ("livelock-two-levels", "p1-translation-fault")],
+        [
+            load(ROOT / "corpus" / "regressions" / f"{name}.s2")
+            for name in ("livelock-two-levels", "p1-translation-fault")
+        ],
     ),
     "c1-fixed": Fix(("isolation: ", "translation: "), examples("host0 discard a+0 4K")),
 }
