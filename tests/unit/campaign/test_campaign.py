@@ -386,14 +386,14 @@ def shape(line: str) -> str:
 
 
 def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
-    folder, overview = done
+    _, overview = done
     found = next(each for each in overview.shown if each.file)
     path = Path(overview.folder, found.file)
     before = path.read_text()
     assert "real kernel" not in summary(overview)
     try:
         path.write_text(with_stamp(before, "confirmed on Linux 6.12"))
-        assert f"real kernel: confirmed on Linux 6.12\n" in summary(overview)
+        assert "real kernel: confirmed on Linux 6.12\n" in summary(overview)
         reals = {each["signature"]: each["real"] for each in answer(overview)["findings"]}
     finally:
         path.write_text(before)
