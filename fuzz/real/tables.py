@@ -18,6 +18,7 @@ from ..language.text import headings
 from ..sides.guest import Guest
 from .compare import backing
 from .deviations import BLOCK_SHIFT, HostDeviation, blocks_of, cause_of
+from .errors import RealError
 from .lines import WINDOW, free_windows, host_addresses
 from .machine import RealMachine
 
@@ -126,10 +127,7 @@ class RealTables:
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
         """
-        if isinstance(op, RUNS):
-            vm = op.cpu // self.program.vm.cpus
-            if vm not in self.roots:
-                self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
+        self.learn(op)
         self.note(op)
         found: list[TableDifference] = []
         for vm in sorted(self.roots):
@@ -139,6 +137,27 @@ class RealTables:
             names = (at, self.names[at + 1], vm)
             found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
         return found
+
+    def learn(self, op: Operation) -> None:
+        """Learn the root of a VM of which a vCPU has just run.
+
+        :raises fuzz.real.errors.RealError: it is not known
+        """
+        if isinstance(op, RUNS):
+            vm = op.cpu // self.program.vm.cpus
+            if vm not in self.roots:
+                self.roots[vm] = self.root()
+
+    def root(self) -> int:
+        """Physical address of the tables of the VM that ran last.
+
+        :raises fuzz.real.errors.RealError: it is not known
+        """
+        root = self.machine.register("VTTBR_EL2") & _ROOT
+        if not root:
+            # Without VHE the host runs with no stage 2, or with one of its own.
+            raise RealError("real: the kernel does not leave VTTBR_EL2 as it was for the guest; use --tables with VHE")
+        return root
 
     def note(self, op: Operation) -> None:
         """Note where the host of the kernel may do otherwise from now on."""
