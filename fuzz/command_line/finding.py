@@ -9,6 +9,7 @@ import candidate
 from ..findings.found import CRASH, comments_of, rank
 from ..findings.patterns import matches
 from ..findings.replay import NO_ANSWER, Replayer
+from ..findings.witness import KEY
 from ..judging.finding import Finding, Key
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, print_program, shown_name
@@ -34,6 +35,11 @@ class Chosen:
     @property
     def key(self) -> Key:
         return self.shown.key
+
+    @property
+    def stamp(self) -> str:
+        """The word of a real kernel on this finding, as the file has it; "": none."""
+        return self.comments.get(KEY, "") if self.comments.get("signature") == self.shown.signature else ""
 
 
 def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:

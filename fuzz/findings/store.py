@@ -25,6 +25,7 @@ from ..language.text import load, print_program
 from .found import CRASH, file_name, reproduce
 from .record import FindingRecord, file_text, in_order
 from .replay import NO_ANSWER, Replayer
+from .witness import stamp_of, with_stamp
 
 # Programs of a finding, the smallest included.
 KEPT: Final = 3
@@ -223,6 +224,9 @@ class Store(Closing):
                 text = before.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
             else:
                 text = file_text(found, self.reference, self.candidate, path)
+                # The word of a real kernel on the same finding, by a larger program.
+                if stamp := stamp_of(path, found.signature):
+                    text = with_stamp(text, stamp)
             write_atomically(path, text)
             found.path = path
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import Final
 import candidate
 
 from ..files import write_atomically
+from ..findings.witness import KEY
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
 from .expecting import PromotionError, reference_of
@@ -53,14 +54,18 @@ def same_program(folder: Path, program: Program, reference: str) -> Path | None:
     return None
 
 
-def regression_text(about: str, expected: list[str], program: Program, reference: str) -> str:
-    """Return the text of the file: its subject, its expectations against *reference*, the program."""
+def regression_text(about: str, expected: list[str], program: Program, reference: str, stamp: str = "") -> str:
+    """Return the text of the file: its subject, its expectations against *reference*, the program.
+
+    :param stamp: of a real kernel; "": none
+    """
     words = " ".join(about.split())
     paragraph = [
         f"# {line}" for line in textwrap.wrap(words, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
     ]
     against = [] if reference == candidate.names()[0] else [f"# reference: {reference}"]
-    return "\n".join([*paragraph, "#", *against, *expected]) + "\n" + print_program(program)
+    real = [f"# {KEY}: {stamp}"] if stamp else []
+    return "\n".join([*paragraph, "#", *against, *real, *expected]) + "\n" + print_program(program)
 
 
 def write_regression(path: Path, text: str) -> None:

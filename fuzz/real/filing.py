@@ -2,35 +2,62 @@
 """The stamp of a finding in its file, as one more of the comments that say what the program shows."""
 
 from pathlib import Path
-from typing import Final
 
+from ..checkers.registry import rules
 from ..files import write_atomically
 from ..findings.found import comments_of
+from ..findings.witness import with_stamp
 from .run import RealRun
-
-KEY: Final = "real"
-_BEGINNING: Final = f"# {KEY}: "
+from .stamp import Stamp, stamp_of_absent
 
 
-def file_stamp(done: RealRun) -> str:
+def text_of(file: str) -> str:
+    """The text of a file; "" of one in the binary form, which has no comments, and of a FIFO, which gives it once.
+
+    :raises OSError: it cannot be read
+    """
+    path = Path(file)
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def signature_of(file: str) -> str:
+    """The signature of the finding whose file this is; "": it is no finding's.
+
+    :raises OSError: it cannot be read
+    """
+    return comments_of(text_of(file)).get("signature", "")
+
+
+def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
     """Write the stamp of a finding into its file, if the program is one; the comment, or "".
 
+    :param absent: the stamp of a finding that the model does not have; None: outcomes tell
     :raises OSError: the file cannot be read or written
     """
-    path = Path(done.file)
-    text = path.read_text()
-    signature = comments_of(text).get("signature")
+    stamp = stamp_for(done, signature_of(done.file), absent)
+    if stamp is None:
+        return ""
+    comment = f"{stamp.word} on Linux {done.release}{': ' + stamp.why if stamp.why else ''}"
+    write_atomically(Path(done.file), with_stamp(text_of(done.file), comment))
+    return comment
+
+
+def stamp_for(done: RealRun, signature: str, absent: Stamp | None = None) -> Stamp | None:
+    """The stamp of a finding of this signature; None: it is that of no rule, such as a divergence, or nobody can tell.
+
+    A finding of another version need not be one of the model.
+
+    :param absent: as of `file_stamp`
+    """
     for violation, stamp in done.stamps:
         if violation.signature == signature:
-            comment = f"{stamp.word} on Linux {done.release}{': ' + stamp.why if stamp.why else ''}"
-            write_atomically(path, with_comment(text, comment))
-            return comment
-    return ""
-
-
-def with_comment(text: str, comment: str) -> str:
-    """A program with this stamp behind its other comments, in place of one of an earlier run."""
-    lines = text.splitlines()
-    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    head = [line for line in lines[:end] if not line.startswith(_BEGINNING)]
-    return "\n".join([*head, _BEGINNING + " ".join(comment.split()), *lines[end:]]) + "\n"
+            return stamp
+    if absent is not None:
+        return absent
+    checker = signature.partition(":")[0]
+    if checker not in {rule.name for rule in rules()} or done.differences or done.answers.status:
+        return None
+    return stamp_of_absent(checker, done.model)

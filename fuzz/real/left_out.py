@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The part of a program that no user space can cause, with the reasons, and the settings of the emulated machine."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..language.operations import (
@@ -50,6 +50,27 @@ ACCESSES: Final = {"read": "R", "write": "W", "fetch": "F"}
 MOST_ADDRESS_BITS: Final = 48
 
 
+@dataclass(frozen=True)
+class EmulatedCpu:
+    """A CPU of QEMU's, with all that KVM and a guest need.
+
+    :param name: for QEMU, with its properties
+    :param fwb: forced write-back; without it, caches are cleaned
+    :param ttl: level hints of TLBIs
+    :param range: TLBIs by range
+    """
+
+    name: str
+    fwb: bool
+    ttl: bool
+    range: bool
+
+
+# Little of it takes time to emulate.
+CPU: Final = EmulatedCpu("max,pauth-impdef=on,sve=off,sme=off,lpa2=off", fwb=True, ttl=True, range=True)
+OLD_CPU: Final = EmulatedCpu("neoverse-n1", fwb=False, ttl=False, range=False)
+
+
 def reason_for_leaving_out(op: Operation) -> str:
     """The reason why user space cannot cause an operation; "": it can."""
     for kind, reason in LEFT_OUT:
@@ -72,9 +93,10 @@ def cached(op: Operation) -> Operation:
     return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
 
 
-def emulated(vm: Vm) -> tuple[Vm, list[str]]:
+def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
     """The settings that the emulated machine has, and what is told of those that the program asks for.
 
+    :param cpu: of the machine
     :raises UnplayableError: a capability of the kernel that /init does not use
     """
     if vm.ring:
@@ -82,6 +104,5 @@ def emulated(vm: Vm) -> tuple[Vm, list[str]]:
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]
-    # The CPU of `fuzz.real.machine.CPU`.
-    real = replace(vm, fwb=True, dic=False, haf=False, ttl=True, range=True, fail=None, resched=None, contended=None)
-    return replace(real, grace=None), changes
+    real = replace(vm, fwb=cpu.fwb, dic=False, haf=False, ttl=cpu.ttl, range=cpu.range)
+    return replace(real, fail=None, resched=None, contended=None, grace=None), changes

@@ -21,12 +21,12 @@ from ..hardware.qemu import find as find_qemu
 from ..processes.ended import end_of, ended_text
 from ..processes.orphans import die_with_parent
 from .errors import RealError, RealPanic, RealSilent
+from .left_out import CPU, EmulatedCpu
 from .memory import GIB, NODES, RealMemory
 from .monitor import Monitor, MonitorError, monitor_failure
+from .plugin import Watch
 from .registers import Registers
 
-# All that the host's KVM and a guest need of a CPU, and little that takes time to emulate.
-CPU: Final = "max,pauth-impdef=on,sve=off,sme=off,lpa2=off"
 # Memory that the kernel leaves alone, at the end: what slots of device memory are made of.
 DEVICE_MIB: Final = 128
 MEMORY_MIB: Final = (sum(NODES) >> 20) - DEVICE_MIB
@@ -45,10 +45,10 @@ LAST_LINES: Final = 40
 _CHUNK: Final = 65536
 
 
-def command_of(program: str, kernel: Path, initrd: Path, append: str) -> list[str]:
+def command_of(program: str, kernel: Path, initrd: Path, append: str, cpu: EmulatedCpu) -> list[str]:
     """The command that starts QEMU, but for its memory, console and monitor."""
     return [
-        *(program, "-machine", "virt,virtualization=on,gic-version=3", "-accel", "tcg", "-cpu", CPU, "-smp", "1"),
+        *(program, "-machine", "virt,virtualization=on,gic-version=3", "-accel", "tcg", "-cpu", cpu.name, "-smp", "1"),
         *("-m", f"{sum(NODES) >> 20}M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{APPEND} {append}".strip()),
     ]
@@ -63,11 +63,21 @@ class RealMachine(Closing):
     :param initrd: the initial file system
     :param append: further parameters of the kernel
     :param saved: a folder with the state to start from; None: it boots
+    :param cpu: its only one
+    :param watch: notes what its kernel does; None: nobody does
     :raises RealError: QEMU is missing, cannot be executed, or ends at once
     :raises OSError: the saved state cannot be read
     """
 
-    def __init__(self, kernel: Path, initrd: Path, append: str = "", saved: Path | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Path,
+        initrd: Path,
+        append: str = "",
+        saved: Path | None = None,
+        cpu: EmulatedCpu = CPU,
+        watch: Watch | None = None,
+    ) -> None:
         try:
             self.program = find_qemu()
         except QemuError as error:
@@ -86,9 +96,9 @@ class RealMachine(Closing):
             registers, stub = socket.socketpair()
             stack.enter_context(registers)
             with console, monitor, stub:
-                command = command_of(self.program, kernel, initrd, append)
+                command = command_of(self.program, kernel, initrd, append, cpu)
                 sockets = {"console": console.fileno(), "monitor": monitor.fileno(), "registers": stub.fileno()}
-                self.process = self.start(command, sockets, saved is not None)
+                self.process = self.start(command, sockets, saved is not None, watch)
             self.registers = Registers(registers, PATIENCE)
             self.has_stub = False
             stack.callback(self.kill)
@@ -108,7 +118,9 @@ class RealMachine(Closing):
             return False
         return True
 
-    def start(self, command: list[str], sockets: dict[str, int], incoming: bool) -> subprocess.Popen[bytes]:
+    def start(
+        self, command: list[str], sockets: dict[str, int], incoming: bool, watch: Watch | None = None
+    ) -> subprocess.Popen[bytes]:
         """Run QEMU on our memory and sockets.
 
         :param sockets: by the names that QEMU knows them by
@@ -121,6 +133,10 @@ class RealMachine(Closing):
         for name, file in sockets.items():
             parts += ["-chardev", f"socket,id={name},fd={file}"]
         parts += ["-serial", "chardev:console", "-mon", "chardev=monitor,mode=control"]
+        files = [*self.memory.files, *sockets.values()]
+        if watch is not None:
+            parts += ["-plugin", watch.events.arguments(watch.plugin, self.memory.files[0], watch.code)]
+            files.append(watch.events.file)
         if incoming:
             parts += ["-incoming", "defer"]
         try:
@@ -129,7 +145,7 @@ class RealMachine(Closing):
                 stdin=subprocess.DEVNULL,
                 stdout=self.errors,
                 stderr=self.errors,
-                pass_fds=(*self.memory.files, *sockets.values()),
+                pass_fds=files,
                 # Ctrl-C is for us; and with us it ends.
                 process_group=0,
                 preexec_fn=partial(die_with_parent, os.getpid()),

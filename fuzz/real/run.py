@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs on a real kernel beside the model, and the report of that, for people and as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from candidate import Candidate
@@ -172,6 +172,12 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     )
 
 
+def with_stamps(done: RealRun, stamps: list[tuple[Violation, Stamp]]) -> RealRun:
+    """The same with these stamps, in place of others of the same signatures."""
+    signatures = {violation.signature for violation, _ in stamps}
+    return replace(done, stamps=[*(each for each in done.stamps if each[0].signature not in signatures), *stamps])
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One playing of a program, and its model."""
@@ -194,7 +200,7 @@ def attempt(session: RealSession, version: Candidate, part: Played, tables: bool
     def look(at: int) -> None:
         """Look at the tables while the machine waits behind an operation."""
         nonlocal looks
-        if model is None or different or not model.step():
+        if at < 0 or model is None or different or not model.step():
             return
         if looks is None:
             assert session.machine is not None

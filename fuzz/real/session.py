@@ -16,12 +16,15 @@ from .answers import DONE, PANIC
 from .errors import RealError, RealPanic
 from .folder import entry, making, refused
 from .kernels import RealKernel
+from .left_out import CPU, EmulatedCpu
 from .machine import RealMachine, command_of
 from .monitor import MonitorError, monitor_failure
+from .plugin import EventMemory, Watch
 
 PART: Final = "machines"
 STATE: Final = "state"
 READY: Final = "ready"
+SYMBOLS: Final = "symbols"
 # Seconds for a boot, of which it takes 10 to 30; for one line of a program that is being played.
 BOOT_PATIENCE: Final = 300.0
 PLAY_PATIENCE: Final = 120.0
@@ -34,18 +37,30 @@ SYNC: Final = "SYNC "
 class RealSession(Closing):
     """A machine with a real kernel, ready to play programs; a context manager.
 
-    *release*: of the kernel, as it says itself; *page_size*: in bytes; *fresh*: it has played nothing yet
+    *release*: of the kernel, as it says itself, with *append*; *page_size*: in bytes; *fresh*: it has played nothing
 
     :param kernel: to boot
     :param append: further parameters of the kernel
     :param tell: called with a line before something that takes long
+    :param cpu: of the machine
+    :param plugin: notes what the kernel does in `events`; None: nobody does
     :raises RealError: something is missing, or the kernel does not boot
     """
 
-    def __init__(self, kernel: RealKernel, append: str = "", tell: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        kernel: RealKernel,
+        append: str = "",
+        tell: Callable[[str], None] = print,
+        cpu: EmulatedCpu = CPU,
+        plugin: Path | None = None,
+    ) -> None:
         self.kernel = kernel
         self.append = append
         self.tell = tell
+        self.cpu = cpu
+        self.plugin = plugin
+        self.events: EventMemory | None = None
         self.initrd = initrd.make()
         self.machine: RealMachine | None = None
         self.restored = 0.0
@@ -77,7 +92,9 @@ class RealSession(Closing):
         else:
             raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, and its timers stand still; try again")
         words = (saved / READY).read_text().split()
-        self.release, self.page_size = words[1], int(words[2])
+        # Results of another configuration are told apart.
+        self.release = f"{words[1]} ({self.append})" if self.append else words[1]
+        self.page_size = int(words[2])
         self.fresh = True
 
     def name(self) -> str:
@@ -89,7 +106,7 @@ class RealSession(Closing):
             program = find_qemu()
         except QemuError as error:
             raise RealError(f"real: {error}") from None
-        parts = [*command_of(program, Path("kernel"), Path("initrd"), self.append), version(program)]
+        parts = [*command_of(program, Path("kernel"), Path("initrd"), self.append, self.cpu), version(program)]
         parts += [self.kernel.digest(), hashlib.sha256(self.initrd.read_bytes()).hexdigest()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -99,8 +116,9 @@ class RealSession(Closing):
         :raises RealError: it does not boot, has no KVM, or cannot be saved
         """
         self.tell(f"booting {self.kernel.name}, once: its state is kept")
-        with RealMachine(self.kernel.image, self.initrd, self.append) as machine:
+        with RealMachine(self.kernel.image, self.initrd, self.append, cpu=self.cpu) as machine:
             ready = self.until_ready(machine)
+            symbols = self.symbols(machine)
             try:
                 machine.monitor.ask("stop")
                 machine.monitor.share_memory()
@@ -110,6 +128,7 @@ class RealSession(Closing):
                     machine.monitor.wait_until("completed")
                 machine.memory.save(work)
                 (work / READY).write_text(ready)
+                (work / SYMBOLS).write_text(symbols)
             except MonitorError as error:
                 raise monitor_failure(machine.program, error) from None
             except OSError as error:
@@ -132,6 +151,29 @@ class RealSession(Closing):
             raise RealError(f"real: {self.kernel.name} has no /dev/kvm; use a kernel with KVM built in")
         return line
 
+    def symbols(self, machine: RealMachine) -> str:
+        """Return where the code of pgtable.c lies: a line for each function with its first address and its end.
+
+        :raises RealError: the machine does not answer
+        """
+        machine.send("SYMBOLS\n")
+        found: list[str] = []
+        while (line := machine.line(PLAY_PATIENCE)) != "SYMBOLS":
+            if line.startswith("SYMBOL "):
+                found.append(line.removeprefix("SYMBOL ") + "\n")
+        return "".join(found)
+
+    def watch(self, saved: Path) -> Watch | None:
+        """Make memory for the events that a plugin notes; None: there is no plugin."""
+        if self.plugin is None:
+            return None
+        code: list[tuple[int, int]] = []
+        for line in (saved / SYMBOLS).read_text().splitlines():
+            first, end, _ = line.split()
+            code.append((int(first, 16), int(end, 16)))
+        self.events = EventMemory()
+        return Watch(self.plugin, self.events, code)
+
     def restore(self, saved: Path) -> RealMachine:
         """A machine in the state that `boot` saved.
 
@@ -139,7 +181,8 @@ class RealSession(Closing):
         """
         machine = None
         try:
-            machine = RealMachine(self.kernel.image, self.initrd, self.append, saved)
+            watch = self.watch(saved)
+            machine = RealMachine(self.kernel.image, self.initrd, self.append, saved, self.cpu, watch)
             machine.monitor.share_memory()
             with open(saved / STATE, "rb") as state:
                 machine.monitor.pass_file(STATE, state.fileno())
@@ -169,7 +212,7 @@ class RealSession(Closing):
 
         :param lines: as `fuzz.real.lines` makes them
         :param look: called with the number of each operation when it is over and the machine waits, if the program
-            asks for that
+            asks for that; before the first one, with `fuzz.real.answers.CREATION`
         :raises RealError: QEMU ended
         :raises RealSilent: it does not answer
         """
@@ -214,3 +257,6 @@ class RealSession(Closing):
         if self.machine is not None:
             self.machine.close()
             self.machine = None
+        if self.events is not None:
+            self.events.close()
+            self.events = None

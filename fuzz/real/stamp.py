@@ -46,6 +46,19 @@ def stamp_of(violation: Violation, answers: RealAnswers, differs: bool, operatio
     return judge(violation, answers, differs, at) if judge else Stamp(INVISIBLE, "")
 
 
+def stamp_of_absent(checker: str, model: str) -> Stamp:
+    """The stamp of a finding that the model of this kernel does not have, where the kernel does as the model says.
+
+    :param checker: the rule that another version breaks
+    :param model: name of the model
+    """
+    if checker in HIDDEN_RULES:
+        return Stamp(HIDDEN, f"{model} does not show it either")
+    if checker in JUDGES:
+        return Stamp(NOT_CONFIRMED, f"nor by {model}, and the two agree")
+    return Stamp(INVISIBLE, f"{model} does not show it either")
+
+
 def progress(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
     """A guest that hangs."""
     real = answers.outcomes.get(at)

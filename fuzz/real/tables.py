@@ -15,6 +15,7 @@ from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operatio
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
+from .errors import RealError
 from .lines import WINDOW, free_windows
 from .machine import RealMachine
 
@@ -119,10 +120,7 @@ class RealTables:
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
         """
-        if isinstance(op, RUNS):
-            vm = op.cpu // self.program.vm.cpus
-            if vm not in self.roots:
-                self.roots[vm] = self.machine.register("VTTBR_EL2") & _ROOT
+        self.learn(op)
         found: list[TableDifference] = []
         for vm in sorted(self.roots):
             different = self.compare(guests[vm], self.roots[vm])
@@ -131,6 +129,27 @@ class RealTables:
             names = (at, self.names[at + 1], vm)
             found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
         return found
+
+    def learn(self, op: Operation) -> None:
+        """Learn the root of a VM of which a vCPU has just run.
+
+        :raises fuzz.real.errors.RealError: it is not known
+        """
+        if isinstance(op, RUNS):
+            vm = op.cpu // self.program.vm.cpus
+            if vm not in self.roots:
+                self.roots[vm] = self.root()
+
+    def root(self) -> int:
+        """Physical address of the tables of the VM that ran last.
+
+        :raises fuzz.real.errors.RealError: it is not known
+        """
+        root = self.machine.register("VTTBR_EL2") & _ROOT
+        if not root:
+            # Without VHE the host runs with no stage 2, or with one of its own.
+            raise RealError("real: the kernel does not leave VTTBR_EL2 as it was for the guest; use --tables with VHE")
+        return root
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
         """Guest address and the two leaves of each difference."""

@@ -11,7 +11,7 @@ from ..language.operations import Operation
 from ..language.program import Program, has_blocks, sequential, show_bytes
 from ..language.text import headings
 from .errors import UnplayableError
-from .left_out import cached, emulated, reason_for_leaving_out, without_failure
+from .left_out import CPU, EmulatedCpu, cached, emulated, reason_for_leaving_out, without_failure
 from .lines import PlayedLines, machine_lines
 
 
@@ -31,11 +31,12 @@ class Played:
     places: tuple[int, ...]
 
 
-def played(program: Program, page_size: int, synchronous: bool = False) -> Played:
+def played(program: Program, page_size: int, synchronous: bool = False, cpu: EmulatedCpu = CPU) -> Played:
     """Make of a program what user space can play.
 
     :param page_size: of the kernel, in bytes
     :param synchronous: the machine waits after each operation, for somebody to look at its tables
+    :param cpu: of the machine
     :raises UnplayableError: nothing of it, or it needs what the emulated machine does not have
     """
     if program.vm.granule != page_size:
@@ -60,7 +61,7 @@ def played(program: Program, page_size: int, synchronous: bool = False) -> Playe
         places.append(at)
     if not kept:
         raise UnplayableError("it has no operation that user space can cause")
-    vm, changes = emulated(program.vm)
+    vm, changes = emulated(program.vm, cpu)
     left_out += changes
     plain_program = replace(program, vm=vm, operations=tuple(kept))
     lines = (*machine_lines(plain_program, synchronous), *map(PlayedLines(plain_program).line, kept))

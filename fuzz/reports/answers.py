@@ -20,7 +20,7 @@ that fits counts.
 ``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean``,
 ``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
 the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
-`fuzz.findings.severity`, ``known``, ``accepted``), ``consequences``
+`fuzz.findings.severity`, ``known``, ``real``, ``accepted``), ``consequences``
 (``side``, ``signature``, ``reason``, ``at``), ``notes`` (switches that did not take place, as text),
 ``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
@@ -42,7 +42,7 @@ the first with the fewest preemptions), ``refused`` (why there is no verdict, or
 ``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
 ``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;
 ``findings``, ``crashes`` and ``unreplayed``: of each ``class``, ``signature``, ``reason``,
-``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``accepted``,
+``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``real``, ``accepted``,
 and of the smallest of those ``program`` (its number, from 1, or null: its file had it
 already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or null), ``text``;
 ``trouble`` (why files were not written, or null); ``known_findings`` as in ``run``.
@@ -77,7 +77,8 @@ smallest program that reaches it).
 
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
-``pattern``, ``reason``, ``link``.
+``pattern``, ``reason``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
+has confirmed it or not.
 """
 
 from dataclasses import asdict
@@ -94,6 +95,7 @@ from ..findings.accepted import Accepted
 from ..findings.found import CRASH, known_of
 from ..findings.record import FindingRecord
 from ..findings.severity import severity
+from ..findings.witness import stamp_of
 from ..judging.known import KnownBug
 from ..language.text import headings, print_program
 from .runs import Run
@@ -208,6 +210,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
             "operation": names[finding.at + 1],
             "severity": severity(finding.signature).name.lower(),
             "known": _known(known_of(finding, run.reference)),
+            "real": stamp_of(run.file, finding.signature) or None,
             "accepted": _accepted(accepted, finding.kind, finding.signature),
         }
         for finding in run.findings()
@@ -239,6 +242,7 @@ def _found(found: FindingRecord, accepted: Accepted, reference: str) -> Json:
         "count": found.count,
         "severity": None if found.kind == CRASH else severity(found.signature).name.lower(),
         "known": _known(known_of(found.finding, reference)),
+        "real": (stamp_of(found.path, found.signature) or None) if found.path else None,
         "accepted": _accepted(accepted, found.kind, found.signature),
         "program": found.number or None,
         "operations": found.operations,

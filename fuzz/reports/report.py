@@ -16,6 +16,7 @@ from ..engines.summary import Summary
 from ..findings.accepted import Accepted
 from ..findings.found import called, known_text
 from ..findings.record import FindingRecord
+from ..findings.witness import SAID, stamp_of
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.program import show_bytes
@@ -122,6 +123,8 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
+        if stamp := stamp_of(run.file, finding.signature):
+            lines.append(f"{_INDENT}{SAID}{stamp}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
     lines += [f"{_INDENT}{note}" for note in run.verdict.notes] if run.verdict else []
     consequences = len(run.verdict.consequences) if run.verdict else 0
@@ -250,6 +253,8 @@ def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
     yield f"{_INDENT}{times}: {kept}"
     if known := known_text(found.finding, summary.reference):
         yield f"{_INDENT}{known}"
+    if found.path and (stamp := stamp_of(found.path, found.signature)):
+        yield f"{_INDENT}{SAID}{stamp}"
     yield from accepted_lines(summary.accepted, found.kind, found.signature)
 
 

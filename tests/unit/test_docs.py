@@ -25,7 +25,7 @@ from fuzz.findings.patterns import matches
 from fuzz.findings.severity import MEANINGS
 from fuzz.generation.generator import Generator
 from fuzz.hardware.qemu import PROGRAM
-from fuzz.judging.differential import Differential
+from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
@@ -243,7 +243,10 @@ def test_python_runs(page: Path) -> None:
         differential = Differential(Candidate("original", Pgtable, Mmu, ""), Candidate("example", pgtable, mmu, ""))
         generator = Generator(1)
         for _ in range(40):
-            assert not differential.run(generator.next()).failed
+            verdict = differential.run(generator.next())
+            # A fix differs on purpose.
+            proposed = page.name == "bugs-found.md"
+            assert not any(each.kind == REGRESSION for each in verdict.findings) if proposed else not verdict.failed
 
 
 def test_the_known_findings_are_a_valid_file(tmp_path: Path) -> None:

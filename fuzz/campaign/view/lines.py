@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 
 from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
+from ...findings.witness import SAID, stamp_of
 from ...reports.report import HALF_A_TREE, NOTHING_RAN, exercise_lines, legend, plural
 from ..store.findings import PENDING
 from .overview import CampaignFinding, Overview
@@ -134,9 +135,16 @@ def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
     ]
     if known := known_text(found.finding, overview.reference):
         lines.append(f"{_INDENT}{known}")
+    if stamp := stamp_on(found, overview):
+        lines.append(f"{_INDENT}{SAID}{stamp}")
     if found.accepted:
         lines.append(f"{_INDENT}accepted: {found.accepted}")
     return lines
+
+
+def stamp_on(found: CampaignFinding, overview: Overview) -> str:
+    """The stamp of a real kernel in the file of a finding; "": there is none."""
+    return stamp_of(Path(overview.folder, found.file), found.finding.signature) if found.file else ""
 
 
 def summary(overview: Overview) -> str:
@@ -220,10 +228,10 @@ def answer(overview: Overview) -> dict[str, Any]:
     """Return, for ``--json``, the fields of `fuzz.campaign.view.overview.Overview`.
 
     ``unreplayed`` has the findings that did not replay, ``gone`` those that were not replayed, for the code
-    that showed them is gone.
+    that showed them is gone. Those of ``findings`` have ``real``, the stamp of a real kernel, or null.
     """
     fields = asdict(overview)
-    fields["findings"] = [each.answer() for each in overview.shown]
+    fields["findings"] = [{**each.answer(), "real": stamp_on(each, overview) or None} for each in overview.shown]
     fields["unreplayed"] = [each.answer() for each in overview.unreplayed]
     fields["gone"] = [each.answer() for each in overview.gone]
     return {"s2fuzz": VERSION, "state": state_of(overview), **fields}

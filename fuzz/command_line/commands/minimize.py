@@ -41,6 +41,7 @@ def minimize(arguments: Namespace) -> int:
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     from ...findings.replay import Replayer
+    from ...findings.witness import SAID
     from ...language.text import shown_name
     from ..changes import changes_answer, say_changes
     from ..finding import choose
@@ -76,6 +77,8 @@ def minimize(arguments: Namespace) -> int:
         print(text, end="")
     else:
         print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{sizes_text(chosen.program, result)}: {name}")
+        if chosen.stamp:
+            print(f"{SAID}{chosen.stamp}")
     return code
 
 
@@ -86,11 +89,14 @@ def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: 
     """
     from ...findings.found import commented
     from ...findings.record import file_comments, record_of
+    from ...findings.witness import KEY
     from ..shrinking import sizes_text
 
     about = file_comments(record_of(shown, result.program, 0), chosen.reference, chosen.candidate, file)
     if "seed" in chosen.comments:
         about["seed"] = chosen.comments["seed"]
+    # By the larger program.
+    about[KEY] = chosen.stamp
     about["minimized"] = sizes_text(chosen.program, result)
     return commented(about, result.program)
 

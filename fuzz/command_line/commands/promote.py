@@ -85,7 +85,7 @@ def _promote(arguments: Namespace) -> int:
                 raise PromotionError(f"{chosen.file}: {same} is the same program; promote another one")
         expected = expectations(result.program, replayer, reference, candidate.names())
     about = arguments.about or f"Shows on {shown_on(chosen)} ({shown.kind}): {shown.reason}"
-    text = regression_text(about, expected, result.program, reference)
+    text = regression_text(about, expected, result.program, reference, chosen.stamp)
     write_regression(place, text)
     if arguments.json:
         dump({**answers.head(), "file": str(place), "text": text})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ...language.program import Program
     from ...real.run import RealRun
     from ...real.session import RealSession
+    from ...real.stream import StreamWitness
 
 _ABOUT: Final = """\
 Play programs on Linux itself: a kernel for arm64 runs under QEMU, which
@@ -70,9 +71,11 @@ def add_arguments(parser: Parser) -> None:
 
 
 def add_kernel(parser: Parser) -> None:
-    """Add ``--kernel`` and ``--model``."""
+    """Add ``--kernel``, ``--append``, ``--model`` and ``--tables``."""
     kernel = "a kernel that was fetched, by the beginning of its version, or an Image by its path (the newest fetched)"
     parser.add_argument("--kernel", action=Once, default="", metavar="6.12|PATH", help=kernel)
+    append = "further parameters of the kernel, such as kvm-arm.mode=nvhe; it is booted and saved anew for each"
+    parser.add_argument("--append", action=Once, default="", metavar="WORDS", help=append)
     model = "the version to compare with (the tree of the kernel's version, if it is at hand, or the port v5.14)"
     tables = "compare the stage-2 tables too, behind each operation"
     parser.add_argument("--tables", action="store_true", help=tables)
@@ -96,10 +99,10 @@ def play(arguments: Namespace) -> int:
     """Do as `real`; raise RealError, too."""
     import candidate
 
-    from ...real.filing import file_stamp
     from ...real.kernels import find
     from ...real.model import model_for
     from ...real.session import RealSession
+    from ...real.stream import StreamWitness
     from ...reports import answers
     from ..inputs import read_programs
 
@@ -110,17 +113,15 @@ def play(arguments: Namespace) -> int:
         candidate.get(arguments.model)
     runs: list[RealRun] = []
     unplayed: dict[str, str] = {}
-    with RealSession(kernel, tell=complain) as session:
+    witness = StreamWitness(kernel, arguments.append, complain)
+    with RealSession(kernel, arguments.append, complain) as session:
         version = candidate.get(arguments.model or model_for(session.release))
         for file, program in programs:
             play_one(session, version, file, program, arguments.tables, runs, unplayed)
+            if runs and runs[-1].file == file:
+                runs[-1] = stamp_one(session, witness, version, program, runs[-1])
             if runs and runs[-1].file == file and not arguments.json:
                 print(runs[-1].text(), end="", flush=True)
-    for each in runs:
-        try:
-            file_stamp(each)
-        except OSError as error:
-            complain(f"{each.file}: {error.strerror or error}; its stamp could not be written")
     for file, reason in unplayed.items():
         complain(f"{file}: not played: {reason}")
     if arguments.json:
@@ -157,6 +158,35 @@ def play_one(
         unplayed[file] = str(error)
 
 
+def stamp_one(
+    session: "RealSession", witness: "StreamWitness", version: "Candidate", program: "Program", done: "RealRun"
+) -> "RealRun":
+    """Decide about the rules that no outcome shows, and write the stamp of a finding into its file.
+
+    :param session: whose machine ends, if another one is needed
+    :param done: what the program has shown
+    :raises RealError: QEMU died or does not answer
+    """
+    from ...real.filing import file_stamp, signature_of
+    from ...real.run import with_stamps
+    from ...real.stream import RULES
+
+    # One machine at a time.
+    session.close()
+    stamps = witness.stamps(version, program, session.page_size)
+    done = with_stamps(done, stamps)
+    absent = None
+    try:
+        signature = signature_of(done.file)
+        checker = signature.partition(":")[0]
+        if checker in RULES and signature not in [each.signature for each, _ in stamps]:
+            absent = witness.stamp_of_absent(version, program, checker)
+        file_stamp(done, absent)
+    except OSError as error:
+        complain(f"{done.file}: {error.strerror or error}; its stamp could not be written")
+    return done
+
+
 def check(arguments: Namespace) -> int:
     """Play the corpus and random programs.
 
@@ -175,7 +205,7 @@ def check(arguments: Namespace) -> int:
     if arguments.model:
         candidate.get(arguments.model)
     interrupted = False
-    with RealSession(kernel, tell=complain) as session:
+    with RealSession(kernel, arguments.append, complain) as session:
         version = candidate.get(arguments.model or model_for(session.release))
         out = make_out(arguments.out, "real")
         say_form(arguments)

@@ -4,6 +4,7 @@
  *
  * BEGIN, lines of player.c, END	a program; its last line is DONE STATUS SECONDS KIB-OF-TABLES TAINT
  * EXEC PATH			a program in the initial file system is run; its last line is EXIT STATUS
+ * SYMBOLS			says where code that changes tables lies: lines SYMBOL FIRST END NAME, and the line SYMBOLS
  * TIMER				says TIMER 1 if timers work, 0 if they do not
  * QUIT				the machine is turned off
  */
@@ -74,6 +75,7 @@ static void quiet_memory(void)
 {
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4000000");
+	/* It takes pages away from whoever has run for a second, to see who comes for them. */
 	put("/proc/sys/kernel/numa_balancing", "0");
 	put("/proc/sys/vm/compaction_proactiveness", "0");
 	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "40");
@@ -172,6 +174,42 @@ static void run_program(const char *path)
 	say("EXIT %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 }
 
+/* The functions of pgtable.c that change tables of guests, and what they call for caches, as the kernel names them. */
+static int is_table_code(const char *name)
+{
+	const char *plain = name + strspn(name, "_");
+
+	return !strncmp(name, "stage2_", 7) || strstr(name, "cache_guest_page") ||
+	       (!strncmp(name, "kvm_", 4) && strstr(name, "_pte")) ||
+	       (!strncmp(plain, "kvm_pgtable_", 12) && strncmp(plain, "kvm_pgtable_hyp_", 16));
+}
+
+static void say_symbols(void)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char line[512], name[256] = "";
+	unsigned long first = 0, address;
+	char kind;
+
+	/* In the order of addresses: one ends where the next begins. */
+	while (file && fgets(line, sizeof(line), file)) {
+		char next[256];
+
+		if (sscanf(line, "%lx %c %255s", &address, &kind, next) != 3)
+			continue;
+		if (*name)
+			say("SYMBOL %lx %lx %s\n", first, address, name);
+		*name = 0;
+		if ((kind == 't' || kind == 'T') && is_table_code(next)) {
+			first = address;
+			strcpy(name, next);
+		}
+	}
+	if (file)
+		fclose(file);
+	say("SYMBOLS\n");
+}
+
 static void serve(void)
 {
 	static char text[MAX_TEXT], line[MAX_LINE], input[4096];
@@ -201,6 +239,8 @@ static void serve(void)
 			play_apart(text);
 		} else if (!strncmp(line, "EXEC ", 5)) {
 			run_program(line + 5);
+		} else if (!strcmp(line, "SYMBOLS")) {
+			say_symbols();
 		} else if (!strcmp(line, "TIMER")) {
 			check_timer();
 		} else if (!strcmp(line, "QUIT")) {

@@ -2,7 +2,7 @@
 /*
  * A program, line by line, in a process of its own. Numbers are as strtoull() takes them.
  *
- * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC	the machine, once, first
+ * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC	the machine, once, first; SYNC: wait behind it and each operation
  * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
  * R|W|F VCPU SLOT OFFSET				a guest access
  * C VCPU on|off|way					the guest's caches
@@ -159,8 +159,11 @@ void play(char *text)
 				return;
 			continue;
 		}
-		if (operation == CREATION)
+		if (operation == CREATION) {
 			pass_messages();
+			if (synchronous)
+				wait_for_a_line();
+		}
 		operation++;
 		run_operation(words, count);
 		pass_messages();

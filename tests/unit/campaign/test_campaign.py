@@ -25,7 +25,7 @@ from fuzz.campaign.store.code import Code, code_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
 from fuzz.campaign.store.findings import FILED, Replayed
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.lines import Lines, NoOutput, duration, progress_line, sparkline, state_of, summary
+from fuzz.campaign.view.lines import Lines, NoOutput, answer, duration, progress_line, sparkline, state_of, summary
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.screen import RichScreen
 from fuzz.campaign.work import filing
@@ -34,6 +34,7 @@ from fuzz.campaign.work.upkeep import Screen
 from fuzz.command_line import cli
 from fuzz.command_line.commands.campaign import screen
 from fuzz.findings.accepted import Accepted, Entry
+from fuzz.findings.witness import with_stamp
 
 from ..console import MISSING_CLEAN, ROOT, refused
 from ..console import Result as Refused
@@ -382,6 +383,21 @@ def shape(line: str) -> str:
     line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
     line = re.sub(r" *\d[\d.]*", " #", line)
     return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
+
+
+def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
+    _, overview = done
+    found = next(each for each in overview.shown if each.file)
+    path = Path(overview.folder, found.file)
+    before = path.read_text()
+    assert "real kernel" not in summary(overview)
+    try:
+        path.write_text(with_stamp(before, "confirmed on Linux 6.12"))
+        assert "real kernel: confirmed on Linux 6.12\n" in summary(overview)
+        reals = {each["signature"]: each["real"] for each in answer(overview)["findings"]}
+    finally:
+        path.write_text(before)
+    assert [name for name, real in reals.items() if real] == [found.finding.signature]
 
 
 def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:

@@ -77,7 +77,17 @@ def test_run_json(call: Call) -> None:
     assert run["costs"]["candidate"]["bytes_cleaned"] == 4096
     assert "differ first" in run["trace"]
     finding = next(each for each in run["findings"] if each["signature"].startswith(SIGNATURE))
-    assert finding.keys() == {"class", "signature", "reason", "at", "operation", "severity", "known", "accepted"}
+    assert finding.keys() == {
+        "class",
+        "signature",
+        "reason",
+        "at",
+        "operation",
+        "severity",
+        "known",
+        "real",
+        "accepted",
+    }
     assert (finding["severity"], finding["accepted"]) == ("corruption", None)
     assert (finding["class"], finding["at"]) == ("regression", 3)
     assert finding["operation"] == "operation 4: cpu1 read a+20K mmu=off"
@@ -121,7 +131,7 @@ def test_fuzz_json(call: Call) -> None:
     assert found["costs"]["reference"]["events"] > 0
     for finding in found["findings"]:
         assert finding.keys() == {
-            "class", "signature", "reason", "count", "severity", "known", "accepted", "program", "operations",
+            "class", "signature", "reason", "count", "severity", "known", "real", "accepted", "program", "operations",
             "operation", "file", "text",
         }  # fmt: skip
         assert Path(finding["file"]).read_text().endswith(finding["text"])

@@ -164,6 +164,22 @@ def test_minimize_keeps_the_finding_that_the_comments_name(call: Call) -> None:
     assert comments["minimized"].startswith("4 operations to 3, ")
 
 
+STAMP = "confirmed on Linux 6.12: stale"
+
+
+def test_the_word_of_a_real_kernel_is_kept(call: Call) -> None:
+    """Of the finding that it is about, and of no other."""
+    stamped = f"# kind: regression\n# signature: {SIGNATURE}\n# candidate: rfc-v1\n# real: {STAMP}\n{MISSING_CLEAN}"
+    Path("x.s2").write_text(stamped)
+    assert call("minimize", "x.s2")[1].endswith(f": x.min.s2\nreal kernel: {STAMP}\n")
+    assert comments_of(Path("x.min.s2").read_text())["real"] == STAMP
+    assert "real" not in comments_of(call("minimize", "x.s2", "--signature", "locking*", "-o", "-")[1])
+    assert call("promote", "x.min.s2", "--name", "kept")[0] == 0
+    text = Path("regressions/kept.s2").read_text()
+    assert f"\n# real: {STAMP}\n# expect " in text
+    assert parse(text) == parse(SMALL)
+
+
 def test_minimize_takes_the_weightiest_where_nothing_is_named(call: Call) -> None:
     Path("plain.s2").write_text(MISSING_CLEAN)
     code, out, _ = call("minimize", "plain.s2", "--candidate", "rfc-v1", "-o", "-")

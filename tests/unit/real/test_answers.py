@@ -10,7 +10,6 @@ from fuzz.language.program import Program
 from fuzz.language.text import parse as parse_program
 from fuzz.real.answers import DESTRUCTION, PANIC, RealAnswers, RealOutcome, parse
 from fuzz.real.compare import differences
-from fuzz.real.filing import with_comment
 from fuzz.real.model import Expected
 from fuzz.real.stamp import CONFIRMED, HIDDEN, HIDDEN_RULES, INVISIBLE, JUDGES, NOT_CONFIRMED, stamp_of
 from fuzz.sides.outcome import Outcome
@@ -135,12 +134,3 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
 def test_a_rule_has_one_kind_of_stamp() -> None:
     assert set(JUDGES) & set(HIDDEN_RULES) == set()
     assert DESTRUCTION not in range(-1, 10_000)
-
-
-FILE: Final = "# signature: progress: user_mem_abort: something\n# at: operation 2\ns2fuzz 1\n# more\nvm\n"
-
-
-def test_a_stamp_is_one_more_comment() -> None:
-    once = with_comment(FILE, "confirmed on Linux 6.12: a\nwarning")
-    assert once == FILE.replace("s2fuzz 1", "# real: confirmed on Linux 6.12: a warning\ns2fuzz 1")
-    assert with_comment(once, "not confirmed") == FILE.replace("s2fuzz 1", "# real: not confirmed\ns2fuzz 1")

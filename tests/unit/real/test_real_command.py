@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fuzz.hardware.qemu import VARIABLE
-from fuzz.real import initrd
+from fuzz.real import initrd, machine
 
 from ..console import ROOT, in_process, refused
 
+SHARED = Path("/dev/shm")
 PROGRAM = str(ROOT / "corpus/regressions/livelock-two-levels.s2")
 
 
@@ -21,6 +22,11 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(initrd.VARIABLE, compiler)
     (tmp_path / "Image").write_bytes(b"nothing")
     return str(tmp_path / "Image")
+
+
+def children() -> set[str]:
+    """The processes that this one has started, and that are there."""
+    return {each for task in Path("/proc/self/task").iterdir() for each in (task / "children").read_text().split()}
 
 
 def script(path: Path, text: str) -> str:
@@ -51,6 +57,8 @@ def test_no_compiler(image: str, capsys: pytest.CaptureFixture[str], monkeypatch
         ("echo no such machine >&2; exit 1", "ended with exit code 1: no such machine; use one that runs"),
         ("kill -SEGV $$", "ended by signal 11; use one that runs"),
         ("exit 0", "ended: and said nothing"),
+        ("kill -KILL $$", "ended by signal 9; use one that runs"),
+        ("exec sleep 1000", "monitor: timed out; use one that runs"),
     ],
 )
 def test_a_qemu_that_is_missing_or_dies(
@@ -62,9 +70,14 @@ def test_a_qemu_that_is_missing_or_dies(
     words: str,
 ) -> None:
     monkeypatch.setenv(VARIABLE, script(tmp_path / "qemu", text) if text else str(tmp_path / "none"))
+    monkeypatch.setattr(machine, "PATIENCE", 1.0)
+    before = set(SHARED.iterdir()), children()
     code, out, err = in_process(capsys, "real", "run")(PROGRAM, "--kernel", image)
     assert (code, out) == (2, "")
-    *before, last = err.splitlines()
-    assert last.startswith("s2fuzz: real: QEMU: ") or text == "exit 0"
+    *said, last = err.splitlines()
+    assert last.startswith("s2fuzz: real: ")
     assert words in last
-    assert [line for line in before if "booting" not in line] == []
+    assert [line for line in said if "booting" not in line] == []
+    # No orphan, nothing in shared memory, no half of a saved machine.
+    assert (set(SHARED.iterdir()), children()) == before
+    assert [*(tmp_path / "cache").rglob("machines/*")] == []

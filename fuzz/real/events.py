@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Events of model and kernel in the same words: stores to tables, TLBIs, cleaning and invalidation, in order.
+
+A store is known by the entry that it is made to: level and guest address, which the tables around an operation tell.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from reference.events import Observer
+from reference.machine.descriptor import TABLE, kind
+from reference.machine.granule import Granule
+
+from ..language.program import show_bytes
+from .plugin import DCACHE, ICACHE, STORE, TLBI, UNKNOWN, RawEvent
+from .tables import shown
+
+STORED: Final = "store"
+FLUSHED: Final = "TLBI"
+CLEANED: Final = "DC"
+INVALIDATED: Final = "IC"
+# A line of the caches of the emulated CPUs.
+CACHE_LINE: Final = 64
+# The first address of the linear map, and the physical one that lies there.
+LINEAR_MAP: Final = 0xFFFF_0000_0000_0000
+LINEAR_BASE: Final = 0x4000_0000
+_ADDRESS: Final = (1 << 48) - 1
+_VALID: Final = 1
+_LOWER_ATTRIBUTES: Final = 0xFFC
+_MASK: Final = (1 << 64) - 1
+# TLBI of stage 2, by CRm and op2: for one address, for a range, for all of a VM.
+_BY_IPA: Final = {(0, 1): "ipa", (0, 5): "ipa", (4, 1): "local ipa", (4, 5): "local ipa"}
+_BY_RANGE: Final = {(0, 2): "range", (0, 6): "range", (4, 2): "local range", (4, 6): "local range"}
+_BY_VM: Final = {(3, 6): "vmid", (7, 6): "local vmid"}
+
+# Tables by their physical address: level, and the guest address of the first entry.
+Places: TypeAlias = dict[int, tuple[int, int]]
+Words: TypeAlias = Callable[[int, int], list[int]]
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One event.
+
+    :param kind: `STORED`, `FLUSHED`, `CLEANED` or `INVALIDATED`
+    :param what: the entry without its address; the kind of flush; "" or ``all``
+    :param ipa: guest address; -1: none, or not known
+    :param level: of the entry, or the hint; -1: not known
+    :param size: bytes; 0: none
+    """
+
+    kind: str
+    what: str
+    ipa: int = -1
+    level: int = -1
+    size: int = 0
+
+    def text(self) -> str:
+        """Return it for people."""
+        level = f" L{self.level}" if self.level >= 0 else ""
+        place = f" {self.ipa:#x}" if self.ipa >= 0 else ""
+        size = f" {show_bytes(self.size)}" if self.size else ""
+        return f"{self.kind}{level}{place}{' ' + self.what if self.what else ''}{size}"
+
+
+def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Granule) -> Places:
+    """All tables below a root, the pages of the root among them.
+
+    :param root: physical address
+    """
+    entries = 1 << max(ia_bits - granule.level_shift(start_level), 0)
+    span = granule.entries << granule.level_shift(start_level)
+    pages = range(max(entries // granule.entries, 1))
+    left = [(root + page * granule.page_size, start_level, page * span) for page in pages]
+    found: Places = {}
+    while left:
+        at, level, base = left.pop()
+        found[at & -granule.page_size] = level, base
+        for index, entry in enumerate(
+            words(at, min(entries, granule.entries) if level == start_level else granule.entries)
+        ):
+            if entry and kind(entry, level, granule) == TABLE:
+                table = entry & _ADDRESS & -granule.page_size
+                left.append((table, level + 1, base + (index << granule.level_shift(level))))
+    return found
+
+
+def entry_text(entry: int) -> str:
+    """An entry without its address: ``empty``, ``table``, rights and attributes of a leaf."""
+    if not entry:
+        return "empty"
+    if not entry & _VALID:
+        return f"invalid {entry:#x}"
+    if not entry & _LOWER_ATTRIBUTES:
+        return "table"
+    return f"{shown((0, entry))[3:]} memattr={entry >> 2 & 0xF:x}"
+
+
+def store_event(address: int, entry: int, places: Places, granule: Granule) -> StreamEvent | None:
+    """A store to the entry at a physical address; None: no table that is known is there, but a stack, say."""
+    place = places.get(address & -granule.page_size)
+    if place is None:
+        return None
+    level, base = place
+    index = address % granule.page_size >> 3
+    return StreamEvent(STORED, entry_text(entry & _MASK), base + (index << granule.level_shift(level)), level)
+
+
+class ModelEvents(Observer):
+    """Notes the events of the model: stores by physical address, until it is known where that is.
+
+    :param base: physical address of the first entry of the arena
+    :param hints: the CPU takes the hints of TLBIs
+    """
+
+    def __init__(self, base: int, hints: bool) -> None:
+        self.base = base
+        self.hints = hints
+        self.found: list[StreamEvent | tuple[int, int]] = []
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.found.append((self.base + (ptep << 3), new))
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.found.append(StreamEvent(FLUSHED, "ipa", ipa, level if self.hints else 0))
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.found.append(StreamEvent(FLUSHED, "local ipa", ipa, level if self.hints else 0))
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.found.append(StreamEvent(FLUSHED, "vmid"))
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.found.append(StreamEvent(FLUSHED, "range", ipa, 0, size))
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.found.append(StreamEvent(CLEANED, "", size=size))
+
+    def icache(self, pa: int, size: int) -> None:
+        self.found.append(StreamEvent(INVALIDATED, "", size=size))
+
+    def icache_all(self) -> None:
+        self.found.append(StreamEvent(INVALIDATED, "all"))
+
+    def take(self, places: Places, granule: Granule) -> list[StreamEvent]:
+        """The events since the last call."""
+        found, self.found = self.found, []
+        events = (each if isinstance(each, StreamEvent) else store_event(*each, places, granule) for each in found)
+        return merged(events, granule.page_size)
+
+
+def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> list[StreamEvent]:
+    """Events of a kernel, as the plugin notes them."""
+    found: list[StreamEvent | None] = []
+    for each in raw:
+        if each.kind == STORE:
+            found.append(store_event(each.what - LINEAR_MAP + LINEAR_BASE, each.value, places, granule))
+        elif each.kind == TLBI:
+            found.append(flush_event(each.what, each.value, granule))
+        elif each.kind == DCACHE:
+            found.append(StreamEvent(CLEANED, "", size=each.times * CACHE_LINE))
+        elif each.kind == ICACHE and each.what >> 16 & 7 == 3:
+            found.append(StreamEvent(INVALIDATED, "", size=each.times * CACHE_LINE))
+        elif each.kind == ICACHE:
+            found.append(StreamEvent(INVALIDATED, "all"))
+    return merged(found, granule.page_size)
+
+
+def flush_event(code: int, operand: int, granule: Granule) -> StreamEvent | None:
+    """A TLBI instruction; None: it is of no stage 2.
+
+    :param operand: value of its register, or `UNKNOWN`
+    """
+    operation = code >> 8 & 0xF, code >> 5 & 7
+    if operation in _BY_VM:
+        return StreamEvent(FLUSHED, _BY_VM[operation])
+    if operation in _BY_IPA:
+        if operand == UNKNOWN:
+            return StreamEvent(FLUSHED, _BY_IPA[operation])
+        hint = operand >> 44 & 0xF
+        return StreamEvent(FLUSHED, _BY_IPA[operation], (operand & (1 << 36) - 1) << 12, hint & 3 if hint >> 2 else 0)
+    if operation in _BY_RANGE:
+        if operand == UNKNOWN:
+            return StreamEvent(FLUSHED, _BY_RANGE[operation])
+        pages = (operand >> 39 & 0x1F) + 1 << 5 * (operand >> 44 & 3) + 1
+        base = (operand & (1 << 37) - 1) * granule.page_size
+        return StreamEvent(FLUSHED, _BY_RANGE[operation], base, 0, pages * granule.page_size)
+    return None
+
+
+def merged(events: Iterable[StreamEvent | None], page: int) -> list[StreamEvent]:
+    """Cleaning that goes on, and flushes of ranges that follow one another, as one event.
+
+    :param page: size in bytes; of a range with an odd number of pages, one is flushed by its address
+    """
+    found: list[StreamEvent] = []
+    for event in filter(None, events):
+        if event.kind == FLUSHED and event.what == "range" and event.size == page:
+            event = StreamEvent(FLUSHED, "ipa", event.ipa, 0)
+        last = found[-1] if found else None
+        if last is not None and last.kind == event.kind:
+            if event.kind in (CLEANED, INVALIDATED) and last.what == event.what:
+                found[-1] = replace(last, size=last.size + event.size)
+                continue
+            if event.kind == FLUSHED and joins(last, event, page):
+                found[-1] = StreamEvent(FLUSHED, "range", last.ipa, 0, (last.size or page) + (event.size or page))
+                continue
+        found.append(event)
+    return found
+
+
+def joins(one: StreamEvent, other: StreamEvent, page: int) -> bool:
+    """Tell whether two flushes are parts of a range."""
+    by_page = [each for each in (one, other) if each.what == "ipa" and each.level == 0]
+    by_range = [each for each in (one, other) if each.what == "range"]
+    return bool(by_range) and len(by_page) + len(by_range) == 2 and one.ipa + (one.size or page) == other.ipa

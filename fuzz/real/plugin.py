@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The plugin of QEMU that notes stores, TLBIs and cache operations in their order: built here, run in a machine."""
+
+import hashlib
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..closing import Closing
+from ..hardware.qemu import QemuError, find
+from .errors import RealError
+from .folder import entry, making
+from .initrd import NATIVE
+
+PART: Final = "plugin"
+NAME: Final = "stream.so"
+SOURCE: Final = NATIVE / PART / "stream.c"
+COMPILER: Final = "cc"
+FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden")
+# Seconds for the compiler; it takes a fraction of one.
+PATIENCE: Final = 60
+
+# Kinds of events, as in stream.c.
+STORE: Final = 1
+TLBI: Final = 2
+DCACHE: Final = 3
+ICACHE: Final = 4
+# The value of a register that could not be read.
+UNKNOWN: Final = (1 << 64) - 1
+_HEAD: Final = struct.Struct("<3Q")
+_EVENT: Final = struct.Struct("<5Q")
+_COUNT: Final = 0
+_MARK: Final = 16
+# The most events of a program.
+MOST: Final = 1 << 18
+
+
+class NoStreamError(Exception):
+    """The stream cannot be had on this machine; one line that says why. Nothing else depends on it."""
+
+
+class RawEvent(NamedTuple):
+    """An event as the plugin notes it.
+
+    :param pc: address of the instruction
+    :param what: of a store its address in the linear map, else the instruction without its register
+    :param value: what is stored, or the value of the register
+    :param times: how many of the same came one after the other
+    """
+
+    kind: int
+    pc: int
+    what: int
+    value: int
+    times: int
+
+
+def make() -> Path:
+    """The plugin; compiled unless the cache has it.
+
+    :raises NoStreamError: there is no compiler, or it fails
+    :raises RealError: the cache cannot be written
+    """
+    digest = hashlib.sha256(" ".join(FLAGS).encode() + SOURCE.read_bytes())
+    name = digest.hexdigest()[:16]
+    found = entry(PART, name)
+    if found is None:
+        program = shutil.which(COMPILER)
+        if program is None:
+            raise NoStreamError(f"no {COMPILER} to compile the plugin with")
+        with making(PART, name) as work:
+            if entry(PART, name) is None:
+                compile_plugin(program, work / NAME)
+        found = entry(PART, name)
+        assert found is not None
+    return found / NAME
+
+
+def compile_plugin(program: str, target: Path) -> None:
+    """Compile and link it.
+
+    :raises NoStreamError: that fails
+    """
+    command = [program, *FLAGS, "-o", str(target), str(SOURCE), "-ldl"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoStreamError(f"{program} cannot be run: {error}") from None
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
+        raise NoStreamError(f"{program} cannot compile the plugin: {said.strip()}")
+
+
+def require_plugins() -> None:
+    """Refuse a QEMU that was built without plugins.
+
+    :raises NoStreamError: it was
+    :raises RealError: there is none
+    """
+    try:
+        program = find()
+    except QemuError as error:
+        raise RealError(f"real: {error}") from None
+    try:
+        said = subprocess.run([program, "-help"], capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoStreamError(f"{program} cannot be run: {error}") from None
+    if "\n-plugin " not in said:
+        raise NoStreamError(f"{program} was built without plugins")
+
+
+class Watch(NamedTuple):
+    """A plugin in a machine.
+
+    :param plugin: its file
+    :param events: where it writes to
+    :param code: [first, end) of the functions whose stores count
+    """
+
+    plugin: Path
+    events: "EventMemory"
+    code: list[tuple[int, int]]
+
+
+class EventMemory(Closing):
+    """Memory that a plugin writes events to; a context manager.
+
+    *file*: its descriptor
+
+    :raises RealError: there is no memory
+    """
+
+    def __init__(self) -> None:
+        size = _HEAD.size + MOST * _EVENT.size
+        with ExitStack() as stack:
+            try:
+                self.file = os.memfd_create("s2fuzz-real-events")
+                stack.callback(os.close, self.file)
+                os.ftruncate(self.file, size)
+                self.map = stack.enter_context(mmap.mmap(self.file, size))
+            except OSError as error:
+                raise RealError(f"real: no memory for events: {error.strerror}; free some") from None
+            self.open = stack.pop_all()
+        self.taken = 0
+
+    def arguments(self, plugin: Path, memory: int, code: list[tuple[int, int]]) -> str:
+        """The value of QEMU's ``-plugin``.
+
+        :param memory: descriptor of the memory at the beginning of the linear map
+        :param code: [first, end) of the functions whose stores count
+        """
+        ranges = [f"code={first:x}-{end:x}" for first, end in code]
+        return ",".join([str(plugin), f"events={self.file}", f"memory={memory}", *ranges])
+
+    def take(self) -> list[RawEvent]:
+        """The events since the last call, while the machine waits.
+
+        :raises NoStreamError: there were more than there is room for
+        """
+        count, lost, _ = _HEAD.unpack_from(self.map, _COUNT)
+        if lost:
+            raise NoStreamError(f"more than {MOST} events")
+        found = [
+            RawEvent(*_EVENT.unpack_from(self.map, _HEAD.size + at * _EVENT.size)) for at in range(self.taken, count)
+        ]
+        self.taken = count
+        struct.pack_into("<Q", self.map, _MARK, count)
+        return found
+
+    def close(self) -> None:
+        self.open.close()

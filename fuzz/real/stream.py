@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stream of stores, flushes and cache operations of a real kernel beside that of its model, operation by operation.
+
+It decides about rules that no outcome shows: a kernel that does the same, in the same order, breaks the same rule.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from candidate import Candidate
+
+from ..checkers import Violation
+from ..language.operations import GuestCache, GuestSetWay
+from ..language.program import Program
+from ..sides.guest import Guest
+from .answers import RealAnswers, parse
+from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, Places, StreamEvent, real_events, tables
+from .kernels import RealKernel
+from .left_out import CPU, OLD_CPU, EmulatedCpu
+from .lines import WINDOW, free_windows
+from .model import ModelRun
+from .plugin import NoStreamError, make, require_plugins
+from .session import RealSession
+from .stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
+from .tables import RealTables
+from .translate import Played, played
+
+# The events that a rule is about, beside stores.
+RULES: Final[dict[str, str]] = {
+    "dcache": CLEANED,
+    "icache": INVALIDATED,
+    "tlb": FLUSHED,
+    "bbm": FLUSHED,
+    "lifetime": FLUSHED,
+}
+# Operations that clean all slots, that of our own code in the guest too.
+CLEANS_ALL: Final = (GuestCache, GuestSetWay)
+# Events of a difference that are shown.
+MOST_SHOWN: Final = 3
+
+
+def cpu_for(program: Program) -> EmulatedCpu:
+    """The CPU on which a program is watched: one that needs its caches cleaned, where the program's does."""
+    return CPU if program.vm.fwb else OLD_CPU
+
+
+@dataclass
+class StreamRun:
+    """The streams of a program.
+
+    :param part: of the program, as it was played
+    :param violations: of the model
+    :param model: events of the model, by operation
+    :param real: of the kernel
+    :param answers: of /init
+    """
+
+    part: Played
+    violations: list[Violation] = field(default_factory=list)
+    model: list[list[StreamEvent]] = field(default_factory=list)
+    real: list[list[StreamEvent]] = field(default_factory=list)
+    answers: RealAnswers = field(default_factory=RealAnswers)
+
+    def stamp(self, violation: Violation, model: str) -> Stamp:
+        """The stamp of a violation of one of `RULES`.
+
+        :param model: its name, for people
+        """
+        wanted = RULES[violation.checker]
+        if not 0 <= violation.at < len(self.real):
+            return Stamp(HIDDEN, "only what operations do is watched")
+        if wanted == CLEANED and isinstance(self.part.program.operations[violation.at], CLEANS_ALL):
+            return Stamp(HIDDEN, "our own code in the guest is cleaned too")
+        ours, theirs = (
+            [each for each in found[violation.at] if each.kind in (STORED, wanted)] for found in (self.model, self.real)
+        )
+        if any(each.kind == FLUSHED and "vmid" not in each.what and each.ipa < 0 for each in theirs):
+            return Stamp(HIDDEN, "this QEMU does not say what TLBIs flush")
+        if ours == theirs:
+            return Stamp(CONFIRMED, f"the same as {model}, in the same order: {summary(theirs, wanted)}")
+        stores = [[each for each in found if each.kind == STORED] for found in (ours, theirs)]
+        if stores[0] == stores[1]:
+            return Stamp(NOT_CONFIRMED, f"{summary(theirs, wanted)}, where {model} has {summary(ours, wanted)}")
+        return Stamp(HIDDEN, f"its stores are others than those of {model}: {difference(*stores)}")
+
+    def stamp_of_absent(self, checker: str, model: str) -> Stamp:
+        """The stamp of a violation of one of `RULES` that the model does not have.
+
+        :param model: its name, for people
+        """
+        for at, found in enumerate(zip(self.model, self.real, strict=True)):
+            ours, theirs = ([each for each in side if each.kind in (STORED, RULES[checker])] for side in found)
+            if ours != theirs:
+                return Stamp(HIDDEN, f"{model} does another thing at operation {at + 1}: {difference(ours, theirs)}")
+        return Stamp(NOT_CONFIRMED, f"it does the same as {model}, in the same order, and that breaks no such rule")
+
+
+def summary(events: list[StreamEvent], wanted: str) -> str:
+    """The events of a kind, for people, and the number of stores."""
+    stores = sum(each.kind == STORED for each in events)
+    others = [each.text() for each in events if each.kind == wanted]
+    more = [f"and {len(others) - MOST_SHOWN} more"] if len(others) > MOST_SHOWN else []
+    text = ", ".join(others[:MOST_SHOWN] + more) if others else f"no {wanted}"
+    return f"{stores} store{'' if stores == 1 else 's'}, {text}"
+
+
+def difference(model: list[StreamEvent], real: list[StreamEvent]) -> str:
+    """The first place at which two streams differ, for people."""
+    at = next((at for at, pair in enumerate(zip(model, real, strict=False)) if pair[0] != pair[1]), None)
+    at = min(len(model), len(real)) if at is None else at
+    one, other = (found[at].text() if at < len(found) else "nothing" for found in (model, real))
+    return f"{other} for {one}"
+
+
+class StreamWitness:
+    """Has programs played on machines whose streams are watched, each on one that has played none.
+
+    :param kernel: to boot
+    :param append: further parameters of the kernel
+    :param tell: called with a line before something that takes long
+    """
+
+    def __init__(self, kernel: RealKernel, append: str = "", tell: Callable[[str], None] = print) -> None:
+        self.kernel = kernel
+        self.append = append
+        self.tell = tell
+
+    def watched(self, version: Candidate, program: Program) -> StreamRun:
+        """The streams of a program.
+
+        :raises NoStreamError: there can be none on this machine
+        :raises fuzz.real.errors.UnplayableError: no user space can play it
+        :raises fuzz.real.errors.RealError: QEMU died or does not answer
+        """
+        require_plugins()
+        with RealSession(self.kernel, self.append, self.tell, cpu_for(program), make()) as session:
+            return watch(session, version, program)
+
+    def stamps(self, version: Candidate, program: Program, page_size: int) -> list[tuple[Violation, Stamp]]:
+        """A stamp for each kind of violation of `RULES` that the model has.
+
+        :param page_size: of the kernel, in bytes
+        :raises fuzz.real.errors.UnplayableError: no user space can play it
+        :raises fuzz.real.errors.RealError: QEMU died or does not answer
+        """
+        part = played(program, page_size, True, cpu_for(program))
+        first: dict[str, Violation] = {}
+        for each in ModelRun(version, part.program).finish().violations:
+            if each.checker in RULES:
+                first.setdefault(each.signature, each)
+        if not first:
+            return []
+        try:
+            streams = self.watched(version, program)
+        except NoStreamError as error:
+            return [(each, Stamp(HIDDEN, str(error))) for each in first.values()]
+        return [(each, streams.stamp(each, version.name)) for each in first.values()]
+
+    def stamp_of_absent(self, version: Candidate, program: Program, checker: str) -> Stamp:
+        """The stamp of a violation of one of `RULES` that the model does not have.
+
+        :raises fuzz.real.errors.UnplayableError: no user space can play it
+        :raises fuzz.real.errors.RealError: QEMU died or does not answer
+        """
+        try:
+            return self.watched(version, program).stamp_of_absent(checker, version.name)
+        except NoStreamError as error:
+            return Stamp(HIDDEN, str(error))
+
+
+def watch(session: RealSession, version: Candidate, program: Program) -> StreamRun:
+    """Have a program played on a machine with a plugin, beside the model.
+
+    :raises fuzz.real.errors.UnplayableError: no user space can play it
+    :raises fuzz.real.errors.RealError: QEMU died or does not answer
+    :raises NoStreamError: there were too many events
+    """
+    part = played(program, session.page_size, True, session.cpu)
+    model = ModelRun(version, part.program)
+    streams = Streams(session, model, part)
+    try:
+        session.begin(list(part.lines))
+        streams.run.answers = parse(session.finish(streams.look))
+    finally:
+        found = model.finish()
+    if streams.trouble:
+        raise NoStreamError(streams.trouble)
+    streams.run.violations = found.violations
+    return streams.run
+
+
+class Streams:
+    """Takes the events of both sides behind each operation.
+
+    :param session: whose machine plays the program
+    :param model: before it has run
+    :param part: of the program
+    """
+
+    def __init__(self, session: RealSession, model: ModelRun, part: Played) -> None:
+        assert session.machine is not None
+        self.session = session
+        self.model = model
+        self.run = StreamRun(part)
+        self.looks = RealTables(session.machine, part.program)
+        side = model.executor.side
+        self.guests: list[Guest] = side.guests
+        self.granule = self.guests[0].granule
+        self.ours = ModelEvents(side.kernel.arena.base, session.cpu.ttl)
+        side.kernel.observe(self.ours)
+        # Without the guest's own code, and what it reports to.
+        self.windows = free_windows(part.program)
+        # Those of the last look: a table may be gone by the next one.
+        self.before: tuple[Places, Places] = {}, {}
+        self.trouble = ""
+
+    def look(self, at: int) -> None:
+        """Run an operation on the model, and take the events of both."""
+        assert self.session.events is not None
+        try:
+            raw = self.session.events.take()
+        except NoStreamError as error:
+            self.trouble = str(error)
+        if at < 0 or self.trouble or not self.model.step():
+            return
+        self.looks.learn(self.run.part.program.operations[at])
+        model, real = self.places(self.model_words, self.model_roots()), self.places(self.real_words, self.looks.roots)
+        self.run.model.append(self.kept(self.ours.take({**self.before[0], **model}, self.granule)))
+        self.run.real.append(self.kept(real_events(raw, {**self.before[1], **real}, self.granule)))
+        self.before = model, real
+
+    def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> Places:
+        """The tables of all VMs whose roots are known."""
+        found: Places = {}
+        for vm, root in roots.items():
+            regime = self.guests[vm].regime
+            found.update(tables(words, root, regime.start_level, regime.ia_bits, self.granule))
+        return found
+
+    def model_roots(self) -> dict[int, int]:
+        """The roots of the model's VMs, as physical addresses."""
+        base = self.model.executor.side.kernel.arena.base
+        return {vm: base + (guest.regime.root << 3) for vm, guest in enumerate(self.guests)}
+
+    def model_words(self, address: int, count: int) -> list[int]:
+        """So many words of the model's tables."""
+        arena = self.model.executor.side.kernel.arena
+        first = (address - arena.base) >> 3
+        return [word % (1 << 64) for word in arena.words[first : first + count]]
+
+    def real_words(self, address: int, count: int) -> list[int]:
+        """So many words of the machine's memory."""
+        return self.looks.memory.words(address, count).tolist()
+
+    def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        """The events without those of our own code in the guest, and cleaning that goes with its stores."""
+        found: list[StreamEvent] = []
+        held: list[StreamEvent] = []
+        for event in events:
+            if event.kind in (CLEANED, INVALIDATED):
+                held.append(event)
+                continue
+            if not self.is_own(event):
+                found += [*held, event]
+            held = []
+        return found + held
+
+    def is_own(self, event: StreamEvent) -> bool:
+        """Tell whether an event is about the place of our own code in the guest."""
+        if event.ipa < 0:
+            return False
+        size = self.granule.level_size(event.level) if event.kind == STORED else max(event.size, 1)
+        return any(event.ipa < start + WINDOW and start < event.ipa + size for start in self.windows)
