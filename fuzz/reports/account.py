@@ -80,7 +80,7 @@ class Account:
 
     @property
     def severity(self) -> str:
-        """What it does to guest and host; "" for a mistake of ours."""
+        """Its effect on guest and host; "" for a mistake of ours."""
         return "" if self.finding.kind == CRASH else severity(self.finding.signature).text
 
     @property
@@ -90,7 +90,7 @@ class Account:
 
     @property
     def known(self) -> str:
-        """How known bugs of the reference relate to it; "" if none does."""
+        """The relation of known bugs of the reference to it; "" if none does."""
         return known_text(self.finding, self.reference)
 
     @property
@@ -146,7 +146,7 @@ def account_of(
 
 
 def showing(program: Program, reference: str, patched: str, finding: Finding) -> dict[str, bool | None]:
-    """Which versions show a finding: the two that were compared, and the registered ones."""
+    """The versions that show a finding, and those that do not: the two that were compared, and the registered ones."""
     compared = {
         patched: finding.kind in (REGRESSION, COMMON, DIVERGENCE),
         reference: finding.kind in (COMMON, CURED),

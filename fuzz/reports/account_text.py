@@ -14,7 +14,7 @@ from ..distribution import VERSION
 from ..findings.found import called, commented
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
 from .account import CODE, STAMP, Account
-from .calls import Call
+from .calls import KernelCall
 
 WIDTH: Final = 72
 _INDENT: Final = "  "
@@ -93,7 +93,7 @@ def way_parts(account: Account) -> Iterator[Part]:
             yield Part(f"In this operation only {called(version)} does", lines=[*events, *rest])
 
 
-def call_lines(calls: tuple[Call, ...]) -> list[str]:
+def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
     """The calls, each below its caller, with the place where that is known; code of the candidate is marked."""
     texts: list[str] = []
     for call in folded(calls):
@@ -105,9 +105,9 @@ def call_lines(calls: tuple[Call, ...]) -> list[str]:
     return texts
 
 
-def folded(calls: tuple[Call, ...]) -> list[Call]:
+def folded(calls: tuple[KernelCall, ...]) -> list[KernelCall]:
     """Calls without the rounds of a recursion: of those of a name only the last."""
-    found: list[Call] = []
+    found: list[KernelCall] = []
     for call in calls:
         at = next((at for at, each in enumerate(found) if each.function == call.function), len(found))
         found = [*found[:at], call]
@@ -115,7 +115,7 @@ def folded(calls: tuple[Call, ...]) -> list[Call]:
 
 
 def version_paragraphs(account: Account) -> list[str]:
-    """Which versions show it, and which do not."""
+    """The versions that show it, and those that do not."""
     groups: dict[bool | None, list[str]] = {True: [], False: [], None: []}
     for name, shows in account.shows.items():
         groups[shows].append(name)
@@ -144,7 +144,7 @@ def program_lines(account: Account) -> list[str]:
 
 
 def again(account: Account) -> tuple[list[str], list[str], list[str]]:
-    """How to see the finding again: paragraphs, lines, commands."""
+    """The way to see the finding again: paragraphs, lines, commands."""
     save = (
         "Save this mail, or the program with its comments, as x.s2. Programs are deterministic: in a checkout of"
         f" s2fuzz {VERSION}, after `make venv`, this shows the same, and both sides' events:"

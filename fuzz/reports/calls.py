@@ -30,7 +30,7 @@ _FILES: Final = {
 }
 
 
-class Call(NamedTuple):
+class KernelCall(NamedTuple):
     """A kernel function that was running.
 
     :param function: its name in C
@@ -50,7 +50,7 @@ class Call(NamedTuple):
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-def calls_at(place: str) -> tuple[Call, ...]:
+def calls_at(place: str) -> tuple[KernelCall, ...]:
     """The calls in the text of a place in a tree, outermost first; () where there is none.
 
     :param place: or the reason of a finding that ends in one
@@ -60,15 +60,15 @@ def calls_at(place: str) -> tuple[Call, ...]:
         return ()
     function, file, line, chain = found[-1].groups()
     names = chain.strip().split(_CHAIN)
-    calls = [Call(name) for name in names]
+    calls = [KernelCall(name) for name in names]
     for at in range(len(names) - 1, -1, -1):
         if names[at] == function:
-            calls[at] = Call(function, _FILES.get(file, file), int(line))
+            calls[at] = KernelCall(function, _FILES.get(file, file), int(line))
             break
     return tuple(calls)
 
 
-def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callable[[], tuple[Call, ...]]:
+def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callable[[], tuple[KernelCall, ...]]:
     """Return a function that says which calls of a version are under way.
 
     The frames of a port are there in plain Python only.
@@ -81,15 +81,15 @@ def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callabl
     theirs = kernel_modules(reference)
     modules = kernel_modules(version) | theirs
 
-    def watch() -> tuple[Call, ...]:
-        found: list[Call] = []
+    def watch() -> tuple[KernelCall, ...]:
+        found: list[KernelCall] = []
         frame = sys._getframe(1)
         while frame is not None:
             module = str(frame.f_globals.get("__name__", ""))
             name = frame.f_code.co_name
             if module in modules and is_kernel_name(name):
                 own = module not in theirs
-                found.append(Call(c_name(name), shown_module(module), frame.f_lineno, own))
+                found.append(KernelCall(c_name(name), shown_module(module), frame.f_lineno, own))
             above = frame.f_back
             if above is None:
                 break

@@ -12,7 +12,7 @@ from ..execution.executor import Executor
 from ..judging.finding import CURED, DIVERGENCE, Finding
 from ..language.program import Program
 from ..sides.pulse import CANDIDATE
-from .calls import Call, calls_at, watcher
+from .calls import KernelCall, calls_at, watcher
 from .trace import TURN, Line, Trace
 
 # Events before the finding that are told, and events of one side alone.
@@ -36,7 +36,7 @@ class Way:
     :param unknown: why nothing of this is known; ""
     """
 
-    calls: tuple[Call, ...] = ()
+    calls: tuple[KernelCall, ...] = ()
     exact: bool = False
     events: list[str] = field(default_factory=list)
     reference: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Way:
     @staticmethod
     def from_wire(wire: dict[str, Any]) -> "Way":
         """Exact inverse of `to_wire`, also where JSON was between."""
-        calls = tuple(Call(*each) for each in wire["calls"])
+        calls = tuple(KernelCall(*each) for each in wire["calls"])
         return Way(**{**wire, "calls": calls, "more": tuple(wire["more"])})
 
 
@@ -63,11 +63,11 @@ class WayTrace(Trace):
     :param calls: says which are under way
     """
 
-    def __init__(self, executor: Executor, calls: Callable[[], tuple[Call, ...]]) -> None:
+    def __init__(self, executor: Executor, calls: Callable[[], tuple[KernelCall, ...]]) -> None:
         super().__init__(executor)
         self.calls = calls
         self.watching = False
-        self.ways: list[tuple[Call, ...]] = []
+        self.ways: list[tuple[KernelCall, ...]] = []
 
     def keep(self, line: Line) -> None:
         super().keep(line)
@@ -79,7 +79,7 @@ class Column:
     """The events of one side in one operation, with the calls of each."""
 
     lines: list[Line]
-    ways: list[tuple[Call, ...]]
+    ways: list[tuple[KernelCall, ...]]
 
 
 def way_of(program: Program, reference: Candidate, candidate: Candidate, finding: Finding) -> Way:

@@ -102,7 +102,7 @@ def judge(arguments: Namespace) -> int:
 
 
 @dataclass
-class Batch:
+class RunBatch:
     """Programs that are judged on the same versions.
 
     *aims*: of each program the finding that its comments name; None: they name none
@@ -119,7 +119,7 @@ class Batch:
         return [each.name for each in self.candidates]
 
 
-def batches_of(programs: "list[Given]", arguments: Namespace) -> list[Batch]:
+def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
     """The programs, in their order, with the versions that options or comments name.
 
     :raises BadInputError: a program from standard input names code outside of s2fuzz
@@ -129,12 +129,12 @@ def batches_of(programs: "list[Given]", arguments: Namespace) -> list[Batch]:
 
     from ...reports.runs import ALL, chosen
 
-    found: list[Batch] = []
+    found: list[RunBatch] = []
     for given in programs:
         reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0])
         candidates = chosen(arguments.candidate or given.version("candidate") or ALL, reference)
         if not found or (found[-1].reference, found[-1].candidates) != (reference, candidates):
-            found.append(Batch(reference, candidates))
+            found.append(RunBatch(reference, candidates))
         found[-1].programs.append((given.file, given.program))
         key = given.comments.get("kind", ""), given.comments.get("signature", "")
         found[-1].aims.append(key if all(key) else None)

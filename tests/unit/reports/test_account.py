@@ -18,7 +18,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import load, parse
 from fuzz.reports.account import Account, account_of
 from fuzz.reports.account_text import WIDTH, call_lines, markdown, text
-from fuzz.reports.calls import Call, calls_at
+from fuzz.reports.calls import KernelCall, calls_at
 from fuzz.reports.seeking import seek
 from fuzz.reports.way import Way, way_of
 
@@ -214,7 +214,7 @@ def test_calls_of_a_tree_stand_in_its_place() -> None:
 
 def test_rounds_of_a_recursion_are_told_once() -> None:
     names = ["walk", "visit", "walk", "visit", "walker"]
-    lines = call_lines(tuple(Call(name, "f.c", at) for at, name in enumerate(names, 1)))
+    lines = call_lines(tuple(KernelCall(name, "f.c", at) for at, name in enumerate(names, 1)))
     assert [re.split(" +", line.strip()) for line in lines] == [
         ["walk", "f.c:3"],
         ["visit", "f.c:4"],
