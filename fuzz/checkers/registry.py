@@ -90,6 +90,12 @@ def rules() -> list[Rule]:
     return sorted({kind.rule.name: kind.rule for kind in CHECKERS}.values(), key=_weight)
 
 
+def rule_of(signature: str) -> Rule | None:
+    """The rule that a violation of this signature breaks; None: it is none's, as where two sides differ."""
+    name = signature.partition(":")[0]
+    return next((rule for rule in rules() if rule.name == name), None)
+
+
 def _weight(rule: Rule) -> tuple[int, int]:
     """The level and rank of the worst violation of a rule."""
     return min((severity, rank) for _, severity, rank in rule.grades())

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import candidate
 
-from ..findings.found import CRASH, comments_of, rank
+from ..findings.found import CRASH, rank
 from ..findings.patterns import matches
 from ..findings.replay import NO_ANSWER, Replayer
 from ..findings.witness import KEY
 from ..judging.finding import Finding, Key
-from ..language.program import Program, ProgramError
-from ..language.text import contents, parse, print_program, shown_name
+from ..language.program import Program
+from ..language.text import print_program
+from .inputs import read_given
 from .messages import BadInputError, NoVerdictError
 
 
@@ -49,17 +50,12 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     :raises NoVerdictError: no process can judge it
     :raises candidate.UnknownCandidate: no version of one of the names
     """
-    file = shown_name(arguments.program)
-    try:
-        data = contents(arguments.program, file)
-        program = parse(data, file)
-    except ProgramError as error:
-        raise BadInputError(str(error)) from None
-    comments = comments_of(data.decode())
-    patched = arguments.candidate or comments.get("candidate", "")
+    given = read_given(arguments.program)
+    file, program, comments = given.file, given.program, given.comments
+    patched = arguments.candidate or given.version("candidate")
     if not patched:
         raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
-    reference = candidate.get(arguments.reference or comments.get("reference", candidate.names()[0])).name
+    reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0]).name
     patched = candidate.get(patched).name
     # Each finding once, the weightiest first.
     shown = sorted(replayer.shows(print_program(program), reference, patched), key=rank)

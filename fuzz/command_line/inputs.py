@@ -3,34 +3,106 @@
 
 import sys
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import candidate
+from candidate.tree import PREFIX
+
 from ..files import Place, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
+from ..findings.found import comments_of
+from ..language.mail import message_text, program_part
 from ..language.program import Program, ProgramError
-from ..language.text import load, shown_name
+from ..language.text import contents, parse, shown_name
 from .messages import BadInputError
 
 # The name of standard input, or output.
 STANDARD: Final = "-"
+# The same, where a program is named.
+STDIN: Final = "<stdin>"
 
 
-def read_programs(files: list[str]) -> list[tuple[str, Program]]:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A program that a command was given.
+
+    :param file: its name; `STDIN` for standard input
+    :param comments: what stands above it: see `fuzz.findings.found.comments_of`
+    """
+
+    file: str
+    program: Program
+    comments: dict[str, str]
+
+    def version(self, what: str) -> str:
+        """The version that its comments name, to be run; "" for none.
+
+        Whoever pipes a mail in runs what somebody else has written: it may name registered versions only.
+
+        :param what: ``reference`` or ``candidate``
+        :raises BadInputError: it is a file or a kernel tree, and the program comes from standard input
+        """
+        name = self.comments.get(what, "")
+        if self.file == STDIN and (candidate.is_file(name) or name.startswith(PREFIX)):
+            wrong = f"its comments name {name[:200]!a} as {what}, which is code outside of s2fuzz"
+            raise BadInputError(f"{self.file}: {wrong}; name it yourself, with --{what}")
+        return name
+
+
+def read_given(name: str) -> Given:
+    """A program, with its comments: of a file, or of standard input (``-``); it may stand in a mail.
+
+    :raises BadInputError: it cannot be read, or is no valid program
+    """
+    try:
+        if name == STANDARD:
+            return _given(contents(sys.stdin.fileno(), STDIN), STDIN)
+        return _given(contents(name, shown_name(name)), shown_name(name))
+    except ProgramError as error:
+        raise BadInputError(str(error)) from None
+    except (OSError, ValueError, AttributeError):
+        # It is closed, or no file at all.
+        raise BadInputError(f"{STDIN}: it cannot be read; pipe a program in") from None
+
+
+def _given(data: bytes, file: str) -> Given:
+    """The program of what was read.
+
+    :raises ProgramError: there is none
+    """
+    try:
+        text = message_text(data).decode()
+        text = program_part(text)
+    except UnicodeDecodeError:
+        # A program is UTF-8, and this says where it is not.
+        return Given(file, parse(data, file), {})
+    except ProgramError as error:
+        raise ProgramError(file, error.line, error.message) from None
+    return Given(file, parse(text, file), comments_of(text))
+
+
+def read_all(files: list[str]) -> list[Given]:
     """All programs, before any of them runs.
 
     :raises BadInputError: with a line for each that is no valid program
     """
-    programs: list[tuple[str, Program]] = []
+    found: list[Given] = []
     wrong: list[str] = []
     for file in files:
         try:
-            programs.append((file, load(file)))
-        except ProgramError as error:
-            wrong.append(str(error))
+            found.append(read_given(file))
+        except BadInputError as error:
+            wrong += error.args
     if wrong:
         raise BadInputError(*wrong)
-    return programs
+    return found
+
+
+def read_programs(files: list[str]) -> list[tuple[str, Program]]:
+    """The same, without their comments."""
+    return [(given.file, given.program) for given in read_all(files)]
 
 
 def known_findings(arguments: Namespace) -> Accepted:

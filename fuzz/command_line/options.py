@@ -13,7 +13,7 @@ from .values import folder, seconds, seed, workers
 # As `fuzz.findings.accepted` has it, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
 # Help for a program.
-BINARY: Final = "a program as text; `s2fuzz convert` makes one of a binary"
+BINARY: Final = "a program as text, or a mail with one (-: standard input); `s2fuzz convert` makes one of a binary"
 
 
 def add_json(parser: Parser, keys: str = KEYS) -> None:
@@ -35,13 +35,16 @@ def add_differences(parser: Parser, inputs: str, below: str) -> None:
     parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=about)
 
 
-def add_versions(parser: Parser, candidate: str, required: bool = False) -> None:
+def add_versions(parser: Parser, candidate: str, required: bool = False, comments: bool = False) -> None:
     """Add ``--reference`` and ``--candidate``.
 
     :param candidate: help for the latter
+    :param comments: a program's comments may say what counts as the original: there is no default here
     """
-    reference = "what counts as the original: a name, or a file such as ./my_base.py (%(default)s)"
-    parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
+    reference = "what counts as the original: a name, or a file such as ./my_base.py"
+    reference += " (what the program's comments say, or original)" if comments else " (%(default)s)"
+    default = None if comments else "original"
+    parser.add_argument("--reference", action=Once, default=default, metavar="NAME", help=reference)
     candidate += "; a file such as ./my_patch.py will do"
     parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
     sanitize = "kernel trees are built with checks of memory and of undefined behaviour (tree:PATH:sanitize)"
@@ -68,13 +71,18 @@ def add_known(parser: Parser) -> None:
     parser.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
 
 
-def add_finding(parser: Parser) -> None:
-    """Add what tells which finding of a program is meant, and how long it may be minimised."""
+def add_which_finding(parser: Parser) -> None:
+    """Add what tells which finding of a program is meant."""
     said = "what its comments say"
     parser.add_argument("--reference", action=Once, metavar="NAME", help=f"what counts as the original ({said})")
     parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
     signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
     parser.add_argument("--signature", action=Once, metavar="S", help=signature)
+
+
+def add_finding(parser: Parser) -> None:
+    """The same, and how long it may be minimised."""
+    add_which_finding(parser)
     parser.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
 
 

@@ -14,7 +14,20 @@ from .parser import Parser, add_action
 
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
-    *("list", "demo", "run", "explore", "convert", "fuzz", "campaign", "status", "minimize", "promote", "expect"),
+    *(
+        "list",
+        "demo",
+        "run",
+        "explore",
+        "convert",
+        "fuzz",
+        "campaign",
+        "status",
+        "report",
+        "minimize",
+        "promote",
+        "expect",
+    ),
     *("export", "compare", "hardware", "real", "bench", "build", "corpus", "cover", "tree"),
 )
 _ABOUT: Final = """\

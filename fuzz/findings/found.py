@@ -22,6 +22,8 @@ MAX_SLUG: Final = 80
 # Beside the classes of `fuzz.judging.finding`: an exception in our own code.
 CRASH: Final = "crash"
 _ORDER: Final = (*CLASSES, CRASH)
+# Beginning of a line that goes on with a comment.
+_GOES_ON: Final = "#   "
 
 
 def rank(finding: Finding) -> tuple[int, tuple[int, int], str]:
@@ -88,14 +90,23 @@ def commented(about: dict[str, str], program: Program) -> str:
 
 
 def comments_of(text: str) -> dict[str, str]:
-    """Read the comments that `commented` put on top of a program, as far as they are there: key -> value."""
+    """Read the comments that `commented` put on top of a program, as far as they are there: key -> value.
+
+    A line that is indented by three spaces or more goes on with the value above it, as in a mail.
+    """
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    last = ""
+    for line in text.strip("\n").splitlines():
         if not line.startswith("#"):
             break
+        if line.startswith(_GOES_ON) and last:
+            found[last] += f" {line.removeprefix('#').strip()}"
+            continue
         key, colon, value = line.removeprefix("#").partition(":")
-        if colon:
-            found.setdefault(key.strip(), value.strip())
+        last = ""
+        if colon and key.strip() not in found:
+            last = key.strip()
+            found[last] = value.strip()
     return found
 
 

@@ -83,18 +83,24 @@ def in_order(records: Iterable[FindingRecord]) -> list[FindingRecord]:
     return sorted(records, key=lambda record: rank(record.finding))
 
 
-def file_text(record: FindingRecord, reference: str, candidate: str, path: Path) -> str:
+def file_text(record: FindingRecord, reference: str, candidate: str, path: Path, code: str = "") -> str:
     """Return the program under comments that say what it shows and how to see it.
 
     :param path: of the file, for the command in it
+    :param code: as in `file_comments`
     """
-    about = file_comments(record, reference, candidate, path)
+    about = file_comments(record, reference, candidate, path, code)
     about["seed"] = f"{record.seed}, program {record.number}"
     return commented(about, record.program)
 
 
-def file_comments(record: FindingRecord, reference: str, candidate: str, path: Path) -> dict[str, str]:
-    """Return the comments of a finding whose file is *path*: key -> value."""
+def file_comments(
+    record: FindingRecord, reference: str, candidate: str, path: Path, code: str = ""
+) -> dict[str, str]:
+    """Return the comments of a finding whose file is *path*: key -> value.
+
+    :param code: digests of the code that shows it (`fuzz.findings.digests.code_text`); "": that code is gone
+    """
     return {
         "kind": record.kind,
         "signature": record.signature,
@@ -104,6 +110,7 @@ def file_comments(record: FindingRecord, reference: str, candidate: str, path: P
         "known": known_text(record.finding, reference),
         "reference": reference,
         "candidate": candidate,
+        "code": code,
         "seed": "",
         "reproduce": reproduce(reference, candidate, path),
     }

@@ -22,6 +22,7 @@ from ..judging.finding import Finding, Key
 from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
+from .digests import code_text
 from .found import CRASH, file_name, reproduce
 from .record import FindingRecord, file_text, in_order
 from .replay import NO_ANSWER, Replayer
@@ -67,6 +68,8 @@ class Store(Closing):
         self.tries: dict[Key, int] = {}
         # The last reason why a file could not be written; "" if all could.
         self.trouble = ""
+        # Digests of the code that the programs were replayed on; "": nobody has asked yet.
+        self.code = ""
 
     def close(self) -> None:
         """End the process that replays; one more offer starts another."""
@@ -223,7 +226,8 @@ class Store(Closing):
                 old, new = (reproduce(self.reference, self.candidate, each) for each in (before, path))
                 text = before.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
             else:
-                text = file_text(found, self.reference, self.candidate, path)
+                self.code = self.code or code_text(self.reference, self.candidate)
+                text = file_text(found, self.reference, self.candidate, path, self.code)
                 # The word of a real kernel on the same finding, by a larger program.
                 if stamp := stamp_of(path, found.signature):
                     text = with_stamp(text, stamp)

@@ -25,7 +25,7 @@ MAX_NUMBER: Final = 1 << 52
 
 # The first words of operations; those whose second word is a slot have their verb behind it.
 _CPUS: Final = tuple(f"cpu{n}" for n in range(MAX_VCPUS))
-_HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
+HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
     word: word for word in ("host", "log", "slot", "table", "hyp")
 }
 _VERB_LAST: Final = ("log", "slot")
@@ -188,8 +188,12 @@ _OPERATIONS: Final = {
 _SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
 
 
-def _operation(words: Sequence[str]) -> Operation:
-    head = _HEADS.get(words[0])
+def read_operation(words: Sequence[str]) -> Operation:
+    """The operation of a line, by its words.
+
+    :raises ProgramError: it is none; without file and line
+    """
+    head = HEADS.get(words[0])
     if head is None:
         allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
@@ -206,7 +210,7 @@ def _by_thread(words: Sequence[str]) -> Any:
     """The operation behind the name of an actor that is no vCPU; that of a thread of the host stands for ``host``."""
     if len(words) < 2:
         raise refusal(f"{words[0]!a} is not complete", f"{words[0]} and an operation")
-    return _operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
+    return read_operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
 
 
 class _Parser:
@@ -268,7 +272,7 @@ class _Parser:
         elif head == END:
             raise refusal(f"{END} without {BEGIN}", _BLOCK)
         elif head != "slot" or words[2:3] in _SLOT_VERBS:
-            self.operations.append(_operation(words))
+            self.operations.append(read_operation(words))
         elif self.operations:
             raise refusal("slot behind an operation", "slots right after vm")
         else:
@@ -297,7 +301,7 @@ class _Parser:
         elif words[0] in THREADS:
             operations.append(Threaded(THREADS[words[0]], _by_thread(words)))
         else:
-            operations.append(_operation(words))
+            operations.append(read_operation(words))
         lines.append(number)
 
 

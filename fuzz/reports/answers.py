@@ -51,6 +51,13 @@ already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or 
 ``operations`` and ``slots`` (before and after), ``runs``, ``seconds``, ``finished``
 (nothing more can be done), ``interrupted``, ``file`` (or null) and ``text``.
 
+``report``: ``program``, ``reference``, ``candidate``, ``headline``, ``class``, ``signature``, ``reason``, ``severity``
+(null for a crash), ``rule`` and ``why`` (null for a divergence), ``operation``; ``calls``, outermost first: of each
+``function``, ``file``, ``line``, ``own`` (code of the candidate); ``exact`` (they were running when the rule was
+broken); ``events`` (the last ones before it), ``only_reference`` and ``only_candidate`` (events of one side), as text;
+``entries`` (entry -> in words); ``versions`` (name -> whether it shows it, or null); ``changed`` (versions that are
+other code than when it was filed); ``known``; ``real``; ``text``: the program.
+
 ``promote``: ``file``, ``text``.
 
 ``bench``: the result of `fuzz.benchmark.bench.measure`; with ``--find`` the fields of
@@ -98,6 +105,7 @@ from ..findings.severity import severity
 from ..findings.witness import stamp_of
 from ..judging.known import KnownBug
 from ..language.text import headings, print_program
+from .account import Account
 from .runs import Run
 
 Json = dict[str, Any]
@@ -196,6 +204,36 @@ def fuzz_answer(summary: Summary) -> Json:
         "exercise": None if summary.exercise is None else asdict(summary.exercise),
         "refused": summary.refused,
         "trouble": summary.trouble or None,
+    }
+
+
+def account_answer(account: Account) -> Json:
+    """A finding explained."""
+    finding, way, rule = account.finding, account.way, account.rule
+    return {
+        **head(),
+        "program": account.file,
+        "reference": account.reference,
+        "candidate": account.candidate,
+        "headline": account.headline,
+        "class": finding.kind,
+        "signature": finding.signature,
+        "reason": finding.reason,
+        "severity": None if finding.kind == CRASH else severity(finding.signature).name.lower(),
+        "rule": rule.holds if rule else None,
+        "why": rule.why if rule else None,
+        "operation": account.where or None,
+        "calls": [each._asdict() for each in way.calls],
+        "exact": way.exact,
+        "events": way.events,
+        "only_reference": way.reference,
+        "only_candidate": way.candidate,
+        "entries": dict(account.entries()),
+        "versions": account.shows,
+        "changed": account.changed,
+        "known": _known(known_of(finding, account.reference)),
+        "real": account.stamp or None,
+        "text": print_program(account.program),
     }
 
 

@@ -11,7 +11,7 @@ import candidate
 from candidate.bugs import BUGS
 from candidate.tree.lines.difference import Exercise
 
-from ..checkers.registry import levels, rules
+from ..checkers.registry import levels, rule_of, rules
 from ..engines.summary import Summary
 from ..findings.accepted import Accepted
 from ..findings.found import called, known_text
@@ -121,6 +121,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
+        lines += rule_lines(finding.signature)
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
         if stamp := stamp_of(run.file, finding.signature):
@@ -137,6 +138,13 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
     return "\n".join(lines) + "\n"
+
+
+def rule_lines(signature: str) -> Iterator[str]:
+    """Yield the rule that a finding breaks, and why that matters, if there is one."""
+    if rule := rule_of(signature):
+        yield f"{_INDENT}rule: {rule.holds}"
+        yield f"{_INDENT}why: {rule.why}"
 
 
 def exercise_lines(found: Exercise) -> Iterator[str]:

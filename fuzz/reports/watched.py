@@ -21,6 +21,7 @@ from ..execution.mistakes import CandidateMistake
 from ..findings.found import crash_reason
 from ..judging import silence
 from ..judging.differential import Differential, Finding, Verdict
+from ..judging.finding import Key
 from ..judging.forked import Forked, Lost
 from ..judging.silence import silent_finding
 from ..language.program import Program
@@ -45,6 +46,7 @@ class Judging:
     :param programs: names and valid programs
     :param trace: render `Run.trace` too
     :param seconds: of CPU time without an event after which kernel code does not come back
+    :param aims: of each program the finding that its trace is about; None: all that it shows
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Judging:
         candidates: Sequence[Candidate],
         trace: bool = False,
         seconds: float = silence.SECONDS,
+        aims: Sequence[Key | None] = (),
     ) -> None:
         self.programs = programs
         self.reference = reference
         self.candidates = candidates
         self.trace = trace
         self.seconds = seconds
+        self.aims = aims
         # The trace so far, should the process hang; it outlives that.
         self.notes = os.memfd_create("s2fuzz-trace")
         self.forked = Forked(self._work, seconds)
@@ -146,7 +150,8 @@ class Judging:
         if what == _BEFORE:
             program = replace(program, operations=program.operations[:end])
         run = Run(file, program, self.reference.name, candidate.name)
-        judge(run, self.reference, candidate, self.trace and what == _JUDGE)
+        aim = self.aims[number] if self.aims else None
+        judge(run, self.reference, candidate, self.trace and what == _JUDGE, aim)
         return _wire(run)
 
     def _noter(self) -> Callable[[int, int, Line], None]:
@@ -162,9 +167,10 @@ class Judging:
         return note
 
 
-def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool) -> None:
+def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool, aim: Key | None = None) -> None:
     """Fill in verdict, trace and error of a run, in this process.
 
+    :param aim: the finding that the trace is about, if it is there; None: all that are
     :raises CandidateMistake: the Python of a version has a mistake
     """
     try:
@@ -174,7 +180,9 @@ def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool) -> No
             return
         if trace:
             names = (reference.name, patched.name)
-            run.trace = render(record(run.program, reference, patched), names, run.verdict.findings)
+            findings = run.verdict.findings
+            meant = [each for each in findings if each.key == aim] or findings
+            run.trace = render(record(run.program, reference, patched), names, meant)
     except CandidateMistake:
         raise
     except Exception as error:
@@ -215,16 +223,21 @@ def _take(run: Run, wire: dict[str, Any]) -> None:
 
 
 def run_all(
-    programs: Sequence[tuple[str, Program]], reference: Candidate, candidates: Sequence[Candidate], trace: bool = False
+    programs: Sequence[tuple[str, Program]],
+    reference: Candidate,
+    candidates: Sequence[Candidate],
+    trace: bool = False,
+    aims: Sequence[Key | None] = (),
 ) -> Iterator[Run]:
     """Judge each program on each candidate; an exception in our own code ends in `Run.error`.
 
     :param programs: names and valid programs
     :param trace: render `Run.trace` too
+    :param aims: as in `Judging`
     :raises CandidateMistake: the Python of a version has a mistake
     :raises NoProcessError: no process can be started
     """
-    with Judging(programs, reference, candidates, trace) as judging:
+    with Judging(programs, reference, candidates, trace, aims=aims) as judging:
         for number in range(len(programs)):
             for patched in range(len(candidates)):
                 yield judging.run(number, patched)

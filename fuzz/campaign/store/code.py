@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The code that a campaign tests, and that of s2fuzz, as digests: when it changes, statistics begin anew."""
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import candidate
-from candidate.registry.files import modules_of
-from candidate.registry.imports import imported
-from candidate.registry.places import shown_path, source_of
-
-from ...distribution import PACKAGES, home_folder
+from ...distribution import home_folder
+from ...findings.digests import digest, version_digest
 
 _PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
 # The folders of the code that judges programs, and of the code that makes them.
@@ -50,35 +43,4 @@ def code_of(reference: str, candidate_name: str) -> Code:
     for folder in _TOOL:
         tool += (home / folder).rglob("*.py")
         tool += (home / folder).rglob("*.toml")
-    return Code(_version(candidate_name), _version(reference), _digest(tool))
-
-
-def _version(name: str) -> str:
-    """The digest of a version's sources: of a tree the name of its library, which is one of what was compiled."""
-    version = candidate.get(name)
-    return version.content if version.is_tree else _digest(_sources(name))
-
-
-def _sources(name: str) -> set[Path]:
-    """The modules that a version's classes come from, and those of its kind that they import."""
-    version = candidate.get(name)
-    ours = [module for module in modules_of(version) if module.partition(".")[0] in PACKAGES]
-    found = {source_of(module) for module in ours}
-    left = [path for path in found if not path.is_relative_to(home_folder() / "reference")]
-    while left:
-        for path in imported(left.pop()) - found:
-            found.add(path)
-            left.append(path)
-    return found
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        try:
-            data = path.read_bytes()
-        except OSError:
-            data = b""
-        total.update(f"{shown_path(path)}\0{len(data)}\0".encode())
-        total.update(data)
-    return total.hexdigest()[:16]
+    return Code(version_digest(candidate_name), version_digest(reference), digest(tool))

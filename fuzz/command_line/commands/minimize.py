@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...reports import answers
     from ..finding import Chosen
 
+# The name of standard input, or output; `fuzz.command_line.inputs` must not be imported yet.
 STANDARD: Final = "-"
 _ABOUT: Final = """\
 Shrink a program that shows a finding to the smallest one found that shows the
@@ -87,12 +88,15 @@ def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: 
 
     :param file: that it goes to, for the command in them
     """
+    from ...findings.digests import code_text
     from ...findings.found import commented
     from ...findings.record import file_comments, record_of
     from ...findings.witness import KEY
     from ..shrinking import sizes_text
 
-    about = file_comments(record_of(shown, result.program, 0), chosen.reference, chosen.candidate, file)
+    record = record_of(shown, result.program, 0)
+    code = code_text(chosen.reference, chosen.candidate)
+    about = file_comments(record, chosen.reference, chosen.candidate, file, code)
     if "seed" in chosen.comments:
         about["seed"] = chosen.comments["seed"]
     # By the larger program.
@@ -110,7 +114,7 @@ def _place(arguments: Namespace) -> "Place | None":
     from ..inputs import refused_output
 
     name = arguments.output
-    if name == STANDARD:
+    if name == STANDARD or (name is None and arguments.program == STANDARD):
         return None
     if name is None:
         path = Path(arguments.program)

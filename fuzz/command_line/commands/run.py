@@ -2,7 +2,7 @@
 """``s2fuzz run``: programs that are there, judged."""
 
 from argparse import Namespace
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import BAD_INPUT, FINE, NO_VERDICT, OUR_MISTAKE, WORSE
@@ -12,19 +12,25 @@ from ..options import BINARY, add_known, add_versions
 from ..parser import Parser
 
 if TYPE_CHECKING:
+    from candidate import Candidate
+
     from ...findings.accepted import Accepted
+    from ...judging.finding import Key
     from ...language.program import Program
     from ...reports.runs import Run
+    from ..inputs import Given
 
 _ABOUT: Final = """\
 Run programs on the reference and on candidates, and say what that shows.
+
+The comments of a finding's file name its versions; --trace is about that finding
+then. A program may stand in a mail, quoted or not. `s2fuzz report` explains a finding.
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", nargs="+", metavar="PROGRAM", help=BINARY)
-    add_versions(parser, "a candidate, or all of them (%(default)s)")
-    parser.set_defaults(candidate="all")
+    add_versions(parser, "a candidate, or all of them (what the program's comments say, or all)", comments=True)
     parser.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
     add_known(parser)
     parser.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
@@ -49,39 +55,39 @@ def run(arguments: Namespace) -> int:
 
 def judge(arguments: Namespace) -> int:
     """As `run`; raises QemuError, too."""
-    import candidate
-
     from ...hardware.programs import ask_about
     from ...hardware.qemu import find
     from ...reports import answers, report
-    from ...reports.runs import chosen
     from ...reports.watched import run_all
     from ..changes import changes_answer, say_changes
-    from ..inputs import known_findings, read_programs
+    from ..inputs import known_findings, read_all
 
-    reference = candidate.get(arguments.reference)
-    candidates = chosen(arguments.candidate, reference)
-    runs: list[Run] = []
-    programs = read_programs(arguments.program)
+    given = read_all(arguments.program)
+    batches = batches_of(given, arguments)
     accepted = known_findings(arguments)
-    tested = [each.name for each in candidates]
     if arguments.qemu:
         # Refused before anything is judged.
         find()
-    say_changes(reference.name, tested)
+    for batch in batches:
+        say_changes(batch.reference.name, batch.tested)
     say_form(arguments)
-    judged: Iterable[Run] = run_all(programs, reference, candidates, arguments.trace)
+    runs: list[Run] = []
+    for batch in batches:
+        for each in run_all(batch.programs, batch.reference, batch.candidates, arguments.trace, batch.aims):
+            runs.append(each)
+            if not (arguments.json or arguments.qemu):
+                print(report.run_text(each, arguments.cost, accepted))
     asked = None
     if arguments.qemu:
-        judged = list(judged)
-        asked = ask_about(askable(programs, judged), [reference, *candidates])
-    for each in judged:
-        runs.append(each)
-        if not arguments.json:
+        programs = [program for batch in batches for program in batch.programs]
+        versions = {each.name: each for batch in batches for each in (batch.reference, *batch.candidates)}
+        asked = ask_about(askable(programs, runs), list(versions.values()))
+        for each in () if arguments.json else runs:
             print(report.run_text(each, arguments.cost, accepted))
     code = code_of(runs, accepted, bool(asked and asked.differences.kinds))
     if arguments.json:
-        about = {"exit_code": code, "changes": changes_answer(reference.name, tested)}
+        changes = [each for batch in batches for each in changes_answer(batch.reference.name, batch.tested)]
+        about = {"exit_code": code, "changes": [each for at, each in enumerate(changes) if each not in changes[:at]]}
         dump({**answers.run_answer(runs, accepted), **about, **({"qemu": asked.answer()} if asked else {})})
     elif len(runs) > 1:
         print(report.run_summary(runs))
@@ -93,6 +99,46 @@ def judge(arguments: Namespace) -> int:
         if each.trouble:
             complain(f"{each.file} on {each.candidate}: {each.trouble}")
     return code
+
+
+@dataclass
+class RunBatch:
+    """Programs that are judged on the same versions.
+
+    *aims*: of each program the finding that its comments name; None: they name none
+    """
+
+    reference: "Candidate"
+    candidates: "list[Candidate]"
+    programs: "list[tuple[str, Program]]" = field(default_factory=list)
+    aims: "list[Key | None]" = field(default_factory=list)
+
+    @property
+    def tested(self) -> list[str]:
+        """The names of the candidates."""
+        return [each.name for each in self.candidates]
+
+
+def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
+    """The programs, in their order, with the versions that options or comments name.
+
+    :raises BadInputError: a program from standard input names code outside of s2fuzz
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    import candidate
+
+    from ...reports.runs import ALL, chosen
+
+    found: list[RunBatch] = []
+    for given in programs:
+        reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0])
+        candidates = chosen(arguments.candidate or given.version("candidate") or ALL, reference)
+        if not found or (found[-1].reference, found[-1].candidates) != (reference, candidates):
+            found.append(RunBatch(reference, candidates))
+        found[-1].programs.append((given.file, given.program))
+        key = given.comments.get("kind", ""), given.comments.get("signature", "")
+        found[-1].aims.append(key if all(key) else None)
+    return found
 
 
 def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
@@ -132,6 +178,6 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     run,
-    ("s2fuzz run findings/rfc-v1/*.s2 --candidate rfc-v1 --trace",),
+    ("s2fuzz run findings/rfc-v1/*.s2 --trace", "s2fuzz run - <mail", "s2fuzz run x.s2 --candidate rfc-v1"),
     CLASSES + EXIT_CODES,
 )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz report``: a finding explained, for those who have never seen s2fuzz."""
+
+import os
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Final
+
+from ...exit_codes import FINE
+from ..command import Command
+from ..messages import dump
+from ..options import BINARY, add_which_finding
+from ..parser import Parser
+
+if TYPE_CHECKING:
+    from ...reports.account import Account
+
+_ABOUT: Final = """\
+Explain a finding: the rule and why it matters, the kernel calls on the way to it,
+the versions that show it, and how to see it again. The text is made to be pasted
+into a mail; in a terminal it has colours (NO_COLOR=1: none).
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  the program shows the finding, which is explained
+    2  bad usage or input: it cannot be read, or shows nothing
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: a process cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  141  whoever read the output has closed it
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("program", metavar="FINDING", help=BINARY)
+    add_which_finding(parser)
+    parser.add_argument("--markdown", action="store_true", help="Markdown, not plain text")
+
+
+def report(arguments: Namespace) -> int:
+    """Explain a finding.
+
+    :raises BadInputError: the program cannot be read or shows nothing
+    :raises NoVerdictError: no process can judge it
+    :raises candidate.UnknownCandidate: no version of one of the names
+    """
+    from ...findings.replay import Replayer
+    from ...reports.account import account_of
+    from ...reports.account_text import markdown, text
+    from ...reports.answers import account_answer
+    from ..finding import choose
+
+    with Replayer() as replayer:
+        chosen = choose(arguments, replayer)
+    account = account_of(chosen.file, chosen.program, chosen.reference, chosen.candidate, chosen.shown, chosen.comments)
+    if arguments.json:
+        dump(account_answer(account))
+    elif arguments.markdown:
+        print(markdown(account), end="")
+    elif sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        show(account)
+    else:
+        print(text(account), end="")
+    return FINE
+
+
+def show(account: "Account") -> None:
+    """Print an account in colours."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from ...reports.account_text import styled
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line, style in styled(account):
+        console.print(Text(line, style=style))
+
+
+COMMAND: Final = Command(
+    "report",
+    "explain a finding, as text for a mail",
+    _ABOUT,
+    add_arguments,
+    report,
+    ("s2fuzz report findings/rfc-v1/x.s2", "s2fuzz report --markdown x.s2"),
+    _EXIT_CODES,
+)

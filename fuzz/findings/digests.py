@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Digests of the sources of versions: whoever keeps a finding keeps those of the code that showed it."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import candidate
+from candidate.registry.files import modules_of
+from candidate.registry.imports import imported
+from candidate.registry.places import shown_path, source_of
+
+from ..distribution import PACKAGES, home_folder
+
+_LENGTH: Final = 16
+# Between the digests of two versions.
+_AGAINST: Final = " against "
+
+
+def version_digest(name: str) -> str:
+    """The digest of a version's sources: of a tree the name of its library, which is one of what was compiled.
+
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    version = candidate.get(name)
+    return version.content if version.is_tree else digest(_sources(name))
+
+
+def code_text(reference: str, candidate_name: str) -> str:
+    """The digests of two versions as the comment ``code`` of a finding has them."""
+    return f"{version_digest(candidate_name)}{_AGAINST}{version_digest(reference)}"
+
+
+def changed(text: str, reference: str, candidate_name: str) -> list[str]:
+    """Return those of two versions that are not the code any more which a finding was found on.
+
+    :param text: of its comment ``code``; "": nobody noted it, and nothing is known
+    """
+    if _AGAINST not in text:
+        return []
+    names = candidate_name, reference
+    pairs = zip(names, text.split(_AGAINST), strict=False)
+    return [name for name, before in pairs if version_digest(name) != before]
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """The digest of some files, by their names and contents; one that cannot be read counts as empty."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
+        total.update(f"{shown_path(path)}\0{len(data)}\0".encode())
+        total.update(data)
+    return total.hexdigest()[:_LENGTH]
+
+
+def _sources(name: str) -> set[Path]:
+    """The modules that a version's classes come from, and those of its kind that they import."""
+    version = candidate.get(name)
+    ours = [module for module in modules_of(version) if module.partition(".")[0] in PACKAGES]
+    found = {source_of(module) for module in ours}
+    left = [path for path in found if not path.is_relative_to(home_folder() / "reference")]
+    while left:
+        for path in imported(left.pop()) - found:
+            found.add(path)
+            left.append(path)
+    return found

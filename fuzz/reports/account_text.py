@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The account of a finding as text: for a mail, 72 columns wide and plain; as Markdown; in colour."""
+
+import shlex
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from candidate import is_file
+from candidate.tree import PREFIX
+
+from ..distribution import VERSION
+from ..findings.found import called, commented
+from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
+from .account import CODE, STAMP, Account
+from .calls import KernelCall
+
+WIDTH: Final = 72
+_INDENT: Final = "  "
+# Styles of `rich`: of the headline by class, of headings.
+COLOURS: Final = {REGRESSION: "bold red", DIVERGENCE: "bold yellow", COMMON: "bold", CURED: "bold green"}
+HEADING: Final = "bold cyan"
+_NO_RULE: Final = (
+    "none: results of operations, dirty logs or the tables themselves are not the same on both sides. A patch that"
+    " means to map differently shows this, and nothing worse."
+)
+_NO_RULE_WHY: Final = "guest or host can see it, so somebody must say that it is meant."
+_ABOUT: Final = (
+    "s2fuzz runs programs of guest accesses and host operations on two versions of KVM/arm64's stage-2 page-table code,"
+    " and holds each store, flush and page reference of both to rules."
+)
+_READING: Final = (
+    "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
+    " are counted from 1."
+)
+# The comments of a file that are kept above the program in a mail.
+_KEPT: Final = ("kind", "signature", "reference", "candidate", CODE, STAMP)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A heading with what stands below it.
+
+    :param paragraphs: to be wrapped
+    :param lines: each a line of its own, which is wrapped where it is too long
+    :param verbatim: lines that stay as they are
+    """
+
+    heading: str
+    paragraphs: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    verbatim: list[str] = field(default_factory=list)
+
+
+def parts(account: Account) -> Iterator[Part]:
+    """The account, part by part."""
+    finding, rule = account.finding, account.rule
+    yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
+    yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
+    yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
+    about = [f"{finding.reason}.", *([f"This is at {account.where}."] if account.where else [])]
+    yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
+    yield from way_parts(account)
+    if account.known:
+        yield Part("Known", [f"{account.known}."])
+    yield Part("Versions", version_paragraphs(account), [": ".join(each) for each in account.origins()])
+    yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
+    yield Part("Program", [_READING], verbatim=program_lines(account))
+    yield Part("See it again", *again(account))
+
+
+def said(what: str, text: str) -> list[str]:
+    """A thing to say, if there is one."""
+    return [f"{what}: {text}"] if text else []
+
+
+def way_parts(account: Account) -> Iterator[Part]:
+    """The way to the finding: calls, events, what one side alone did."""
+    way, name = account.way, account.culprit
+    unknown = [f"Not known in full: {way.unknown}."] if way.unknown else []
+    if way.calls:
+        later = [] if way.exact else ["The rule was judged later; this is where what it concerns was done last."]
+        yield Part(f"Kernel calls on the way ({name})", [*later, *unknown], verbatim=call_lines(way.calls))
+    elif unknown:
+        yield Part(f"Kernel calls on the way ({name})", unknown)
+    if way.events:
+        yield Part(f"The last events before it ({name})", lines=way.events)
+    both = (account.reference, way.reference, way.more[0]), (account.candidate, way.candidate, way.more[1])
+    for version, events, more in both:
+        if events and account.finding.kind != COMMON:
+            rest = [f"and {more} more"] if more else []
+            yield Part(f"In this operation only {called(version)} does", lines=[*events, *rest])
+
+
+def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
+    """The calls, each below its caller, with the place where that is known; code of the candidate is marked."""
+    texts: list[str] = []
+    for call in folded(calls):
+        mark = "*" if call.own else " "
+        place = call.place
+        texts.append(f"{mark} {call.function:<40} {place}".rstrip() if place else f"{mark} {call.function}")
+    if any(call.own for call in calls):
+        texts.append("(*: code of the candidate)")
+    return texts
+
+
+def folded(calls: tuple[KernelCall, ...]) -> list[KernelCall]:
+    """Calls without the rounds of a recursion: of those of a name only the last."""
+    found: list[KernelCall] = []
+    for call in calls:
+        at = next((at for at, each in enumerate(found) if each.function == call.function), len(found))
+        found = [*found[:at], call]
+    return found
+
+
+def version_paragraphs(account: Account) -> list[str]:
+    """The versions that show it, and those that do not."""
+    groups: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+    for name, shows in account.shows.items():
+        groups[shows].append(name)
+    found = [f"show it: {', '.join(groups[True])}.", f"do not show it: {', '.join(groups[False]) or 'none'}."]
+    if groups[None]:
+        found.append(f"no verdict: {', '.join(groups[None])}.")
+    changed = "has changed since this was filed: what is said here is said of its code now."
+    return found + [f"{name} {changed}" for name in account.changed]
+
+
+def program_lines(account: Account) -> list[str]:
+    """The program below the comments that `s2fuzz run` goes by, which are wrapped as it can read them."""
+    finding = account.finding
+    now = {
+        "kind": finding.kind,
+        "signature": finding.signature,
+        "reference": account.reference,
+        "candidate": account.candidate,
+    }
+    about = {key: value for key, value in {**account.comments, **now}.items() if key in _KEPT}
+    lines: list[str] = []
+    for line in commented(about, account.program).splitlines():
+        long = line.startswith("#") and len(line) > WIDTH - len(_INDENT)
+        lines += wrapped(line, "", "#   ", WIDTH - len(_INDENT)) if long else [line]
+    return lines
+
+
+def again(account: Account) -> tuple[list[str], list[str], list[str]]:
+    """The way to see the finding again: paragraphs, lines, commands."""
+    save = (
+        "Save this mail, or the program with its comments, as x.s2. Programs are deterministic: in a checkout of"
+        f" s2fuzz {VERSION}, after `make venv`, this shows the same, and both sides' events:"
+    )
+    about = [save]
+    if any(is_file(name) or name.startswith(PREFIX) for name in (account.reference, account.candidate)):
+        about.append("It takes the versions' own code, which is not part of s2fuzz.")
+    return about, [], command_lines([".venv/bin/s2fuzz", "run", "--trace", *version_options(account), "x.s2"])
+
+
+def version_options(account: Account) -> list[str]:
+    """The versions as options."""
+    return ["--reference", account.reference, "--candidate", account.candidate]
+
+
+def command_lines(words: list[str]) -> list[str]:
+    """A command for a shell, in several lines where it is long."""
+    lines = [""]
+    for word in map(shlex.quote, words):
+        if lines[-1] and len(lines[-1]) + len(word) + 1 > WIDTH - 2 * len(_INDENT) - 2:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> list[str]:
+    """A text in lines; a word that is too long stands out."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def styled(account: Account) -> Iterator[tuple[str, str]]:
+    """The lines of the account, each with its style for a terminal; "" for none."""
+    style = COLOURS.get(account.finding.kind, "bold magenta")
+    for line in wrapped(f"{account.headline}.", "", ""):
+        yield line, style
+    yield "", ""
+    for line in wrapped(_ABOUT, "", ""):
+        yield line, ""
+    for part in parts(account):
+        yield "", ""
+        yield part.heading, HEADING
+        for paragraph in part.paragraphs:
+            for line in wrapped(capital(paragraph), _INDENT, _INDENT):
+                yield line, ""
+        for text in part.lines:
+            for line in wrapped(text, _INDENT, 3 * _INDENT):
+                yield line, ""
+        for line in part.verbatim:
+            yield _INDENT + line, ""
+
+
+def capital(text: str) -> str:
+    """A sentence that begins with a capital, unless with a name or a word of ours and a colon."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
+
+
+def text(account: Account) -> str:
+    """Return the account as plain text, to be pasted into a mail."""
+    return "\n".join(line for line, _ in styled(account)) + "\n"
+
+
+def markdown(account: Account) -> str:
+    """Return the account as Markdown."""
+    lines = [f"## {escaped(account.headline)}", "", _ABOUT]
+    for part in parts(account):
+        lines += ["", f"### {escaped(part.heading)}", ""]
+        lines.append("\n\n".join(escaped(capital(paragraph)) for paragraph in part.paragraphs))
+        if part.lines:
+            lines += ["", *(f"* {escaped(line)}" for line in part.lines)]
+        if part.verbatim:
+            lines += ["", "```text", *part.verbatim, "```"]
+    joined = "\n".join(lines) + "\n"
+    while "\n\n\n" in joined:
+        joined = joined.replace("\n\n\n", "\n\n")
+    return joined
+
+
+def escaped(text: str) -> str:
+    """A text in which Markdown finds no markup, but for code in backticks."""
+    pieces = text.split("`")
+    for at in range(0, len(pieces), 2):
+        for letter in "\\*_<>[]|#":
+            pieces[at] = pieces[at].replace(letter, f"\\{letter}")
+    return "`".join(pieces)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The calls of kernel code that are under way at an event: of a port from Python's stack, of a tree from its places."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from candidate import Candidate
+from candidate.registry.files import modules_of
+from candidate.registry.places import shown_module
+from candidate.tree.building.source import (
+    DIRTY_RING,
+    GUEST_MEMFD,
+    INTERVAL_TREE,
+    KVM_MAIN,
+    MMU,
+    NESTED,
+    PGTABLE,
+    RBTREE,
+)
+from reference.kernel import Kernel
+
+# As `candidate.tree.runtime.places` writes a place.
+_PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
+_CHAIN: Final = " > "
+_FILES: Final = {
+    path.rpartition("/")[2]: path
+    for path in (PGTABLE, MMU, NESTED, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
+}
+
+
+class KernelCall(NamedTuple):
+    """A kernel function that was running.
+
+    :param function: its name in C
+    :param file: as people know it; of a tree below its top folder; "" where it is not known
+    :param line: that it was at
+    :param own: it is code of the candidate, which the reference does not have
+    """
+
+    function: str
+    file: str = ""
+    line: int = 0
+    own: bool = False
+
+    @property
+    def place(self) -> str:
+        """``file:line``, as far as that is known."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+def calls_at(place: str) -> tuple[KernelCall, ...]:
+    """The calls in the text of a place in a tree, outermost first; () where there is none.
+
+    :param place: or the reason of a finding that ends in one
+    """
+    found = list(_PLACE.finditer(place))
+    if not found:
+        return ()
+    function, file, line, chain = found[-1].groups()
+    names = chain.strip().split(_CHAIN)
+    calls = [KernelCall(name) for name in names]
+    for at in range(len(names) - 1, -1, -1):
+        if names[at] == function:
+            calls[at] = KernelCall(function, _FILES.get(file, file), int(line))
+            break
+    return tuple(calls)
+
+
+def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callable[[], tuple[KernelCall, ...]]:
+    """Return a function that says which calls of a version are under way.
+
+    The frames of a port are there in plain Python only.
+
+    :param reference: the version that counts as the original
+    :param kernel: of the version's side
+    """
+    if version.is_tree:
+        return lambda: calls_at(kernel.place)
+    theirs = kernel_modules(reference)
+    modules = kernel_modules(version) | theirs
+
+    def watch() -> tuple[KernelCall, ...]:
+        found: list[KernelCall] = []
+        frame = sys._getframe(1)
+        while frame is not None:
+            module = str(frame.f_globals.get("__name__", ""))
+            name = frame.f_code.co_name
+            if module in modules and is_kernel_name(name):
+                own = module not in theirs
+                found.append(KernelCall(c_name(name), shown_module(module), frame.f_lineno, own))
+            above = frame.f_back
+            if above is None:
+                break
+            frame = above
+        return tuple(reversed(found))
+
+    return watch
+
+
+def kernel_modules(version: Candidate) -> set[str]:
+    """The modules that hold kernel code of a version."""
+    return {*modules_of(version), *(each.__module__ for each in version.main.__mro__)} - {"builtins", "typing"}
+
+
+def is_kernel_name(name: str) -> bool:
+    """Tell whether a method is a kernel function, and no part of one or helper of ours."""
+    return not name.startswith(("_", "<")) or (name.startswith("__") and not name.startswith("__init"))
+
+
+def c_name(name: str) -> str:
+    """The C name of a method: behind two leading underscores stand two more, which C does not have."""
+    return name.removesuffix("__") if name.startswith("__") else name

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The way to a finding, asked of a process that may end or hang."""
+
+import json
+import subprocess
+from dataclasses import astuple
+from typing import Final
+
+from ..findings.found import CRASH
+from ..judging.finding import Finding
+from ..judging.silence import is_silent
+from ..language.program import Program
+from ..language.text import print_program
+from ..processes.child import Child
+from .calls import calls_at
+from .way import Way
+
+# Seconds after which nobody waits any longer.
+PATIENCE: Final = 180.0
+
+
+def seek(program: Program, reference: str, candidate: str, finding: Finding, seconds: float = PATIENCE) -> Way:
+    """Return the way to a finding, or why it is not known.
+
+    :param program: a valid one
+    :param reference: name of the version that counts as the original
+    :param candidate: name of the version under test
+    :param finding: as the program shows it
+    :param seconds: that the program may take
+    :raises NoProcessError: the process cannot be started
+    """
+    if finding.kind == CRASH:
+        return Way(unknown="it is a mistake of s2fuzz")
+    if is_silent(finding.signature):
+        return Way(calls_at(finding.reason), unknown="the kernel code does not come back")
+    request = {
+        "program": print_program(program),
+        "reference": reference,
+        "candidate": candidate,
+        "finding": astuple(finding),
+    }
+    with Child(
+        "the process that looks at a finding",
+        "fuzz.reports.way_child",
+        environment={"S2FUZZ_PURE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        child.send(json.dumps(request).encode(), last=True)
+        answer = child.line(seconds)
+    found = json.loads(answer) if answer else {"failed": "the process that looks at it gave no answer"}
+    return Way(calls_at(finding.reason), unknown=found["failed"]) if "failed" in found else Way.from_wire(found)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finds the way to a finding in a process of its own: a `fuzz.processes.child.Child`, ``fuzz.reports.way_child``.
+
+It runs as plain Python, which alone has the calls of a port on its stack. A request and an answer are lines of JSON.
+"""
+
+import json
+import sys
+from typing import Any
+
+import candidate
+
+from ..findings.found import crash_reason
+from ..judging.finding import Finding
+from ..language.text import parse
+from ..processes.parent import parent_of
+from .way import way_of
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The way, or why there is none: ``failed``."""
+    try:
+        versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
+        return way_of(parse(request["program"]), *versions, Finding(*request["finding"])).to_wire()
+    except Exception as error:
+        return {"failed": crash_reason(error)}
+
+
+def main() -> None:
+    """Answer one request."""
+    parent, _ = parent_of(sys.argv[1:])
+    parent.tell(json.dumps(answer(json.loads(sys.stdin.readline()))).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The account of a finding: it names rule, way, versions and command, in 72 columns, and can be run as it is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import candidate
+from fuzz.command_line.inputs import read_given
+from fuzz.findings.found import comments_of
+from fuzz.findings.replay import Replayer
+from fuzz.judging.differential import Differential
+from fuzz.judging.finding import DIVERGENCE, Finding
+from fuzz.language.mail import program_part
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse
+from fuzz.reports.account import Account, account_of
+from fuzz.reports.account_text import WIDTH, call_lines, markdown, text
+from fuzz.reports.calls import KernelCall, calls_at
+from fuzz.reports.seeking import seek
+from fuzz.reports.way import Way, way_of
+
+from ..console import HEAD, MISSING_CLEAN, ROOT
+
+DCACHE = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+REGRESSIONS = ROOT / "corpus" / "regressions"
+
+
+def finding_of(program: Program, reference: str, patched: str, signature: str) -> Finding:
+    verdict = Differential(candidate.get(reference), candidate.get(patched)).run(program)
+    return next(each for each in verdict.findings if each.signature.startswith(signature))
+
+
+def account(
+    program: Program, patched: str, signature: str, reference: str = "original", comments: dict[str, str] | None = None
+) -> Account:
+    finding = finding_of(program, reference, patched, signature)
+    return account_of("x.s2", program, reference, patched, finding, comments or {})
+
+
+@pytest.fixture(scope="module")
+def missing_clean() -> Account:
+    return account(parse(MISSING_CLEAN), "rfc-v1-3", "dcache")
+
+
+def test_it_answers_what_a_reviewer_asks(missing_clean: Account) -> None:
+    told = " ".join(text(missing_clean).split())
+    assert told.startswith("rfc-v1-3 breaks a rule that the original keeps.")
+    assert DCACHE in told
+    # The rule, why it matters, where, and by whom.
+    assert "host data is clean before a page is first exposed" in told
+    assert "A guest that runs with its caches off would read stale memory" in told
+    assert "operation 4: cpu1 read a+20K mmu=off" in told
+    assert "block(2M)@0x100000000 rw- normal-wb: a block of 2M, readable and writable, normal memory, cached" in told
+    assert "In this operation only the original does D-cache clean 2M" in told
+    assert "Show it: rfc-v1-3, rfc-v1, rfc-v2. Do not show it: original, rfc-v1-1, rfc-v1-fixed, " in told
+    assert "run --trace --reference original --candidate \\ rfc-v1-3 x.s2" in told
+
+
+def test_the_calls_on_the_way(missing_clean: Account) -> None:
+    way = missing_clean.way
+    assert way.exact
+    names = [call.function for call in way.calls]
+    assert names[0] == "kvm_handle_guest_abort"
+    assert names[1:3] == ["user_mem_abort", "kvm_pgtable_stage2_map"]
+    assert names[-1] == "stage2_coalesce_tables_into_block"
+    own = [call for call in way.calls if call.own]
+    assert [call.function for call in own] == ["stage2_map_walk_table_pre", "stage2_coalesce_tables_into_block"]
+    lines = (ROOT / "candidate" / "rfc_v1_3.py").read_text().splitlines()
+    assert own[-1].file == "candidate/rfc_v1_3.py"
+    assert "smp_store_release" in lines[own[-1].line - 1]
+    assert [call.file for call in way.calls if not call.own and "candidate" in call.file] == []
+
+
+def test_it_is_plain_and_72_columns_wide(missing_clean: Account) -> None:
+    told = text(missing_clean)
+    assert max(map(len, told.splitlines())) <= WIDTH
+    assert told.isascii()
+    assert "\x1b" not in told
+
+
+def test_the_program_in_it_runs_as_it_is(missing_clean: Account, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pasted in a mail, and quoted in the answer."""
+    for number, mark in enumerate(("", "> ")):
+        path = tmp_path_factory.mktemp("mail") / "x.mail"
+        mail = "".join(f"{mark}{line}\n" for line in text(missing_clean).splitlines())
+        path.write_text(f"Hello,\n\n{mail}\nRegards\n")
+        given = read_given(str(path))
+        assert given.program == missing_clean.program, number
+        assert given.comments == {
+            "kind": "regression",
+            "signature": DCACHE,
+            "reference": "original",
+            "candidate": "rfc-v1-3",
+        }
+
+
+def test_markdown_has_the_same(missing_clean: Account) -> None:
+    told = markdown(missing_clean)
+    assert told.startswith("## rfc-v1-3 breaks a rule that the original keeps\n")
+    for heading in ("Finding", "Rule", "Why it matters", "What happened", "Versions", "Program", "See it again"):
+        assert f"\n### {heading}\n" in told
+    assert "dcache: stage2\\_map\\_walker: table-\\>block" in told
+    # The program is code, and can be taken out of it.
+    assert parse(program_part(told)) == missing_clean.program
+    assert told.count("```") % 2 == 0
+
+
+def test_a_known_bug_has_its_story() -> None:
+    found = account(
+        parse(HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"), "rfc-v1-3", "dcache"
+    )
+    told = " ".join(text(found).split())
+    assert "rfc-v1-3 breaks a rule, and so does the original." in told
+    assert "Known bug X1 of the original" in told
+    assert "only the original" not in told
+
+
+def test_a_cure_is_told_from_the_side_that_shows_it() -> None:
+    program = load(REGRESSIONS / "m1-cache-empty.s2")
+    found = account(program, "rfc-v1", "memcache")
+    assert found.headline == "the original breaks a rule that rfc-v1 keeps"
+    assert found.culprit == "original"
+    assert found.shows["original"]
+    assert not found.shows["rfc-v1"]
+    assert not any(call.own for call in found.way.calls)
+
+
+def test_a_rule_that_is_judged_later_leads_to_what_it_concerns() -> None:
+    program = load(REGRESSIONS / "b05-unmap.s2")
+    found = account(program, "rfc-v1-3", "translation")
+    assert not found.way.exact
+    assert found.finding.signature.split(": ")[1] in [call.function for call in found.way.calls]
+    assert "The rule was judged later" in text(found)
+
+
+NO_BLOCKS = """\
+from candidate import Candidate
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+
+class PgtableSmall(Pgtable):
+    def kvm_block_mapping_supported(self, addr, end, phys, level):
+        return level == 3
+
+
+class MmuSmall(Mmu):
+    pass
+
+
+CANDIDATE = Candidate("small", PgtableSmall, MmuSmall, "maps no block")
+"""
+
+
+def test_a_divergence_begins_where_one_side_alone_does_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.py").write_text(NO_BLOCKS)
+    program = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\ncpu0 read a+0\n")
+    found = account(program, "./small.py", "map")
+    assert found.finding.kind == DIVERGENCE
+    assert found.way.calls[0].function == "kvm_handle_guest_abort"
+    assert any("block(2M)" in event for event in found.way.reference)
+    assert any("page@" in event for event in found.way.candidate)
+    assert found.rule is None
+    told = " ".join(text(found).split())
+    assert "small.py and the original differ, and no rule says which of them is wrong" in told
+    assert "not part of s2fuzz" in told
+    assert found.shows == {"./small.py": True, "original": False} | {
+        name: False for name in candidate.names() if name != "original"
+    }
+
+
+def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
+    """A stamp of another finding's file is none of this one; digests that differ are told."""
+    program, finding = missing_clean.program, missing_clean.finding
+    comments = {"signature": DCACHE, "real": "confirmed on Linux 6.12: it stopped", "code": "old against old"}
+    found = Account("x.s2", program, "original", "rfc-v1-3", finding, comments, missing_clean.way, {})
+    assert found.stamp == "confirmed on Linux 6.12: it stopped"
+    assert found.changed == ["rfc-v1-3", "original"]
+    told = " ".join(text(found).split())
+    assert "Confirmed on Linux 6.12: it stopped" in told
+    assert "rfc-v1-3 has changed since this was filed" in told
+    other = Account("x.s2", program, "original", "rfc-v1-3", finding, {**comments, "signature": "leak: f: a"})
+    assert other.stamp == ""
+
+
+def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
+    way = seek(missing_clean.program, "original", "rfc-v1-3", missing_clean.finding, seconds=0.01)
+    assert way.unknown
+    assert not way.calls
+    failed = seek(missing_clean.program, "original", "no-such-version", missing_clean.finding)
+    assert "UnknownCandidate" in failed.unknown
+
+
+def test_a_way_goes_through_json(missing_clean: Account) -> None:
+    way = missing_clean.way
+    assert Way.from_wire(json.loads(json.dumps(way.to_wire()))) == way
+
+
+def test_calls_of_a_tree_stand_in_its_place() -> None:
+    reason = (
+        "no good; at stage2_map_walk_leaf (pgtable.c:812), by user_mem_abort > kvm_pgtable_walk > stage2_map_walk_leaf"
+    )
+    calls = calls_at(reason)
+    assert [call.function for call in calls] == ["user_mem_abort", "kvm_pgtable_walk", "stage2_map_walk_leaf"]
+    assert calls[-1].place == "arch/arm64/kvm/hyp/pgtable.c:812"
+    assert calls_at("block(2M)@0x100000000 at 0x40000000") == ()
+
+
+def test_rounds_of_a_recursion_are_told_once() -> None:
+    names = ["walk", "visit", "walk", "visit", "walker"]
+    lines = call_lines(tuple(KernelCall(name, "f.c", at) for at, name in enumerate(names, 1)))
+    assert [re.split(" +", line.strip()) for line in lines] == [
+        ["walk", "f.c:3"],
+        ["visit", "f.c:4"],
+        ["walker", "f.c:5"],
+    ]
+
+
+def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:
+    program = parse(MISSING_CLEAN)
+    finding = finding_of(program, "original", "rfc-v1-3", "dcache")
+    same = way_of(program, candidate.get("rfc-v1-3"), candidate.get("rfc-v1-3"), finding)
+    assert (same.reference, same.candidate) == ([], [])
+    with Replayer() as replayer:
+        assert finding in replayer.shows(MISSING_CLEAN, "original", "rfc-v1-3")
+
+
+def test_comments_that_go_on() -> None:
+    told = "# signature: dcache: f: a\n#   thing L2\n# note\n#   aside\ns2fuzz 1\n"
+    assert comments_of(told) == {"signature": "dcache: f: a thing L2"}
