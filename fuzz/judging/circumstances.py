@@ -38,6 +38,7 @@ INSIDE: Final = "range begins inside an entry that is no table"
 UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
+GONE: Final = "leaf of the permission fault gone"
 FAULTS: Final = {
     TRANSLATION: "translation fault",
     ACCESS_FLAG: "access flag fault",
@@ -59,6 +60,8 @@ PREDICATES: Final = {
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
+    GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
+    "gave the fault",
     MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
@@ -66,7 +69,7 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
@@ -100,7 +103,7 @@ class Circumstances(Checker):
     :param executor: of the side, before anything has run on it
     """
 
-    of_actor = ("op", "fault", "fault_entry")
+    of_actor = ("op", "fault", "fault_entry", "fault_level", "fault_at")
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
@@ -116,9 +119,11 @@ class Circumstances(Checker):
         self.accesses: list[frozenset[str]] = []
         self.ageing = False
         self.walks: list[Range] = []
-        # The last fault: what it is, and the entry that gave it.
+        # The last fault: what it is, the entry that gave it and its level, and where.
         self.fault = NONE
         self.fault_entry = 0
+        self.fault_level = -1
+        self.fault_at = 0
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
         # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
@@ -221,7 +226,8 @@ class Circumstances(Checker):
             return
         guest = self.side.guest_of(cpu)
         page = ipa & -self.granule.page_size
-        self.fault, self.fault_entry = walk.fault, walk.entry
+        self.fault, self.fault_entry, self.fault_level = walk.fault, walk.entry, walk.level
+        self.fault_at = place(guest.number, page)
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -281,6 +287,15 @@ class Circumstances(Checker):
             self.settled.update(
                 [key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])]
             )
+
+    def lock(self, name: str, vmid: int) -> None:
+        if self.fault != PERMISSION or name != "mmu":
+            return
+        vm, page = vm_of(self.fault_at), ipa_of(self.fault_at)
+        level, entry = self.shadows[vm].lookup(page)
+        granule = self.granule
+        if level != self.fault_level or address_bits(entry, granule) != address_bits(self.fault_entry, granule):
+            self.note(GONE, page, page + granule.page_size, vm)
 
     def set_accessed(self, pfn: int) -> None:
         if self.fault == ACCESS_FLAG and pfn == address_bits(self.fault_entry, self.granule) >> self.granule.page_shift:
