@@ -40,6 +40,7 @@ INSIDE: Final = "range begins inside an entry that is no table"
 UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
+GONE: Final = "leaf of the permission fault gone"
 FAULTS: Final = {
     TRANSLATION: "translation fault",
     ACCESS_FLAG: "access flag fault",
@@ -61,6 +62,8 @@ PREDICATES: Final = {
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
+    GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
+    "gave the fault",
     MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
@@ -68,7 +71,7 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED)
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
@@ -91,16 +94,19 @@ class Standing:
 
 
 class Doing(Own):
-    """What is done: the operation, and the last fault, with the entry that gave it."""
+    """What is done: the operation, and the last fault: what it is, the entry that gave it and its level, and where."""
 
     def __init__(self) -> None:
         self.op: Operation | None = None
         self.fault = NONE
         self.fault_entry = 0
+        self.fault_level = -1
+        self.fault_at = 0
 
     def copy(self) -> Doing:
         mine = Doing()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
+        mine.fault_level, mine.fault_at = self.fault_level, self.fault_at
         return mine
 
 
@@ -237,7 +243,8 @@ class Circumstances(Checker):
             return
         guest = self.side.guest_of(cpu)
         page = ipa & -self.granule.page_size
-        self.own.fault, self.own.fault_entry = walk.fault, walk.entry
+        self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
+        self.own.fault_at = place(guest.number, page)
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -297,6 +304,15 @@ class Circumstances(Checker):
             self.settled.update(
                 [key for key in self.debts if key[1] < start + size and start < key[1] + (1 << self.shifts[key[0]])]
             )
+
+    def lock(self, name: str, vmid: int) -> None:
+        if self.own.fault != PERMISSION or name != "mmu":
+            return
+        vm, page = vm_of(self.own.fault_at), ipa_of(self.own.fault_at)
+        level, entry = self.shadows[vm].lookup(page)
+        granule = self.granule
+        if level != self.own.fault_level or address_bits(entry, granule) != address_bits(self.own.fault_entry, granule):
+            self.note(GONE, page, page + granule.page_size, vm)
 
     def set_accessed(self, pfn: int) -> None:
         if (

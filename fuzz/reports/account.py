@@ -13,6 +13,7 @@ from ..checkers.rule import Rule
 from ..findings.digests import changed
 from ..findings.found import CRASH, called, known_text
 from ..findings.severity import severity
+from ..findings.witness import KEY
 from ..judging.finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from ..judging.silence import is_silent
 from ..language.program import Program
@@ -21,8 +22,7 @@ from .seeking import seek
 from .watched import run_all
 from .way import Way
 
-# The comment of a file that has the word of a real kernel, and that with the digests of the code.
-STAMP: Final = "real"
+# The comment of a file with the digests of the code.
 CODE: Final = "code"
 # An entry as `reference.machine.descriptor.describe` has it.
 _LEAF: Final = re.compile(r"(page|block\(\w+\))@0x[0-9a-f]+ ([r-])([w-])([x-]) ([\w=-]+)( old)?")
@@ -96,7 +96,7 @@ class Account:
     @property
     def stamp(self) -> str:
         """The word of a real kernel, as the file has it; "": nobody has asked one."""
-        return self.comments.get(STAMP, "") if self.comments.get("signature") == self.finding.signature else ""
+        return self.comments.get(KEY, "") if self.comments.get("signature") == self.finding.signature else ""
 
     @property
     def changed(self) -> list[str]:

@@ -12,8 +12,9 @@ from candidate.tree import PREFIX
 
 from ..distribution import VERSION
 from ..findings.found import called, commented
+from ..findings.witness import KEY
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
-from .account import CODE, STAMP, Account
+from .account import CODE, Account
 from .calls import KernelCall
 
 WIDTH: Final = 72
@@ -35,7 +36,7 @@ _READING: Final = (
     " are counted from 1."
 )
 # The comments of a file that are kept above the program in a mail.
-_KEPT: Final = ("kind", "signature", "reference", "candidate", CODE, STAMP)
+_KEPT: Final = ("kind", "signature", "reference", "candidate", CODE, KEY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from candidate import Candidate
-from reference.kernel import EAGAIN, ENOEXEC
+from reference.kernel import EAGAIN, ENOEXEC, kvm_mmu_memory_cache
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -65,6 +65,22 @@ class RelaxMapsTheNextBlock(Pgtable):
             size = self.kvm_granule_size(level)
             self.kvm_pgtable_stage2_map(pgt, (addr & -size) + size, size, self.kvm_pte_to_phys(pte) + size, 4, None)
         return super().kvm_pgtable_stage2_relax_perms(pgt, addr, prot)
+
+
+class MapsTheNextFrameFirst(Pgtable):
+    """Maps the frame behind the one that it is given, and mends that, uncleaned, where permissions are relaxed."""
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys + self.PAGE_SIZE, prot, mc)
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, 0)
+        if ret:
+            return ret
+        phys = self.kvm_pte_to_phys(pte) - self.PAGE_SIZE
+        return super().kvm_pgtable_stage2_map(pgt, addr, self.kvm_granule_size(level), phys, prot, None)
 
 
 class EmptyTablesUnflushed(Pgtable):
@@ -282,5 +298,19 @@ ALL: Final = [
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost age a+0 4K\ncpu0 read a+0\n",
         broken(MarksAnotherFrame),
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Struck(
+        "dcache: stage2_map_walker: [bl]*->* after a permission fault, not cleaned*",
+        "vm cpus=1\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\npar\n  cpu0 write a+0\n"
+        "  host0 migrate a+0 4K\n  switch cpu0 to host0 after fault 1\nend\n",
+        broken(MapsTheNextFrameFirst),
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\nhost write a+0 4K\ncpu0 fetch a+0\n",
+    ),
+    Struck(
+        "memcache: stage2_map_walker: allocation without a top-up after a permission fault*",
+        "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\npar\n  cpu1 fetch a+0\n"
+        "  host0 split a+0\n  switch cpu1 to host0 after fault 1\nend\n",
+        broken(mmu=TopsUpNothing),
+        "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
     ),
 ]

@@ -5,6 +5,7 @@ One process serves one program after another in a child, whose memory it puts ba
 ends nothing but that child. Of what is shared, the driver trusts nothing but numbers.
 """
 
+import atexit
 import mmap
 import os
 import signal
@@ -70,6 +71,8 @@ class Process:
     """
 
     def __init__(self, library: Path) -> None:
+        # First of all: a process that does not start is closed too.
+        self.says = self.hears = -1
         self.library = library
         self.owner = os.getpid()
         self.status = self.ret = 0
@@ -114,9 +117,13 @@ class Process:
         self.began = self.totals()
 
     def __del__(self) -> None:
-        # Nobody asks for the counters any more, and at the end of the interpreter what keeps them is gone.
+        # Nobody asks for the counters any more.
         self.kept = True
-        self.close()
+        try:
+            self.close()
+        except Exception:
+            # At the end of the interpreter what this needs may be gone; the child then ends by itself, with its pipes.
+            return
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -129,8 +136,9 @@ class Process:
             child.wait()
             self.keep()
         for end in (self.says, self.hears):
-            with suppress(OSError):
-                os.close(end)
+            if end >= 0:
+                with suppress(OSError):
+                    os.close(end)
         self.says = self.hears = -1
         self.running = False
 
@@ -394,3 +402,7 @@ def forget() -> None:
         for process in processes:
             process.close()
     _idle.clear()
+
+
+# While all that it takes is there.
+atexit.register(forget)

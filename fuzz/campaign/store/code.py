@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import candidate
+
 from ...distribution import home_folder
 from ...findings.digests import digest, version_digest
 
@@ -37,10 +39,14 @@ def code_of(reference: str, candidate_name: str) -> Code:
     """The sources as they are on disk now.
 
     :raises candidate.UnknownCandidate: no version of one of the names
+    :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()
     tool = [home / "reference" / "kernel.py"]
     for folder in _TOOL:
         tool += (home / folder).rglob("*.py")
         tool += (home / folder).rglob("*.toml")
+    for name in (candidate_name, reference):
+        # A kernel tree may have been edited.
+        candidate.renewed(name)
     return Code(version_digest(candidate_name), version_digest(reference), digest(tool))
