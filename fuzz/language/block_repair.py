@@ -55,9 +55,9 @@ def repair_block(repair: Repair, operations: list[RawOperation], switches: Itera
     if len(operations) < 2:
         return [repair.operation(raw) for raw in operations]
     state = repair.state
-    logged = set(state.logged)
+    before = state.as_it_is()
     taken = tuple(_concurrent(repair, raw) for raw in operations)
-    state.logged = logged
+    state.go_back(before)
     block = scheduled(Par(taken), switches)
     try:
         state.check(block)

@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from .beside import check_par
 from .operations import (
@@ -146,6 +146,14 @@ def ring_sizes(granule: int) -> tuple[int, ...]:
     return (0, *(size for size in RING_SIZES if size >= granule))
 
 
+class SlotsAt(NamedTuple):
+    """Slots at one place of a program: guest address of each, those that exist, those that are logged."""
+
+    ipa: dict[str, int]
+    live: frozenset[str]
+    logged: frozenset[str]
+
+
 class ValidationState:
     """The slots as the operations so far have left them."""
 
@@ -158,6 +166,14 @@ class ValidationState:
         self.logged: set[str] = set()
         # The CPU on which each vCPU runs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
+
+    def as_it_is(self) -> SlotsAt:
+        """What operations of par blocks change, as it is now, for `go_back`."""
+        return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
+
+    def go_back(self, before: SlotsAt) -> None:
+        """Undo what operations have changed since."""
+        self.ipa, self.live, self.logged = dict(before.ipa), set(before.live), set(before.logged)
 
     def declare(self, slot: Slot) -> None:
         """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
@@ -219,12 +235,12 @@ class ValidationState:
             _check_hyp(vm, op)
             return
         if isinstance(op, Par):
-            logged = set(self.logged)
+            before = self.as_it_is()
             try:
                 check_par(op, self.cpu_of, self.check)
             except ProgramError:
                 # Its operations that were checked by then do not count.
-                self.logged = logged
+                self.go_back(before)
                 raise
             return
         if isinstance(op, OnCpu):

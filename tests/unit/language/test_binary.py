@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.language import operations as ops
 from fuzz.language.binary import RECORD_SIZE, decode, encode
-from fuzz.language.operations import OPERATIONS, Operation
+from fuzz.language.operations import OPERATIONS, Operation, Par
 from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program
 from fuzz.language.text import load, parse, print_program
 from fuzz.language.validate import MAX_OPERATIONS, validate
@@ -68,7 +68,7 @@ def test_the_corpus_comes_back(path: Path) -> None:
 
 def test_the_corpus_is_there() -> None:
     kinds = {type(operation) for path in CORPUS for operation in load(path).operations}
-    assert kinds == set(OPERATIONS)
+    assert kinds == {*OPERATIONS, Par}
 
 
 RECORDS = st.lists(st.binary(min_size=RECORD_SIZE, max_size=RECORD_SIZE), max_size=24).map(b"".join)
