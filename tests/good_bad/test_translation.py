@@ -84,6 +84,8 @@ WIDE = "vm granule=64K cpus=1 fwb=on pa=52\nslot a size=64K backing=anon\n"
 BLOCK = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\n"
 DEVICE = "vm cpus=1 fwb=on\nslot a size=4K backing=device\n"
 
+PAIR = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\n"
+
 CASES = (
     Case(
         "invalidation ignored",
@@ -102,7 +104,7 @@ CASES = (
         "wrong frame",
         "translation: stage2_map_walker: wrong frame L3",
         broken(mmu=ChangeToWrongFrame),
-        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 write a+0\ncpu0 read a+4K\nhost share a+0 4K\nhost write a+0 4K\n",
+        PAIR + "cpu0 write a+0\nhost share a+0 4K\ncpu0 read a+4K\nhost write a+0 4K\n",
     ),
     Case(
         "address without its upper bits",
