@@ -21,7 +21,7 @@ class Hold:
         self.alone = alone
 
 
-class Call:
+class ActorCall:
     """The call of kernel code that an actor is in: the places at which it gives way, and how far it has come.
 
     :param anchors: as of `reference.turns.Turns.anchors`
@@ -36,7 +36,7 @@ class Call:
 
 
 # There is no place to give way: shared, for nothing is counted in it.
-NO_CALL: Final = Call([])
+NO_CALL: Final = ActorCall([])
 
 
 class Steps:
@@ -52,7 +52,7 @@ class Steps:
         self.actor = 0
         self.call = NO_CALL
         # By number of the actor.
-        self.calls: list[Call] = [NO_CALL]
+        self.calls: list[ActorCall] = [NO_CALL]
         # The running actor has done something in this turn.
         self.moved = False
         # Actors within a call.
@@ -68,7 +68,7 @@ class Steps:
     def count_anew(self) -> None:
         """Count from here on: a thread of the host calls KVM several times in one operation."""
         anchors = self.turns.anchors()
-        self.call = Call(anchors) if anchors else NO_CALL
+        self.call = ActorCall(anchors) if anchors else NO_CALL
 
     def call_ends(self) -> None:
         """It has returned. What is still held when nobody is inside, nobody will drop: the next call does not wait."""

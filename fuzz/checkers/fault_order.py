@@ -78,7 +78,7 @@ class Mark:
         self.moment = moment
 
 
-class Fault(Own):
+class FaultSteps(Own):
     """What is known of the fault that is handled."""
 
     def __init__(self) -> None:
@@ -115,8 +115,8 @@ class Fault(Own):
         self.writable.clear()
         self.marks.clear()
 
-    def copy(self) -> "Fault":
-        mine = Fault()
+    def copy(self) -> "FaultSteps":
+        mine = FaultSteps()
         mine.fault_ipa = self.fault_ipa
         mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
         mine.holds, mine.moment = self.holds, self.moment
@@ -149,7 +149,7 @@ class FaultOrder(FaultChecker):
         self.page_shift = self.granule.page_shift
         self.reported = False
         # Of the actor that runs.
-        self.own = Fault()
+        self.own = FaultSteps()
         self.owns = Owns(self.own)
 
     def turn(self, actor: int) -> None:

@@ -132,7 +132,7 @@ class Mapped:
         self.dirty = dirty
 
 
-class Fault(Own):
+class FaultMarks(Own):
     """What is known of the fault that is handled."""
 
     def __init__(self) -> None:
@@ -157,8 +157,8 @@ class Fault(Own):
         self.dirty.clear()
         self.accessed.clear()
 
-    def copy(self) -> "Fault":
-        mine = Fault()
+    def copy(self) -> "FaultMarks":
+        mine = FaultMarks()
         mine.fault_ipa, mine.fault = self.fault_ipa, self.fault
         mine.looked_up, mine.lost = self.looked_up, self.lost
         mine.waiting, mine.late = self.waiting[:], self.late[:]
@@ -180,7 +180,7 @@ class PageReference(FaultChecker):
         self.pins = peers.of(Pins)
         self.page_shift = self.granule.page_shift
         # Of the actor that runs.
-        self.own = Fault()
+        self.own = FaultMarks()
         self.owns = Owns(self.own)
 
     def turn(self, actor: int) -> None:

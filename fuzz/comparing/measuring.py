@@ -73,7 +73,7 @@ class Experiment:
         self.block = block
         self.seed = seed
         # Of a rebuild, once they are known: there may be a great many.
-        self.places: Steps | None = None
+        self.places: RebuildPlaces | None = None
 
     def measure(self, cpus: int) -> Figures:
         """Run the workload, one that draws anything `DRAWS` times.
@@ -86,7 +86,7 @@ class Experiment:
         if cpus == 1:
             return run(started(self.version, rebuild(cpus, self.block)))
         if self.places is None:
-            self.places = Steps(self.version, self.block)
+            self.places = RebuildPlaces(self.version, self.block)
         places = self.places
         mean = Figures()
         for draw in range(DRAWS):
@@ -96,7 +96,7 @@ class Experiment:
         return mean
 
 
-class Steps:
+class RebuildPlaces:
     """The places to which the vCPU that rebuilds a block comes, in their order.
 
     :raises WorkloadError: as of `Experiment.measure`

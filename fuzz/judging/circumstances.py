@@ -93,7 +93,7 @@ class Standing:
         self.entry = entry
 
 
-class Doing(Own):
+class LastFault(Own):
     """What is done: the operation, and the last fault: what it is, the entry that gave it and its level, and where."""
 
     def __init__(self) -> None:
@@ -103,8 +103,8 @@ class Doing(Own):
         self.fault_level = -1
         self.fault_at = 0
 
-    def copy(self) -> Doing:
-        mine = Doing()
+    def copy(self) -> LastFault:
+        mine = LastFault()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
         mine.fault_level, mine.fault_at = self.fault_level, self.fault_at
         return mine
@@ -132,7 +132,7 @@ class Circumstances(Checker):
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
         # Of the actor that runs.
-        self.own = Doing()
+        self.own = LastFault()
         self.owns = Owns(self.own)
         # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
         self.accesses: list[frozenset[str]] = []

@@ -10,7 +10,7 @@ import pytest
 import candidate
 from fuzz.command_line.cli import main
 from fuzz.comparing.answer import LIMITS, table
-from fuzz.comparing.measuring import Experiment, Figures, Steps
+from fuzz.comparing.measuring import Experiment, Figures, RebuildPlaces
 from fuzz.comparing.plot import PlotError, plot
 
 BLOCK = 2 << 20
@@ -51,7 +51,7 @@ def test_a_block_of_1g() -> None:
 
 
 def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
-    steps = Steps(candidate.get("rfc-v1"), "2M")
+    steps = RebuildPlaces(candidate.get("rfc-v1"), "2M")
     places = [steps.place(number) for number in range(steps.count)]
     assert len(places) > 500
     assert {place.cpu for place in places} == {0}
