@@ -79,7 +79,7 @@ class Mark:
 
 
 class FaultSteps(Own):
-    """What is known of the fault that is handled."""
+    """Notes on the fault that is handled."""
 
     def __init__(self) -> None:
         self.fault_ipa = 0

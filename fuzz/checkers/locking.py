@@ -30,7 +30,7 @@ WARNINGS: Final = {
 
 
 class Held(Own):
-    """What is known of the locks that are held."""
+    """Notes on the locks that are held."""
 
     def __init__(self) -> None:
         # Locks that were held on a return and reported in this operation.

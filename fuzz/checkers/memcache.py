@@ -28,7 +28,7 @@ EMPTY: Final = "cache-empty"
 
 
 class Promise(Own):
-    """What a top-up has promised, and what is left of it.
+    """The promise of a top-up, and what is left of it.
 
     *empty*: the cache has just been found empty
     """

@@ -133,7 +133,7 @@ class Mapped:
 
 
 class FaultMarks(Own):
-    """What is known of the fault that is handled."""
+    """Notes on the fault that is handled."""
 
     def __init__(self) -> None:
         self.fault_ipa, self.fault = 0, NONE

@@ -48,7 +48,7 @@ class Notifying:
 
 
 class Doing:
-    """What belongs to one actor below the checkers, while others run: where its code is, and what it holds.
+    """Belongings of one actor below the checkers, while others run: where its code is, and what it holds.
 
     Kernel code uses it so often that it stays where it is: a turn changes it field by field.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What of a par block depends on the order in which its actors make their steps, where all of them are right."""
+"""Results of a par block that depend on the order in which its actors make their steps, where all steps are right."""
 
 from ..language.operations import (
     ClearLog,

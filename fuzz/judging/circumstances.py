@@ -94,7 +94,7 @@ class Standing:
 
 
 class LastFault(Own):
-    """What is done: the operation, and the last fault: what it is, the entry that gave it and its level, and where."""
+    """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where."""
 
     def __init__(self) -> None:
         self.op: Operation | None = None

@@ -23,7 +23,7 @@ UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
 
 class CallReplay(Own):
-    """What is known of the call under way."""
+    """Notes on the call under way."""
 
     def __init__(self) -> None:
         # The memory cache that it uses.

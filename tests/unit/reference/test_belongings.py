@@ -5,7 +5,7 @@ from reference.belongings import Own, Owns
 
 
 class Seen(Own):
-    """What an actor has seen."""
+    """Pages that an actor has seen."""
 
     def __init__(self) -> None:
         self.pages: list[int] = []

@@ -155,7 +155,7 @@ def test_every_strategy_is_drawn() -> None:
 
 
 def drawn(block: Par, source: Random) -> list[list[Deed]]:
-    """What each actor of a block does."""
+    """Draw the deeds of each actor of a block."""
     return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.cpus]
 
 
