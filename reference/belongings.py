@@ -33,9 +33,11 @@ class Owns(Generic[Mine]):
 
         :param actor: as of `reference.events.Observer.turn`; with 0 the block is over, and all others go
         """
+        every = self.all
         if not actor:
-            del self.all[1:]
-        while len(self.all) <= actor:
-            mine = self.all[0].copy()
-            self.all.append(mine)  # type: ignore[arg-type]
-        return self.all[actor]
+            del every[1:]
+        elif actor < len(every):
+            return every[actor]
+        while len(every) <= actor:
+            every.append(every[0].copy())  # type: ignore[arg-type]
+        return every[actor]
