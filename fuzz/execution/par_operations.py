@@ -82,7 +82,7 @@ class ParOperations(Scheduler):
         self.skipped = []
         self.actors = []
         self.switches = op.switches
-        for number, cpu in enumerate(op.cpus, 1):
+        for number, cpu in enumerate(op.actors, 1):
             accesses = [(index, each) for index, each in enumerate(op.operations) if each.cpu == cpu]
             switches = [(index, each) for index, each in enumerate(op.switches) if each.cpu == cpu]
             coroutine = Coroutine(partial(self.act, number - 1))

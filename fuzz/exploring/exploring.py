@@ -90,7 +90,7 @@ def block_of(program: Program) -> int:
 
 def orders(block: Par) -> Iterator[Par]:
     """Yield the block, without its switches, with its vCPUs in each order."""
-    yield from map(block.in_order, permutations(block.cpus))
+    yield from map(block.in_order, permutations(block.actors))
 
 
 class Placed(NamedTuple):
@@ -161,7 +161,7 @@ class Judged:
     def __init__(self, batch: Batch, sides: tuple[SwitchPlaces, SwitchPlaces]) -> None:
         self.batch = batch
         self.sides = sides
-        self.numbers = {cpu: number for number, cpu in enumerate(batch.begun.cpus, 1)}
+        self.numbers = {cpu: number for number, cpu in enumerate(batch.begun.actors, 1)}
 
     @property
     def places(self) -> list[SwitchPlace]:

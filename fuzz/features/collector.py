@@ -365,8 +365,8 @@ class FeatureCollector(Checker):
 def variant_of(op: Operation) -> str:
     """Name the variant of an operation within its kind."""
     if isinstance(op, Par):
-        vcpus = sum(map(is_vcpu, op.cpus))
-        others = f", {len(op.cpus) - vcpus} others" if vcpus < len(op.cpus) else ""
+        vcpus = sum(map(is_vcpu, op.actors))
+        others = f", {len(op.actors) - vcpus} others" if vcpus < len(op.actors) else ""
         return f"{vcpus} vCPUs{others}, {len(op.switches)} switches"
     if isinstance(op, GuestAccess):
         return f"{op.kind}{'' if op.mmu else ' mmu=off'}"

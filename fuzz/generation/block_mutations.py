@@ -145,11 +145,11 @@ def other_fault(editor: ProgramEditor, block: Par) -> Par | None:
 
 def aim(editor: ProgramEditor, block: Par) -> Par | None:
     """A switch at a place where faults are at odds, in the place of another one or on top."""
-    actors = [cpu for cpu in block.cpus if steps_of(cpu)]
-    if not actors or len(block.cpus) < 2:
+    actors = [cpu for cpu in block.actors if steps_of(cpu)]
+    if not actors or len(block.actors) < 2:
         return None
     cpu = editor.random.choice(actors)
-    to = editor.random.choice([each for each in block.cpus if each != cpu])
+    to = editor.random.choice([each for each in block.actors if each != cpu])
     if is_vcpu(cpu):
         step = editor.random.choice(AIMED)
     else:
@@ -161,12 +161,12 @@ def aim(editor: ProgramEditor, block: Par) -> Par | None:
 
 def aim_at_a_reschedule(editor: ProgramEditor, block: Par) -> Par | None:
     """A thread gives way where it drops the lock for another task, which waits."""
-    threads = [cpu for cpu in block.cpus if not is_vcpu(cpu) and steps_of(cpu)]
+    threads = [cpu for cpu in block.actors if not is_vcpu(cpu) and steps_of(cpu)]
     if not threads:
         return None
     editor.vm = replace(editor.vm, resched=editor.random.choice((1, 1, 2)))
     cpu = editor.random.choice(threads)
-    to = editor.random.choice([each for each in block.cpus if each != cpu])
+    to = editor.random.choice([each for each in block.actors if each != cpu])
     return put_switch(editor, block, editor.random.choice(RESCHEDULED).switch(cpu, to, 1))
 
 
@@ -188,7 +188,7 @@ def drop_switch(editor: ProgramEditor, block: Par) -> Par | None:
 
 def another_schedule(editor: ProgramEditor, block: Par) -> Par | None:
     """Another schedule for the same operations, by any strategy."""
-    return any_strategy(block, editor.random) if len(block.cpus) > 1 else None
+    return any_strategy(block, editor.random) if len(block.actors) > 1 else None
 
 
 # Actors, and what they do.
@@ -199,7 +199,7 @@ def change_actor(editor: ProgramEditor, block: Par) -> Par | None:
     if block.switches and editor.chance(40):
         at = editor.random.randrange(len(block.switches))
         switch = block.switches[at]
-        others = [each for each in block.cpus if each != switch.cpu]
+        others = [each for each in block.actors if each != switch.cpu]
         return with_switch(block, at, replace(switch, to=editor.other(others, switch.to)))
     at = editor.random.randrange(len(block.operations))
     each = block.operations[at]
@@ -211,7 +211,7 @@ def change_actor(editor: ProgramEditor, block: Par) -> Par | None:
 
 def begin_with_another(editor: ProgramEditor, block: Par) -> Par | None:
     """The actors begin in another order; switches stay."""
-    cpus = list(block.cpus)
+    cpus = list(block.actors)
     editor.random.shuffle(cpus)
     return replace(block.in_order(cpus), switches=block.switches)
 
@@ -250,9 +250,9 @@ def drop_operation(editor: ProgramEditor, block: Par) -> Par | None:
 
 def drop_actor(editor: ProgramEditor, block: Par) -> Par | None:
     """An actor less, of three or more."""
-    if len(block.cpus) < 3:
+    if len(block.actors) < 3:
         return None
-    gone = editor.random.choice(block.cpus)
+    gone = editor.random.choice(block.actors)
     return of_block(block, [each for each in block.operations if each.cpu != gone])
 
 

@@ -150,10 +150,10 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
 
     Other threads run on CPUs of their own, beside those of the vCPUs.
     """
-    if len(par.cpus) < 2:
+    if len(par.actors) < 2:
         raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
     places: dict[int, int] = {}
-    for cpu in par.cpus:
+    for cpu in par.actors:
         if not ops.is_vcpu(cpu):
             continue
         other = places.setdefault(where[cpu], cpu)
@@ -163,10 +163,10 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
 
 def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
     """Check one line of the schedule."""
-    allowed = ", ".join(map(ops.actor_name, par.cpus))
+    allowed = ", ".join(map(ops.actor_name, par.actors))
     name = ops.actor_name(switch.cpu)
     for actor in (switch.cpu, switch.to):
-        if actor not in par.cpus:
+        if actor not in par.actors:
             raise refusal(f"{ops.actor_name(actor)} does nothing in this block", allowed)
     if switch.cpu == switch.to:
         raise refusal(f"switch {name} to {name}", "another actor of the block")

@@ -103,7 +103,7 @@ def scheduled(block: Par, switches: Iterable[RawSwitch]) -> Par:
     """The block with the switches that numbers mean, the first of each place."""
     found: dict[tuple[int, str, str, int, int], Switch] = {}
     for raw in switches:
-        switch = _switch(raw, block.cpus)
+        switch = _switch(raw, block.actors)
         if switch is not None:
             found.setdefault(switch.anchor, switch)
     return replace(block, switches=tuple(found.values())[:MAX_SWITCHES])

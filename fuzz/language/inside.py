@@ -42,7 +42,7 @@ def again(each: Concurrent, changed: Operation) -> Concurrent:
 def of_block(block: Par, operations: Iterable[Concurrent]) -> Par:
     """A block with other operations, and the switches between actors that are still at work."""
     par = replace(block, operations=tuple(operations))
-    switches = tuple(each for each in block.switches if each.cpu in par.cpus and each.to in par.cpus)
+    switches = tuple(each for each in block.switches if each.cpu in par.actors and each.to in par.actors)
     return replace(par, switches=switches)
 
 

@@ -49,8 +49,8 @@ def _simpler(minimizer: Minimizer, number: int) -> bool:
 
 def _fewer(block: Par) -> Iterator[Par]:
     """Yield the block with an actor less, a switch, or an operation; then with two of these less."""
-    if len(block.cpus) > 2:
-        for cpu in block.cpus:
+    if len(block.actors) > 2:
+        for cpu in block.actors:
             yield of_block(block, [each for each in block.operations if each.cpu != cpu])
     singles = [*_without_a_switch(block), *_without_an_operation(block)]
     yield from singles
@@ -75,7 +75,7 @@ def _first_vcpus(program: Program, block: Par) -> Par:
     """The block with the first vCPUs of each VM, and the first of the other actors of each kind."""
     size = program.vm.cpus
     numbers: dict[int, int] = {}
-    for cpu in block.cpus:
+    for cpu in block.actors:
         if not is_vcpu(cpu):
             kind = next(each for each in (HOSTS, USERS, HARDWARE) if cpu in each)
             numbers[cpu] = kind[sum(each in kind for each in numbers.values())]

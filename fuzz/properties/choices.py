@@ -83,4 +83,4 @@ class ChosenBuilder(ProgramBuilder):
         switches = [each for each in block.switches if self.random.randrange(_KEPT)]
         operations = [each for each in block.operations if self.random.randrange(_KEPT)]
         thinner = of_block(replace(block, switches=tuple(switches)), operations)
-        return (thinner,) if len(thinner.cpus) > 1 else map(plain, operations)
+        return (thinner,) if len(thinner.actors) > 1 else map(plain, operations)

@@ -105,7 +105,7 @@ def partial_order(block: Par, source: Random) -> tuple[Par, list[Switch]]:
 
     :returns: the block, with the actors in the order in which they begin, and the switches
     """
-    actors = block.cpus
+    actors = block.actors
     deeds = [deeds_of([each for each in block.operations if each.cpu == actor], source) for actor in actors]
     order = with_few_turns(deeds, sampled(deeds, source))
     if not all(map(is_vcpu, actors)):

@@ -35,7 +35,7 @@ def random_switches(block: Par, source: Random) -> Par:
     """The block with a few switches of any vCPU at any step, to any other vCPU."""
     switches: list[Switch] = []
     for _ in range(source.randint(1, _MOST)):
-        cpu, to = source.sample(block.cpus, 2)
+        cpu, to = source.sample(block.actors, 2)
         steps = steps_of(cpu)
         if not steps:
             continue
@@ -65,10 +65,10 @@ def aimed(block: Par, source: Random) -> Par:
     Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
     go on. Now and then one of them is stopped at such a place as well.
     """
-    if not all(map(is_vcpu, block.cpus)):
+    if not all(map(is_vcpu, block.actors)):
         return beside_others(block, source)
     block = shuffled(block, source)
-    steps = [TAKEN] * (len(block.cpus) - 1)
+    steps = [TAKEN] * (len(block.actors) - 1)
     steps += source.choices(range(len(STEPS)), WEIGHTS, k=source.choice((1, 1, 2)))
     return _by_priority(block, steps, source)
 
@@ -84,12 +84,12 @@ def beside_others(block: Par, source: Random) -> Par:
     Most often the vCPU is stopped where it has seen the page, and the other does all that it has to do. Else that
     is stopped in the middle too, or first.
     """
-    vcpus = [each for each in block.cpus if is_vcpu(each)]
-    threads = [each for each in block.cpus if not is_vcpu(each)]
+    vcpus = [each for each in block.actors if is_vcpu(each)]
+    threads = [each for each in block.actors if not is_vcpu(each)]
     if not vcpus or not threads:
         return random_switches(block, source)
     cpu, thread = source.choice(vcpus), source.choice(threads)
-    rest = [each for each in block.cpus if each not in (cpu, thread)]
+    rest = [each for each in block.actors if each not in (cpu, thread)]
     source.shuffle(rest)
     begins = source.randrange(100) < _THREAD_FIRST
     order = [thread, cpu, *rest] if begins else [cpu, thread, *rest]
@@ -124,7 +124,7 @@ def any_strategy(block: Par, source: Random) -> Par:
 
 def shuffled(block: Par, source: Random) -> Par:
     """The block with its vCPUs in another order, by which they run; switches are left out."""
-    cpus = list(block.cpus)
+    cpus = list(block.actors)
     source.shuffle(cpus)
     return block.in_order(cpus)
 
@@ -134,7 +134,7 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
 
     :param steps: indexes of `STEPS`, in the order in which the changes are meant to come
     """
-    queue = list(block.cpus)
+    queue = list(block.actors)
     # The last place of each vCPU: its next one lies behind it.
     last: dict[int, tuple[int, int]] = {}
     switches: list[Switch] = []

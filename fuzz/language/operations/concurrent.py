@@ -131,7 +131,7 @@ class Par:
     switches: tuple[Switch, ...] = ()
 
     @property
-    def cpus(self) -> tuple[int, ...]:
+    def actors(self) -> tuple[int, ...]:
         """The actors by number, in the order of their first operations."""
         return tuple(dict.fromkeys(each.cpu for each in self.operations))
 

@@ -83,7 +83,7 @@ def test_some_programs_have_blocks() -> None:
     made = [block for program in drawn(300) for block in blocks_of(program)]
     assert 20 < len(made) < 100
     assert {len(block.switches) > 0 for block in made} == {True, False}
-    assert {all(map(is_vcpu, block.cpus)) for block in made} == {True, False}
+    assert {all(map(is_vcpu, block.actors)) for block in made} == {True, False}
 
 
 def test_blocks_shrink() -> None:

@@ -93,11 +93,11 @@ def test_threads_give_way_around_a_reschedule() -> None:
 
 
 def test_actors_come_go_and_change() -> None:
-    assert {len(each.cpus) for each in made_by(blocks.drop_actor)} == {2}
-    assert {3, 4} <= {len(each.cpus) for each in made_by(blocks.add_operation)}
-    actors = {each.cpus for each in made_by(blocks.change_actor)}
+    assert {len(each.actors) for each in made_by(blocks.drop_actor)} == {2}
+    assert {3, 4} <= {len(each.actors) for each in made_by(blocks.add_operation)}
+    actors = {each.actors for each in made_by(blocks.change_actor)}
     assert {(2, HOSTS[0], 1), (0, HOSTS[1], 1), (0, HOSTS[0], 2)} <= actors
-    assert {each.cpus[0] for each in made_by(blocks.begin_with_another)} == {0, 1, HOSTS[0]}
+    assert {each.actors[0] for each in made_by(blocks.begin_with_another)} == {0, 1, HOSTS[0]}
     targets = {switch.to for each in made_by(blocks.change_actor) for switch in each.switches if switch.cpu == 0}
     assert targets >= {1, HOSTS[0]}
 

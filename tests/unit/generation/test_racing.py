@@ -57,8 +57,8 @@ def test_blocks_are_aimed_at_the_same_pages() -> None:
     """vCPUs of one VM, most often on one page, with few switches, half of the time beside other actors."""
     generator = Generator(7, offers=PAR)
     programs = [each for each in (generator.next() for _ in range(COUNT)) if has_blocks(each)]
-    vcpus = Counter(sum(map(is_vcpu, block_of(each).cpus)) for each in programs)
-    others = Counter(sum(not is_vcpu(cpu) for cpu in block_of(each).cpus) for each in programs)
+    vcpus = Counter(sum(map(is_vcpu, block_of(each).actors)) for each in programs)
+    others = Counter(sum(not is_vcpu(cpu) for cpu in block_of(each).actors) for each in programs)
     assert set(vcpus) == {1, 2, 3}
     assert {0, 1, 2} <= set(others)
     assert len(programs) // 4 < others[0] < len(programs) * 3 // 4

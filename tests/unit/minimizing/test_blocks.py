@@ -75,4 +75,4 @@ def test_smallest(shows: Callable[[Program], bool], smallest: str) -> None:
     if block is not None:
         assert (len(block.operations), len(block.switches)) == (2, 1)
         assert block.switches[0].count == block.switches[0].fault == 1
-        assert block.cpus == (0, 1)
+        assert block.actors == (0, 1)

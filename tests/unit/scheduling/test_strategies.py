@@ -87,7 +87,7 @@ def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
         assert parse(print_program(program)) == program
         assert made == strategy(block, Random(seed))
         # What each vCPU does stays.
-        for cpu in block.cpus:
+        for cpu in block.actors:
             assert [each for each in made.operations if each.cpu == cpu] == [
                 each for each in block.operations if each.cpu == cpu
             ]
@@ -103,7 +103,7 @@ def test_pct_has_a_preemption_less_than_its_depth(depth: int) -> None:
     for seed in range(TRIES):
         made = pct(depth)(THREE, Random(seed))
         assert len(made.switches) == depth - 1
-        order = made.cpus
+        order = made.actors
         for number, switch in enumerate(made.switches):
             assert (switch.cpu, switch.to) == (order[number % 3], order[(number + 1) % 3])
 
@@ -120,10 +120,10 @@ def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
     points = set()
     for seed in range(TRIES):
         made = aimed(block, Random(seed))
-        others = len(block.cpus) - 1
+        others = len(block.actors) - 1
         taken, rest = made.switches[:others], made.switches[others:]
-        assert [(each.cpu, each.point, each.count) for each in taken] == [(cpu, "fault", 1) for cpu in made.cpus[:-1]]
-        assert rest[0].cpu == made.cpus[-1]
+        assert [(each.cpu, each.point, each.count) for each in taken] == [(cpu, "fault", 1) for cpu in made.actors[:-1]]
+        assert rest[0].cpu == made.actors[-1]
         points |= {(each.when, each.point) for each in rest}
     assert {("before", "cmpxchg"), ("after", "cmpxchg"), ("after", "lookup"), ("after", "unlock")} < points
 
@@ -141,7 +141,7 @@ def test_schedules_beside_the_host_overtake_a_look_up() -> None:
 
 def test_random_schedules_differ() -> None:
     made = [random_switches(THREE, Random(seed)) for seed in range(TRIES)]
-    assert {each.cpus[0] for each in made} == {0, 1, 2}
+    assert {each.actors[0] for each in made} == {0, 1, 2}
     assert {len(each.switches) for each in made} == {1, 2, 3, 4}
     assert len({each.switches for each in made}) > TRIES * 9 // 10
 
@@ -156,7 +156,7 @@ def test_every_strategy_is_drawn() -> None:
 
 def drawn(block: Par, source: Random) -> list[list[Deed]]:
     """Draw the deeds of each actor of a block."""
-    return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.cpus]
+    return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.actors]
 
 
 def test_few_turns_keep_the_order_of_steps_that_race() -> None:
@@ -196,7 +196,7 @@ def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None
 
 def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
     """Calls of KVM and operations in steps are numbered as a block counts them; what is one step has no place."""
-    by_actor = dict(zip(MANY.cpus, drawn(MANY, Random(1)), strict=True))
+    by_actor = dict(zip(MANY.actors, drawn(MANY, Random(1)), strict=True))
     host = [(each.point, each.number, each.fault) for each in by_actor[HOSTS[0]]]
     call = ("lock", "load", "store", "flush", "unlock")
     change = ("change", 1, 1), ("end", 1, 1), ("lock", 1, 3), ("unlock", 1, 3)
