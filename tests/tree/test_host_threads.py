@@ -101,6 +101,10 @@ def test_each_operation_beside_a_fault(name: str) -> None:
 
 RETRY: Final = "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n"
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tmmap_read_unlock(current->mm);\n"
+UNMAP_RANGE: Final = (
+    "\t__unmap_stage2_range(&kvm->arch.mmu, range->start << PAGE_SHIFT,\n"
+    "\t\t\t     (range->end - range->start) << PAGE_SHIFT,\n\t\t\t     range->may_block);\n"
+)
 LOOK_UP: Final = (
     "\tpfn = __gfn_to_pfn_memslot(memslot, gfn, false, false, NULL,\n\t\t\t\t   write_fault, &writable, NULL);\n"
 )
@@ -117,6 +121,18 @@ def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
     found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
     assert any("isolation: " in each for each in found)
     assert any("translation: " in each and "wrong frame" in each for each in found)
+
+
+def test_pages_are_freed_when_an_operation_is_over(tmp_path: Path) -> None:
+    """A tree that does not unmap: the guest has its own page still between change and end, another's behind that."""
+    name = planted(TREE, tmp_path / "tree", MMU, UNMAP_RANGE, "")
+    text = HEAD + "cpu0 write a+0\npar\nhost0 discard a+0 4K\ncpu0 read a+0\n{}end\n"
+    within = Run(name, text.format("switch host0 to cpu0 after change 1\n"))
+    assert any("access to a page that is taken away" in each.signature for each in within.violations)
+    assert not any("access to a frame not owned" in each.signature for each in within.violations)
+    assert within.outcomes[1].parts[1].value == 1
+    behind = Run(name, text.format(""))
+    assert any("access to a frame not owned" in each.signature for each in behind.violations)
 
 
 def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -> None:
