@@ -62,7 +62,7 @@ class Memory:
         self.taker = 0
         self.taken: dict[int, list[tuple[int, int]]] = {}
         # References that fault handlers have on frames; and frames that are free but for those.
-        self.held: dict[int, int] = {}
+        self.holds: dict[int, int] = {}
         self.last: set[int] = set()
 
     def index_of(self, pfn: int) -> int:
@@ -117,7 +117,7 @@ class Memory:
         """The operation of an actor is over: what it has taken away is freed, but for frames that are held."""
         for pfn, pages in self.taken.pop(taker, []):
             start = pfn
-            for held in sorted([each for each in self.held if pfn <= each < pfn + pages]):
+            for held in sorted([each for each in self.holds if pfn <= each < pfn + pages]):
                 self.last.add(held)
                 if start < held:
                     self.release(start, held - start)
@@ -127,13 +127,13 @@ class Memory:
 
     def hold(self, pfn: int) -> None:
         """A fault handler takes a reference on a frame."""
-        self.held[pfn] = self.held.get(pfn, 0) + 1
+        self.holds[pfn] = self.holds.get(pfn, 0) + 1
 
     def let_go(self, pfn: int) -> None:
         """... and gives it back: with the last one goes a frame that its owner has given up."""
-        left = self.held.pop(pfn, 0) - 1
+        left = self.holds.pop(pfn, 0) - 1
         if left > 0:
-            self.held[pfn] = left
+            self.holds[pfn] = left
         elif pfn in self.last:
             self.last.remove(pfn)
             self.release(pfn, 1)
