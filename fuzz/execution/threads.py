@@ -34,10 +34,20 @@ class Threads:
         self.host = host
 
     def run(self, op: ByThread, at: int) -> Outcome:
-        """Run an operation, within a call for those who keep the locks of ports (`reference.steps`).
+        """Run an operation.
 
         :param at: the number of the operation, by which its writes are told from others
         """
+        steps = self.side.kernel.steps
+        if steps is not None:
+            steps.call_begins()
+        outcome = self.one(op, at)
+        if steps is not None:
+            steps.call_ends()
+        return outcome
+
+    def one(self, op: ByThread, at: int) -> Outcome:
+        """Do as `run`, within a call for those who keep the locks of ports."""
         side = self.side
         side.kernel.cause = ""
         if isinstance(op, (Speculate, Evict)):

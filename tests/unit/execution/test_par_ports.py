@@ -139,6 +139,17 @@ def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
     assert run.violations == []
 
 
+def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
+    """The vCPU's access is emulated while one thread has the mmu lock: another one waits for that all the same."""
+    run = Run(
+        "original",
+        "s2fuzz 1\nvm\nslot a size=2M backing=anon\nslot b ipa=6G size=2M backing=anon\ncpu0 read a+0\nslot b delete\n"
+        "par\nhost0 discard a+0 4K\ncpu0 read b+0\nhost1 testage a+0\nswitch host0 to cpu0 after store 1\nend\n",
+    )
+    assert [part.status for part in run.outcomes[2].parts] == ["ok", "io", "ok"]
+    assert run.count("waits for the mmu lock, which host0 has") == 1
+
+
 def test_a_switch_whose_place_never_comes_is_told_of() -> None:
     program = parse(MAP.format("a+0", "switch cpu1 to cpu0 before cmpxchg 1\n"))
     original = candidate.get("original")
