@@ -280,6 +280,7 @@ class KvmHost:
         pfn = mm.pfn_in(run, addr)
         if not run.flags & DEVICE:
             self.pins[pfn] = self.pins.get(pfn, 0) + 1
+            mm.hold(pfn)
             for o in self.k.on["pin"]:
                 o.pin(pfn)
         return pfn, run.flags & WRITABLE != 0
@@ -319,6 +320,7 @@ class KvmHost:
     def kvm_get_pfn(self, pfn: int) -> None:
         if self.pfn_valid(pfn):
             self.pins[pfn] = self.pins.get(pfn, 0) + 1
+            self.mm.hold(pfn)
             for o in self.k.on["get_pfn"]:
                 o.get_pfn(pfn)
 
@@ -329,6 +331,7 @@ class KvmHost:
                 self.pins[pfn] = left
             else:
                 del self.pins[pfn]
+            self.mm.let_go(pfn)
             for o in self.k.on["release"]:
                 o.release(pfn)
 

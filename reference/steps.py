@@ -116,11 +116,10 @@ class Steps:
                 return
 
     def take(self, name: str, vmid: int, alone: bool) -> None:
-        """Take a lock; others run until it is free."""
-        holds = self.holds.setdefault((name, vmid), [])
-        while (holder := self.holder(holds, alone)) != 0:
+        """Take a lock; others run until it is free, and its holds are looked up anew then."""
+        while (holder := self.holder(self.holds.get((name, vmid), []), alone)) != 0:
             self.turns.wait(name, holder, self.moved)
-        holds.append(Hold(self.actor, alone))
+        self.holds.setdefault((name, vmid), []).append(Hold(self.actor, alone))
 
     def holder(self, holds: list[Hold], alone: bool) -> int:
         """Return the first actor that keeps the running one from a lock; 0: none does."""

@@ -58,6 +58,9 @@ class Turns:
         :param actor: whose code this is; returns when it is that one's turn
         """
 
+    def nobody_waits(self) -> None:
+        """Something has been done: whoever waits may look again."""
+
     def wait(self, lock: str, holder: int, moved: bool) -> None:
         """The actor cannot go on before another one has made a step.
 

@@ -225,7 +225,6 @@ class Scheduler(Turns):
         actor.waiting, actor.lock, actor.holder = True, lock, holder
 
     def nobody_waits(self) -> None:
-        """Something has been done: whoever waits may look again."""
         for each in self.actors:
             each.waiting = False
 

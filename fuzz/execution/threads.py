@@ -67,7 +67,7 @@ class Threads:
 
     def of_host(self, op: HostOperation, at: int) -> Outcome:
         """Run an operation of the host, of which other actors see the steps, under the mmap lock."""
-        side = self.side
+        side, actor = self.side, self.side.kernel.actor
         side.host.version = at + 1
         mode = LINES[type(op)].mmap
         main = side.guests[0].main
@@ -76,11 +76,12 @@ class Threads:
         side.enter("mmap_lock")
         if mode:
             main.lock_mmap(mode == SHARED)
+        side.operating.add(actor)
         outcome = self.host.run(op, side.by_name[op.slot])
+        side.operating.discard(actor)
         # As of tlb_finish_mmu().
-        side.memory.release_taken(side.kernel.actor)
+        side.memory.release_taken(actor)
         if mode:
-            actor = side.kernel.actor
             main.unlock_mmap(mode == SHARED or actor in side.downgraded)
             side.downgraded.discard(actor)
         return outcome

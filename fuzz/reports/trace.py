@@ -166,7 +166,8 @@ class Trace(Checker):
 
     def wait(self, lock: str, holder: int) -> None:
         who = f", which {self.executor.par.actors[holder - 1].name} has" if holder else ""
-        self.add(f"waits for {f'the {lock} lock' if lock else 'another actor'}{who}")
+        what = f"the {lock} lock" if lock else "a lock" if holder else "another actor"
+        self.add(f"waits for {what}{who}")
 
     def load(self, ptep: int, entry: int) -> None:
         table = self.known_table(ptep // self.granule.entries)

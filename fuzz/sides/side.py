@@ -78,6 +78,8 @@ class Side(Listener):
         self._active = self.guests[0]
         # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
+        # Actors that are within an operation of the host.
+        self.operating: set[int] = set()
         # Actors that hold the mmap lock for reading, and have taken it for writing.
         self.downgraded: set[int] = set()
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
@@ -220,8 +222,8 @@ class Side(Listener):
             self.changes_pages()
 
     def changes_pages(self) -> None:
-        """The actor that runs changes pages from here on: where others look on they go when its operation is over."""
-        if self.kernel.turns is not None:
+        """The actor that runs changes pages from here on: those of an operation of the host go when that is over."""
+        if self.kernel.actor in self.operating:
             self.memory.taker = self.kernel.actor
 
     def change_pte(self, hva: int, pfn: int) -> None:

@@ -162,6 +162,12 @@ class AddressSpace:
             self.zeroes = self.new_frames(1, 1)
         return self.zeroes
 
+    def hold(self, pfn: int) -> None:
+        """Somebody has a reference on a frame; nothing follows from it here."""
+
+    def let_go(self, pfn: int) -> None:
+        """... and gives it back."""
+
     def copy_frames(self, old: int, new: int, pages: int) -> None:
         """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""
 

@@ -50,6 +50,12 @@ class HostPages(AddressSpace):
         start = old - self.memory.first
         self.memory.owner.fill(start, start + pages, FREE)
 
+    def hold(self, pfn: int) -> None:
+        self.memory.hold(pfn)
+
+    def let_go(self, pfn: int) -> None:
+        self.memory.let_go(pfn)
+
     def frame_of(self, hva: int) -> int:
         """The frame behind *hva* now; -1 where there is none."""
         run = self.run_at(hva)

@@ -61,6 +61,9 @@ class Memory:
         # frame and number of pages, by actor.
         self.taker = 0
         self.taken: dict[int, list[tuple[int, int]]] = {}
+        # References that fault handlers have on frames; and frames that are free but for those.
+        self.holds: dict[int, int] = {}
+        self.last: set[int] = set()
 
     def index_of(self, pfn: int) -> int:
         """Index of frame *pfn*, or -1 where there is no such frame."""
@@ -111,9 +114,29 @@ class Memory:
         self.owner.fill(start, start + pages, FREE)
 
     def release_taken(self, taker: int) -> None:
-        """The operation of an actor is over: the frames that it has taken away are freed."""
+        """The operation of an actor is over: what it has taken away is freed, but for frames that are held."""
         for pfn, pages in self.taken.pop(taker, []):
-            self.release(pfn, pages)
+            start = pfn
+            for held in sorted([each for each in self.holds if pfn <= each < pfn + pages]):
+                self.last.add(held)
+                if start < held:
+                    self.release(start, held - start)
+                start = held + 1
+            if start < pfn + pages:
+                self.release(start, pfn + pages - start)
+
+    def hold(self, pfn: int) -> None:
+        """A fault handler takes a reference on a frame."""
+        self.holds[pfn] = self.holds.get(pfn, 0) + 1
+
+    def let_go(self, pfn: int) -> None:
+        """... and gives it back: with the last one goes a frame that its owner has given up."""
+        left = self.holds.pop(pfn, 0) - 1
+        if left > 0:
+            self.holds[pfn] = left
+        elif pfn in self.last:
+            self.last.remove(pfn)
+            self.release(pfn, 1)
 
     def is_leaving(self, pfn: int) -> bool:
         """Tell whether a frame was taken away by an operation that has yet to free it."""

@@ -60,7 +60,8 @@ def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
     waits = {
         each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS
     }
-    assert [each for each in OPERATIONS if waits[each]] == ["share a+0 4K", "collapse a+0"]
+    # The first step of munmap() is that of its new boundary in the area: the lock is held for writing still.
+    assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K", "collapse a+0"]
     two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
     assert Run(name, two).count("host1 waits") == 0
     assert Run(name, two).count("waits for the mmap lock, which host0 has") == 1
@@ -73,7 +74,7 @@ UNMAP: Final = "par\nhost0 unmap {}\n{}\nswitch host0 to {} {}\nend\n"
 def test_others_that_read_run_beside_munmap(name: str) -> None:
     """The mmap lock is taken for writing, and held for reading when the areas are gone."""
     who = name if name in ("original", "v5.14") else version(name)
-    for place in ("before start 1", "after start 1", "after change 1", "after end 1"):
+    for place in ("before start 2", "after start 2", "after change 2", "after end 2"):
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "cpu0 write a+0", "cpu0", place))
         assert (place, run.violations, run.count("waits for the mmap lock")) == (place, [], 0)
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "efault"]
@@ -82,7 +83,7 @@ def test_others_that_read_run_beside_munmap(name: str) -> None:
         # Who writes waits until it is over.
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 share a+8K 4K", "host1", place))
         assert (place, run.violations, run.count("waits for the mmap lock, which host0 has")) == (place, [], 1)
-    # The huge page at its end is split while the lock is held for writing.
+    # A boundary is put into the area, and the huge page there is split, while the lock is held for writing.
     split = HEAD.replace("anon", "thp") + UNMAP.format("a+4K 4K", "cpu0 write a+0", "cpu0", "after start 1")
     run = Run(who, split)
     assert (run.violations, run.count("waits for the mmap lock, which host0 has")) == ([], 1)
@@ -101,6 +102,10 @@ def test_each_operation_beside_a_fault(name: str) -> None:
 
 RETRY: Final = "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n"
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tmmap_read_unlock(current->mm);\n"
+UNMAP_RANGE: Final = (
+    "\t__unmap_stage2_range(&kvm->arch.mmu, range->start << PAGE_SHIFT,\n"
+    "\t\t\t     (range->end - range->start) << PAGE_SHIFT,\n\t\t\t     range->may_block);\n"
+)
 LOOK_UP: Final = (
     "\tpfn = __gfn_to_pfn_memslot(memslot, gfn, false, false, NULL,\n\t\t\t\t   write_fault, &writable, NULL);\n"
 )
@@ -117,6 +122,18 @@ def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
     found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
     assert any("isolation: " in each for each in found)
     assert any("translation: " in each and "wrong frame" in each for each in found)
+
+
+def test_pages_are_freed_when_an_operation_is_over(tmp_path: Path) -> None:
+    """A tree that does not unmap: the guest has its own page still between change and end, another's behind that."""
+    name = planted(TREE, tmp_path / "tree", MMU, UNMAP_RANGE, "")
+    text = HEAD + "cpu0 write a+0\npar\nhost0 discard a+0 4K\ncpu0 read a+0\n{}end\n"
+    within = Run(name, text.format("switch host0 to cpu0 after change 1\n"))
+    assert any("access to a page that is taken away" in each.signature for each in within.violations)
+    assert not any("access to a frame not owned" in each.signature for each in within.violations)
+    assert within.outcomes[1].parts[1].value == 1
+    behind = Run(name, text.format(""))
+    assert any("access to a frame not owned" in each.signature for each in behind.violations)
 
 
 def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -> None:

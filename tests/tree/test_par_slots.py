@@ -58,6 +58,23 @@ def test_threads_of_the_host_beside_a_change(name: str) -> None:
                 assert (change, operation, place, known(run)) == (change, operation, place, [])
 
 
+# A ring of 256 entries, of which 64 are kept back: whoever runs next has user space reset it, under the slots lock.
+FULL: Final = (
+    "s2fuzz 1\nvm ring=4K\nslot a size=2M backing=anon log=on\nslot b ipa=6G size=2M backing=anon\n"
+    + "".join(f"cpu0 write a+{4 * page}K\n" for page in range(191))
+    + "par\nuser0 slot b delete\ncpu0 write a+1M\nswitch user0 to cpu0 {}\nend\nlog a get\n"
+)
+
+
+def test_calls_that_change_or_read_slots_exclude_each_other() -> None:
+    """Who waits for a reader of SRCU goes on when its fault is over, though the vCPU waits right behind it."""
+    for place, waits in (("before lock 1", 1), ("after lock 1", 1), ("after unlock 1", 1), ("after lock 9", 0)):
+        run = Run(version(TREE), FULL.format(place))
+        assert (place, run.violations) == (place, [])
+        assert (place, run.count("waits for a lock, which user0 has")) == (place, waits)
+        assert run.outcomes[-1].value_text() == "dirty pages 0-190, 256"
+
+
 # Slot b keeps the table there.
 GOING: Final = (
     "s2fuzz 1\nvm\nslot a ipa=1G size=1M backing=anon\nslot b ipa=1025M size=1M backing=anon\ncpu0 read a+4K\n"

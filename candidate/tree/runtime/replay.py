@@ -43,7 +43,7 @@ class Replay(HostReplay):
         Where turns have changed in the process, those behind that are of another actor: it has its turn from there on,
         and its code need not run for that.
         """
-        words, at = self.process.take_records(), 0
+        words, at, turn = self.process.take_records(), 0, 0
         placed, kernel = self.placed, self.kernel
         last = kernel.last
         while at < len(words):
@@ -54,6 +54,7 @@ class Replay(HostReplay):
                 kernel.place = ""
                 self.turned(words[at + 1], words[at + 2], words[at + 3])
                 at += r.RECORD_WORDS
+                turn = at
                 continue
             if chain != self.chain:
                 # Where the records from here on were made.
@@ -68,6 +69,9 @@ class Replay(HostReplay):
             at += r.RECORD_WORDS
         self.chain = 0
         kernel.place = ""
+        if at != turn and kernel.turns is not None:
+            # The process knows what the actor has done since its last answer only, not in its whole turn.
+            kernel.turns.nobody_waits()
 
     def turned(self, actor: int, why: int, what: int) -> None:
         """Turns have changed in the process.

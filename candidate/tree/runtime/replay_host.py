@@ -169,6 +169,7 @@ class HostReplay:
         """One more reference on a frame."""
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
+        self.host.mm.hold(pfn)
         if self.host.mm.frame_has(pfn, THP):
             self.own.huge_pins.add(pfn)
 
@@ -182,6 +183,7 @@ class HostReplay:
                 if other & -frames == pfn & -frames and (huge or other in self.own.huge_pins):
                     pfn = other
                     break
+        self.host.mm.let_go(pfn)
         left = pins.pop(pfn, 0) - 1
         if left > 0:
             pins[pfn] = left

@@ -7,6 +7,7 @@ import pytest
 
 from candidate import Candidate
 from reference.kvm_host import kvm
+from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
@@ -30,7 +31,9 @@ DEAF: Final = Candidate("deaf", Pgtable, Deaf, "does not unmap")
 
 @pytest.mark.parametrize("operation", ["discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "poison a+0"])
 def test_a_page_is_freed_last(operation: str) -> None:
-    for place, wrong in (("after change 1", TAKEN), ("after end 1", TAKEN), ("", FREED)):
+    # munmap() has told of a new boundary of its area before.
+    number = 2 if operation.startswith("unmap") else 1
+    for place, wrong in ((f"after change {number}", TAKEN), (f"after end {number}", TAKEN), ("", FREED)):
         switch = f"switch host0 to cpu0 {place}\n" if place else ""
         run = Run(DEAF, BLOCK.format(operation, switch))
         found = {violation.signature.replace(violation.function, "{}") for violation in run.violations}
@@ -40,9 +43,38 @@ def test_a_page_is_freed_last(operation: str) -> None:
         assert (run.outcomes[1].parts[1].value == 1) == (wrong == TAKEN)
 
 
+class Silent(KvmMain):
+    """Unmaps, but lets no fault know that pages change."""
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.k.lock("srcu")
+        self.k.lock("mmu")
+        self.mmu.kvm_unmap_hva_range(self.kvm, start, end, blockable)
+        self.k.unlock("mmu")
+        self.k.unlock("srcu")
+
+    def invalidate_range_end(self) -> None:
+        pass
+
+
+def test_a_page_that_a_fault_holds_is_freed_when_the_fault_is_over() -> None:
+    """A vCPU maps a page that it has looked up before; another one reads it before its reference is gone, and after."""
+    version = Candidate("silent", Pgtable, Mmu, "does not tell", main=Silent)
+    run = Run(
+        version,
+        "s2fuzz 1\nvm\nslot a size=2M backing=anon\npar\ncpu0 write a+0\nhost0 discard a+0 4K\ncpu1 read a+0\n"
+        "switch cpu0 to host0 after lookup 1\nswitch host0 to cpu0 after end 1\nswitch cpu0 to host0 before unlock 1\n"
+        "end\ncpu1 read a+0\n",
+    )
+    assert run.outcomes[0].detail == ""
+    found = [(violation.at, violation.what) for violation in run.violations if violation.checker == "isolation"]
+    assert found[0] == (0, "access to a page that is taken away, through the tables")
+    assert (1, "access to a frame not owned, through the TLB") in found
+
+
 def test_parts_of_a_huge_page_are_freed_last() -> None:
     """The huge page is split within the discard."""
-    run = Run(DEAF, BLOCK.format("discard a+0 4K", "switch host0 to cpu0 after change 2\n").replace("anon", "thp"))
+    run = Run(DEAF, BLOCK.format("discard a+0 4K", "switch host0 to cpu0 before end 2\n").replace("anon", "thp"))
     assert any("taken away" in violation.signature for violation in run.violations)
     assert not any("not owned" in violation.signature for violation in run.violations)
 

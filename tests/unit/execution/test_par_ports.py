@@ -125,6 +125,31 @@ def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> Non
     assert worse[0].key in {each.key for each in differential.run(small).findings}
 
 
+def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
+    """Two threads wait for the mmu lock when the fault that has it ends; then one of them waits for the other."""
+    run = Run(
+        "original",
+        "s2fuzz 1\nvm\nslot a size=2M backing=thp log=on\ncpu1 read a+8K\npar\n"
+        "cpu1 write a+468K\nhost1 discard a+0 2M\nhost0 testage a+468K\nswitch cpu1 to host1 after load 2\n"
+        "switch host1 to host0 after store 1\nend\ncpu1 read a+468K\n",
+    )
+    assert run.count("waits for the mmu lock, which cpu1 has") == 2
+    assert run.count("waits for the mmu lock, which host1 has") == 1
+    assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok", "ok"]
+    assert run.violations == []
+
+
+def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
+    """The vCPU's access is emulated while one thread has the mmu lock: another one waits for that all the same."""
+    run = Run(
+        "original",
+        "s2fuzz 1\nvm\nslot a size=2M backing=anon\nslot b ipa=6G size=2M backing=anon\ncpu0 read a+0\nslot b delete\n"
+        "par\nhost0 discard a+0 4K\ncpu0 read b+0\nhost1 testage a+0\nswitch host0 to cpu0 after store 1\nend\n",
+    )
+    assert [part.status for part in run.outcomes[2].parts] == ["ok", "io", "ok"]
+    assert run.count("waits for the mmu lock, which host0 has") == 1
+
+
 def test_a_switch_whose_place_never_comes_is_told_of() -> None:
     program = parse(MAP.format("a+0", "switch cpu1 to cpu0 before cmpxchg 1\n"))
     original = candidate.get("original")
