@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Measures how soon engines find planted races, unaided, and how small the programs become: a table.
 
-``S2FUZZ_TREES=... python -m tests.measure_races``. Trials run one after the other, each in a process of its own. All
-begin with a program that does nothing. Each trial is a line of a file: a run that was ended goes on where it was.
+``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_races``. Trials run one after the other, each in a process of its
+own. All begin with a program that does nothing. Each trial is a line of a file: a run that was ended goes on.
 """
 
 import argparse
