@@ -1,51 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of par blocks: of their schedule, most often by one place, of their actors, and of what these do.
+"""Changes of par blocks: of their actors, and of what these do; `fuzz.generation.schedule_mutations` has the others.
 
 Where a program has no block, each of them does nothing, but for those that make one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from ..language.beside import MAX_ACCESSES, MAX_SWITCHES
+from ..language.beside import MAX_ACCESSES
 from ..language.block_repair import by_actor
 from ..language.inside import again, of_block
 from ..language.operations import (
     HARDWARE,
     HOSTS,
-    STEPS_OF_HOST,
     Concurrent,
     GuestAccess,
     Operation,
     Par,
-    Switch,
     Threaded,
-    is_vcpu,
     plain,
 )
 from ..language.program import Program
-from ..scheduling.steps import HOST_STEPS, USER_STEPS, Step, steps_of
 from ..scheduling.strategies import any_strategy
 from .builder import KINDS
 from .editor import ProgramEditor
 from .operand_mutations import change_operand, change_page, change_size, same_place
 from .racing import may_race, race
-from .threads import beside
-
-T = TypeVar("T")
-
-# The places at which faults are at odds: right behind a break, between clean and store, between the sample of the
-# notifiers' sequence number and the lock, and where the lock is dropped.
-AIMED: Final = (
-    *(Step("after", "cmpxchg", 1), Step("after", "store", 1), Step("before", "flush", 1), Step("after", "flush", 1)),
-    *(Step("after", "clean", 1), Step("before", "store", 1), Step("before", "store", 2)),
-    *(Step("before", "lookup", 1), Step("after", "lookup", 1), Step("before", "lock", 1)),
-    *(Step("after", "load", 1), Step("after", "load", 2), Step("before", "cmpxchg", 1)),
-    *(Step("after", "fault", 1), Step("before", "unlock", 1), Step("after", "unlock", 1)),
+from .schedule_mutations import (
+    aim,
+    aim_at_a_reschedule,
+    another_schedule,
+    drop_switch,
+    move_switch,
+    other_fault,
+    with_switch,
+    without,
 )
-# Likewise of threads that drop the lock in the middle, for another task.
-RESCHEDULED: Final = (Step("after", "unlock", 1), Step("before", "lock", 2), Step("after", "lock", 2))
+from .threads import beside
 
 # What changes an operation within a block.
 _INSIDE: Final = (change_page, change_page, change_operand, change_operand, same_place, change_size)
@@ -102,93 +94,6 @@ def take_apart(editor: ProgramEditor) -> None:
         block = editor.operations[at]
         assert isinstance(block, Par)
         editor.operations[at : at + 1] = map(plain, block.operations)
-
-
-# The schedule.
-
-
-def move_switch(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch takes place a step earlier or later: the one before or behind, or the next of its kind."""
-    if not block.switches:
-        return None
-    at = editor.random.randrange(len(block.switches))
-    by = editor.random.choice((-1, 1))
-    return with_switch(block, at, neighbour(block.switches[at], by, editor.chance(30)))
-
-
-def neighbour(switch: Switch, by: int, of_kind: bool) -> Switch:
-    """The switch at the step of its actor before or behind.
-
-    :param by: -1 or 1
-    :param of_kind: at the last or next one of its kind
-    """
-    of_block = switch.point == "fault" or switch.point in STEPS_OF_HOST
-    fault = switch.count if of_block else switch.fault
-    steps = steps_of(switch.cpu)
-    for at, step in enumerate(steps):
-        if not of_kind and step.switch(switch.cpu, switch.to, fault) == switch:
-            return steps[(at + by) % len(steps)].switch(switch.cpu, switch.to, fault)
-    return replace(switch, count=max(1, switch.count + by))
-
-
-def other_fault(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch takes place in the fault of its actor before or behind."""
-    if not block.switches:
-        return None
-    at = editor.random.randrange(len(block.switches))
-    switch = block.switches[at]
-    by = editor.random.choice((-1, 1, 1))
-    if switch.point == "fault" or switch.point in STEPS_OF_HOST:
-        return with_switch(block, at, replace(switch, count=max(1, switch.count + by)))
-    return with_switch(block, at, replace(switch, fault=max(1, switch.fault + by)))
-
-
-def aim(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch at a place where faults are at odds, in the place of another one or on top."""
-    actors = [cpu for cpu in block.actors if steps_of(cpu)]
-    if not actors or len(block.actors) < 2:
-        return None
-    cpu = editor.random.choice(actors)
-    to = editor.random.choice([each for each in block.actors if each != cpu])
-    if is_vcpu(cpu):
-        step = editor.random.choice(AIMED)
-    else:
-        own = HOST_STEPS if cpu in HOSTS else USER_STEPS
-        (step,) = editor.random.choices(own, [1 + each.weight for each in own])
-    fault = 1 if editor.chance(85) else 2
-    return put_switch(editor, block, step.switch(cpu, to, fault))
-
-
-def aim_at_a_reschedule(editor: ProgramEditor, block: Par) -> Par | None:
-    """A thread gives way where it drops the lock for another task, which waits."""
-    threads = [cpu for cpu in block.actors if not is_vcpu(cpu) and steps_of(cpu)]
-    if not threads:
-        return None
-    editor.vm = replace(editor.vm, resched=editor.random.choice((1, 1, 2)))
-    cpu = editor.random.choice(threads)
-    to = editor.random.choice([each for each in block.actors if each != cpu])
-    return put_switch(editor, block, editor.random.choice(RESCHEDULED).switch(cpu, to, 1))
-
-
-def put_switch(editor: ProgramEditor, block: Par, switch: Switch) -> Par:
-    """The block with one more switch somewhere among the others, or in the place of one."""
-    switches = list(block.switches)
-    at = editor.random.randrange(len(switches) + 1)
-    more = len(switches) < MAX_SWITCHES and editor.chance(60)
-    switches[at : at if more else at + 1] = [switch]
-    return replace(block, switches=tuple(switches))
-
-
-def drop_switch(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch less."""
-    if not block.switches:
-        return None
-    return replace(block, switches=without(block.switches, editor.random.randrange(len(block.switches))))
-
-
-def another_schedule(editor: ProgramEditor, block: Par) -> Par | None:
-    """Another schedule for the same operations, by any strategy."""
-    return any_strategy(block, editor.random) if len(block.actors) > 1 else None
 
 
 # Actors, and what they do.
@@ -263,16 +168,6 @@ def change_inside(editor: ProgramEditor, block: Par) -> Par | None:
     editor.random.choice(_INSIDE)(inner)
     changed = zip(block.operations, inner.operations, strict=True)
     return replace(block, operations=tuple(again(each, other) for each, other in changed))
-
-
-def without(items: Sequence[T], at: int) -> tuple[T, ...]:
-    """All but one."""
-    return (*items[:at], *items[at + 1 :])
-
-
-def with_switch(block: Par, at: int, switch: Switch) -> Par:
-    """The block with another switch in the place of one."""
-    return replace(block, switches=(*block.switches[:at], switch, *block.switches[at + 1 :]))
 
 
 def with_operation(block: Par, at: int, operation: Concurrent) -> Par:

@@ -13,7 +13,7 @@ from .builder import KINDS, ProgramBuilder
 from .threads import beside
 
 # Of a hundred programs whose VMs have two vCPUs or more.
-_RACING: Final = 30
+_RACING: Final = 40
 # Of a hundred of them, those whose block comes last: what is mapped is compared up to a block.
 _LAST: Final = 60
 # Of a hundred blocks with threads of the host, those with one vCPU.
@@ -149,7 +149,8 @@ def as_it_is(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Seque
 
 
 CONTESTS: Final[tuple[Contest, ...]] = (
-    *(relax, first_maps) * 3,
+    *(first_maps,) * 5,
+    *(relax,) * 3,
     *(collected, coalesce, split) * 2,
     execute,
     copy_on_write,

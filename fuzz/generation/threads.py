@@ -10,7 +10,7 @@ from ..language.validate import wanted_backings
 from .builder import ProgramBuilder
 
 # Of a hundred blocks, those with a thread of the host; of those, those with two.
-_BESIDE: Final = 45
+_BESIDE: Final = 50
 _TWO: Final = 20
 # Likewise those with user space, which works on dirty logs and slots; those with hardware. Of the former, those in
 # which a slot comes, moves or goes.
@@ -125,7 +125,7 @@ def look(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
 
 
 MAKES: Final[tuple[Make, ...]] = (
-    *(discard, migrate) * 4,
+    *(discard, migrate) * 6,
     *(share, collapse, age) * 2,
     *(merge, split, write, unmap, poison, look),
 )

@@ -99,8 +99,8 @@ USER_STEPS: Final[tuple[Step, ...]] = (
 SEEN: Final = (
     Step("after", "fault", 1, 2),
     Step("before", "lookup", 1, 3),
-    Step("after", "lookup", 1, 6),
-    Step("before", "lock", 1, 6),
+    Step("after", "lookup", 1, 9),
+    Step("before", "lock", 1, 9),
     Step("after", "load", 1, 1),
     Step("before", "cmpxchg", 1, 2),
     Step("after", "clean", 1, 1),

@@ -200,6 +200,8 @@ def check_command(line: str) -> None:
         case [".venv/bin/python", "-m", "pytest", *arguments]:
             paths = [each.partition("::")[0] for each in arguments if each.startswith("tests")]
             assert all((ROOT / path).exists() for path in paths), line
+        case [".venv/bin/python", "-m", module, *_]:
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists(), line
         case _:
             assert words[0] in SHELL, line
 

@@ -7,9 +7,11 @@ from typing import Final
 import pytest
 
 from fuzz.generation import block_mutations as blocks
-from fuzz.generation.block_mutations import AIMED, CHANGES, RESCHEDULED, Change, neighbour
+from fuzz.generation import schedule_mutations as schedules
+from fuzz.generation.block_mutations import CHANGES, Change
 from fuzz.generation.editor import ProgramEditor
 from fuzz.generation.mutations import crossover, mutate
+from fuzz.generation.schedule_mutations import AIMED, RESCHEDULED, neighbour
 from fuzz.language.operations import HOSTS, Par, Switch, plain
 from fuzz.language.program import Program, has_blocks, sequential
 from fuzz.language.text import parse
@@ -66,7 +68,7 @@ def test_every_change_is_valid_and_changes_something(change: Change) -> None:
 
 def test_a_switch_moves_by_one_place() -> None:
     at = next(at for at, step in enumerate(STEPS) if (step.when, step.point) == ("after", "lookup"))
-    moved = {each.switches[0] for each in made_by(blocks.move_switch)}
+    moved = {each.switches[0] for each in made_by(schedules.move_switch)}
     switch = BLOCK.switches[0]
     assert {STEPS[at + by].switch(0, HOSTS[0], 1) for by in (-1, 1)} <= moved
     assert Switch(0, HOSTS[0], "after", "lookup", 2) in moved
@@ -76,17 +78,20 @@ def test_a_switch_moves_by_one_place() -> None:
 
 def test_switches_are_put_where_faults_are_at_odds() -> None:
     found = {
-        (each.when, each.point, each.count) for block in made_by(blocks.aim) for each in block.switches if each.cpu < 2
+        (each.when, each.point, each.count)
+        for block in made_by(schedules.aim)
+        for each in block.switches
+        if each.cpu < 2
     }
     assert {(step.when, step.point, step.number) for step in AIMED} <= found
     of_host = {
-        (each.when, each.point) for block in made_by(blocks.aim) for each in block.switches if each.cpu == HOSTS[0]
+        (each.when, each.point) for block in made_by(schedules.aim) for each in block.switches if each.cpu == HOSTS[0]
     }
     assert {("after", "start"), ("after", "change"), ("after", "unlock")} <= of_host
 
 
 def test_threads_give_way_around_a_reschedule() -> None:
-    programs = [changed(blocks.aim_at_a_reschedule, seed) for seed in range(TRIES)]
+    programs = [changed(schedules.aim_at_a_reschedule, seed) for seed in range(TRIES)]
     assert all(each.vm.resched for each in programs)
     found = {(each.when, each.point, each.count) for program in programs for each in block_of(program).switches}
     assert {(step.when, step.point, step.number) for step in RESCHEDULED} <= found

@@ -163,7 +163,7 @@ def test_every_operation_and_setting_is_reached() -> None:
     kinds: set[type] = set()
     values: dict[str, set[Any]] = {field.name: set() for field in fields(Vm)}
     before = program("vm\nslot a size=4M backing=thp log=on\ncpu0 read a+0\n")
-    for _ in range(150):
+    for _ in range(300):
         result = before
         for _ in range(10):
             result = mutate(result, random)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Races planted in the port are found unaided, and shrink to a few operations and switches.
+
+`tests.measure_races` has all of them, with both engines and several seeds; here is one seed of each.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from ..planted_races import IN_PORTS, PORT, in_port
+from ..races_found import found_by_atheris, found_by_random, shrinks
+
+# Programs of the guided engine.
+GUIDED = 400
+
+
+@pytest.mark.parametrize("name", IN_PORTS)
+def test_found_by_random(name: str, tmp_path: Path) -> None:
+    planted = in_port(IN_PORTS[name], tmp_path)
+    program, found = found_by_random(IN_PORTS[name], PORT, planted)
+    shrinks(program, found, PORT, planted)
+
+
+@pytest.mark.parametrize("name", IN_PORTS)
+def test_found_by_atheris(name: str, tmp_path: Path) -> None:
+    planted = in_port(IN_PORTS[name], tmp_path)
+    found_by_atheris(IN_PORTS[name], PORT, planted, GUIDED)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Looking for planted races, for tests: by programs of an engine, unaided, which then shrink."""
+
+from typing import Final
+
+import pytest
+
+import candidate
+from fuzz.engines.registry import engine_of
+from fuzz.engines.supervisor import run_unit
+from fuzz.engines.unit import Result, Unit
+from fuzz.generation.capabilities import Offers
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.judging.finding import Finding
+from fuzz.language.operations import Par
+from fuzz.language.program import KIB, Program, each_of, has_blocks
+from fuzz.language.text import parse
+from fuzz.minimizing.minimize import minimize
+
+from .planted_races import PlantedRace
+
+SEED: Final = 1
+# Programs with blocks that are judged until one shows the mistake.
+PROGRAMS: Final = 500
+# Seconds that a program shrinks for.
+SHRINKING: Final = 60.0
+MOST_OPERATIONS: Final = 6
+MOST_SWITCHES: Final = 2
+# Where the guided engine begins: with nothing.
+NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
+
+
+def size(program: Program) -> tuple[int, int]:
+    """The number of operations, those of blocks one by one, and of switches."""
+    switches = sum(len(each.switches) for each in program.operations if isinstance(each, Par))
+    return sum(1 for _ in each_of(program.operations)), switches
+
+
+def found_by_random(race: PlantedRace, reference: str, planted: str) -> tuple[Program, Finding]:
+    """The first program of the seed with a block that shows the mistake; others are left out to save time."""
+    differential = Differential(candidate.get(reference), candidate.get(planted))
+    generator = Generator(SEED, 4 * KIB, Offers(par=True))
+    judged = 0
+    while judged < PROGRAMS:
+        program = generator.next()
+        if not has_blocks(program):
+            continue
+        judged += 1
+        for each in differential.run(program).findings:
+            if race.shown_by(each):
+                return program, each
+    pytest.fail(f"not found by {PROGRAMS} programs")
+
+
+def found_by_atheris(race: PlantedRace, reference: str, planted: str, programs: int) -> tuple[Program, Finding]:
+    """The first program of the guided engine, of so many, that shows the mistake; it begins with nothing."""
+    missing = engine_of("atheris").missing()
+    if missing:
+        pytest.skip(missing)
+
+    def shown(result: Result) -> None:
+        if any(race.shown_by(each.finding) for each in result.messages):
+            raise KeyboardInterrupt
+
+    result = run_unit(Unit("atheris", reference, planted, SEED, programs=programs, corpus=(NOTHING,)), shown)
+    for record in result.messages:
+        if race.shown_by(record.finding):
+            return parse(record.text), record.finding
+    pytest.fail(f"not found by {programs} programs")
+
+
+def shrinks(program: Program, found: Finding, reference: str, planted: str) -> Program:
+    """The smallest program that shows a finding, which must be small."""
+    versions = candidate.get(reference), candidate.get(planted)
+    small = minimize(program, *versions, found.key, SHRINKING)
+    assert found.key in {each.key for each in Differential(*versions).run(small).findings}
+    operations, switches = size(small)
+    assert operations <= MOST_OPERATIONS
+    assert switches <= MOST_SWITCHES
+    return small
