@@ -102,7 +102,7 @@ CASES = (
         "wrong frame",
         "translation: stage2_map_walker: wrong frame L3",
         broken(mmu=ChangeToWrongFrame),
-        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+4K\nhost share a+0 4K\nhost write a+0 4K\n",
+        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\nhost share a+0 4K\ncpu0 read a+4K\nhost write a+0 4K\n",
     ),
     Case(
         "address without its upper bits",
