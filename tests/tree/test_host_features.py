@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 import candidate
-from fuzz.judging.differential import Differential
+from fuzz.judging.differential import Differential, Lockstep
 from fuzz.language.text import parse
+from reference.machine.address_space import ZEROES
 
 from .fidelity import Stream
 from .trees import real_trees, version
@@ -110,6 +111,26 @@ def test_feature(feature: Feature, tree: str) -> None:
     seen = Counter(event[0] for event in events)
     assert {event: seen[event] for event, least in feature.events if seen[event] < least} == {}
     assert outcome == feature.outcome or not feature.outcome
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
+    """Linux gives pages of nothing but zeroes back since v6.12, when it splits a huge page."""
+    mine = candidate.get(version(tree))
+    assert mine.main.SPLIT_DROPS_ZEROES is (tree in ("6.12", "7.3"))
+    program = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\nhost discard a+0 2M\ncpu0 write a+0\nhost split a+0\n")
+    for reference in (mine, candidate.get("v5.12.9")):
+        steps = Lockstep(Differential(reference, mine), program)
+        steps.left.create()
+        steps.right.create()
+        for at in range(len(program.operations)):
+            steps.left.step(at)
+            steps.right.step(at)
+        runs = [side.host.run_at(side.layouts[0].hva + 4096) for side in (steps.left.side, steps.right.side)]
+        zeroes = [run is not None and run.flags & ZEROES != 0 for run in runs]
+        assert zeroes == [reference.main.SPLIT_DROPS_ZEROES] * 2
+        for side in (steps.left.side, steps.right.side):
+            side.dismantle()
 
 
 def lost(tree: str, settings: str) -> list[str]:

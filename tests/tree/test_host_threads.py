@@ -217,7 +217,7 @@ def test_ports_run_threads_too(name: str) -> None:
 
 # A page is copied while it is discarded, and another vCPU looks at it before it is anybody's again.
 COPIED: Final = HEAD.replace("anon", "anon log=on") + (
-    "cpu0 read a+4K\nhost share a+0 4K\npar\nhost0 discard a+0 4K\ncpu0 write a+0\ncpu1 read a+0\n"
+    "host share a+0 4K\ncpu0 read a+4K\npar\nhost0 discard a+0 4K\ncpu0 write a+0\ncpu1 read a+0\n"
     "switch host0 to cpu0 after start 1\nswitch cpu0 to host0 after fault 2\nswitch host0 to cpu1 after change 1\nend\n"
 )
 

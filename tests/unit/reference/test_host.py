@@ -253,7 +253,7 @@ def test_a_large_folio_that_small_entries_map_is_split() -> None:
 
 
 def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
-    """Where the kernel does so (6.12)."""
+    """As the kernel does since v6.12, and the version says."""
     f = Fixture(THP)
     f.host.version = 3
     f.host.write(HVA + 2 * PAGE, HVA + 4 * PAGE)
