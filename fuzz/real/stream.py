@@ -15,6 +15,7 @@ from ..language.operations import GuestCache, GuestSetWay
 from ..language.program import Program
 from ..sides.guest import Guest
 from .answers import RealAnswers, parse
+from .errors import NoRootError
 from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, Places, StreamEvent, real_events, tables
 from .kernels import RealKernel
 from .left_out import CPU, OLD_CPU, EmulatedCpu
@@ -224,7 +225,11 @@ class Streams:
             self.trouble = str(error)
         if at < 0 or self.trouble or not self.model.step():
             return
-        self.looks.learn(self.run.part.program.operations[at])
+        try:
+            self.looks.learn(self.run.part.program.operations[at])
+        except NoRootError:
+            self.trouble = "without VHE it is not known where the tables of a VM begin"
+            return
         model, real = self.places(self.model_words, self.model_roots()), self.places(self.real_words, self.looks.roots)
         self.run.model.append(self.kept(self.ours.take({**self.before[0], **model}, self.granule)))
         self.run.real.append(self.kept(real_events(raw, {**self.before[1], **real}, self.granule)))
