@@ -259,16 +259,19 @@ class Streams:
         return self.looks.memory.words(address, count).tolist()
 
     def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """The events without those of our own code in the guest, and cleaning that goes with its stores."""
+        """The events without those of our own code in the guest: cleaning before its stores, and flushes behind them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
+        behind_own = False
         for event in events:
             if event.kind in (CLEANED, INVALIDATED):
                 held.append(event)
                 continue
-            if not self.is_own(event):
+            own = self.is_own(event) or (behind_own and event.kind == FLUSHED and event.what == "ipa")
+            if not own:
                 found += [*held, event]
             held = []
+            behind_own = own and event.kind == STORED
         return found + held
 
     def is_own(self, event: StreamEvent) -> bool:

@@ -31,7 +31,7 @@ from fuzz.real.left_out import CPU, OLD_CPU
 from fuzz.real.model import ModelRun
 from fuzz.real.plugin import DCACHE, ICACHE, MOST, STORE, TLBI, UNKNOWN, EventMemory, NoStreamError, RawEvent
 from fuzz.real.stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
-from fuzz.real.stream import RULES, StreamRun, cpu_for
+from fuzz.real.stream import RULES, StreamRun, Streams, cpu_for
 from fuzz.real.translate import played
 from reference.machine.granule import Granule
 
@@ -183,6 +183,18 @@ def test_a_finding_that_the_model_does_not_have() -> None:
     found = run([BLOCK, CLEAN], [BLOCK]).stamp_of_absent("dcache", "m")
     assert found == Stamp(HIDDEN, "m does another thing at operation 2: nothing for DC 2M")
     assert run([BLOCK, CLEAN], [BLOCK]).stamp_of_absent("tlb", "m").word == NOT_CONFIRMED
+
+
+def test_our_own_code_in_the_guest_does_not_count() -> None:
+    """Its stores, the cleaning before them, and the flushes behind them."""
+    streams = Streams.__new__(Streams)
+    streams.granule, streams.windows = GRANULE, (128 << 20, 160 << 20)
+    own = StreamEvent(STORED, "empty", 128 << 20, 3)
+    upper = StreamEvent(STORED, "empty", 0, 0)
+    flush = StreamEvent(FLUSHED, "ipa", 1 << 30, 0)
+    assert streams.kept([CLEAN, own, flush, CLEAN, BLOCK, flush]) == [CLEAN, BLOCK, flush]
+    assert streams.kept([upper, flush, flush]) == [flush]
+    assert streams.kept([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
 
 
 def test_each_rule_is_about_a_kind_of_event() -> None:
