@@ -259,7 +259,7 @@ class Streams:
         return self.looks.memory.words(address, count).tolist()
 
     def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """The events without those of our own code in the guest: cleaning before its stores, and flushes behind them."""
+        """The events without those of our own code in the guest: cleaning before its stores, flushes behind them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
         behind_own = False

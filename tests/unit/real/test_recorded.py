@@ -58,7 +58,7 @@ class Recorded:
         self.last = self.answers[tuple(lines)]
 
     def finish(self, look: object = None) -> list[str]:
-        """What it answered."""
+        """Return what it answered."""
         return self.last
 
 
