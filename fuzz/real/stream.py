@@ -15,7 +15,7 @@ from ..language.operations import GuestCache, GuestSetWay
 from ..language.program import Program
 from ..sides.guest import Guest
 from .answers import RealAnswers, parse
-from .errors import NoRootError
+from .errors import NoRootError, RealError
 from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, Places, StreamEvent, real_events, tables
 from .kernels import RealKernel
 from .left_out import CPU, OLD_CPU, EmulatedCpu
@@ -135,7 +135,13 @@ class StreamWitness:
         :raises fuzz.real.errors.RealError: QEMU died or does not answer
         """
         require_plugins()
-        with RealSession(self.kernel, self.append, self.tell, cpu_for(program), make()) as session:
+        try:
+            session = RealSession(self.kernel, self.append, self.tell, cpu_for(program), make())
+        except RealError as error:
+            # A kernel may boot on one CPU, and not on another.
+            why = str(error).removeprefix("real: ")
+            raise NoStreamError(f"the machine that is watched does not start: {why}") from None
+        with session:
             return watch(session, version, program)
 
     def stamps(self, version: Candidate, program: Program, page_size: int) -> list[tuple[Violation, Stamp]]:
