@@ -14,5 +14,9 @@ class RealPanic(RealError):
     """The kernel panicked, and the emulated machine ended."""
 
 
+class NoRootError(RealError):
+    """It is not known where the tables of a VM begin."""
+
+
 class UnplayableError(Exception):
     """A program that no user space can play on a real kernel; one line that says why."""

@@ -15,6 +15,7 @@ from ..language.operations import GuestCache, GuestSetWay
 from ..language.program import Program
 from ..sides.guest import Guest
 from .answers import RealAnswers, parse
+from .errors import NoRootError, RealError
 from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, Places, StreamEvent, real_events, tables
 from .kernels import RealKernel
 from .left_out import CPU, OLD_CPU, EmulatedCpu
@@ -134,7 +135,13 @@ class StreamWitness:
         :raises fuzz.real.errors.RealError: QEMU died or does not answer
         """
         require_plugins()
-        with RealSession(self.kernel, self.append, self.tell, cpu_for(program), make()) as session:
+        try:
+            session = RealSession(self.kernel, self.append, self.tell, cpu_for(program), make())
+        except RealError as error:
+            # A kernel may boot on one CPU, and not on another.
+            why = str(error).removeprefix("real: ")
+            raise NoStreamError(f"the machine that is watched does not start: {why}") from None
+        with session:
             return watch(session, version, program)
 
     def stamps(self, version: Candidate, program: Program, page_size: int) -> list[tuple[Violation, Stamp]]:
@@ -224,7 +231,11 @@ class Streams:
             self.trouble = str(error)
         if at < 0 or self.trouble or not self.model.step():
             return
-        self.looks.learn(self.run.part.program.operations[at])
+        try:
+            self.looks.learn(self.run.part.program.operations[at])
+        except NoRootError:
+            self.trouble = "without VHE it is not known where the tables of a VM begin"
+            return
         model, real = self.places(self.model_words, self.model_roots()), self.places(self.real_words, self.looks.roots)
         self.run.model.append(self.kept(self.ours.take({**self.before[0], **model}, self.granule)))
         self.run.real.append(self.kept(real_events(raw, {**self.before[1], **real}, self.granule)))
@@ -254,16 +265,19 @@ class Streams:
         return self.looks.memory.words(address, count).tolist()
 
     def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """The events without those of our own code in the guest, and cleaning that goes with its stores."""
+        """The events without those of our own code in the guest: cleaning before its stores, flushes behind them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
+        behind_own = False
         for event in events:
             if event.kind in (CLEANED, INVALIDATED):
                 held.append(event)
                 continue
-            if not self.is_own(event):
+            own = self.is_own(event) or (behind_own and event.kind == FLUSHED and event.what == "ipa")
+            if not own:
                 found += [*held, event]
             held = []
+            behind_own = own and event.kind == STORED
         return found + held
 
     def is_own(self, event: StreamEvent) -> bool:

@@ -15,7 +15,7 @@ from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operatio
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
-from .errors import RealError
+from .errors import NoRootError
 from .lines import WINDOW, free_windows
 from .machine import RealMachine
 
@@ -133,7 +133,7 @@ class RealTables:
     def learn(self, op: Operation) -> None:
         """Learn the root of a VM of which a vCPU has just run.
 
-        :raises fuzz.real.errors.RealError: it is not known
+        :raises fuzz.real.errors.NoRootError: it is not known
         """
         if isinstance(op, RUNS):
             vm = op.cpu // self.program.vm.cpus
@@ -143,12 +143,12 @@ class RealTables:
     def root(self) -> int:
         """Physical address of the tables of the VM that ran last.
 
-        :raises fuzz.real.errors.RealError: it is not known
+        :raises fuzz.real.errors.NoRootError: it is not known
         """
         root = self.machine.register("VTTBR_EL2") & _ROOT
         if not root:
             # Without VHE the host runs with no stage 2, or with one of its own.
-            raise RealError("real: the kernel does not leave VTTBR_EL2 as it was for the guest; use --tables with VHE")
+            raise NoRootError("real: the kernel clears VTTBR_EL2 behind the guest; use --tables with VHE")
         return root
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:

@@ -2,6 +2,7 @@
 """``s2fuzz real run`` on real kernels: known bugs of theirs, and a program on which all is well."""
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,10 +18,11 @@ from fuzz.real.tables import RealTables
 from fuzz.real.translate import played
 from fuzz.sides.guest import Guest
 
-from ..unit.console import ROOT, in_process
+from ..unit.console import ROOT, in_process, refused
 
 P1: Final = "corpus/regressions/livelock-two-levels.s2"
 M1: Final = "corpus/regressions/m1-cache-empty.s2"
+NVHE: Final = "kvm-arm.mode=nvhe"
 CLEAN: Final = "corpus/seeds/thp-blocks.s2"
 
 
@@ -47,6 +49,19 @@ def test_known_bugs_are_confirmed(kernel: RealKernel, capsys: pytest.CaptureFixt
     assert "kvm_mmu_memory_cache_alloc()" in stamps["memcache"]["why"]
     assert warning["complaints"] == [stamps["memcache"]["why"]]
     assert warning["differences"] == hang["differences"] == []
+
+
+def test_without_vhe(newest: RealKernel, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The kernel has the same bug, and of its tables and streams nothing is known."""
+    file = tmp_path / "x.s2"
+    file.write_text(f"# signature: tlb: stage2_unmap_walker: something\n{(ROOT / P1).read_text()}")
+    run = in_process(capsys, "real", "run", str(file), "--kernel", newest.name, "--model", PORT, "--append", NVHE)
+    code, out, _ = run("--json")
+    (result,) = json.loads(out)["programs"]
+    assert (code, result["result"], result["kernel"]) == (1, "finding confirmed", f"{newest.name} ({NVHE})")
+    why = "without VHE it is not known where the tables of a VM begin"
+    assert f"# real: the emulator cannot show it on Linux {newest.name} ({NVHE}): {why}\n" in file.read_text()
+    refused(run("--tables"), "VTTBR_EL2", "use --tables with VHE")
 
 
 def test_nothing_is_wrong(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:

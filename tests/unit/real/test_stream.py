@@ -11,7 +11,8 @@ import candidate
 from fuzz.checkers import Violation
 from fuzz.hardware.qemu import VARIABLE
 from fuzz.language.text import parse
-from fuzz.real import plugin
+from fuzz.real import plugin, stream
+from fuzz.real.errors import RealError
 from fuzz.real.events import (
     CLEANED,
     FLUSHED,
@@ -27,14 +28,18 @@ from fuzz.real.events import (
     real_events,
     tables,
 )
+from fuzz.real.kernels import RealKernel
 from fuzz.real.left_out import CPU, OLD_CPU
 from fuzz.real.model import ModelRun
 from fuzz.real.plugin import DCACHE, ICACHE, MOST, STORE, TLBI, UNKNOWN, EventMemory, NoStreamError, RawEvent
 from fuzz.real.stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
-from fuzz.real.stream import RULES, StreamRun, cpu_for
+from fuzz.real.stream import RULES, StreamRun, Streams, StreamWitness, cpu_for
 from fuzz.real.translate import played
 from reference.machine.granule import Granule
 
+from ..console import MISSING_CLEAN
+
+MISSED: Final = parse(MISSING_CLEAN)
 GRANULE: Final = Granule(12)
 HEAD: Final = "s2fuzz 1\nvm cpus=1\nslot a size=2M backing=thp\n"
 PROGRAM: Final = parse(f"{HEAD}host write a+0 2M\ncpu0 read a+0\ncpu0 cache off\n")
@@ -185,6 +190,18 @@ def test_a_finding_that_the_model_does_not_have() -> None:
     assert run([BLOCK, CLEAN], [BLOCK]).stamp_of_absent("tlb", "m").word == NOT_CONFIRMED
 
 
+def test_our_own_code_in_the_guest_does_not_count() -> None:
+    """Its stores, the cleaning before them, and the flushes behind them."""
+    streams = Streams.__new__(Streams)
+    streams.granule, streams.windows = GRANULE, (128 << 20, 160 << 20)
+    own = StreamEvent(STORED, "empty", 128 << 20, 3)
+    upper = StreamEvent(STORED, "empty", 0, 0)
+    flush = StreamEvent(FLUSHED, "ipa", 1 << 30, 0)
+    assert streams.kept([CLEAN, own, flush, CLEAN, BLOCK, flush]) == [CLEAN, BLOCK, flush]
+    assert streams.kept([upper, flush, flush]) == [flush]
+    assert streams.kept([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
+
+
 def test_each_rule_is_about_a_kind_of_event() -> None:
     assert set(RULES.values()) == {CLEANED, INVALIDATED, FLUSHED}
     assert cpu_for(PROGRAM) is OLD_CPU
@@ -211,6 +228,24 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a place for programs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
+
+
+def test_a_machine_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The kernel may be one that does not boot on the other CPU: the rest of the answer stands."""
+
+    def fails(*_: object) -> None:
+        raise RealError("real: x ended while y booted; use another")
+
+    monkeypatch.setattr(stream, "require_plugins", lambda: None)
+    monkeypatch.setattr(stream, "make", lambda: tmp_path)
+    monkeypatch.setattr(stream, "RealSession", fails)
+    witness = StreamWitness(RealKernel(tmp_path, "y"))
+    (stamp,) = {stamp for _, stamp in witness.stamps(candidate.get("rfc-v1"), MISSED, 4096)}
+    why = "the machine that is watched does not start: x ended while y booted; use another"
+    assert stamp == Stamp(HIDDEN, why)
+    assert witness.stamp_of_absent(candidate.get("v5.14"), MISSED, "dcache") == stamp
+    # Without such a violation no machine is asked for.
+    assert witness.stamps(candidate.get("v5.14"), MISSED, 4096) == []
 
 
 def test_no_plugin(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
