@@ -66,10 +66,11 @@ class Account:
     def headline(self) -> str:
         """One sentence on who is wrong."""
         original = called(self.reference)
+        so_too = "" if self.candidate == self.reference else f", and so does {original}"
         return {
             REGRESSION: f"{self.candidate} breaks a rule that {original} keeps",
             DIVERGENCE: f"{self.candidate} and {original} differ, and no rule says which of them is wrong",
-            COMMON: f"{self.candidate} breaks a rule, and so does {original}",
+            COMMON: f"{self.candidate} breaks a rule{so_too}",
             CURED: f"{original} breaks a rule that {self.candidate} keeps",
         }.get(self.finding.kind, "a mistake of s2fuzz, not of the kernel code")
 

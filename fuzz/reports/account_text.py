@@ -14,7 +14,7 @@ from ..distribution import VERSION
 from ..findings.found import called, commented
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
 from .account import CODE, STAMP, Account
-from .calls import KernelCall
+from .calls import KernelCall, without_place
 
 WIDTH: Final = 72
 _INDENT: Final = "  "
@@ -59,15 +59,20 @@ def parts(account: Account) -> Iterator[Part]:
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
     yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
     yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
-    about = [f"{finding.reason}.", *([f"This is at {account.where}."] if account.where else [])]
+    about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
     yield from way_parts(account)
     if account.known:
-        yield Part("Known", [f"{account.known}."])
+        yield Part("Known", [sentence(account.known)])
     yield Part("Versions", version_paragraphs(account), [": ".join(each) for each in account.origins()])
     yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
     yield Part("Program", [_READING], verbatim=program_lines(account))
     yield Part("See it again", *again(account))
+
+
+def sentence(text: str) -> str:
+    """A text with one full stop at its end."""
+    return text.rstrip(".") + "."
 
 
 def said(what: str, text: str) -> list[str]:

@@ -99,10 +99,13 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     ours, theirs = only(left.lines, right.lines), only(right.lines, left.lines)
     way = Way(more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
     way.reference, way.candidate = ([line.text for line in alone[:ALONE]] for alone in (ours, theirs))
-    way.calls = shown.ways[number] if number >= 0 else calls_at(finding.reason)
-    way.exact = number >= 0 and bool(way.calls)
+    way.calls = shown.ways[number] if number >= 0 else ()
+    way.exact = bool(way.calls)
     function = function_of(finding.signature)
-    if not any(call.function == function for call in way.calls):
+    if told_calls := calls_at(finding.reason):
+        # Of a tree, the checker says where it was.
+        way.calls, way.exact = told_calls, way.calls == told_calls
+    elif not any(call.function == function for call in way.calls):
         # Another function was running when it was seen, or none.
         earlier = concerned(shown, number, finding, function, theirs)
         if earlier >= 0:
