@@ -62,12 +62,15 @@ class GateFinding:
         return severity(self.record.signature).name.lower()
 
     def place(self) -> KernelCall:
-        """The place to look at: the innermost code of the candidate on the way, else the function that is named."""
+        """The place to look at: the innermost code of the candidate on the way, else the function that is named.
+
+        Where what is named is not the candidate's, and code of the candidate made the two sides differ, that is it.
+        """
         calls = [call for call in self.way.calls if call.file]
         own = [call for call in calls if call.own]
         function = function_of(self.record.signature)
         named = [call for call in calls if call.function == function]
-        found = [*calls, *named, *own]
+        found = [*calls, *named, *([self.way.own] if self.way.own else []), *own]
         return found[-1] if found else defined(self.candidate, function)
 
 

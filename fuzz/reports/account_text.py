@@ -13,6 +13,7 @@ from candidate.tree import PREFIX
 from ..distribution import VERSION
 from ..findings.found import called, commented
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
+from ..language.text import headings
 from .account import CODE, STAMP, Account
 from .calls import KernelCall, without_place
 
@@ -95,7 +96,10 @@ def way_parts(account: Account) -> Iterator[Part]:
     for version, events, more in both:
         if events and account.finding.kind != COMMON:
             rest = [f"and {more} more"] if more else []
-            yield Part(f"In this operation only {called(version)} does", lines=[*events, *rest])
+            when = "In this operation"
+            if way.apart != account.finding.at:
+                when = f"Before, at {headings(account.program)[way.apart + 1]},"
+            yield Part(f"{when} only {called(version)} does", lines=[*events, *rest])
 
 
 def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:

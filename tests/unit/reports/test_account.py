@@ -175,6 +175,18 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
     }
 
 
+def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
+    """A table that is left is seen when the VM is gone; the reference that was not dropped is in another operation."""
+    program = load(ROOT / "tests" / "data" / "bugs" / "bug-nested-put.s2")
+    found = account(program, "bug-nested-put", "leak")
+    assert found.finding.at == len(program.operations)
+    assert found.way.apart == 2
+    assert any(event.startswith("free_page: 0 (freed)") for event in found.way.reference)
+    assert found.way.own is not None
+    assert found.way.own.file == "candidate/bugs/nested_put.py"
+    assert "Before, at operation 3: cpu0 write a+4K, only the original does" in text(found)
+
+
 def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     """A stamp of another finding's file is none of this one; digests that differ are told."""
     program, finding = missing_clean.program, missing_clean.finding
