@@ -104,12 +104,16 @@ def way_parts(account: Account) -> Iterator[Part]:
 
 def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
     """The calls, each below its caller, with the place where that is known; code of the candidate is marked."""
+    told = folded(calls)
+    column = max((len(call.function) for call in told if call.place), default=0)
     texts: list[str] = []
-    for call in folded(calls):
-        mark = "*" if call.own else " "
-        place = call.place
-        texts.append(f"{mark} {call.function:<40} {place}".rstrip() if place else f"{mark} {call.function}")
-    if any(call.own for call in calls):
+    for call in told:
+        line = f"{'*' if call.own else ' '} {call.function:<{column}}  {call.place}".rstrip()
+        if len(line) + len(_INDENT) > WIDTH:
+            texts.append(line.removesuffix(call.place).rstrip())
+            line = 3 * _INDENT + call.place
+        texts.append(line)
+    if any(call.own for call in told):
         texts.append("(*: code of the candidate)")
     return texts
 

@@ -234,6 +234,17 @@ def test_rounds_of_a_recursion_are_told_once() -> None:
     ]
 
 
+def test_a_place_that_is_too_far_away_goes_below() -> None:
+    far = KernelCall("a_function_with_a_name_that_is_rather_long", "arch/arm64/kvm/hyp/pgtable.c", 830)
+    assert call_lines((KernelCall("f", "g.c", 1), KernelCall("h"), far)) == [
+        f"  {'f':<42}  g.c:1",
+        "  h",
+        f"  {far.function}",
+        "      arch/arm64/kvm/hyp/pgtable.c:830",
+    ]
+    assert max(map(len, call_lines((far,)))) <= WIDTH - 2
+
+
 def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:
     program = parse(MISSING_CLEAN)
     finding = finding_of(program, "original", "rfc-v1-3", "dcache")
