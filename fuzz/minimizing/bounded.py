@@ -18,7 +18,14 @@ from .watched import WatchedJudge
 RUNS: Final = 200
 
 
-def smaller(record: FindingRecord, reference: str, patched: str, replayer: Replayer, runs: int = RUNS) -> FindingRecord:
+def smaller(
+    record: FindingRecord,
+    reference: str,
+    patched: str,
+    replayer: Replayer,
+    runs: int = RUNS,
+    seconds: float | None = None,
+) -> FindingRecord:
     """Return the record with a smaller program, which a fresh process has shown to show the finding; else as it is.
 
     What takes its time is left as it is: kernel code that does not come back, processes that die.
@@ -27,20 +34,25 @@ def smaller(record: FindingRecord, reference: str, patched: str, replayer: Repla
     :param patched: name of the version under test
     :param replayer: replays the result
     :param runs: programs that are judged at most
+    :param seconds: at most so long, to the end of the run of then; None: no limit
+    :raises KeyboardInterrupt: Ctrl-C
     """
     if record.kind == CRASH or is_silent(record.signature):
         return record
+    before = record.program
     with WatchedJudge(candidate.get(reference), candidate.get(patched)) as judge:
         try:
-            result = minimized(record.program, record.finding.key, judge, None, runs)
+            result = minimized(before, record.finding.key, judge, seconds, runs)
         except NotShownError:
             return record
-        if result.interrupted:
-            raise KeyboardInterrupt
+    if result.interrupted:
+        raise KeyboardInterrupt
     text = print_program(result.program)
     if text == record.text:
         return record
     for each in replayer.shows(text, reference, patched):
         if each.key == record.finding.key:
-            return replace(record, finding=each, text=text)
+            sizes = f"{len(before.operations)} operations to {len(result.program.operations)}"
+            # In no file yet.
+            return replace(record, finding=each, text=text, minimized=sizes, path=None)
     return record
