@@ -140,7 +140,9 @@ def account_of(
     :param finding: as the program shows it
     :raises NoProcessError: no process can be started
     """
-    account = Account(file, program, reference, patched, finding, comments)
+    # A mail is somebody else's: its comments are shown, whatever a terminal would make of them.
+    shown = {key: "".join(each if each.isprintable() else "?" for each in text) for key, text in comments.items()}
+    account = Account(file, program, reference, patched, finding, shown)
     account.way = seek(program, reference, patched, finding)
     account.shows = showing(program, reference, patched, finding)
     return account

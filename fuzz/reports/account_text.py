@@ -11,7 +11,7 @@ from candidate import is_file
 from candidate.tree import PREFIX
 
 from ..distribution import VERSION
-from ..findings.found import called, commented
+from ..findings.found import CRASH, called, commented
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.text import headings
 from .account import CODE, STAMP, Account
@@ -57,16 +57,21 @@ class Part:
 def parts(account: Account) -> Iterator[Part]:
     """The account, part by part."""
     finding, rule = account.finding, account.rule
+    ours = finding.kind == CRASH
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
-    yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
-    yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
+    if not ours:
+        yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
+        yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
     about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
-    yield from way_parts(account)
+    if not ours:
+        yield from way_parts(account)
     if account.known:
         yield Part("Known", [sentence(account.known)])
-    yield Part("Versions", version_paragraphs(account), [": ".join(each) for each in account.origins()])
-    yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
+    versions = version_paragraphs(account) if not ours else []
+    yield Part("Versions", versions, [": ".join(each) for each in account.origins()])
+    if not ours:
+        yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
     yield Part("Program", [_READING], verbatim=program_lines(account))
     yield Part("See it again", *again(account))
 
@@ -148,7 +153,8 @@ def program_lines(account: Account) -> list[str]:
         "reference": account.reference,
         "candidate": account.candidate,
     }
-    about = {key: value for key, value in {**account.comments, **now}.items() if key in _KEPT}
+    there = {**account.comments, **now}
+    about = {key: there[key] for key in _KEPT if key in there}
     lines: list[str] = []
     for line in commented(about, account.program).splitlines():
         long = line.startswith("#") and len(line) > WIDTH - len(_INDENT)
@@ -199,7 +205,7 @@ def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> list[str]:
 def styled(account: Account) -> Iterator[tuple[str, str]]:
     """The lines of the account, each with its style for a terminal; "" for none."""
     style = COLOURS.get(account.finding.kind, "bold magenta")
-    for line in wrapped(f"{account.headline}.", "", ""):
+    for line in wrapped(f"{capital(account.headline)}.", "", ""):
         yield line, style
     yield "", ""
     for line in wrapped(_ABOUT, "", ""):
@@ -237,7 +243,10 @@ def markdown(account: Account) -> str:
         if part.lines:
             lines += ["", *(f"* {escaped(line)}" for line in part.lines)]
         if part.verbatim:
-            lines += ["", "```text", *part.verbatim, "```"]
+            fence = "```"
+            while any(fence in line for line in part.verbatim):
+                fence += "`"
+            lines += ["", f"{fence}text", *part.verbatim, fence]
     joined = "\n".join(lines) + "\n"
     while "\n\n\n" in joined:
         joined = joined.replace("\n\n\n", "\n\n")

@@ -87,6 +87,7 @@ def gate(arguments: Namespace) -> int:
     for accident in result.accidents:
         complain(f"{accident}, which did not come again; the session went on")
     if summary.interrupted:
+        complain("interrupted: there is no outcome, and no file is written")
         return INTERRUPTED
     outcome = gate_of(summary, before, arguments.strict_known)
     write(outcome, arguments)

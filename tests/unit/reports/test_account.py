@@ -9,7 +9,7 @@ import pytest
 
 import candidate
 from fuzz.command_line.inputs import read_given
-from fuzz.findings.found import comments_of
+from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
 from fuzz.judging.finding import DIVERGENCE, Finding
@@ -199,6 +199,26 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     assert "rfc-v1-3 has changed since this was filed" in told
     other = Account("x.s2", program, "original", "rfc-v1-3", finding, {**comments, "signature": "leak: f: a"})
     assert other.stamp == ""
+
+
+def test_what_a_mail_says_does_not_reach_the_terminal_as_it_is(missing_clean: Account) -> None:
+    """Nor does it end a block of code."""
+    program, finding = missing_clean.program, missing_clean.finding
+    comments = {"signature": DCACHE, "real": "confirmed\x1b[2J ```` it"}
+    found = account_of("x.s2", program, "original", "rfc-v1-3", finding, comments)
+    for told in (text(found), markdown(found)):
+        assert "\x1b" not in told
+        assert "?[2J" in told or "?\\[2J" in told
+    assert "`````text\n# kind" in markdown(found)
+
+
+def test_a_mistake_of_ours_breaks_no_rule() -> None:
+    finding = Finding(CRASH, "KeyError in f", "KeyError: 1")
+    found = account_of("x.s2", parse(MISSING_CLEAN), "original", "rfc-v1", finding, {})
+    told = " ".join(text(found).split())
+    assert told.startswith("A mistake of s2fuzz, not of the kernel code.")
+    assert "Rule" not in told
+    assert "Show it" not in told
 
 
 def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
