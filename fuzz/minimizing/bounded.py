@@ -14,8 +14,8 @@ from ..language.text import print_program
 from .minimize import NotShownError, minimized
 from .watched import WatchedJudge
 
-# Programs judged for a finding; most need less than a hundred to the end.
-RUNS: Final = 200
+# Programs judged for a finding; few need more to the end.
+RUNS: Final = 100
 
 
 def smaller(
