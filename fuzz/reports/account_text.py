@@ -154,7 +154,7 @@ def program_lines(account: Account) -> list[str]:
         "candidate": account.candidate,
     }
     there = {**account.comments, **now}
-    about = {key: there[key] for key in _KEPT if key in there}
+    about: dict[str, str] = {key: there[key] for key in _KEPT if key in there}
     lines: list[str] = []
     for line in commented(about, account.program).splitlines():
         long = line.startswith("#") and len(line) > WIDTH - len(_INDENT)
