@@ -134,8 +134,13 @@ def make_out(name: str, folder: str) -> Path:
 
 def refused_output(name: str, error: OSError) -> BadInputError:
     """Return the error of a file that ``-o`` names and that cannot be written."""
+    return refused_file("-o", name, error)
+
+
+def refused_file(option: str, name: str, error: OSError) -> BadInputError:
+    """Return the error of a file that an option names and that cannot be written."""
     wanted = "a file that can be written, a device, or a FIFO that somebody reads"
-    return BadInputError(f"-o {shown_name(name)}: {error.strerror or error}; name {wanted}")
+    return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
 def write_output(name: str, data: bytes) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The summary of a session of fuzzing, for reports; its findings as files."""
 
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import COMMON, DIVERGENCE, REGRESSION
 from ..judging.silence import is_silent
+from ..minimizing.bounded import smaller
 from .registry import DEFAULT
 from .unit import Result
 
@@ -147,6 +149,31 @@ class Keeper(Closing):
         else:
             self.store.offer(kept)
         self.records[record.finding.title] = record
+
+    def minimize(self, seconds: float | None = None) -> None:
+        """Keep smaller programs of the findings that the candidate has to answer for, unless somebody accepts them.
+
+        They have been kept as they were found: whatever ends this, nothing is lost. Ctrl-C ends it.
+
+        :param seconds: after which nothing more is tried; None: the number of runs is the only bound
+        """
+        start, summary = time.monotonic(), self.summary
+        for found in list(summary.findings):
+            left = None if seconds is None else seconds - (time.monotonic() - start)
+            answers = found.kind in (REGRESSION, DIVERGENCE) and not summary.accepted.match(found.kind, found.signature)
+            if not answers or not found.number:
+                # What its file had already has been through this.
+                continue
+            if summary.interrupted or (left is not None and left <= 0):
+                break
+            try:
+                smallest = smaller(found, summary.reference, summary.candidate, self.store.replayer, seconds=left)
+            except KeyboardInterrupt:
+                summary.interrupted = True
+                break
+            if smallest is not found:
+                self.store.offer(smallest)
+        self.update()
 
     def update(self) -> None:
         """Bring the findings of the summary up to date."""

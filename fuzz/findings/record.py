@@ -24,6 +24,7 @@ class FindingRecord:
     :param seed: of the session that found the program
     :param count: programs that showed the finding
     :param path: file of the program, once it is written
+    :param minimized: how the program of this number was made smaller, for people; "": it is as it was
     """
 
     finding: Finding
@@ -32,6 +33,7 @@ class FindingRecord:
     seed: int = 0
     count: int = 1
     path: Path | None = None
+    minimized: str = ""
 
     @property
     def kind(self) -> str:
@@ -91,6 +93,7 @@ def file_text(record: FindingRecord, reference: str, candidate: str, path: Path,
     """
     about = file_comments(record, reference, candidate, path, code)
     about["seed"] = f"{record.seed}, program {record.number}"
+    about["minimized"] = record.minimized
     return commented(about, record.program)
 
 

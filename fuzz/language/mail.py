@@ -99,13 +99,11 @@ def message_text(data: bytes) -> bytes:
     """The text of a message with headers, decoded, in UTF-8; what is no such message stays as it is."""
     if not _MESSAGE.match(data):
         return data
-    message = message_from_bytes(data, policy=default)
-    body = message.get_body(("plain",)) if isinstance(message, EmailMessage) else None
-    if body is None:
-        return data
     try:
-        content = body.get_content()
-    except (LookupError, ValueError):
-        # An encoding that nobody knows.
+        message = message_from_bytes(data, policy=default)
+        body = message.get_body(("plain",)) if isinstance(message, EmailMessage) else None
+        content = None if body is None else body.get_content()
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
+        # An encoding that nobody knows, or headers that are none.
         return data
     return content.encode(errors="replace") if isinstance(content, str) else data

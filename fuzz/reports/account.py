@@ -66,10 +66,11 @@ class Account:
     def headline(self) -> str:
         """One sentence on who is wrong."""
         original = called(self.reference)
+        so_too = "" if self.candidate == self.reference else f", and so does {original}"
         return {
             REGRESSION: f"{self.candidate} breaks a rule that {original} keeps",
             DIVERGENCE: f"{self.candidate} and {original} differ, and no rule says which of them is wrong",
-            COMMON: f"{self.candidate} breaks a rule, and so does {original}",
+            COMMON: f"{self.candidate} breaks a rule{so_too}",
             CURED: f"{original} breaks a rule that {self.candidate} keeps",
         }.get(self.finding.kind, "a mistake of s2fuzz, not of the kernel code")
 
@@ -139,7 +140,9 @@ def account_of(
     :param finding: as the program shows it
     :raises NoProcessError: no process can be started
     """
-    account = Account(file, program, reference, patched, finding, comments)
+    # A mail is somebody else's: its comments are shown, whatever a terminal would make of them.
+    shown = {key: "".join(each if each.isprintable() else "?" for each in text) for key, text in comments.items()}
+    account = Account(file, program, reference, patched, finding, shown)
     account.way = seek(program, reference, patched, finding)
     account.shows = showing(program, reference, patched, finding)
     return account

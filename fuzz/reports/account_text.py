@@ -11,11 +11,12 @@ from candidate import is_file
 from candidate.tree import PREFIX
 
 from ..distribution import VERSION
-from ..findings.found import called, commented
+from ..findings.found import CRASH, called, commented
 from ..findings.witness import KEY
 from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
+from ..language.text import headings
 from .account import CODE, Account
-from .calls import KernelCall
+from .calls import KernelCall, without_place
 
 WIDTH: Final = 72
 _INDENT: Final = "  "
@@ -57,18 +58,28 @@ class Part:
 def parts(account: Account) -> Iterator[Part]:
     """The account, part by part."""
     finding, rule = account.finding, account.rule
+    ours = finding.kind == CRASH
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
-    yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
-    yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
-    about = [f"{finding.reason}.", *([f"This is at {account.where}."] if account.where else [])]
+    if not ours:
+        yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
+        yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
+    about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
-    yield from way_parts(account)
+    if not ours:
+        yield from way_parts(account)
     if account.known:
-        yield Part("Known", [f"{account.known}."])
-    yield Part("Versions", version_paragraphs(account), [": ".join(each) for each in account.origins()])
-    yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
+        yield Part("Known", [sentence(account.known)])
+    versions = version_paragraphs(account) if not ours else []
+    yield Part("Versions", versions, [": ".join(each) for each in account.origins()])
+    if not ours:
+        yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
     yield Part("Program", [_READING], verbatim=program_lines(account))
     yield Part("See it again", *again(account))
+
+
+def sentence(text: str) -> str:
+    """A text with one full stop at its end."""
+    return text.rstrip(".") + "."
 
 
 def said(what: str, text: str) -> list[str]:
@@ -91,17 +102,24 @@ def way_parts(account: Account) -> Iterator[Part]:
     for version, events, more in both:
         if events and account.finding.kind != COMMON:
             rest = [f"and {more} more"] if more else []
-            yield Part(f"In this operation only {called(version)} does", lines=[*events, *rest])
+            when = "In this operation"
+            if way.apart != account.finding.at:
+                when = f"Before, at {headings(account.program)[way.apart + 1]},"
+            yield Part(f"{when} only {called(version)} does", lines=[*events, *rest])
 
 
 def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
     """The calls, each below its caller, with the place where that is known; code of the candidate is marked."""
+    told = folded(calls)
+    column = max((len(call.function) for call in told if call.place), default=0)
     texts: list[str] = []
-    for call in folded(calls):
-        mark = "*" if call.own else " "
-        place = call.place
-        texts.append(f"{mark} {call.function:<40} {place}".rstrip() if place else f"{mark} {call.function}")
-    if any(call.own for call in calls):
+    for call in told:
+        line = f"{'*' if call.own else ' '} {call.function:<{column}}  {call.place}".rstrip()
+        if len(line) + len(_INDENT) > WIDTH:
+            texts.append(line.removesuffix(call.place).rstrip())
+            line = 3 * _INDENT + call.place
+        texts.append(line)
+    if any(call.own for call in told):
         texts.append("(*: code of the candidate)")
     return texts
 
@@ -136,7 +154,8 @@ def program_lines(account: Account) -> list[str]:
         "reference": account.reference,
         "candidate": account.candidate,
     }
-    about = {key: value for key, value in {**account.comments, **now}.items() if key in _KEPT}
+    there = {**account.comments, **now}
+    about: dict[str, str] = {key: there[key] for key in _KEPT if key in there}
     lines: list[str] = []
     for line in commented(about, account.program).splitlines():
         long = line.startswith("#") and len(line) > WIDTH - len(_INDENT)
@@ -187,7 +206,7 @@ def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> list[str]:
 def styled(account: Account) -> Iterator[tuple[str, str]]:
     """The lines of the account, each with its style for a terminal; "" for none."""
     style = COLOURS.get(account.finding.kind, "bold magenta")
-    for line in wrapped(f"{account.headline}.", "", ""):
+    for line in wrapped(f"{capital(account.headline)}.", "", ""):
         yield line, style
     yield "", ""
     for line in wrapped(_ABOUT, "", ""):
@@ -225,7 +244,10 @@ def markdown(account: Account) -> str:
         if part.lines:
             lines += ["", *(f"* {escaped(line)}" for line in part.lines)]
         if part.verbatim:
-            lines += ["", "```text", *part.verbatim, "```"]
+            fence = "```"
+            while any(fence in line for line in part.verbatim):
+                fence += "`"
+            lines += ["", f"{fence}text", *part.verbatim, fence]
     joined = "\n".join(lines) + "\n"
     while "\n\n\n" in joined:
         joined = joined.replace("\n\n\n", "\n\n")

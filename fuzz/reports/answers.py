@@ -56,9 +56,10 @@ in ``run``.
 ``report``: ``program``, ``reference``, ``candidate``, ``headline``, ``class``, ``signature``, ``reason``, ``severity``
 (null for a crash), ``rule`` and ``why`` (null for a divergence), ``operation``; ``calls``, outermost first: of each
 ``function``, ``file``, ``line``, ``own`` (code of the candidate); ``exact`` (they were running when the rule was
-broken); ``events`` (the last ones before it), ``only_reference`` and ``only_candidate`` (events of one side), as text;
-``entries`` (entry -> in words); ``versions`` (name -> whether it shows it, or null); ``changed`` (versions that are
-other code than when it was filed); ``known``; ``real``; ``text``: the program.
+broken); ``events`` (the last ones before it), ``only_reference`` and ``only_candidate`` (events of one side), as text,
+and ``apart`` (index of the operation of these two); ``entries`` (entry -> in words); ``versions`` (name -> whether it
+shows it, or null); ``changed`` (versions that are other code than when it was filed); ``known``; ``real``; ``text``:
+the program.
 
 ``promote``: ``file``, ``text``.
 
@@ -230,6 +231,7 @@ def account_answer(account: Account) -> Json:
         "calls": [each._asdict() for each in way.calls],
         "exact": way.exact,
         "events": way.events,
+        "apart": way.apart,
         "only_reference": way.reference,
         "only_candidate": way.candidate,
         "entries": dict(account.entries()),

@@ -24,6 +24,7 @@ from reference.kernel import Kernel
 # As `candidate.tree.runtime.places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
+_AT: Final = re.compile(rf"; at {_PLACE.pattern}$")
 _FILES: Final = {
     path.rpartition("/")[2]: path
     for path in (PGTABLE, MMU, NESTED, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
@@ -66,6 +67,11 @@ def calls_at(place: str) -> tuple[KernelCall, ...]:
             calls[at] = KernelCall(function, _FILES.get(file, file), int(line))
             break
     return tuple(calls)
+
+
+def without_place(reason: str) -> str:
+    """The reason of a finding without the place in a tree that it ends in."""
+    return _AT.sub("", reason)
 
 
 def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callable[[], tuple[KernelCall, ...]]:

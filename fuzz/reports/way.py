@@ -31,17 +31,22 @@ class Way:
     :param calls: kernel functions that were running, outermost first
     :param exact: they were running when the rule was broken; else at the event that a later look concerns
     :param events: the last ones before it, on the side that shows it
-    :param reference: events of its operation that the reference alone had, the first ones; *candidate* likewise
+    :param apart: index of the operation that the next three are about: the finding's own, or where the two sides
+        did the same there, the first one in which they did not
+    :param reference: events that the reference alone had there, the first ones; *candidate* likewise
     :param more: so many more events of the reference alone, and of the candidate alone
+    :param own: code of the candidate that ran last before it, in an operation in which the two sides differ; None: none
     :param unknown: why nothing of this is known; ""
     """
 
     calls: tuple[KernelCall, ...] = ()
     exact: bool = False
     events: list[str] = field(default_factory=list)
+    apart: int = -1
     reference: list[str] = field(default_factory=list)
     candidate: list[str] = field(default_factory=list)
     more: tuple[int, int] = (0, 0)
+    own: KernelCall | None = None
     unknown: str = ""
 
     def to_wire(self) -> dict[str, Any]:
@@ -52,11 +57,12 @@ class Way:
     def from_wire(wire: dict[str, Any]) -> "Way":
         """Exact inverse of `to_wire`, also where JSON was between."""
         calls = tuple(KernelCall(*each) for each in wire["calls"])
-        return Way(**{**wire, "calls": calls, "more": tuple(wire["more"])})
+        own = KernelCall(*wire["own"]) if wire["own"] else None
+        return Way(**{**wire, "calls": calls, "more": tuple(wire["more"]), "own": own})
 
 
 class WayTrace(Trace):
-    """A trace that also keeps the calls under way at each event, while *watching*.
+    """A trace that also keeps the calls under way at each event.
 
     *ways*: of each line that is kept the calls
 
@@ -66,12 +72,11 @@ class WayTrace(Trace):
     def __init__(self, executor: Executor, calls: Callable[[], tuple[KernelCall, ...]]) -> None:
         super().__init__(executor)
         self.calls = calls
-        self.watching = False
         self.ways: list[tuple[KernelCall, ...]] = []
 
     def keep(self, line: Line) -> None:
         super().keep(line)
-        self.ways.append(self.calls() if self.watching else ())
+        self.ways.append(self.calls())
 
 
 @dataclass(slots=True)
@@ -88,7 +93,8 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     :param program: a valid one; kernel code comes back on it
     :param finding: as the program shows it
     """
-    left, right = columns(program, reference, candidate, finding.at)
+    operations = columns(program, reference, candidate, finding.at)
+    left, right = operations[-1]
     shown = left if finding.kind == CURED else right
     number = position(shown, finding.signature)
     if number < 0 and finding.kind != DIVERGENCE:
@@ -96,13 +102,20 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
         other = right if shown is left else left
         if (there := position(other, finding.signature)) >= 0:
             shown, number = other, there
-    ours, theirs = only(left.lines, right.lines), only(right.lines, left.lines)
-    way = Way(more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
+    apart = [number for number, (one, other) in enumerate(operations) if only(one, other) or only(other, one)]
+    # Creation comes first.
+    there = len(operations) - 1 if not apart or apart[-1] == len(operations) - 1 else apart[0]
+    ours, theirs = only(*operations[there]), only(*reversed(operations[there]))
+    way = Way(apart=there - 1, more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
     way.reference, way.candidate = ([line.text for line in alone[:ALONE]] for alone in (ours, theirs))
-    way.calls = shown.ways[number] if number >= 0 else calls_at(finding.reason)
-    way.exact = number >= 0 and bool(way.calls)
+    way.own = last_own([operations[each][1] for each in apart])
+    way.calls = shown.ways[number] if number >= 0 else ()
+    way.exact = bool(way.calls)
     function = function_of(finding.signature)
-    if not any(call.function == function for call in way.calls):
+    if told_calls := calls_at(finding.reason):
+        # Of a tree, the checker says where it was.
+        way.calls, way.exact = told_calls, way.calls == told_calls
+    elif not any(call.function == function for call in way.calls):
         # Another function was running when it was seen, or none.
         earlier = concerned(shown, number, finding, function, theirs)
         if earlier >= 0:
@@ -112,8 +125,8 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     return way
 
 
-def columns(program: Program, reference: Candidate, candidate: Candidate, at: int) -> tuple[Column, Column]:
-    """The events of both sides in one operation.
+def columns(program: Program, reference: Candidate, candidate: Candidate, at: int) -> list[tuple[Column, Column]]:
+    """The events of both sides, at creation and in each operation up to one.
 
     :param at: index of it, as in `fuzz.judging.finding.Finding`
     """
@@ -124,25 +137,36 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
         for side, version in zip(sides, versions, strict=True)
     ]
     last = len(program.operations)
-    found = [Column([], []), Column([], [])]
+    found: list[tuple[Column, Column]] = []
     for now in range(-1, at + 1):
-        for side, trace, column in zip(sides, traces, found, strict=True):
-            trace.watching = now == at
+        both: list[Column] = []
+        for side, trace in zip(sides, traces, strict=True):
             trace.ways = []
             outcome = None
             if now < 0:
                 violations = side.create()
             elif side.dead:
+                both.append(Column([], []))
                 continue
             elif now < last:
                 outcome, violations = side.step(now)
             else:
                 violations = side.destroy()
-            column.lines, column.ways = trace.take(violations, outcome), trace.ways
+            both.append(Column(trace.take(violations, outcome), trace.ways))
+        found.append((both[0], both[1]))
     for side in sides:
         side.checkers.dismantle()
         side.side.dismantle()
-    return found[0], found[1]
+    return found
+
+
+def last_own(columns: list[Column]) -> KernelCall | None:
+    """The innermost code of the candidate that ran last in some operations; None: none did."""
+    for column in reversed(columns):
+        for calls in reversed(column.ways):
+            if own := [call for call in calls if call.own]:
+                return own[-1]
+    return None
 
 
 def position(column: Column, signature: str) -> int:
@@ -150,11 +174,11 @@ def position(column: Column, signature: str) -> int:
     return next((number for number, line in enumerate(column.lines) if line.violation == signature), -1)
 
 
-def only(lines: list[Line], others: list[Line]) -> list[Line]:
+def only(column: Column, other: Column) -> list[Line]:
     """The events of one side that the other one did not have, or less often, wherever they stand."""
-    left = Counter(line.key for line in others)
+    left = Counter(line.key for line in other.lines)
     found: list[Line] = []
-    for line in lines:
+    for line in column.lines:
         if left[line.key] > 0:
             left[line.key] -= 1
         elif is_told(line.text) and not line.text.startswith(_RESULT):
@@ -176,7 +200,7 @@ def concerned(column: Column, number: int, finding: Finding, function: str, alon
     :param alone: the events of this side alone: a divergence begins at the first of them
     """
     if finding.kind == DIVERGENCE:
-        return column.lines.index(alone[0]) if alone else -1
+        return column.lines.index(alone[0]) if alone and alone[0] in column.lines else -1
     end = number if number >= 0 else len(column.lines)
     for at in range(end - 1, -1, -1):
         if any(call.function == function for call in column.ways[at]):

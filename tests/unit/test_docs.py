@@ -35,9 +35,9 @@ from .pages import README, Session, anchors, blocks, codes, commands, links, nam
 
 PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
-LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace")
+LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace", "yaml")
 # Commands of a shell that pages show beside ours.
-SHELL: Final = ("python3", "pip", "grep", "head")
+SHELL: Final = ("python3", "pip", "grep", "head", "git")
 TREES: Final = ("reference", "candidate", "fuzz")
 # Pages that a test of their own follows step by step, examples that are made to fail included.
 FOLLOWED: Final = {"docs/how-to/patch.md": "test_how_to_patch.py"}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ...engines.unit import Result
 
 DEFAULT_SECONDS: Final = 30
+# Of the time of a session this part may be spent once more, to make programs smaller.
+MINIMIZING: Final = 3
 _PROGRESS_EVERY: Final = 0.2
 # To the start of the line of a terminal, which becomes empty.
 _RENEW: Final = "\r\x1b[K"
@@ -40,6 +42,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
     parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=out)
+    keep = "leave programs as they were found; else those of regressions and divergences are made smaller at the end"
+    parser.add_argument("--no-minimize", action="store_true", help=keep)
     add_known(parser)
     beside = "processes that judge beside each other (one for each core, where the engine can have several)"
     parser.add_argument("--workers", type=workers, metavar="N", help=beside)
@@ -114,6 +118,8 @@ def fuzz(arguments: Namespace) -> int:
             result = run_lanes(unit, count, watch)
             keeper.watch(result)
             progress.print_new()
+            if not arguments.no_minimize:
+                keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)
             summary.exercise = exercise(reference, patched, result.counts())
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None

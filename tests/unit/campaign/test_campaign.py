@@ -232,7 +232,8 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
 
 def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources that are not where they were."""
-    monkeypatch.setattr("fuzz.campaign.store.code.home_folder", lambda: Path("/nowhere"))
+    for module in ("fuzz.campaign.store.code", "fuzz.findings.digests"):
+        monkeypatch.setattr(f"{module}.home_folder", lambda: Path("/nowhere"))
     second = go_on(folder, begun.units + 1)
     assert (begun.versions, second.versions) == (1, 2)
     assert "the code of rfc-v1 and original and s2fuzz has changed" in (folder / "log").read_text()

@@ -9,7 +9,7 @@ import pytest
 
 import candidate
 from fuzz.command_line.inputs import read_given
-from fuzz.findings.found import comments_of
+from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
 from fuzz.judging.finding import DIVERGENCE, Finding
@@ -175,6 +175,18 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
     }
 
 
+def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
+    """A table that is left is seen when the VM is gone; the reference that was not dropped is in another operation."""
+    program = load(ROOT / "tests" / "data" / "bugs" / "bug-nested-put.s2")
+    found = account(program, "bug-nested-put", "leak")
+    assert found.finding.at == len(program.operations)
+    assert found.way.apart == 2
+    assert any(event.startswith("free_page: 0 (freed)") for event in found.way.reference)
+    assert found.way.own is not None
+    assert found.way.own.file == "candidate/bugs/nested_put.py"
+    assert "Before, at operation 3: cpu0 write a+4K, only the original does" in text(found)
+
+
 def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     """A stamp of another finding's file is none of this one; digests that differ are told."""
     program, finding = missing_clean.program, missing_clean.finding
@@ -187,6 +199,26 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     assert "rfc-v1-3 has changed since this was filed" in told
     other = Account("x.s2", program, "original", "rfc-v1-3", finding, {**comments, "signature": "leak: f: a"})
     assert other.stamp == ""
+
+
+def test_what_a_mail_says_does_not_reach_the_terminal_as_it_is(missing_clean: Account) -> None:
+    """Nor does it end a block of code."""
+    program, finding = missing_clean.program, missing_clean.finding
+    comments = {"signature": DCACHE, "real": "confirmed\x1b[2J ```` it"}
+    found = account_of("x.s2", program, "original", "rfc-v1-3", finding, comments)
+    for told in (text(found), markdown(found)):
+        assert "\x1b" not in told
+        assert "?[2J" in told or "?\\[2J" in told
+    assert "`````text\n# kind" in markdown(found)
+
+
+def test_a_mistake_of_ours_breaks_no_rule() -> None:
+    finding = Finding(CRASH, "KeyError in f", "KeyError: 1")
+    found = account_of("x.s2", parse(MISSING_CLEAN), "original", "rfc-v1", finding, {})
+    told = " ".join(text(found).split())
+    assert told.startswith("A mistake of s2fuzz, not of the kernel code.")
+    assert "Rule" not in told
+    assert "Show it" not in told
 
 
 def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
@@ -220,6 +252,17 @@ def test_rounds_of_a_recursion_are_told_once() -> None:
         ["visit", "f.c:4"],
         ["walker", "f.c:5"],
     ]
+
+
+def test_a_place_that_is_too_far_away_goes_below() -> None:
+    far = KernelCall("a_function_with_a_name_that_is_rather_long", "arch/arm64/kvm/hyp/pgtable.c", 830)
+    assert call_lines((KernelCall("f", "g.c", 1), KernelCall("h"), far)) == [
+        f"  {'f':<42}  g.c:1",
+        "  h",
+        f"  {far.function}",
+        "      arch/arm64/kvm/hyp/pgtable.c:830",
+    ]
+    assert max(map(len, call_lines((far,)))) <= WIDTH - 2
 
 
 def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz gate``: a fixed budget of programs for a CI, with an outcome that it can read."""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Final
+
+from ...engines.registry import DEFAULT
+from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
+from ..command import CLASSES, Command
+from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
+from ..options import add_known, add_versions, add_workers
+from ..parser import Once, Parser
+from ..values import programs, seed
+
+if TYPE_CHECKING:
+    from ...engines.summary import Summary
+    from ...engines.unit import Result
+    from ...gate.outcome import Gate
+    from ...judging.finding import Key
+
+PROGRAMS: Final = 1000
+_ABOUT: Final = """\
+Judge a fixed number of random programs, and say whether a change may go in. It
+passes if the candidate shows no regression and no divergence that is new: neither
+a known finding nor in the baseline. The same code gives the same files, byte for
+byte, whatever the machine and the number of workers. The summary, as Markdown, goes to standard output.
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  passed
+    1  failed: new findings, or with --strict-known entries that match nothing
+    2  bad usage or input, or a mistake in the candidate's Python; or not exercised:
+       nothing ran of that by which two kernel trees differ
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  no verdict available: a process cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM: no files are written
+  141  whoever read the output has closed it
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
+    many = f"so many programs ({PROGRAMS})"
+    parser.add_argument("--programs", action=Once, type=programs, default=PROGRAMS, metavar="N", help=many)
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
+    add_workers(parser)
+    add_known(parser)
+    parser.add_argument("--strict-known", action="store_true", help="known findings that nothing shows fail the gate")
+    baseline = "findings of an earlier state, which do not fail the gate"
+    parser.add_argument("--baseline", action=Once, metavar="FILE", help=baseline)
+    parser.add_argument("--save-baseline", action=Once, metavar="FILE", help="write the findings of this state to FILE")
+    for name, form in (("junit", "JUnit XML"), ("sarif", "SARIF"), ("markdown", "the summary")):
+        parser.add_argument(f"--{name}", action=Once, metavar="FILE", help=f"write {form} to FILE")
+
+
+def gate(arguments: Namespace) -> int:
+    """Judge a budget of programs.
+
+    :raises BadInputError: known findings or baseline cannot be read, or a file cannot be written
+    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
+    :raises candidate.UnknownCandidate: no version of this name
+    """
+    import candidate
+    from candidate.tree import PREFIX
+    from candidate.tree.opening import build_ahead
+
+    from ...engines.summary import Summary
+    from ...gate.answer import answer
+    from ...gate.outcome import gate_of
+    from ...gate.summary import markdown
+    from ..changes import say_changes
+    from ..inputs import known_findings
+
+    accepted = known_findings(arguments)
+    before = read_baseline(arguments.baseline)
+    check_outputs(arguments)
+    # A name that is none is refused before trees are built.
+    for name in (arguments.reference, arguments.candidate):
+        if not name.startswith(PREFIX):
+            candidate.get(name)
+    build_ahead([arguments.reference, arguments.candidate], complain)
+    reference, patched = candidate.get(arguments.reference).name, candidate.get(arguments.candidate).name
+    say_changes(reference, [patched])
+    say_form(arguments)
+    summary = Summary(reference, patched, arguments.seed, DEFAULT, accepted=accepted)
+    result = judge(summary, arguments)
+    for accident in result.accidents:
+        complain(f"{accident}, which did not come again; the session went on")
+    if summary.interrupted:
+        complain("interrupted: there is no outcome, and no file is written")
+        return INTERRUPTED
+    outcome = gate_of(summary, before, arguments.strict_known)
+    write(outcome, arguments)
+    code = code_of(outcome)
+    if arguments.json:
+        dump({**answer(outcome), "exit_code": code})
+    else:
+        print(markdown(outcome), end="")
+    for trouble in outcome.troubles:
+        complain(trouble)
+    return code
+
+
+def judge(summary: "Summary", arguments: Namespace) -> "Result":
+    """Judge the programs, and fill in the summary.
+
+    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
+    """
+    from ...coverage.exercised import exercise
+    from ...engines.lanes import run_lanes
+    from ...engines.summary import Keeper
+    from ...engines.supervisor import EngineKilledError
+    from ...engines.unit import Unit
+
+    unit = Unit(DEFAULT, summary.reference, summary.candidate, arguments.seed, arguments.programs)
+    with Keeper(summary) as keeper:
+        try:
+            result = run_lanes(unit, arguments.workers, keeper.watch)
+            keeper.watch(result)
+        except EngineKilledError as error:
+            raise NoVerdictError(str(error)) from None
+    summary.exercise = exercise(summary.reference, summary.candidate, result.counts())
+    return result
+
+
+def read_baseline(path: str | None) -> "list[Key] | None":
+    """The findings of the baseline; None: there is none.
+
+    :raises BadInputError: the file cannot be used
+    """
+    from ...gate.baseline import BaselineError, load_baseline
+
+    try:
+        return None if path is None else load_baseline(path)
+    except BaselineError as error:
+        raise BadInputError(f"--baseline {error}") from None
+
+
+def outputs(arguments: Namespace) -> dict[str, str]:
+    """The files to write: option -> name."""
+    names = {option: getattr(arguments, option.replace("-", "_")) for option in ("junit", "sarif", "markdown")}
+    names["save-baseline"] = arguments.save_baseline
+    return {f"--{option}": name for option, name in names.items() if name is not None}
+
+
+def check_outputs(arguments: Namespace) -> None:
+    """See, before anything is judged, that all files can be written.
+
+    :raises BadInputError: one cannot, or two have one name
+    """
+    from ...files import Place
+    from ..inputs import refused_file
+
+    seen: dict[str, str] = {}
+    for option, name in outputs(arguments).items():
+        if name in seen:
+            raise BadInputError(f"{option} {name}: the file of {seen[name]}; give each a name of its own")
+        seen[name] = option
+        try:
+            with Place(name) as place:
+                place.probe()
+        except OSError as error:
+            raise refused_file(option, name, error) from None
+
+
+def write(outcome: "Gate", arguments: Namespace) -> None:
+    """Write the files that were asked for.
+
+    :raises BadInputError: one cannot be written
+    """
+    from ...files import Place
+    from ...gate.baseline import baseline_text
+    from ...gate.junit import junit
+    from ...gate.sarif import sarif
+    from ...gate.summary import markdown
+    from ..inputs import refused_file
+
+    forms = {"--junit": junit, "--sarif": sarif, "--markdown": markdown, "--save-baseline": baseline_text}
+    for option, name in outputs(arguments).items():
+        try:
+            with Place(name) as place:
+                place.write(forms[option](outcome))
+        except OSError as error:
+            raise refused_file(option, name, error) from None
+
+
+def code_of(outcome: "Gate") -> int:
+    """The exit code of an outcome."""
+    from ...findings.found import CRASH
+    from ...findings.replay import NO_ANSWER
+
+    summary = outcome.summary
+    lost = [each for each in summary.unreplayed if each.kind == CRASH]
+    if any(f"{CRASH} {signature}" in each.reason for each in summary.unreplayed for signature in NO_ANSWER):
+        return NO_VERDICT
+    if summary.crashes or lost:
+        return OUR_MISTAKE
+    if not summary.programs:
+        return NO_VERDICT
+    if outcome.failed:
+        return WORSE
+    return BAD_INPUT if summary.idle else FINE
+
+
+COMMAND: Final = Command(
+    "gate",
+    "judge a fixed budget of programs, for a CI",
+    _ABOUT,
+    add_arguments,
+    gate,
+    (
+        "s2fuzz gate --candidate ./my_patch.py --junit gate.xml --sarif gate.sarif",
+        "s2fuzz gate --reference tree:../linux-base --candidate tree:../linux --baseline gate.json",
+    ),
+    CLASSES + _EXIT_CODES,
+    "fuzz/gate/answer.py",
+)

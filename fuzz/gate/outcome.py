@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The outcome of a gate: what a change shows, what of it is new, and where in the code it is."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import candidate
+from candidate.inspection.sources import method_line, shown_file
+from candidate.tree.building.source import MMU
+
+from ..engines.summary import Summary
+from ..findings.accepted import Entry
+from ..findings.record import FindingRecord, in_order
+from ..findings.replay import Replayer
+from ..findings.severity import severity
+from ..judging.finding import DIVERGENCE, REGRESSION, Key
+from ..judging.known import definitions
+from ..minimizing.bounded import smaller
+from ..reports.calls import KernelCall
+from ..reports.seeking import seek
+from ..reports.way import Way, function_of
+
+# The states of a finding.
+NEW: Final = "new"
+BEFORE: Final = "in the baseline"
+ACCEPTED: Final = "accepted"
+# The classes that a gate is about: what the candidate has to answer for.
+CLASSES: Final = (REGRESSION, DIVERGENCE)
+
+
+@dataclass(slots=True)
+class GateFinding:
+    """A finding that the candidate has to answer for.
+
+    :param candidate: name of the version that shows it
+    :param record: the finding, and the smallest program that shows it
+    :param state: `NEW`, `BEFORE` or `ACCEPTED`
+    :param entry: of the user's file, that accepts it; None: none does
+    :param way: to it
+    """
+
+    candidate: str
+    record: FindingRecord
+    state: str
+    entry: Entry | None = None
+    way: Way = field(default_factory=Way)
+
+    @property
+    def key(self) -> Key:
+        """Class and signature."""
+        return self.record.finding.key
+
+    @property
+    def rule(self) -> str:
+        """The rule that it breaks; of a difference, what differs: ``map`` or ``result``."""
+        return self.record.signature.partition(":")[0]
+
+    @property
+    def severity(self) -> str:
+        """The word for what it does to guest and host."""
+        return severity(self.record.signature).name.lower()
+
+    def place(self) -> KernelCall:
+        """The place to look at: the innermost code of the candidate on the way, else the function that is named.
+
+        Where what is named is not the candidate's, and code of the candidate made the two sides differ, that is it.
+        """
+        calls = [call for call in self.way.calls if call.file]
+        own = [call for call in calls if call.own]
+        function = function_of(self.record.signature)
+        named = [call for call in calls if call.function == function]
+        found = [*calls, *named, *([self.way.own] if self.way.own else []), *own]
+        return found[-1] if found else defined(self.candidate, function)
+
+
+def defined(name: str, function: str) -> KernelCall:
+    """The definition of a kernel function in a version; of a function that it does not have, the version's file.
+
+    :param name: of the version
+    :param function: "": none is known
+    """
+    version = candidate.get(name)
+    if version.is_tree:
+        return KernelCall(function, MMU)
+    for owner in definitions(version, function) if function else ():
+        written = next(each for each in (function, f"{function}__") if each in vars(owner))
+        return KernelCall(function, shown_file(owner), method_line(owner, written))
+    return KernelCall(function, shown_file(version.pgtable), method_line(version.pgtable, ""))
+
+
+@dataclass(slots=True)
+class Gate:
+    """The outcome.
+
+    :param summary: of the session
+    :param findings: those that the candidate has to answer for, the weightiest first
+    :param gone: findings of the baseline that nothing shows any more
+    :param stale: entries of the user's file that matched nothing
+    :param strict: such entries fail the gate
+    :param compared: there is a baseline
+    """
+
+    summary: Summary
+    findings: list[GateFinding]
+    gone: list[Key] = field(default_factory=list)
+    stale: list[Entry] = field(default_factory=list)
+    strict: bool = False
+    compared: bool = False
+
+    @property
+    def new(self) -> list[GateFinding]:
+        """Those that fail the gate."""
+        return [each for each in self.findings if each.state == NEW]
+
+    @property
+    def failed(self) -> bool:
+        """True if there are some, or entries that are to be removed."""
+        return bool(self.new or (self.strict and self.stale))
+
+    @property
+    def others(self) -> Counter[str]:
+        """The findings that the candidate need not answer for, by class."""
+        return Counter(each.kind for each in self.summary.findings if each.kind not in CLASSES)
+
+    @property
+    def troubles(self) -> list[str]:
+        """The reasons why the outcome is not the whole one, a line each: mistakes of ours, what does not replay."""
+        crashes = [f"a mistake of s2fuzz: {each.signature}: {each.reason}" for each in self.summary.crashes]
+        lost = [f"did not replay: {each.kind} {each.signature}: {each.reason}" for each in self.summary.unreplayed]
+        idle = ["not exercised: nothing ran of that by which the two differ"] if self.summary.idle else []
+        return [*crashes, *lost, *idle]
+
+
+def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False) -> Gate:
+    """Make the outcome of a session: programs of new findings are made smaller, and each finding's way is looked for.
+
+    :param before: findings of the baseline; None: there is no baseline
+    :param strict: entries of the user's file that match nothing fail the gate
+    :raises NoProcessError: no process can be started
+    """
+    known = set(before or ())
+    versions = summary.reference, summary.candidate
+    findings: list[GateFinding] = []
+    with Replayer() as replayer:
+        for record in in_order(each for each in summary.findings if each.kind in CLASSES):
+            entry = summary.accepted.match(record.kind, record.signature)
+            state = ACCEPTED if entry else BEFORE if record.finding.key in known else NEW
+            told = smaller(record, *versions, replayer) if state == NEW else record
+            findings.append(
+                GateFinding(summary.candidate, told, state, entry, seek(told.program, *versions, told.finding))
+            )
+    for record in summary.findings:
+        # What is common or cured may be what an entry is for.
+        summary.accepted.match(record.kind, record.signature)
+    shown = {each.key for each in findings}
+    gone = sorted(key for key in known if key not in shown)
+    return Gate(summary, findings, gone, summary.accepted.stale(), strict, before is not None)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The outcome of a gate as SARIF 2.1.0: findings with file and line, for code scanning.
+
+The place is the innermost line of the candidate on the way to the finding, or else that of the kernel function. The
+signature is the fingerprint, so that a finding stays the same one while lines move.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..checkers.registry import rules
+from ..checkers.rule import Rule
+from ..checkers.severity import Severity
+from ..distribution import VERSION
+from ..findings.severity import severity
+from ..judging.finding import REGRESSION
+from .outcome import ACCEPTED, BEFORE, NEW, Gate, GateFinding
+from .wording import finding_text
+
+SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+FINGERPRINT: Final = "s2fuzzSignature/v1"
+# The name and the sentence of what no rule forbids.
+DIFFERENCE: Final = "difference"
+_DIFFERENCE: Final = "The two versions give the same results and the same tables."
+_DIFFERENCE_WHY: Final = "Guest or host can tell the two apart, so somebody must say that it is meant."
+_STATES: Final = {NEW: "new", BEFORE: "unchanged", ACCEPTED: "unchanged"}
+
+
+def sarif(gate: Gate) -> str:
+    """The outcome as the text of a file."""
+    declared = [*(rule_object(rule) for rule in rules()), difference_object()]
+    numbers = {rule["id"]: number for number, rule in enumerate(declared)}
+    summary = gate.summary
+    driver = {
+        "name": "s2fuzz",
+        "version": VERSION,
+        "semanticVersion": VERSION,
+        "rules": declared,
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "utf16CodeUnits",
+        "automationDetails": {"id": f"s2fuzz/{summary.candidate} against {summary.reference}/"},
+        "invocations": [invocation(gate)],
+        "results": [result(each, numbers, gate.compared) for each in gate.findings],
+        "properties": {"seed": summary.seed, "programs": summary.programs, "operations": summary.operations},
+    }
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def rule_object(rule: Rule) -> dict[str, Any]:
+    """A ``reportingDescriptor``."""
+    return {
+        "id": rule.name,
+        "shortDescription": {"text": sentence(rule.holds)},
+        "fullDescription": {"text": f"{sentence(rule.holds)} {sentence(rule.why)}"},
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": [rule.severity.name.lower()]},
+    }
+
+
+def difference_object() -> dict[str, Any]:
+    """The ``reportingDescriptor`` of what no rule forbids."""
+    return {
+        "id": DIFFERENCE,
+        "shortDescription": {"text": _DIFFERENCE},
+        "fullDescription": {"text": f"{_DIFFERENCE} {_DIFFERENCE_WHY}"},
+        "defaultConfiguration": {"level": "warning"},
+        "properties": {"tags": [Severity.DIFFERENCE.name.lower()]},
+    }
+
+
+def invocation(gate: Gate) -> dict[str, Any]:
+    """An ``invocation``; notifications say why the outcome may not be the whole one."""
+    notes = [{"level": "error", "message": {"text": each}} for each in gate.troubles]
+    notes += [
+        {
+            "level": "warning",
+            "message": {"text": f"entry {each.number} of known findings matches nothing: {each.pattern}"},
+        }
+        for each in gate.stale
+    ]
+    found: dict[str, Any] = {"executionSuccessful": not gate.troubles}
+    return {**found, "toolExecutionNotifications": notes} if notes else found
+
+
+def result(found: GateFinding, numbers: dict[str, int], compared: bool) -> dict[str, Any]:
+    """A ``result``.
+
+    :param numbers: of the rules, by their ids
+    :param compared: there is a baseline
+    """
+    record = found.record
+    rule = found.rule if found.rule in numbers else DIFFERENCE
+    told: dict[str, Any] = {
+        "ruleId": rule,
+        "ruleIndex": numbers[rule],
+        "kind": "fail",
+        "level": "error" if record.kind == REGRESSION else "warning",
+        "message": {"text": finding_text(found)},
+        "locations": [location(found)],
+        "partialFingerprints": {FINGERPRINT: record.finding.title},
+        "properties": {"class": record.kind, "severity": severity(record.signature).name.lower()},
+    }
+    if compared:
+        told["baselineState"] = _STATES[found.state]
+    if found.entry is not None:
+        told["suppressions"] = [{"kind": "external", "justification": found.entry.text}]
+    return told
+
+
+def location(found: GateFinding) -> dict[str, Any]:
+    """A ``location``: file and line where they are known, and the function."""
+    place = found.place()
+    told: dict[str, Any] = {}
+    if place.file:
+        told["physicalLocation"] = {"artifactLocation": {"uri": uri(place.file)}}
+        if place.line:
+            told["physicalLocation"]["region"] = {"startLine": place.line}
+    if place.function:
+        told["logicalLocations"] = [{"name": place.function, "kind": "function"}]
+    return told
+
+
+def uri(file: str) -> str:
+    """A file as a URI: relative to the checkout where it lies in it."""
+    path = Path(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
+def sentence(text: str) -> str:
+    """A text of a rule as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
