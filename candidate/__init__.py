@@ -28,6 +28,7 @@ __all__ = [
     "origin",
     "portable",
     "register",
+    "renewed",
 ]
 
 
@@ -74,8 +75,22 @@ def get(name: str) -> Candidate:
     return _known(name)
 
 
+def renewed(name: str) -> Candidate:
+    """As `get`; a kernel tree that has changed since it was asked for is opened anew, and `get` has it from then on.
+
+    :raises UnknownCandidate, candidate.tree.TreeError, RefusedCandidate: as of `get`
+    """
+    known = _TREES.get(name)
+    if known is not None:
+        from .tree.opening import content_of
+
+        if content_of(name) != known.content:
+            _TREES.pop(name, None)
+    return get(name)
+
+
 def _tree(name: str) -> Candidate:
-    """Return the version that is a kernel tree, compiled."""
+    """Return the version that is a kernel tree, compiled, as it was when it was asked for first."""
     found = _TREES.get(name)
     if found is None:
         # Most versions are no trees, and need none of this.

@@ -3,8 +3,9 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reference.compiled.choice import SANITIZE, TREE
 from reference.kernel import Kernel
@@ -14,12 +15,17 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from . import root_of
-from .build import TreeError, is_built, make
-from .building import probes
+from .build import BuiltTree, TreeError, is_built, make
+from .building import cache, probes
+from .building.compiler import Compiler
+from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
+
+# A tree that is edited while it is compiled is compiled so often at most.
+_ATTEMPTS: Final = 3
 
 
 def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
@@ -71,13 +77,9 @@ def opened(name: str) -> Opened:
     """
     path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
     root = Path(path)
-
-    def made(granule: int) -> Path:
-        """The library of the tree as it is now."""
-        return make(TreeSource(root), settings_of(granule, sanitize)).library
-
     # What is wrong with the tree is told at once, and not when the first program runs.
-    built = {GRANULES[0]: made(GRANULES[0])}
+    first = _made(root, settings_of(GRANULES[0], sanitize))
+    built = {GRANULES[0]: first.library}
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
@@ -103,7 +105,7 @@ def opened(name: str) -> Opened:
         def library(granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = made(granule)
+                    built[granule] = _beside(first, root, settings_of(granule, sanitize))
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
@@ -129,4 +131,54 @@ def opened(name: str) -> Opened:
             super().__init__(kvm, mmu)
 
     how = " with sanitizers" if sanitize else ""
-    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", built[GRANULES[0]].parent.name)
+    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", first.library.parent.name)
+
+
+def content_of(version: str) -> str:
+    """Return `Opened.content` of a tree as it is now; it is built if it has to be.
+
+    :param version: its name, as a version
+    :raises candidate.tree.TreeError: it cannot be built
+    """
+    settings = settings_of(GRANULES[0], version.endswith(SANITIZE))
+    return _made(root_of(version), settings).library.parent.name
+
+
+def has_changed(version: str, content: str) -> bool:
+    """Tell whether a tree has changed since it was opened, or is gone.
+
+    :param version: its name, as a version
+    :param content: `Opened.content`, as it was then
+    """
+    try:
+        return not cache.is_same(TreeSource(root_of(version)), cache.read(cache.folder() / content))
+    except (TreeError, OSError, ValueError, LookupError):
+        return True
+
+
+def _made(root: Path, settings: BuildSettings) -> BuiltTree:
+    """The library of a tree as it is now.
+
+    :raises candidate.tree.TreeError: it cannot be built
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(TreeChangedError):
+            return make(TreeSource(root), settings)
+    return make(TreeSource(root), settings)
+
+
+def _beside(first: BuiltTree, root: Path, settings: BuildSettings) -> Path:
+    """The library by other settings of the text that a tree had when it was opened: somebody may have edited it since.
+
+    :param first: what was built then
+    :raises candidate.tree.TreeError: it cannot be built, or is another text now
+    """
+    files: dict[str, str] = first.record["files"]
+    if cache.is_same(TreeSource(root), first.record):
+        made = _made(root, settings)
+        if cache.are_alike(files, made.record["files"]):
+            return made.library
+    entry = cache.look_up_beside(files, cache.prefix(settings, Compiler()))
+    if entry is None:
+        raise TreeError(f"{root} has changed since it was opened; run it again")
+    return entry / cache.LIBRARY

@@ -17,11 +17,13 @@ def work(line: str, parent: Parent, memory: int) -> None:
     :param parent: is told messages
     :param memory: for the program in flight
     """
+    from candidate.tree import TreeError
+
     from ..judging.collection import collect_rarely
     from .flight import SharedFlight
     from .registry import engine_of
     from .session import Session
-    from .unit import Message, Unit, to_line
+    from .unit import Message, Mistake, Unit, to_line
 
     unit = Unit.from_json(line)
     collect_rarely()
@@ -29,7 +31,11 @@ def work(line: str, parent: Parent, memory: int) -> None:
     def tell(message: Message) -> None:
         parent.tell(to_line(message))
 
-    session = Session(unit, tell, SharedFlight(memory))
+    try:
+        session = Session(unit, tell, SharedFlight(memory))
+    except TreeError as error:
+        tell(Mistake(str(error)))
+        return
     session.begin()
     engine_of(unit.engine).drive()(session)
     session.finish()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import candidate
+from candidate.tree import TreeError
 from candidate.tree.runtime import process
 
 from ..distribution import debugging
@@ -53,13 +54,18 @@ class Session:
     :param flight: keeps the program in flight; None: nobody needs it
     :raises candidate.UnknownCandidate: no version of one of the names
     :raises fuzz.language.program.ProgramError: a program of the unit's corpus is none
+    :raises candidate.tree.TreeError: a kernel tree cannot be built, or is not that of the unit any more
     """
 
     def __init__(self, unit: Unit, tell: Callable[[Message], None], flight: Flight | None = None) -> None:
         self.unit = unit
         self.tell = tell
         self.flight = flight
-        self.differential = Differential(candidate.get(unit.reference), candidate.get(unit.candidate))
+        versions = candidate.get(unit.reference), candidate.get(unit.candidate)
+        for version, content in zip(versions, unit.contents, strict=False):
+            if version.content != content:
+                raise TreeError(f"{version.name} has changed since the session began; run it again")
+        self.differential = Differential(*versions)
         self.differential.features = unit.features
         # What both versions have: the generator asks for nothing else.
         mains = (self.differential.reference.main, self.differential.candidate.main)
@@ -136,9 +142,13 @@ class Session:
 
         :raises fuzz.engines.repeated.NotRepeatableError: its events are not the same
         """
-        if self.number % REPEATED == 1 and has_blocks(program) and not verdict.refused:
+        if verdict.refused or not has_blocks(program):
+            return
+        self.state.blocks += 1
+        if self.number % REPEATED == 1:
             for version in (self.differential.reference, self.differential.candidate):
                 repeat(version, program)
+            self.state.repeated += 1
 
     def failed(self, error: Exception, program: Program) -> None:
         """Note an exception of our own code.

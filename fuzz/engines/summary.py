@@ -37,7 +37,7 @@ class Summary:
     :param accepted: findings that the user knows of
     :param first: of each finding the first record, by its key, in the order in which they came
     :param exercise: how much of the difference of two kernel trees ran, once the session is over; None: not known
-    :param refused: as in `fuzz.engines.unit.State`
+    :param refused: as in `fuzz.engines.unit.UnitState`, with *blocks* and *repeated*
     """
 
     reference: str
@@ -57,6 +57,8 @@ class Summary:
     refused: dict[str, int] = field(default_factory=dict)
     exercise: Exercise | None = None
     first: dict[tuple[str, str], FindingRecord] = field(default_factory=dict)
+    blocks: int = 0
+    repeated: int = 0
 
     @property
     def idle(self) -> bool:
@@ -128,6 +130,7 @@ class Keeper(Closing):
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs, summary.refused = state.costs, state.refused
+        summary.blocks, summary.repeated = state.blocks, state.repeated
         summary.interrupted = result.interrupted
         self.update()
 

@@ -32,6 +32,8 @@ class Unit:
     :param again: text of a program to judge before all others; "" for none
     :param every: judge each program whose number is so much greater than that of the one before; 1: all of them.
         Engines that are not numbered leave out none
+    :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
+        one is not judged. Not given: whatever is there
     """
 
     engine: str
@@ -47,6 +49,7 @@ class Unit:
     until: str = ""
     again: str = ""
     every: int = 1
+    contents: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the unit as one line."""
@@ -56,7 +59,8 @@ class Unit:
     def from_json(text: str) -> "Unit":
         """Exact inverse of `to_json`."""
         fields: dict[str, Any] = json.loads(text)
-        return Unit(**{**fields, "corpus": tuple(fields["corpus"]), "seen": tuple(fields["seen"])})
+        lists = {name: tuple(fields[name]) for name in ("corpus", "seen", "contents")}
+        return Unit(**{**fields, **lists})
 
 
 @dataclass(slots=True)
@@ -80,6 +84,8 @@ class UnitState:
     :param features: distinct ones seen, `Unit.seen` included
     :param ended: nothing more will come
     :param refused: what programs needed and nobody models -> programs, counted in *programs* too, without a verdict
+    :param blocks: programs with a par block that have a verdict
+    :param repeated: of these, so many were run again on each side, and did the same
     """
 
     programs: int = 0
@@ -90,6 +96,8 @@ class UnitState:
     features: int = 0
     ended: bool = False
     refused: dict[str, int] = field(default_factory=dict)
+    blocks: int = 0
+    repeated: int = 0
 
     def beside(self, other: "UnitState") -> "UnitState":
         """Add up the work of two processes beside each other."""
@@ -113,12 +121,16 @@ class UnitState:
             max(self.features, earlier.features),
             self.ended,
             dict(Counter(earlier.refused) + Counter(self.refused)),
+            self.blocks + earlier.blocks,
+            self.repeated + earlier.repeated,
         )
 
 
 @dataclass(slots=True)
 class Mistake:
     """The candidate's Python has a mistake, as `fuzz.execution.mistakes.CandidateMistake` says it; the unit ends.
+
+    So does a kernel tree that cannot be built, or is not that of the unit any more.
 
     :param number: of the program that met it
     """

@@ -26,7 +26,8 @@ HUNG: Final = "process did not get on"
 # Signatures that say nothing about the program.
 NOT_STARTED: Final = "process not started"
 LOST: Final = "process lost"
-NO_ANSWER: Final = (NOT_STARTED, LOST)
+OTHER_TREE: Final = "kernel tree changed"
+NO_ANSWER: Final = (NOT_STARTED, LOST, OTHER_TREE)
 
 
 def died_signature(number: int) -> str:
@@ -41,11 +42,15 @@ class Replayer(Closing):
 
     :param seconds: after which a program counts as hung
     :param silence: seconds of CPU time without an event after which kernel code does not come back
+    :param contents: as of `fuzz.engines.unit.Unit`
     """
 
-    def __init__(self, seconds: float = SECONDS, silence: float = silence.SECONDS) -> None:
+    def __init__(
+        self, seconds: float = SECONDS, silence: float = silence.SECONDS, contents: tuple[str, ...] = ()
+    ) -> None:
         self.seconds = seconds
         self.silence = silence
+        self.contents = contents
         self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
 
@@ -60,7 +65,8 @@ class Replayer(Closing):
         :raises CandidateMistake: the Python of one of them has a mistake
         """
         request = {"program": program, "reference": reference, "candidate": candidate}
-        line = json.dumps({**request, "seconds": self.seconds, "silence": self.silence}).encode()
+        limits = {"seconds": self.seconds, "silence": self.silence}
+        line = json.dumps({**request, **limits, "contents": self.contents}).encode()
         try:
             # A lost server says nothing about the program: it judges none itself.
             answer = self._ask(line) or self._ask(line, anew=True)

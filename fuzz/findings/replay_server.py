@@ -13,6 +13,7 @@ from dataclasses import astuple
 from typing import Any
 
 import candidate
+from candidate.tree import TreeError
 
 from ..execution.mistakes import CandidateMistake
 from ..judging.differential import Differential
@@ -21,7 +22,8 @@ from ..judging.silence import silent_finding
 from ..language.text import parse
 from ..processes.parent import parent_of
 from ..processes.starting import NoProcessError
-from .found import crash_finding
+from .found import CRASH, crash_finding
+from .replay import OTHER_TREE
 
 
 def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -31,9 +33,14 @@ def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
+        for version, content in zip(versions, request.get("contents", ()), strict=False):
+            if version.content != content:
+                return [(CRASH, OTHER_TREE, f"{version.name} is not what was judged before")]
         verdict = Differential(*versions).run(parse(request["program"]))
     except CandidateMistake:
         raise
+    except TreeError as error:
+        return [(CRASH, OTHER_TREE, str(error))]
     except Exception as error:
         return [astuple(crash_finding(error))]
     return [astuple(each) for each in verdict.findings]

@@ -45,7 +45,9 @@ the first with the fewest preemptions), ``refused`` (why there is no verdict, or
 ``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``accepted``,
 and of the smallest of those ``program`` (its number, from 1, or null: its file had it
 already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or null), ``text``;
-``trouble`` (why files were not written, or null); ``known_findings`` as in ``run``.
+``refused`` (reason -> programs without a verdict); ``blocks`` (programs with a par block) and ``repeated`` (those of
+them that were run again, and did the same); ``trouble`` (why files were not written, or null); ``known_findings`` as
+in ``run``.
 
 ``minimize``: ``program``, ``reference``, ``candidate``, ``class``, ``signature``,
 ``operations`` and ``slots`` (before and after), ``runs``, ``seconds``, ``finished``
@@ -193,6 +195,8 @@ def fuzz_answer(summary: Summary) -> Json:
         "known_findings": _entries(summary.accepted),
         "exercise": None if summary.exercise is None else asdict(summary.exercise),
         "refused": summary.refused,
+        "blocks": summary.blocks,
+        "repeated": summary.repeated,
         "trouble": summary.trouble or None,
     }
 

@@ -227,6 +227,9 @@ def fuzz_text(summary: Summary) -> str:
         lines += ["", *exercise_lines(summary.exercise)]
     elif summary.half_a_tree:
         lines += ["", HALF_A_TREE]
+    if summary.blocks:
+        times = f"{summary.repeated} of them run again on each side, with the same events"
+        lines += ["", f"{plural(summary.blocks, 'program')} with par blocks, {times}"]
     for reason, count in sorted(summary.refused.items()):
         lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
     if summary.accepted.entries:

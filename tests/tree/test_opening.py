@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Trees are built for every page size before a session counts its time."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from candidate.tree import PREFIX, SANITIZE, TreeError, opening
+from candidate.tree.build import BuiltTree
+from candidate.tree.building import cache as entries
+from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.plan import BuildSettings
-from candidate.tree.building.source import TreeSource
+from candidate.tree.building.source import MMU, TreeSource
 
 from .trees import small_tree
 
@@ -66,3 +70,30 @@ def test_a_size_that_a_tree_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [granule for granule, _ in builds.made] == [12, 14, 16]
     with pytest.raises(TreeError, match="no such pages"):
         ahead(Builds(fail=(12,)), [name], monkeypatch)
+
+
+def built(tree: Path, granule: int) -> BuiltTree:
+    """An entry of the cache that says that a library was made of mmu.c of a tree."""
+    source, settings = TreeSource(tree), opening.settings_of(granule)
+    assert source.has(MMU)
+    with entries.building() as work:
+        (work / entries.LIBRARY).write_text("")
+        source.since = 0.0
+        # As if the file were old.
+        os.utime(tree / MMU, (-1, -1))
+        entry = entries.publish(work, source, entries.prefix(settings, Compiler()), {}, [MMU])
+    return BuiltTree(entry / entries.LIBRARY, entries.read(entry), cached=True)
+
+
+@pytest.mark.usefixtures("cache")
+def test_pages_of_another_size_are_of_the_same_text(tmp_path: Path) -> None:
+    """Whatever the tree has become since it was opened for pages of 4K."""
+    tree = small_tree(tmp_path / "tree")
+    first, beside = built(tree, 12), built(tree, 14)
+    assert opening._beside(first, tree, opening.settings_of(14)) == beside.library
+    (tree / MMU).write_text("int x;\n")
+    assert built(tree, 14).library != beside.library
+    assert opening._beside(first, tree, opening.settings_of(14)) == beside.library
+    built(tree, 16)
+    with pytest.raises(TreeError, match="tree has changed since it was opened; run it again"):
+        opening._beside(first, tree, opening.settings_of(16))

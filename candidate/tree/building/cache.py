@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from .cache_folder import cache_folder, making_entry, remove_unused
 from .compiler import Compiler
-from .errors import TreeError
+from .errors import TreeChangedError, TreeError
 from .plan import NATIVE, BuildSettings
 from .source import TreeSource
 from .symbols import FILE
@@ -66,7 +66,7 @@ def look_up(source: TreeSource, start: str) -> Path | None:
         entry = folder() / name
         try:
             record = read(entry)
-            if (entry / LIBRARY).is_file() and _same(source, record):
+            if (entry / LIBRARY).is_file() and is_same(source, record):
                 # Says that it is in use.
                 with suppress(OSError):
                     os.utime(entry)
@@ -86,7 +86,29 @@ def read(entry: Path) -> dict[str, Any]:
     return record
 
 
-def _same(source: TreeSource, record: dict[str, Any]) -> bool:
+def look_up_beside(files: dict[str, str], start: str) -> Path | None:
+    """The entry by other settings of a text that may not be on disk any more; None: there is none.
+
+    :param files: digests of an entry of that text; what both have read must be alike
+    :param start: what `prefix` returns
+    """
+    try:
+        entries = [folder() / name for name in sorted(os.listdir(folder())) if name.startswith(start)]
+    except OSError:
+        return None
+    for entry in entries:
+        with suppress(OSError, ValueError, LookupError):
+            if (entry / LIBRARY).is_file() and are_alike(files, read(entry)["files"]):
+                return entry
+    return None
+
+
+def are_alike(files: dict[str, str], others: dict[str, str]) -> bool:
+    """Tell whether the files that two entries have both read were the same."""
+    return all(others.get(path, digest) == digest for path, digest in files.items())
+
+
+def is_same(source: TreeSource, record: dict[str, Any]) -> bool:
     """Tell whether a tree still is what the record says; the files that differ most often come first in it."""
     if any(source.digest(path) != digest for path, digest in record["files"].items()):
         return False
@@ -117,7 +139,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
     files = {path: source.digest(path) for path in order}
     for path in order:
         if source.since <= _modified(source, path) <= time.time():
-            raise TreeError(f"{source.name}: {path} changed while the tree was compiled; run it again")
+            raise TreeChangedError(f"{source.name}: {path} changed while the tree was compiled; run it again")
     content = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     entry = folder() / f"{start}{content[:16]}"
     try:

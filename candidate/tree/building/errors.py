@@ -4,3 +4,7 @@
 
 class TreeError(Exception):
     """A tree cannot be built: one line that says what is wrong, where, and what to do."""
+
+
+class TreeChangedError(TreeError):
+    """A tree changed while it was compiled: nobody knows what the library was made of."""

@@ -44,6 +44,7 @@ def code_of(reference: str, candidate_name: str) -> Code:
     """The sources as they are on disk now.
 
     :raises candidate.UnknownCandidate: no version of one of the names
+    :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()
     tool = [home / "reference" / "kernel.py"]
@@ -55,7 +56,7 @@ def code_of(reference: str, candidate_name: str) -> Code:
 
 def _version(name: str) -> str:
     """The digest of a version's sources: of a tree the name of its library, which is one of what was compiled."""
-    version = candidate.get(name)
+    version = candidate.renewed(name)
     return version.content if version.is_tree else _digest(_sources(name))
 
 

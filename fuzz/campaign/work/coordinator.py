@@ -11,6 +11,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
+import candidate
+from candidate.tree import TreeError
+
 from ...corpus import Corpus, CorpusError
 from ...engines.supervisor import EngineError
 from ...engines.unit import Unit
@@ -137,7 +140,7 @@ class Coordinator:
         except (OSError, sqlite3.Error) as error:
             path = self.folder / NAME if isinstance(error, sqlite3.Error) else Path(error.filename or self.log.path)
             raise self.cannot_go_on(failure(path, error)) from None
-        except (CampaignError, CorpusError) as error:
+        except (CampaignError, CorpusError, TreeError) as error:
             raise self.cannot_go_on(error) from None
         finally:
             self.stopping.event.set()
@@ -240,6 +243,9 @@ class Coordinator:
         assert outcome.code is not None
         names = self.settings.candidate, self.settings.reference
         changes = outcome.code.changes(self.records.code, names)
+        for name in names:
+            # The lines of a tree are those of its new text; a worker may run on another machine.
+            candidate.renewed(name)
         self.records.code = outcome.code
         self.records.version = number = self.records.version_of(outcome.code)
         # It may be back, after a change that was undone.
@@ -253,7 +259,7 @@ class Coordinator:
         """Take in the failure of a unit."""
         if self.stopping.why:
             return
-        if isinstance(error, CandidateMistake):
+        if isinstance(error, CandidateMistake | TreeError):
             raise CampaignError(str(error))
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:

@@ -9,6 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from candidate.tree import TreeError
+
 from ...execution.mistakes import CandidateMistake
 from ...files import write_atomically
 from ...findings.found import file_name
@@ -36,7 +38,7 @@ class Checked(Replayer):
     """Replays on one version of the code.
 
     :param code: that version
-    :param look: says what the sources are now
+    :param look: says what the sources are now; None: they cannot be compiled
     :param ending: set when nothing is to be written any more
     :param busy: set while it replays
     """
@@ -44,7 +46,7 @@ class Checked(Replayer):
     def __init__(
         self,
         code: Code,
-        look: Callable[[], Code],
+        look: Callable[[], Code | None],
         ending: threading.Event,
         busy: threading.Event,
         seconds: float = SECONDS,
@@ -157,13 +159,17 @@ class Filer:
         now = self._look()
         if self.store is None or now != self.code:
             self._drop()
+        if now is not None and self.store is None:
             self.code = now
             self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
 
-    def _look(self) -> Code:
-        """Return the code that is there now."""
+    def _look(self) -> Code | None:
+        """Return the code that is there now; None: a kernel tree cannot be built, of which the next unit tells."""
         self.looked = time.monotonic()
-        return code_of(*self.versions)
+        try:
+            return code_of(*self.versions)
+        except TreeError:
+            return None
 
     def _drop(self) -> None:
         if self.store is not None:

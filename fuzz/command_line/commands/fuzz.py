@@ -68,7 +68,7 @@ def fuzz(arguments: Namespace) -> int:
     """
     import candidate
     from candidate.tree import PREFIX
-    from candidate.tree.opening import build_ahead
+    from candidate.tree.opening import build_ahead, has_changed
 
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes
@@ -77,6 +77,7 @@ def fuzz(arguments: Namespace) -> int:
     from ...engines.supervisor import EngineKilledError
     from ...engines.unit import Unit
     from ...findings.found import folder_name
+    from ...findings.replay import Replayer
     from ..changes import say_changes
     from ..inputs import known_findings, make_out
 
@@ -91,17 +92,19 @@ def fuzz(arguments: Namespace) -> int:
         if not name.startswith(PREFIX):
             candidate.get(name)
     build_ahead([arguments.reference, arguments.candidate], complain)
-    reference = candidate.get(arguments.reference).name
-    patched = candidate.get(arguments.candidate).name
+    versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
+    reference, patched = (version.name for version in versions)
+    contents = tuple(version.content for version in versions)
     out = make_out(arguments.out, folder_name(patched, reference))
     accepted = known_findings(arguments)
     say_changes(reference, [patched])
     say_form(arguments)
     budget = arguments.programs, arguments.seconds
-    unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=shipped(arguments.engine))
+    corpus = shipped(arguments.engine)
+    unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=corpus, contents=contents)
     summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
     progress = ProgressLine(summary, sys.stderr.isatty(), quiet=arguments.json)
-    with Keeper(summary, out) as keeper:
+    with Keeper(summary, out, Replayer(contents=contents)) as keeper:
 
         def watch(result: "Result") -> None:
             keeper.watch(result)
@@ -116,6 +119,11 @@ def fuzz(arguments: Namespace) -> int:
             raise NoVerdictError(str(error)) from None
         finally:
             progress.clear()
+    for version in versions:
+        if version.is_tree and has_changed(version.name, version.content):
+            complain(
+                f"{version.name} has changed since the session began, which judged it as it was then; run it again"
+            )
     return print_summary(summary, result, arguments.json)
 
 
