@@ -94,7 +94,7 @@ class Translation(GuestChecker):
         for first, last in self.guest.ipa_ranges(start, end):
             for level, ipa, entry in self.shadow.leaves_in(first, last):
                 number, maker = self.made.get(ipa, (0, 0))
-                if number > self.since and maker != self.kernel.actor:
+                if 0 <= self.since < number and maker != self.kernel.actor:
                     # Made meanwhile, by ``change_pte()`` of another actor: it is judged when the pages have changed.
                     continue
                 self.report(
@@ -106,7 +106,12 @@ class Translation(GuestChecker):
                 )
 
     def invalidating(self) -> None:
-        self.since = self.leaves
+        # Until it has the mmu lock, faults may map.
+        self.since = -1
+
+    def lock(self, name: str, vmid: int) -> None:
+        if self.since < 0 and name == "mmu" and vmid == self.vmid:
+            self.since = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
         """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.
