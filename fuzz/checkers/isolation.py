@@ -27,6 +27,7 @@ class Isolation(GuestChecker):
         pfn = walk.pa >> self.granule.page_shift
         owned = self.guest.backing_frame(page)
         through = "TLB" if walk.ptep < 0 else "tables"
+        table = walk.ptep // self.kernel.entries if walk.ptep >= 0 else -1
         if pfn != owned:
             self.report(
                 f"access to a frame not owned, through the {through}",
@@ -35,6 +36,7 @@ class Isolation(GuestChecker):
                 + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),
                 frozenset([page]),
                 grave=True,
+                table=table,
             )
         elif access == WRITE:
             layout = self.guest.layout_of(page)
@@ -46,4 +48,5 @@ class Isolation(GuestChecker):
                     f"cpu{cpu} wrote at {ipa:#x} by {self.text(walk.entry, walk.level)}",
                     frozenset([page]),
                     grave=True,
+                    table=table,
                 )
