@@ -39,6 +39,7 @@ UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
+COPIED: Final = "page mapped beside another invalidation"
 FAULTS: Final = {
     TRANSLATION: "translation fault",
     ACCESS_FLAG: "access flag fault",
@@ -62,6 +63,8 @@ PREDICATES: Final = {
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
     GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
     "gave the fault",
+    COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
+    "and another thread has begun the other",
     MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
@@ -69,7 +72,7 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE)
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
 
@@ -118,6 +121,8 @@ class Circumstances(Checker):
         # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
         self.accesses: list[frozenset[str]] = []
         self.ageing = False
+        # Of each VM that has more than one: invalidations in progress.
+        self.invalidations: dict[int, int] = {}
         self.walks: list[Range] = []
         # The last fault: what it is, the entry that gave it and its level, and where.
         self.fault = NONE
@@ -241,10 +246,21 @@ class Circumstances(Checker):
                 start = hva - layout.hva + layout.ipa
                 self.note(SMALLER, start, start + host_size, guest.number)
 
+    def seq(self, sequence: int, in_progress: int) -> None:
+        if in_progress > 1:
+            self.invalidations[self.kernel.vmid] = in_progress
+        elif self.invalidations:
+            self.invalidations.pop(self.kernel.vmid, None)
+
     def walk(self, vmid: int, start: int, end: int) -> None:
         if not vmid:
             return
         vm = vmid - 1
+        if self.invalidations and self.kernel.walker == "stage2_map_walker":
+            # Within an invalidation of its own nobody but change_pte() maps.
+            own = len(self.side.guests[vm].notified.under_way)
+            if 0 < own < self.invalidations.get(vmid, 0):
+                self.note(COPIED, start, end, vm)
         if self.ageing:
             self.walks.append((place(vm, start), place(vm, end)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
