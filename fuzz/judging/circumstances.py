@@ -131,8 +131,11 @@ class Circumstances(Checker):
         self.fault_at = 0
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
-        # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
-        self.debts: dict[tuple[int, int], int] = {}
+        # Those of them that were flushed with their own level as hint, in this operation or before, and not since:
+        # several at one place, where one was cut off after the other.
+        self.debts: dict[tuple[int, int], list[int]] = {}
+        # Those that another flush has covered in this operation, before their place had the next one.
+        self.covered: set[int] = set()
         self.settled: set[tuple[int, int]] = set()
         self.standing: list[Standing] = []
         self.kernel.observe(self)
@@ -161,6 +164,7 @@ class Circumstances(Checker):
         for key in self.settled:
             self.debts.pop(key, None)
         self.settled.clear()
+        self.covered.clear()
         if self.standing:
             self.standing = [each for each in self.standing if self.stands(each)]
         self.fault = NONE
@@ -288,9 +292,12 @@ class Circumstances(Checker):
             if flushed >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
                 self.settled.add(key)
         base = flushed & -(1 << self.shifts[hint]) if hint else 0
-        if hint and (hint, base) in self.cut:
-            self.debts[(hint, base)] = self.cut[(hint, base)]
-            self.settled.discard((hint, base))
+        key = (hint, base)
+        if hint and key in self.cut:
+            if key in self.settled:
+                self.settled.discard(key)
+                self.covered.update(self.debts.pop(key))
+            self.debts.setdefault(key, []).append(self.cut[key])
             self.now.setdefault(HINTED, []).append((base, base + (1 << self.shifts[hint])))
 
     def tlbi_vmid(self, vmid: int) -> None:
@@ -344,9 +351,16 @@ class Circumstances(Checker):
         """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
         if each.vm >= 0:
             return self.shadows[each.vm].lookup(each.ipa) == (each.level, each.entry)
-        if each.violation.table >= 0 and each.violation.table in self.debts.values():
+        if each.violation.table >= 0 and self.owes(each.violation.table):
             return True
         return overlap(each.ranges, self.owed_ranges())
+
+    def owes(self, table: int) -> bool:
+        """Tell whether the flush of a table page is still owed because of its hint."""
+        for pages in self.debts.values():
+            if table in pages:
+                return True
+        return False
 
     def owed_ranges(self) -> list[Range]:
         """Return the addresses translated by tables whose flush is still owed because of their hint."""
@@ -395,7 +409,7 @@ class Circumstances(Checker):
         if predicate == UNWALKED:
             return not overlap(violation.reach(self.granule), merged(self.walks))
         if predicate == HINTED and violation.table >= 0:
-            return violation.table in self.debts.values()
+            return self.owes(violation.table) or violation.table in self.covered
         ranges = self.now.get(predicate, [])
         if time == NOW:
             if predicate not in OF_PAGES or not violation.places:

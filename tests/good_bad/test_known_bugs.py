@@ -109,6 +109,17 @@ def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
     assert {each.known for each in verdict.findings} == {"B21"}
 
 
+def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
+    """A later one takes nothing from what is known of the first."""
+    text = (
+        "vm ttl=on\nslot a ipa=1G size=36K backing=anon\nhost share a+32K 4K\ncpu0 read a+32K\npar\n"
+        "  cpu0 write a+32K\n  cpu1 read a+0\n  host0 discard a+0 36K\n  switch cpu0 to cpu1 after flush 2\nend\n"
+    )
+    verdict, _ = judged(ORIGINAL, text)
+    assert any("hardware walk of a freed table" in each.signature for each in verdict.findings)
+    assert {each.known for each in verdict.findings} == {"B21"}
+
+
 def test_a_fault_that_maps_beside_two_invalidations_is_not_explained() -> None:
     """C1 explains what change_pte() maps."""
 
