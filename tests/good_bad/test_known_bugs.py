@@ -10,10 +10,10 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.judging.bearers import asked, has
-from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.finding import COMMON, REGRESSION
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, program_of
+from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.kvm_host import kvm_memory_slot, kvm_vcpu
