@@ -44,23 +44,7 @@ from .predicates import (
     SMALLER,
     UNWALKED,
 )
-
-
-class Standing:
-    """A violation that a known bug explains, as long as it stands.
-
-    :param ranges: addresses that its entries translate
-    :param vm: of the leaf that is wrong; -1: it is a flush that is owed
-    :param ipa: of that leaf, with *level* and *entry*
-    """
-
-    def __init__(self, violation: Violation, ranges: list[Range], vm: int, ipa: int, level: int, entry: int) -> None:
-        self.violation = violation
-        self.ranges = ranges
-        self.vm = vm
-        self.ipa = ipa
-        self.level = level
-        self.entry = entry
+from .standing import Standing, StandingViolations
 
 
 @cache
@@ -106,7 +90,7 @@ class Circumstances(Checker):
         # Those that another flush has covered in this operation, before their place had the next one.
         self.covered: set[int] = set()
         self.settled: set[tuple[int, int]] = set()
-        self.standing: list[Standing] = []
+        self.standing = StandingViolations(self.granule)
         self.kernel.observe(self)
         if self.side.ttl:
             for shadow in self.shadows:
@@ -134,8 +118,7 @@ class Circumstances(Checker):
             self.debts.pop(key, None)
         self.settled.clear()
         self.covered.clear()
-        if self.standing:
-            self.standing = [each for each in self.standing if self.stands(each)]
+        self.standing.keep(self.stands)
         self.fault = NONE
         self.op = op
         self.accesses.clear()
@@ -298,14 +281,14 @@ class Circumstances(Checker):
     def explain(self, violations: list[Violation]) -> None:
         """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
         for violation in violations:
-            violation.after = tuple([each.violation for each in self.standing if self.concern(each, violation)])
+            violation.after = self.standing.before(violation)
             if violation.checker in CACHE_CHECKERS:
                 violation.version = self.version_at(violation)
             bugs = fitting(violation.signature)
             if bugs:
                 violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
                 if violation.known and violation.taints:
-                    self.standing.append(self.standing_of(violation))
+                    self.standing.add(self.standing_of(violation))
 
     def standing_of(self, violation: Violation) -> Standing:
         """Make the record of a violation that a known bug explains, by which one sees whether it still stands."""
@@ -334,14 +317,6 @@ class Circumstances(Checker):
     def owed_ranges(self) -> list[Range]:
         """Return the addresses translated by tables whose flush is still owed because of their hint."""
         return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])
-
-    def concern(self, each: Standing, violation: Violation) -> bool:
-        """Tell whether a violation may follow from one that stands: both concern the same pages or table page."""
-        if not violation.places and violation.table < 0:
-            return violation.taints
-        if violation.table >= 0 and violation.table == each.violation.table:
-            return True
-        return overlap(each.ranges, violation.reach(self.granule))
 
     def version_at(self, violation: Violation) -> int:
         """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
