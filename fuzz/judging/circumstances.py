@@ -302,7 +302,9 @@ class Circumstances(Checker):
     def stands(self, each: Standing) -> bool:
         """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
         if each.vm >= 0:
-            return self.shadows[each.vm].lookup(each.ipa) == (each.level, each.entry)
+            # Permissions may have changed since, which makes it no better.
+            level, entry = self.shadows[each.vm].lookup(each.ipa)
+            return level == each.level and address_bits(entry, self.granule) == address_bits(each.entry, self.granule)
         if each.violation.table >= 0 and self.owes(each.violation.table):
             return True
         return overlap(each.ranges, self.owed_ranges())

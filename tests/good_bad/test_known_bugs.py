@@ -109,6 +109,13 @@ def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
     assert {each.known for each in verdict.findings} == {"B21"}
 
 
+def test_a_leaf_that_is_wrong_stays_so_with_other_permissions() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
+    verdict, found = judged(ORIGINAL, text + "cpu0 fetch a+2M\ncpu0 read a+2M\ncpu0 evict a+2M\ncpu0 read a+2M\n")
+    assert max(each.at for each in found if each.checker == "isolation") == 5
+    assert {each.known for each in verdict.findings} == {"B05"}
+
+
 def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
     """A later one takes nothing from what is known of the first."""
     text = (
