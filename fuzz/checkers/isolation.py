@@ -28,6 +28,7 @@ class Isolation(GuestChecker):
         pfn = walk.pa >> self.granule.page_shift
         owned = self.guest.backing_frame(page)
         through = "TLB" if walk.ptep < 0 else "tables"
+        table = walk.ptep // self.kernel.entries if walk.ptep >= 0 else -1
         if pfn != owned:
             # In a par block: the host's operation has taken the page from here, and frees it at its end.
             leaving = self.guest.memory.is_leaving(pfn)
@@ -39,6 +40,7 @@ class Isolation(GuestChecker):
                 + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),
                 frozenset([page]),
                 grave=True,
+                table=table,
             )
         elif access == WRITE:
             layout = self.guest.layout_of(page)
@@ -50,4 +52,5 @@ class Isolation(GuestChecker):
                     f"cpu{cpu} wrote at {ipa:#x} by {self.text(walk.entry, walk.level)}",
                     frozenset([page]),
                     grave=True,
+                    table=table,
                 )

@@ -97,7 +97,7 @@ class Translation(GuestChecker):
         for first, last in self.guest.ipa_ranges(start, end):
             for level, ipa, entry in self.shadow.leaves_in(first, last):
                 number, maker = self.made.get(ipa, (0, 0))
-                if number > since and maker != self.kernel.actor:
+                if 0 <= since < number and maker != self.kernel.actor:
                     # Made meanwhile, by ``change_pte()`` of another actor: it is judged when the pages have changed.
                     continue
                 self.report(
@@ -109,7 +109,13 @@ class Translation(GuestChecker):
                 )
 
     def invalidating(self) -> None:
-        self.since[self.kernel.actor] = self.leaves
+        # Until it has the mmu lock, faults may map.
+        self.since[self.kernel.actor] = -1
+
+    def lock(self, name: str, vmid: int) -> None:
+        actor = self.kernel.actor
+        if self.since and name == "mmu" and vmid == self.vmid and self.since.get(actor, 0) < 0:
+            self.since[actor] = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
         """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.

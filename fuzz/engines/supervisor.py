@@ -15,13 +15,14 @@ from ..judging.finding import Finding
 from ..judging.silence import Silence, silent_finding, silent_key
 from ..language.text import parse
 from ..processes.child import Child
+from ..processes.patience import Patience
 from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
 from .registry import engine_of
 from .unit import Result, Unit, from_line
 
-# Seconds that one program may take.
+# Seconds that one program may take (`fuzz.processes.patience`).
 PATIENCE: Final = 180.0
 # Seconds of CPU time in one place where kernel code is known not to come back: nothing new is
 # to be learnt there when a unit's time is over.
@@ -194,7 +195,7 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     :returns: the cause of its death, as text; "" if its work is done
     """
     seen = -1
-    since = time.monotonic()
+    waited = Patience(child.pid, PATIENCE)
     while True:
         more = child.take(_LOOK_EVERY)
         if more is None:
@@ -205,13 +206,12 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
             return "ran on in kernel code without an event"
         if watch is not None:
             watch(child.result)
-        now = time.monotonic()
         number = child.flight.number()
         if more or number != seen:
-            seen, since = number, now
-        elif now - since > (limit := patience if number else PATIENCE):
+            seen, waited = number, Patience(child.pid, patience if number else PATIENCE)
+        elif waited.over():
             child.stop()
-            return f"did not get on for {limit:g} s"
+            return f"did not get on for {waited.seconds:g} s"
 
 
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:

@@ -13,6 +13,7 @@ from ..judging import silence
 from ..judging.finding import Finding, Key
 from ..judging.forked import PATIENCE
 from ..processes.child import Child, signal_name
+from ..processes.patience import LONGEST
 from ..processes.starting import NoProcessError, remedy
 from .found import CRASH
 
@@ -113,7 +114,7 @@ class Replayer(Closing):
             self.close()
         server = self._running()
         server.send(request)
-        return server.line(self.seconds + _GRACE)
+        return server.line(self.seconds * LONGEST + _GRACE)
 
     def _running(self) -> Child:
         """The server: the one that there is, or another one."""

@@ -10,12 +10,11 @@ pages of the violation.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
 
 from reference.belongings import Own, Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.memory import seen
-from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
+from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
 
 from ..checkers import Checker, Shadow, Violation
 from ..checkers.places import Range, ipa_of, merged, overlap, place, vm_of, without
@@ -26,71 +25,28 @@ from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
 from .known import EARLIER, NOW, KnownBug, fitting, known_bugs
 from .matching import CACHE_CHECKERS
-
-HINTS: Final = "level hints on"
-HINTED: Final = "table flushed with its own level as hint"
-LOGGED: Final = "slot logged"
-READ_ONLY: Final = "slot read-only"
-LARGER: Final = "host page larger than an entry of the start level"
-MAPPED: Final = "part of the host page mapped before"
-PARTLY: Final = "host page only partly in the slot"
-SMALLER: Final = "host page mapped by smaller leaves"
-BLOCK: Final = "fault on a block"
-INSIDE: Final = "range begins inside an entry that is no table"
-UNWALKED: Final = "pages not walked"
-MARKED: Final = "old leaf's frame marked"
-PART: Final = "size is no whole pages"
-GONE: Final = "leaf of the permission fault gone"
-FAULTS: Final = {
-    TRANSLATION: "translation fault",
-    ACCESS_FLAG: "access flag fault",
-    PERMISSION: "permission fault",
-}
-
-# Each predicate, and when it holds.
-PREDICATES: Final = {
-    HINTS: "the CPU takes level hints (FEAT_TTL)",
-    HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
-    "of that table, until another flush covers it",
-    LOGGED: "the slot of a guest's access has a dirty log",
-    READ_ONLY: "the slot of a guest's access is read-only",
-    LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
-    MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
-    PARTLY: "a host page that is aged sticks out of a slot",
-    SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
-    BLOCK: "a permission fault is on a block",
-    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
-    UNWALKED: "no walk of the operation reaches the pages (ageing only)",
-    PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
-    GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
-    "gave the fault",
-    MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
-    **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
-    **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
-}
-
-
-# Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE)
-# Predicates of the operation itself, which are evaluated when a violation is to be explained.
-OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
-
-
-class Standing:
-    """A violation that a known bug explains, as long as it stands.
-
-    :param ranges: addresses that its entries translate
-    :param vm: of the leaf that is wrong; -1: it is a flush that is owed
-    :param ipa: of that leaf, with *level* and *entry*
-    """
-
-    def __init__(self, violation: Violation, ranges: list[Range], vm: int, ipa: int, level: int, entry: int) -> None:
-        self.violation = violation
-        self.ranges = ranges
-        self.vm = vm
-        self.ipa = ipa
-        self.level = level
-        self.entry = entry
+from .predicates import (
+    BLOCK,
+    COPIED,
+    FAULTS,
+    GONE,
+    HINTED,
+    HINTS,
+    INSIDE,
+    LARGER,
+    LOGGED,
+    MAPPED,
+    MARKED,
+    OF_OPERATION,
+    OF_PAGES,
+    PART,
+    PARTLY,
+    PREDICATES,
+    READ_ONLY,
+    SMALLER,
+    UNWALKED,
+)
+from .standing import Standing, StandingViolations
 
 
 class LastFault(Own):
@@ -137,13 +93,18 @@ class Circumstances(Checker):
         # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
         self.accesses: list[frozenset[str]] = []
         self.ageing = False
+        # Of each VM that has more than one: invalidations in progress.
+        self.invalidations: dict[int, int] = {}
         self.walks: list[Range] = []
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
-        # Those of them that were flushed with their own level as hint, in this operation or before, and not since.
-        self.debts: dict[tuple[int, int], int] = {}
+        # Those of them that were flushed with their own level as hint, in this operation or before, and not since:
+        # several at one place, where one was cut off after the other.
+        self.debts: dict[tuple[int, int], list[int]] = {}
+        # Those that another flush has covered in this operation, before their place had the next one.
+        self.covered: set[int] = set()
         self.settled: set[tuple[int, int]] = set()
-        self.standing: list[Standing] = []
+        self.standing = StandingViolations(self.granule)
         self.kernel.observe(self)
         if self.side.ttl:
             for shadow in self.shadows:
@@ -173,8 +134,8 @@ class Circumstances(Checker):
         for key in self.settled:
             self.debts.pop(key, None)
         self.settled.clear()
-        if self.standing:
-            self.standing = [each for each in self.standing if self.stands(each)]
+        self.covered.clear()
+        self.standing.keep(self.stands)
         self.own.fault = NONE
         self.own.op = op
         self.accesses.clear()
@@ -258,10 +219,21 @@ class Circumstances(Checker):
                 start = hva - layout.hva + layout.ipa
                 self.note(SMALLER, start, start + host_size, guest.number)
 
+    def seq(self, sequence: int, in_progress: int) -> None:
+        if in_progress > 1:
+            self.invalidations[self.kernel.vmid] = in_progress
+        elif self.invalidations:
+            self.invalidations.pop(self.kernel.vmid, None)
+
     def walk(self, vmid: int, start: int, end: int) -> None:
         if not vmid:
             return
         vm = vmid - 1
+        if self.invalidations and self.kernel.walker == "stage2_map_walker":
+            # Within an invalidation of its own nobody but change_pte() maps.
+            own = len(self.side.guests[vm].notified.under_way)
+            if 0 < own < self.invalidations.get(vmid, 0):
+                self.note(COPIED, start, end, vm)
         if self.ageing:
             self.walks.append((place(vm, start), place(vm, end)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
@@ -289,9 +261,12 @@ class Circumstances(Checker):
             if flushed >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
                 self.settled.add(key)
         base = flushed & -(1 << self.shifts[hint]) if hint else 0
-        if hint and (hint, base) in self.cut:
-            self.debts[(hint, base)] = self.cut[(hint, base)]
-            self.settled.discard((hint, base))
+        key = (hint, base)
+        if hint and key in self.cut:
+            if key in self.settled:
+                self.settled.discard(key)
+                self.covered.update(self.debts.pop(key))
+            self.debts.setdefault(key, []).append(self.cut[key])
             self.now.setdefault(HINTED, []).append((base, base + (1 << self.shifts[hint])))
 
     def tlbi_vmid(self, vmid: int) -> None:
@@ -326,14 +301,14 @@ class Circumstances(Checker):
     def explain(self, violations: list[Violation]) -> None:
         """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
         for violation in violations:
-            violation.after = tuple([each.violation for each in self.standing if self.concern(each, violation)])
+            violation.after = self.standing.before(violation)
             if violation.checker in CACHE_CHECKERS:
                 violation.version = self.version_at(violation)
             bugs = fitting(violation.signature)
             if bugs:
                 violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
                 if violation.known and violation.taints:
-                    self.standing.append(self.standing_of(violation))
+                    self.standing.add(self.standing_of(violation))
 
     def standing_of(self, violation: Violation) -> Standing:
         """Make the record of a violation that a known bug explains, by which one sees whether it still stands."""
@@ -347,22 +322,23 @@ class Circumstances(Checker):
     def stands(self, each: Standing) -> bool:
         """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
         if each.vm >= 0:
-            return self.shadows[each.vm].lookup(each.ipa) == (each.level, each.entry)
-        if each.violation.table >= 0 and each.violation.table in self.debts.values():
+            # Permissions may have changed since, which makes it no better.
+            level, entry = self.shadows[each.vm].lookup(each.ipa)
+            return level == each.level and address_bits(entry, self.granule) == address_bits(each.entry, self.granule)
+        if each.violation.table >= 0 and self.owes(each.violation.table):
             return True
         return overlap(each.ranges, self.owed_ranges())
+
+    def owes(self, table: int) -> bool:
+        """Tell whether the flush of a table page is still owed because of its hint."""
+        for pages in self.debts.values():
+            if table in pages:
+                return True
+        return False
 
     def owed_ranges(self) -> list[Range]:
         """Return the addresses translated by tables whose flush is still owed because of their hint."""
         return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])
-
-    def concern(self, each: Standing, violation: Violation) -> bool:
-        """Tell whether a violation may follow from one that stands: both concern the same pages or table page."""
-        if not violation.places and violation.table < 0:
-            return violation.taints
-        if violation.table >= 0 and violation.table == each.violation.table:
-            return True
-        return overlap(each.ranges, violation.reach(self.granule))
 
     def version_at(self, violation: Violation) -> int:
         """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
@@ -399,7 +375,7 @@ class Circumstances(Checker):
         if predicate == UNWALKED:
             return not overlap(violation.reach(self.granule), merged(self.walks))
         if predicate == HINTED and violation.table >= 0:
-            return violation.table in self.debts.values()
+            return self.owes(violation.table) or violation.table in self.covered
         ranges = self.now.get(predicate, [])
         if time == NOW:
             if predicate not in OF_PAGES or not violation.places:

@@ -2,7 +2,6 @@
 """Judging in a forked process, which this one watches and ends when it does not come back."""
 
 import mmap
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,10 +9,11 @@ from ..closing import Closing
 from ..execution.mistakes import CandidateMistake
 from ..processes.child import end_text
 from ..processes.fork import Fork
+from ..processes.patience import Patience
 from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
 
-# Seconds of wall-clock time that one piece of work may take, whatever it does.
+# Seconds that one piece of work may take, whatever it does (`fuzz.processes.patience`).
 PATIENCE: Final = 180.0
 
 
@@ -92,12 +92,11 @@ class Forked(Closing):
         :raises Lost: there is none
         """
         watch = silence.Silence(self.process.pid, self.memory, self.seconds)
-        end = time.monotonic() + self.patience
+        patience = Patience(self.process.pid, self.patience)
         while True:
-            left = end - time.monotonic()
-            if left <= 0:
+            if patience.over():
                 raise Lost(f"did not get on for {self.patience:g} s")
-            if self.process.ready(min(left, silence.LOOK_EVERY)):
+            if self.process.ready(silence.LOOK_EVERY):
                 answer = self.process.read()
                 if answer is None:
                     code = self.process.death()

@@ -28,7 +28,7 @@ _PARTS: Final = {"kvm_handle_guest_abort": ("_abort_in_slot",)}
 class KnownBug:
     """One entry of known.toml; its fields are described there.
 
-    *condition*: pairs of a time and a predicate of `fuzz.judging.circumstances`
+    *condition*: pairs of a time and a predicate of `fuzz.judging.predicates`
     """
 
     id: str

@@ -313,4 +313,11 @@ ALL: Final = [
         broken(mmu=TopsUpNothing),
         "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
     ),
+    Struck(
+        "translation: *: wrong frame*",
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\nhost share a+4K 4K\npar\n  cpu0 write a+4K\n"
+        "  host0 discard a+4K 4K\n  switch cpu0 to host0 before lock 1\n  switch host0 to cpu0 after unlock 1\nend\n",
+        broken(MapsTheNextFrameFirst),
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\n",
+    ),
 ]

@@ -2,6 +2,7 @@
 """Known bugs explain what they cause, and nothing that only looks like it."""
 
 from fnmatch import fnmatchcase
+from unittest.mock import patch
 
 import pytest
 
@@ -9,13 +10,13 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.judging.bearers import asked, has
-from fuzz.judging.circumstances import OF_OPERATION, PREDICATES
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.finding import COMMON, REGRESSION
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, program_of
+from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
-from reference.kvm_host import kvm_vcpu
+from reference.kvm_host import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
@@ -95,6 +96,55 @@ def test_the_program_of_a_bug_shows_it_where_it_is(bug: str) -> None:
     assert all(asked(candidate.get(name), bug).signature for name in versions)
     without = [name for name in candidate.names() if not any(name in e.versions for e in known_bugs() if e.id == bug)]
     assert not any(asked(candidate.get(name), bug).signature for name in without)
+
+
+def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
+    """A block of poison, by which a guest reaches what nobody owns."""
+    text = (
+        "vm cpus=1 ttl=on\nslot a ipa=1G size=4M backing=thp\ncpu0 read a+2M\npar\n  host0 discard a+2M 4K\n"
+        "  cpu0 write a+0\n  switch host0 to cpu0 after flush 1\nend\n"
+    )
+    verdict, _ = judged(ORIGINAL, text)
+    assert any(each.signature.startswith("isolation: ") for each in verdict.findings)
+    assert {each.known for each in verdict.findings} == {"B21"}
+
+
+def test_a_leaf_that_is_wrong_stays_so_with_other_permissions() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
+    verdict, found = judged(ORIGINAL, text + "cpu0 fetch a+2M\ncpu0 read a+2M\ncpu0 evict a+2M\ncpu0 read a+2M\n")
+    assert max(each.at for each in found if each.checker == "isolation") == 5
+    assert {each.known for each in verdict.findings} == {"B05"}
+
+
+def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
+    """A later one takes nothing from what is known of the first."""
+    text = (
+        "vm ttl=on\nslot a ipa=1G size=36K backing=anon\nhost share a+32K 4K\ncpu0 read a+32K\npar\n"
+        "  cpu0 write a+32K\n  cpu1 read a+0\n  host0 discard a+0 36K\n  switch cpu0 to cpu1 after flush 2\nend\n"
+    )
+    verdict, _ = judged(ORIGINAL, text)
+    assert any("hardware walk of a freed table" in each.signature for each in verdict.findings)
+    assert {each.known for each in verdict.findings} == {"B21"}
+
+
+def test_a_fault_that_maps_beside_two_invalidations_is_not_explained() -> None:
+    """C1 explains what change_pte() maps."""
+
+    class NoRetry(Mmu):
+        def user_mem_abort(
+            self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+        ) -> int:
+            with patch.object(self.h, "mmu_notifier_retry", lambda kvm, seq: False):
+                return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+    text = (
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\nhost discard a+0 4K\npar\n"
+        "  cpu0 read a+0\n  host0 discard a+0 4K\n  host1 discard a+0 8K\n  switch cpu0 to host0 after lookup 1\n"
+        "  switch host0 to host1 after unlock 1\n  switch host1 to cpu0 after unlock 1\nend\n"
+    )
+    verdict, found = judged(broken(mmu=NoRetry), text)
+    assert any("wrong frame" in each.signature and not each.known for each in found)
+    assert REGRESSION in [each.kind for each in verdict.findings]
 
 
 def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:

@@ -13,6 +13,7 @@ from reference.pgtable import (
 )
 
 from .case import Case, broken, each
+from .near_misses import SHORT
 
 
 class IgnoreNotifier(Mmu):
@@ -184,6 +185,13 @@ CASES = (
         "translation: stage2_map_walker: output address not aligned L2",
         broken(BlockOffByAPage),
         BLOCK + "cpu0 read a+0\n",
+    ),
+    Case(
+        "page that was mapped while the notifier waited for the lock",
+        "translation: stage2_unmap_walker: still mapped after invalidation L3",
+        SHORT,
+        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\npar\n  cpu0 write a+4K\n  host0 discard a+0 8K\n"
+        "  switch cpu0 to host0 before store 1\nend\n",
     ),
 )
 

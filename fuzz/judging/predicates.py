@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The predicates that conditions of known bugs are made of: their names, and when each holds.
+
+`fuzz.judging.circumstances` observes them.
+"""
+
+from typing import Final
+
+from reference.machine.walk import ACCESS_FLAG, PERMISSION, TRANSLATION
+
+HINTS: Final = "level hints on"
+HINTED: Final = "table flushed with its own level as hint"
+LOGGED: Final = "slot logged"
+READ_ONLY: Final = "slot read-only"
+LARGER: Final = "host page larger than an entry of the start level"
+MAPPED: Final = "part of the host page mapped before"
+PARTLY: Final = "host page only partly in the slot"
+SMALLER: Final = "host page mapped by smaller leaves"
+BLOCK: Final = "fault on a block"
+INSIDE: Final = "range begins inside an entry that is no table"
+UNWALKED: Final = "pages not walked"
+MARKED: Final = "old leaf's frame marked"
+PART: Final = "size is no whole pages"
+GONE: Final = "leaf of the permission fault gone"
+COPIED: Final = "page mapped beside another invalidation"
+FAULTS: Final = {
+    TRANSLATION: "translation fault",
+    ACCESS_FLAG: "access flag fault",
+    PERMISSION: "permission fault",
+}
+
+# Each predicate, and when it holds.
+PREDICATES: Final = {
+    HINTS: "the CPU takes level hints (FEAT_TTL)",
+    HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
+    "of that table, until another flush covers it",
+    LOGGED: "the slot of a guest's access has a dirty log",
+    READ_ONLY: "the slot of a guest's access is read-only",
+    LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
+    MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
+    PARTLY: "a host page that is aged sticks out of a slot",
+    SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
+    BLOCK: "a permission fault is on a block",
+    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
+    UNWALKED: "no walk of the operation reaches the pages (ageing only)",
+    PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
+    GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
+    "gave the fault",
+    COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
+    "and another thread has begun the other",
+    MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
+    **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
+    **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
+}
+
+
+# Predicates of pages, or of a table page: where a violation names some, they must hold for those.
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED)
+# Predicates of the operation itself, which are evaluated when a violation is to be explained.
+OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
