@@ -164,6 +164,7 @@ unsigned int rt_run_actor(unsigned int i)
 	}
 	a->state = INSIDE;
 	rt_actor = (int)i;
+	shim_read_last = 0;
 	rt_turn_began = shim_control->nrec;
 	rt_swap_stacks(&main_sp, a->sp);
 	a = &actors[last];

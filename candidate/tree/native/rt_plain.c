@@ -53,6 +53,8 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
  */
 #define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
+/* A read of a table: a store before it is done by now. */
+#define TELLS(p) (!shim_reads_on(p) || rt_plain_at)
 #ifdef SHIM_SANITIZE
 #define HEARD(name, n, write, tell) \
 	void __tsan_##name##n(void *p) { rt_check(p, n, write, FRAME); if (tell) plain_slow(p, write); }
@@ -64,7 +66,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
 #else
 #define PLAIN(name, write) \
-	QUICK void name(void *p) { if (SHIM_IN_ARENA(p) || WATCHED(p)) plain_slow(p, write); }
+	QUICK void name(void *p) { if (SHIM_IN_ARENA(p) ? write || TELLS(p) : WATCHED(p)) plain_slow(p, write); }
 #define VOLATILE(name, write) \
 	QUICK void name(void *p) { if (WATCHED(p) && !SHIM_IN_ARENA(p)) plain_slow(p, write); }
 #define TSAN(n) \

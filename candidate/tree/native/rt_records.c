@@ -239,6 +239,7 @@ void shim_note(int on)
 }
 
 static unsigned int last_read = -1u;
+unsigned long shim_read_last;		/* the same for who is alone */
 
 void rt_read_entry(const volatile void *p)
 {
@@ -247,16 +248,21 @@ void rt_read_entry(const volatile void *p)
 	if (page == last_read)
 		return;
 	last_read = page;
+	shim_read_last = rt_actor < 0 ? (unsigned long)p >> RT_PAGE_SHIFT : 0;
 	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
 }
 
 void rt_forget_read(unsigned int page)
 {
 	if (page == last_read)
-		last_read = -1u;
+		shim_new_operation();
 }
 
-void shim_new_operation(void) { last_read = -1u; }
+void shim_new_operation(void)
+{
+	last_read = -1u;
+	shim_read_last = 0;
+}
 
 void shim_read(const volatile void *p)
 {
