@@ -23,6 +23,7 @@ from .records import (
     ACTOR_AT,
     ANCHOR,
     ANCHORS_AT,
+    ANSWER,
     ARGS,
     CHAIN,
     CHAIN_WORDS,
@@ -31,8 +32,6 @@ from .records import (
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
     COUNTERS_AT,
-    COUNTS,
-    COUNTS_AT,
     GRACE_AT,
     INFO,
     INFO_AT,
@@ -43,7 +42,6 @@ from .records import (
     OP_QUIT,
     RECORD_WORDS,
     RECORDS_AT,
-    RESULT,
     RESULT_AT,
     SCRIPT_AT,
     SCRIPT_HEAD,
@@ -58,6 +56,8 @@ from .records import (
 )
 
 _MASK: Final = (1 << 64) - 1
+# Arguments that an operation does not have.
+_ZEROS: Final = (0,) * 8
 
 
 class Process:
@@ -73,7 +73,7 @@ class Process:
         self.library = library
         self.owner = os.getpid()
         self.status = self.ret = 0
-        self.records = self.chains = self.names = 0
+        self.records = self.names = 0
         self.knobs = (-1, -1, -1)
         # How many areas and devices there are, and when another task waits: as it was told last.
         self.told = (0, 0, 0, 0)
@@ -209,7 +209,11 @@ class Process:
 
     def send(self, op: int, *args: int) -> None:
         """Have the child do something; `receive` waits for it."""
-        ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
+        for arg in args:
+            if arg < 0:
+                args = tuple([each & _MASK for each in args])
+                break
+        ARGS.pack_into(self.memory, 0, op, *args, *_ZEROS[len(args) :])
         self.tell(b"G")
 
     def speak_to(
@@ -239,9 +243,9 @@ class Process:
         if self._hear() != b"R":
             self.running = False
             return False
-        (self.ret,) = RESULT.unpack_from(self.memory, RESULT_AT)
-        self.status, self.records, self.chains, self.names, *left = COUNTS.unpack_from(self.memory, COUNTS_AT)
-        self.knobs = left[0], left[1], left[2]
+        answer = ANSWER.unpack_from(self.memory, RESULT_AT)
+        self.ret, self.status, self.records, self.names = answer[0], answer[1], answer[2], answer[4]
+        self.knobs = answer[5], answer[6], answer[7]
         return True
 
     @property

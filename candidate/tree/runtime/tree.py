@@ -185,13 +185,16 @@ class TreeSide:
                 lives = self.give_way(why, (what,) if why == r.SWITCHED else waited(what))
                 continue
             self.unanswered = False
-            asked, info, knobs = process.status, process.info, process.knobs
+            asked, knobs = process.status, process.knobs
+            if asked == r.DONE:
+                break
             if asked == r.HOST:
+                info = process.info
                 lives = self.resume(knobs, *self.page(info[0], info[1]))
             elif asked == r.FULL:
                 lives = self.resume(knobs, 0)
             elif asked in (r.SWITCHED, r.BLOCKED):
-                lives = self.give_way(asked, info)
+                lives = self.give_way(asked, process.info)
             else:
                 break
         ret = process.ret
