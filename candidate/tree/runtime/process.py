@@ -54,6 +54,7 @@ from .records import (
     TURNS_AT,
     UNWANTED_AT,
 )
+from .words import WORD_BYTES, Words, words_of
 
 _MASK: Final = (1 << 64) - 1
 # Arguments that an operation does not have.
@@ -92,7 +93,6 @@ class Process:
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)
-        self.as_numbers = memoryview(self.memory).cast("q")
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
         try:
@@ -279,14 +279,11 @@ class Process:
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)
 
-    def take_records(self) -> list[int]:
+    def take_records(self) -> Words:
         """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
         count = self.records
-        if not count:
-            return []
         self.drop_records()
-        words: list[int] = self.as_numbers[RECORDS_AT >> 3 : (RECORDS_AT >> 3) + count * RECORD_WORDS].tolist()
-        return words
+        return words_of(self.memory[RECORDS_AT : RECORDS_AT + count * RECORD_WORDS * WORD_BYTES])
 
     def drop_records(self) -> None:
         """Forget the records of the child since the last call."""

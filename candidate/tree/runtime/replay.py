@@ -12,6 +12,7 @@ from reference.kernel import Kernel
 
 from . import records as r
 from .replay_host import HostReplay
+from .words import word, word_count
 
 # Levels from here on, and those below 0, are no hint.
 _LEVELS: Final = 4
@@ -42,19 +43,23 @@ class Replay(HostReplay):
 
         :returns: whether there is one: `turn` says which; the records behind it are for the next call
         """
-        words, at = self.unread, self.at
-        self.unread, self.at = [], 0
-        if at == len(words):
-            words, at = self.process.take_records(), 0
-        placed, kernel, turned = self.placed, self.kernel, False
-        last = kernel.last
-        while at < len(words):
-            head = words[at]
+        history = self.history
+        if history.at == word_count(self.taken):
+            taken = self.process.take_records()
+            if not word_count(taken):
+                return False
+            self.taken = taken
+            history.add(taken)
+        words, end = self.taken, word_count(self.taken)
+        placed, kernel = self.placed, self.kernel
+        at = history.at
+        while at < end:
+            head = word(words, at)
             kind, chain = head & 0xFFFF, head >> 32
+            a = word(words, at + 1)
+            history.at = at + r.RECORD_WORDS
             if kind == r.TURN:
-                self.turn = words[at + 1], words[at + 2], words[at + 3]
-                self.unread, self.at = words, at + r.RECORD_WORDS
-                turned = True
+                self.turn = a, word(words, at + 2), word(words, at + 3)
                 break
             if chain != self.chain:
                 # Where the records from here on were made.
@@ -62,21 +67,22 @@ class Replay(HostReplay):
                 place = placed[chain] if chain < len(placed) else None
                 if place is None:
                     place = self.place(chain)
-                kernel.place = last.place = place.where
+                kernel.place = place.where
                 if place.walker:
                     kernel.walker = place.walker
-            self.one(kind, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
+            if kind == r.TABLE:
+                kernel.walk_table(a & -kernel.entries, -1)
+            else:
+                self.one(kind, head >> 16 & 0xFFFF, a, word(words, at + 2), word(words, at + 3))
             at += r.RECORD_WORDS
         self.chain = 0
         kernel.place = ""
-        return turned
+        return at < end
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""
         k = self.kernel
-        if kind == r.TABLE:
-            k.walk_table(a & -k.entries, -1)
-        elif kind == r.STORE:
+        if kind == r.STORE:
             self.had(a, b)
             k.WRITE_ONCE(a, c)
         elif kind == r.RELEASE:

@@ -9,8 +9,10 @@ from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
 
 from . import records as r
+from .history import History
 from .places import CodePlace, CodePlaces
 from .process import Process
+from .words import Words
 
 # Records hold signed words, as entries are; addresses are none.
 _ADDRESS: Final = (1 << 64) - 1
@@ -49,11 +51,13 @@ class HostReplay:
         self.huge_pins: set[int] = set()
         # Of the last record.
         self.chain = 0
-        # The last change of turns: who goes on, why, and what goes with it; records behind it, from *at* on.
+        # The last change of turns: who goes on, why, and what goes with it; records that were taken, of which those are
+        # done that are history.
         self.turn = (0, 0, 0)
         # Not called words, as table memory is: modules that store to that are not compiled.
-        self.unread: list[int] = []
-        self.at = 0
+        self.taken: Words = []
+        self.history = History(kernel.entries, process.places)
+        kernel.last = self.history
         kernel.belongings.append((self, ("cache", "sampled", "counted", "huge_pins", "chain", "interrupted")))
 
     def place(self, chain: int) -> CodePlace:

@@ -91,7 +91,6 @@ class TreeSide:
             assert self.host is not None
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
-            self.kernel.observe(self.kernel.last)
             if self.twin_library is not None:
                 twin = self.twin_library(self.kernel.granule.page_shift)
                 self.script = Script(self.process, twin, self.kernel.grace_at)
