@@ -132,8 +132,8 @@ class Kernel:
         self.walker = ""
         # Of a compiled tree: function, file and line of the event, and the chain of calls.
         self.place = ""
-        # Where something happened last in a compiled tree; nothing is noted of a port.
-        self.last = LastPlaces(granule.entries)
+        # Where something happened last in a compiled tree.
+        self.last = LastPlaces()
         # Its argument, ``walker->arg``.
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over.

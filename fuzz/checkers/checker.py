@@ -182,11 +182,11 @@ class GuestChecker(Checker):
         return (places.in_vm(number), f"VM {number}: {reason}") if number else (places, reason)
 
     def written_at(self, level: int, places: Places) -> str:
-        if level < 0 or not places.ranges or not self.kernel.last.stored:
+        if level < 0 or not places.ranges or not self.kernel.last.has_stores():
             return ""
         found = walk(self.kernel.arena, self.guest.regime, places.ranges[0][0], READ)
         ptep = found.ptep
         for at, above, _ in found.tables:
             if at == level:
                 ptep = above
-        return self.kernel.last.stored.get(ptep, "")
+        return self.kernel.last.stored(ptep)

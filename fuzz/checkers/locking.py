@@ -122,7 +122,7 @@ class Locking(Checker):
 
     def taken(self) -> str:
         """Say where in a compiled tree the innermost lock that is held was taken; "" of a port."""
-        return self.kernel.last.taken.get(self.kernel.locks[-1], "")
+        return self.kernel.last.taken(self.kernel.locks[-1])
 
     def warn(self, label: str) -> None:
         if label in WARNINGS:

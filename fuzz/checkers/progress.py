@@ -90,7 +90,7 @@ class Progress(Checker):
 
     def turns(self) -> str:
         """Say where in a compiled tree the last fault did something; "" of a port."""
-        last = self.kernel.last
-        if last.walking and last.storing:
-            return f"{last.storing}, the last store, and {last.walking}, the last walk"
-        return last.storing or last.walking
+        walking, storing = self.kernel.last.walking(), self.kernel.last.storing()
+        if walking and storing:
+            return f"{storing}, the last store, and {walking}, the last walk"
+        return storing or walking

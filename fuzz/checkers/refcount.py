@@ -76,8 +76,8 @@ class Refcount(GuestChecker):
     def changed_at(self, table: Table) -> str:
         """Say where in a compiled tree the table was last counted, and written; "" of a port."""
         last = self.kernel.last
-        written = last.written.get(table.page, "")
-        counted = last.counted.get(table.page, "")
+        written = last.written(table.page)
+        counted = last.counted(table.page)
         if counted and written:
             return f"{written}, where it was written last, and {counted}, where it was counted last"
         return written or counted

@@ -17,6 +17,7 @@ from typing import Any, Final
 from reference.compiled.choice import LIBRARY
 
 from .jobs import NONE, USUAL, Job, jobs
+from .primitives import HEADER, register
 from .progress import report
 from .runtime import withstand_signals
 
@@ -43,6 +44,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         compile_all(self.compiler, jobs(self.extensions), Path(self.build_temp))
         build_ext.build_extensions(self)
 
+    register()
     extensions = mypycify(
         ["--cache-dir", cache, *sources],
         debug_level="0",
@@ -119,7 +121,9 @@ def compile_one(compiler: Any, job: Job, folder: Path, header: str) -> list[str]
     :param header: see `parse_headers`
     :returns: the object file
     """
-    include = ["-include", header] if header and job.is_module else []
+    # The header that is parsed already comes first, or it does not count.
+    headers = [header, str(HEADER)] if job.is_module else []
+    include = [part for each in headers if each for part in ("-include", each)]
     made: list[str] = compiler.compile(
         [job.source],
         output_dir=str(folder),

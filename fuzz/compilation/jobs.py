@@ -17,6 +17,7 @@ USUAL: Final = "-Og"
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___address_space."),
     *("checkers___shadow.", "checkers___translation."),
+    *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
 )
 # C files whose code runs once a program, or less: without optimisation they compile in a third of the time.
 COLD: Final = ("generation___", "language___", "candidate___bugs", "__native_s2fuzz.")

@@ -67,15 +67,15 @@ class Stores:
         """Say where an entry was written last."""
         entries = self.granule.entries
         return self.text(
-            self.original.stored.get(a.page * entries + index, ""),
-            self.candidate.stored.get(b.page * entries + index, ""),
+            self.original.stored(a.page * entries + index),
+            self.candidate.stored(b.page * entries + index),
         )
 
     def table(self, a: Table | None, b: Table | None) -> str:
         """Say where any entry of a table was, on the side that has it."""
         return self.text(
-            "" if a is None else self.original.written.get(a.page, ""),
-            "" if b is None else self.candidate.written.get(b.page, ""),
+            "" if a is None else self.original.written(a.page),
+            "" if b is None else self.candidate.written(b.page),
         )
 
     def text(self, original: str, candidate: str) -> str:

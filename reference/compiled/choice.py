@@ -64,7 +64,7 @@ WITH: Final = "with-"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
 # Also the code that C files get in addition: an older build does not have it.
-FORMAT: Final = 2
+FORMAT: Final = 3
 # What stands beside the candidates, finds them, looks at them or builds one; like ``__init__.py`` never compiled.
 UNCOMPILED: Final = (
     *("candidate/inspection/", "candidate/registry/"),

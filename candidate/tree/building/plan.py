@@ -69,8 +69,10 @@ _PLAIN: Final = (
 # Those that native/rt_sanitize.c answers. What kernel code does on purpose is left out: overflow wraps, members of NULL
 # have addresses.
 _UNDEFINED: Final = ("-fsanitize=shift,bounds,integer-divide-by-zero,bool,enum,unreachable,vla-bound",)
-# Functions of libc that take addresses: kernel code calls ours, which look at these first.
-_CHECKED: Final = ("memset", "memcpy", "memmove", "memcmp")
+# Functions of libc that take addresses: kernel code calls ours, which look at these first. Who only reads is of no
+# interest unless addresses are checked.
+_WRITING: Final = ("memset", "memcpy", "memmove")
+_READING: Final = ("memcmp",)
 
 # How often each way through the code is taken is counted (`candidate.tree.building.counters`). Atomic, for plain
 # counters would be plain accesses.
@@ -191,9 +193,8 @@ class BuildPlan:
 
     def check_memory(self) -> list[CompilerJob]:
         """The jobs by which kernel code calls our functions in place of those of libc that take addresses."""
-        if not self.settings.sanitize:
-            return []
-        names = " ".join(f"--redefine-sym {name}=shim_{name}" for name in _CHECKED)
+        called = _WRITING + _READING if self.settings.sanitize else _WRITING
+        names = " ".join(f"--redefine-sym {name}=shim_{name}" for name in called)
         script = f'for each; do objcopy {names} "$each" || exit; done'
         return [CompilerJob("check", ["sh", "-c", script, "sh", *self.tree, *self.mixed])]
 

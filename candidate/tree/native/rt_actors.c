@@ -9,6 +9,8 @@
 
 #define STACK_BYTES	(256UL << 10)
 #define GUARD_BYTES	4096UL
+/* Above all of them (ON_STACK in rt_plain.c). */
+#define NOTHING_BYTES	(64UL << 10)
 /* What begins as zeros, so that a chain of frames ends there. */
 #define TOP_BYTES	64UL
 #define MAX_OWN		24
@@ -68,7 +70,7 @@ static char *top_of(int i) { return stacks + (i + 1) * (STACK_BYTES + GUARD_BYTE
 /* Before the snapshot: memory of the stacks, with a page below each that nobody may touch. */
 void rt_make_stacks(void)
 {
-	stacks = rt_keep(SHIM_MAX_ACTORS * (STACK_BYTES + GUARD_BYTES));
+	stacks = rt_keep(SHIM_MAX_ACTORS * (STACK_BYTES + GUARD_BYTES) + NOTHING_BYTES);
 	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
 		mprotect(top_of(i) - STACK_BYTES - GUARD_BYTES, GUARD_BYTES, PROT_NONE);
 }
@@ -164,6 +166,7 @@ unsigned int rt_run_actor(unsigned int i)
 	}
 	a->state = INSIDE;
 	rt_actor = (int)i;
+	shim_read_last = 0;
 	rt_turn_began = shim_control->nrec;
 	rt_swap_stacks(&main_sp, a->sp);
 	a = &actors[last];

@@ -40,6 +40,7 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	for (unsigned int j = 0; j < nr; j++)
 		rt_counts[i + j] = 1;
 	va = rt_page(i);
+	rt_touch(va, (unsigned long)nr << RT_PAGE_SHIFT);
 	rt_emit(kind, i, nr, 0, name, frame);
 	return va;
 }

@@ -36,6 +36,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 		if (rt_plain_at)
 			rt_settle();
 		if (write) {
+			rt_touch(p, 1);
 			rt_plain_at = (volatile shim_u64 *)((unsigned long)p & ~7UL);
 		} else {
 			rt_read_entry(p);
@@ -52,7 +53,12 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
  * what is told of is a jump to a function whose caller is the kernel code.
  */
 #define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
+/* Most look at what a caller has on the stack: no further than this above the top of it, where nothing else lies. */
+#define NEAR	(64UL << 10)
+#define ON_STACK(p) ({ register unsigned long __top __asm__("rsp"); (unsigned long)(p) - __top < NEAR; })
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
+/* A read of a table: a store before it is done by now. */
+#define TELLS(p) (!SHIM_READS_ON(p) || rt_plain_at)
 #ifdef SHIM_SANITIZE
 #define HEARD(name, n, write, tell) \
 	void __tsan_##name##n(void *p) { rt_check(p, n, write, FRAME); if (tell) plain_slow(p, write); }
@@ -64,7 +70,8 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
 #else
 #define PLAIN(name, write) \
-	QUICK void name(void *p) { if (SHIM_IN_ARENA(p) || WATCHED(p)) plain_slow(p, write); }
+	QUICK void name(void *p) \
+	{ if (!ON_STACK(p) && (SHIM_IN_ARENA(p) ? write || TELLS(p) : WATCHED(p))) plain_slow(p, write); }
 #define VOLATILE(name, write) \
 	QUICK void name(void *p) { if (WATCHED(p) && !SHIM_IN_ARENA(p)) plain_slow(p, write); }
 #define TSAN(n) \
@@ -80,6 +87,7 @@ void __tsan_read_range(void *p, long n) { rt_check(p, n, 0, FRAME); }
 void __tsan_write_range(void *p, long n)
 {
 	rt_check(p, n, 1, FRAME);
+	rt_touch(p, n);
 	if (SHIM_IN_ARENA(p) && rt_noting && rt_plain_at)
 		rt_settle();
 }
@@ -100,7 +108,7 @@ static void atomic_taken(const void *p, unsigned long bits, void **frame)
 			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | bitmaps[i].slot,
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
-#define HIT	rt_check(p, sizeof(*p), 1, FRAME)
+#define HIT	do { rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
 #define ATOMICS(b, t) \
 t __tsan_atomic##b##_load(const t *p, int m) { rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
 void __tsan_atomic##b##_store(t *p, t v, int m) { HIT; *p = v; } \

@@ -4,11 +4,18 @@
 
 static struct known { const char *p; unsigned int id; } *known;
 static shim_u64 *text_digests;	/* of texts, by number */
+/*
+ * The pages that the operation under way has come to have its number; it goes on for as long as the process does. They lie
+ * from low on, and below high.
+ */
+static struct { unsigned int operation, pages[RT_ARENA_PAGES]; } *touched;
+static unsigned int touched_low, touched_high;
 
 void shim_remember_names(void)
 {
 	known = rt_keep(1024 * sizeof(*known));
 	text_digests = rt_keep(1024 * sizeof(*text_digests));
+	touched = rt_keep(sizeof(*touched));
 }
 
 static inline shim_u64 mixed(shim_u64 digest, shim_u64 value)
@@ -166,13 +173,38 @@ void rt_settle(void)
 	settling = 0;
 }
 
-/* Has any table changed that no store told of? Compares all pages in use; at the end of each operation. */
-void shim_compare_arena(void)
+/* Kernel code has come to what lies there, which may be no table. */
+void rt_touch(const volatile void *p, unsigned long bytes)
 {
+	unsigned long first = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT, last;
+
+	if (first >= RT_ARENA_PAGES || !bytes)
+		return;
+	last = ((unsigned long)p + bytes - 1 - SHIM_ARENA) >> RT_PAGE_SHIFT;
+	if (last >= RT_ARENA_PAGES)
+		last = RT_ARENA_PAGES - 1;
+	for (unsigned long i = first; i <= last; i++)
+		touched->pages[i] = touched->operation;
+	if (first < touched_low)
+		touched_low = first;
+	if (last >= touched_high)
+		touched_high = last + 1;
+}
+
+/*
+ * Has any table changed that no store told of? At the end of each operation: of the pages that it has come to, by a load, a
+ * store, or memset() and the like; or of all that are in use.
+ */
+void shim_compare_arena(int all)
+{
+	unsigned int low = all ? 0 : touched_low, high = all || touched_high > rt_arena_next ? rt_arena_next : touched_high;
+
 	rt_settle();
-	for (unsigned int i = 0; i < rt_arena_next; i++) {
+	for (unsigned int i = low; i < high; i++) {
 		shim_u64 *now = rt_page(i), *told = rt_shadow_at(now);
 
+		if (!all && touched->pages[i] != touched->operation)
+			continue;
 		if (!memcmp(now, told, 1UL << RT_PAGE_SHIFT))
 			continue;
 		for (unsigned int k = 0; k < 1u << (RT_PAGE_SHIFT - 3); k++)
@@ -239,6 +271,7 @@ void shim_note(int on)
 }
 
 static unsigned int last_read = -1u;
+unsigned long shim_read_last;		/* the same for who is alone */
 
 void rt_read_entry(const volatile void *p)
 {
@@ -247,16 +280,30 @@ void rt_read_entry(const volatile void *p)
 	if (page == last_read)
 		return;
 	last_read = page;
+	rt_touch(p, 1);
+	shim_read_last = rt_actor < 0 ? (unsigned long)p >> RT_PAGE_SHIFT : 0;
 	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
+}
+
+static void read_nothing(void)
+{
+	last_read = -1u;
+	shim_read_last = 0;
 }
 
 void rt_forget_read(unsigned int page)
 {
 	if (page == last_read)
-		last_read = -1u;
+		read_nothing();
 }
 
-void shim_new_operation(void) { last_read = -1u; }
+void shim_new_operation(void)
+{
+	read_nothing();
+	touched->operation++;
+	touched_low = -1u;
+	touched_high = 0;
+}
 
 void shim_read(const volatile void *p)
 {
@@ -276,6 +323,7 @@ shim_u64 shim_store(volatile void *p, shim_u64 v, int release)
 		rt_settle();
 	o = *(volatile shim_u64 *)p;
 	*(volatile shim_u64 *)p = *rt_shadow_at(p) = v;
+	rt_touch(p, 1);
 	rt_emit(release ? EV_RELEASE : EV_STORE, rt_entry(p), o, v, 0, __builtin_frame_address(0));
 	RT_AFTER(POINT_STORE);
 	return o;
@@ -292,6 +340,7 @@ shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n)
 	was = *(volatile shim_u64 *)p;
 	if (was == o)
 		*(volatile shim_u64 *)p = *rt_shadow_at(p) = n;
+	rt_touch(p, 1);
 	rt_emit(was == o ? EV_CMPXCHG : EV_CMPXCHG_FAIL, rt_entry(p), was, n, 0, __builtin_frame_address(0));
 	RT_AFTER(POINT_EXCHANGE);
 	return was;

@@ -117,27 +117,6 @@ void rt_object_back(const void *p, void **frame)
 		state[(at + i) >> 3] = FREED;
 }
 
-/* Kernel code calls these by the usual names (candidate/tree/building/plan.py). */
-void *shim_memset(void *p, int c, unsigned long n) { rt_check(p, n, 1, FRAME); return memset(p, c, n); }
-void *shim_memcpy(void *to, const void *from, unsigned long n)
-{
-	rt_check(from, n, 0, FRAME);
-	rt_check(to, n, 1, FRAME);
-	return memcpy(to, from, n);
-}
-void *shim_memmove(void *to, const void *from, unsigned long n)
-{
-	rt_check(from, n, 0, FRAME);
-	rt_check(to, n, 1, FRAME);
-	return memmove(to, from, n);
-}
-int shim_memcmp(const void *a, const void *b, unsigned long n)
-{
-	rt_check(a, n, 0, FRAME);
-	rt_check(b, n, 0, FRAME);
-	return memcmp(a, b, n);
-}
-
 /* ---- undefined behaviour: gcc -fsanitize=shift and the like, with these in place of its runtime ---- */
 
 #define UNDEFINED(name, text) \
@@ -155,3 +134,35 @@ void *rt_object(unsigned long n) { return rt_small(n); }
 void rt_object_back(const void *p, void **frame) { rt_small_back((void *)p); }
 
 #endif
+
+/* Kernel code calls these by the usual names (candidate/tree/building/plan.py). */
+static void written(const void *p, unsigned long n, void **frame)
+{
+	rt_check(p, n, 1, frame);
+	rt_touch(p, n);
+}
+
+void *shim_memset(void *p, int c, unsigned long n)
+{
+	written(p, n, FRAME);
+	return memset(p, c, n);
+}
+
+void *shim_memcpy(void *to, const void *from, unsigned long n)
+{
+	rt_check(from, n, 0, FRAME);
+	written(to, n, FRAME);
+	return memcpy(to, from, n);
+}
+void *shim_memmove(void *to, const void *from, unsigned long n)
+{
+	rt_check(from, n, 0, FRAME);
+	written(to, n, FRAME);
+	return memmove(to, from, n);
+}
+int shim_memcmp(const void *a, const void *b, unsigned long n)
+{
+	rt_check(a, n, 0, FRAME);
+	rt_check(b, n, 0, FRAME);
+	return memcmp(a, b, n);
+}

@@ -33,7 +33,8 @@ char *shim_names, *shim_stack_top;
 
 extern char etext;
 
-#define CPU_SECONDS 10		/* that kernel code may run without coming back */
+/* That kernel code may run without coming back, and up to one less: the clock does not begin anew with each call. */
+#define CPU_SECONDS 10
 
 static int shared_fd, hears, says;
 
@@ -55,12 +56,14 @@ static char hear(void)
 	return what;
 }
 
-/* Only what the process itself does counts: while it waits, nothing. */
-static void patience(int seconds)
-{
-	struct itimerval left = { .it_value.tv_sec = seconds };
+/* There is a signal for each second that the process itself works: while it waits, none. */
+static volatile int seconds_left = CPU_SECONDS;
 
-	setitimer(ITIMER_VIRTUAL, &left, 0);
+static void start_clock(void)
+{
+	struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
+
+	setitimer(ITIMER_VIRTUAL, &second, 0);
 }
 
 int shim_following;
@@ -118,6 +121,8 @@ static char request(void)
 static void reply(unsigned int status)
 {
 	shim_control->status = status;
+	/* Of what comes next. */
+	seconds_left = CPU_SECONDS;
 	if (!shim_following)
 		say('R');
 	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
@@ -135,12 +140,11 @@ static void ask(unsigned int status)
 		rt_turn_began = shim_control->nrec;
 		if (shim_control->op == OP_QUIT)
 			_exit(0);
-		patience(CPU_SECONDS);
 		if (shim_control->op == OP_RESUME)
 			break;
 		/* The host changes while a vCPU waits for a page: a call within the call. */
 		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
-		shim_compare_arena();
+		shim_compare_arena(shim_control->actor != 0);
 		reply(S_DONE);
 	}
 }
@@ -172,6 +176,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	char *pc = (char *)u->uc_mcontext.gregs[REG_RIP];
 	static int again;
 
+	if (number == SIGVTALRM && --seconds_left > 0)
+		return;
 	if (again++)
 		_exit(2);
 	/* In a function of libc, which sets up no frame: who called it. */
@@ -217,7 +223,7 @@ static void notify_late(void)
 		memcpy(args, each[i] + 1, sizeof(each[i]) - sizeof(each[i][0]));
 		shim_new_operation();
 		shim_control->ret = shim_dispatch(each[i][0], args, shim_control->info);
-		shim_compare_arena();
+		shim_compare_arena(0);
 	}
 }
 
@@ -242,6 +248,7 @@ static void serve(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
+	start_clock();
 	for (;;) {
 		unsigned int status = S_DONE;
 		char what = request();
@@ -254,7 +261,6 @@ static void serve(void)
 				follow();
 			continue;
 		}
-		patience(CPU_SECONDS);
 		if (shim_control->op == OP_QUIT) {
 			shim_add_counters(shim_control->args[0]);
 			if (log_used)
@@ -272,7 +278,8 @@ static void serve(void)
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		}
-		shim_compare_arena();
+		/* Actors come to pages in the middle of each other's operations; behind a release comes nothing. */
+		shim_compare_arena(shim_control->actor || shim_control->op == OP_RELEASE);
 		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
 			    shim_control->op == OP_RING_HARVEST;
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)

@@ -55,7 +55,7 @@ void shim_memory(void);
 void shim_note(int on);
 void shim_count_failures(int on);
 void shim_new_operation(void);
-void shim_compare_arena(void);
+void shim_compare_arena(int all);
 /* native/counters.ld; none where the library is built without counters */
 extern shim_u64 shim_counters[] __attribute__((weak, visibility("hidden")));
 extern shim_u64 shim_counters_end[] __attribute__((weak, visibility("hidden")));

@@ -24,6 +24,7 @@ from .records import (
     ACTOR_AT,
     ANCHOR,
     ANCHORS_AT,
+    ANSWER,
     ARGS,
     CHAIN,
     CHAIN_WORDS,
@@ -32,8 +33,6 @@ from .records import (
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
     COUNTERS_AT,
-    COUNTS,
-    COUNTS_AT,
     GRACE_AT,
     INFO,
     INFO_AT,
@@ -44,7 +43,6 @@ from .records import (
     OP_QUIT,
     RECORD_WORDS,
     RECORDS_AT,
-    RESULT,
     RESULT_AT,
     SCRIPT_AT,
     SCRIPT_HEAD,
@@ -57,8 +55,11 @@ from .records import (
     TURNS_AT,
     UNWANTED_AT,
 )
+from .words import WORD_BYTES, Words, words_of
 
 _MASK: Final = (1 << 64) - 1
+# Arguments that an operation does not have.
+_ZEROS: Final = (0,) * 8
 
 
 class Process:
@@ -76,7 +77,7 @@ class Process:
         self.library = library
         self.owner = os.getpid()
         self.status = self.ret = 0
-        self.records = self.chains = self.names = 0
+        self.records = self.names = 0
         self.knobs = (-1, -1, -1)
         # How many areas and devices there are, and when another task waits: as it was told last.
         self.told = (0, 0, 0, 0)
@@ -95,7 +96,6 @@ class Process:
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)
-        self.as_numbers = memoryview(self.memory).cast("q")
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
         try:
@@ -217,7 +217,11 @@ class Process:
 
     def send(self, op: int, *args: int) -> None:
         """Have the child do something; `receive` waits for it."""
-        ARGS.pack_into(self.memory, 0, op, *[arg & _MASK for arg in args], *(0,) * (8 - len(args)))
+        for arg in args:
+            if arg < 0:
+                args = tuple([each & _MASK for each in args])
+                break
+        ARGS.pack_into(self.memory, 0, op, *args, *_ZEROS[len(args) :])
         self.tell(b"G")
 
     def speak_to(
@@ -247,9 +251,9 @@ class Process:
         if self._hear() != b"R":
             self.running = False
             return False
-        (self.ret,) = RESULT.unpack_from(self.memory, RESULT_AT)
-        self.status, self.records, self.chains, self.names, *left = COUNTS.unpack_from(self.memory, COUNTS_AT)
-        self.knobs = left[0], left[1], left[2]
+        answer = ANSWER.unpack_from(self.memory, RESULT_AT)
+        self.ret, self.status, self.records, self.names = answer[0], answer[1], answer[2], answer[4]
+        self.knobs = answer[5], answer[6], answer[7]
         return True
 
     @property
@@ -283,14 +287,11 @@ class Process:
     def _hear(self) -> bytes:
         return os.read(self.hears, 1)
 
-    def take_records(self) -> list[int]:
+    def take_records(self) -> Words:
         """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
         count = self.records
-        if not count:
-            return []
         self.drop_records()
-        words: list[int] = self.as_numbers[RECORDS_AT >> 3 : (RECORDS_AT >> 3) + count * RECORD_WORDS].tolist()
-        return words
+        return words_of(self.memory[RECORDS_AT : RECORDS_AT + count * RECORD_WORDS * WORD_BYTES])
 
     def drop_records(self) -> None:
         """Forget the records of the child since the last call."""

@@ -12,6 +12,7 @@ from reference.kernel import Kernel
 
 from . import records as r
 from .replay_host import HostReplay
+from .words import word, word_count
 
 # Levels from here on, and those below 0, are no hint.
 _LEVELS: Final = 4
@@ -43,17 +44,21 @@ class Replay(HostReplay):
         Where turns have changed in the process, those behind that are of another actor: it has its turn from there on,
         and its code need not run for that.
         """
-        words, at, turn = self.process.take_records(), 0, 0
-        placed, kernel = self.placed, self.kernel
-        last = kernel.last
-        while at < len(words):
-            head = words[at]
+        words = self.process.take_records()
+        at, turn, end = 0, 0, word_count(words)
+        placed, kernel, history = self.placed, self.kernel, self.history
+        if end:
+            history.add(words)
+        while at < end:
+            head = word(words, at)
             kind, chain = head & 0xFFFF, head >> 32
+            a = word(words, at + 1)
+            at += r.RECORD_WORDS
+            history.at = at
             if kind == r.TURN:
                 self.chain = 0
                 kernel.place = ""
-                self.turned(words[at + 1], words[at + 2], words[at + 3])
-                at += r.RECORD_WORDS
+                self.turned(a, word(words, at - 2), word(words, at - 1))
                 turn = at
                 continue
             if chain != self.chain:
@@ -62,11 +67,13 @@ class Replay(HostReplay):
                 place = placed[chain] if chain < len(placed) else None
                 if place is None:
                     place = self.place(chain)
-                kernel.place = last.place = place.where
+                kernel.place = place.where
                 if place.walker:
                     kernel.walker = place.walker
-            self.one(kind, head >> 16 & 0xFFFF, words[at + 1], words[at + 2], words[at + 3])
-            at += r.RECORD_WORDS
+            if kind == r.TABLE:
+                kernel.walk_table(a & -kernel.entries, -1)
+            else:
+                self.one(kind, head >> 16 & 0xFFFF, a, word(words, at - 2), word(words, at - 1))
         self.chain = 0
         kernel.place = ""
         if at != turn and kernel.turns is not None:
@@ -94,9 +101,7 @@ class Replay(HostReplay):
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Do one record again, the frequent ones first."""
         k = self.kernel
-        if kind == r.TABLE:
-            k.walk_table(a & -k.entries, -1)
-        elif kind == r.STORE:
+        if kind == r.STORE:
             self.had(a, b)
             k.WRITE_ONCE(a, c)
         elif kind == r.RELEASE:

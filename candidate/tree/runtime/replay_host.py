@@ -11,6 +11,7 @@ from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
 
 from . import records as r
+from .history import History
 from .places import CodePlace, CodePlaces
 from .process import Process
 
@@ -81,6 +82,8 @@ class HostReplay:
         self.own = CallReplay()
         self.owns = Owns(self.own)
         kernel.observe(ReplayTurns(self))
+        self.history = History(kernel.entries, process.places)
+        kernel.last = self.history
 
     def place(self, chain: int) -> CodePlace:
         """The place at which a record was made."""

@@ -91,7 +91,6 @@ class TreeSide:
             assert self.host is not None
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
-            self.kernel.observe(self.kernel.last)
             if self.twin_library is not None:
                 twin = self.twin_library(self.kernel.granule.page_shift)
                 self.script = Script(self.process, twin, self.kernel.grace_at)
@@ -186,13 +185,16 @@ class TreeSide:
                 lives = self.hand_over(actor)
                 continue
             self.unanswered = False
-            asked, info, knobs = process.status, process.info, process.knobs
+            asked, knobs = process.status, process.knobs
+            if asked == r.DONE:
+                break
             if asked == r.HOST:
+                info = process.info
                 lives = self.resume(knobs, *self.page(info[0], info[1]))
             elif asked == r.FULL:
                 lives = self.resume(knobs, 0)
             elif asked in (r.SWITCHED, r.BLOCKED):
-                lives = self.give_way(asked, info)
+                lives = self.give_way(asked, process.info)
             else:
                 break
         ret = process.ret

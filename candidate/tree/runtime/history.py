@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The places at which a tree's code did something last, found in its records when somebody asks."""
+
+from typing import Final
+
+from reference.last_places import LastPlaces
+
+from . import records as r
+from .places import CodePlace
+from .words import Words, word, word_count
+
+# Words of records that are kept at most: 8 MiB of them.
+_KEPT: Final = 1 << 20
+
+
+class History(LastPlaces):
+    """The records of a program that were done, by the places at which they were made.
+
+    *at*: how many words of the last ones that were added are done, with the record that is being done
+
+    :param entries: of a table page
+    :param placed: the places of chains, by number
+    """
+
+    def __init__(self, entries: int, placed: list[CodePlace | None]) -> None:
+        self.entries = entries
+        self.placed = placed
+        self.at = 0
+        # Those that nobody has looked at, but for so many words of the first; how many of them are of operations before
+        # this one, -1: this one has begun before them.
+        self.added: list[Words] = []
+        self.seen = 0
+        self.earlier = -1
+        self.size = 0
+        # By entry, by table page twice, by lock, and of the operation: numbers of chains.
+        self.stores: dict[int, int] = {}
+        self.writes: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
+        self.locks: dict[int, int] = {}
+        self.last_walk = 0
+        self.last_store = 0
+
+    def add(self, words: Words) -> None:
+        """More records are about to be done; those before are."""
+        if self.size > _KEPT:
+            self.look()
+        self.added.append(words)
+        self.size += word_count(words)
+        self.at = 0
+
+    def look(self) -> None:
+        """Look at the records that are done, and forget them."""
+        last = len(self.added) - 1
+        for number, words in enumerate(self.added):
+            if number == self.earlier:
+                self.last_walk = self.last_store = 0
+            self.look_at(words, 0 if number else self.seen, word_count(words) if number < last else self.at)
+        if self.earlier > last:
+            self.last_walk = self.last_store = 0
+        self.earlier = -1
+        if last >= 0:
+            self.seen = self.at
+            self.added = self.added[last:]
+            self.size = word_count(self.added[0])
+
+    def look_at(self, words: Words, at: int, end: int) -> None:
+        """Look at some records."""
+        while at < end:
+            head = word(words, at)
+            kind, chain = head & 0xFFFF, head >> 32
+            if kind == r.TABLE:
+                self.last_walk = chain
+            elif kind in (r.STORE, r.RELEASE, r.CMPXCHG, r.PLAIN):
+                ptep = word(words, at + 1)
+                self.stores[ptep] = self.writes[ptep // self.entries] = self.last_store = chain
+            elif kind in (r.GET, r.PUT):
+                self.counts[word(words, at + 1)] = chain
+            elif kind == r.LOCK:
+                self.locks[word(words, at + 1)] = chain
+            at += r.RECORD_WORDS
+
+    def where(self, chain: int) -> str:
+        """The place that a chain means, as text; "" of none."""
+        place = self.placed[chain] if 0 < chain < len(self.placed) else None
+        return "" if place is None else place.where
+
+    def has_stores(self) -> bool:
+        self.look()
+        return bool(self.stores)
+
+    def stored(self, ptep: int) -> str:
+        self.look()
+        return self.where(self.stores.get(ptep, 0))
+
+    def written(self, page: int) -> str:
+        self.look()
+        return self.where(self.writes.get(page, 0))
+
+    def counted(self, page: int) -> str:
+        self.look()
+        return self.where(self.counts.get(page, 0))
+
+    def taken(self, lock: str) -> str:
+        self.look()
+        return self.where(self.locks.get(r.LOCKS.index(lock), 0))
+
+    def walking(self) -> str:
+        self.look()
+        return self.where(self.last_walk)
+
+    def storing(self) -> str:
+        self.look()
+        return self.where(self.last_store)
+
+    def forget_steps(self) -> None:
+        self.earlier = len(self.added)

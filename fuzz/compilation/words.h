@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The functions of candidate/tree/runtime/words.py for compiled code: words stay in the bytes that they came in, and a number
+ * is made of one when it is asked for.
+ */
+#ifndef S2FUZZ_WORDS_H
+#define S2FUZZ_WORDS_H
+#include <Python.h>
+#include "CPy.h"
+#include <string.h>
+
+static inline PyObject *s2fuzz_words_of(PyObject *data)
+{
+	if (!PyBytes_CheckExact(data)) {
+		PyErr_SetString(PyExc_TypeError, "words are made of bytes");
+		return NULL;
+	}
+	Py_INCREF(data);
+	return data;
+}
+
+/* Of nothing, where interpreted code has made the words, a list. */
+static inline CPyTagged s2fuzz_word_count(PyObject *words)
+{
+	return (CPyTagged)(PyBytes_CheckExact(words) ? PyBytes_GET_SIZE(words) / 8 : Py_SIZE(words)) << 1;
+}
+
+static inline CPyTagged s2fuzz_word(PyObject *words, CPyTagged at)
+{
+	Py_ssize_t number = CPyTagged_ShortAsSsize_t(at);
+	int64_t value;
+
+	if (!PyBytes_CheckExact(words) || !CPyTagged_CheckShort(at) || number < 0 || number >= PyBytes_GET_SIZE(words) / 8) {
+		PyErr_SetString(PyExc_IndexError, "no such word");
+		return CPY_INT_TAG;
+	}
+	memcpy(&value, PyBytes_AS_STRING(words) + number * 8, sizeof(value));
+	if (value >= CPY_TAGGED_MIN && value <= CPY_TAGGED_MAX)
+		return (CPyTagged)value << 1;
+	return CPyTagged_FromInt64(value);
+}
+#endif
