@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from candidate.tree import PREFIX
-from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
+from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.judging.finding import REGRESSION, Finding
 
 from .tree.trees import changed, real_tree
@@ -53,14 +53,6 @@ TAKES: Final = (
     "\tif (!stage2_try_set_pte(ctx, KVM_INVALID_PTE_LOCKED)) {\n\t\tmm_ops->get_page(ctx->ptep);\n"
     "\t\treturn false;\n\t}\n"
 )
-MARK: Final = "\t\tkvm_set_pfn_dirty(pfn);\n\t\tmark_page_dirty_in_slot(kvm, memslot, gfn);\n\t}\n"
-MAP: Final = "\tread_lock(&kvm->mmu_lock);\n\tpgt = vcpu->arch.hw_mmu->pgt;\n\tif (mmu_invalidate_retry("
-TAKE: Final = "\t\t\tmask = xchg(&dirty_bitmap[i], 0);\n"
-COPY: Final = (
-    "\tif (copy_to_user(log->dirty_bitmap, dirty_bitmap_buffer, n))\n\t\treturn -EFAULT;\n\treturn 0;\n}\n\n\n/**"
-)
-LATE: Final = "\tfor (i = 0; flush && i < n / sizeof(long); i++)\n\t\txchg(&dirty_bitmap[i], 0);\n\n"
-
 IN_TREES: Final[dict[str, PlantedRace]] = {
     "retry check removed": PlantedRace(MMU, ((RETRY, ""),), OVERTAKEN),
     "sequence sampled after the look-up": PlantedRace(
@@ -89,15 +81,6 @@ IN_TREES: Final[dict[str, PlantedRace]] = {
     ),
     "lost map marks its page": PlantedRace(MMU, (("\tif (writable && !ret) {", "\tif (writable) {"),)),
     "lost map takes the reference": PlantedRace(PGTABLE, ((BREAK, TAKES),)),
-}
-# Mistakes in the order of what is done for dirty logs.
-IN_LOGS: Final[dict[str, PlantedRace]] = {
-    "marked before the map": PlantedRace(
-        MMU, (("\tif (writable && !ret) {\n" + MARK, ""), (MAP, "\tif (writable) {\n" + MARK + "\n" + MAP))
-    ),
-    "log taken behind the lock": PlantedRace(
-        KVM_MAIN, ((TAKE, TAKE.replace("xchg(&dirty_bitmap[i], 0)", "dirty_bitmap[i]")), (COPY, LATE + COPY))
-    ),
 }
 IN_PORTS: Final[dict[str, PlantedRace]] = {
     "retry check removed": PlantedRace(

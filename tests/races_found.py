@@ -23,10 +23,9 @@ from .planted_races import PlantedRace
 SEED: Final = 1
 # Programs with blocks that are judged until one shows the mistake.
 PROGRAMS: Final = 500
-# Seconds that a program shrinks for.
+# Seconds that a program shrinks for; operations and switches that it may have then, in the median.
 SHRINKING: Final = 60.0
-MOST_OPERATIONS: Final = 6
-MOST_SWITCHES: Final = 2
+SHRUNK: Final = 6, 2
 # Where the guided engine begins: with nothing.
 NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
 
@@ -76,6 +75,6 @@ def shrinks(program: Program, found: Finding, reference: str, planted: str) -> P
     small = minimize(program, *versions, found.key, SHRINKING)
     assert found.key in {each.key for each in Differential(*versions).run(small).findings}
     operations, switches = size(small)
-    assert operations <= MOST_OPERATIONS
-    assert switches <= MOST_SWITCHES
+    assert operations <= SHRUNK[0]
+    assert switches <= SHRUNK[1]
     return small

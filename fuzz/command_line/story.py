@@ -19,8 +19,8 @@ from ..language.text import parse
 from ..reports.report import legend, plural
 from ..reports.runs import CLEAN
 from ..reports.watched import run_all
-from .commands.fuzz import code_of
 from .messages import complain, say_form
+from .session_code import session_code
 
 SERIES: Final = "rfc-v1-3"
 REPAIR: Final = "rfc-v1-fixed"
@@ -139,7 +139,7 @@ def fuzz(unit: Unit) -> int:
     with Keeper(summary) as keeper:
         finder = FindingPrinter(keeper)
         finder.watch(run_unit(unit, finder.watch))
-    code = code_of(summary)
+    code = session_code(summary, summary.failed)
     if code == INTERRUPTED:
         return code
     if code == NO_VERDICT:

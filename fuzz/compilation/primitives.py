@@ -14,24 +14,15 @@ def register() -> None:
     from mypyc.ir.rtypes import int_rprimitive, object_rprimitive
     from mypyc.primitives.registry import function_op
 
-    function_op(
-        name=f"{_MODULE}.words_of",
-        arg_types=[object_rprimitive],
-        return_type=object_rprimitive,
-        c_function_name="s2fuzz_words_of",
-        error_kind=ERR_MAGIC,
-    )
-    function_op(
-        name=f"{_MODULE}.word_count",
-        arg_types=[object_rprimitive],
-        return_type=int_rprimitive,
-        c_function_name="s2fuzz_word_count",
-        error_kind=ERR_NEVER,
-    )
-    function_op(
-        name=f"{_MODULE}.word",
-        arg_types=[object_rprimitive, int_rprimitive],
-        return_type=int_rprimitive,
-        c_function_name="s2fuzz_word",
-        error_kind=ERR_MAGIC,
-    )
+    for name, takes, gives, error in (
+        ("words_of", [object_rprimitive], object_rprimitive, ERR_MAGIC),
+        ("word_count", [object_rprimitive], int_rprimitive, ERR_NEVER),
+        ("word", [object_rprimitive, int_rprimitive], int_rprimitive, ERR_MAGIC),
+    ):
+        function_op(
+            name=f"{_MODULE}.{name}",
+            arg_types=list(takes),
+            return_type=gives,
+            c_function_name=f"s2fuzz_{name}",
+            error_kind=error,
+        )

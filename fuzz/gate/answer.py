@@ -12,7 +12,7 @@
 
 from typing import Any
 
-from ..reports.answers import head
+from ..reports.answers import session_head
 from .outcome import Gate, GateFinding
 from .summary import verdict
 
@@ -21,12 +21,7 @@ def answer(gate: Gate) -> dict[str, Any]:
     """The outcome."""
     summary = gate.summary
     return {
-        **head(),
-        "reference": summary.reference,
-        "candidate": summary.candidate,
-        "seed": summary.seed,
-        "programs": summary.programs,
-        "operations": summary.operations,
+        **session_head(summary),
         "verdict": verdict(gate),
         "failed": gate.failed,
         "findings": [found_answer(each) for each in gate.findings],

@@ -45,6 +45,7 @@ byte    machine                     slot                               operation
 
 import struct
 from collections.abc import Iterable, Iterator
+from enum import IntEnum
 from typing import Final
 
 from .beside import MAX_ACCESSES
@@ -70,16 +71,20 @@ from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large
 from .validate import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
 
 RECORD_SIZE: Final = 32
-# The upper half of a byte, in the records of a par block.
-WITHIN: Final = 0xB0
-BEGINS: Final = 0xC0
-SWITCH: Final = 0xD0
 _UPPER: Final = 0xF0
 _VM: Final = struct.Struct("<14B18x")
 _SLOT: Final = struct.Struct("<6B2x8sQII")
 _OPERATION: Final = struct.Struct("<7BxQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
+
+
+class Mark(IntEnum):
+    """The upper half of a byte, in the records of a par block."""
+
+    WITHIN = 0xB0
+    BEGINS = 0xC0
+    SWITCH = 0xD0
 
 
 def decode(data: bytes) -> Program:
@@ -112,15 +117,15 @@ def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitc
     open_ = False
     for kind, cpu, slot, choice, flags, fail, mark, first, size, third in _OPERATION.iter_unpack(data):
         what = mark & _UPPER
-        if what == SWITCH:
+        if what == Mark.SWITCH:
             # Where no block is before it, it means nothing.
             if open_:
                 switches.append(RawSwitch(kind, cpu, slot, choice, first, size))
             continue
-        if together and (what != WITHIN or not open_ or len(together) == MAX_ACCESSES):
+        if together and (what != Mark.WITHIN or not open_ or len(together) == MAX_ACCESSES):
             yield together, switches
             together, switches = [], []
-        open_ = what in (BEGINS, WITHIN)
+        open_ = what in (Mark.BEGINS, Mark.WITHIN)
         together.append(RawOperation(kind, cpu, slot, choice, flags, fail, first, size, third, mark & ~_UPPER))
     if together:
         yield together, switches
@@ -134,10 +139,10 @@ def encode(program: Program) -> bytes:
     records += [_SLOT.pack(*raw_slot(slot, index, page)) for slot in program.slots]
     for operation in program.operations:
         if isinstance(operation, Par):
-            mark = BEGINS
+            mark = Mark.BEGINS
             for raw in raw_operations(operation, index, page):
                 records.append(_pack(raw, mark))
-                mark = WITHIN
+                mark = Mark.WITHIN
             records += map(_pack_switch, raw_switches(operation.switches))
         else:
             records.append(_pack(raw_operation(operation, index, page), 0))
@@ -151,7 +156,7 @@ def _pack(raw: RawOperation, mark: int) -> bytes:
 
 
 def _pack_switch(raw: RawSwitch) -> bytes:
-    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, SWITCH, raw.number, raw.fault, 0)
+    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, Mark.SWITCH, raw.number, raw.fault, 0)
 
 
 def raw_switches(switches: Iterable[Switch]) -> list[RawSwitch]:

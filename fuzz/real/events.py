@@ -13,7 +13,7 @@ from reference.machine.descriptor import TABLE, kind
 from reference.machine.granule import Granule
 
 from ..language.program import show_bytes
-from .plugin import DCACHE, ICACHE, STORE, TLBI, UNKNOWN, RawEvent
+from .plugin import UNKNOWN, EventKind, RawEvent
 from .tables import shown
 
 STORED: Final = "store"
@@ -154,15 +154,15 @@ def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> li
     """Events of a kernel, as the plugin notes them."""
     found: list[StreamEvent | None] = []
     for each in raw:
-        if each.kind == STORE:
+        if each.kind == EventKind.STORE:
             found.append(store_event(each.what - LINEAR_MAP + LINEAR_BASE, each.value, places, granule))
-        elif each.kind == TLBI:
+        elif each.kind == EventKind.TLBI:
             found.append(flush_event(each.what, each.value, granule))
-        elif each.kind == DCACHE:
+        elif each.kind == EventKind.DCACHE:
             found.append(StreamEvent(CLEANED, "", size=each.times * CACHE_LINE))
-        elif each.kind == ICACHE and each.what >> 16 & 7 == 3:
+        elif each.kind == EventKind.ICACHE and each.what >> 16 & 7 == 3:
             found.append(StreamEvent(INVALIDATED, "", size=each.times * CACHE_LINE))
-        elif each.kind == ICACHE:
+        elif each.kind == EventKind.ICACHE:
             found.append(StreamEvent(INVALIDATED, "all"))
     return merged(found, granule.page_size)
 

@@ -3,13 +3,13 @@
 
 import hashlib
 import stat
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from ..processes.programs import program_path
+from .compiling import compile_c
 from .errors import RealError
 from .folder import entry, making
 
@@ -69,13 +69,7 @@ def _compile(program: str, target: Path) -> None:
     """
     files = [str(path) for path in sources() if path.suffix != ".h"]
     command = [program, *FLAGS, "-o", str(target), *files]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RealError(f"real: {program} cannot be run: {error}; {WANTED}") from None
-    if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
-        raise RealError(f"real: {program} cannot compile /init: {said.strip()}; {WANTED}")
+    compile_c(command, "/init", PATIENCE, lambda said: RealError(f"real: {said}; {WANTED}"))
 
 
 def archive(program: bytes, others: Mapping[str, bytes] = MappingProxyType({})) -> bytes:

@@ -8,11 +8,13 @@ import shutil
 import struct
 import subprocess
 from contextlib import ExitStack
+from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..closing import Closing
 from ..hardware.qemu import QemuError, find
+from .compiling import compile_c
 from .errors import RealError
 from .folder import entry, making
 from .initrd import NATIVE
@@ -25,11 +27,6 @@ FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=
 # Seconds for the compiler; it takes a fraction of one.
 PATIENCE: Final = 60
 
-# Kinds of events, as in stream.c.
-STORE: Final = 1
-TLBI: Final = 2
-DCACHE: Final = 3
-ICACHE: Final = 4
 # The value of a register that could not be read.
 UNKNOWN: Final = (1 << 64) - 1
 _HEAD: Final = struct.Struct("<3Q")
@@ -42,6 +39,15 @@ MOST: Final = 1 << 18
 
 class NoStreamError(Exception):
     """The stream cannot be had on this machine; one line that says why. Nothing else depends on it."""
+
+
+class EventKind(IntEnum):
+    """Kinds of events, as in stream.c."""
+
+    STORE = 1
+    TLBI = 2
+    DCACHE = 3
+    ICACHE = 4
 
 
 class RawEvent(NamedTuple):
@@ -86,14 +92,7 @@ def compile_plugin(program: str, target: Path) -> None:
 
     :raises NoStreamError: that fails
     """
-    command = [program, *FLAGS, "-o", str(target), str(SOURCE), "-ldl"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoStreamError(f"{program} cannot be run: {error}") from None
-    if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
-        raise NoStreamError(f"{program} cannot compile the plugin: {said.strip()}")
+    compile_c([program, *FLAGS, "-o", str(target), str(SOURCE), "-ldl"], "the plugin", PATIENCE, NoStreamError)
 
 
 def require_plugins() -> None:

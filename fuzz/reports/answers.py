@@ -186,8 +186,8 @@ def explore_answer(file: str | None, reference: str, candidate: str, explored: E
     }
 
 
-def fuzz_answer(summary: Summary) -> Json:
-    """A session."""
+def session_head(summary: Summary) -> Json:
+    """The head of the answer of a session: what it was, and how much it judged."""
     return {
         **head(),
         "reference": summary.reference,
@@ -195,6 +195,13 @@ def fuzz_answer(summary: Summary) -> Json:
         "seed": summary.seed,
         "programs": summary.programs,
         "operations": summary.operations,
+    }
+
+
+def fuzz_answer(summary: Summary) -> Json:
+    """A session."""
+    return {
+        **session_head(summary),
         "seconds": round(summary.seconds, 3),
         "programs_per_second": per_second(summary.programs, summary.seconds),
         "operations_per_second": per_second(summary.operations, summary.seconds),

@@ -110,13 +110,12 @@ def _calls(operation: ByThread) -> bool:
 
 def _call(call: int) -> tuple[Deed, ...]:
     """A call that changes an entry under the mmu lock."""
-    return (
-        Deed("lock", 1, 0, call),
-        Deed("load", 1, 1, call),
-        Deed("store", 1, 1, call),
-        Deed("flush", 1, 1, call),
-        Deed("unlock", 1, 0, call),
-    )
+    return _locked(call, Deed("load", 1, 1, call), Deed("store", 1, 1, call), Deed("flush", 1, 1, call))
+
+
+def _locked(call: int, *within: Deed) -> tuple[Deed, ...]:
+    """What a call does under the mmu lock."""
+    return Deed("lock", 1, 0, call), *within, Deed("unlock", 1, 0, call)
 
 
 def _change(number: int, first: int, last: int) -> tuple[Deed, ...]:
@@ -131,6 +130,5 @@ def _change(number: int, first: int, last: int) -> tuple[Deed, ...]:
         *_call(first),
         Deed("change", 1, 0, number),
         Deed("end", 1, 0, number),
-        Deed("lock", 1, 0, last),
-        Deed("unlock", 1, 0, last),
+        *_locked(last),
     )

@@ -29,6 +29,11 @@ class Step(NamedTuple):
         return Switch(cpu, to, self.when, self.point, self.number, fault)
 
 
+def _around(point: Point, before: int, after: int) -> tuple[Step, ...]:
+    """The steps before and after the first one of a kind, with their weights."""
+    return Step("before", point, 1, before), Step("after", point, 1, after)
+
+
 def _entry(number: int, often: int) -> tuple[Step, ...]:
     """The steps of one entry: it is loaded, broken, flushed, cleaned and made.
 
@@ -54,15 +59,12 @@ def _entry(number: int, often: int) -> tuple[Step, ...]:
 # taken. `kvm_pgtable_stage2_map` and `kvm_pgtable_stage2_relax_perms` change up to three entries then, most often one.
 STEPS: Final[tuple[Step, ...]] = (
     Step("after", "fault", 1),
-    Step("before", "lookup", 1),
-    Step("after", "lookup", 1, 2),
-    Step("before", "lock", 1, 2),
-    Step("after", "lock", 1),
+    *_around("lookup", 0, 2),
+    *_around("lock", 2, 0),
     *_entry(1, 3),
     *_entry(2, 1),
     *_entry(3, 0),
-    Step("before", "unlock", 1, 2),
-    Step("after", "unlock", 1, 2),
+    *_around("unlock", 2, 2),
 )
 # The place at which a vCPU has taken a fault, and its handler has done nothing yet.
 TAKEN: Final = 0
@@ -72,13 +74,10 @@ WEIGHTS: Final = tuple(step.weight for step in STEPS)
 # change, `kvm_mmu_notifier_invalidate_range_end` takes the lock once more.
 HOST_STEPS: Final[tuple[Step, ...]] = (
     Step("before", "start", 1),
-    Step("before", "lock", 1, 1),
-    Step("after", "lock", 1),
+    *_around("lock", 1, 0),
     Step("after", "store", 1, 1),
-    Step("before", "flush", 1, 1),
-    Step("after", "flush", 1),
-    Step("before", "unlock", 1, 1),
-    Step("after", "unlock", 1, 3),
+    *_around("flush", 1, 0),
+    *_around("unlock", 1, 3),
     Step("after", "start", 1, 3),
     Step("after", "change", 1, 4),
     Step("before", "end", 1),
@@ -86,26 +85,22 @@ HOST_STEPS: Final[tuple[Step, ...]] = (
 )
 # A call for a dirty log: the slot is changed, or bits are taken and pages write-protected, under the mmu lock.
 USER_STEPS: Final[tuple[Step, ...]] = (
-    Step("before", "lock", 1, 2),
-    Step("after", "lock", 1),
+    *_around("lock", 2, 0),
     Step("after", "load", 1),
     Step("after", "store", 1, 1),
     Step("after", "cmpxchg", 1, 1),
     Step("before", "flush", 1, 1),
-    Step("before", "unlock", 1, 1),
-    Step("after", "unlock", 1, 3),
+    *_around("unlock", 1, 3),
 )
 # The places of a fault at which it has seen pages of the host, or is about to; at most of them nothing keeps it out.
 SEEN: Final = (
     Step("after", "fault", 1, 2),
-    Step("before", "lookup", 1, 3),
-    Step("after", "lookup", 1, 9),
+    *_around("lookup", 3, 9),
     Step("before", "lock", 1, 9),
     Step("after", "load", 1, 1),
     Step("before", "cmpxchg", 1, 2),
     Step("after", "clean", 1, 1),
-    Step("before", "unlock", 1, 1),
-    Step("after", "unlock", 1, 4),
+    *_around("unlock", 1, 4),
 )
 
 

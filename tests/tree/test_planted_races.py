@@ -6,7 +6,9 @@ from typing import Final
 
 import pytest
 
-from ..planted_races import IN_LOGS, IN_TREES, TREE, in_tree
+from candidate.tree.building.source import KVM_MAIN, MMU
+
+from ..planted_races import IN_TREES, TREE, PlantedRace, in_tree
 from ..unit.block_run import Run
 from .trees import version
 
@@ -18,6 +20,23 @@ HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon log=on\n"
 LOST: Final = "dirty-log: kvm_vm_ioctl_get_dirty_log: write through a writable leaf not reported"
 
 
+# Mistakes in the order of what is done for dirty logs.
+_MARK: Final = "\t\tkvm_set_pfn_dirty(pfn);\n\t\tmark_page_dirty_in_slot(kvm, memslot, gfn);\n\t}\n"
+_MAP: Final = "\tread_lock(&kvm->mmu_lock);\n\tpgt = vcpu->arch.hw_mmu->pgt;\n\tif (mmu_invalidate_retry("
+# The end of the last function that does so.
+_COPY: Final = (
+    "\tif (copy_to_user(log->dirty_bitmap, dirty_bitmap_buffer, n))\n\t\treturn -EFAULT;\n\treturn 0;\n}\n\n\n/**"
+)
+_LATE: Final = "\tfor (i = 0; flush && i < n / sizeof(long); i++)\n\t\txchg(&dirty_bitmap[i], 0);\n\n"
+IN_LOGS: Final[dict[str, PlantedRace]] = {
+    "marked before the map": PlantedRace(
+        MMU, (("\tif (writable && !ret) {\n" + _MARK, ""), (_MAP, "\tif (writable) {\n" + _MARK + "\n" + _MAP))
+    ),
+    "log taken behind the lock": PlantedRace(
+        KVM_MAIN,
+        (("\t\t\tmask = xchg(&dirty_bitmap[i], 0);\n", "\t\t\tmask = dirty_bitmap[i];\n"), (_COPY, _LATE + _COPY)),
+    ),
+}
 # The program that shows each, and what is said then.
 SHOWN: Final = {
     "no locked marker": (HEAD + BOTH.format("after cmpxchg 1"), "lifetime: stage2_map_walker: root freed"),

@@ -2,6 +2,7 @@
 """The console script under test: a program, a process of its own, and what a refusal looks like."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,16 @@ def refused(result: Result, *words: str) -> None:
     assert "Traceback" not in err
     for word in words:
         assert word in err
+
+
+def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put ``s2fuzz`` on PATH, as a script in a folder."""
+    script = tmp_path / "bin" / "s2fuzz"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fuzz "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def in_process(capture: pytest.CaptureFixture[str], *first: str) -> Callable[..., Result]:

@@ -4,12 +4,10 @@
 import ast
 import builtins
 import configparser
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +28,7 @@ from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from .console import ROOT
+from .console import ROOT, put_on_path
 from .pages import README, Session, anchors, blocks, codes, commands, links, name_of, pages, prose, sessions
 
 PAGES: Final = pages()
@@ -271,12 +269,7 @@ def test_severities_are_those_of_the_code() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory to run sessions in: with the corpus of the checkout, and ``s2fuzz`` on PATH."""
     (tmp_path / "corpus").symlink_to(ROOT / "corpus")
-    script = tmp_path / "bin" / "s2fuzz"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fuzz "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    put_on_path(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -8,11 +8,11 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...engines.registry import DEFAULT, PUBLIC, engine_of
-from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
 from ..options import add_known, add_versions
 from ..parser import Once, Parser
+from ..session_code import session_code
 from ..values import folder, programs, seconds, seed, workers
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
     from ...reports import answers, report
     from ..changes import changes_answer
 
-    code = code_of(summary)
+    code = session_code(summary, summary.failed)
     if as_json:
         changes = changes_answer(summary.reference, [summary.candidate])
         dump({**answers.fuzz_answer(summary), "exit_code": code, "changes": changes})
@@ -157,26 +157,6 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
         place = found.path or f"program {found.number} of this seed"
         complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
     return code
-
-
-def code_of(summary: "Summary") -> int:
-    """The exit code of a session."""
-    from ...findings.found import CRASH
-    from ...findings.replay import NO_ANSWER
-
-    if summary.interrupted:
-        return INTERRUPTED
-    if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
-        return OUR_MISTAKE
-    if any(f"{CRASH} {signature}" in found.reason for found in summary.unreplayed for signature in NO_ANSWER):
-        return NO_VERDICT
-    if summary.trouble:
-        return BAD_INPUT
-    if not summary.programs:
-        return NO_VERDICT
-    if summary.failed:
-        return WORSE
-    return BAD_INPUT if summary.idle else FINE
 
 
 class ProgressLine:

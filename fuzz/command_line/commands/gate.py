@@ -5,11 +5,12 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...engines.registry import DEFAULT
-from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
+from ...exit_codes import INTERRUPTED
 from ..command import CLASSES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
 from ..options import add_known, add_versions, add_workers
 from ..parser import Once, Parser
+from ..session_code import session_code
 from ..values import programs, seed
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def gate(arguments: Namespace) -> int:
         return INTERRUPTED
     outcome = gate_of(summary, before, arguments.strict_known)
     write(outcome, arguments)
-    code = code_of(outcome)
+    code = session_code(outcome.summary, outcome.failed)
     if arguments.json:
         dump({**answer(outcome), "exit_code": code})
     else:
@@ -182,24 +183,6 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
                 place.write(forms[option](outcome))
         except OSError as error:
             raise refused_file(option, name, error) from None
-
-
-def code_of(outcome: "Gate") -> int:
-    """The exit code of an outcome."""
-    from ...findings.found import CRASH
-    from ...findings.replay import NO_ANSWER
-
-    summary = outcome.summary
-    lost = [each for each in summary.unreplayed if each.kind == CRASH]
-    if any(f"{CRASH} {signature}" in each.reason for each in summary.unreplayed for signature in NO_ANSWER):
-        return NO_VERDICT
-    if summary.crashes or lost:
-        return OUR_MISTAKE
-    if not summary.programs:
-        return NO_VERDICT
-    if outcome.failed:
-        return WORSE
-    return BAD_INPUT if summary.idle else FINE
 
 
 COMMAND: Final = Command(

@@ -5,13 +5,12 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..console import ROOT, Result, in_process
+from ..console import ROOT, Result, in_process, put_on_path
 from ..pages import blocks, commands
 from .schemas import check_junit, check_sarif
 
@@ -47,12 +46,7 @@ WORKFLOW = ROOT / ".github" / "workflows" / "gate.yml"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with ``s2fuzz`` on PATH."""
-    script = tmp_path / "bin" / "s2fuzz"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fuzz "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    put_on_path(tmp_path, monkeypatch)
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

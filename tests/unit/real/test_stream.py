@@ -31,7 +31,7 @@ from fuzz.real.events import (
 from fuzz.real.kernels import RealKernel
 from fuzz.real.left_out import CPU, OLD_CPU
 from fuzz.real.model import ModelRun
-from fuzz.real.plugin import DCACHE, ICACHE, MOST, STORE, TLBI, UNKNOWN, EventMemory, NoStreamError, RawEvent
+from fuzz.real.plugin import MOST, UNKNOWN, EventKind, EventMemory, NoStreamError, RawEvent
 from fuzz.real.stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
 from fuzz.real.stream import RULES, StreamRun, Streams, StreamWitness, cpu_for
 from fuzz.real.translate import played
@@ -96,15 +96,15 @@ def test_entries(entry: int, text: str) -> None:
 
 def test_events_of_a_kernel() -> None:
     places = {0x41000000: (2, 1 << 30), 0x41001000: (3, 1 << 30)}
-    store = RawEvent(STORE, 1, LINEAR_MAP + 0x41000008 - LINEAR_BASE, 0x41001003, 1)
+    store = RawEvent(EventKind.STORE, 1, LINEAR_MAP + 0x41000008 - LINEAR_BASE, 0x41001003, 1)
     raw = [
-        RawEvent(DCACHE, 2, CIVAC, UNKNOWN, 60),
-        RawEvent(DCACHE, 3, CIVAC, UNKNOWN, 4),
-        RawEvent(ICACHE, 3, IVAU, UNKNOWN, 64),
-        RawEvent(ICACHE, 3, IALLUIS, UNKNOWN, 1),
+        RawEvent(EventKind.DCACHE, 2, CIVAC, UNKNOWN, 60),
+        RawEvent(EventKind.DCACHE, 3, CIVAC, UNKNOWN, 4),
+        RawEvent(EventKind.ICACHE, 3, IVAU, UNKNOWN, 64),
+        RawEvent(EventKind.ICACHE, 3, IALLUIS, UNKNOWN, 1),
         store,
-        RawEvent(TLBI, 4, ALL, 0, 1),
-        RawEvent(TLBI, 4, BY_VM, 0, 1),
+        RawEvent(EventKind.TLBI, 4, ALL, 0, 1),
+        RawEvent(EventKind.TLBI, 4, BY_VM, 0, 1),
         store._replace(what=LINEAR_MAP + 0x5000 - 0, value=0),
     ]
     assert real_events(raw, places, GRANULE) == [
