@@ -79,7 +79,7 @@ _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
 _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
 
 
-class Mark(IntEnum):
+class RecordMark(IntEnum):
     """The upper half of a byte, in the records of a par block."""
 
     WITHIN = 0xB0
@@ -117,15 +117,15 @@ def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitc
     open_ = False
     for kind, cpu, slot, choice, flags, fail, mark, first, size, third in _OPERATION.iter_unpack(data):
         what = mark & _UPPER
-        if what == Mark.SWITCH:
+        if what == RecordMark.SWITCH:
             # Where no block is before it, it means nothing.
             if open_:
                 switches.append(RawSwitch(kind, cpu, slot, choice, first, size))
             continue
-        if together and (what != Mark.WITHIN or not open_ or len(together) == MAX_ACCESSES):
+        if together and (what != RecordMark.WITHIN or not open_ or len(together) == MAX_ACCESSES):
             yield together, switches
             together, switches = [], []
-        open_ = what in (Mark.BEGINS, Mark.WITHIN)
+        open_ = what in (RecordMark.BEGINS, RecordMark.WITHIN)
         together.append(RawOperation(kind, cpu, slot, choice, flags, fail, first, size, third, mark & ~_UPPER))
     if together:
         yield together, switches
@@ -139,10 +139,10 @@ def encode(program: Program) -> bytes:
     records += [_SLOT.pack(*raw_slot(slot, index, page)) for slot in program.slots]
     for operation in program.operations:
         if isinstance(operation, Par):
-            mark = Mark.BEGINS
+            mark = RecordMark.BEGINS
             for raw in raw_operations(operation, index, page):
                 records.append(_pack(raw, mark))
-                mark = Mark.WITHIN
+                mark = RecordMark.WITHIN
             records += map(_pack_switch, raw_switches(operation.switches))
         else:
             records.append(_pack(raw_operation(operation, index, page), 0))
@@ -156,7 +156,7 @@ def _pack(raw: RawOperation, mark: int) -> bytes:
 
 
 def _pack_switch(raw: RawSwitch) -> bytes:
-    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, Mark.SWITCH, raw.number, raw.fault, 0)
+    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, RecordMark.SWITCH, raw.number, raw.fault, 0)
 
 
 def raw_switches(switches: Iterable[Switch]) -> list[RawSwitch]:

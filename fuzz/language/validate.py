@@ -168,7 +168,7 @@ class ValidationState:
         self.cpu_of = list(range(vm.cpus)) * vm.vms
 
     def as_it_is(self) -> SlotsAt:
-        """What operations of par blocks change, as it is now, for `go_back`."""
+        """Return what operations of par blocks change, as it is now, for `go_back`."""
         return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
 
     def go_back(self, before: SlotsAt) -> None:

@@ -114,7 +114,7 @@ def _call(call: int) -> tuple[Deed, ...]:
 
 
 def _locked(call: int, *within: Deed) -> tuple[Deed, ...]:
-    """What a call does under the mmu lock."""
+    """The steps of a call under the mmu lock."""
     return Deed("lock", 1, 0, call), *within, Deed("unlock", 1, 0, call)
 
 

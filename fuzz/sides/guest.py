@@ -41,12 +41,19 @@ class SlotLayout:
         self.collected: list[int] = []
         # Pages that came from dirty rings since the log was last asked for, 64 a word.
         self.reaped: list[int] = []
+        # Of a par block: a change of the slot is under way; how many have begun or ended.
+        self.changing = False
+        self.changes = 0
 
     def as_it_is(self) -> SlotLayout:
         """Return a copy, which stays as the slot is now."""
         other = SlotLayout(self.slot, self.id, self.hva)
         other.ipa, other.flags, other.live = self.ipa, self.flags, self.live
         return other
+
+    def changed_since(self, changes: int) -> bool:
+        """Tell whether a change of the slot is under way, or was, since there were so many `changes`."""
+        return self.changing or self.changes != changes
 
     @property
     def readonly(self) -> bool:
@@ -178,11 +185,8 @@ class Guest:
         # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
         self.last_ran = list(range(vm.cpus))
         self.layouts: list[SlotLayout] = []
-        # Of a par block: slots as they were before the changes under way, which may still be reached there; how many
-        # changes are under way, and how many have begun or ended.
+        # Of a par block: slots as they were before the changes under way, which may still be reached there.
         self.leaving: list[SlotLayout] = []
-        self.changing = 0
-        self.changes = 0
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
         # While its tables are made: the root that is allocated is this VM's.
         self.creating = False
@@ -228,30 +232,26 @@ class Guest:
         flags = layout.flags | (KVM_MEM_GUEST_MEMFD if layout.slot.backing == MEMFD else 0)
         return self.main.kvm_set_memory_region(layout.id, flags, layout.ipa, size, layout.hva)
 
-    def change_begins(self, old: SlotLayout | None) -> None:
+    def change_begins(self, layout: SlotLayout, old: SlotLayout | None) -> None:
         """A slot is about to change while other actors are at work.
 
         :param old: the slot as it was, if it goes, or moves: guests reach it there until it is unmapped
         """
-        self.changing += 1
-        self.changes += 1
+        layout.changing = True
+        layout.changes += 1
         if old is not None and old.live:
             self.leaving.append(old)
 
-    def change_ends(self, old: SlotLayout | None) -> None:
+    def change_ends(self, layout: SlotLayout, old: SlotLayout | None) -> None:
         """... and has changed."""
-        self.changing -= 1
-        self.changes += 1
+        layout.changing = False
+        layout.changes += 1
         if old in self.leaving:
             self.leaving.remove(old)
 
-    def changed_since(self, changes: int) -> bool:
-        """Tell whether a change of a slot is under way, or was, since there were so many `changes`."""
-        return self.changing != 0 or self.changes != changes
-
     def place_of(self, layout: SlotLayout) -> int:
         """The guest address of a slot; of one that is about to move, that at which KVM has it."""
-        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if self.changing else None
+        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if layout.changing else None
         return layout.ipa if slot is None else slot.base_gfn << self.granule.page_shift
 
     def reap(self) -> int:
