@@ -115,7 +115,7 @@ BESIDE = "par\nuser0 log a {}\ncpu0 write a+0\n{}end\ncpu0 write a+0\nlog a get\
 
 @pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
 def test_collections_beside_a_vcpu_are_judged(main: type[KvmMain], expected: list[str]) -> None:
-    """Whether the vCPU comes between or not; the last collection is one of nobody beside."""
+    """The vCPU comes between, or does not; the last collection has nobody beside it."""
     assert with_main(main, LOGGED + BESIDE.format("get", "")) == expected * 2
     text = LOGGED + BESIDE.format("get", "switch user0 to cpu0 after flush 1\n")
     found = with_main(main, text)

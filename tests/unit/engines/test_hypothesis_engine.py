@@ -87,7 +87,7 @@ def test_some_programs_have_blocks() -> None:
 
 
 def test_blocks_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes before the block is left out, to save time."""
+    """Operations before the block are left out, to save time."""
     monkeypatch.setattr("fuzz.properties.strategies.compose", lambda builder: None)
 
     def beside_the_host(program: Program) -> bool:
