@@ -67,7 +67,7 @@ FULL: Final = (
 
 
 def test_calls_that_change_or_read_slots_exclude_each_other() -> None:
-    """A caller that waits for a reader of SRCU goes on when its fault is over, though the vCPU waits right behind it."""
+    """A caller that waits for a reader of SRCU goes on when its fault is over, though the vCPU waits behind it."""
     for place, waits in (("before lock 1", 1), ("after lock 1", 1), ("after unlock 1", 1), ("after lock 9", 0)):
         run = Run(version(TREE), FULL.format(place))
         assert (place, run.violations) == (place, [])

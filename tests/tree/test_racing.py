@@ -7,14 +7,12 @@
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 import candidate
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.program import sequential
 
 from ..planted_races import IN_TREES, in_tree
-from ..races_found import found_by_atheris, found_by_random, shrinks
+from ..races_found import are_small, found_by_atheris, found_by_random, shrinks
 from .trees import version
 
 # Only two vCPUs at once show these: the operations of the block, one after the other, do not.
@@ -24,13 +22,17 @@ GUIDED: Final = "failed exchange ignored, mapping"
 PROGRAMS: Final = 400
 
 
-@pytest.mark.parametrize("name", RACES)
-def test_found_by_random(name: str, tmp_path: Path) -> None:
-    planted = in_tree(IN_TREES[name], tmp_path)
-    program, found = found_by_random(IN_TREES[name], version(), planted)
-    alone = Differential(candidate.get(version()), candidate.get(planted)).run(sequential(program))
-    assert not [each for each in alone.findings if each.kind == REGRESSION]
-    shrinks(program, found, version(), planted)
+def test_found_by_random(tmp_path: Path) -> None:
+    sizes = []
+    for name in RACES:
+        folder = tmp_path / name.replace(" ", "-")
+        folder.mkdir()
+        planted = in_tree(IN_TREES[name], folder)
+        program, found = found_by_random(IN_TREES[name], version(), planted)
+        alone = Differential(candidate.get(version()), candidate.get(planted)).run(sequential(program))
+        assert not [each for each in alone.findings if each.kind == REGRESSION]
+        sizes.append(shrinks(program, found, version(), planted))
+    are_small(sizes)
 
 
 def test_found_by_atheris(tmp_path: Path) -> None:
