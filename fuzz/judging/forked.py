@@ -96,7 +96,7 @@ class Forked(Closing):
         while True:
             if patience.over():
                 raise Lost(f"did not get on for {self.patience:g} s")
-            if self.process.ready(silence.LOOK_EVERY):
+            if self.process.ready(min(silence.LOOK_EVERY, self.patience)):
                 answer = self.process.read()
                 if answer is None:
                     code = self.process.death()
