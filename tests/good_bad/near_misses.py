@@ -315,8 +315,9 @@ ALL: Final = [
     ),
     Struck(
         "translation: *: wrong frame*",
-        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\nhost share a+4K 4K\npar\n  cpu0 write a+4K\n"
-        "  host0 discard a+4K 4K\n  switch cpu0 to host0 before lock 1\n  switch host0 to cpu0 after unlock 1\nend\n",
+        "vm cpus=1\nslot a size=8K backing=anon\nhost write a+4K 4K\nhost share a+4K 4K\ncpu0 read a+0\n"
+        "par\n  cpu0 write a+4K\n  host0 discard a+4K 4K\n"
+        "  switch cpu0 to host0 before lock 1\n  switch host0 to cpu0 after unlock 1\nend\n",
         broken(MapsTheNextFrameFirst),
         "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\n",
     ),
