@@ -81,7 +81,6 @@ class LogOrder(GuestChecker):
 
     rule = DirtyLog.rule
     on_demand = True
-    of_actor = ("settled",)
     __deletable__: ClassVar = ["events"]
 
     def __init__(self, guest: Guest, peers: Peers) -> None:

@@ -194,22 +194,21 @@ class GuestOperations:
         """A guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
         guest = side.guest_of(op.cpu)
-        layout = side.by_name[op.slot]
-        ipa = guest.place_of(layout) + op.offset
+        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         access = ACCESS[op.kind]
         side.enter("kvm_handle_guest_abort")
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
-        changes = layout.changes
+        changes = guest.changes
         outcome = self.faults(op, at, ipa, access, changes)
-        outcome.raced = layout.changed_since(changes)
+        outcome.raced = guest.changed_since(changes, ipa)
         if self.unsettled:
             outcome.either = EITHER
         side.kernel.topup_gets = -1
         return outcome
 
     def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int, changes: int) -> Outcome:
-        """Faults until the access is done, or for ever; *changes*: those of its slot when it began."""
+        """Faults until the access is done, or for ever; *changes*: those of slots when it began."""
         side = self.side
         # All faults, and those since somebody else had a turn because this vCPU got nowhere.
         faults = undisturbed = 0
@@ -231,7 +230,7 @@ class GuestOperations:
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
             # A slot that goes in the middle of a fault may have no page any more when that is looked up.
-            if ret == -EFAULT and (self.unmapped(op) or side.by_name[op.slot].changed_since(changes)):
+            if ret == -EFAULT and (self.unmapped(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
                 return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
                 return Outcome("efault", "EHWPOISON", faults)

@@ -137,14 +137,14 @@ class HostOperations:
         # Others may be in the guest meanwhile, and find no slot, or the one that goes.
         beside = side.kernel.turns is not None and not isinstance(op, ops.SetLog)
         if beside:
-            guest.change_begins(layout, old if leaves else None)
+            guest.change_begins(layout, old, leaves)
         # The memory behind a slot that goes must be clean.
         guest.notified.unmapping = leaves
         side.calling()
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
         if beside:
-            guest.change_ends(layout, old if leaves else None)
+            guest.change_ends(layout, old)
         side.kernel.topup_gets = -1
         if not ret:
             return Outcome("ok")

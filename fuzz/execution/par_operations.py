@@ -120,7 +120,7 @@ class ParOperations(Scheduler):
                 part.predictable = False
             if takes_pages(op):
                 part.either = EITHER
-            if isinstance(access, GuestAccess) and any(each.slot == access.slot for each in changes_slots(op)):
+            if isinstance(access, GuestAccess) and self.slots_change(op, access):
                 part.either = ANY_SLOT
                 part.predictable = False
                 self.guest.unsettled = self.guest.unsettled or writes(access)
@@ -133,6 +133,11 @@ class ParOperations(Scheduler):
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
         return Outcome("ok", parts=parts, detail="; ".join(self.skipped))
+
+    def slots_change(self, op: Par, access: GuestAccess) -> bool:
+        """Tell whether slots of an access's VM come, move or go in a block: any may come to its address."""
+        number = self.side.guest_of(access.cpu).number
+        return any(self.side.by_name[each.slot].slot.vm == number for each in changes_slots(op))
 
 
 def waits_text(actor: Actor, actors: list[Actor]) -> str:

@@ -41,19 +41,12 @@ class SlotLayout:
         self.collected: list[int] = []
         # Pages that came from dirty rings since the log was last asked for, 64 a word.
         self.reaped: list[int] = []
-        # Of a par block: a change of the slot is under way; how many have begun or ended.
-        self.changing = False
-        self.changes = 0
 
     def as_it_is(self) -> SlotLayout:
         """Return a copy, which stays as the slot is now."""
         other = SlotLayout(self.slot, self.id, self.hva)
         other.ipa, other.flags, other.live = self.ipa, self.flags, self.live
         return other
-
-    def changed_since(self, changes: int) -> bool:
-        """Tell whether a change of the slot is under way, or was, since there were so many `changes`."""
-        return self.changing or self.changes != changes
 
     @property
     def readonly(self) -> bool:
@@ -187,6 +180,11 @@ class Guest:
         self.layouts: list[SlotLayout] = []
         # Of a par block: slots as they were before the changes under way, which may still be reached there.
         self.leaving: list[SlotLayout] = []
+        # Likewise how many changes are under way, how many have begun or ended, and what they change: guest addresses
+        # from and to, and how many had begun or ended when it was over; 0: it is not.
+        self.changing = 0
+        self.changes = 0
+        self.changed: list[tuple[int, int, int]] = []
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
         # While its tables are made: the root that is allocated is this VM's.
         self.creating = False
@@ -232,26 +230,39 @@ class Guest:
         flags = layout.flags | (KVM_MEM_GUEST_MEMFD if layout.slot.backing == MEMFD else 0)
         return self.main.kvm_set_memory_region(layout.id, flags, layout.ipa, size, layout.hva)
 
-    def change_begins(self, layout: SlotLayout, old: SlotLayout | None) -> None:
+    def change_begins(self, layout: SlotLayout, old: SlotLayout, leaves: bool) -> None:
         """A slot is about to change while other actors are at work.
 
-        :param old: the slot as it was, if it goes, or moves: guests reach it there until it is unmapped
+        :param old: the slot as it was
+        :param leaves: it goes, or moves: guests reach it as it was until it is unmapped
         """
-        layout.changing = True
-        layout.changes += 1
-        if old is not None and old.live:
+        self.changing += 1
+        self.changes += 1
+        self.changed += self.ranges_of(layout, old)
+        if leaves and old.live:
             self.leaving.append(old)
 
-    def change_ends(self, layout: SlotLayout, old: SlotLayout | None) -> None:
+    def change_ends(self, layout: SlotLayout, old: SlotLayout) -> None:
         """... and has changed."""
-        layout.changing = False
-        layout.changes += 1
+        self.changing -= 1
+        self.changes += 1
+        over = self.ranges_of(layout, old)
+        self.changed = [each for each in self.changed if each not in over]
+        self.changed += [(start, end, self.changes) for start, end, _ in over]
         if old in self.leaving:
             self.leaving.remove(old)
 
+    def ranges_of(self, layout: SlotLayout, old: SlotLayout) -> list[tuple[int, int, int]]:
+        """The guest addresses of a slot that changes, as it was and as it will be; not over."""
+        return [(each.ipa, each.ipa + layout.size, 0) for each in (old, layout)]
+
+    def changed_since(self, changes: int, ipa: int) -> bool:
+        """Tell whether a slot at a guest address changes, or has changed since there were so many `changes`."""
+        return any(start <= ipa < end and (not over or over > changes) for start, end, over in self.changed)
+
     def place_of(self, layout: SlotLayout) -> int:
         """The guest address of a slot; of one that is about to move, that at which KVM has it."""
-        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if layout.changing else None
+        slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if self.changing else None
         return layout.ipa if slot is None else slot.base_gfn << self.granule.page_shift
 
     def reap(self) -> int:

@@ -18,7 +18,7 @@ class Outcome:
     :param parts: of a par block, the outcomes of its operations
 
     *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
-    *raced*: of an access, whether its slot came, moved or went meanwhile
+    *raced*: of an access, whether a slot at its address came, moved or went meanwhile
     """
 
     def __init__(

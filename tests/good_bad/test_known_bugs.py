@@ -2,7 +2,7 @@
 """Known bugs explain what they cause, and nothing that only looks like it."""
 
 from fnmatch import fnmatchcase
-from unittest.mock import patch
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +16,11 @@ from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, 
 from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
-from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.kvm_host import kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
+from ..planted_races import IN_PORTS, in_port
 from .case import ORIGINAL, broken
 from .near_misses import ALL, NeverMaps, Struck
 
@@ -127,22 +128,15 @@ def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
     assert {each.known for each in verdict.findings} == {"B21"}
 
 
-def test_a_fault_that_maps_beside_two_invalidations_is_not_explained() -> None:
+def test_a_fault_that_maps_beside_two_invalidations_is_not_explained(tmp_path: Path) -> None:
     """C1 explains what change_pte() maps."""
-
-    class NoRetry(Mmu):
-        def user_mem_abort(
-            self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
-        ) -> int:
-            with patch.object(self.h, "mmu_notifier_retry", lambda kvm, seq: False):
-                return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
-
+    no_retry = candidate.get(in_port(IN_PORTS["retry check removed"], tmp_path))
     text = (
         "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\nhost discard a+0 4K\npar\n"
         "  cpu0 read a+0\n  host0 discard a+0 4K\n  host1 discard a+0 8K\n  switch cpu0 to host0 after lookup 1\n"
         "  switch host0 to host1 after unlock 1\n  switch host1 to cpu0 after unlock 1\nend\n"
     )
-    verdict, found = judged(broken(mmu=NoRetry), text)
+    verdict, found = judged(no_retry, text)
     assert any("wrong frame" in each.signature and not each.known for each in found)
     assert REGRESSION in [each.kind for each in verdict.findings]
 

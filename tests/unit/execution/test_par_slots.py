@@ -144,3 +144,18 @@ def test_an_access_that_no_change_overlaps_is_judged_as_ever() -> None:
         run = Run(version, block("write a+0", change, switch, first))
         found = [each.signature for each in run.violations if each.at == 1]
         assert found == ["contract: kvm_handle_guest_abort: write of memory answered with an I/O exit"] * wrong
+
+
+def test_a_slot_that_comes_to_the_address_of_an_access_excuses_it() -> None:
+    text = (
+        "s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\nslot b ipa=2G size=2M backing=anon\ncpu1 read b+0\n"
+        "slot a delete\npar\ncpu0 read a+0\nuser0 slot b {}\nswitch cpu0 to user0 after fault 1\n"
+        "switch user0 to cpu0 before lock 1\nend\n"
+    )
+    assert Run("original", text.format("move 1G")).violations == []
+
+
+def test_a_change_of_another_slot_excuses_nothing() -> None:
+    version = Candidate("refuses", Pgtable, Refuses, "emulates")
+    text = HEAD + "par\ncpu0 read b+0\nuser0 slot a delete\nswitch cpu0 to user0 after fault 1\nend\n"
+    assert any("answered with an I/O exit" in each.signature for each in Run(version, text).violations)
