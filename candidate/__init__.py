@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ __all__ = [
     "is_file",
     "names",
     "origin",
+    "other_than",
     "portable",
     "register",
     "renewed",
@@ -73,6 +75,15 @@ def get(name: str) -> Candidate:
         return _tree(name)
     changes(name)
     return _known(name)
+
+
+def other_than(versions: Sequence[Candidate], contents: Sequence[str]) -> str:
+    """Return the name of the first of some versions that is not what it was; "" if all are.
+
+    :param contents: `Candidate.content` of each as it was; none at all: nobody asks
+    """
+    pairs = zip(versions, contents, strict=False)
+    return next((version.name for version, content in pairs if version.content != content), "")
 
 
 def renewed(name: str) -> Candidate:

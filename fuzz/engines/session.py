@@ -62,9 +62,8 @@ class Session:
         self.tell = tell
         self.flight = flight
         versions = candidate.get(unit.reference), candidate.get(unit.candidate)
-        for version, content in zip(versions, unit.contents, strict=False):
-            if version.content != content:
-                raise TreeError(f"{version.name} has changed since the session began; run it again")
+        if changed := candidate.other_than(versions, unit.contents):
+            raise TreeError(f"{changed} has changed since the session began; run it again")
         self.differential = Differential(*versions)
         self.differential.features = unit.features
         # What both versions have: the generator asks for nothing else.

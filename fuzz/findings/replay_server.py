@@ -33,9 +33,8 @@ def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
-        for version, content in zip(versions, request.get("contents", ()), strict=False):
-            if version.content != content:
-                return [(CRASH, OTHER_TREE, f"{version.name} is not what was judged before")]
+        if changed := candidate.other_than(versions, request.get("contents", ())):
+            return [(CRASH, OTHER_TREE, f"{changed} is not what was judged before")]
         verdict = Differential(*versions).run(parse(request["program"]))
     except CandidateMistake:
         raise

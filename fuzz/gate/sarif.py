@@ -14,7 +14,6 @@ from ..checkers.registry import rules
 from ..checkers.rule import Rule
 from ..checkers.severity import Severity
 from ..distribution import VERSION
-from ..findings.severity import severity
 from ..judging.finding import REGRESSION
 from .outcome import ACCEPTED, BEFORE, NEW, Gate, GateFinding
 from .wording import finding_text
@@ -102,7 +101,7 @@ def result(found: GateFinding, numbers: dict[str, int], compared: bool) -> dict[
         "message": {"text": finding_text(found)},
         "locations": [location(found)],
         "partialFingerprints": {FINGERPRINT: record.finding.title},
-        "properties": {"class": record.kind, "severity": severity(record.signature).name.lower()},
+        "properties": {"class": record.kind, "severity": found.severity},
     }
     if compared:
         told["baselineState"] = _STATES[found.state]

@@ -70,9 +70,7 @@ def fuzz(arguments: Namespace) -> int:
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """
-    import candidate
-    from candidate.tree import PREFIX
-    from candidate.tree.opening import build_ahead, has_changed
+    from candidate.tree.opening import has_changed
 
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes
@@ -84,6 +82,7 @@ def fuzz(arguments: Namespace) -> int:
     from ...findings.replay import Replayer
     from ..changes import say_changes
     from ..inputs import known_findings, make_out
+    from ..versions import open_versions
 
     if arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -91,12 +90,7 @@ def fuzz(arguments: Namespace) -> int:
     if lacking:
         raise BadInputError(f"--engine {lacking}")
     count = lanes(arguments)
-    # A name that is none is refused before trees are built.
-    for name in (arguments.reference, arguments.candidate):
-        if not name.startswith(PREFIX):
-            candidate.get(name)
-    build_ahead([arguments.reference, arguments.candidate], complain)
-    versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
+    versions = open_versions(arguments)
     reference, patched = (version.name for version in versions)
     contents = tuple(version.content for version in versions)
     out = make_out(arguments.out, folder_name(patched, reference))

@@ -61,26 +61,18 @@ def gate(arguments: Namespace) -> int:
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """
-    import candidate
-    from candidate.tree import PREFIX
-    from candidate.tree.opening import build_ahead
-
     from ...engines.summary import Summary
     from ...gate.answer import answer
     from ...gate.outcome import gate_of
     from ...gate.summary import markdown
     from ..changes import say_changes
     from ..inputs import known_findings
+    from ..versions import open_versions
 
     accepted = known_findings(arguments)
     before = read_baseline(arguments.baseline)
     check_outputs(arguments)
-    # A name that is none is refused before trees are built.
-    for name in (arguments.reference, arguments.candidate):
-        if not name.startswith(PREFIX):
-            candidate.get(name)
-    build_ahead([arguments.reference, arguments.candidate], complain)
-    reference, patched = candidate.get(arguments.reference).name, candidate.get(arguments.candidate).name
+    reference, patched = (version.name for version in open_versions(arguments))
     say_changes(reference, [patched])
     say_form(arguments)
     summary = Summary(reference, patched, arguments.seed, DEFAULT, accepted=accepted)
