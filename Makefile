@@ -105,7 +105,7 @@ CHECK ?= --seconds 60
 real: $(TEST)
 	.ci/real-tools
 	.ci/real-kernels $(KERNELS)
-	S2FUZZ_TREES=$(TREES) $(BIN)/python -m pytest tests/real
+	S2FUZZ_PURE=1 S2FUZZ_TREES=$(TREES) $(BIN)/python -m pytest tests/real
 	for kernel in $$(ls $(KERNELS)); do \
 	$(BIN)/s2fuzz real run $(KNOWN) --kernel $$kernel || test $$? = 1 || exit; \
 	done

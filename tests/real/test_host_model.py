@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Rule by rule of the host model, a program whose tables are those of the real kernel behind each operation."""
 
+import sys
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Final
 
 import pytest
@@ -104,9 +106,8 @@ def test_another_host_differs(
     where: type[HostPages],
     other: tuple[str, Callable[..., None]],
 ) -> None:
-    """The comparison sees it (interpreted: compiled classes cannot be changed)."""
-    try:
-        monkeypatch.setattr(where, *other)
-    except TypeError:
-        pytest.skip("compiled")
+    """The comparison sees it."""
+    if str(sys.modules[where.__module__].__file__).endswith(tuple(EXTENSION_SUFFIXES)):
+        pytest.skip("compiled code calls its methods past what is set here (S2FUZZ_PURE=1 runs the plain form)")
+    monkeypatch.setattr(where, *other)
     assert result(kernel, machine, *SHOWN[rule]).tables != []

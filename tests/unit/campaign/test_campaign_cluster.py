@@ -31,10 +31,17 @@ class Cluster:
         self.stack = stack
         self.scheduler_file = folder / "scheduler.json"
         self.start("scheduler", "--port", "0")
-        wait_for(self.scheduler_file.exists, "a scheduler")
-        self.address = str(json.loads(self.scheduler_file.read_text())["address"])
+        wait_for(lambda: bool(self.identity()), "a scheduler")
+        self.address = str(self.identity()["address"])
         threads = ("--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
         self.workers = [self.start("worker", *threads) for _ in range(2)]
+
+    def identity(self) -> dict[str, object]:
+        """Read what the scheduler says of itself: nothing before its file is there, and whole."""
+        try:
+            return dict(json.loads(self.scheduler_file.read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
 
     def start(self, what: str, *arguments: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1", "--no-dashboard"]
