@@ -8,11 +8,14 @@ everywhere, so it moves into the page-table code too; the memory cache is
 filled before the lock, as in the original. Mail 4d57390a-6113-957b-94b7-205a23ae4c8f@huawei.com.
 """
 
+from typing import ClassVar
+
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import E2BIG, EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
+    Pgtable,
     stage2_attr_data,
     stage2_map_data,
 )
@@ -23,6 +26,8 @@ from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1Fixed(PgtableRfcV1_3):
+    PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
+
     def stage2_pte_executable(self, pte: int) -> bool:
         return not pte & KVM_PTE_LEAF_ATTR_HI_S2_XN
 

@@ -10,11 +10,14 @@ helper that does it. 3/3 is RFC v1 4/4. Mails
 b40b1f1615c7.
 """
 
+from typing import ClassVar
+
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import E2BIG, EAGAIN, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
+    Pgtable,
     stage2_attr_data,
     stage2_map_data,
 )
@@ -27,6 +30,8 @@ from .rfc_v1_3 import PgtableRfcV1_3
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV2(PgtableRfcV1_3):
     """1/3; what 2/3 changes is as after RFC v1 3/4."""
+
+    PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
     def stage2_pte_executable(self, pte: int) -> bool:
         return not pte & KVM_PTE_LEAF_ATTR_HI_S2_XN

@@ -2,6 +2,8 @@
 # Derived from Linux: 357ad203d45c "KVM: arm64: Fix range alignment when walking page tables", v5.12.
 """v5.12.9: the walker rounds its cursor down before it steps past a leaf. Cures bug B05 of the original."""
 
+from typing import ClassVar
+
 from reference.compiled.annotations import mypyc_attr
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -18,6 +20,9 @@ from .registry.declaration import Candidate
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_12_9(Pgtable):
+    # Its visit does the same as the original's, but for where the cursor is.
+    PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
+
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr

@@ -28,6 +28,7 @@ from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
     NULL,
+    Pgtable,
     stage2_attr_data,
     stage2_map_data,
 )
@@ -39,6 +40,7 @@ from .v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_14(PgtableV5_12_9):
     COUNTS_NON_ZERO: ClassVar[bool] = True
+    PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
     def kvm_clear_pte(self, ptep: int) -> None:
         """Replaces `kvm_set_invalid_pte`."""

@@ -25,6 +25,7 @@ from .kernel import (
     kvm_mmu_memory_cache,
     kvm_s2_mmu,
 )
+from .zero_runs import passed_by, zeroes_from
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
 
@@ -117,6 +118,8 @@ class kvm_pgtable_walker:
         self.arg = arg
         # The number of *cb* among `WALKERS`; 0: another function.
         self.number = 0
+        # Nothing comes of entries that are zero: the walk may pass them.
+        self.passes = False
 
 
 class kvm_pgtable_walk_data:
@@ -178,6 +181,14 @@ class Pgtable:
     EXCHANGES_SHARED: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
+    # The walker callbacks for leaves that do nothing with an entry that is zero, whatever their argument. A class that
+    # overrides one of them, or what visits entries, declares anew (`reference.zero_runs.passed_by`).
+    PASSES_ZEROES: ClassVar[tuple[str, ...]] = (
+        "stage2_free_walker",
+        "stage2_unmap_walker",
+        "stage2_attr_walker",
+        "stage2_flush_walker",
+    )
 
     def __init__(self, kernel: Kernel) -> None:
         # mypyc runs this twice for a subclass that has none of its own, and what is
@@ -194,8 +205,9 @@ class Pgtable:
         self.shifts = granule.shifts
         self.sizes = [1 << shift for shift in granule.shifts]
         self.KVM_PTE_ADDR_MASK = (1 << 48) - granule.page_size
-        # Name and number of the callbacks seen so far that are in `WALKERS`.
-        self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int]] = {}
+        # Name and number of the callbacks seen so far that are in `WALKERS`, and whether they pass zeroes.
+        self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int, bool]] = {}
+        self.passes_tables, self.passing = passed_by(type(self))
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
         self.run_alone(True)
 
@@ -373,14 +385,25 @@ class Pgtable:
         self.k.walk_table(pgtable, level)
         first = self.kvm_pgtable_idx(data, level)
         behind = self.PTRS_PER_PTE
-        for idx in range(first, behind):
+        passes = data.walker.passes and self.alone
+        idx = first
+        while idx < behind:
             if data.addr >= data.end:
                 behind = idx
                 break
 
+            # The cursor may point into the middle of the first entry.
+            if passes and idx > first and self.mem[pgtable + idx] == 0:
+                size = self.sizes[level]
+                passed = zeroes_from(self.mem, pgtable + idx, min(behind - idx, (data.end - data.addr - 1) // size + 1))
+                data.addr += passed * size
+                idx += passed
+                continue
+
             ret = self.__kvm_pgtable_visit__(data, pgtable + idx, level)
+            idx += 1
             if ret:
-                behind = idx + 1
+                behind = idx
                 break
 
         self.k.visited += behind - first
@@ -416,11 +439,13 @@ class Pgtable:
         known = self.walkers.get(walker.cb)
         if known is None:
             name = walker.cb.__name__
-            known = (name, 0)
+            known = (name, 0, False)
             if name in WALKERS and walker.cb == getattr(self, name):
-                known = (name, WALKERS[name])
+                known = (name, WALKERS[name], name in self.passing)
                 self.walkers[walker.cb] = known
-        self.k.walker, walker.number = known
+        self.k.walker, walker.number, walker.passes = known
+        if not walker.flags & KVM_PGTABLE_WALK_LEAF:
+            walker.passes = self.passes_tables
         self.k.walker_arg = walker.arg
         self.k.walk(pgt.mmu.vmid, start, end)
         return self._kvm_pgtable_walk(walk_data)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs of zero entries, which the software walk passes at once where nobody looks at them.
+
+Most entries of a table are zero, and most walker callbacks only look for what is there. Each version declares which
+of its callbacks do nothing with an entry that is zero (`reference.pgtable.Pgtable.PASSES_ZEROES`); a walk with one of
+them goes on behind a run of zeroes. All counts are as if it had visited each entry.
+"""
+
+from typing import Final
+
+# Entries that are compared at a time: Python compares lists faster than we do entries one by one.
+_STRIDES: Final = (512, 64, 8)
+_ZEROES: Final = tuple([[0] * stride for stride in _STRIDES])
+
+# What decides, beside a callback, on what happens to an entry.
+VISITS: Final = ("__kvm_pgtable_visit__", "kvm_pgtable_visitor_cb")
+# Name of the declaration.
+DECLARATION: Final = "PASSES_ZEROES"
+
+_known: dict[type, tuple[bool, frozenset[str]]] = {}
+
+
+def zeroes_from(words: list[int], start: int, most: int) -> int:
+    """Return how many words in a row, from index *start* on, are zero: *most* at most."""
+    at = start
+    end = start + most
+    for number in range(3):
+        stride = _STRIDES[number]
+        while at + stride <= end and words[at : at + stride] == _ZEROES[number]:
+            at += stride
+    while at < end and words[at] == 0:
+        at += 1
+    return at - start
+
+
+def passed_by(version: type[object]) -> tuple[bool, frozenset[str]]:
+    """Return which runs of zeroes the walks of a version pass, as far as its declaration holds.
+
+    A declaration of no callback means that nothing is passed. A class derived from the one that declares, which
+    overrides a callback or one of `VISITS`, has to declare anew: if it knows nothing of this, each entry is visited.
+
+    :returns: whether walks pass them that call nobody for a leaf; and the callbacks for leaves that do
+    """
+    known = _known.get(version)
+    if known is None:
+        # What classes derived from the one that declares have; it speaks for its own.
+        later: set[str] = set()
+        declared: tuple[str, ...] | None = None
+        for each in version.__mro__:
+            declared = vars(each).get(DECLARATION)
+            if declared is not None:
+                break
+            later.update(vars(each))
+        if not declared or any(name in later for name in VISITS):
+            known = (False, frozenset())
+        else:
+            known = (True, frozenset(declared) - later)
+        _known[version] = known
+    return known
