@@ -2,6 +2,7 @@
 # Derived from Linux 5.12: virt/kvm/kvm_main.c.
 """The part of kvm_main.c that calls mmu.c: MMU notifiers, memory slots, the dirty log."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .compiled.annotations import mypyc_attr
@@ -128,6 +129,18 @@ class KvmMain(Listener):
         young = self.mmu.kvm_age_hva(self.kvm, start, end)
         self.k.unlock("mmu")
         self.k.unlock("srcu")
+        return young
+
+    def age(self, pages: Sequence[tuple[int, int]], flush: bool) -> int:
+        """Let the host age its pages, one by one, where nobody comes between.
+
+        :param pages: address and size in bytes of each
+        :param flush: by `clear_flush_young`
+        :returns: whether one was young
+        """
+        young = 0
+        for hva, size in pages:
+            young |= self.clear_flush_young(hva, hva + size) if flush else self.clear_young(hva, hva + size)
         return young
 
     def test_young(self, hva: int) -> int:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The two versions of a command, opened before anything runs. Imported by actions only."""
+"""The two versions of a command, opened before anything runs, and compared afterwards. Imported by actions only."""
 
 from argparse import Namespace
+from collections.abc import Iterable
 
 import candidate
 from candidate import Candidate
 from candidate.tree import PREFIX
-from candidate.tree.opening import build_ahead
+from candidate.tree.opening import build_ahead, has_changed
 
 from .messages import complain
 
@@ -24,3 +25,12 @@ def open_versions(arguments: Namespace) -> tuple[Candidate, Candidate]:
             candidate.get(name)
     build_ahead(list(names), complain)
     return candidate.get(arguments.reference), candidate.get(arguments.candidate)
+
+
+def say_changed(versions: Iterable[Candidate]) -> None:
+    """Complain of each kernel tree that is another text now than when it was opened, which is what was judged."""
+    for version in versions:
+        if version.is_tree and has_changed(version.name, version.content):
+            complain(
+                f"{version.name} has changed since the session began, which judged it as it was then; run it again"
+            )

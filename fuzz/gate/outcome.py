@@ -132,17 +132,18 @@ class Gate:
         return [*crashes, *lost, *idle]
 
 
-def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False) -> Gate:
+def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, contents: tuple[str, ...] = ()) -> Gate:
     """Make the outcome of a session: programs of new findings are made smaller, and each finding's way is looked for.
 
     :param before: findings of the baseline; None: there is no baseline
     :param strict: entries of the user's file that match nothing fail the gate
+    :param contents: as of `fuzz.engines.unit.Unit`
     :raises NoProcessError: no process can be started
     """
     known = set(before or ())
     versions = summary.reference, summary.candidate
     findings: list[GateFinding] = []
-    with Replayer() as replayer:
+    with Replayer(contents=contents) as replayer:
         for record in in_order(each for each in summary.findings if each.kind in CLASSES):
             entry = summary.accepted.match(record.kind, record.signature)
             state = ACCEPTED if entry else BEFORE if record.finding.key in known else NEW

@@ -93,8 +93,9 @@ def test_a_text_that_does_not_compile_ends_a_campaign(
     assert go_on(tmp_path / "campaign", 1, settings(copy)).versions == 1
 
 
+@pytest.mark.parametrize("command", ["fuzz", "gate"])
 def test_what_a_session_has_found_is_not_replayed_on_another_text(
-    copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(copy, PLACE, WITHOUT)
 
@@ -104,12 +105,12 @@ def test_what_a_session_has_found_is_not_replayed_on_another_text(
         return result
 
     monkeypatch.setattr(lanes, "run_lanes", work)
-    out = str(tmp_path / "out")
-    arguments = ["--candidate", copy, "--reference", version(TREE), "--programs", "10", "--out", out]
-    assert cli.main(["fuzz", *arguments]) == NO_VERDICT
+    written = ["--out", str(tmp_path / "out")] if command == "fuzz" else []
+    arguments = ["--candidate", copy, "--reference", version(TREE), "--programs", "10", *written]
+    assert cli.main([command, *arguments]) == NO_VERDICT
     err = capsys.readouterr().err
     assert f"{copy} has changed since the session began, which judged it as it was then; run it again" in err
-    assert "not filed, for it did not replay: regression refcount: " in err
+    assert "did not replay: regression refcount: " in err
     assert f"kernel tree changed: {copy} is not what was judged before" in err
     assert "a mistake of s2fuzz" not in err
 

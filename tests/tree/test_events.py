@@ -7,10 +7,14 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.runtime import records as r
+from candidate.tree.runtime.tree import TreeSide
+from candidate.tree.runtime.versions import TreeMain
 from fuzz.execution.executor import Executor
 from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
+from reference.kvm_main import KvmMain
 
 from .fidelity import Stream, difference
 from .trees import planted, real_trees, version
@@ -38,6 +42,32 @@ def violations(name: str, program: Program) -> list[str]:
         found += executor.step(at)[1]
     found += executor.destroy()
     return [violation.signature for violation in found]
+
+
+AGES = (
+    "s2fuzz 1\nvm\nslot a size=4M backing=thp\nslot b size=64K backing=anon\ncpu0 write a+0\ncpu0 write b+0\n"
+    "cpu0 write b+8K\nhost age b+0 64K flush=off\nhost split a+0\nhost age a+0 4M\nhost age b+0 64K\n"
+)
+
+
+@pytest.mark.parametrize("tree", real_trees())
+def test_pages_that_are_aged_in_one_call(tree: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are aged as they are one by one, and each that was young is reported."""
+    program, calls = parse(AGES), []
+    call = TreeSide.call
+
+    def counted(self: TreeSide, op: int, *args: int) -> int:
+        calls.append(op)
+        return call(self, op, *args)
+
+    monkeypatch.setattr(TreeSide, "call", counted)
+    at_once = trace(version(tree), program)
+    assert calls.count(r.OP_AGE) < 10
+    assert r.OP_CLEAR_YOUNG not in calls
+    monkeypatch.setattr(TreeMain, "age", KvmMain.age)
+    assert trace(version(tree), program) == at_once
+    assert calls.count(r.OP_CLEAR_YOUNG) == 16
+    assert calls.count(r.OP_FLUSH_YOUNG) > 100
 
 
 def test_exchanges_that_win() -> None:

@@ -205,7 +205,33 @@ static void catch_signals(void)
 		sigaction(numbers[i], &action, 0);
 }
 
-/* One operation after the other, without the driver: notifications that come late, when the VM is gone. */
+/* One of several operations that follow each other without the driver. */
+static long one_more(shim_u64 op, const shim_u64 *args)
+{
+	long ret;
+
+	shim_new_operation();
+	ret = shim_dispatch(op, args, shim_control->info);
+	shim_compare_arena(0);
+	return ret;
+}
+
+/* The host ages its pages, one by one. */
+static long age(void)
+{
+	const shim_u64 size = shim_control->args[2], count = shim_control->args[3];
+	const shim_u64 op = shim_control->args[4] ? OP_FLUSH_YOUNG : OP_CLEAR_YOUNG;
+	shim_u64 args[8] = { shim_control->args[0], shim_control->args[1] };
+	long ret = 0;
+
+	for (shim_u64 i = 0; i < count; i++, args[1] += size) {
+		args[2] = args[1] + size;
+		ret |= one_more(op, args);
+	}
+	return ret;
+}
+
+/* Notifications that come late, when the VM is gone. */
 static void notify_late(void)
 {
 	const shim_u64 vm = shim_control->args[0], start = shim_control->args[1], end = shim_control->args[2];
@@ -221,9 +247,7 @@ static void notify_late(void)
 		shim_u64 args[8] = { 0 };
 
 		memcpy(args, each[i] + 1, sizeof(each[i]) - sizeof(each[i][0]));
-		shim_new_operation();
-		shim_control->ret = shim_dispatch(each[i][0], args, shim_control->info);
-		shim_compare_arena(0);
+		shim_control->ret = one_more(each[i][0], args);
 	}
 }
 
@@ -274,6 +298,8 @@ static void serve(void)
 			status = rt_run_actor(shim_control->actor - 1);
 		} else if (shim_control->op == OP_LATE) {
 			notify_late();
+		} else if (shim_control->op == OP_AGE) {
+			shim_control->ret = age();
 		} else {
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);

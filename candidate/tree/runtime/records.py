@@ -109,6 +109,8 @@ OP_WRITE: Final = 27
 OP_ZAP: Final = 28
 OP_MMAP_LOCK: Final = 29
 OP_LATE: Final = 30
+# Pages of the host, one behind the other: VM, address of the first, size, how many, 1 to flush.
+OP_AGE: Final = 31
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The classes of a tree that stand where those of the ports do: pgtable.c, mmu.c and kvm_main.c by calls."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
@@ -14,6 +15,9 @@ from reference.pgtable import Pgtable, kvm_pgtable
 from . import records as r
 from .errors import TreeRefused
 from .tree import TreeSide
+
+# Pages that the host ages in one call of the process, which may not take long.
+_AGED: Final = 4096
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -194,6 +198,21 @@ class TreeMain(KvmMain):
 
     def clear_young(self, start: int, end: int) -> int:
         return self.tree.call(r.OP_CLEAR_YOUNG, self.number, start, end)
+
+    def age(self, pages: Sequence[tuple[int, int]], flush: bool) -> int:
+        young = 0
+        # Those of one size that lie behind each other are one call.
+        first = size = count = 0
+        for hva, bytes_ in pages:
+            if count == _AGED or bytes_ != size or hva != first + count * size:
+                young |= self.age_run(first, size, count, flush)
+                first, size, count = hva, bytes_, 0
+            count += 1
+        return young | self.age_run(first, size, count, flush)
+
+    def age_run(self, first: int, size: int, count: int, flush: bool) -> int:
+        """Age so many pages of one size from an address on; return whether one was young."""
+        return self.tree.call(r.OP_AGE, self.number, first, size, count, 1 if flush else 0) if count else 0
 
     def test_young(self, hva: int) -> int:
         return self.tree.call(r.OP_TEST_YOUNG, self.number, hva)

@@ -70,8 +70,6 @@ def fuzz(arguments: Namespace) -> int:
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """
-    from candidate.tree.opening import has_changed
-
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes
     from ...engines.seeds import shipped
@@ -82,7 +80,7 @@ def fuzz(arguments: Namespace) -> int:
     from ...findings.replay import Replayer
     from ..changes import say_changes
     from ..inputs import known_findings, make_out
-    from ..versions import open_versions
+    from ..versions import open_versions, say_changed
 
     if arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
@@ -119,11 +117,7 @@ def fuzz(arguments: Namespace) -> int:
             raise NoVerdictError(str(error)) from None
         finally:
             progress.clear()
-    for version in versions:
-        if version.is_tree and has_changed(version.name, version.content):
-            complain(
-                f"{version.name} has changed since the session began, which judged it as it was then; run it again"
-            )
+    say_changed(versions)
     return print_summary(summary, result, arguments.json)
 
 

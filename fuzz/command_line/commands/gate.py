@@ -67,22 +67,25 @@ def gate(arguments: Namespace) -> int:
     from ...gate.summary import markdown
     from ..changes import say_changes
     from ..inputs import known_findings
-    from ..versions import open_versions
+    from ..versions import open_versions, say_changed
 
     accepted = known_findings(arguments)
     before = read_baseline(arguments.baseline)
     check_outputs(arguments)
-    reference, patched = (version.name for version in open_versions(arguments))
+    versions = open_versions(arguments)
+    reference, patched = (version.name for version in versions)
+    contents = tuple(version.content for version in versions)
     say_changes(reference, [patched])
     say_form(arguments)
     summary = Summary(reference, patched, arguments.seed, DEFAULT, accepted=accepted)
-    result = judge(summary, arguments)
+    result = judge(summary, arguments, contents)
     for accident in result.accidents:
         complain(f"{accident}, which did not come again; the session went on")
     if summary.interrupted:
         complain("interrupted: there is no outcome, and no file is written")
         return INTERRUPTED
-    outcome = gate_of(summary, before, arguments.strict_known)
+    outcome = gate_of(summary, before, arguments.strict_known, contents)
+    say_changed(versions)
     write(outcome, arguments)
     code = session_code(outcome.summary, outcome.failed)
     if arguments.json:
@@ -94,9 +97,10 @@ def gate(arguments: Namespace) -> int:
     return code
 
 
-def judge(summary: "Summary", arguments: Namespace) -> "Result":
+def judge(summary: "Summary", arguments: Namespace, contents: tuple[str, ...]) -> "Result":
     """Judge the programs, and fill in the summary.
 
+    :param contents: as of `fuzz.engines.unit.Unit`
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     """
     from ...coverage.exercised import exercise
@@ -104,15 +108,17 @@ def judge(summary: "Summary", arguments: Namespace) -> "Result":
     from ...engines.summary import Keeper
     from ...engines.supervisor import EngineKilledError
     from ...engines.unit import Unit
+    from ...findings.replay import Replayer
 
-    unit = Unit(DEFAULT, summary.reference, summary.candidate, arguments.seed, arguments.programs)
-    with Keeper(summary) as keeper:
+    versions = summary.reference, summary.candidate
+    unit = Unit(DEFAULT, *versions, arguments.seed, arguments.programs, contents=contents)
+    with Keeper(summary, replayer=Replayer(contents=contents)) as keeper:
         try:
             result = run_lanes(unit, arguments.workers, keeper.watch)
             keeper.watch(result)
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
-    summary.exercise = exercise(summary.reference, summary.candidate, result.counts())
+    summary.exercise = exercise(*versions, result.counts())
     return result
 
 
