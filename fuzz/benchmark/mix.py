@@ -62,7 +62,7 @@ class Mix:
         self.reference, self.candidate = candidate.get(reference), candidate.get(version)
         self.differential = Differential(self.reference, self.candidate)
         start = time.process_time()
-        generator = Generator(SEED)
+        generator = Generator(SEED, whole=True)
         self.programs = [generator.next() for _ in range(programs)]
         self.generating = time.process_time() - start
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
 
+from .entries import combined, link
 from .jobs import NONE, USUAL, Job, jobs
 from .primitives import HEADER, register
 from .progress import report
@@ -53,6 +54,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         group_name=GROUP,
     )
     withstand_signals(extensions)
+    extensions, layers = combined(extensions, folder / "c")
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
     # The linker's jobs, which are what is left to do then.
     arguments += ["--parallel", str(os.cpu_count() or 1)]
@@ -63,6 +65,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         cmdclass={"build_ext": type("Parallel", (build_ext,), {"build_extensions": build_extensions})},
         script_args=arguments,
     )
+    link(layers, folder / "out")
 
 
 def compile_all(compiler: Any, todo: list[Job], folder: Path) -> None:

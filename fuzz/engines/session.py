@@ -21,8 +21,8 @@ from ..language.text import parse, print_program
 from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
-# Measuring costs takes a twentieth of the time: one program in so many has it done.
-MEASURED: Final = 4
+# Measuring costs takes a twentieth of a program's time: one in so many has it done.
+MEASURED: Final = 16
 # One program in so many is run again on each side if it has a par block: its events must be the same.
 REPEATED: Final = 20
 # Seconds between two states.

@@ -11,6 +11,7 @@ from typing import Final
 from ..language.program import Program
 from .builder import ProgramBuilder
 from .capabilities import Offers, equipped
+from .capping import capped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
 from .racing import racing
@@ -27,10 +28,12 @@ class Generator:
     :param seed: any integer; the same seed makes the same programs
     :param granule: page size of all programs in bytes; 0: all sizes, 4K most often
     :param offers: what programs may ask for; what they do does not depend on it
+    :param whole: leave ranges as long as they were drawn (see `fuzz.generation.capping`)
     """
 
-    def __init__(self, seed: int, granule: int = 0, offers: Offers = NOTHING_OFFERED) -> None:
+    def __init__(self, seed: int, granule: int = 0, offers: Offers = NOTHING_OFFERED, whole: bool = False) -> None:
         self.seed = seed
+        self.whole = whole
         self.offers = offers
         self.granule = granule
         self.number = 0
@@ -46,7 +49,8 @@ class Generator:
         self.number += 1
         compose(builder)
         # All of these are drawn apart: the programs of a seed are the same with and without.
-        program = contended(builder.program(), random.Random(f"resched {number}"))
+        program = builder.program() if self.whole else capped(builder.program(), number)
+        program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 
