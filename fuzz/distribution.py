@@ -5,7 +5,10 @@ import os
 import platform
 import sys
 import traceback
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -46,6 +49,18 @@ def debugging() -> bool:
 def home_folder() -> Path:
     """Return the folder that holds the packages: the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@cache
+def corpus_folder() -> Path:
+    """Return the folder of the programs that come with s2fuzz: the checkout's, or what was installed of it."""
+    beside = home_folder() / "corpus"
+    if not beside.is_dir():
+        with suppress(PackageNotFoundError):
+            for file in distribution("s2fuzz").files or ():
+                if file.suffix == ".s2" and file.parts[-3:-1] == ("corpus", "seeds"):
+                    return Path(str(file.locate())).resolve().parents[1]
+    return beside
 
 
 def check_packages() -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..corpus import Corpus, CorpusError
-from ..distribution import home_folder
+from ..distribution import corpus_folder
 from ..findings.accepted import Accepted
 from ..language.program import ProgramError
 from ..language.text import load
@@ -97,7 +97,7 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
     corpus = Corpus(path)
     corpus.sweep()
     if new:
-        for seed in sorted((home_folder() / "corpus" / "seeds").glob("*.s2")):
+        for seed in sorted((corpus_folder() / "seeds").glob("*.s2")):
             try:
                 corpus.add(load(seed))
             except ProgramError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from candidate import Candidate
-from reference.compiled.choice import HOME
+
+from ..distribution import corpus_folder
 
 # Times of a condition: the operation of the violation, or that one and all before it.
 NOW: Final = "now"
@@ -63,7 +64,7 @@ def program_of(bug: str) -> Path:
     :raises KeyError: there is no such bug
     """
     programs: dict[str, str] = _file()["programs"]
-    return HOME / "corpus" / "regressions" / f"{programs[bug]}.s2"
+    return corpus_folder() / "regressions" / f"{programs[bug]}.s2"
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from candidate import Candidate
 
-from ..distribution import home_folder
+from ..distribution import corpus_folder
 from ..files import write_atomically
 from ..generation.generator import Generator
 from ..language.program import Program
@@ -230,9 +230,9 @@ def file_name(key: str) -> str:
 
 def corpus() -> Iterator[tuple[str, Program]]:
     """The programs of ``corpus/``, each with its path there."""
-    home = home_folder()
-    for path in sorted((home / "corpus").rglob("*.s2")):
-        yield str(path.relative_to(home)), load(str(path))
+    folder = corpus_folder()
+    for path in sorted(folder.rglob("*.s2")):
+        yield str(path.relative_to(folder.parent)), load(str(path))
 
 
 def random_programs(seed: int, page_size: int) -> Iterable[tuple[str, Program]]:

@@ -1,59 +1,114 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz export``: a program in a form that others can run."""
+"""``s2fuzz export``: a program, or a run of it, in a form that others can use."""
 
 from argparse import Namespace
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE
 from ..command import Command
-from ..messages import NoVerdictError
+from ..messages import BadInputError, NoVerdictError, complain
 from ..options import BINARY
 from ..parser import Once, Parser
 
+if TYPE_CHECKING:
+    from candidate import Candidate
+
+    from ...language.program import Program
+
 _ABOUT: Final = """\
-Write a program as one C file, which plays it on a VM of any arm64 machine: for
-those who have no s2fuzz. Built and run there, it ends with 0 if all is as it
-should be, 1 if not, and 4 if the machine lacks what it needs.
+Write a program in a form for those who have no s2fuzz.
+
+--selftest: one C file, which plays the program on a VM of any arm64 machine.
+Built and run there, it ends with 0 if all is as it should be, 1 if not, and 4
+if the machine lacks what it needs.
+--casemate: what a version does, in the trace format of casemate 3.0.2, a
+checker of break-before-make. With --stock the trace is such that casemate as
+it is accepts correct code; what it then cannot see is said.
+--events: what a version does, each event as a JSON object.
 """
+# Rules that the unmodified checker cannot hold a trace to.
+_LOST: Final = (
+    "--stock: casemate does not see whether tables are stored with release, nor changes of address, memory type and "
+    "rights of an entry that stays valid, nor a table that a flush by address alone covers"
+)
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help=BINARY)
-    form = "one C file in the manner of the kernel's selftests"
-    parser.add_argument("--selftest", action="store_true", required=True, help=form)
-    model = "the version that says what outcomes are right (%(default)s)"
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--selftest", action="store_true", help="one C file in the manner of the kernel's selftests")
+    form.add_argument("--casemate", action="store_true", help="a trace for casemate")
+    form.add_argument("--events", action="store_true", help="events, outcomes and violations, a JSON object a line")
+    stock = "leave out what the unmodified casemate rejects in correct code (with --casemate)"
+    parser.add_argument("--stock", action="store_true", help=stock)
+    model = "the version that is run; with --selftest, it says what outcomes are right (%(default)s)"
     parser.add_argument("--model", action=Once, default="v5.14", metavar="NAME", help=model)
     where = "where to (%(default)s: standard output)"
     parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
 
+def _selftest(version: "Candidate", program: "Program", file: str) -> str:
+    from ...real.errors import UnplayableError
+    from ...real.selftest import selftest
+
+    try:
+        return selftest(program, version, file)
+    except UnplayableError as error:
+        raise NoVerdictError(f"{file}: {error}; user space cannot play it") from None
+
+
+def _casemate(version: "Candidate", program: "Program", file: str, stock: bool) -> str:
+    from ...exports.casemate import UnsuitableError, casemate
+
+    try:
+        lines = casemate(version, program, stock)
+    except UnsuitableError as error:
+        raise NoVerdictError(f"{file}: {error}; no trace was written") from None
+    if stock:
+        complain(_LOST)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _events(version: "Candidate", program: "Program", file: str) -> str:
+    from ...exports.event_lines import event_lines
+
+    return "".join(f"{line}\n" for line in event_lines(version, program))
+
+
 def export(arguments: Namespace) -> int:
     """Export a program.
 
-    :raises fuzz.command_line.messages.BadInputError: it cannot be read, or *output* cannot be written
-    :raises NoVerdictError: no user space can play it
+    :raises fuzz.command_line.messages.BadInputError: it cannot be read, *output* cannot be written, or the options
+        do not go together
+    :raises NoVerdictError: it cannot be put in this form
     """
     import candidate
 
-    from ...real.errors import UnplayableError
-    from ...real.selftest import selftest
     from ..inputs import read_programs, write_output
 
+    if arguments.stock and not arguments.casemate:
+        raise BadInputError("--stock: allowed with --casemate")
     ((file, program),) = read_programs([arguments.program])
-    try:
-        text = selftest(program, candidate.get(arguments.model), file)
-    except UnplayableError as error:
-        raise NoVerdictError(f"{file}: {error}; user space cannot play it") from None
+    version = candidate.get(arguments.model)
+    if arguments.casemate:
+        text = _casemate(version, program, file, arguments.stock)
+    else:
+        form: Callable[[Candidate, Program, str], str] = _selftest if arguments.selftest else _events
+        text = form(version, program, file)
     write_output(arguments.output, text.encode())
     return FINE
 
 
 COMMAND: Final = Command(
     "export",
-    "a program as a C file for any arm64 machine",
+    "a program as a C file for any arm64 machine, a run as a trace for other tools",
     _ABOUT,
     add_arguments,
     export,
-    ("s2fuzz export --selftest corpus/regressions/livelock-two-levels.s2 -o livelock.c",),
+    (
+        "s2fuzz export --selftest corpus/regressions/livelock-two-levels.s2 -o livelock.c",
+        "s2fuzz export --casemate --stock corpus/seeds/thp-blocks.s2 --model tree:../linux -o trace.log",
+    ),
     keys="",
 )

@@ -25,12 +25,26 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_finding(parser)
     parser.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
+    out = "the folder to write to (corpus/regressions/ of the checkout)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
     parser.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
 
 
 def regressions_folder() -> Path:
     """Return the folder of the regression tests, which ``tests/corpus`` runs."""
     return home_folder() / "corpus" / "regressions"
+
+
+def folder_for(named: Path | None) -> Path:
+    """Return the folder to write to.
+
+    :raises BadInputError: none is named and there is no checkout, or it is no folder
+    """
+    folder = named or regressions_folder()
+    if not folder.is_dir():
+        why = "is no folder" if named else "is not there, for s2fuzz was installed outside of its checkout"
+        raise BadInputError(f"promote: {folder} {why}; name the folder to write to by --out")
+    return folder
 
 
 def promote(arguments: Namespace) -> int:
@@ -65,7 +79,7 @@ def _promote(arguments: Namespace) -> int:
     from ..finding import choose
     from ..shrinking import shrink
 
-    folder = regressions_folder()
+    folder = folder_for(arguments.out)
     if arguments.name is not None:
         free_place(folder, arguments.name)
     with Replayer() as replayer:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The registered versions: found in the folder by their declarations, in the declared order."""
 
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -24,12 +25,16 @@ PLANTED = [
 
 def test_the_order_of_the_versions() -> None:
     assert candidate.names()[: len(SHIPPED)] == SHIPPED
-    assert [bug.name for bug in BUGS] == PLANTED
+    assert [bug.name for bug in BUGS][: len(PLANTED)] == PLANTED
+    orders = [bug.order for bug in BUGS]
+    assert orders == sorted(set(orders))
 
 
 def test_every_module_of_the_folders_is_there() -> None:
     assert [each.name for each in declared_in("candidate", Candidate, CANDIDATE)] == candidate.names()
-    assert [each.name for each in declared_in("candidate.bugs", Bug, BUG)] == PLANTED
+    bugs = [each.name for each in declared_in("candidate.bugs", Bug, BUG)]
+    files = (Path(str(candidate.bugs.__file__)).parent).glob("*.py")
+    assert sorted(bugs) == sorted(f"bug-{each.stem.replace('_', '-')}" for each in files if each.stem != "__init__")
 
 
 def test_a_base_comes_before_what_derives_from_it() -> None:

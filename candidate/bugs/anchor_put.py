@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The entry that became a block gives its reference back.
+
+It is the put_page() that the review of RFC v1 asked for, where the original has one and needs it.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import NULL, stage2_map_data
+
+from ..registry.declaration import Bug
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableAnchorPut(PgtableRfcV1Fixed):
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+
+        if data.anchor != ptep:
+            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
+            self.k.put_page(self.k.virt_to_page(ptep))
+        else:
+            self.k.free_page(data.follow)
+            # Wrong: the block goes on with the reference.
+            self.k.put_page(self.k.virt_to_page(ptep))
+            data.anchor = NULL
+
+        return 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuAnchorPut(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-anchor-put",
+    PgtableAnchorPut,
+    MmuAnchorPut,
+    base="rfc-v1-fixed",
+    signature="lifetime: stage2_free_walker: double free",
+    origin="the put_page() that the review of RFC v1 asked for is there, and is one too many",
+    order=290,
+)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The block is stored before the flush that its table owes.
+
+A slip in the order that RFC v1 3/4 depends on.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import stage2_map_data
+
+from ..registry.declaration import Bug
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableBlockEarly(PgtableRfcV1Fixed):
+    def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
+        granule = self.kvm_granule_size(level)
+        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
+
+        self.kvm_set_invalid_pte(ptep)
+        self.stage2_maintain_caches(new, data.phys, granule)
+        self.k.smp_store_release(ptep, new)
+        # Wrong: a CPU may hold pages of the table beside the block.
+        self.k.__kvm_tlb_flush_vmid__(data.mmu)
+        data.phys += granule
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuBlockEarly(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-block-early",
+    PgtableBlockEarly,
+    MmuBlockEarly,
+    base="rfc-v1-fixed",
+    signature="bbm: stage2_map_walker: table->block made before the flush L2",
+    origin="the flush comes after the block's store",
+    order=300,
+)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table that became a block is computed from the block's entry, and guest memory is freed in its place.
+
+A slip that RFC v1 3/4 invites, which keeps the table in ``data->follow``.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import NULL, stage2_map_data
+
+from ..registry.declaration import Bug
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableChildLost(PgtableRfcV1Fixed):
+    def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor == NULL:
+            return 0
+
+        if data.anchor != ptep:
+            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
+            self.k.put_page(self.k.virt_to_page(ptep))
+        else:
+            # Wrong: the entry is the block's by now.
+            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
+            data.anchor = NULL
+
+        return 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuChildLost(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-child-lost",
+    PgtableChildLost,
+    MmuChildLost,
+    base="rfc-v1-fixed",
+    signature="lifetime: stage2_map_walker: reference dropped on what is no table",
+    origin="the old table is not remembered before the block is stored",
+    order=230,
+)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A table of level 2 that a 1G block replaces is not flushed.
+
+A variant of what 3a0b870e3448 (v5.10) mended.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import NULL, stage2_map_data
+
+from ..registry.declaration import Bug
+from ..v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableDetachGiga(PgtableV5_14):
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        if data.anchor != NULL:
+            return 0
+
+        if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return 0
+
+        data.childp = self.kvm_pte_follow(self.load(ptep))
+        self.kvm_clear_pte(ptep)
+
+        # Wrong: tables of level 2 have leaves below them as well.
+        if level > 1:
+            self.k.__kvm_tlb_flush_vmid__(data.mmu)
+        data.anchor = ptep
+        return 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuDetachGiga(MmuV5_14):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-detach-giga",
+    PgtableDetachGiga,
+    MmuDetachGiga,
+    base="v5.14",
+    signature="lifetime: stage2_map_walker: freed before the flush",
+    origin="no flush where a 1G block replaces a table",
+    order=130,
+)

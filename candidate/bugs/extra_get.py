@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The block that replaces a table takes a reference, which the table's entry has taken already.
+
+It is what the review of RFC v1 feared, in effect.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import stage2_map_data
+
+from ..registry.declaration import Bug
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableExtraGet(PgtableRfcV1Fixed):
+    def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
+        granule = self.kvm_granule_size(level)
+        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
+
+        self.kvm_set_invalid_pte(ptep)
+        self.k.__kvm_tlb_flush_vmid__(data.mmu)
+        self.stage2_maintain_caches(new, data.phys, granule)
+        self.k.smp_store_release(ptep, new)
+        # Wrong: the entry was counted when it named the table.
+        self.k.get_page(self.k.virt_to_page(ptep))
+        data.phys += granule
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuExtraGet(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-extra-get",
+    PgtableExtraGet,
+    MmuExtraGet,
+    base="rfc-v1-fixed",
+    signature="refcount: stage2_map_walker: too many references L2",
+    origin="one get_page() too many where a table becomes a block",
+    order=280,
+)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A leaf that has its rights already is flushed with a level hint that nobody has written.
+
+100baf018489 (2026) mended this in a later shape, with a flush of this CPU alone.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_R,
+    KVM_PGTABLE_PROT_W,
+    KVM_PGTABLE_PROT_X,
+    KVM_PTE_LEAF_ATTR_HI_S2_XN,
+    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R,
+    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W,
+    kvm_pgtable,
+)
+
+from ..registry.declaration import Bug
+from ..v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableRelaxLevel(PgtableV5_14):
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        set_ = 0
+        clr = 0
+
+        if prot & KVM_PGTABLE_PROT_R:
+            set_ |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R
+
+        if prot & KVM_PGTABLE_PROT_W:
+            set_ |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
+
+        if prot & KVM_PGTABLE_PROT_X:
+            clr |= KVM_PTE_LEAF_ATTR_HI_S2_XN
+
+        ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, set_, clr)
+        if ret:
+            return ret
+        # Wrong: of an entry that stays as it is, the level is not known.
+        known = pte & set_ != set_ or pte & clr != 0
+        self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level if known else 1)
+        return ret
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuRelaxLevel(MmuV5_14):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-relax-level",
+    PgtableRelaxLevel,
+    MmuRelaxLevel,
+    base="v5.14",
+    signature="progress: kvm_handle_guest_abort: access does not complete",
+    origin="as before upstream fix 100baf018489: a hint for another level where the right is there already",
+    order=210,
+)

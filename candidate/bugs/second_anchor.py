@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Below a table that became a 1G block, the tables of pages become blocks as well.
+
+A slip that RFC v1 3/4 invites: the walk goes on below the anchor.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.pgtable import stage2_map_data
+
+from ..registry.declaration import Bug
+from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableSecondAnchor(PgtableRfcV1Fixed):
+    def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        # Wrong: nobody asks whether there is an anchor.
+        if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            return 0
+
+        data.anchor = ptep
+        data.follow = self.kvm_pte_follow(self.load(ptep))
+        self.stage2_coalesce_tables_into_block(addr, level, ptep, data)
+        return 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuSecondAnchor(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-second-anchor",
+    PgtableSecondAnchor,
+    MmuSecondAnchor,
+    base="rfc-v1-fixed",
+    signature="leak: kvm_free_stage2_pgd: table pages left",
+    origin="an anchor within an anchor: the first is forgotten",
+    order=250,
+)

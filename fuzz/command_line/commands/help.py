@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz help``: the help of a command, the manual page, completion for shells."""
+
+from argparse import Namespace
+from importlib.util import find_spec
+from typing import Final
+
+from ...exit_codes import FINE
+from ..command import Command
+from ..messages import BadInputError
+from ..parser import Parser
+
+_ABOUT: Final = """\
+Print the help of a command, of `s2fuzz` itself where none is named; or all of it as a
+manual page; or what a shell reads to complete commands and options.
+"""
+SHELLS: Final = ("bash", "zsh", "tcsh")
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action where it has some")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--man", action="store_true", help="the manual page, as troff: for `man -l -`")
+    form.add_argument("--completion", choices=SHELLS, metavar="SHELL", help=f"for one of {', '.join(SHELLS)}")
+
+
+def below(parser: Parser, words: list[str]) -> Parser:
+    """The parser of a command, or of an action of one.
+
+    :raises BadInputError: there is none of that name
+    """
+    for at, word in enumerate(words):
+        named = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+        there = {name: each for choices in named for name, each in choices.items() if isinstance(each, Parser)}
+        if word not in there:
+            of = f"s2fuzz {' '.join(words[:at])}".strip()
+            raise BadInputError(f"help: {of} has no {word!r}; there are: {', '.join(there) or 'no actions'}")
+        parser = there[word]
+    return parser
+
+
+def needed(module: str) -> None:
+    """Check that a module of the extra ``shell`` is there.
+
+    :raises BadInputError: it is not
+    """
+    if find_spec(module) is None:
+        raise BadInputError(f"help: the module {module} is missing; install s2fuzz[shell]")
+
+
+def manual(parser: Parser) -> str:
+    """The manual page of all commands, as troff."""
+    needed("argparse_manpage")
+    from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    return str(Manpage(parser, format="single-commands-section"))
+
+
+def completion(parser: Parser, shell: str) -> str:
+    """The script by which a shell completes the command line."""
+    needed("shtab")
+    import shtab  # type: ignore[import-not-found, unused-ignore]
+
+    return str(shtab.complete(parser, shell))
+
+
+def show_help(arguments: Namespace) -> int:
+    """Print help.
+
+    :raises BadInputError: there is no such command, or a package is missing
+    """
+    from ..registry import make_parser
+
+    parser = make_parser()
+    if arguments.words and (arguments.man or arguments.completion):
+        raise BadInputError("help: --man and --completion are of all commands; name none")
+    if arguments.man:
+        print(manual(parser), end="")
+    elif arguments.completion:
+        print(completion(parser, arguments.completion))
+    else:
+        print(below(parser, arguments.words).format_help(), end="")
+    return FINE
+
+
+COMMAND: Final = Command(
+    "help",
+    "the help of a command, the manual page, completion for shells",
+    _ABOUT,
+    add_arguments,
+    show_help,
+    ("s2fuzz help corpus add", "s2fuzz help --man | man -l -", "s2fuzz help --completion bash > ~/.s2fuzz-completion"),
+    keys="",
+)

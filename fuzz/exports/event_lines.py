@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The events of a run as JSON, an object a line, for other tools."""
+
+import ast
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import reference
+from candidate import Candidate
+from reference.events import EVENT_NAMES, Observer
+
+from ..execution.executor import Executor
+from ..language.program import Program
+from ..language.text import headings
+
+# Compiled methods do not know the names of their parameters; the source does.
+SOURCE: Final = Path(str(reference.__file__)).parent / "events.py"
+
+
+@cache
+def parameters() -> dict[str, tuple[str, ...]]:
+    """The names of the parameters of each event."""
+    classes = (each for each in ast.parse(SOURCE.read_text()).body if isinstance(each, ast.ClassDef))
+    found = next(each for each in classes if each.name == Observer.__name__)
+    methods = (each for each in found.body if isinstance(each, ast.FunctionDef))
+    return {each.name: tuple(argument.arg for argument in each.args.args[1:]) for each in methods}
+
+
+class EventLines(Observer):
+    """Keeps each event as an object with its name and what goes with it."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+
+def _keeping(name: str) -> Callable[..., None]:
+    def keep(self: EventLines, *values: object) -> None:
+        self.lines.append({"event": name, **dict(zip(parameters()[name], values, strict=True))})
+
+    return keep
+
+
+for _name in EVENT_NAMES:
+    setattr(EventLines, _name, _keeping(_name))
+
+
+def event_lines(version: Candidate, program: Program) -> list[str]:
+    """Run a program on one side; return its events, outcomes and violations, a JSON object a line.
+
+    Before the events of an operation stands an object with its text and number, -1 for the creation of the VMs.
+    Events have the names and parameters of `reference.events.Observer`.
+    """
+    executor = Executor(version, program)
+    events = EventLines()
+    executor.side.kernel.observe(events)
+    last = len(program.operations)
+    for at, heading in enumerate(headings(program), -1):
+        if 0 <= at < last and executor.dead:
+            continue
+        events.lines.append({"operation": at, "text": heading})
+        if at < 0:
+            violations = executor.create()
+        elif at < last:
+            outcome, violations = executor.step(at)
+            events.lines.append({"outcome": outcome.status, "value": str(outcome.value_text())})
+        else:
+            violations = executor.destroy()
+        events.lines += [{"violation": each.signature, "reason": each.reason} for each in violations]
+    executor.checkers.dismantle()
+    executor.side.dismantle()
+    return [json.dumps(each) for each in events.lines]

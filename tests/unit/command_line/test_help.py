@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz help``: what ``--help`` says, the manual page, completion that a shell reads."""
+
+import subprocess
+
+import pytest
+
+from fuzz.command_line.commands import help as help_command
+from fuzz.command_line.registry import COMMANDS
+
+from ..console import in_process
+
+
+def test_it_is_the_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    run = in_process(capsys, "help")
+    assert run("corpus", "add")[1].startswith("usage: s2fuzz corpus add")
+    assert run()[1].startswith("usage: s2fuzz [-h]")
+
+
+def test_a_word_that_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    run = in_process(capsys, "help")
+    assert run("fly") == (2, "", f"s2fuzz: help: s2fuzz has no 'fly'; there are: {', '.join(COMMANDS)}\n")
+    assert "s2fuzz list has no 'x'; there are: no actions" in run("list", "x")[2]
+    assert "name none" in run("list", "--man")[2]
+
+
+def test_the_manual_page_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("argparse_manpage", reason="needs argparse-manpage")
+    code, out, err = in_process(capsys, "help")("--man")
+    assert (code, err) == (0, "")
+    assert out.startswith(".TH S2FUZZ")
+    for name in COMMANDS:
+        assert f"\\fBs2fuzz {name}" in out
+
+
+def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="needs shtab")
+    script = in_process(capsys, "help")("--completion", "bash")[1]
+    asked = 'COMP_WORDS=(s2fuzz gate --ju); COMP_CWORD=2; _shtab_s2fuzz s2fuzz --ju gate; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash"], input=f"{script}\n{asked}\n", capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--junit"]
+
+
+def test_a_package_that_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(help_command, "find_spec", lambda module: None)
+    code, _, err = in_process(capsys, "help")("--man")
+    assert (code, err) == (2, "s2fuzz: help: the module argparse_manpage is missing; install s2fuzz[shell]\n")
