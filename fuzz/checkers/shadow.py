@@ -6,7 +6,6 @@ Built from the store events alone, never by asking the code under test.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
@@ -139,9 +138,13 @@ class Shadow(GuestChecker):
         super().__init__(guest, peers)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
+        self.index_bits = self.entries.bit_length() - 1
+        self.page_mask = self.granule.page_size - 1
         self.zeros = [0] * STRIDE
         self.by_page: dict[int, Table] = {}
+        # Equal tables in a row, from address 0 on; each translates 2 ** *root_shift* bytes.
         self.roots: list[Table] = []
+        self.root_shift = 0
         self.listeners: list[Checker] = []
         # Tables that lost their last way from the root, or an entry, in this operation.
         self.touched: dict[int, Table] = {}
@@ -179,9 +182,9 @@ class Shadow(GuestChecker):
         self.by_page.clear()
         regime: Regime = self.guest.regime
         levels = self.guest.kvm.levels
-        span = self.entries << self.shifts[4 - levels]
+        self.root_shift = self.shifts[4 - levels] + self.index_bits
         for i in range(pages):
-            table = Table(page + i, 4 - levels, i * span, True)
+            table = Table(page + i, 4 - levels, i << self.root_shift, True)
             self.roots.append(table)
             self.by_page[page + i] = table
         regime.start_level = 4 - levels
@@ -223,7 +226,8 @@ class Shadow(GuestChecker):
         self.unordered.clear()
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
-        page, index = divmod(ptep, self.entries)
+        page = ptep >> self.index_bits
+        index = ptep & self.entries - 1
         table = self.by_page.get(page)
         if table is None:
             self.unordered.add(page)
@@ -362,10 +366,13 @@ class Shadow(GuestChecker):
 
     def lookup(self, ipa: int) -> tuple[int, int]:
         """(level, descriptor) of the live leaf that maps *ipa*; level -1: none."""
-        for root in self.roots:
-            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
-                return self.lookup_in(root, ipa)
-        return -1, 0
+        root = self.root_at(ipa)
+        return (-1, 0) if root is None else self.lookup_in(root, ipa)
+
+    def root_at(self, ipa: int) -> Table | None:
+        """Return the root table that translates *ipa*; None if it is beyond them."""
+        number = ipa >> self.root_shift
+        return self.roots[number] if 0 <= number < len(self.roots) else None
 
     def lookup_in(self, table: Table, ipa: int) -> tuple[int, int]:
         """Do as `lookup`, from *table* down."""
@@ -381,15 +388,14 @@ class Shadow(GuestChecker):
 
     def level_at(self, ipa: int) -> int:
         """Level of the live entry, leaf or empty, that a walk to *ipa* ends at."""
-        for root in self.roots:
-            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
-                table = root
-                while True:
-                    child = table.children.get((ipa - table.base) >> self.shifts[table.level])
-                    if child is None or child.level > 3:
-                        return table.level
-                    table = child
-        return 0
+        table = self.root_at(ipa)
+        if table is None:
+            return 0
+        while True:
+            child = table.children.get((ipa - table.base) >> self.shifts[table.level])
+            if child is None or child.level > 3:
+                return table.level
+            table = child
 
     def stepped_through(self, start: int, end: int) -> list[Range]:
         """Return the ranges that a walk of [start, end) reaches without rounding its cursor down (bug B05)."""
@@ -426,19 +432,24 @@ class Shadow(GuestChecker):
 
     def table_at(self, ipa: int, level: int) -> Table | None:
         """The live table of *level* that translates *ipa*, below the root."""
-        for root in self.roots:
-            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
-                table: Table | None = root
-                while table is not None and table.level < level:
-                    table = table.children.get((ipa - table.base) >> self.shifts[table.level])
-                return table
-        return None
+        table = self.root_at(ipa)
+        while table is not None and table.level < level:
+            table = table.children.get((ipa - table.base) >> self.shifts[table.level])
+        return table
 
     def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
         found: list[tuple[int, int, int]] = []
-        for root in self.roots:
-            self.collect(root, start, end, found)
+        if end - start == self.page_mask + 1 and not start & self.page_mask:
+            # One page, as ageing asks: one leaf at most.
+            level, leaf = self.lookup(start)
+            if level >= 0:
+                found.append((level, start >> self.shifts[level] << self.shifts[level], leaf))
+            return found
+        first = max(start >> self.root_shift, 0)
+        last = min((end - 1) >> self.root_shift, len(self.roots) - 1)
+        for number in range(first, last + 1):
+            self.collect(self.roots[number], start, end, found)
         return found
 
     def collect(self, table: Table, start: int, end: int, found: list[tuple[int, int, int]]) -> None:
@@ -448,18 +459,31 @@ class Shadow(GuestChecker):
         last = min((end - 1 - table.base) >> shift, self.entries - 1)
         if first > last:
             return
-        indices: Sequence[int] = range(first, last + 1)
-        if len(indices) > table.valid():
-            inside = [i for i in table.leaves if first <= i <= last]
-            inside += [i for i in table.children if first <= i <= last]
-            inside.sort()
-            indices = inside
-        for index in indices:
-            leaf = table.leaves.get(index)
-            if leaf is not None:
-                found.append((table.level, table.base + (index << shift), leaf))
-            elif index in table.children:
-                self.collect(table.children[index], start, end, found)
+        leaves = table.leaves
+        children = table.children
+        if last - first < len(leaves) + len(children):
+            for index in range(first, last + 1):
+                leaf = leaves.get(index)
+                if leaf is not None:
+                    found.append((table.level, table.base + (index << shift), leaf))
+                elif index in children:
+                    self.collect(children[index], start, end, found)
+            return
+        # Fewer entries are valid than are in range.
+        if not children:
+            found += [
+                (table.level, table.base + (index << shift), leaves[index])
+                for index in sorted(leaves)
+                if first <= index <= last
+            ]
+            return
+        for index in sorted((*leaves, *children)):
+            if first <= index <= last:
+                child = children.get(index)
+                if child is None:
+                    found.append((table.level, table.base + (index << shift), leaves[index]))
+                else:
+                    self.collect(child, start, end, found)
 
     def exposed_before(self, start: int, end: int) -> Exposed:
         """Return the leaves that mapped [start, end) when this operation began and went, or changed, since."""

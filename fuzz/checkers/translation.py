@@ -90,6 +90,13 @@ class Translation(GuestChecker):
         # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
+        # The last leaf that was judged and found right, in a pass over many (`judge`): its level, entry and end. Up to
+        # *known*, 0 if nobody has asked, the slot goes on, and the host's pages as they do behind that leaf.
+        self.last_level = -1
+        self.last_slot: SlotLayout | None = None
+        self.last_entry = 0
+        self.last_end = 0
+        self.known = 0
         guest.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
@@ -283,6 +290,7 @@ class Translation(GuestChecker):
     def after_operation(self, op: ops.Operation | None, outcome: Outcome) -> None:
         if self.taken:
             self.judge_taken()
+        self.last_level = -1
         # First what the operation left: where that is a stale leaf, other rules follow from it.
         if outcome.status == "ok":
             self.judge_effect(op)
@@ -327,14 +335,46 @@ class Translation(GuestChecker):
 
     def scan(self) -> None:
         """Judge every leaf there is: what the incremental checks should have seen."""
+        self.last_level = -1
         for level, ipa, entry in self.shadow.leaves_in(0, 1 << self.guest.regime.ia_bits):
             self.judge(level, ipa, entry)
 
     def judge(self, level: int, ipa: int, entry: int) -> None:
-        """Judge one leaf against slot, frames and permissions."""
+        """Judge one leaf against slot, frames and permissions, in a pass in which host and slots stay as they are.
+
+        A leaf that continues the one judged before, by address and frame, is right as far as the host's run of pages
+        goes: only the dirty log can differ.
+        """
+        size = 1 << self.shifts[level]
+        if level == self.last_level and ipa == self.last_end and entry == self.last_entry + size:
+            if not self.known:
+                self.known = self.run_end(ipa - size)
+            layout = self.guest.layout_of(ipa)
+            if layout is not None and layout is self.last_slot and ipa + size <= self.known:
+                self.last_entry = entry
+                self.last_end = ipa + size
+                wrong, page = self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)
+                if wrong:
+                    self.wrong(wrong, page, level, ipa, entry)
+                return
         wrong, page = self.fault_of(level, ipa, entry)
+        self.known = 0
+        self.last_level = -1 if wrong else level
+        self.last_entry = entry
+        self.last_end = ipa + size
         if wrong:
             self.wrong(wrong, page, level, ipa, entry)
+
+    def run_end(self, ipa: int) -> int:
+        """Return the address up to which one slot, and one run of different host pages, go on from *ipa*; 1: none."""
+        layout = self.last_slot = self.guest.layout_of(ipa)
+        if layout is None:
+            return 1
+        by = layout.hva - layout.ipa
+        run = self.guest.host.run_at(ipa + by)
+        if run is None or not run.stride:
+            return 1
+        return self.guest.host.end_of(run, ipa + by, layout.hva + layout.size) - by
 
     def wrong(self, what: str, page: int, level: int, ipa: int, entry: int) -> None:
         """Report what is wrong with a leaf, at a page of it."""
