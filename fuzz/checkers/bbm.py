@@ -24,7 +24,8 @@ from ..sides.guest import Guest
 from .checker import GuestChecker, Peers
 from .rule import Rule
 from .severity import Severity
-from .shadow import Shadow, Table
+from .shadow import Shadow
+from .table import Table
 from .tlb import Tlb
 
 

@@ -23,7 +23,8 @@ from .checker import GuestChecker, Peers
 from .places import Places, Range, without
 from .rule import Rule
 from .severity import Severity
-from .shadow import Shadow, Table
+from .shadow import Shadow
+from .table import Table
 from .tlb import Tlb
 
 MEMATTR: Final = 0xF << 2

@@ -23,7 +23,7 @@ from ..sides.side import Side
 from .checker import Checker, Peers
 from .rule import Rule
 from .severity import Severity
-from .shadow import Table
+from .table import Table
 
 DESTROY: Final = "kvm_pgtable_hyp_destroy"
 

@@ -14,10 +14,11 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from .beside import left_of, written_beside
 from .checker import GuestChecker, Peers
+from .exposed import Exposed
 from .places import Places, Range
 from .rule import Rule
 from .severity import Severity
-from .shadow import Exposed, Shadow
+from .shadow import Shadow
 
 
 class Icache(GuestChecker):

@@ -20,7 +20,7 @@ from reference.machine.descriptor import (
 )
 
 from ..sides.guest import Guest
-from .shadow import Table
+from .table import Table
 
 # Level, and guest address in bytes.
 Key = tuple[int, int]

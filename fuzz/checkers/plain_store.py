@@ -8,7 +8,8 @@ from .checker import Checker, Peers
 from .contract import Contract
 from .hyp import Hyp
 from .places import pages
-from .shadow import Shadow, Table
+from .shadow import Shadow
+from .table import Table
 
 
 class PlainStore(Checker):

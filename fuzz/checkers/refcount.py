@@ -10,7 +10,8 @@ from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 from .rule import Rule
 from .severity import Severity
-from .shadow import Shadow, Table
+from .shadow import Shadow
+from .table import Table
 
 
 class Refcount(GuestChecker):

@@ -9,112 +9,20 @@ from __future__ import annotations
 from typing import Final
 
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
-from reference.machine.granule import Granule
 from reference.machine.walk import Regime
 from reference.vtcr import root_pages
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from .checker import Checker, GuestChecker, Peers
-from .places import Range, without
+from .exposed import Exposed
+from .places import Range
 from .rule import Rule
 from .severity import Severity
+from .table import Table
 
 # Entries that are read at a time; divides the entries of a table.
 STRIDE: Final = 64
-
-
-class Table:
-    """One table page.
-
-    :param page: its number
-    :param level: level of its entries
-    :param base: guest address that entry 0 maps
-
-    *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
-    the hardware reaches it from the root; *non_zero*: how many of its entries
-    are not zero, valid or not.
-    """
-
-    def __init__(self, page: int, level: int, base: int, live: bool) -> None:
-        self.page = page
-        self.level = level
-        self.base = base
-        self.live = live
-        self.leaves: dict[int, int] = {}
-        self.children: dict[int, Table] = {}
-        # Valid entries that the architecture reserves, or that point to a page that is no table.
-        self.reserved: set[int] = set()
-        self.non_zero = 0
-
-    def valid(self) -> int:
-        """Number of valid entries."""
-        return len(self.leaves) + len(self.children) + len(self.reserved)
-
-    def copy(self) -> Table:
-        """Return a copy of this table and those below."""
-        table = Table(self.page, self.level, self.base, self.live)
-        table.leaves = dict(self.leaves)
-        table.non_zero = self.non_zero
-        table.children = {index: child.copy() for index, child in self.children.items()}
-        return table
-
-    def has_leaves(self) -> bool:
-        """Tell whether any leaf is in it or below it."""
-        if self.leaves:
-            return True
-        for child in self.children.values():
-            if child.has_leaves():
-                return True
-        return False
-
-
-class Exposed:
-    """Leaves that were mapped before: guest page -> descriptors.
-
-    :param granule: of the guest's tables
-    """
-
-    def __init__(self, granule: Granule) -> None:
-        self.granule = granule
-        self.page_size = granule.page_size
-        self.pages: dict[int, list[int]] = {}
-        # (start, size, descriptor) of the larger ones.
-        self.blocks: list[tuple[int, int, int]] = []
-        self.empty = True
-
-    def add(self, base: int, size: int, entry: int) -> None:
-        self.empty = False
-        if size == self.page_size:
-            self.pages.setdefault(base, []).append(entry)
-        else:
-            self.blocks.append((base, size, entry))
-
-    def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
-        """Tell whether *page* was mapped to *pa* by a leaf with these attribute bits."""
-        for entry in self.pages.get(page, ()):
-            if address_bits(entry, self.granule) == pa and entry & attributes == value:
-                return True
-        for base, size, entry in self.blocks:
-            if base <= page < base + size and (address_bits(entry, self.granule) & -size) + page - base == pa:
-                if entry & attributes == value:
-                    return True
-        return False
-
-    def unmapped(self, start: int, end: int, pa: int, attributes: int, value: int) -> list[Range]:
-        """The pages of [start, end) that were not mapped to the frames from *pa* on, as `maps` has it."""
-        if self.empty:
-            return [(start, end)]
-        known: list[Range] = []
-        for base, size, entry in self.blocks:
-            if entry & attributes == value and (address_bits(entry, self.granule) & -size) - base == pa - start:
-                known.append((max(start, base), min(end, base + size)))
-        known += [
-            (page, page + self.page_size)
-            for page in self.pages
-            if start <= page < end and self.maps(page, pa + page - start, attributes, value)
-        ]
-        return without(start, end, known)
 
 
 class Shadow(GuestChecker):

@@ -11,7 +11,8 @@ from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers import Checker
-from ..checkers.shadow import Shadow, Table
+from ..checkers.shadow import Shadow
+from ..checkers.table import Table
 from ..execution.executor import Executor
 from ..language.operations import (
     Evict,

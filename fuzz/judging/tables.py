@@ -9,7 +9,7 @@ from reference.machine.granule import Granule
 from reference.machine.stage1 import describe_stage1
 
 from ..checkers import CheckerSuite
-from ..checkers.shadow import Table
+from ..checkers.table import Table
 from .unrecorded import AgeFlags
 
 

@@ -16,7 +16,7 @@ from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers import Checker, Violation
 from ..checkers.hyp import HypTable
-from ..checkers.shadow import Table
+from ..checkers.table import Table
 from ..execution.executor import Executor
 from ..language.program import show_bytes
 from ..sides.outcome import Outcome

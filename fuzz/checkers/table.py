@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One table page as the stores made it, with the tables below: what `Shadow` keeps."""
+
+from __future__ import annotations
+
+
+class Table:
+    """One table page.
+
+    :param page: its number
+    :param level: level of its entries
+    :param base: guest address that entry 0 maps
+
+    *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
+    the hardware reaches it from the root; *non_zero*: how many of its entries
+    are not zero, valid or not.
+    """
+
+    def __init__(self, page: int, level: int, base: int, live: bool) -> None:
+        self.page = page
+        self.level = level
+        self.base = base
+        self.live = live
+        self.leaves: dict[int, int] = {}
+        self.children: dict[int, Table] = {}
+        # Valid entries that the architecture reserves, or that point to a page that is no table.
+        self.reserved: set[int] = set()
+        self.non_zero = 0
+
+    def valid(self) -> int:
+        """Number of valid entries."""
+        return len(self.leaves) + len(self.children) + len(self.reserved)
+
+    def copy(self) -> Table:
+        """Return a copy of this table and those below."""
+        table = Table(self.page, self.level, self.base, self.live)
+        table.leaves = dict(self.leaves)
+        table.non_zero = self.non_zero
+        table.children = {index: child.copy() for index, child in self.children.items()}
+        return table
+
+    def has_leaves(self) -> bool:
+        """Tell whether any leaf is in it or below it."""
+        if self.leaves:
+            return True
+        for child in self.children.values():
+            if child.has_leaves():
+                return True
+        return False
