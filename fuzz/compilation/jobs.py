@@ -17,7 +17,7 @@ USUAL: Final = "-Og"
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___address_space."),
     "machine___descriptor.",
-    *("checkers___shadow.", "checkers___table.", "checkers___translation."),
+    *("checkers___backing.", "checkers___shadow.", "checkers___table.", "checkers___translation."),
     *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
 )
 # C files whose code runs once a program, or less, or takes less than one instruction in five thousand of the fixed

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Pages that a leaf may map: those that the host has behind its slot, with the rights that slot and log leave."""
+
+from typing import Final
+
+from reference.kvm_host import kvm_memory_slot
+from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, PageRun
+from reference.machine.descriptor import (
+    AF_BIT,
+    READ_BIT,
+    TYPE_BIT,
+    VALID_BIT,
+    WRITE_BIT,
+    XN_BIT,
+    address_bits,
+    memattr,
+)
+
+from ..sides.guest import Guest, SlotLayout
+
+# Fields that a leaf of KVM's may set; SH must be inner shareable.
+SHAREABILITY: Final = 3 << 8
+# MemAttr: nGnRnE and nGnRE; Normal Write-Back, as is and where the CPUs force it.
+STRICT_DEVICE: Final = (0x0, 0x1)
+WRITE_BACK: Final = 0xF
+WRITE_BACK_FORCED: Final = 0x6
+FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
+
+
+class Backing:
+    """Compares leaves of one VM with slots and host pages as they are now.
+
+    :param guest: the VM
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.granule = guest.granule
+        self.shifts = guest.granule.shifts
+        # The last leaf of a pass (`next_fault_of`) if it was right: its level, entry and end. Up to *known*, 0 if nobody
+        # has asked, *last_slot* goes on, and the host's pages as they do behind that leaf.
+        self.last_level = -1
+        self.last_slot: SlotLayout | None = None
+        self.last_entry = 0
+        self.last_end = 0
+        self.known = 0
+
+    def begin(self) -> None:
+        """A pass over leaves begins, in which host and slots stay as they are."""
+        self.last_level = -1
+
+    def next_fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
+        """Do as `fault_of` for the next leaf of a pass.
+
+        A leaf that continues the one before, by address and frame, is right as far as the host's run of pages goes:
+        only the dirty log can differ.
+        """
+        size = 1 << self.shifts[level]
+        if level == self.last_level and ipa == self.last_end and entry == self.last_entry + size:
+            if not self.known:
+                self.known = self.run_end(ipa - size)
+            layout = self.guest.layout_of(ipa)
+            if layout is not None and layout is self.last_slot and ipa + size <= self.known:
+                self.last_entry = entry
+                self.last_end = ipa + size
+                return self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)
+        wrong, page = self.fault_of(level, ipa, entry)
+        self.known = 0
+        self.last_level = -1 if wrong else level
+        self.last_entry = entry
+        self.last_end = ipa + size
+        return wrong, page
+
+    def run_end(self, ipa: int) -> int:
+        """Return the address up to which one slot, and one run of different host pages, go on from *ipa*; 1: none."""
+        layout = self.last_slot = self.guest.layout_of(ipa)
+        if layout is None:
+            return 1
+        by = layout.hva - layout.ipa
+        run = self.guest.host.run_at(ipa + by)
+        if run is None or not run.stride:
+            return 1
+        return self.guest.host.end_of(run, ipa + by, layout.hva + layout.size) - by
+
+    def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
+        """Say what is wrong with a leaf, and the first page where it is; "" if nothing."""
+        size = 1 << self.shifts[level]
+        pa = address_bits(entry, self.granule)
+        if entry & ~(FIELDS | self.granule.address_mask):
+            return "illegal field", ipa
+        # With FEAT_LPA2 all memory is inner shareable, and the field is part of the address.
+        if entry & SHAREABILITY != SHAREABILITY and not self.granule.lpa2:
+            return "illegal field", ipa
+        if pa & (size - 1):
+            return "output address not aligned", ipa
+        layout = self.guest.layout_of(ipa)
+        if layout is None or ipa + size > layout.ipa + layout.size:
+            return "leaf outside of any slot", ipa
+        hva = layout.hva + ipa - layout.ipa
+        host = self.guest.host
+        done = hva
+        while done < hva + size:
+            page = ipa + done - hva
+            run = host.run_at(done)
+            if run is None or run.flags & ABSENT or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
+                return "wrong frame", page
+            wrong = self.rights_of(entry, run)
+            if wrong:
+                return wrong, page
+            # All small pages of zeroes are one frame.
+            done = host.end_of(run, done, hva + size) if run.stride else done + host.page_size
+        if entry & WRITE_BIT:
+            return self.write_of(layout, ipa, size)
+        return "", 0
+
+    def rights_of(self, entry: int, run: PageRun) -> str:
+        """Say what is wrong with type and permissions, given the host's mapping."""
+        if entry & WRITE_BIT and not run.flags & WRITABLE:
+            return "writable, the host's page is not"
+        if run.flags & DEVICE:
+            if memattr(entry) not in STRICT_DEVICE:
+                weak = memattr(entry) < 4
+                return "device frame mapped with gathering" if weak else "device frame mapped as normal memory"
+            if not entry & XN_BIT:
+                return "device frame executable"
+        elif memattr(entry) != (WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK):
+            return "normal frame not mapped write-back"
+        return ""
+
+    def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
+        """Say what is wrong with a writable leaf, given slot and dirty log."""
+        slot = self.guest.kvm_host.id_to_memslot(self.guest.kvm, layout.id)
+        if slot is None:
+            return "leaf outside of any slot", ipa
+        if layout.readonly:
+            return "writable in a read-only slot", ipa
+        page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
+        if page >= 0:
+            return "writable and not in the dirty log", page << self.granule.page_shift
+        return "", 0
+
+    def first_clean(self, slot: kvm_memory_slot, gfn: int, pages: int) -> int:
+        """The first page of a range that a write would leave unreported; -1: none, or not logged."""
+        bitmap = slot.dirty_bitmap
+        if bitmap is None:
+            return -1
+        page = gfn - slot.base_gfn
+        end = page + pages
+        while page < end:
+            # From this page on; pages beyond the word count as clean.
+            clean = ~bitmap[page >> 6] >> (page & 63)
+            first = page + (clean & -clean).bit_length() - 1
+            page = min((page | 63) + 1, end)
+            if first < page:
+                return first + slot.base_gfn
+        return -1
