@@ -37,8 +37,8 @@ class Backing:
         self.guest = guest
         self.granule = guest.granule
         self.shifts = guest.granule.shifts
-        # The last leaf of a pass (`next_fault_of`) if it was right: its level, entry and end. Up to *known*, 0 if nobody
-        # has asked, *last_slot* goes on, and the host's pages as they do behind that leaf.
+        # The last leaf of a pass (`next_fault_of`) if it was right: its level, entry and end. Up to *known*, 0 if
+        # nobody has asked, *last_slot* goes on, and the host's pages as they do behind that leaf.
         self.last_level = -1
         self.last_slot: SlotLayout | None = None
         self.last_entry = 0
