@@ -5,7 +5,6 @@ One process serves one program after another in a child, whose memory it puts ba
 ends nothing but that child. Of what is shared, the driver trusts nothing but numbers.
 """
 
-import atexit
 import mmap
 import os
 import signal
@@ -17,7 +16,7 @@ from typing import Final
 
 from ..building.errors import TreeError
 from ..lines.alike import translated
-from ..lines.counts import CodeCounts
+from . import tallies
 from .places import CodePlace
 from .records import (
     ACTOR,
@@ -152,7 +151,7 @@ class Process:
         if not getattr(self, "kept", True):
             self.kept = True
             self.take_spared()
-            _ended.add(str(self.library), self.totals())
+            tallies.ENDED.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
         """A program begins, with memory as it was at first.
@@ -203,7 +202,7 @@ class Process:
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
             counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
             self.memory[shared] = bytes(self.counter_bytes)
-            spared(str(self.twin), counters)
+            tallies.SPARED.add(str(self.twin), counters)
             self.twin = None
 
     def tell(self, what: bytes) -> None:
@@ -351,87 +350,3 @@ def low(word: int) -> int:
     """The lower half of a word, as a signed number."""
     half = word & _HALF
     return half - (1 << 32) if half >> 31 else half
-
-
-_idle: dict[str, list[Process]] = {}
-# Counters of processes that have ended.
-_ended = CodeCounts()
-# Those of runs that count for nothing, and of those that were spared, for another one says what they would have done.
-_withdrawn = CodeCounts()
-_spared = CodeCounts()
-
-
-def counts() -> CodeCounts:
-    """The counters of all programs that are over and not withdrawn, of this process, by library."""
-    found = CodeCounts()
-    found.merge(_ended)
-    for process in idle():
-        found.add(str(process.library), process.totals())
-        process.take_spared()
-    found.merge(_spared)
-    found.take_away(_withdrawn)
-    return found
-
-
-def idle() -> list[Process]:
-    """Return the processes of all libraries on which nothing runs, without those from before a fork."""
-    found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
-    for process in found:
-        process.settle()
-    return found
-
-
-def withdraw(library: str, counters: bytes) -> None:
-    """Count a program that is over for nothing: it is run again.
-
-    :param counters: as `Process.counters` has them
-    """
-    _withdrawn.add(library, counters)
-
-
-def spared(library: str, counters: bytes) -> None:
-    """Count a program that was not run, for it is known what it would have done.
-
-    :param counters: as `Process.counters` would have them
-    """
-    _spared.add(library, counters)
-
-
-def take(library: Path, follows: bool = False) -> Process:
-    """A process of this library on which nothing runs, ready for a program.
-
-    :param follows: as of `Process.begin`
-    :raises TreeError: none can be started
-    """
-    there = _idle.setdefault(str(library), [])
-    while there:
-        process = there.pop()
-        # One that was started before a fork belongs to the other process.
-        if process.owner == os.getpid() and process.child.poll() is None:
-            process.begin(follows)
-            return process
-    process = Process(library)
-    process.begin(follows)
-    return process
-
-
-def give_back(process: Process, twin: Process | None = None) -> None:
-    """The program is over; its process may serve another.
-
-    :param twin: as of `Process.end`
-    """
-    process.end(twin)
-    if process.owner == os.getpid():
-        _idle.setdefault(str(process.library), []).append(process)
-
-
-def forget() -> None:
-    """End all processes on which nothing runs."""
-    for processes in _idle.values():
-        for process in processes:
-            process.close()
-    _idle.clear()
-
-
-# While all that it takes is there.
-atexit.register(forget)

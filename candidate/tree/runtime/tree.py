@@ -12,9 +12,11 @@ from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
 from . import records as r
+from . import tallies
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, give_back, spared, take, withdraw
+from .pool import give_back, take
+from .process import Process
 from .replay import Replay, unwanted
 from .script import Script
 
@@ -119,14 +121,14 @@ class TreeSide:
             if self.ended:
                 process.close()
                 if twin is not None:
-                    spared(self.twin_counted, self.twin_counters)
+                    tallies.SPARED.add(self.twin_counted, self.twin_counters)
             else:
                 give_back(process, twin)
 
     def withdraw(self) -> None:
         """Let a run that is over count for nothing, for it is done again."""
-        withdraw(self.counted, self.counters)
-        withdraw(self.twin_counted, self.twin_counters)
+        tallies.WITHDRAWN.add(self.counted, self.counters)
+        tallies.WITHDRAWN.add(self.twin_counted, self.twin_counters)
 
     def settle(self) -> None:
         """Wait for the twin, and compare what it has done.
