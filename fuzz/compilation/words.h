@@ -7,6 +7,7 @@
 #define S2FUZZ_WORDS_H
 #include <Python.h>
 #include "CPy.h"
+#include "shared.h"
 #include <string.h>
 
 static inline PyObject *s2fuzz_words_of(PyObject *data)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import candidate
 from candidate.tree import TreeError
-from candidate.tree.runtime import process
+from candidate.tree.runtime import pool
 
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
@@ -209,7 +209,7 @@ class Session:
     def tell_ran(self) -> None:
         """Send how often the code of kernel trees ran, if there are some."""
         if self.trees:
-            self.tell(Ran(process.counts().to_wire()))
+            self.tell(Ran(pool.counts().to_wire()))
 
     def status(self, now: float) -> UnitState:
         """Return the state of the unit."""

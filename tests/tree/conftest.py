@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.runtime import process
+from candidate.tree.runtime import pool
 
 
 @pytest.fixture
@@ -33,4 +33,4 @@ def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_process_stays() -> Iterator[None]:
     """No process of a tree outlives the module that started it: an idle one keeps what it has touched of its memory."""
     yield
-    process.forget()
+    pool.forget()

@@ -13,7 +13,7 @@ from candidate.tree.build import build
 from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from candidate.tree.lines.code import CodeLines, code_lines
 from candidate.tree.lines.difference import Exercise
-from candidate.tree.runtime import process
+from candidate.tree.runtime import pool
 from fuzz.coverage.exercised import exercise
 from fuzz.exit_codes import BAD_INPUT, FINE
 from fuzz.judging.differential import Differential
@@ -126,7 +126,7 @@ def test_lines_of_a_program() -> None:
     end = first + source[first:].index("}")
     seen = []
     for _ in range(2):
-        process.forget()
+        pool.forget()
         one = candidate.get(version(TREE))
         verdict = Differential(one, one).run(PROGRAM)
         seen.append(code_lines(library).ran(verdict.counts.by_library[library]))

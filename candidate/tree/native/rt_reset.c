@@ -125,7 +125,7 @@ void shim_restore(void)
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
 	/* The one that the snapshot has is empty. */
 	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
-	give_back(rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - rt_stock_next), (size_t)rt_stock_next << RT_PAGE_SHIFT);
+	zero(rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - rt_stock_next), (size_t)rt_stock_next << RT_PAGE_SHIFT);
 #ifdef SHIM_SANITIZE
 	rt_zones_restore(small_next - small);
 #endif

@@ -5,7 +5,6 @@ One process serves one program after another in a child, whose memory it puts ba
 ends nothing but that child. Of what is shared, the driver trusts nothing but numbers.
 """
 
-import atexit
 import mmap
 import os
 import signal
@@ -17,15 +16,13 @@ from typing import Final
 
 from ..building.errors import TreeError
 from ..lines.alike import translated
-from ..lines.counts import CodeCounts
+from . import tallies
 from .places import CodePlace
 from .records import (
     ACTOR,
     ACTOR_AT,
     ANCHOR,
     ANCHORS_AT,
-    ANSWER,
-    ARGS,
     CHAIN,
     CHAIN_WORDS,
     CHAINS_AT,
@@ -55,11 +52,17 @@ from .records import (
     TURNS_AT,
     UNWANTED_AT,
 )
+from .shared import hear, look, put, say, words_in
 from .words import WORD_BYTES, Words, words_of
 
-_MASK: Final = (1 << 64) - 1
-# Arguments that an operation does not have.
-_ZEROS: Final = (0,) * 8
+# Numbers of words in the shared memory.
+_RESULT: Final = RESULT_AT // WORD_BYTES
+_STATUS: Final = _RESULT + 9
+_COUNTS: Final = _STATUS + 1
+_LEFT: Final = KNOBS_AT // WORD_BYTES
+_HALF: Final = (1 << 32) - 1
+_GO: Final = b"G"
+_ANSWERED: Final = ord("R")
 
 
 class Process:
@@ -96,6 +99,7 @@ class Process:
         fd = os.memfd_create("s2fuzz-tree")
         os.ftruncate(fd, SHARED_BYTES)
         self.memory = mmap.mmap(fd, SHARED_BYTES)
+        self.shared = words_in(self.memory)
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
         try:
@@ -109,7 +113,7 @@ class Process:
         finally:
             for end in (fd, said, told):
                 os.close(end)
-        if self._hear() != b"R":
+        if hear(self.hears) != _ANSWERED:
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
@@ -147,7 +151,7 @@ class Process:
         if not getattr(self, "kept", True):
             self.kept = True
             self.take_spared()
-            _ended.add(str(self.library), self.totals())
+            tallies.ENDED.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
         """A program begins, with memory as it was at first.
@@ -173,10 +177,9 @@ class Process:
         if twin is not None and twin.library != self.twin:
             self.take_spared()
             self.twin, self.twin_bytes = twin.library, twin.counter_bytes
-        ARGS.pack_into(self.memory, 0, OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.speak_to(0, ())
         with suppress(OSError):
-            self.tell(b"G")
+            self.send(OP_QUIT, 0 if twin is None else 1)
         self.running = False
         self.ending = True
 
@@ -199,30 +202,47 @@ class Process:
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
             counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
             self.memory[shared] = bytes(self.counter_bytes)
-            spared(str(self.twin), counters)
+            tallies.SPARED.add(str(self.twin), counters)
             self.twin = None
 
     def tell(self, what: bytes) -> None:
         """Say something to the process (native/rt_serve.c)."""
-        os.write(self.says, self.first + what)
-        self.first = b""
+        if self.first:
+            what, self.first = self.first + what, b""
+        say(self.says, what)
 
     def gone(self) -> int:
         """Wait until the program is over; the wait status of its child if that has ended, else 0."""
-        said = self._hear()
-        while said == b"R":
-            said = self._hear()
+        said = hear(self.hears)
+        while said == _ANSWERED:
+            said = hear(self.hears)
         self.running = False
-        return int.from_bytes(self.memory[RESULT_AT : RESULT_AT + 4], "little") if said else -1
+        return look(self.shared, _RESULT) & _HALF if said >= 0 else -1
 
-    def send(self, op: int, *args: int) -> None:
+    def send(
+        self,
+        op: int,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        d: int = 0,
+        e: int = 0,
+        f: int = 0,
+        g: int = 0,
+        h: int = 0,
+    ) -> None:
         """Have the child do something; `receive` waits for it."""
-        for arg in args:
-            if arg < 0:
-                args = tuple([each & _MASK for each in args])
-                break
-        ARGS.pack_into(self.memory, 0, op, *args, *_ZEROS[len(args) :])
-        self.tell(b"G")
+        shared = self.shared
+        put(shared, 0, op)
+        put(shared, 1, a)
+        put(shared, 2, b)
+        put(shared, 3, c)
+        put(shared, 4, d)
+        put(shared, 5, e)
+        put(shared, 6, f)
+        put(shared, 7, g)
+        put(shared, 8, h)
+        self.tell(_GO)
 
     def speak_to(
         self,
@@ -248,12 +268,16 @@ class Process:
 
         :returns: whether it still lives; if not, nobody caught what ended it
         """
-        if self._hear() != b"R":
+        if hear(self.hears) != _ANSWERED:
             self.running = False
             return False
-        answer = ANSWER.unpack_from(self.memory, RESULT_AT)
-        self.ret, self.status, self.records, self.names = answer[0], answer[1], answer[2], answer[4]
-        self.knobs = answer[5], answer[6], answer[7]
+        shared = self.shared
+        self.ret = look(shared, _RESULT)
+        counts = look(shared, _STATUS)
+        self.status, self.records = counts & _HALF, counts >> 32 & _HALF
+        self.names = look(shared, _COUNTS) >> 32 & _HALF
+        left = look(shared, _LEFT)
+        self.knobs = low(left), low(left >> 32), low(look(shared, _LEFT + 1))
         return True
 
     @property
@@ -284,9 +308,6 @@ class Process:
         """Say of which kinds, a bit for each, no records are made in this program."""
         self.memory[UNWANTED_AT : UNWANTED_AT + 8] = kinds.to_bytes(8, "little")
 
-    def _hear(self) -> bytes:
-        return os.read(self.hears, 1)
-
     def take_records(self) -> Words:
         """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
         count = self.records
@@ -296,8 +317,8 @@ class Process:
     def drop_records(self) -> None:
         """Forget the records of the child since the last call."""
         self.records = 0
-        # shim_control->nrec
-        self.memory[RESULT_AT + 76 : RESULT_AT + 80] = b"\0\0\0\0"
+        # shim_control->nrec, behind the status.
+        put(self.shared, _STATUS, self.status)
 
     def counters(self) -> bytes:
         """Return the counters of the tree's code (`candidate.tree.lines.code`) of this or the last program.
@@ -325,85 +346,7 @@ class Process:
         return words[1 : 1 + min(words[0], CHAIN)]
 
 
-_idle: dict[str, list[Process]] = {}
-# Counters of processes that have ended.
-_ended = CodeCounts()
-# Those of runs that count for nothing, and of those that were spared, for another one says what they would have done.
-_withdrawn = CodeCounts()
-_spared = CodeCounts()
-
-
-def counts() -> CodeCounts:
-    """The counters of all programs that are over and not withdrawn, of this process, by library."""
-    found = CodeCounts()
-    found.merge(_ended)
-    for process in idle():
-        found.add(str(process.library), process.totals())
-        process.take_spared()
-    found.merge(_spared)
-    found.take_away(_withdrawn)
-    return found
-
-
-def idle() -> list[Process]:
-    """Return the processes of all libraries on which nothing runs, without those from before a fork."""
-    found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
-    for process in found:
-        process.settle()
-    return found
-
-
-def withdraw(library: str, counters: bytes) -> None:
-    """Count a program that is over for nothing: it is run again.
-
-    :param counters: as `Process.counters` has them
-    """
-    _withdrawn.add(library, counters)
-
-
-def spared(library: str, counters: bytes) -> None:
-    """Count a program that was not run, for it is known what it would have done.
-
-    :param counters: as `Process.counters` would have them
-    """
-    _spared.add(library, counters)
-
-
-def take(library: Path, follows: bool = False) -> Process:
-    """A process of this library on which nothing runs, ready for a program.
-
-    :param follows: as of `Process.begin`
-    :raises TreeError: none can be started
-    """
-    there = _idle.setdefault(str(library), [])
-    while there:
-        process = there.pop()
-        # One that was started before a fork belongs to the other process.
-        if process.owner == os.getpid() and process.child.poll() is None:
-            process.begin(follows)
-            return process
-    process = Process(library)
-    process.begin(follows)
-    return process
-
-
-def give_back(process: Process, twin: Process | None = None) -> None:
-    """The program is over; its process may serve another.
-
-    :param twin: as of `Process.end`
-    """
-    process.end(twin)
-    if process.owner == os.getpid():
-        _idle.setdefault(str(process.library), []).append(process)
-
-
-def forget() -> None:
-    """End all processes on which nothing runs."""
-    for processes in _idle.values():
-        for process in processes:
-            process.close()
-    _idle.clear()
-
-
-# While all that it takes is there.
-atexit.register(forget)
+def low(word: int) -> int:
+    """The lower half of a word, as a signed number."""
+    half = word & _HALF
+    return half - (1 << 32) if half >> 31 else half

@@ -144,8 +144,6 @@ RESULT: Final = struct.Struct("<q")
 RESULT_AT: Final = 72
 INFO: Final = struct.Struct("<8Q")
 INFO_AT: Final = RESULT_AT + RESULT.size
-# The result and the counts, without what goes with it.
-ANSWER: Final = struct.Struct(f"<q{INFO.size}x4I3i")
 KNOBS: Final = struct.Struct("<3i4I")
 KNOBS_AT: Final = INFO_AT + INFO.size + 16
 # The number of counters.

@@ -12,7 +12,8 @@ from typing import Final
 
 from ..lines.alike import COUNTER_BYTES, differing, translated
 from . import records as r
-from .process import Process, give_back, take
+from .pool import give_back, take
+from .process import Process
 
 # The twin is told of new steps once in so many.
 _STEPS: Final = 16

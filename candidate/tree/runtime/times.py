@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import process
+from . import pool
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -18,7 +18,7 @@ def seconds() -> tuple[float, float]:
     """
     ended = os.times()
     user, system = ended.children_user, ended.children_system
-    for each in process.idle():
+    for each in pool.idle():
         for pid in family(each.child.pid):
             with suppress(OSError):
                 said = Path(f"/proc/{pid}/stat").read_text()

@@ -12,9 +12,11 @@ from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 
 from . import records as r
+from . import tallies
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
-from .process import Process, give_back, spared, take, withdraw
+from .pool import give_back, take
+from .process import Process
 from .replay import Replay, unwanted
 from .script import Script
 
@@ -22,6 +24,9 @@ from .script import Script
 _PEEK: Final = 2
 _TRUNCATE: Final = 4
 _PAGES: Final = 3
+# An answer to one: 0 or a negative errno, address, frame, level, flags.
+Page = tuple[int, int, int, int, int]
+_NO_ANSWER: Final[Page] = (0, 0, 0, 0, 0)
 # To have a page that may be written: others may take it away again.
 _ATTEMPTS: Final = 8
 
@@ -116,14 +121,14 @@ class TreeSide:
             if self.ended:
                 process.close()
                 if twin is not None:
-                    spared(self.twin_counted, self.twin_counters)
+                    tallies.SPARED.add(self.twin_counted, self.twin_counters)
             else:
                 give_back(process, twin)
 
     def withdraw(self) -> None:
         """Let a run that is over count for nothing, for it is done again."""
-        withdraw(self.counted, self.counters)
-        withdraw(self.twin_counted, self.twin_counters)
+        tallies.WITHDRAWN.add(self.counted, self.counters)
+        tallies.WITHDRAWN.add(self.twin_counted, self.twin_counters)
 
     def settle(self) -> None:
         """Wait for the twin, and compare what it has done.
@@ -133,14 +138,25 @@ class TreeSide:
         if self.script is not None and not self.script.end():
             raise TwinDiffers
 
-    def go(self, op: int, *args: int) -> bool:
+    def go(
+        self,
+        op: int,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        d: int = 0,
+        e: int = 0,
+        f: int = 0,
+        g: int = 0,
+        h: int = 0,
+    ) -> bool:
         """Have the process do something, and later its twin; as `Process.receive`.
 
         :raises TwinDiffers: the twin has done something else
         """
         process = self.process
         assert process is not None
-        process.send(op, *args)
+        process.send(op, a, b, c, d, e, f, g, h)
         lives = process.receive()
         if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
@@ -162,7 +178,18 @@ class TreeSide:
         if self.script is not None:
             self.script.write(at, data)
 
-    def call(self, op: int, *args: int) -> int:
+    def call(
+        self,
+        op: int,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        d: int = 0,
+        e: int = 0,
+        f: int = 0,
+        g: int = 0,
+        h: int = 0,
+    ) -> int:
         """Have the tree do something; what it returns.
 
         :raises TreeOops: it crashed
@@ -177,7 +204,7 @@ class TreeSide:
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
         actor = kernel.actor
-        lives = self.unanswered = self.go(op, *args)
+        lives = self.unanswered = self.go(op, a, b, c, d, e, f, g, h)
         while lives:
             replay.run()
             if kernel.actor != actor:
@@ -190,9 +217,9 @@ class TreeSide:
                 break
             if asked == r.HOST:
                 info = process.info
-                lives = self.resume(knobs, *self.page(info[0], info[1]))
+                lives = self.resume(knobs, self.page(info[0], info[1]))
             elif asked == r.FULL:
-                lives = self.resume(knobs, 0)
+                lives = self.resume(knobs)
             elif asked in (r.SWITCHED, r.BLOCKED):
                 lives = self.give_way(asked, process.info)
             else:
@@ -203,7 +230,7 @@ class TreeSide:
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
 
-    def resume(self, knobs: tuple[int, int, int], *answer: int) -> bool:
+    def resume(self, knobs: tuple[int, int, int], answer: Page = _NO_ANSWER) -> bool:
         """Have the actor whose turn it is go on; as `Process.receive`.
 
         :param knobs: as they were when it stopped
@@ -212,7 +239,7 @@ class TreeSide:
         self.mirror()
         self.set_knobs(*knobs)
         self.speak_to(begins=False)
-        self.unanswered = self.go(r.OP_RESUME, *answer)
+        self.unanswered = self.go(r.OP_RESUME, answer[0], answer[1], answer[2], answer[3], answer[4])
         return self.unanswered
 
     def speak_to(self, begins: bool) -> None:
@@ -243,11 +270,11 @@ class TreeSide:
         for entry, value in self.take_flags():
             self.aside(r.OP_SET_ENTRY, 0, entry, value)
 
-    def aside(self, op: int, *args: int) -> None:
+    def aside(self, op: int, a: int, b: int, c: int = 0) -> None:
         """Have the process do something that is no step of an actor, all of which wait."""
         assert self.process is not None
         self.process.speak_to(0, ())
-        self.go(op, *args)
+        self.go(op, a, b, c)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
         """The actor has reached an anchor, or waits; returns when it is its turn again.
@@ -288,7 +315,7 @@ class TreeSide:
         if self.unanswered:
             return True
         self.tell_flags()
-        return self.resume(knobs, 0)
+        return self.resume(knobs)
 
     def lost(self, lives: bool) -> None:
         """The child is gone.
@@ -331,7 +358,7 @@ class TreeSide:
             self.devices = devices
             self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, devices, r.MAX_DEVICES, "runs of device frames"))
 
-    def page(self, hva: int, how: int) -> tuple[int, ...]:
+    def page(self, hva: int, how: int) -> Page:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
 
         :param how: 1 to write; with `_PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages, whose
@@ -346,7 +373,7 @@ class TreeSide:
             return 0, hva, 0, 3, 0
         run = mm.run_at(hva)
         if run is not None and run.flags & POISON:
-            return (-EHWPOISON,)
+            return -EHWPOISON, 0, 0, 0, 0
         if not how & _PEEK:
             for _ in range(_ATTEMPTS):
                 if run is None or run.flags & ABSENT:
@@ -358,11 +385,11 @@ class TreeSide:
                 # Other actors may have come between, and taken the page away.
                 run = mm.run_at(hva)
         if run is not None and run.flags & POISON:
-            return (-EHWPOISON,)
+            return -EHWPOISON, 0, 0, 0, 0
         if run is None or run.flags & ABSENT:
-            return (-EFAULT,)
+            return -EFAULT, 0, 0, 0, 0
         if not how & _PEEK and how & 1 and not run.flags & WRITABLE:
-            return (-EFAULT,)
+            return -EFAULT, 0, 0, 0, 0
         writable = 1 if run.flags & WRITABLE else 0
         device = 2 if run.flags & DEVICE else 0
         vma = mm.find_vma(hva)

@@ -40,9 +40,11 @@ class TreePgtable(Pgtable):
         super().dismantle()
         self.tree.close()
 
-    def table(self, op: str, pgt: kvm_pgtable, addr: int, *more: int) -> int:
-        """A direct call."""
-        return self.tree.call(r.OP_TABLE, pgt.mmu.vmid - 1, r.TABLE_OPS.index(op), addr, *more)
+    def table(
+        self, op: str, pgt: kvm_pgtable, addr: int, size: int = 0, phys: int = 0, prot: int = 0, cached: int = 0
+    ) -> int:
+        """Make a direct call."""
+        return self.tree.call(r.OP_TABLE, pgt.mmu.vmid - 1, r.TABLE_OPS.index(op), addr, size, phys, prot, cached)
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -128,7 +130,9 @@ class TreeMmu(Mmu):
         # A fault for want of the access flag needs no page of the host's.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
-        ret = tree.call(r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, *ahead)
+        ret = tree.call(
+            r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, ahead[0], ahead[1]
+        )
         replay.own.cache = None
         vcpu.skipped_instruction = tree.process.info[1] != 0
         return ret
