@@ -169,7 +169,7 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--campaign --trees original rfc-v1", "bench --campaign with --find, --programs or --trees"),
         ("--trees original rfc-v0", "rfc-v0"),
         ("--memory 1 --find", "bench --memory with --find, --programs, --trees or --campaign"),
-        ("--find --bug bug-none", "bench --bug bug-none: no such bug; allowed: bug-walk-align, "),
+        ("--find --bug fly", "bench --bug fly: no such bug; allowed: bug-walk-align, "),
         ("--find --engine none", "bench --engine none: no such engine; allowed: random, "),
         ("--find --cap 0", "--cap: '0'; allowed: more than 0"),
         ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),
