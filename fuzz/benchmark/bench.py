@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The speed of judging in both forms, the areas that take the time, the growth of memory.
+"""The speed of judging in both forms, the areas that take the time, the cost model, the growth of memory.
 
-The mix is fixed: generator programs of one seed, original against RFC v1,
+The mix is fixed: generator programs of one seed with all ranges as they were drawn, original against RFC v1,
 creation and destruction of both VMs included. So two versions of s2fuzz compare
-as long as the generator is the same. Each form has a process of its own; they
-take turns, so that other load on the machine hits both.
+as long as the generator is the same. The capped mix has the programs as they are fuzzed with
+(`fuzz.generation.capping`). Each form has a process of its own; they take turns, so that other load on the machine
+hits both.
 """
 
 import json
@@ -19,6 +20,7 @@ from reference.compiled import choice as native
 from ..processes.child import Child
 from .areas import sampled
 from .mix import CANDIDATE, PROFILED, SEED
+from .model import TERMS, fitted, grouped
 
 PROGRAMS: Final = 1200
 TURNS: Final = 10
@@ -61,11 +63,12 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
     """Run the mix in the forms that there are.
 
     :param programs: how many, at least 1
-    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``cores``,
-        ``python``; ``forms``: of each ``seconds``, ``cpu_seconds``, ``operations_per_second``,
-        ``events_per_second`` (of CPU time both), ``switch_microseconds``, ``memory_at_10_percent`` and
+    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``capped`` (programs
+        that the generator makes with shorter ranges), ``cores``, ``python``; ``forms``: of each ``seconds``,
+        ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (of CPU time both),
+        ``capped_operations_per_second`` (likewise), ``switch_microseconds``, ``memory_at_10_percent`` and
         ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be
-        measured)
+        measured), ``groups`` (`fuzz.benchmark.model.grouped`), ``model`` (`fuzz.benchmark.model.fitted`)
     """
     names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
     turns = [programs * turn // TURNS for turn in range(TURNS + 1)]
@@ -79,6 +82,10 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
                 if name not in early:
                     early[name] = worker.ask("memory")
         late = {name: worker.ask("memory") for name, worker in workers.items()}
+        spent = {name: worker.ask("spending") for name, worker in workers.items()}
+        capped = {name: worker.ask("capped") for name, worker in workers.items()}
+        # The same in both forms.
+        counts = workers[names[0]].ask("counts")
         events = workers[names[0]].ask("events")
         switches = {name: worker.ask("switch") for name, worker in workers.items()}
         areas = {INTERPRETED: workers[INTERPRETED].ask("areas")}
@@ -93,16 +100,20 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
             "cpu_seconds": round(cpu, 3),
             "operations_per_second": round(operations / cpu, 1),
             "events_per_second": round(events / cpu, 1),
+            "capped_operations_per_second": round(capped[name]["operations"] / capped[name]["cpu_seconds"], 1),
             "switch_microseconds": switches[name],
             "memory_at_10_percent": early[name],
             "memory_at_end": late[name],
             "areas": areas[name],
+            "groups": grouped(areas[name]),
+            "model": fitted(counts, spent[name]),
         }
     return {
         "mix": f"seed {SEED}, original against {CANDIDATE}",
         "programs": programs,
         "operations": operations,
         "events": events,
+        "capped": int(capped[names[0]]["changed"]),
         "forms": forms,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -130,11 +141,22 @@ def text(result: dict[str, Any]) -> str:
         row("", list(forms)),
         row("operations/s (CPU time)", [f"{form['operations_per_second']:.0f}" for form in each]),
         row("events/s (CPU time)", [f"{form['events_per_second']:.0f}" for form in each]),
+        row("operations/s, capped mix", [f"{form['capped_operations_per_second']:.0f}" for form in each]),
         row("microseconds of a switch between vCPUs", [f"{form['switch_microseconds']:.2f}" for form in each]),
         row("seconds of CPU time", [f"{form['cpu_seconds']:.2f}" for form in each]),
         row("seconds", [f"{form['seconds']:.2f}" for form in each]),
         row("peak memory in MiB", [memory(form) for form in each]),
         row("more objects alive than after 10 %", [growth(form) for form in each]),
+        "",
+        "cost model: microseconds of CPU time, both sides together",
+        *(
+            row(f"a{'n' * (term[0] in 'aeo')} {term}", [f"{form['model'][term]:.4g}" for form in each])
+            for term in TERMS
+        ),
+        row("fit in per cent", [f"{form['model']['fit']:.1f}" for form in each]),
+        "",
+        "checkers against kernel code, in per cent of the time",
+        *(row(group, [f"{form['groups'].get(group, 0):.1f}" for form in each]) for group in each[-1]["groups"]),
         "",
         "where the time goes, in per cent (compiled: sampled by perf; interpreted: cProfile, which slows calls down)",
     ]

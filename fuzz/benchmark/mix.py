@@ -2,7 +2,7 @@
 """The programs of the benchmark, and what `fuzz.benchmark.child` answers.
 
 ``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
-standard input with one line of JSON: `Mix.run`, `Mix.events`, `memory`, `Mix.areas`.
+standard input with one line of JSON: what a method of `Mix` of that name returns, or `memory`.
 ``python -m fuzz.benchmark.mix PROGRAMS all`` judges all programs and says nothing. Versions other than
 the original and RFC v1 follow: ``REFERENCE CANDIDATE``.
 """
@@ -27,6 +27,7 @@ from ..execution.executor import Executor
 from ..generation.generator import Generator
 from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
+from ..language.program import Program
 from . import switching
 from .areas import shares
 
@@ -65,6 +66,8 @@ class Mix:
         generator = Generator(SEED, whole=True)
         self.programs = [generator.next() for _ in range(programs)]
         self.generating = time.process_time() - start
+        # Seconds of CPU time of each program, when it was judged last.
+        self.spent = [0.0] * programs
 
     def run(self, first: int, end: int) -> dict[str, float]:
         """Judge programs *first* to *end*.
@@ -73,8 +76,8 @@ class Mix:
             of the processes of trees; ``in_full``: programs of two trees that were judged again in full
         """
         start, cpu, trees, again = time.perf_counter(), time.process_time(), times.seconds(), self.differential.again
-        for program in self.programs[first:end]:
-            self.differential.run(program)
+        for at in range(first, end):
+            self.spent[at] = self.judge(self.programs[at])
         user, system = times.seconds()
         return {
             "seconds": time.perf_counter() - start,
@@ -85,11 +88,54 @@ class Mix:
             "in_full": self.differential.again - again,
         }
 
+    def judge(self, program: Program) -> float:
+        """Judge a program.
+
+        :returns: the seconds of CPU time of this process
+        """
+        start = time.process_time()
+        self.differential.run(program)
+        return time.process_time() - start
+
+    def capped(self) -> dict[str, float]:
+        """The programs as the generator makes them: after `run`, those that differ from the fixed mix are judged.
+
+        :returns: ``cpu_seconds`` of all programs, ``operations``, ``changed``: programs that differ
+        """
+        generator = Generator(SEED)
+        programs = [generator.next() for _ in self.programs]
+        spent, changed = list(self.spent), 0
+        for at, program in enumerate(programs):
+            if program != self.programs[at]:
+                spent[at] = self.judge(program)
+                changed += 1
+        operations = sum(len(program.operations) for program in programs)
+        return {"cpu_seconds": sum(spent), "operations": operations, "changed": changed}
+
+    def counts(self) -> list[list[int]]:
+        """The counts of each program, of both sides together, in the order of `fuzz.benchmark.model.TERMS`."""
+        self.differential.measure = True
+        rows = [self.counts_of(program) for program in self.programs]
+        self.differential.measure = False
+        return rows
+
+    def counts_of(self, program: Program) -> list[int]:
+        """The counts of one program."""
+        costs = self.differential.run(program).costs
+        sides = [] if costs is None else [costs.reference, costs.candidate]
+        words = program.vm.granule // 8 * sum(side.table_pages for side in sides)
+        events, entries = sum(side.events for side in sides), sum(side.entries_visited for side in sides)
+        return [1, len(program.operations), events, entries, words]
+
+    def spending(self) -> list[float]:
+        """Seconds of CPU time of each program, when it was judged last."""
+        return self.spent
+
     def events(self) -> int:
         """Events of both sides, creation and destruction included, while judging all programs."""
         return sum(self.events_of(program) for program in self.programs)
 
-    def events_of(self, program: Any) -> int:
+    def events_of(self, program: Program) -> int:
         sides = [Executor(version, program) for version in (self.reference, self.candidate)]
         counts = [Count() for _ in sides]
         for side, count in zip(sides, counts, strict=True):
@@ -135,10 +181,12 @@ def serve(mix: Mix, say: Callable[[str], None]) -> None:
 
     :param say: takes each answer, a line of JSON
     """
-    commands = {"run": mix.run, "events": mix.events, "memory": memory, "switch": mix.switch, "areas": mix.areas}
+    methods = (mix.run, mix.capped, mix.counts, mix.spending, mix.events, mix.switch, mix.areas)
+    commands: dict[str, Callable[..., Any]] = {method.__name__: method for method in methods}
+    commands["memory"] = memory
     for line in sys.stdin:
         name, *arguments = line.split()
-        answer = commands[name](*map(int, arguments))  # type: ignore[operator]
+        answer = commands[name](*map(int, arguments))
         say(json.dumps(answer))
 
 

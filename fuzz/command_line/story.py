@@ -138,7 +138,9 @@ def fuzz(unit: Unit) -> int:
     summary = Summary(unit.reference, unit.candidate, unit.seed, unit.engine)
     with Keeper(summary) as keeper:
         finder = FindingPrinter(keeper)
-        finder.watch(run_unit(unit, finder.watch))
+        result = run_unit(unit, finder.watch)
+        finder.watch(result)
+        keeper.finish(result)
     code = session_code(summary, summary.failed)
     if code == INTERRUPTED:
         return code

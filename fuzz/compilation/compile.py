@@ -9,9 +9,10 @@ Extension modules go to FOLDER/out, C files to FOLDER/c. Standard output has rep
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
@@ -20,7 +21,7 @@ from .entries import combined, link
 from .jobs import NONE, USUAL, Job, jobs
 from .primitives import HEADER, register
 from .progress import report
-from .runtime import withstand_signals
+from .runtime import MACRO, withstand_signals
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
 # The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
@@ -42,17 +43,24 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
     from setuptools.command.build_ext import build_ext
 
     def build_extensions(self: Any) -> None:
-        compile_all(self.compiler, jobs(self.extensions), Path(self.build_temp))
+        compile_all(self.compiler, jobs(self.extensions), Path(self.build_temp), ahead)
         build_ext.build_extensions(self)
 
     register()
-    extensions = mypycify(
-        ["--cache-dir", cache, *sources],
-        debug_level="0",
-        multi_file=True,
-        target_dir=str(folder / "c"),
-        group_name=GROUP,
-    )
+    # Translating takes one core; the others can do what does not depend on it.
+    pool = ThreadPoolExecutor(max((os.cpu_count() or 1) - 1, 1))
+    try:
+        ahead = runtime_ahead(pool, folder / "runtime")
+        extensions = mypycify(
+            ["--cache-dir", cache, *sources],
+            debug_level="0",
+            multi_file=True,
+            target_dir=str(folder / "c"),
+            group_name=GROUP,
+        )
+    finally:
+        # What has not begun by now is begun with the rest.
+        pool.shutdown(wait=False, cancel_futures=True)
     withstand_signals(extensions)
     extensions, layers = combined(extensions, folder / "c")
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
@@ -68,11 +76,36 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
     link(layers, folder / "out")
 
 
-def compile_all(compiler: Any, todo: list[Job], folder: Path) -> None:
+def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[list[str]]]":
+    """Start to compile the C files of mypyc's runtime library, as `compile_all` would.
+
+    :param folder: gets the object files
+    :returns: the object file to come, by the name of the C file
+    """
+    from mypyc.build import get_cflags, include_dir
+    from mypyc.common import RUNTIME_C_FILES
+    from setuptools import Extension
+    from setuptools._distutils import ccompiler, sysconfig
+
+    compiler = ccompiler.new_compiler()
+    sysconfig.customize_compiler(compiler)
+    options = [*get_cflags(debug_level="0", multi_file=True), MACRO]
+    # Includes of Python are those of the command that builds extensions otherwise.
+    compiler.add_include_dir(get_path("include"))
+    found = {}
+    for name in RUNTIME_C_FILES:
+        source = str(Path(include_dir()) / name)
+        extension = Extension(LIBRARY, [source], include_dirs=[include_dir()], extra_compile_args=options)
+        found[name] = pool.submit(compile_one, compiler, Job(extension, source), folder, "")
+    return found
+
+
+def compile_all(compiler: Any, todo: list[Job], folder: Path, ahead: "dict[str, Future[list[str]]]") -> None:
     """Compile C files side by side; in each extension module, object files take the place of its sources.
 
     :param compiler: the ``CCompiler`` of setuptools
     :param folder: gets the object files
+    :param ahead: see `runtime_ahead`; those that were cancelled are compiled here
     """
     modules, spent, whole = 0, 0.0, sum(job.cost for job in todo)
     report(modules, spent)
@@ -81,7 +114,12 @@ def compile_all(compiler: Any, todo: list[Job], folder: Path) -> None:
         levels = (USUAL, NONE)
         example = next(job for job in todo if job.is_module)
         parsed = dict(zip(levels, pool.map(partial(parse_headers, compiler, example, folder), levels), strict=True))
-        running = {pool.submit(compile_one, compiler, job, folder, parsed.get(job.level, "")): job for job in todo}
+        running = {}
+        for job in todo:
+            begun = None if job.is_module else ahead.get(Path(job.source).name)
+            if begun is None or begun.cancelled():
+                begun = pool.submit(compile_one, compiler, job, folder, parsed.get(job.level, ""))
+            running[begun] = job
         try:
             for future in as_completed(running):
                 job = running[future]

@@ -16,6 +16,7 @@ from ..findings.replay import Replayer
 from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import COMMON, DIVERGENCE, REGRESSION
+from ..judging.finding import Key
 from ..judging.silence import is_silent
 from ..minimizing.bounded import smaller
 from .registry import DEFAULT
@@ -104,6 +105,9 @@ class NewFindings:
 class Keeper(Closing):
     """Keeps the findings of a session as they come, once they replay.
 
+    The first program of a finding is replayed at once. Smaller ones wait for the end of the session (`finish`): most
+    of them give way to others that are smaller still, and replays take the cores from the processes that judge.
+
     :param summary: of the session; kept up to date
     :param out: where the programs of this candidate are kept, an existing directory; None: nowhere
     :param replayer: replays them; by default one of its own, which `close` ends
@@ -113,6 +117,8 @@ class Keeper(Closing):
         self.summary = summary
         self.store = Store(out, summary.reference, summary.candidate, replayer)
         self.records: dict[str, FindingRecord] = {}
+        # Of findings that are kept, programs that nobody has replayed yet.
+        self.waiting: dict[Key, list[FindingRecord]] = {}
         # So many of `Result.messages` were taken.
         self.taken = 0
 
@@ -136,6 +142,24 @@ class Keeper(Closing):
         summary.interrupted = result.interrupted
         self.update()
 
+    def finish(self, result: Result) -> None:
+        """Take in a unit's result once it is over, and the programs that wait.
+
+        The smallest come first, and larger ones that are not kept then are not replayed. What is kept is the same as
+        if each had been replayed when it came. After Ctrl-C one program of each finding is replayed; another Ctrl-C
+        ends that.
+        """
+        self.watch(result)
+        waiting, self.waiting = self.waiting, {}
+        try:
+            for programs in waiting.values():
+                programs.sort(key=FindingRecord.size)
+                for each in programs[:1] if result.interrupted else programs:
+                    self.store.offer(each)
+        except KeyboardInterrupt:
+            self.summary.interrupted = result.interrupted = True
+        self.update()
+
     def take(self, record: FindingRecord, hurry: bool = False) -> None:
         """Note a finding with a smaller program than before.
 
@@ -144,7 +168,10 @@ class Keeper(Closing):
         self.summary.first.setdefault(record.finding.key, record)
         # The store has a record of its own: it counts and names files as the folder has it.
         kept = replace(record, seed=self.summary.seed, count=1)
-        if hurry and is_silent(record.signature):
+        key = record.finding.key
+        if key in self.store.kept and not is_silent(record.signature):
+            self.waiting.setdefault(key, []).append(kept)
+        elif hurry and is_silent(record.signature):
             self.store.hold(kept)
         else:
             self.store.offer(kept)

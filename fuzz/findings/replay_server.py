@@ -9,15 +9,18 @@ is the other end. It ends when standard input does, and with its parent.
 import json
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
 
 import candidate
 from candidate.tree import TreeError
+from reference.compiled.choice import TREE
 
 from ..execution.mistakes import CandidateMistake
 from ..judging.differential import Differential
 from ..judging.forked import Forked, Lost
+from ..judging.known import fitting
 from ..judging.silence import silent_finding
 from ..language.text import parse
 from ..processes.parent import parent_of
@@ -68,13 +71,27 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             return {"signal": -lost.status} if lost.status < 0 else {"exit": lost.status}
 
 
+def prepare(request: dict[str, Any]) -> None:
+    """Load what does not depend on the program, once for all processes that judge.
+
+    Not files from outside and kernel trees: they may have changed, and each process says what is wrong with them.
+    """
+    fitting("")
+    for name in (request["reference"], request["candidate"]):
+        if not candidate.is_file(name) and not name.startswith(TREE):
+            with suppress(Exception):
+                candidate.get(name)
+
+
 def serve() -> None:
     """Answer requests until there are no more."""
     # Ctrl-C is for the process that asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, _ = parent_of(sys.argv[1:])
     for line in sys.stdin:
-        parent.tell(json.dumps(answer(json.loads(line))).encode())
+        request = json.loads(line)
+        prepare(request)
+        parent.tell(json.dumps(answer(request)).encode())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from ..judging.differential import DIVERGENCE, Finding
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.pulse import CANDIDATE
-from .trace import TURN, Line, Trace
+from .trace import TURN, Trace
+from .trace_lines import Line
 
 CONTEXT: Final = 12
 NARROWEST: Final = 80

@@ -4,152 +4,20 @@
 `fuzz.reports.sidebyside` puts the lines of two sides next to each other.
 """
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
-from reference.machine.descriptor import VALID_BIT, address_bits, describe, size_text
-from reference.machine.stage1 import describe_stage1
+from reference.machine.descriptor import size_text
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
-from ..checkers import Checker, Violation
 from ..checkers.hyp import HypTable
-from ..checkers.table import Table
-from ..execution.executor import Executor
-from ..language.program import show_bytes
-from ..sides.outcome import Outcome
-from ..sides.side import Side
+from .trace_lines import TraceLines, errno_text
 
 # The beginning of a line behind which events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "
-# The number of a table page depends on earlier allocations: it is no difference in itself.
-_IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
-_ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One event.
-
-    :param text: for people
-    :param key: for comparing two sides: the text without the numbers of table pages
-    :param violation: its signature where the line is a violation, or ""
-    """
-
-    text: str
-    key: str
-    violation: str = ""
-
-
-def errno_text(ret: int) -> str:
-    """A return value of kernel code: ``0``, ``-EAGAIN``, ``-71``."""
-    return f"-{_ERRNO[-ret]}" if -ret in _ERRNO else str(ret)
-
-
-class Trace(Checker):
-    """Notes the events of one side; judges nothing.
-
-    :param executor: of the side, before anything has run on it. Its checkers
-        see each event first, so that a violation stands behind the event that
-        showed it.
-    """
-
-    def __init__(self, executor: Executor) -> None:
-        side: Side = executor.side
-        super().__init__(side)
-        self.executor = executor
-        self.checkers = executor.checkers
-        self.shown = 0
-        # Tables by page as last seen: the shadow forgets one when it is freed,
-        # and page numbers are not used twice.
-        self.tables: dict[int, Table] = {}
-        self.lines: list[Line] = []
-        # Called with each line as it comes.
-        self.note: Callable[[Line], None] | None = None
-        side.kernel.observe(self)
-        for listeners in self.checkers.on_translated:
-            listeners.append(self)
-
-    def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
-        """The lines since the last call.
-
-        :param violations: all those of the operation; those that no event showed come last
-        :param outcome: what the operation gave; None at creation and destruction
-        """
-        if outcome is not None:
-            value = errno_text(outcome.value) if isinstance(outcome.value, int) else outcome.value_text()
-            if outcome.parts:
-                value = outcome.value_text()
-            faults = f", faults: {outcome.faults}" if outcome.faults else ""
-            unsure = "" if outcome.predictable else " (unpredictable)"
-            text = f"result: {outcome.status} {value}{unsure}{faults}"
-            self.keep(Line(text, text))
-            if outcome.detail and outcome.parts:
-                self.keep(Line(outcome.detail, outcome.detail))
-        for violation in violations[self.shown :]:
-            self.show(violation)
-        lines = self.lines
-        self.lines, self.shown = [], 0
-        return lines
-
-    def add(self, text: str) -> None:
-        """Note an event, and the violations that checkers found in it."""
-        self.keep(Line(text, _IDENTITY.sub("table", text)))
-        found = self.checkers.found
-        while self.shown < len(found):
-            self.show(found[self.shown])
-            self.shown += 1
-
-    def show(self, violation: Violation) -> None:
-        signature = violation.signature
-        self.keep(Line(f"!! {signature}: {violation.reason}", f"!! {signature}", signature))
-
-    def keep(self, line: Line) -> None:
-        """One more line."""
-        self.lines.append(line)
-        if self.note is not None:
-            self.note(line)
-
-    def place(self, ipa: int) -> str:
-        """Return the text of a guest address, with its name in the program."""
-        layout = self.side.active.layout_of(ipa)
-        return f"{ipa:#x}" if layout is None else f"{ipa:#x}={layout.slot.name}+{show_bytes(ipa - layout.ipa)}"
-
-    def host_place(self, hva: int) -> str:
-        """A host address, by the slot that lies there."""
-        for layout in self.side.layouts:
-            if layout.hva <= hva < layout.hva + layout.size:
-                return f"host {layout.slot.name}+{show_bytes(hva - layout.hva)}"
-        return f"host {hva:#x}"
-
-    def known_table(self, page: int) -> Table | None:
-        table = self.tables.get(page)
-        for shadow in self.checkers.shadows:
-            table = shadow.by_page.get(page) or table
-        table = self.checkers.hyp.by_page.get(page) or table
-        if table is not None:
-            self.tables[page] = table
-        return table
-
-    def page_text(self, page: int) -> str:
-        """A table page, by its place in the tree."""
-        table = self.known_table(page)
-        if table is None:
-            return f"table page {page}"
-        hyp = "hyp, " if isinstance(table, HypTable) else ""
-        return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
-
-    def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
-        """Return the text of a descriptor; of one that was made invalid, with what it was.
-
-        Invalid ones that keep no address, such as the marker of a locked entry or of an owner, never were valid.
-        """
-        show = describe_stage1 if hyp else describe
-        if not entry & VALID_BIT and address_bits(entry, self.granule):
-            return f"invalid, was {show(entry | VALID_BIT, level, self.granule)}"
-        return show(entry, level, self.granule)
+class Trace(TraceLines):
+    """Notes the events of one side; judges nothing."""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         result = "ok" if walk.fault == NONE else f"{FAULT_NAMES[walk.fault]} fault"

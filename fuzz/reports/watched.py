@@ -28,7 +28,7 @@ from ..language.program import Program
 from ..sides.pulse import REFERENCE, Position
 from .runs import Run
 from .sidebyside import Section, columns_of, record, render
-from .trace import Line
+from .trace_lines import Line
 
 # The jobs of the process: judge a program, trace it as far as it comes, judge the part before an operation.
 _JUDGE: Final = "judge"

@@ -13,7 +13,8 @@ from ..judging.finding import CURED, DIVERGENCE, Finding
 from ..language.program import Program
 from ..sides.pulse import CANDIDATE
 from .calls import KernelCall, calls_at, watcher
-from .trace import TURN, Line, Trace
+from .trace import TURN, Trace
+from .trace_lines import Line
 
 # Events before the finding that are told, and events of one side alone.
 BEFORE: Final = 6

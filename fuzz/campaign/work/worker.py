@@ -6,12 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from ...engines.supervisor import run_unit
 from ...engines.unit import Result, Unit
-from ...processes.memory import resident_kib
+from ...processes.memory import children_kib, resident_kib
 from ..store.code import code_of
 from ..store.outcomes import Notice, UnitOutcome
 
@@ -40,7 +39,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
         now = time.monotonic()
         if now - looked >= _LOOK_EVERY or not memory:
             looked = now
-            memory = max(memory, children_kib())
+            memory = max(memory, children_kib(peak=True))
         if notice is not None:
             state = result.state
             notice(Notice(worker, number, state.programs, state.operations, state.seconds, memory))
@@ -69,13 +68,3 @@ def worker_name() -> str:
     if name.startswith("worker"):
         return name
     return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def children_kib() -> int:
-    """The most resident memory, in KiB, of a process that this thread started and that lives."""
-    path = Path(f"/proc/self/task/{threading.get_native_id()}/children")
-    try:
-        pids = path.read_text().split()
-    except OSError:
-        return 0
-    return max((resident_kib(pid, peak=True) for pid in pids), default=0)

@@ -26,7 +26,8 @@ Judge a fixed mix of programs: how many a second, where the time goes, whether
 memory grows. With --find: how soon engines find planted bugs, each against the
 version that the bug is planted in, with two peers: Hypothesis and atheris
 without any guidance of ours. With --trees: a pair of kernel trees beside the
-ports, on the same programs, in turns.
+ports, on the same programs, in turns. With --memory: whether the memory of each
+engine grows.
 """
 _EXIT_CODES: Final = """\
 exit codes:
@@ -53,6 +54,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--campaign", action="store_true", help=scaling)
     trees = "instead: what two kernel trees judge a second beside two ports, and where the time goes"
     parser.add_argument("--trees", nargs=2, metavar=("REFERENCE", "CANDIDATE"), help=trees)
+    memory = "instead: the memory of each engine while it runs, for so many seconds"
+    parser.add_argument("--memory", type=seconds, metavar="N", help=memory)
 
 
 def bench(arguments: Namespace) -> int:
@@ -65,6 +68,10 @@ def bench(arguments: Namespace) -> int:
             raise BadInputError(f"bench --{name} without --find; give both, or neither")
     if arguments.find and arguments.programs is not None:
         raise BadInputError("bench --programs with --find; give one of them")
+    if arguments.memory is not None:
+        if arguments.find or arguments.programs is not None or arguments.trees or arguments.campaign:
+            raise BadInputError("bench --memory with --find, --programs, --trees or --campaign; give one of them")
+        return memory(arguments)
     if arguments.campaign:
         if arguments.find or arguments.programs is not None or arguments.trees:
             raise BadInputError("bench --campaign with --find, --programs or --trees; give one of them")
@@ -107,6 +114,20 @@ def trees(arguments: Namespace) -> int:
         dump({**head(), **result})
     else:
         print(pair.text(result), end="")
+    return FINE
+
+
+def memory(arguments: Namespace) -> int:
+    """``s2fuzz bench --memory``"""
+    from ...benchmark import growth
+    from ...reports.answers import head
+
+    say_form(arguments)
+    result = growth.measure(arguments.memory)
+    if arguments.json:
+        dump({**head(), **result})
+    else:
+        print(growth.text(result), end="")
     return FINE
 
 

@@ -164,13 +164,17 @@ def test_bench_json(call: Call) -> None:
     result = call("bench", "--programs", "2", "--json")
     assert result[0] == 0
     found = answer(result)
-    assert found.keys() == {"s2fuzz", "form", "mix", "programs", "operations", "events", "forms", "cores", "python"}
+    assert found.keys() == {
+        "s2fuzz", "form", "mix", "programs", "operations", "events", "capped", "forms", "cores", "python",
+    }  # fmt: skip
     assert found["forms"].keys() >= {"interpreted"}
     for measured in found["forms"].values():
         assert measured.keys() == {
             "seconds", "cpu_seconds", "operations_per_second", "events_per_second",
-            "switch_microseconds", "memory_at_10_percent", "memory_at_end", "areas",
+            "switch_microseconds", "memory_at_10_percent", "memory_at_end", "areas", "groups", "model",
+            "capped_operations_per_second",
         }  # fmt: skip
+        assert sum(measured["groups"].values()) == pytest.approx(sum(measured["areas"].values()), abs=0.5)
         assert measured["operations_per_second"] * found["events"] == pytest.approx(
             measured["events_per_second"] * found["operations"], rel=0.01
         )

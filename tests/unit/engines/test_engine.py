@@ -45,6 +45,7 @@ def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) ->
         keeper.watch(result)
 
     run_here(unit, tell)
+    keeper.finish(result)
     return summary
 
 
@@ -86,10 +87,59 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
             result.take(message)
             if number % every == 0:
                 keeper.watch(result)
-        keeper.watch(result)
+        keeper.finish(result)
         made.append(files(folder))
     assert made[0] == made[1] == made[2]
     assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
+
+
+def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_path: Path) -> None:
+    """A store that replays each record when it comes keeps the same programs, in the same files."""
+    unit = Unit("random", "original", "rfc-v1", 1, 60)
+    lines: list[bytes] = []
+    run_here(unit, lambda message: lines.append(to_line(message)))
+    results = [Result(unit), Result(unit)]
+    for result in results:
+        for message in map(from_line, lines):
+            result.take(message)
+    made: list[dict[str, str]] = []
+    replays: list[int] = []
+    for name, result in zip(("at-once", "at-the-end"), results, strict=True):
+        (folder := tmp_path / name).mkdir()
+        replayer = Here()
+        keeper = Keeper(Summary("original", "rfc-v1", 1), folder, replayer)
+        if name == "at-once":
+            for record in result.messages:
+                keeper.store.offer(replace(record, count=1))
+        else:
+            keeper.finish(result)
+        made.append(files(folder))
+        replays.append(len(replayer.asked))
+    assert made[0] == made[1]
+    assert replays[1] < replays[0]
+
+
+def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
+    """A larger program of the finding is there already."""
+    long, short = (parse(f"{print_program(EMPTY)}cpu0 read a+0\n{more}") for more in ("cpu0 write a+0\n", ""))
+    finding = Finding("regression", "a: b: c", "why", 0)
+    result = Result(Unit("random", "original", "rfc-v1", 1))
+
+    class Interrupted(Scripted):
+        def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
+            if program == print_program(short):
+                raise KeyboardInterrupt
+            return super().shows(program, reference, candidate)
+
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(long): [finding]}))
+    for program in (long, short):
+        result.take(FindingRecord(finding, print_program(program), 1))
+    keeper.watch(result)
+    assert [found.program for found in keeper.summary.findings] == [long]
+    keeper.finish(result)
+    assert keeper.summary.interrupted
+    assert [found.program for found in keeper.summary.findings] == [long]
+    assert [load(path) for path in tmp_path.iterdir()] == [long]
 
 
 def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
+from fuzz.exploring.actor_steps import ActorStep, StepRow
 from fuzz.exploring.exploring import Batch, Placed
-from fuzz.exploring.footprints import ActorStep, StepRow
 from fuzz.language.operations import GuestAccess, Par, Switch
 
 BLOCK: Final = Par((GuestAccess(0, "write", "a", 0), GuestAccess(1, "write", "a", 0)))

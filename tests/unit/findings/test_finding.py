@@ -24,6 +24,8 @@ from fuzz.language.program import Program
 
 # Of those that show soon the one whose base is judged fastest.
 SHALLOW: Final = BUGS[1]
+# Random programs do not come to it.
+DEEP: Final = next(bug for bug in BUGS if bug.name == "bug-hyp-again")
 # Far more than anything here takes, wherever it runs.
 PLENTY: Final = 500.0
 BARE_HYPOTHESIS, BARE_ATHERIS = registry.PEERS
@@ -100,7 +102,7 @@ def test_ctrl_c_ends_all_with_what_is_complete() -> None:
     def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
-    found = finding.measure([SHALLOW, BUGS[-1]], ["random"], 1, PLENTY, 2, interrupt)
+    found = finding.measure([SHALLOW, DEEP], ["random"], 1, PLENTY, 2, interrupt)
     assert found.interrupted
     assert [each.bug for each in found.trials] == [SHALLOW.name]
     assert running() == []
@@ -166,7 +168,8 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--find --trees original rfc-v1", "bench --trees with --find"),
         ("--campaign --trees original rfc-v1", "bench --campaign with --find, --programs or --trees"),
         ("--trees original rfc-v0", "rfc-v0"),
-        ("--find --bug bug-none", "bench --bug bug-none: no such bug; allowed: bug-walk-align, "),
+        ("--memory 1 --find", "bench --memory with --find, --programs, --trees or --campaign"),
+        ("--find --bug fly", "bench --bug fly: no such bug; allowed: bug-walk-align, "),
         ("--find --engine none", "bench --engine none: no such engine; allowed: random, "),
         ("--find --cap 0", "--cap: '0'; allowed: more than 0"),
         ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),

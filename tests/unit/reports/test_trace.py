@@ -10,7 +10,8 @@ from fuzz.judging.differential import DIVERGENCE, Differential, Finding
 from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import EventRow, Section, align, of_interest, record, render
-from fuzz.reports.trace import Line, Trace, errno_text
+from fuzz.reports.trace import Trace
+from fuzz.reports.trace_lines import Line, errno_text
 from reference.events import EVENT_NAMES, Observer
 
 ORIGINAL = candidate.get("original")
