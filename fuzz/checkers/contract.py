@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.kernel import ENOMEM
-from reference.machine.address_space import ABSENT, POISON
+from reference.machine.address_space import POISON
 
 from ..language.operations import GuestAccess, Operation, fail_of
 from ..sides.outcome import Outcome
@@ -104,10 +104,9 @@ class Contract(Checker):
         if layout is None:
             return status != "sigbus"
         run = self.side.host.run_at(layout.hva + op.offset)
-        if self.kernel.actor and status == "sigbus":
-            # Where the page has failed another actor may have put a new one since.
+        if outcome.taken and status == "sigbus":
             return True
-        if run is None or run.flags & (ABSENT | POISON):
+        if run is None or run.flags & POISON:
             return True
         if layout.slot.backing == "device" and op.kind in ("fetch", "walk"):
             return status == "abort"

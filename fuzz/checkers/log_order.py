@@ -169,7 +169,7 @@ class LogOrder(GuestChecker):
             self.settled = len(self.lost)
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
-        if not self.lost or not logged or vmid != self.vmid:
+        if not self.lost or not logged or vmid != self.vmid or self.kernel.actor != self.caller:
             return
         if self.guest.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
             # All pages count as written until they are cleared.
@@ -184,7 +184,8 @@ class LogOrder(GuestChecker):
                 self.owe(leaf, INSTALLED, leaf.ipa, leaf.ipa + leaf.size)
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        if not self.settled or vmid != self.vmid:
+        # A vCPU beside the call may have the dirty rings emptied, and protects what it takes itself.
+        if not self.settled or vmid != self.vmid or self.kernel.actor != self.caller:
             return
         for leaf in self.lost[: self.settled]:
             first = (leaf.ipa >> self.page_shift) - gfn

@@ -32,6 +32,7 @@ from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .par_operations import ParOperations
 from .table_operations import TableOperations
 from .unhandled import unhandled
+from .unsettled import Unsettled
 
 # Modules of kernel code, beside those of candidate/; and what there is ours, and runs a tree.
 KERNEL: Final = ("reference.pgtable", "reference.mmu")
@@ -58,11 +59,12 @@ class Executor:
         finally:
             PULSE.end()
         self.checkers = CheckerSuite(self.side)
-        self.guest = GuestOperations(self.side, self.checkers)
-        self.host = HostOperations(self.side, self.checkers)
+        self.unsettled = Unsettled(self.side)
+        self.guest = GuestOperations(self.side, self.checkers, self.unsettled)
+        self.host = HostOperations(self.side, self.checkers, self.unsettled)
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)
-        self.par = ParOperations(self.side, self.checkers, self.guest, self.host)
+        self.par = ParOperations(self.side, self.checkers, self.guest, self.host, self.unsettled)
         # Set where the kernel code crashed or ran away: nothing can run after it.
         self.dead = False
         # Why there is no verdict: what the program needs is not modelled of this version; "": there is one.
@@ -180,7 +182,10 @@ class Executor:
         if isinstance(op, OnSlot):
             return self.host.slot(op, layout)
         if isinstance(op, SlotPlace):
-            return self.host.run(op, layout)
+            outcome = self.host.run(op, layout)
+            if self.unsettled.marked:
+                self.unsettled.settle(op, outcome.status == "ok")
+            return outcome
         raise unhandled(op)
 
 

@@ -39,11 +39,13 @@ from reference.machine.walk import (
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
+from ..checkers.places import overlap
 from ..language import operations as ops
 from ..language.program import MEMFD
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
+from .unsettled import EITHER, Unsettled
 
 # Faults after which an access that nobody disturbs must have completed. Two
 # are common (a table, then a permission), a copy-on-write makes one more each.
@@ -67,9 +69,6 @@ CAUSE: Final = {
 }
 # The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
-# What an access comes to where, by the order of a par block's steps, its page may be there or not; or its slot.
-EITHER: Final = ("ok", "efault", "sigbus")
-ANY_SLOT: Final = (*EITHER, "io", "abort")
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
@@ -108,16 +107,16 @@ class GuestOperations:
 
     :param side: the side that they run on
     :param checkers: notified of each translation
+    :param unsettled: what depends on the order in which actors of par blocks made their steps
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()
         # Told of faults while several vCPUs are at work.
         self.turns: Turns | None = None
-        # Contents of pages depend on the order in which actors of a par block made their steps.
-        self.unsettled = False
+        self.unsettled = unsettled
         side.kernel.observe(self.exits)
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
@@ -200,11 +199,21 @@ class GuestOperations:
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
         changes = guest.changes
+        failed = self.turns is not None and self.failed(op)
         outcome = self.faults(op, at, ipa, access, changes)
         outcome.raced = guest.changed_since(changes, ipa)
-        if self.unsettled:
-            outcome.either = EITHER
         side.kernel.topup_gets = -1
+        unsettled = self.unsettled
+        if unsettled.marked:
+            # Within a block other threads may have put a new page where one has failed.
+            outcome.taken = failed or overlap(unsettled.page_of(op), unsettled.taken)
+            if unsettled.may_fail(op):
+                outcome.either = EITHER
+                unsettled.logs = unsettled.logs or op.kind == "write"
+                if outcome.status != "ok":
+                    outcome.predictable = False
+            if self.turns is None:
+                unsettled.settle(op, outcome.status == "ok" and outcome.value == 0)
         return outcome
 
     def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int, changes: int) -> Outcome:
@@ -275,9 +284,12 @@ class GuestOperations:
 
     def poisoned(self, op: ops.GuestAccess) -> bool:
         """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""
-        layout = self.side.by_name[op.slot]
-        run = self.side.host.run_at(layout.hva + op.offset)
-        return layout.slot.backing == MEMFD and run is not None and run.flags & POISON != 0
+        return self.side.by_name[op.slot].slot.backing == MEMFD and self.failed(op)
+
+    def failed(self, op: ops.GuestAccess) -> bool:
+        """Tell whether memory has failed at the place of an access."""
+        run = self.side.host.run_at(self.side.by_name[op.slot].hva + op.offset)
+        return run is not None and run.flags & POISON != 0
 
     def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""
@@ -323,7 +335,9 @@ class GuestOperations:
         if op.kind == "write":
             memory.guest_write(pfn, at + 1, cacheable)
             return Outcome("ok", 0, faults)
-        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch") and not self.unsettled
+        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch")
+        if self.unsettled.contents and self.unsettled.differs(op):
+            predictable = False
         if op.kind == "fetch":
             return Outcome("ok", memory.guest_fetch(pfn, cacheable), faults, predictable)
         return Outcome("ok", memory.guest_read(pfn, cacheable), faults, predictable)

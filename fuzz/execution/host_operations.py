@@ -11,6 +11,7 @@ from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
+from .unsettled import Unsettled
 
 
 class HostOperations:
@@ -18,13 +19,13 @@ class HostOperations:
 
     :param side: the side that they run on
     :param checkers: who judges what a failure leaves before it is tried again
+    :param unsettled: what depends on the order in which actors of par blocks made their steps
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
         self.side = side
         self.checkers = checkers
-        # What dirty logs hold depends on the order in which actors of a par block made their steps.
-        self.unsettled = False
+        self.unsettled = unsettled
 
     def run(self, op: ops.HostOperation, layout: SlotLayout) -> Outcome:
         """Run an operation on pages of a slot."""
@@ -168,7 +169,7 @@ class HostOperations:
         if ret:
             return Outcome("error", ret)
         layout.collected = bitmap
-        return Outcome("ok", bitmap[:], predictable=not self.unsettled)
+        return Outcome("ok", bitmap[:], predictable=not self.unsettled.logs)
 
     def get_rings(self, guest: Guest, layout: SlotLayout) -> Outcome:
         """Collect a slot's log where vCPUs have dirty rings: what the rings had, and what the bitmap has beside."""
@@ -178,13 +179,13 @@ class HostOperations:
         pages, layout.reaped = layout.reaped, []
         pages = pages or [0] * (((layout.size >> self.side.granule.page_shift) + 63) >> 6)
         if not guest.kvm.dirty_ring_with_bitmap:
-            return Outcome("ok", pages, predictable=not self.unsettled)
+            return Outcome("ok", pages, predictable=not self.unsettled.logs)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
         ret, beside = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
         both = [a | b for a, b in zip(pages, beside, strict=True)]
-        return Outcome("ok", both, predictable=not self.unsettled)
+        return Outcome("ok", both, predictable=not self.unsettled.logs)
 
     def clear_log(self, op: ops.ClearLog, layout: SlotLayout) -> Outcome:
         """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""

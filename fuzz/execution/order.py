@@ -7,8 +7,6 @@ from ..language.operations import (
     GetLog,
     GuestAccess,
     HostDiscard,
-    HostPoison,
-    HostUnmap,
     HostWrite,
     HostWriteback,
     Operation,
@@ -35,17 +33,6 @@ def depends_on_order(op: Par, access: Concurrent) -> bool:
     if access.kind not in ("read", "fetch", "walk"):
         return False
     return any(writes(plain(each)) or is_host(each.cpu) for each in others)
-
-
-def takes_pages(op: Par) -> bool:
-    """Tell whether a thread of the host takes pages away in a block for good, as far as they are there by then."""
-    return any(isinstance(plain(each), (HostUnmap, HostPoison)) for each in op.operations)
-
-
-def writes_twice(op: Par) -> bool:
-    """Tell whether contents of pages depend on the order of a block: several write, one of them a host's thread."""
-    writers = {each.cpu for each in op.operations if writes(plain(each))}
-    return len(writers) > 1 and any(map(is_host, writers))
 
 
 def writes(op: Operation) -> bool:

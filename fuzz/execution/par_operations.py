@@ -14,11 +14,12 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .actors import NO_FAULT, Actor, Doing
 from .coroutine import Coroutine
-from .guest_operations import ANY_SLOT, EITHER, GuestOperations
+from .guest_operations import GuestOperations
 from .host_operations import HostOperations
-from .order import changes_slots, depends_on_order, takes_logs, takes_pages, writes, writes_twice
+from .order import depends_on_order
 from .scheduler import Scheduler, anchor_text
 from .threads import Threads
+from .unsettled import ANY_SLOT, Unsettled
 
 # Between the versions that two accesses of a block write; those that operations write, by their index, are smaller.
 VERSION_STEP: Final = 1 << 20
@@ -32,10 +33,19 @@ class ParOperations(Scheduler):
     :param checkers: told whose events they see
     :param guest: runs the accesses
     :param host: runs the operations of the host
+    :param unsettled: is told of what depends on the order of a block
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, guest: GuestOperations, host: HostOperations) -> None:
+    def __init__(
+        self,
+        side: Side,
+        checkers: CheckerSuite,
+        guest: GuestOperations,
+        host: HostOperations,
+        unsettled: Unsettled,
+    ) -> None:
         super().__init__(side)
+        self.unsettled = unsettled
         self.checkers = checkers
         self.guest = guest
         self.threads = Threads(side, guest, host)
@@ -46,6 +56,7 @@ class ParOperations(Scheduler):
         kernel = self.kernel
         before = Doing(self.side, self.guest.exits)
         self.begin(op, at, before)
+        self.unsettled.begin(op)
         self.steps = None if self.side.version.main.RUNS_ELSEWHERE else Steps(self)
         kernel.turns = self.guest.turns = self
         kernel.steps = self.steps
@@ -118,26 +129,15 @@ class ParOperations(Scheduler):
             part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)
             if depends_on_order(op, access):
                 part.predictable = False
-            if takes_pages(op):
-                part.either = EITHER
-            if isinstance(access, GuestAccess) and self.slots_change(op, access):
+            if isinstance(access, GuestAccess) and self.unsettled.slots_change(access):
                 part.either = ANY_SLOT
                 part.predictable = False
-                self.guest.unsettled = self.guest.unsettled or writes(access)
             parts.append(part)
-        if takes_pages(op) or writes_twice(op):
-            self.guest.unsettled = True
-        if takes_logs(op):
-            self.threads.host.unsettled = True
+        self.unsettled.end(op)
         stuck = next((part for part in parts if part.status == "stuck"), None)
         if stuck is not None:
             return Outcome("stuck", 0, stuck.faults)
         return Outcome("ok", parts=parts, detail="; ".join(self.skipped))
-
-    def slots_change(self, op: Par, access: GuestAccess) -> bool:
-        """Tell whether slots of an access's VM come, move or go in a block: any may come to its address."""
-        number = self.side.guest_of(access.cpu).number
-        return any(self.side.by_name[each.slot].slot.vm == number for each in changes_slots(op))
 
 
 def waits_text(actor: Actor, actors: list[Actor]) -> str:

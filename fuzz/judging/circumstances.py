@@ -37,6 +37,7 @@ from .predicates import (
     LOGGED,
     MAPPED,
     MARKED,
+    OF_ACTOR,
     OF_OPERATION,
     OF_PAGES,
     PART,
@@ -49,11 +50,27 @@ from .predicates import (
 from .standing import Standing, StandingViolations
 
 
+class Held:
+    """What held in one operation of an actor of a par block.
+
+    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages
+    """
+
+    def __init__(self) -> None:
+        self.of_operation: frozenset[str] = frozenset()
+        self.noted: dict[str, list[Range]] = {}
+        self.walks: list[Range] = []
+
+
 class LastFault(Own):
-    """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where."""
+    """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
+
+    *held*: what held in it
+    """
 
     def __init__(self) -> None:
         self.op: Operation | None = None
+        self.held = Held()
         self.fault = NONE
         self.fault_entry = 0
         self.fault_level = -1
@@ -90,12 +107,12 @@ class Circumstances(Checker):
         # Of the actor that runs.
         self.own = LastFault()
         self.owns = Owns(self.own)
-        # Of a par block: for each of its accesses that is over, those of `OF_OPERATION` that held.
-        self.accesses: list[frozenset[str]] = []
-        self.ageing = False
+        # Of each operation of a par block.
+        self.held_in: list[Held] = []
+        # Pages that are `COPIED` and wrong, as long as their leaf stays: where it is, its level and its address bits.
+        self.copied: dict[int, tuple[int, int]] = {}
         # Of each VM that has more than one: invalidations in progress.
         self.invalidations: dict[int, int] = {}
-        self.walks: list[Range] = []
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
         # Those of them that were flushed with their own level as hint, in this operation or before, and not since:
@@ -116,7 +133,10 @@ class Circumstances(Checker):
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
         """Note that a predicate holds, for guest addresses [start, end) of a VM."""
-        self.now.setdefault(predicate, []).append((place(vm, start), place(vm, end)))
+        where = (place(vm, start), place(vm, end))
+        self.now.setdefault(predicate, []).append(where)
+        if predicate in OF_ACTOR:
+            self.own.held.noted.setdefault(predicate, []).append(where)
 
     # Observations.
 
@@ -126,10 +146,13 @@ class Circumstances(Checker):
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
             for name in asked_later():
-                if name in self.now:
+                if name in self.now and name != COPIED:
                     self.earlier.setdefault(name, []).extend(self.now[name])
+            for start, _ in self.now.get(COPIED, ()):
+                self.keep_copied(start)
             self.now = {}
-        self.walks.clear()
+        if self.copied:
+            self.copied = {at: leaf for at, leaf in self.copied.items() if self.leaf_at(at) == leaf}
         self.cut.clear()
         for key in self.settled:
             self.debts.pop(key, None)
@@ -138,13 +161,15 @@ class Circumstances(Checker):
         self.standing.keep(self.stands)
         self.own.fault = NONE
         self.own.op = op
-        self.accesses.clear()
-        self.ageing = isinstance(op, (HostAge, HostTestAge))
+        self.own.held = Held()
+        self.held_in.clear()
         self.look_at(op)
 
     def actor_begins(self, op: Operation) -> None:
         self.own.fault = NONE
         self.own.op = op
+        self.own.held = Held()
+        self.held_in.append(self.own.held)
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
@@ -156,7 +181,7 @@ class Circumstances(Checker):
             self.accessed(self.side.by_name[op.slot], op.offset)
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        self.accesses.append(frozenset([name for name in OF_OPERATION if self.of_operation(name)]))
+        self.own.held.of_operation = frozenset([name for name in OF_OPERATION if self.of_operation(name)])
 
     def of_operation(self, predicate: str) -> bool:
         """Tell whether one of `OF_OPERATION` holds."""
@@ -234,8 +259,8 @@ class Circumstances(Checker):
             own = len(self.side.guests[vm].notified.under_way)
             if 0 < own < self.invalidations.get(vmid, 0):
                 self.note(COPIED, start, end, vm)
-        if self.ageing:
-            self.walks.append((place(vm, start), place(vm, end)))
+        if isinstance(self.own.op, (HostAge, HostTestAge)):
+            self.own.held.walks.append((place(vm, start), place(vm, end)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
             return
         shadow = self.shadows[vm]
@@ -281,10 +306,14 @@ class Circumstances(Checker):
             )
 
     def lock(self, name: str, vmid: int) -> None:
-        if self.own.fault != PERMISSION or name != "mmu":
+        if self.own.fault not in (ACCESS_FLAG, PERMISSION) or name != "mmu":
             return
         vm, page = vm_of(self.own.fault_at), ipa_of(self.own.fault_at)
         level, entry = self.shadows[vm].lookup(page)
+        if self.own.fault == ACCESS_FLAG:
+            # What the handler finds, which may not be what gave the fault.
+            self.own.fault_entry = entry
+            return
         granule = self.granule
         if level != self.own.fault_level or address_bits(entry, granule) != address_bits(self.own.fault_entry, granule):
             self.note(GONE, page, page + granule.page_size, vm)
@@ -352,17 +381,34 @@ class Circumstances(Checker):
     def held(self, bug: KnownBug, violation: Violation) -> bool:
         """Tell whether the whole condition of a known bug held for a violation.
 
-        In a par block what it says of the operation held for one and the same access.
+        In a par block what it says of an operation and its faults held for one and the same.
         """
-        if not self.accesses:
-            return all(self.holds(time, predicate, violation) for time, predicate in bug.condition)
-        of_access = {predicate for _, predicate in bug.condition if predicate in OF_OPERATION}
-        return any(of_access <= held for held in self.accesses) and all(
-            self.holds(time, predicate, violation) for time, predicate in bug.condition if predicate not in of_access
-        )
+        return any(self.held_for(bug, violation, held) for held in self.held_in or [self.own.held])
 
-    def holds(self, time: str, predicate: str, violation: Violation) -> bool:
-        """Tell whether a predicate held.
+    def held_for(self, bug: KnownBug, violation: Violation, held: Held) -> bool:
+        """Tell likewise, where it says something of an operation: of this one."""
+        for time, predicate in bug.condition:
+            if self.held_in and predicate in OF_OPERATION:
+                if predicate not in held.of_operation:
+                    return False
+            elif not self.holds(time, predicate, violation, held):
+                return False
+        return True
+
+    def keep_copied(self, at: int) -> None:
+        """Remember the leaf of a page that is `COPIED`, where the operation has left it with another frame."""
+        level, bits = self.leaf_at(at)
+        frame = bits >> self.granule.page_shift
+        if level == 3 and bits and not self.side.guests[vm_of(at)].maps_backing(ipa_of(at), frame):
+            self.copied[at] = (level, bits)
+
+    def leaf_at(self, at: int) -> tuple[int, int]:
+        """Return level and address bits of the leaf at a place."""
+        level, entry = self.shadows[vm_of(at)].lookup(ipa_of(at))
+        return level, address_bits(entry, self.granule)
+
+    def holds(self, time: str, predicate: str, violation: Violation, held: Held) -> bool:
+        """Tell whether a predicate held; one of an actor's, in the operation that *held* is of.
 
         :raises KeyError: there is none of this name
         """
@@ -373,15 +419,17 @@ class Circumstances(Checker):
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
         if predicate == UNWALKED:
-            return not overlap(violation.reach(self.granule), merged(self.walks))
+            return not overlap(violation.reach(self.granule), merged(held.walks))
         if predicate == HINTED and violation.table >= 0:
             return self.owes(violation.table) or violation.table in self.covered
-        ranges = self.now.get(predicate, [])
+        ranges = (held.noted if predicate in OF_ACTOR else self.now).get(predicate, [])
         if time == NOW:
             if predicate not in OF_PAGES or not violation.places:
                 return bool(ranges)
         elif predicate == HINTED:
             ranges = self.owed_ranges()
+        elif predicate == COPIED:
+            ranges = ranges + [(at, at + self.granule.level_size(level)) for at, (level, _) in self.copied.items()]
         else:
             ranges = ranges + self.earlier.get(predicate, [])
         return overlap(violation.reach(self.granule), merged(ranges))

@@ -47,8 +47,9 @@ PREDICATES: Final = {
     GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
     "gave the fault",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
-    "and another thread has begun the other",
-    MARKED: "the frame marked accessed is that of the leaf that gave an access flag fault",
+    "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
+    MARKED: "the frame marked accessed is that of the leaf that the handler of an access flag fault finds when it "
+    "takes the mmu lock",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
 }
@@ -56,5 +57,7 @@ PREDICATES: Final = {
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED)
+# Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
+OF_ACTOR: Final = (*FAULTS.values(), BLOCK, SMALLER, MAPPED, PARTLY, GONE, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")

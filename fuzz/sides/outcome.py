@@ -18,7 +18,8 @@ class Outcome:
     :param parts: of a par block, the outcomes of its operations
 
     *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
-    *raced*: of an access, whether a slot at its address came, moved or went meanwhile
+    *raced*: of an access, whether a slot at its address came, moved or went meanwhile; *taken*: whether its page had
+    failed, or actors beside it take it away
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Outcome:
         self.parts = parts
         self.either: tuple[str, ...] = ()
         self.raced = False
+        self.taken = False
 
     def same_as(self, other: Outcome) -> bool:
         """Tell whether guest and user space cannot tell the two apart."""

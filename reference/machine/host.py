@@ -286,22 +286,40 @@ class Host(HostPages):
                 self.memory.write_back(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
 
     def merge(self, hva: int) -> None:
-        """KSM: ``replace_page()`` by one with the same contents that may only be read."""
+        """KSM: ``write_protect_page()``, then ``replace_page()`` by one with the same contents that may only be read.
+
+        Each notifies by itself. Who writes in between gets a copy, which stays.
+        """
         self.split_huge(hva)
         run = self.run_at(hva)
         if run is None or not owned(run) or self.vma_at(hva) is None:
             return
-        listener = self.listener
-        old = self.pfn_in(run, hva)
-        listener.invalidate_range_start(hva, hva + self.page_size, True)
+        pfn = self.pfn_in(run, hva)
+        if self.write_protect(hva, pfn):
+            self.replace_page(hva, pfn)
+
+    def write_protect(self, hva: int, pfn: int) -> bool:
+        """Let a page only be read; whether it was there still."""
+        self.listener.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
-        if run is not None and self.still_there(hva, self.page_size, old):
+        found = run is not None and self.still_there(hva, self.page_size, pfn)
+        if run is not None and found:
+            self.replace(hva, self.page_size, pfn, run.flags & ~WRITABLE)
+            self.listener.change_pte(hva, pfn)
+        self.listener.invalidate_range_end()
+        return found
+
+    def replace_page(self, hva: int, pfn: int) -> None:
+        """Put the merged page in the place of one that is still as it was left: ``pte_same()``."""
+        self.listener.invalidate_range_start(hva, hva + self.page_size, True)
+        run = self.run_at(hva)
+        if run is not None and not run.flags & WRITABLE and self.still_there(hva, self.page_size, pfn):
             new = self.new_frames(1, 1)
-            self.memory.copy(old, new, 1)
-            self.memory.release(old, 1)
-            self.replace(hva, self.page_size, new, run.flags & ~(WRITABLE | FOLIO))
-            listener.change_pte(hva, new)
-        listener.invalidate_range_end()
+            self.memory.copy(pfn, new, 1)
+            self.memory.release(pfn, 1)
+            self.replace(hva, self.page_size, new, run.flags & ~FOLIO)
+            self.listener.change_pte(hva, new)
+        self.listener.invalidate_range_end()
 
     def share(self, start: int, end: int) -> None:
         """fork() whose child gets the range alone (MADV_DONTFORK): pages may only be read, a write gets a copy."""

@@ -19,7 +19,7 @@ class HostPages(AddressSpace):
         self.pmd_size = 1 << pmd_shift
         # Version of the next write; set by the driver of the host.
         self.version = 1
-        # A huge page that is split gives its pages of nothing but zeroes back (RMP_USE_SHARED_ZEROPAGE).
+        # A huge page that is split gives its pages of nothing but zeroes back (..._USE_SHARED_ZEROPAGE).
         self.drops_zeroes = False
         # The first frame of the huge page of zeroes; -1: nobody has needed it.
         self.huge_zeroes = -1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Known bugs explain what they cause, and nothing that only looks like it."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, 
 from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
-from reference.kvm_host import kvm_vcpu
+from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
@@ -139,6 +140,73 @@ def test_a_fault_that_maps_beside_two_invalidations_is_not_explained(tmp_path: P
     verdict, found = judged(no_retry, text)
     assert any("wrong frame" in each.signature and not each.known for each in found)
     assert REGRESSION in [each.kind for each in verdict.findings]
+
+
+def test_a_page_that_was_copied_beside_an_invalidation_settles() -> None:
+    """C1 explains a wrong frame as long as the leaf of the copy stays, and none that comes to the page later."""
+
+    class Deaf(Mmu):
+        """Unmaps pages no more once there was a write behind the block."""
+
+        def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
+            deaf = kvm.mmu.vmid == 1 and self.k.entry == "kvm_mmu_notifier_invalidate_range_start" and self.deaf
+            return 0 if deaf else super().kvm_unmap_hva_range(kvm, start, end, blockable)
+
+        def user_mem_abort(
+            self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+        ) -> int:
+            self.deaf = self.k.turns is None
+            return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+        deaf = False
+
+    text = (
+        "vm\nslot a size=2M backing=anon log=on\nhost share a+0 4K\ncpu0 read a+4K\npar\nhost0 discard a+0 4K\n"
+        "cpu0 write a+0\nswitch host0 to cpu0 after start 1\nswitch cpu0 to host0 after fault 2\nend\n"
+    )
+    _, found = judged(broken(mmu=Deaf), text)
+    wrong = [each for each in found if "wrong frame" in each.signature]
+    assert wrong
+    assert all(each.known for each in wrong)
+    later = "slot a delete\nslot a create\ncpu0 read a+0\ncpu0 write a+0\nhost discard a+0 4K\n"
+    _, found = judged(broken(mmu=Deaf), text + later)
+    wrong = [each for each in found if "wrong frame" in each.signature and each.at > 3]
+    assert wrong
+    assert not any(each.known for each in wrong)
+
+
+def test_the_condition_of_a_bug_is_that_of_one_actor() -> None:
+    """R1 is about an access flag fault: of the actor that marks the page, and not of another one of the block."""
+    text = (
+        "vm\nslot a size=2M backing=anon\ncpu0 read a+0\nhost age a+0 4K flush=on\npar\ncpu0 {}\ncpu1 fetch a+8K\n"
+        "switch cpu0 to cpu1 after fault 1\nend\n"
+    )
+    bug = next(bug for bug in known_bugs() if bug.id == "R1")
+    wrong = replace(bug, condition=(*bug.condition, (NOW, "fetch")))
+    for access, held in (("read a+0", False), ("fetch a+0", True)):
+        lockstep = Lockstep(Differential(ORIGINAL, ORIGINAL), parse("s2fuzz 1\n" + text.format(access)))
+        for at in range(3):
+            lockstep.step(at)
+        circumstances = lockstep.circumstances[1]
+        marked = next(each for each in lockstep.found[1] if fnmatchcase(each.signature, bug.pattern))
+        assert circumstances.held(bug, marked)
+        assert circumstances.held(wrong, marked) == held
+        fault = replace(bug, condition=(*bug.condition, (NOW, "translation fault")))
+        assert not circumstances.held(fault, marked)
+
+
+def test_a_page_that_is_marked_is_that_which_the_handler_has_found() -> None:
+    """R1, where the page has moved since the fault: another vCPU has mapped it again, and it is aged again."""
+    text = (
+        "vm\nslot a size=2M backing=anon\ncpu0 read a+0\nhost age a+0 4K flush=on\npar\ncpu0 read a+0\n"
+        "host0 migrate a+0 4K\ncpu1 read a+0\nswitch cpu0 to host0 before lock 1\n"
+        "switch host0 to cpu1 after end 1\nend\n"
+    )
+    verdict, found = judged(ORIGINAL, text)
+    marked = [each for each in found if "marked accessed" in each.signature]
+    assert marked
+    assert all(each.known for each in marked)
+    assert {each.known for each in verdict.findings} == {"R1"}
 
 
 def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:

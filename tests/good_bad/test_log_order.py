@@ -4,9 +4,11 @@
 import pytest
 
 import candidate
+from fuzz.checkers.log_order import LogOrder, LostLeaf
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
+from fuzz.language.operations import SetLog
 from fuzz.language.text import parse
 from reference.kvm_main import KvmMain
 
@@ -152,3 +154,25 @@ def test_correct_versions_show_nothing() -> None:
         for version in (PROTECT_TWICE, UNMAP_THEN_PROTECT):
             for finding in Differential(V5_14, version).run(program).findings:
                 assert "write-protected before" not in finding.signature
+
+
+@pytest.mark.parametrize(("actor", "owing"), [(1, True), (2, False)])
+def test_only_what_the_call_itself_takes_and_installs_is_owed(actor: int, owing: bool) -> None:
+    """A vCPU beside it may have the dirty rings emptied: what the call has protected is not owed for that."""
+    for event in ("taken", "installed"):
+        executor = Executor(ORIGINAL, parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\nlog a on\n"))
+        executor.create()
+        executor.step(0)
+        checker = next(each for each in executor.checkers.all if isinstance(each, LogOrder))
+        side = executor.side
+        side.kernel.actor = 1
+        checker.actor_begins(SetLog("a", True))
+        checker.lost.append(LostLeaf(1 << 30, 3, 4096, "stage2_attr_walker", True))
+        checker.lock_dropped()
+        side.kernel.actor = actor
+        vmid, number = side.guests[0].vmid, side.by_name["a"].id
+        if event == "taken":
+            checker.log_taken(vmid, number, (1 << 30) >> 12, 1)
+        else:
+            checker.slots_installed(vmid, number, 1, True)
+        assert (event, checker.owing) == (event, owing)

@@ -394,3 +394,23 @@ def test_no_huge_page_is_aged_where_nothing_is() -> None:
     assert f.host.pages_to_age(HVA, HVA + PAGE) == [(HVA, PAGE)]
     assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 12 * PAGE) == []
     assert f.host.pages_to_age(HVA + 10 * PAGE, HVA + 2 * BLOCK) == [(HVA + BLOCK, BLOCK)]
+
+
+def test_a_merge_write_protects_a_page_and_then_replaces_it() -> None:
+    """Each notifies by itself; who has written in between has a copy, which stays."""
+    f = Fixture(0)
+    old = f.frame(1)
+    f.host.merge(HVA + PAGE)
+    once = ["start 1..2", "change 1", "end"]
+    assert f.log.calls == once * 2
+    assert (f.flags(1), f.frame(1) != old) == (0, True)
+    f = Fixture(0)
+    assert f.host.write_protect(HVA + PAGE, old)
+    assert (f.flags(1), f.frame(1)) == (0, old)
+    f.host.write(HVA + PAGE, HVA + 2 * PAGE)
+    copy = f.frame(1)
+    f.log.calls.clear()
+    f.host.replace_page(HVA + PAGE, old)
+    assert f.log.calls == ["start 1..2", "end"]
+    assert (f.flags(1), f.frame(1)) == (WRITABLE, copy)
+    assert not f.host.write_protect(HVA + PAGE, old)

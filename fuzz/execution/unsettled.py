@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What may come either way behind a par block, by the order of its steps: pages of the host, until they are settled."""
+
+from typing import Final
+
+from ..checkers.places import Range, merged, overlap, without
+from ..language.operations import (
+    GuestAccess,
+    HostDiscard,
+    HostPoison,
+    HostUnmap,
+    HostWrite,
+    HostWriteback,
+    Operation,
+    Par,
+    SlotCreate,
+    SlotMove,
+    plain,
+)
+from ..language.program import HUGE_SHIFT, MEMFD
+from ..sides.side import Side
+from .order import changes_slots, takes_logs, writes
+
+# What an access comes to where its page may be there or not; or its slot.
+EITHER: Final = ("ok", "efault", "sigbus")
+ANY_SLOT: Final = (*EITHER, "io", "abort")
+
+
+class Unsettled:
+    """Pages of the host that depend on the order in which actors of par blocks made their steps.
+
+    Ranges are host addresses, sorted. They go by the program, and are the same on both sides.
+
+    :param side: where layouts are looked up
+
+    *contents*: the versions in these pages; *there*: whether these pages are there; *logs*: what dirty logs hold;
+    *taken*: of the block that runs, pages that its threads take away for good; *marked*: whether there are any
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.page_size = side.granule.page_size
+        self.contents: list[Range] = []
+        self.there: list[Range] = []
+        self.logs = False
+        self.taken: list[Range] = []
+        self.marked = False
+        # Of the block that runs: guest addresses of each slot before it and within it, by the slot's name; and those
+        # of slots that come, move or go, as (VM, start, end).
+        self.places: dict[str, list[int]] = {}
+        self.changing: list[tuple[int, int, int]] = []
+
+    # Blocks.
+
+    def begin(self, op: Par) -> None:
+        """A block begins."""
+        self.places = {}
+        self.changing = []
+        for layout in self.side.layouts:
+            self.places[layout.slot.name] = [layout.ipa]
+        for change in changes_slots(op):
+            layout = self.side.by_name[change.slot]
+            if isinstance(change, (SlotCreate, SlotMove)) and change.ipa is not None:
+                self.places[change.slot].append(change.ipa)
+        for name in {change.slot for change in changes_slots(op)}:
+            layout = self.side.by_name[name]
+            self.changing += [(layout.slot.vm, ipa, ipa + layout.size) for ipa in self.places[name]]
+        for each in map(plain, op.operations):
+            if isinstance(each, (HostUnmap, HostPoison)):
+                self.taken.append(self.reach(each))
+        self.taken = merged(self.taken)
+        self.marked = True
+
+    def end(self, op: Par) -> None:
+        """A block is over."""
+        written = [(each.cpu, start, end) for each in op.operations for start, end in self.written(plain(each))]
+        for actor, start, end in written:
+            for other, first, last in written:
+                if other != actor and start < last and first < end:
+                    self.contents.append((max(start, first), min(end, last)))
+        for access in op.operations:
+            if isinstance(access, GuestAccess) and writes(access):
+                if self.slots_change(access):
+                    self.contents += self.written(access)
+                self.logs = self.logs or self.may_fail(access)
+        gone: list[Range] = []
+        for each in map(plain, op.operations):
+            if isinstance(each, HostUnmap):
+                # Whoever comes first, nothing is there when all is over.
+                gone.append(self.reach(each))
+            elif isinstance(each, HostPoison):
+                self.there.append(self.reach(each))
+        self.there, self.contents, self.taken = merged(self.there), merged(self.contents), []
+        for start, end in gone:
+            self.take_out(start, end)
+        self.logs = self.logs or takes_logs(op)
+        self.marked = bool(self.there or self.contents)
+
+    def slots_change(self, access: GuestAccess) -> bool:
+        """Tell whether a slot that comes, moves or goes in the block may be at the address of an access."""
+        return any(
+            vm == self.side.guest_of(access.cpu).number and start <= ipa < end
+            for ipa in self.addresses(access)
+            for vm, start, end in self.changing
+        )
+
+    def addresses(self, access: GuestAccess) -> list[int]:
+        """The guest addresses that an access of the block may be to: those of its slot."""
+        return [ipa + access.offset for ipa in self.places[access.slot]]
+
+    def written(self, op: Operation) -> list[Range]:
+        """The pages whose contents an operation of the block may change."""
+        if not writes(op):
+            return []
+        if isinstance(op, GuestAccess):
+            number = self.side.guest_of(op.cpu).number
+            found: list[Range] = []
+            for ipa in self.addresses(op):
+                for layout in self.side.guests[number].layouts:
+                    starts = [start for start in self.places[layout.slot.name] if start <= ipa < start + layout.size]
+                    found += [self.page(layout.hva + ipa - start) for start in starts]
+            return merged(found)
+        assert isinstance(op, (HostWrite, HostWriteback, HostDiscard))
+        return [self.reach(op)]
+
+    # Operations.
+
+    def page(self, hva: int) -> Range:
+        """The page around a host address."""
+        start = hva & -self.page_size
+        return start, start + self.page_size
+
+    def page_of(self, access: GuestAccess) -> list[Range]:
+        """The page of an access, where no slot changes."""
+        return [self.page(self.side.by_name[access.slot].hva + access.offset)]
+
+    def may_fail(self, access: GuestAccess) -> bool:
+        """Tell whether the page of an access may be gone, or not."""
+        return overlap(self.page_of(access), self.taken) or overlap(self.page_of(access), self.there)
+
+    def differs(self, access: GuestAccess) -> bool:
+        """Tell whether the contents of the page of an access depend on the order of an earlier block."""
+        return overlap(self.page_of(access), self.contents)
+
+    def reach(self, op: HostUnmap | HostPoison | HostDiscard | HostWrite | HostWriteback) -> Range:
+        """The pages that an operation of the host is about.
+
+        Of hugetlb a failure takes a whole page, and only whole pages go; a range may be empty (`Host.whole_pages`).
+        """
+        layout = self.side.by_name[op.slot]
+        start = layout.hva + op.offset
+        shift = HUGE_SHIFT.get(layout.slot.backing, 0)
+        size = 1 << shift if shift else self.page_size
+        if isinstance(op, HostPoison):
+            return start & -size, (start & -size) + size
+        if shift and isinstance(op, (HostUnmap, HostDiscard)):
+            return (start + size - 1) & -size, (start + op.size) & -size
+        return start, start + op.size
+
+    def settle(self, op: Operation, done: bool) -> None:
+        """An operation that stands alone is over: pages that it has replaced, or written, are as any order leaves them.
+
+        :param done: it has done what it is for
+        """
+        if isinstance(op, (HostDiscard, HostUnmap)):
+            start, end = self.reach(op)
+            layout = self.side.by_name[op.slot]
+            memfd = layout.slot.backing == MEMFD
+            if done and (memfd or isinstance(op, HostUnmap) or self.side.host.vma_at(start) is not None):
+                self.take_out(start, end)
+        elif isinstance(op, HostWrite):
+            start, end = self.reach(op)
+            self.contents = cut(self.contents, start, end)
+        elif isinstance(op, GuestAccess) and op.kind == "write" and done and (op.mmu or self.side.fwb):
+            for start, end in self.page_of(op):
+                self.contents = cut(self.contents, start, end)
+        self.marked = bool(self.there or self.contents)
+
+    def take_out(self, start: int, end: int) -> None:
+        """A range is settled."""
+        self.there = cut(self.there, start, end)
+        self.contents = cut(self.contents, start, end)
+
+
+def cut(ranges: list[Range], start: int, end: int) -> list[Range]:
+    """Return sorted ranges without [start, end)."""
+    return [part for first, last in ranges for part in without(first, last, [(start, end)])]
