@@ -80,11 +80,18 @@ class BlockOffByAPage(Pgtable):
         return super().kvm_init_valid_leaf_pte(pa + (self.PAGE_SIZE if level == 2 else 0), attr, level)
 
 
+class ThirdPageTwice(Pgtable):
+    def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
+        third = pa >> 12 & 3 == 2
+        return super().kvm_init_valid_leaf_pte(pa + (self.PAGE_SIZE if third else 0), attr, level)
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n"
 WIDE = "vm granule=64K cpus=1 fwb=on pa=52\nslot a size=64K backing=anon\n"
 BLOCK = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\n"
 DEVICE = "vm cpus=1 fwb=on\nslot a size=4K backing=device\n"
 
+FOUR = "vm cpus=1 fwb=on\nslot a size=16K backing=anon\nhost write a+0 16K\n"
 PAIR = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\n"
 
 CASES = (
@@ -106,6 +113,12 @@ CASES = (
         "translation: stage2_map_walker: wrong frame L3",
         broken(mmu=ChangeToWrongFrame),
         PAIR + "cpu0 write a+0\nhost share a+0 4K\ncpu0 read a+4K\nhost write a+0 4K\n",
+    ),
+    Case(
+        "wrong frame behind right ones",
+        "translation: stage2_map_walker: wrong frame L3",
+        broken(ThirdPageTwice),
+        FOUR + "table map a+0 16K r\n",
     ),
     Case(
         "address without its upper bits",
