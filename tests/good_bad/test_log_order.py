@@ -152,3 +152,12 @@ def test_correct_versions_show_nothing() -> None:
         for version in (PROTECT_TWICE, UNMAP_THEN_PROTECT):
             for finding in Differential(V5_14, version).run(program).findings:
                 assert "write-protected before" not in finding.signature
+
+
+@pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
+def test_two_collections_at_once_are_judged_one_after_the_other(main: type[KvmMain], expected: list[str]) -> None:
+    """The second waits for the first, and is judged by what it does itself."""
+    slots = LOGGED.replace("log=on\n", "log=on\nslot b ipa=3G size=4M backing=anon log=on\n")
+    block = "cpu0 write b+0\npar\nuser0 log b get\nuser1 log a get\nswitch user0 to user1 {}\nend\n"
+    for place in ("after lock 1", "after unlock 1"):
+        assert with_main(main, slots + block.format(place)) == expected * 2
