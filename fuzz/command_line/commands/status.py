@@ -24,6 +24,8 @@ campaign.sqlite only, also while the campaign runs, and changes nothing.
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")
     new = "tell only what was found since; how long ago (2h), or a date (2026-01-31)"
+    page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"
+    parser.add_argument("--html", action=Once, metavar="OUT", help=page)
     parser.add_argument("--since", type=since, action=Once, metavar="WHEN", help=new)
 
 
@@ -48,9 +50,29 @@ def status(arguments: Namespace) -> int:
             db.close()
     except CampaignError as error:
         raise BadInputError(str(error)) from None
+    if arguments.html:
+        write_page(overview, arguments.html, arguments.since)
     code = code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
+
+
+def write_page(overview: "Overview", out: str, since: float | None) -> None:
+    """Write the page for a browser.
+
+    :raises BadInputError: the file cannot be written, or jinja2 is not there
+    """
+    try:
+        from ...web.page import page
+    except ImportError:
+        raise BadInputError("--html needs the package jinja2; install it: pip install -e '.[web]'") from None
+    from ...files import write_atomically
+
+    text = page(overview, since)
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        raise BadInputError(f"{out}: {error.strerror}; name a file that can be written") from None
 
 
 def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], since: float | None = None) -> None:
