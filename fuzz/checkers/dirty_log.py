@@ -18,6 +18,19 @@ from .severity import Severity
 from .shadow import Shadow
 
 
+class Collection:
+    """A collection under way, where several actors are at work.
+
+    :param then: the faults that were in flight when it began
+
+    *late*: slots and pages that were written first since then
+    """
+
+    def __init__(self, then: list[int]) -> None:
+        self.then = then
+        self.late: set[tuple[int, int]] = set()
+
+
 class DirtyLog(GuestChecker):
     """Judges each log that is collected.
 
@@ -61,10 +74,8 @@ class DirtyLog(GuestChecker):
         self.flying: dict[tuple[int, int], list[int]] = {}
         # Pages that the call under way of an actor clears.
         self.clearing: dict[int, list[int]] = {}
-        # Faults that were in flight when the collection under way began, and pages that were written first since then.
-        self.then: list[int] = []
-        self.collecting = False
-        self.late: set[tuple[int, int]] = set()
+        # Likewise the collection under way of each actor.
+        self.collections: dict[int, Collection] = {}
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         actor = self.kernel.actor
@@ -82,31 +93,26 @@ class DirtyLog(GuestChecker):
         page = (ipa - layout.ipa) >> self.granule.page_shift
         if page not in pages:
             pages[page] = (walk.level, self.shadow.lookup(ipa)[1] & WRITE_BIT != 0)
-            if self.collecting:
-                self.late.add((layout.id, page))
+            for each in self.collections.values():
+                each.late.add((layout.id, page))
             if self.faults:
                 self.flying[layout.id, page] = list(self.faults.values())
 
     def actor_begins(self, op: Operation) -> None:
-        # User space has one thread, so there is one collection at a time.
+        # One that waits for another's to end begins here as well, though KVM looks at its log later.
         if isinstance(op, GetLog):
-            self.then = list(self.faults.values())
-            self.late.clear()
-            self.collecting = True
+            self.collections[self.kernel.actor] = Collection(list(self.faults.values()))
         self.look_at(op)
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.faults.pop(self.kernel.actor, None)
         self.after_operation(op, outcome)
-        if isinstance(op, GetLog):
-            self.collecting = False
+        self.collections.pop(self.kernel.actor, None)
 
     def before_operation(self, op: Operation | None) -> None:
         # Where one actor is at work, no fault is in flight.
         if self.begun:
             self.faults.clear()
-            self.then.clear()
-            self.late.clear()
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
@@ -168,8 +174,11 @@ class DirtyLog(GuestChecker):
 
     def owed(self, slot: int, page: int) -> bool:
         """Tell whether a write is owed to the log whose collection is over."""
+        collection = self.collections.get(self.kernel.actor)
+        if collection is None:
+            return True
         flying = self.flying.get((slot, page), [])
-        return (slot, page) not in self.late and not any(fault in self.then for fault in flying)
+        return (slot, page) not in collection.late and not any(fault in collection.then for fault in flying)
 
     def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int]) -> None:
         through = "a writable leaf" if mapped else "a stale TLB entry"

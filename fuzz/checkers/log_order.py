@@ -88,8 +88,9 @@ class LogOrder(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.page_shift = self.granule.page_shift
         self.watching = False
-        # The actor whose call it is; 0: nobody else is at work.
+        # The actor whose call it is; 0: nobody else is at work. Others whose calls wait for slots_lock, in order.
         self.caller = 0
+        self.waiting: list[tuple[int, Operation]] = []
         self.events = Events(self)
         self.lost: list[LostLeaf] = []
         # The first so many were lost under a hold of the lock that is over.
@@ -99,22 +100,33 @@ class LogOrder(GuestChecker):
         self.walked: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
-        self.watch(op)
+        self.waiting.clear()
+        self.watch(op, self.kernel.actor)
 
     def actor_begins(self, op: Operation) -> None:
-        # User space has one thread, so there is one such call at a time.
-        if isinstance(op, WATCHED):
-            self.watch(op)
+        # One call at a time has slots_lock of a VM: that which began first, for nobody comes between.
+        if not isinstance(op, WATCHED) or self.side.by_name[op.slot].slot.vm != self.guest.number:
+            return
+        if self.watching and self.caller:
+            self.waiting.append((self.kernel.actor, op))
+        else:
+            self.watch(op, self.kernel.actor)
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        if self.watching and self.kernel.actor == self.caller:
+        actor = self.kernel.actor
+        self.waiting = [each for each in self.waiting if each[0] != actor]
+        if self.watching and actor == self.caller:
             self.after_operation(op, outcome)
-            self.watch(None)
+            if self.waiting:
+                following, call = self.waiting.pop(0)
+                self.watch(call, following)
+            else:
+                self.watch(None, actor)
 
-    def watch(self, op: Operation | None) -> None:
-        """Watch an operation that begins, if it is such a call for this VM."""
+    def watch(self, op: Operation | None, caller: int) -> None:
+        """Watch an operation that begins, if it is such a call for this VM; *caller*: the actor whose it is."""
         watching = isinstance(op, WATCHED) and self.side.by_name[op.slot].slot.vm == self.guest.number
-        self.caller = self.kernel.actor
+        self.caller = caller
         if watching != self.watching:
             self.watching = watching
             if watching:

@@ -3,6 +3,8 @@
 
 import argparse
 import math
+import re
+import time
 from typing import Final
 
 MAX_SECONDS: Final = 366 * 24 * 3600
@@ -10,6 +12,9 @@ MAX_PROGRAMS: Final = 1_000_000_000
 MAX_TRANSLATIONS: Final = 1_000_000_000_000
 MAX_TRIALS: Final = 1000
 MAX_WORKERS: Final = 1024
+_UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_LENGTH: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|min|h|d)")
+_DATES: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S")
 MAX_SEED: Final = (1 << 64) - 1
 
 
@@ -74,3 +79,36 @@ def number(text: str, least: float, most: float) -> float:
 def workers(text: str) -> int:
     """The value of ``--workers``."""
     return whole(text, 1, MAX_WORKERS)
+
+
+def length(text: str) -> float:
+    """Return the seconds of ``90s``, ``15min``, ``2h``, ``3d``; 0 for what is none of these."""
+    match = _LENGTH.fullmatch(text)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    return seconds if seconds <= MAX_SECONDS else 0.0
+
+
+def until(text: str) -> tuple[str, float]:
+    """The value of ``--until``."""
+    kind, _, amount = text.partition("=")
+    if text == "regression":
+        return kind, 0.0
+    if kind == "programs":
+        return kind, programs(amount)
+    if kind == "idle" and (seconds := length(amount)):
+        return kind, seconds
+    allowed = "idle=2h (s, min, h, d), programs=N, regression"
+    raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: {allowed}")
+
+
+def since(text: str) -> float:
+    """The value of ``--since``: seconds since 1970."""
+    if seconds := length(text):
+        return time.time() - seconds
+    for form in _DATES:
+        try:
+            return time.mktime(time.strptime(text, form))
+        except (ValueError, OverflowError):
+            continue
+    allowed = "how long ago (90s, 15min, 2h, 3d), or a date and time of this machine (2026-01-31, 2026-01-31 12:00)"
+    raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: {allowed}")

@@ -56,7 +56,7 @@ def known_of(finding: Finding, reference: str) -> KnownBug | None:
     """Return the known bug of the version *reference* that explains a finding, if one does."""
     if finding.kind not in (COMMON, CURED):
         return None
-    return explanation(finding.signature, finding.reason, get(reference))
+    return explanation(finding, get(reference))
 
 
 def known_text(finding: Finding, reference: str) -> str:

@@ -2,6 +2,7 @@
 """Other actors of par blocks than vCPUs: what changes the pages that those race for, their log or slot, or walks."""
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Final
 
 from ..language import operations as ops
@@ -13,8 +14,9 @@ from .builder import ProgramBuilder
 _BESIDE: Final = 50
 _TWO: Final = 20
 # Likewise those with user space, which works on dirty logs and slots; those with hardware. Of the former, those in
-# which a slot comes, moves or goes.
+# which a slot comes, moves or goes; of those with a log that is collected, those in which two threads collect it.
 _USER: Final = 15
+_BOTH: Final = 25
 _SLOTS: Final = 40
 _HARDWARE: Final = 8
 
@@ -44,7 +46,11 @@ def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
         operation = ops.SetLog(slot.name, True)
     if slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
         return []
-    return [ops.Threaded(ops.USERS[0], operation)]
+    found = [ops.Threaded(ops.USERS[0], operation)]
+    # Drawn apart: other blocks stay as they were.
+    if isinstance(operation, ops.GetLog) and Random(repr(builder.operations)).randrange(100) < _BOTH:
+        found.append(ops.Threaded(ops.USERS[1], operation))
+    return found
 
 
 def slot_changes(builder: ProgramBuilder, slot: Slot) -> list[ops.SlotChange]:

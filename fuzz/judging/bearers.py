@@ -15,6 +15,7 @@ from candidate import Candidate
 from ..execution.executor import Executor
 from ..language.text import load
 from .circumstances import Circumstances
+from .finding import Finding
 from .known import FOLLOWS, UNMET, KnownBug, definitions, fitting, known_bugs, program_of
 
 
@@ -80,12 +81,14 @@ def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | No
     return next((bug for _, bug in fitting(signature) if has(version, bug)), None)
 
 
-def explanation(signature: str, reason: str, version: Candidate) -> KnownBug | None:
-    """The known bug of *version* that explains a finding of both sides or of the reference, by its reason.
+def explanation(finding: Finding, version: Candidate) -> KnownBug | None:
+    """The known bug of *version* that explains a finding of both sides or of the reference.
 
-    :param reason: as `fuzz.judging.verdict` wrote it
+    Several may have its signature: the one that it names counts, if it names one, and by its reason what it follows
+    from.
     """
-    if UNMET in reason:
+    if UNMET in finding.reason:
         return None
-    _, _, cause = reason.partition(FOLLOWS)
-    return known_bug(cause or signature, version)
+    _, _, cause = finding.reason.partition(FOLLOWS)
+    bugs = [bug for _, bug in fitting(cause or finding.signature) if has(version, bug)]
+    return next((bug for bug in bugs if bug.id == finding.known), bugs[0] if bugs else None)

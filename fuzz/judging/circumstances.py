@@ -34,6 +34,7 @@ from .predicates import (
     HINTS,
     INSIDE,
     LARGER,
+    LEAVING,
     LOGGED,
     MAPPED,
     MARKED,
@@ -254,11 +255,14 @@ class Circumstances(Checker):
         if not vmid:
             return
         vm = vmid - 1
-        if self.invalidations and self.kernel.walker == "stage2_map_walker":
+        guest = self.side.guests[vm]
+        if (self.invalidations or guest.leaving) and self.kernel.walker == "stage2_map_walker":
             # Within an invalidation of its own nobody but change_pte() maps.
-            own = len(self.side.guests[vm].notified.under_way)
+            own = len(guest.notified.under_way)
             if 0 < own < self.invalidations.get(vmid, 0):
                 self.note(COPIED, start, end, vm)
+            if own and any(each.ipa <= start < each.ipa + each.size for each in guest.leaving):
+                self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
             self.own.held.walks.append((place(vm, start), place(vm, end)))
         if not start & (self.block - 1) or end <= (start & -self.block) + self.block:

@@ -23,6 +23,7 @@ MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
 COPIED: Final = "page mapped beside another invalidation"
+LEAVING: Final = "page of a slot that goes mapped"
 FAULTS: Final = {
     TRANSLATION: "translation fault",
     ACCESS_FLAG: "access flag fault",
@@ -48,6 +49,7 @@ PREDICATES: Final = {
     "gave the fault",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
     "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
+    LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving",
     MARKED: "the frame marked accessed is that of the leaf that the handler of an access flag fault finds when it "
     "takes the mmu lock",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
@@ -56,7 +58,7 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED)
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, SMALLER, MAPPED, PARTLY, GONE, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.

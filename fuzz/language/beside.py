@@ -90,7 +90,8 @@ TABLE: Final = (
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
 RUNS: Final = (
-    "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log, slot; hwN cpuN speculate, evict"
+    "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log, slot; user1 log get, clear; "
+    "hwN cpuN speculate, evict"
 )
 
 
@@ -116,6 +117,7 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
         if len(par.operations) not in range(2, MAX_ACCESSES + 1):
             raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two actors or more")
         _check_cpus(par, where)
+        _check_users(par)
         if len(par.switches) > MAX_SWITCHES:
             raise refusal(f"par with {len(par.switches)} switches", f"at most {MAX_SWITCHES}")
         anchors: set[tuple[int, str, str, int, int]] = set()
@@ -159,6 +161,19 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
         other = places.setdefault(where[cpu], cpu)
         if other != cpu:
             raise refusal(f"cpu{other} and cpu{cpu} both run on CPU {where[cpu]}", "vCPUs on CPUs of their own")
+
+
+def _check_users(par: ops.Par) -> None:
+    """Check that what two threads of user space do is right in any order: no slot, and no log, goes or comes."""
+    if sum(actor in ops.USERS for actor in par.actors) < 2:
+        return
+    for each in par.operations:
+        if each.cpu in ops.USERS and not isinstance(ops.plain(each), (ops.GetLog, ops.ClearLog)):
+            wrong = ops.declaration_of(type(ops.plain(each))).form.split()[:1]
+            raise refusal(
+                f"{' '.join(wrong)} by {ops.actor_name(each.cpu)} beside another thread of user space",
+                "log get and log clear by two threads of user space",
+            )
 
 
 def _check_switch(par: ops.Par, switch: ops.Switch) -> None:

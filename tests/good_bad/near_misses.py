@@ -83,6 +83,16 @@ class MapsTheNextFrameFirst(Pgtable):
         return super().kvm_pgtable_stage2_map(pgt, addr, self.kvm_granule_size(level), phys, prot, None)
 
 
+class MapsTheNextPageToo(Pgtable):
+    """Maps the page behind the one that is asked for, to the same frame, as well."""
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        super().kvm_pgtable_stage2_map(pgt, addr + size, size, phys, prot, mc)
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+
+
 class EmptyTablesUnflushed(Pgtable):
     """A table that has become empty is cut off and freed without any flush."""
 
@@ -185,6 +195,11 @@ UNFLUSHED: Final = broken(EmptyTablesUnflushed)
 SKIPPING: Final = broken(SkipsOddPages, AgesEachPage)
 AGED: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\n"
 HUGE: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n"
+# A page is merged when its slot is unmapped, and still in the list.
+MERGED: Final = (
+    "vm cpus=1\nslot a ipa=1G size=4K backing=anon\nslot b ipa=1048580K size=4K backing=anon\ncpu0 read a+0\n"
+    "cpu0 read b+0\npar\n  user0 slot a delete\n  host0 merge a+0\n  switch user0 to host0 after unlock 1\nend\n"
+)
 TWO_PAGES: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\n"
 HINTS: Final = "vm cpus=1 fwb=on ttl=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
 NO_HINTS: Final = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n"
@@ -320,5 +335,17 @@ ALL: Final = [
         "  switch cpu0 to host0 before lock 1\n  switch host0 to cpu0 after unlock 1\nend\n",
         broken(MapsTheNextFrameFirst),
         "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\n",
+    ),
+    Struck(
+        "translation: *: still mapped after unmapping*",
+        MERGED,
+        SHORT,
+        "vm cpus=1\nslot a size=8K backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost merge a+0\nslot a delete\n",
+    ),
+    Struck(
+        "translation: *: leaf outside of any slot*",
+        MERGED,
+        broken(MapsTheNextPageToo),
+        "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
 ]

@@ -176,3 +176,12 @@ def test_only_what_the_call_itself_takes_and_installs_is_owed(actor: int, owing:
         else:
             checker.slots_installed(vmid, number, 1, True)
         assert (event, checker.owing) == (event, owing)
+
+
+@pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
+def test_two_collections_at_once_are_judged_one_after_the_other(main: type[KvmMain], expected: list[str]) -> None:
+    """The second waits for the first, and is judged by what it does itself."""
+    slots = LOGGED.replace("log=on\n", "log=on\nslot b ipa=3G size=4M backing=anon log=on\n")
+    block = "cpu0 write b+0\npar\nuser0 log b get\nuser1 log a get\nswitch user0 to user1 {}\nend\n"
+    for place in ("after lock 1", "after unlock 1"):
+        assert with_main(main, slots + block.format(place)) == expected * 2

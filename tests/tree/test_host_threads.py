@@ -230,3 +230,18 @@ def test_a_page_that_is_copied_while_it_is_discarded_stays_mapped_where_change_p
         assert any("wrong frame" in each for each in found)
     for name in map(version, (each for each in real_trees() if each in ("6.12", "7.3"))):
         assert Run(name, COPIED).violations == []
+
+
+def test_a_second_thread_of_user_space_waits_for_the_first() -> None:
+    """Each page that is written is in one log; those of before the block are in one of its two."""
+    text = HEAD.replace("anon", "anon log=on") + (
+        "cpu0 write a+0\npar\nuser0 log a get\nuser1 log a get\ncpu1 write a+4K\n"
+        "switch user0 to user1 {}\nend\nlog a get\n"
+    )
+    for place in ("before lock 1", "after lock 1", "after flush 1", "after unlock 1"):
+        for name in real_trees() or [TREE]:
+            run = Run(version(name), text.format(place))
+            assert (name, place, run.violations) == (name, place, [])
+            logs = [*run.outcomes[1].parts[:2], run.outcomes[2]]
+            assert "dirty page" in logs[0].value_text()
+            assert run.count("waits for a lock, which user0 has") >= 1

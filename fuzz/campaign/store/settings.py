@@ -26,6 +26,8 @@ class Settings:
     :param unit_seconds: how long a unit should take
     :param scheduler: address of a Dask scheduler; "" for this machine alone
     :param known: file of known findings; None: the default one, if it is there
+    :param until: other ends, each a kind and an amount (`fuzz.campaign.work.limits`)
+    :param on_finding: command of the shell for each new finding; "": none
     """
 
     candidate: str
@@ -37,6 +39,8 @@ class Settings:
     unit_seconds: float = UNIT_SECONDS
     scheduler: str = ""
     known: str | None = None
+    until: tuple[tuple[str, float], ...] = ()
+    on_finding: str = ""
 
 
 def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:

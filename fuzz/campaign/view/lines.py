@@ -2,7 +2,9 @@
 """A campaign as plain text: lines while it runs, a summary at its end, JSON."""
 
 import sys
+import textwrap
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -16,6 +18,8 @@ from .overview import CampaignFinding, Overview
 
 # Seconds between two lines.
 EVERY: Final = 10.0
+# Columns of the narrowest terminal.
+WIDTH: Final = 80
 _INDENT: Final = " " * 12
 _BARS: Final = "▁▂▃▄▅▆▇█"
 # Where the output knows only ASCII.
@@ -32,6 +36,25 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600}:{whole % 3600 // 60:02} h"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def date(at: float | None) -> str:
+    """``2026-01-31 12:00``, by the clock of this machine; "" if it is not known."""
+    return "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def fitted(lines: Iterable[str]) -> Iterator[str]:
+    """Fold lines at spaces to `WIDTH` columns; a file's name is a word, and stays whole however long it is."""
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        kind = line[: len(_INDENT)]
+        rest = _INDENT if kind.endswith("  ") and not indent else indent
+        if len(line) <= WIDTH or len(line.split()) == 1:
+            yield line
+        else:
+            yield from textwrap.wrap(
+                line, WIDTH, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+            )
 
 
 def size(kib: int) -> str:
@@ -124,15 +147,16 @@ class NoOutput:
 def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
     """Return the lines of a finding: class, signature, reason, file, known bug."""
     smallest = "" if found.operations is None else f", the smallest of {plural(found.operations, 'operation')}"
-    where = f": {Path(overview.folder, found.file)}" if found.file else ""
-    if found.state == PENDING:
-        where = ", not replayed yet"
-    first = f"first by {found.engine} after {duration(found.elapsed)}"
+    where = ", not replayed yet" if found.state == PENDING else ""
+    when = f" on {day}" if (day := date(found.first_at)) else ""
+    first = f"first by {found.engine}{when}, after {duration(found.elapsed)}"
     lines = [
         f"{found.kind:<10}  {found.finding.signature}",
         f"{_INDENT}{found.finding.reason}",
         f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
     ]
+    if found.file:
+        lines.append(f"  {Path(overview.folder, found.file)}")
     if known := known_text(found.finding, overview.reference):
         lines.append(f"{_INDENT}{known}")
     if stamp := stamp_on(found, overview):
@@ -147,8 +171,16 @@ def stamp_on(found: CampaignFinding, overview: Overview) -> str:
     return stamp_of(Path(overview.folder, found.file), found.finding.signature) if found.file else ""
 
 
-def summary(overview: Overview) -> str:
-    """Return the summary of a campaign for people: its work and its findings, by engine."""
+def is_new(found: CampaignFinding, since: float | None) -> bool:
+    """Tell whether a finding was first seen at or after a moment; None: the beginning."""
+    return since is None or (found.first_at is not None and found.first_at >= since)
+
+
+def summary(overview: Overview, since: float | None = None) -> str:
+    """Return the summary of a campaign for people: its work and its findings, by engine; at most `WIDTH` columns.
+
+    :param since: seconds since 1970; what was found before is counted, not told; None: all is told
+    """
     o = overview
     versions = f", code version {o.versions}" if o.versions > 1 else ""
     lines = [
@@ -182,7 +214,11 @@ def summary(overview: Overview) -> str:
         ]
     lines.append("")
     weighty = [found for found in o.shown if not found.accepted and found.kind != CRASH]
-    for found in weighty:
+    told = [found for found in weighty if is_new(found, since)]
+    if since is not None:
+        before = len(weighty) - len(told)
+        lines.append(f"new since {date(since)}: {plural(len(told), 'finding')}; {before} from before")
+    for found in told:
         lines += finding_lines(found, o)
     accepted = [found for found in o.shown if found.accepted]
     if weighty:
@@ -206,7 +242,7 @@ def summary(overview: Overview) -> str:
         lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
         for found in crashes:
             lines += finding_lines(found, o)
-    return "\n".join(lines) + "\n"
+    return "\n".join(fitted(lines)) + "\n"
 
 
 def difference_lines(overview: Overview) -> list[str]:
@@ -224,14 +260,18 @@ def rate(count: int, seconds: float) -> str:
     return f"{count / seconds:.1f}" if seconds > 0 else ""
 
 
-def answer(overview: Overview) -> dict[str, Any]:
+def answer(overview: Overview, since: float | None = None) -> dict[str, Any]:
     """Return, for ``--json``, the fields of `fuzz.campaign.view.overview.Overview`.
 
     ``unreplayed`` has the findings that did not replay, ``gone`` those that were not replayed, for the code
-    that showed them is gone. Those of ``findings`` have ``real``, the stamp of a real kernel, or null.
+    that showed them is gone. Those of ``findings`` have ``real``, the stamp of a real kernel, or null, and
+    ``new``: whether they were first seen since the moment *since*, or since the beginning.
     """
     fields = asdict(overview)
-    fields["findings"] = [{**each.answer(), "real": stamp_on(each, overview) or None} for each in overview.shown]
+    fields["findings"] = [
+        {**each.answer(), "real": stamp_on(each, overview) or None, "new": is_new(each, since)}
+        for each in overview.shown
+    ]
     fields["unreplayed"] = [each.answer() for each in overview.unreplayed]
     fields["gone"] = [each.answer() for each in overview.gone]
     return {"s2fuzz": VERSION, "state": state_of(overview), **fields}

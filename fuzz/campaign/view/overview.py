@@ -35,6 +35,7 @@ class CampaignFinding:
     :param elapsed: campaign time of its first program, in seconds
     :param operations: of its smallest program; None until that is replayed
     :param accepted: why the file of known findings accepts it; "" if it does not
+    :param first_at: when its first program was judged, in seconds since 1970; None: not known
     """
 
     finding: Finding
@@ -47,6 +48,7 @@ class CampaignFinding:
     operations: int | None
     accepted: str
     version: int
+    first_at: float | None
 
     @property
     def kind(self) -> str:
@@ -225,7 +227,10 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
     findings = [
         CampaignFinding(Finding(*row[:3]), *row[3:])
         for row in db.execute(
-            "SELECT kind, signature, reason, state, count, engine, unit, elapsed, file, operations, accepted, version"
+            "SELECT kind, signature, reason, state, count, engine, unit, elapsed, file, operations, accepted, version,"
+            # Campaign time stands still between sessions: the point before is of the same one.
+            " (SELECT at + findings.elapsed - past.elapsed FROM statistics AS past"
+            " WHERE past.elapsed <= findings.elapsed ORDER BY past.elapsed DESC LIMIT 1)"
             " FROM findings WHERE version = ? OR state = ? ORDER BY version",
             (version, GONE),
         )

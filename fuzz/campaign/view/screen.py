@@ -9,11 +9,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ...judging.differential import CURED, DIVERGENCE, REGRESSION
-from .lines import bars_for, difference_lines, duration, rate, since_feature, size, sparkline, state_of
+from ...findings.found import CRASH
+from ...judging.differential import CLASSES, CURED, DIVERGENCE, REGRESSION
+from .lines import bars_for, date, difference_lines, duration, rate, since_feature, size, sparkline, state_of
 from .overview import Overview
 
-_STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", "crash": "bold magenta", CURED: "green"}
+_STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", CRASH: "bold magenta", CURED: "green"}
+# Findings that are told of by name, the newest of the weightiest class first.
+_NAMED = 3
 
 
 def render(overview: Overview, last: list[str]) -> RenderableType:
@@ -26,6 +29,7 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
     facts.add_column(style="cyan", no_wrap=True)
     facts.add_column()
     versions = f", code version {o.versions}" if o.versions > 1 else ""
+    facts.add_row("directory", Text(o.folder, overflow="fold"))
     facts.add_row("campaign", Text(f"{o.candidate} against {o.reference}, seed {o.seed}{versions}"))
     facts.add_row("time", f"{duration(o.elapsed)}, {o.units} units done, {o.open_units} in flight")
     overall = rate(o.programs, o.elapsed)
@@ -38,16 +42,39 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
     facts.add_row("findings", findings(o))
     if o.exercise is not None or o.half_a_tree:
         facts.add_row("patch", Text("\n".join(difference_lines(o))))
-    parts: list[RenderableType] = [facts, workers(o)]
+    parts: list[RenderableType] = [facts, *named(o), workers(o)]
     if last:
         parts.append(Text("\n".join(last), style="dim", overflow="ellipsis", no_wrap=True))
-    return Panel(Group(*parts), title=Text(f"s2fuzz campaign {o.folder}: {state_of(o)}"), title_align="left")
+    return Panel(Group(*parts), title=Text(f"s2fuzz campaign: {state_of(o)}"), title_align="left")
+
+
+def _counted(overview: Overview) -> list[tuple[str, int]]:
+    """Classes with findings, the weightiest first, and how many each has."""
+    return [(kind, overview.counts[kind]) for kind in (CRASH, *CLASSES) if overview.counts[kind]]
+
+
+def named(overview: Overview) -> list[RenderableType]:
+    """Return the newest regressions, divergences and mistakes of ours, each with its file."""
+    kinds = (CRASH, REGRESSION, DIVERGENCE)
+    weighty = [each for each in overview.shown if each.kind in kinds and not each.accepted]
+    weighty.sort(key=lambda each: (kinds.index(each.kind), -each.elapsed))
+    lines: list[RenderableType] = []
+    for each in weighty[:_NAMED]:
+        line = Text(f"{each.kind} ", style=_STYLES[each.kind])
+        line.append(f"{date(each.first_at)} ", style="dim")
+        line.append(each.finding.signature, style="default")
+        lines.append(line)
+        if each.file:
+            lines.append(Text(f"  {each.file}", overflow="fold"))
+    if len(weighty) > _NAMED:
+        lines.append(Text(f"and {len(weighty) - _NAMED} more: s2fuzz status", style="dim"))
+    return lines
 
 
 def findings(overview: Overview) -> Text:
     """Return the number of findings of each class."""
     text = Text()
-    for kind, count in sorted(overview.counts.items()):
+    for kind, count in _counted(overview):
         text.append(f"{count} {kind}", style=_STYLES.get(kind, ""))
         text.append("   ")
     if not text:
@@ -63,9 +90,9 @@ def findings(overview: Overview) -> Text:
 
 def workers(overview: Overview) -> Table:
     """Return the table of the workers."""
-    table = Table(box=None, padding=(0, 2), header_style="cyan")
-    table.add_column("worker", no_wrap=True)
-    for name in ("unit", "engine", "programs", "per second", "memory", "units done", "programs done"):
+    table = Table(box=None, padding=(0, 1), header_style="cyan")
+    table.add_column("worker", overflow="fold")
+    for name in ("unit", "engine", "programs", "/s", "memory", "units", "all"):
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
     for each in overview.workers:
         # A cluster does not tell what it is at.

@@ -27,6 +27,8 @@ from ..store.outcomes import Notice, UnitOutcome
 from ..store.records import Records
 from ..store.settings import Settings
 from .filing import Filer
+from .hook import Hook
+from .limits import Limit, Limits
 from .plan import Planner
 from .pool import Cluster, Local, Pool
 from .stopping import INTERRUPTED, Stopping
@@ -76,6 +78,8 @@ class Coordinator:
         self.screen = screen
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.stopping = Stopping(settings.seconds)
+        self.limits = Limits(tuple(Limit(*each) for each in settings.until))
+        self.hook = Hook(settings.on_finding, folder, log)
         self.flying: dict[int, Unit] = {}
         self.attempts: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
@@ -134,7 +138,10 @@ class Coordinator:
                     self.fill()
                     self.take(0.1)
                     self.upkeep.tick(self.flying)
+                    self.hook.tick()
+                    self.stopping.reach(self.limits.reached(self.db, self.records.elapsed, self.records.version))
                 self.wind_down()
+                self.hook.close()
                 self.records.end(self.stopping.why)
                 self.log.say(f"ended: {self.stopping.why}")
         except (OSError, sqlite3.Error) as error:
@@ -303,6 +310,8 @@ class Coordinator:
             accepted = self.records.findings.accepted_text(*finding.key)
             known = f" (accepted: {accepted})" if accepted else ""
             self.log.say(f"found: {finding.title}{known}: {replayed.file}")
+            if not accepted:
+                self.hook.found(finding, replayed.file)
         elif replayed.state == GONE:
             self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The end of a campaign: by a signal, or because its time is over."""
+"""The end of a campaign: by a signal, because its time is over, or for what it has come to."""
 
 import signal
 import threading
@@ -23,7 +23,7 @@ class Stopping:
 
     def __init__(self, seconds: float | None) -> None:
         self.end = None if seconds is None else time.monotonic() + seconds
-        # One of the above; "" while it goes on.
+        # One of the above, or what `fuzz.campaign.work.limits` says; "" while it goes on.
         self.why = ""
         # For threads that do something meanwhile.
         self.event = threading.Event()
@@ -33,6 +33,11 @@ class Stopping:
         if not self.why and self.end is not None and time.monotonic() >= self.end:
             self.why = TIME_OVER
         return bool(self.why)
+
+    def reach(self, why: str) -> None:
+        """Decide to stop for a reason; "" is none."""
+        if not self.why:
+            self.why = why
 
     @contextmanager
     def signals(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, say_form
 from ..options import add_known, add_versions
 from ..parser import Once, Parser
-from ..values import MAX_SECONDS, folder, number, seed, workers
+from ..values import MAX_SECONDS, folder, number, seed, until, workers
 from .status import KEYS, code_of, tell_overview
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def add_arguments(parser: Parser) -> None:
     processes = "processes that judge at once (one for each core)"
     parser.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)
     parser.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after so long (never)")
+    ends = "end if nothing was new for so long, N programs are judged, or a regression is filed; may be repeated"
+    parser.add_argument("--until", action="append", type=until, metavar="idle=2h|programs=N|regression", help=ends)
+    told = "run by the shell for each new finding that is not accepted, with S2FUZZ_FILE, _KIND, _SIGNATURE, _REASON"
+    parser.add_argument("--on-finding", action=Once, default="", metavar="COMMAND", help=told)
     seeds = "what the seeds of all its work come from (1); it keeps the one that it was begun with"
     parser.add_argument("--seed", type=seed, action=Once, metavar="S", help=seeds)
     add_known(parser)
@@ -83,6 +87,8 @@ def campaign(arguments: Namespace) -> int:
         arguments.hours * 3600 if arguments.hours else None,
         arguments.unit_seconds,
         arguments.scheduler,
+        until=tuple(arguments.until or ()),
+        on_finding=arguments.on_finding,
     )
     if settings.scheduler:
         check_cluster(settings)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, dump
-from ..parser import Parser
-from ..values import folder
+from ..parser import Once, Parser
+from ..values import folder, since
 
 if TYPE_CHECKING:
     from ...campaign.view.overview import Overview
@@ -23,6 +23,10 @@ campaign.sqlite only, also while the campaign runs, and changes nothing.
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")
+    new = "tell only what was found since; how long ago (2h), or a date (2026-01-31)"
+    page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"
+    parser.add_argument("--html", action=Once, metavar="OUT", help=page)
+    parser.add_argument("--since", type=since, action=Once, metavar="WHEN", help=new)
 
 
 def status(arguments: Namespace) -> int:
@@ -46,19 +50,39 @@ def status(arguments: Namespace) -> int:
             db.close()
     except CampaignError as error:
         raise BadInputError(str(error)) from None
+    if arguments.html:
+        write_page(overview, arguments.html, arguments.since)
     code = code_of(overview)
-    tell_overview(overview, arguments.json, {"exit_code": code})
+    tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
 
 
-def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any]) -> None:
-    """Print how a campaign is doing; *more*: keys for ``--json``."""
+def write_page(overview: "Overview", out: str, since: float | None) -> None:
+    """Write the page for a browser.
+
+    :raises BadInputError: the file cannot be written, or jinja2 is not there
+    """
+    try:
+        from ...web.page import page
+    except ImportError:
+        raise BadInputError("--html needs the package jinja2; install it: pip install -e '.[web]'") from None
+    from ...files import write_atomically
+
+    text = page(overview, since)
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        raise BadInputError(f"{out}: {error.strerror}; name a file that can be written") from None
+
+
+def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], since: float | None = None) -> None:
+    """Print how a campaign is doing; *more*: keys for ``--json``; *since*: see `fuzz.campaign.view.lines.summary`."""
     from ...campaign.view import lines
 
     if as_json:
-        dump({**lines.answer(overview), **more})
+        dump({**lines.answer(overview, since), **more})
     else:
-        print(lines.summary(overview), end="")
+        print(lines.summary(overview, since), end="")
 
 
 def code_of(overview: "Overview") -> int:
@@ -76,7 +100,7 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     status,
-    ("s2fuzz status rfc-v1.campaign",),
+    ("s2fuzz status rfc-v1.campaign", "s2fuzz status --since 12h rfc-v1.campaign"),
     CLASSES + EXIT_CODES,
     KEYS,
 )

@@ -12,10 +12,10 @@ from .guest import Evict, GuestAccess, Speculate
 from .host import HostOperation
 from .slots import ClearLog, GetLog, SetLog, SlotCreate, SlotDelete, SlotMove, SlotOperation
 
-# Numbers of actors: a vCPU has its own; behind all vCPUs come threads of the host, that of user space, and CPUs that do
+# Numbers of actors: a vCPU has its own; behind all vCPUs come threads of the host and of user space, and CPUs that do
 # something of their own accord.
 HOSTS: Final = range(64, 68)
-USERS: Final = range(68, 69)
+USERS: Final = range(68, 70)
 HARDWARE: Final = range(72, 76)
 _KINDS: Final = {"host": HOSTS, "user": USERS, "hw": HARDWARE}
 THREADS: Final[dict[str, int]] = {
@@ -73,8 +73,10 @@ ByThread: TypeAlias = HostOperation | SlotOperation | Speculate | Evict
 
 def actors_of(operation: GuestAccess | ByThread) -> range | None:
     """The actors, but vCPUs, whose operation it is; None: it is one of vCPUs."""
-    if isinstance(operation, (SetLog, GetLog, ClearLog, SlotCreate, SlotDelete, SlotMove)):
+    if isinstance(operation, (GetLog, ClearLog)):
         return USERS
+    if isinstance(operation, (SetLog, SlotCreate, SlotDelete, SlotMove)):
+        return USERS[:1]
     if isinstance(operation, (Speculate, Evict)):
         return HARDWARE
     return None if isinstance(operation, GuestAccess) else HOSTS

@@ -13,6 +13,7 @@ import pytest
 from fuzz.command_line.cli import main
 from fuzz.engines import atheris_records, registry
 from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, slow
+from fuzz.engines.guidance import is_kernel_code
 from fuzz.engines.seeds import shipped
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import run_unit
@@ -194,3 +195,19 @@ def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     data = encode(Generator(1).next())
     assert made.mutate(data, LONGEST, 1) == data
     assert any("ZeroDivisionError" in str(message) for message in told)
+
+
+@pytest.mark.parametrize(
+    ("module", "is_one"),
+    [
+        ("candidate.rfc_v1", True),
+        ("candidate.bugs.exec_clean", True),
+        ("reference.pgtable", True),
+        ("reference.pgtables", False),
+        ("candidate.tree.runtime.replay", False),
+        ("candidate.registry", False),
+        ("reference.kernel", False),
+    ],
+)
+def test_lines_are_those_of_kernel_code(module: str, is_one: bool) -> None:
+    assert is_kernel_code(module) == is_one

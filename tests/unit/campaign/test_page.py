@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The page of a campaign: hostile text is shown and not run, and nothing is loaded."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fuzz.campaign.store.findings import FILED
+from fuzz.campaign.view.overview import CampaignFinding, Overview
+from fuzz.judging.finding import Finding
+from fuzz.web.page import page
+
+HOSTILE = '<script>document.title = "run"</script><img src=x onerror="document.title=1">"\'{{ 7 * 7 }}'
+SIGNATURE = "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lock"
+PROGRAM = "s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\ncpu0 write a+0\n"
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+
+@pytest.fixture
+def overview(tmp_path: Path) -> Overview:
+    (tmp_path / "findings").mkdir()
+    (tmp_path / "findings" / "x.s2").write_text(f"# {HOSTILE}\n{PROGRAM}")
+    finding = Finding("regression", SIGNATURE, f"reason {HOSTILE}")
+    old = Finding("common", "contract: kvm_age_hva_handler: WARN", "warns")
+    row = CampaignFinding(finding, FILED, 3, "random", 1, 2.0, "findings/x.s2", 1, "", 1, 2e9)
+    other = CampaignFinding(old, FILED, 1, "random", 1, 1.0, "", None, f"accepted {HOSTILE}", 1, 1e9)
+    return Overview(
+        str(tmp_path), "rfc-v1", "original", 1, "random", "", "plain", False, HOSTILE, 1, 1, 9.0, 50, 500, 0.0, 0.0,
+        2, 0, 0, 60, 0, 700, 3.0, [(0.0, 0), (9.0, 700)], [row, other], [], 0, [], [], None,
+    )  # fmt: skip
+
+
+def test_hostile_text_is_shown(overview: Overview) -> None:
+    text = page(overview, 1.5e9)
+    assert text.count("<script>") == 1
+    assert "<img" not in text
+    assert "{{ 7 * 7 }}" in text
+    assert "&lt;script&gt;document.title" in text
+    # Nothing is loaded from anywhere.
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:|//)|@import|url\(|fetch\(", text.replace("&#34;", ""))
+    assert text.count('class="new">new</span>') == 1
+    # The accepted one is folded.
+    assert text.index("1 known") > text.index(SIGNATURE.replace(">", "&gt;"))
+
+
+def test_both_traces_stand_side_by_side(overview: Overview) -> None:
+    text = page(overview)
+    assert re.search(r'class="trace">[^<]*original +rfc-v1', text)
+    (program,) = re.findall(r'class="program">([^<]*)<', text)
+    assert "cpu0 write a+0" in program
+    assert "Not run for this page" in page(overview, traced=0)
+    assert "No traces: " in page(replace(overview, candidate="nobody"))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not tried in a browser")
+def test_a_browser_runs_our_lines_and_no_others(overview: Overview, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page(overview))
+    command = [str(CHROMIUM), "--no-sandbox", "--headless", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
+    shown = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "<title>rfc-v1 against original</title>" in shown
+    assert 'id="shown">2 of 2<' in shown
+    assert '<option value="regression">' in shown
