@@ -5,7 +5,7 @@ It is the put_page() that the review of RFC v1 asked for, where the original has
 """
 
 from reference.compiled.annotations import mypyc_attr
-from reference.pgtable import NULL, stage2_map_data
+from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
@@ -14,19 +14,12 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableAnchorPut(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        if data.anchor == NULL:
-            return 0
-
-        if data.anchor != ptep:
-            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
-            self.k.put_page(self.k.virt_to_page(ptep))
-        else:
-            self.k.free_page(data.follow)
+        at_anchor = data.anchor == ptep
+        ret = super().stage2_map_walk_table_post(addr, end, level, ptep, data)
+        if at_anchor:
             # Wrong: the block goes on with the reference.
             self.k.put_page(self.k.virt_to_page(ptep))
-            data.anchor = NULL
-
-        return 0
+        return ret
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

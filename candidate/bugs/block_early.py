@@ -14,15 +14,14 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableBlockEarly(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
-        granule = self.kvm_granule_size(level)
-        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
-
+        size = self.kvm_granule_size(level)
+        block = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
         self.kvm_set_invalid_pte(ptep)
-        self.stage2_maintain_caches(new, data.phys, granule)
-        self.k.smp_store_release(ptep, new)
+        self.stage2_maintain_caches(block, data.phys, size)
+        self.k.smp_store_release(ptep, block)
         # Wrong: a CPU may hold pages of the table beside the block.
         self.k.__kvm_tlb_flush_vmid__(data.mmu)
-        data.phys += granule
+        data.phys += size
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

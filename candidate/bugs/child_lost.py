@@ -5,7 +5,7 @@ A slip that RFC v1 3/4 invites, which keeps the table in ``data->follow``.
 """
 
 from reference.compiled.annotations import mypyc_attr
-from reference.pgtable import NULL, stage2_map_data
+from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
@@ -14,18 +14,9 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableChildLost(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        if data.anchor == NULL:
-            return 0
-
-        if data.anchor != ptep:
-            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
-            self.k.put_page(self.k.virt_to_page(ptep))
-        else:
-            # Wrong: the entry is the block's by now.
-            self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
-            data.anchor = NULL
-
-        return 0
+        # Wrong: the entry is the block's by now.
+        data.follow = self.kvm_pte_follow(self.load(ptep))
+        return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -14,18 +14,12 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableDetachFlush(PgtableV5_14):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        if data.anchor != NULL:
-            return 0
-
-        if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
-            return 0
-
-        data.childp = self.kvm_pte_follow(self.load(ptep))
-        self.kvm_clear_pte(ptep)
-
-        # Wrong: the leaves below have other addresses.
-        self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
-        data.anchor = ptep
+        if data.anchor == NULL and self.kvm_block_mapping_supported(addr, end, data.phys, level):
+            data.childp = self.kvm_pte_follow(self.load(ptep))
+            self.kvm_clear_pte(ptep)
+            # Wrong: the leaves below have other addresses.
+            self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
+            data.anchor = ptep
         return 0
 
 

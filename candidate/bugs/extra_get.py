@@ -14,16 +14,9 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableExtraGet(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
-        granule = self.kvm_granule_size(level)
-        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
-
-        self.kvm_set_invalid_pte(ptep)
-        self.k.__kvm_tlb_flush_vmid__(data.mmu)
-        self.stage2_maintain_caches(new, data.phys, granule)
-        self.k.smp_store_release(ptep, new)
+        super().stage2_coalesce_tables_into_block(addr, level, ptep, data)
         # Wrong: the entry was counted when it named the table.
         self.k.get_page(self.k.virt_to_page(ptep))
-        data.phys += granule
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The helper that makes a block of a table cleans one page of it.
+"""A block is maintained as if it were a page.
 
 A slip in what the review of RFC v1 asked for.
 """
 
 from reference.compiled.annotations import mypyc_attr
-from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
@@ -13,16 +12,9 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableOnePage(PgtableRfcV1Fixed):
-    def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
-        granule = self.kvm_granule_size(level)
-        new = self.kvm_init_valid_leaf_pte(data.phys, data.attr, level)
-
-        self.kvm_set_invalid_pte(ptep)
-        self.k.__kvm_tlb_flush_vmid__(data.mmu)
-        # Wrong: the block has more pages.
-        self.stage2_maintain_caches(new, data.phys, self.PAGE_SIZE)
-        self.k.smp_store_release(ptep, new)
-        data.phys += granule
+    def stage2_maintain_caches(self, new: int, phys: int, granule: int) -> None:
+        # Wrong: a block has more pages.
+        super().stage2_maintain_caches(new, phys, self.PAGE_SIZE)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -36,6 +28,6 @@ BUG = Bug(
     MmuOnePage,
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
-    origin="the helper cleans a page, not the block",
+    origin="caches are maintained for a page, not for the block",
     order=330,
 )

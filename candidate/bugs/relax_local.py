@@ -8,13 +8,10 @@ later shape, where an entry that stays as it is makes the walk return -EAGAIN.
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import EAGAIN
 from reference.pgtable import (
-    KVM_PGTABLE_PROT_R,
-    KVM_PGTABLE_PROT_W,
-    KVM_PGTABLE_PROT_X,
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
-    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R,
-    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W,
+    KVM_PTE_LEAF_ATTR_S2_PERMS,
     kvm_pgtable,
+    stage2_map_data,
 )
 
 from ..registry.declaration import Bug
@@ -24,25 +21,17 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRelaxLocal(PgtableV5_14):
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
-        set_ = 0
-        clr = 0
+        wanted = stage2_map_data(0, pgt.mmu, None)
+        self.stage2_map_set_prot_attr(prot, wanted)
+        more = wanted.attr & KVM_PTE_LEAF_ATTR_S2_PERMS & ~KVM_PTE_LEAF_ATTR_HI_S2_XN
+        less = KVM_PTE_LEAF_ATTR_HI_S2_XN & ~wanted.attr
 
-        if prot & KVM_PGTABLE_PROT_R:
-            set_ |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_R
-
-        if prot & KVM_PGTABLE_PROT_W:
-            set_ |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
-
-        if prot & KVM_PGTABLE_PROT_X:
-            clr |= KVM_PTE_LEAF_ATTR_HI_S2_XN
-
-        ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, set_, clr)
-        if ret:
-            return ret
-        if pte & set_ == set_ and not pte & clr:
-            # Wrong: this CPU may hold the entry as it was.
-            return -EAGAIN
-        self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)
+        ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, more, less)
+        if not ret:
+            if pte == (pte | more) & ~less:
+                # Wrong: this CPU may hold the entry as it was.
+                return -EAGAIN
+            self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)
         return ret
 
 

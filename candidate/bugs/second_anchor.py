@@ -5,7 +5,7 @@ A slip that RFC v1 3/4 invites: the walk goes on below the anchor.
 """
 
 from reference.compiled.annotations import mypyc_attr
-from reference.pgtable import stage2_map_data
+from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
@@ -15,13 +15,8 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 class PgtableSecondAnchor(PgtableRfcV1Fixed):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         # Wrong: nobody asks whether there is an anchor.
-        if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
-            return 0
-
-        data.anchor = ptep
-        data.follow = self.kvm_pte_follow(self.load(ptep))
-        self.stage2_coalesce_tables_into_block(addr, level, ptep, data)
-        return 0
+        data.anchor = NULL
+        return super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -129,7 +129,7 @@ def arriving(places: Iterable[Switch]) -> list[Switch]:
 def started(version: Candidate, program: Program) -> Executor:
     """A side on which vCPUs arrive, before anything has run on it."""
     executor = Executor(version, program)
-    executor.par = Arriving(executor.side, executor.checkers, executor.guest, executor.host)
+    executor.par = Arriving(executor.side, executor.checkers, executor.guest, executor.host, executor.unsettled)
     tree = tree_of(executor)
     if tree is not None:
         # Who goes on is said here, not in the tree's process.

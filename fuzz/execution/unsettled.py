@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What may come either way behind a par block, by the order of its steps: pages of the host, until they are settled."""
+"""Pages of the host that a par block leaves one way or another, by the order of its steps, until they are settled."""
 
 from typing import Final
 

@@ -52,7 +52,7 @@ from .standing import Standing, StandingViolations
 
 
 class Held:
-    """What held in one operation of an actor of a par block.
+    """Predicates that held in one operation of an actor of a par block.
 
     *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages
     """

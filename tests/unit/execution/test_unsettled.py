@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the order of a par block decides, page by page: signals that are excused, results that are not compared."""
+"""The order of a par block decides, page by page: signals that are excused, results that are not compared."""
 
 from typing import Final
 
