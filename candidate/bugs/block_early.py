@@ -12,6 +12,11 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+class MmuBlockEarly(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableBlockEarly(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         size = self.kvm_granule_size(level)
@@ -22,11 +27,6 @@ class PgtableBlockEarly(PgtableRfcV1Fixed):
         # Wrong: a CPU may hold pages of the table beside the block.
         self.k.__kvm_tlb_flush_vmid__(data.mmu)
         data.phys += size
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuBlockEarly(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
 
 
 BUG = Bug(

@@ -12,6 +12,11 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+class MmuDetachFlush(MmuV5_14):
+    """mmu.c is the base's."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableDetachFlush(PgtableV5_14):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor == NULL and self.kvm_block_mapping_supported(addr, end, data.phys, level):
@@ -21,11 +26,6 @@ class PgtableDetachFlush(PgtableV5_14):
             self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
             data.anchor = ptep
         return 0
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuDetachFlush(MmuV5_14):
-    """mmu.c is the base's."""
 
 
 BUG = Bug(

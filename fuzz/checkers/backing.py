@@ -7,7 +7,7 @@ from reference.kvm_host import kvm_memory_slot
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, PageRun
 from reference.machine.descriptor import (
     AF_BIT,
-    READ_BIT,
+    RIGHTS_BITS,
     TYPE_BIT,
     VALID_BIT,
     WRITE_BIT,
@@ -24,7 +24,7 @@ SHAREABILITY: Final = 3 << 8
 STRICT_DEVICE: Final = (0x0, 0x1)
 WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
-FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | SHAREABILITY | AF_BIT | XN_BIT
+FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT
 
 
 class Backing:

@@ -30,6 +30,7 @@ AF_BIT: Final = 1 << 10
 # XN[54:53], of which KVM sets the upper one alone: never execute.
 XN_BIT: Final = 1 << 54
 XN_LOW_BIT: Final = 1 << 53
+RIGHTS_BITS: Final = READ_BIT | WRITE_BIT | XN_BIT
 XN_FIELD: Final = XN_BIT | XN_LOW_BIT
 
 MEMATTR_NAMES: Final = {

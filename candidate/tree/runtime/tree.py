@@ -138,26 +138,19 @@ class TreeSide:
         if self.script is not None and not self.script.end():
             raise TwinDiffers
 
-    def go(
-        self,
-        op: int,
-        a: int = 0,
-        b: int = 0,
-        c: int = 0,
-        d: int = 0,
-        e: int = 0,
-        f: int = 0,
-        g: int = 0,
-        h: int = 0,
-    ) -> bool:
+    def go(self, op: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> bool:
         """Have the process do something, and later its twin; as `Process.receive`.
 
         :raises TwinDiffers: the twin has done something else
         """
-        process = self.process
-        assert process is not None
-        process.send(op, a, b, c, d, e, f, g, h)
-        lives = process.receive()
+        assert self.process is not None
+        self.process.send(op, a, b, c, d, e)
+        return self.done()
+
+    def done(self) -> bool:
+        """Wait for what was sent; as `go`."""
+        assert self.process is not None
+        lives = self.process.receive()
         if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
         return lives
@@ -204,7 +197,8 @@ class TreeSide:
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
         actor = kernel.actor
-        lives = self.unanswered = self.go(op, a, b, c, d, e, f, g, h)
+        process.send(op, a, b, c, d, e, f, g, h)
+        lives = self.unanswered = self.done()
         while lives:
             replay.run()
             if kernel.actor != actor:
