@@ -67,7 +67,7 @@ LIBRARY: Final = "s2fuzz__mypyc"
 FORMAT: Final = 3
 # What stands beside the candidates, finds them, looks at them or builds one; like ``__init__.py`` never compiled.
 UNCOMPILED: Final = (
-    *("candidate/inspection/", "candidate/registry/"),
+    *("candidate/inspection/", "candidate/registry/", "candidate/bugs/"),
     *("candidate/tree/build", "candidate/tree/opening.py"),
 )
 # What the packages of files from outside, one for each folder, are called; the rest is made of the path.

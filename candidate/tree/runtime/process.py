@@ -179,7 +179,7 @@ class Process:
             self.twin, self.twin_bytes = twin.library, twin.counter_bytes
         self.speak_to(0, ())
         with suppress(OSError):
-            self.send(OP_QUIT, 0 if twin is None else 1)
+            self.send(OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.running = False
         self.ending = True
 
@@ -219,18 +219,7 @@ class Process:
         self.running = False
         return look(self.shared, _RESULT) & _HALF if said >= 0 else -1
 
-    def send(
-        self,
-        op: int,
-        a: int = 0,
-        b: int = 0,
-        c: int = 0,
-        d: int = 0,
-        e: int = 0,
-        f: int = 0,
-        g: int = 0,
-        h: int = 0,
-    ) -> None:
+    def send(self, op: int, a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> None:
         """Have the child do something; `receive` waits for it."""
         shared = self.shared
         put(shared, 0, op)

@@ -144,7 +144,7 @@ class TreeSide:
         :raises TwinDiffers: the twin has done something else
         """
         assert self.process is not None
-        self.process.send(op, a, b, c, d, e)
+        self.process.send(op, a, b, c, d, e, 0, 0, 0)
         return self.done()
 
     def done(self) -> bool:
