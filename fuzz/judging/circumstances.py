@@ -51,7 +51,7 @@ from .predicates import (
 from .standing import Standing, StandingViolations
 
 
-class Held:
+class HeldPredicates:
     """Predicates that held in one operation of an actor of a par block.
 
     *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages
@@ -71,7 +71,7 @@ class LastFault(Own):
 
     def __init__(self) -> None:
         self.op: Operation | None = None
-        self.held = Held()
+        self.held = HeldPredicates()
         self.fault = NONE
         self.fault_entry = 0
         self.fault_level = -1
@@ -109,7 +109,7 @@ class Circumstances(Checker):
         self.own = LastFault()
         self.owns = Owns(self.own)
         # Of each operation of a par block.
-        self.held_in: list[Held] = []
+        self.held_in: list[HeldPredicates] = []
         # Pages that are `COPIED` and wrong, as long as their leaf stays: where it is, its level and its address bits.
         self.copied: dict[int, tuple[int, int]] = {}
         # Of each VM that has more than one: invalidations in progress.
@@ -162,14 +162,14 @@ class Circumstances(Checker):
         self.standing.keep(self.stands)
         self.own.fault = NONE
         self.own.op = op
-        self.own.held = Held()
+        self.own.held = HeldPredicates()
         self.held_in.clear()
         self.look_at(op)
 
     def actor_begins(self, op: Operation) -> None:
         self.own.fault = NONE
         self.own.op = op
-        self.own.held = Held()
+        self.own.held = HeldPredicates()
         self.held_in.append(self.own.held)
         self.look_at(op)
 
@@ -389,7 +389,7 @@ class Circumstances(Checker):
         """
         return any(self.held_for(bug, violation, held) for held in self.held_in or [self.own.held])
 
-    def held_for(self, bug: KnownBug, violation: Violation, held: Held) -> bool:
+    def held_for(self, bug: KnownBug, violation: Violation, held: HeldPredicates) -> bool:
         """Tell likewise, where it says something of an operation: of this one."""
         for time, predicate in bug.condition:
             if self.held_in and predicate in OF_OPERATION:
@@ -411,7 +411,7 @@ class Circumstances(Checker):
         level, entry = self.shadows[vm_of(at)].lookup(ipa_of(at))
         return level, address_bits(entry, self.granule)
 
-    def holds(self, time: str, predicate: str, violation: Violation, held: Held) -> bool:
+    def holds(self, time: str, predicate: str, violation: Violation, held: HeldPredicates) -> bool:
         """Tell whether a predicate held; one of an actor's, in the operation that *held* is of.
 
         :raises KeyError: there is none of this name
