@@ -18,7 +18,7 @@ from .severity import Severity
 from .shadow import Shadow
 
 
-class Collection:
+class LogCollection:
     """A collection under way, where several actors are at work.
 
     :param then: the faults that were in flight when it began
@@ -75,7 +75,7 @@ class DirtyLog(GuestChecker):
         # Pages that the call under way of an actor clears.
         self.clearing: dict[int, list[int]] = {}
         # Likewise the collection under way of each actor.
-        self.collections: dict[int, Collection] = {}
+        self.collections: dict[int, LogCollection] = {}
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         actor = self.kernel.actor
@@ -101,7 +101,7 @@ class DirtyLog(GuestChecker):
     def actor_begins(self, op: Operation) -> None:
         # One that waits for another's to end begins here as well, though KVM looks at its log later.
         if isinstance(op, GetLog):
-            self.collections[self.kernel.actor] = Collection(list(self.faults.values()))
+            self.collections[self.kernel.actor] = LogCollection(list(self.faults.values()))
         self.look_at(op)
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:

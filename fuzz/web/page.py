@@ -28,7 +28,7 @@ _HIGH: Final = 120
 
 
 @dataclass(slots=True)
-class Entry:
+class PageEntry:
     """One finding on the page.
 
     :param text: its file, comments and all; "" where there is none
@@ -44,18 +44,18 @@ class Entry:
     trace: str = ""
 
 
-def entries(overview: Overview, since: float | None, traced: int = TRACED) -> list[Entry]:
+def entries(overview: Overview, since: float | None, traced: int = TRACED) -> list[PageEntry]:
     """Return the findings that count, the weightiest first, with program and traces.
 
     :param since: seconds since 1970, from which on findings are new; None: all are
     :param traced: programs that are run
     """
-    made: list[Entry] = []
+    made: list[PageEntry] = []
     for found in overview.shown:
         known = found.accepted or known_text(found.finding, overview.reference)
         word = severity(found.finding.signature).name.lower()
-        made.append(Entry(found, word, is_new(found, since), known, date(found.first_at)))
-    with_programs: list[tuple[Entry, Program]] = []
+        made.append(PageEntry(found, word, is_new(found, since), known, date(found.first_at)))
+    with_programs: list[tuple[PageEntry, Program]] = []
     for entry in made:
         path = Path(overview.folder, entry.found.file)
         if not entry.found.file:
@@ -72,7 +72,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
     return made
 
 
-def trace(overview: Overview, chosen: Sequence[tuple[Entry, Program]]) -> None:
+def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> None:
     """Run the programs on both versions as they are now, and take in the traces."""
     if not chosen:
         return
