@@ -14,7 +14,7 @@ from .parser import Parser, add_action
 
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
-    *("list", "demo", "run", "explore", "convert", "fuzz", "gate", "campaign", "status", "report", "minimize"),
+    *("list", "demo", "run", "explore", "convert", "fuzz", "gate", "campaign", "status", "report", "known", "minimize"),
     *(
         "promote",
         "expect",

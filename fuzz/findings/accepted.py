@@ -4,9 +4,10 @@
 The bugs of the original are another matter: `fuzz.judging.known`.
 
 An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`),
-``reason``, and ``link`` where there is one.
+``reason``, and ``who`` and ``link`` where there are any.
 """
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from .renamed import names_of
 # The file in the current directory that is taken where none is named.
 DEFAULT_FILE: Final = "known-findings.toml"
 MAX_FILE_SIZE: Final = MIB
-_KEYS: Final = ("pattern", "reason", "link")
-_ALLOWED: Final = "[[finding]] entries with pattern, reason and link (may be left out)"
+_KEYS: Final = ("pattern", "reason", "who", "link")
+_ALLOWED: Final = "[[finding]] entries with pattern, reason, who and link (both may be left out)"
 _LINE: Final = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
 
 
@@ -43,13 +44,15 @@ class Entry:
     number: int
     pattern: str
     reason: str
+    who: str = ""
     link: str = ""
     count: int = 0
 
     @property
     def text(self) -> str:
         """The reason why such findings are accepted."""
-        return f"{self.reason} ({self.link})" if self.link else self.reason
+        more = ", ".join(each for each in (self.who, self.link) if each)
+        return f"{self.reason} ({more})" if more else self.reason
 
 
 class Accepted:
@@ -117,6 +120,25 @@ def load_accepted(name: str | None) -> Accepted:
         wrong += near_file(path) if isinstance(error, FileNotFoundError) else ""
         raise AcceptedError(f"{name}: {wrong}; name a file that can be read") from None
     return Accepted(name, _entries(name, content))
+
+
+def added(name: str, text: str, pattern: str, reason: str, who: str, link: str) -> str:
+    """The text of a file with one more entry at its end; comments and layout of what is there stay.
+
+    :param name: of the file, for people
+    :param text: as it is; "" for a new file
+    :raises AcceptedError: the text is no such file, it has the pattern already, or a value is no line of text
+    """
+    fields = {"pattern": pattern, "reason": reason, "who": who, "link": link}
+    # A basic string of TOML is written as one of JSON is.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value or key in _KEYS[:2]]
+    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+    whole = before + "\n".join(["[[finding]]", *lines, ""])
+    try:
+        _entries(name, tomllib.loads(whole))
+    except tomllib.TOMLDecodeError as error:
+        raise AcceptedError(f"{name}: no TOML: {error}; allowed: {_ALLOWED}") from None
+    return whole
 
 
 def _entries(name: str, content: dict[str, Any]) -> tuple[Entry, ...]:

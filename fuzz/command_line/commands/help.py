@@ -20,7 +20,7 @@ SHELLS: Final = ("bash", "zsh", "tcsh")
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action where it has some")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--man", action="store_true", help="the manual page, as troff: for `man -l -`")
+    form.add_argument("--man", action="store_true", help="the manual page, as troff; `man -l -` shows it")
     form.add_argument("--completion", choices=SHELLS, metavar="SHELL", help=f"for one of {', '.join(SHELLS)}")
 
 
@@ -89,6 +89,6 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     show_help,
-    ("s2fuzz help corpus add", "s2fuzz help --man | man -l -", "s2fuzz help --completion bash > ~/.s2fuzz-completion"),
+    ("s2fuzz help corpus add", "s2fuzz help --man", "s2fuzz help --completion bash"),
     keys="",
 )

@@ -60,7 +60,7 @@ WRONG = {
     "other_table": ("[[findings]]\n", "k.toml: unknown 'findings'"),
     "no_table": ("finding = 3\n", "k.toml: finding is no list of tables"),
     "list_of_numbers": ("finding = [3]\n", "k.toml: finding is no list of tables"),
-    "unknown_key": (ENTRY + 'id = "x"\n', "k.toml: entry 1: unknown key 'id'; allowed: pattern, reason, link"),
+    "unknown_key": (ENTRY + 'id = "x"\n', "k.toml: entry 1: unknown key 'id'; allowed: pattern, reason, who, link"),
     "no_reason": (ENTRY + '[[finding]]\npattern = "x"\n', "k.toml: entry 2: reason is missing"),
     "no_pattern": ('[[finding]]\nreason = "x"\n', "k.toml: entry 1: pattern is missing"),
     "number": ('[[finding]]\npattern = 3\nreason = "x"\n', "k.toml: entry 1: pattern is no text"),

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz known``: the findings that a user accepts, in one file."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Final
+
+from ...exit_codes import FINE
+from ..command import Command
+from ..messages import BadInputError, complain
+from ..options import DEFAULT_FILE
+from ..parser import Once, Parser, add_action
+
+_ABOUT: Final = """\
+Keep the findings that you know of in one file, with who says so, and why. fuzz,
+run, campaign, status and gate read it; what it names is told of as accepted, and
+does not count for the exit code.
+"""
+_ADD: Final = """\
+Add an entry: for the finding of a file that s2fuzz has written, or for a pattern
+such as 'regression locking: *' (class and signature, or the signature; * and ?).
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="add|list")
+    add = add_action(actions, "add", "one more entry", _ADD, "")
+    add.add_argument("finding", metavar="FINDING", help="a file with a finding, or a pattern")
+    add.add_argument("--why", action=Once, required=True, metavar="TEXT", help="why it is accepted")
+    add.add_argument("--who", action=Once, metavar="NAME", help="who says so")
+    add.add_argument("--link", action=Once, metavar="URL", help="where that can be read")
+    show = add_action(actions, "list", "all entries", "Print the entries: pattern, who, why, link.", "")
+    for each in (add, show):
+        each.add_argument("--known", action=Once, default=DEFAULT_FILE, metavar="FILE", help="the file (%(default)s)")
+
+
+def pattern_of(finding: str) -> str:
+    """Return the pattern for a finding.
+
+    :param finding: a file with a finding, or a pattern already
+    :raises BadInputError: the file has no finding, or cannot be read
+    """
+    from ...findings.found import comments_of
+
+    path = Path(finding)
+    if not path.is_file():
+        if finding.endswith(".s2") or "/" in finding:
+            raise BadInputError(f"known: {finding}: no such file; name a file with a finding, or a pattern")
+        return finding
+    try:
+        comments = comments_of(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"known: {finding}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    if "signature" not in comments:
+        raise BadInputError(f"known: {finding}: its comments name no finding; give the pattern itself")
+    return f"{comments.get('kind', '')} {comments['signature']}".strip()
+
+
+def known(arguments: Namespace) -> int:
+    """Add an entry, or list all.
+
+    :raises BadInputError: the file cannot be read or written, or the entry is not allowed
+    """
+    from ...files import write_atomically
+    from ...findings.accepted import AcceptedError, added, load_accepted
+
+    file = arguments.known
+    try:
+        if arguments.action == "list":
+            for entry in load_accepted(file).entries:
+                print(f"{entry.pattern}\n    {entry.text}")
+            return FINE
+        text = Path(file).read_text(encoding="utf-8") if os.path.exists(file) else ""
+        pattern = pattern_of(arguments.finding)
+        whole = added(file, text, pattern, arguments.why, arguments.who or "", arguments.link or "")
+        write_atomically(file, whole)
+    except AcceptedError as error:
+        raise BadInputError(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"known: {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    complain(f"{file}: accepts {pattern}")
+    return FINE
+
+
+COMMAND: Final = Command(
+    "known",
+    "the findings that you know of and accept",
+    _ABOUT,
+    add_arguments,
+    known,
+    ("s2fuzz known add findings/rfc-v1/x.s2 --who 'A. Reader' --why 'v2 moves it' --link https://lore.kernel.org/...",),
+    keys="",
+)
