@@ -57,12 +57,12 @@ class Inspected:
         mine = methods(self.classes)
         self.overridden = {name: each for name, each in mine.items() if name in self.inherited}
         self.added = {name: each for name, each in mine.items() if name not in self.inherited}
-        # Constants, such as ``COUNTS_NON_ZERO``.
+        # Constants, such as ``COUNTS_NON_ZERO``; one that is declared again, with its value, changes nothing.
         self.constants = [
             name
             for owner in self.classes
             for name, value in vars(owner).items()
-            if is_constant(name, value) and hasattr(self.base, name)
+            if is_constant(name, value) and getattr(self.base, name, value) != value
         ]
 
     @property

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ SHIPPED: Final = ("candidate", "corpus", "fuzz", "reference", "README.md", "LICE
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of packages of an installation."""
-    if find_spec("setuptools") is None or find_spec("pip") is None:
+    if not {"setuptools", "pip"} <= {each.name for each in distributions()}:
         pytest.skip("needs setuptools and pip")
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
@@ -32,7 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     subprocess.run([*pip, *made], check=True, cwd=folder)
     (wheel,) = folder.glob("*.whl")
-    there = ["install", "--no-deps", "--no-index", "--prefix", str(folder / "there"), str(wheel)]
+    there = ["install", "--ignore-installed", "--no-deps", "--no-index", "--prefix", str(folder / "there"), str(wheel)]
     subprocess.run([*pip, *there], check=True, cwd=folder)
     shutil.rmtree(source)
     (packages,) = (folder / "there").glob("**/site-packages")
