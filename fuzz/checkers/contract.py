@@ -100,12 +100,12 @@ class Contract(Checker):
         if outcome.raced and status != "sigbus":
             # A slot that is about to go, or to move, is there for nobody (KVM_MEMSLOT_INVALID).
             return True
+        if outcome.taken and status == "sigbus":
+            return True
         layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)
         if layout is None:
             return status != "sigbus"
         run = self.side.host.run_at(layout.hva + op.offset)
-        if outcome.taken and status == "sigbus":
-            return True
         if run is None or run.flags & POISON:
             return True
         if layout.slot.backing == "device" and op.kind in ("fetch", "walk"):

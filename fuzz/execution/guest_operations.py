@@ -22,7 +22,6 @@ from reference.kvm_host import (
     ESR_ELx_WNR,
     kvm_vcpu,
 )
-from reference.machine.address_space import POISON
 from reference.machine.descriptor import AF_BIT
 from reference.machine.walk import (
     ACCESS_FLAG,
@@ -199,20 +198,23 @@ class GuestOperations:
         if op.fail is not None:
             side.kernel.topup_gets = op.fail - 1
         changes = guest.changes
-        failed = self.turns is not None and self.failed(op)
+        unsettled = self.unsettled
+        within = self.turns is not None
+        pages = unsettled.pages_of(op, True) if within else []
+        failed = within and unsettled.failed(pages)
         outcome = self.faults(op, at, ipa, access, changes)
         outcome.raced = guest.changed_since(changes, ipa)
         side.kernel.topup_gets = -1
-        unsettled = self.unsettled
         if unsettled.marked:
+            pages = pages if within else unsettled.page_of(op)
             # Within a block other threads may have put a new page where one has failed.
-            outcome.taken = failed or overlap(unsettled.page_of(op), unsettled.taken)
-            if unsettled.may_fail(op):
+            outcome.taken = failed or overlap(pages, unsettled.taken)
+            if unsettled.may_fail(pages):
                 outcome.either = EITHER
                 unsettled.logs = unsettled.logs or op.kind == "write"
                 if outcome.status != "ok":
                     outcome.predictable = False
-            if self.turns is None:
+            if not within:
                 unsettled.settle(op, outcome.status == "ok" and outcome.value == 0)
         return outcome
 
@@ -284,12 +286,7 @@ class GuestOperations:
 
     def poisoned(self, op: ops.GuestAccess) -> bool:
         """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""
-        return self.side.by_name[op.slot].slot.backing == MEMFD and self.failed(op)
-
-    def failed(self, op: ops.GuestAccess) -> bool:
-        """Tell whether memory has failed at the place of an access."""
-        run = self.side.host.run_at(self.side.by_name[op.slot].hva + op.offset)
-        return run is not None and run.flags & POISON != 0
+        return self.side.by_name[op.slot].slot.backing == MEMFD and self.unsettled.failed(self.unsettled.page_of(op))
 
     def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
         """Take an abort to the hypervisor, with the syndrome the CPU would report."""

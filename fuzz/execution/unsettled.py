@@ -3,6 +3,8 @@
 
 from typing import Final
 
+from reference.machine.address_space import POISON
+
 from ..checkers.places import Range, merged, overlap, without
 from ..language.operations import (
     GuestAccess,
@@ -82,7 +84,7 @@ class Unsettled:
             if isinstance(access, GuestAccess) and writes(access):
                 if self.slots_change(access):
                     self.contents += self.written(access)
-                self.logs = self.logs or self.may_fail(access)
+                self.logs = self.logs or self.may_fail(self.pages_of(access, True))
         gone: list[Range] = []
         for each in map(plain, op.operations):
             if isinstance(each, HostUnmap):
@@ -113,15 +115,19 @@ class Unsettled:
         if not writes(op):
             return []
         if isinstance(op, GuestAccess):
-            number = self.side.guest_of(op.cpu).number
-            found: list[Range] = []
-            for ipa in self.addresses(op):
-                for layout in self.side.guests[number].layouts:
-                    starts = [start for start in self.places[layout.slot.name] if start <= ipa < start + layout.size]
-                    found += [self.page(layout.hva + ipa - start) for start in starts]
-            return merged(found)
+            return self.pages_at(op)
         assert isinstance(op, (HostWrite, HostWriteback, HostDiscard))
         return [self.reach(op)]
+
+    def pages_at(self, access: GuestAccess) -> list[Range]:
+        """The pages of all slots that may be at the address of an access of the block."""
+        number = self.side.guest_of(access.cpu).number
+        found: list[Range] = []
+        for ipa in self.addresses(access):
+            for layout in self.side.guests[number].layouts:
+                starts = [start for start in self.places[layout.slot.name] if start <= ipa < start + layout.size]
+                found += [self.page(layout.hva + ipa - start) for start in starts]
+        return merged(found)
 
     # Operations.
 
@@ -134,9 +140,21 @@ class Unsettled:
         """The page of an access, where no slot changes."""
         return [self.page(self.side.by_name[access.slot].hva + access.offset)]
 
-    def may_fail(self, access: GuestAccess) -> bool:
-        """Tell whether the page of an access may be gone, or not."""
-        return overlap(self.page_of(access), self.taken) or overlap(self.page_of(access), self.there)
+    def pages_of(self, access: GuestAccess, within: bool) -> list[Range]:
+        """The pages that an access may be to.
+
+        :param within: it belongs to the block that runs, where a slot may go and another come to its address
+        """
+        return self.pages_at(access) if within and self.slots_change(access) else self.page_of(access)
+
+    def failed(self, pages: list[Range]) -> bool:
+        """Tell whether memory has failed in one of some pages."""
+        runs = (self.side.host.run_at(start) for first, end in pages for start in range(first, end, self.page_size))
+        return any(run is not None and run.flags & POISON != 0 for run in runs)
+
+    def may_fail(self, pages: list[Range]) -> bool:
+        """Tell whether some pages may be gone, or not."""
+        return overlap(pages, self.taken) or overlap(pages, self.there)
 
     def differs(self, access: GuestAccess) -> bool:
         """Tell whether the contents of the page of an access depend on the order of an earlier block."""

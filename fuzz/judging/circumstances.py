@@ -110,8 +110,10 @@ class Circumstances(Checker):
         self.owns = Owns(self.own)
         # Of each operation of a par block.
         self.held_in: list[HeldPredicates] = []
-        # Pages that are `COPIED` and wrong, as long as their leaf stays: where it is, its level and its address bits.
+        # Pages that are `COPIED` or `LEAVING` and wrong, as long as their leaf stays: where it is, its level and its
+        # address bits.
         self.copied: dict[int, tuple[int, int]] = {}
+        self.left: dict[int, tuple[int, int]] = {}
         # Of each VM that has more than one: invalidations in progress.
         self.invalidations: dict[int, int] = {}
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
@@ -147,13 +149,17 @@ class Circumstances(Checker):
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
             for name in asked_later():
-                if name in self.now and name != COPIED:
+                if name in self.now and name not in (COPIED, LEAVING):
                     self.earlier.setdefault(name, []).extend(self.now[name])
             for start, _ in self.now.get(COPIED, ()):
                 self.keep_copied(start)
+            for start, _ in self.now.get(LEAVING, ()):
+                self.keep_left(start)
             self.now = {}
         if self.copied:
-            self.copied = {at: leaf for at, leaf in self.copied.items() if self.leaf_at(at) == leaf}
+            self.copied = self.standing_leaves(self.copied)
+        if self.left:
+            self.left = self.standing_leaves(self.left)
         self.cut.clear()
         for key in self.settled:
             self.debts.pop(key, None)
@@ -406,6 +412,16 @@ class Circumstances(Checker):
         if level == 3 and bits and not self.side.guests[vm_of(at)].maps_backing(ipa_of(at), frame):
             self.copied[at] = (level, bits)
 
+    def keep_left(self, at: int) -> None:
+        """Remember the leaf of a page that is `LEAVING`, where its slot has gone without it."""
+        level, bits = self.leaf_at(at)
+        if level == 3 and bits and self.side.guests[vm_of(at)].layout_of(ipa_of(at)) is None:
+            self.left[at] = (level, bits)
+
+    def standing_leaves(self, leaves: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        """Return those of some leaves that are as they were."""
+        return {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}
+
     def leaf_at(self, at: int) -> tuple[int, int]:
         """Return level and address bits of the leaf at a place."""
         level, entry = self.shadows[vm_of(at)].lookup(ipa_of(at))
@@ -432,8 +448,9 @@ class Circumstances(Checker):
                 return bool(ranges)
         elif predicate == HINTED:
             ranges = self.owed_ranges()
-        elif predicate == COPIED:
-            ranges = ranges + [(at, at + self.granule.level_size(level)) for at, (level, _) in self.copied.items()]
+        elif predicate in (COPIED, LEAVING):
+            leaves = self.copied if predicate == COPIED else self.left
+            ranges = ranges + [(at, at + self.granule.level_size(level)) for at, (level, _) in leaves.items()]
         else:
             ranges = ranges + self.earlier.get(predicate, [])
         return overlap(violation.reach(self.granule), merged(ranges))

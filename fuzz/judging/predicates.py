@@ -49,7 +49,8 @@ PREDICATES: Final = {
     "gave the fault",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
     "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
-    LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving",
+    LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving; "
+    "of the leaf that maps it, as long as it stays",
     MARKED: "the frame marked accessed is that of the leaf that the handler of an access flag fault finds when it "
     "takes the mmu lock",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},

@@ -4,6 +4,7 @@
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -225,3 +226,38 @@ def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
     assert not has(candidate.get("v5.12.9"), bugs["B05"])
     assert has(broken(Other), bugs["S1"])
     assert not has(broken(mmu=Part), bugs["S1"])
+
+
+class SticksOut(Mmu):
+    """Maps blocks where the slot has only a part of one."""
+
+    def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
+        return True
+
+
+MERGED: Final = """\
+s2fuzz 1
+vm cpus=1
+slot a ipa=1G size=4K backing=anon
+slot b ipa=1048580K size=4K backing=anon
+slot c ipa=4G size=1M backing=thp
+cpu0 read a+0
+{}par
+user0 slot a delete
+host0 merge a+0
+switch user0 to host0 after unlock 1
+end
+{}slot c move 1G
+cpu0 write c+0
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "between"),
+    [("cpu0 read b+0\n", "slot a create\nslot a delete\nslot b delete\n"), ("slot b delete\n", "")],
+)
+def test_c2_explains_its_leaf_as_long_as_that_stays(before: str, between: str) -> None:
+    """A block that sticks out of a slot, later and at the same place, is a bug of its own."""
+    sticks = Candidate("sticks-out", Pgtable, SticksOut, "blocks stick out")
+    found = Differential(candidate.get("original"), sticks).run(parse(MERGED.format(before, between)))
+    assert "regression translation: stage2_map_walker: leaf outside of any slot L2" in found.kinds()

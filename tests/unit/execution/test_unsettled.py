@@ -66,6 +66,19 @@ def last(text: str) -> Outcome:
     return run.outcomes[-1]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_failed(before: bool) -> None:
+    """User space moves the slot away in the middle of the fault, and one with failed memory to its place."""
+    poison = "host poison b+0\n" if before else ""
+    within = "" if before else "host0 poison b+0\n"
+    moves = "cpu0 write a+0\nuser0 slot a move 2G\nuser0 slot b move 1G\n"
+    slots = "slot a ipa=1G size=4K backing=anon\nslot b ipa=4G size=4K backing=anon\n"
+    block = f"par\n{moves}{within}switch cpu0 to user0 after fault 1\nend\n"
+    run = Run("original", f"s2fuzz 1\nvm cpus=1\n{slots}cpu0 read b+0\n{poison}{block}")
+    assert run.outcomes[-1].parts[0].status == "sigbus"
+    assert run.violations == []
+
+
 @pytest.mark.parametrize(
     ("text", "compared"),
     [
