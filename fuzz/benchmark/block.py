@@ -20,6 +20,5 @@ def timed(executor: Executor, clock: Callable[[], float]) -> float:
     executor.step(last)
     took = clock() - start
     executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    executor.dismantle()
     return took

@@ -148,8 +148,7 @@ class Mix:
                 side.step(at)
         for side in sides:
             side.destroy()
-            side.checkers.dismantle()
-            side.side.dismantle()
+            side.dismantle()
         return sum(count.events for count in counts)
 
     def switch(self) -> float:

@@ -161,6 +161,5 @@ def run(executor: Executor) -> Figures:
                 after.bytes_cleaned - cleaned, after.window_entries - entries, after.window_events - events, faults
             )
     executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    executor.dismantle()
     return figures

@@ -41,8 +41,7 @@ class ReachedLines:
         """Run a program on the tree."""
         executor = replay(self.version, program)
         pgtable = executor.side.pgtable
-        executor.checkers.dismantle()
-        executor.side.dismantle()
+        executor.dismantle()
         if executor.refused:
             self.refused[name] = executor.refused
         assert isinstance(pgtable, TreePgtable)

@@ -49,8 +49,7 @@ def events_of(version: Candidate, program: Program) -> list[Event]:
         outcome, _ = executor.step(at)
         events.found.append(("outcome", str(outcome)))
     executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    executor.dismantle()
     return events.found
 
 

@@ -131,6 +131,11 @@ class Executor:
             self.checkers.destroyed()
         return self.checkers.take(len(self.program.operations))
 
+    def dismantle(self) -> None:
+        """Let go of all that the run holds, a tree's process among it; nothing can be done with it then."""
+        self.checkers.dismantle()
+        self.side.dismantle()
+
     def guarded(self, call: Callable[[], Outcome | int | None], at: int) -> Outcome | int | None:
         """Call into the kernel code; a crash there is an outcome, not the end of us.
 

@@ -340,6 +340,7 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     exporter.at(len(program.operations) + 1)
     executor.destroy()
     exporter.at(len(program.operations) + 1)
+    executor.dismantle()
     if executor.refused:
         raise UnsuitableError(executor.refused)
     return exporter.lines.text

@@ -48,8 +48,7 @@ def asked(version: Candidate, bug: str) -> Asked:
         _, more = executor.step(at)
         circumstances.explain(more)
         found += more
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    executor.dismantle()
     if executor.refused:
         return Asked("", executor.refused)
     entries = known_bugs()

@@ -191,8 +191,7 @@ class Lockstep:
             self.features.compare(None, None, (ours, theirs))
         trees = tree_of(self.left), tree_of(self.right)
         for side in (self.left, self.right):
-            side.checkers.dismantle()
-            side.side.dismantle()
+            side.dismantle()
         # What a tree's code counted is known once its program is over.
         for tree in trees:
             if tree is not None:

@@ -92,8 +92,7 @@ class SideAlone:
 
     def dismantle(self) -> None:
         """The run is over."""
-        self.executor.checkers.dismantle()
-        self.executor.side.dismantle()
+        self.executor.dismantle()
 
 
 def judge_once(

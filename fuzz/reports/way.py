@@ -156,8 +156,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
             both.append(Column(trace.take(violations, outcome), trace.ways))
         found.append((both[0], both[1]))
     for side in sides:
-        side.checkers.dismantle()
-        side.side.dismantle()
+        side.dismantle()
     return found
 
 
