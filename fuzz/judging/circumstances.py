@@ -110,10 +110,9 @@ class Circumstances(Checker):
         self.owns = Owns(self.own)
         # Of each operation of a par block.
         self.held_in: list[HeldPredicates] = []
-        # Pages that are `COPIED` or `LEAVING` and wrong, as long as their leaf stays: where it is, its level and its
-        # address bits.
-        self.copied: dict[int, tuple[int, int]] = {}
-        self.left: dict[int, tuple[int, int]] = {}
+        # Of predicates that hold as long as a wrong leaf stays, these leaves: where each is, its level and its address
+        # bits.
+        self.leaves: dict[str, dict[int, tuple[int, int]]] = {COPIED: {}, LEAVING: {}}
         # Of each VM that has more than one: invalidations in progress.
         self.invalidations: dict[int, int] = {}
         # Tables that were cut off in this operation: (level, VM and address) -> number of the table page.
@@ -149,17 +148,15 @@ class Circumstances(Checker):
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
             for name in asked_later():
-                if name in self.now and name not in (COPIED, LEAVING):
+                if name in self.now and name not in self.leaves:
                     self.earlier.setdefault(name, []).extend(self.now[name])
-            for start, _ in self.now.get(COPIED, ()):
-                self.keep_copied(start)
-            for start, _ in self.now.get(LEAVING, ()):
-                self.keep_left(start)
+            for name in self.leaves:
+                for start, _ in self.now.get(name, ()):
+                    self.keep_leaf(name, start)
             self.now = {}
-        if self.copied:
-            self.copied = self.standing_leaves(self.copied)
-        if self.left:
-            self.left = self.standing_leaves(self.left)
+        for name, leaves in self.leaves.items():
+            if leaves:
+                self.leaves[name] = {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}
         self.cut.clear()
         for key in self.settled:
             self.debts.pop(key, None)
@@ -405,22 +402,21 @@ class Circumstances(Checker):
                 return False
         return True
 
-    def keep_copied(self, at: int) -> None:
-        """Remember the leaf of a page that is `COPIED`, where the operation has left it with another frame."""
-        level, bits = self.leaf_at(at)
-        frame = bits >> self.granule.page_shift
-        if level == 3 and bits and not self.side.guests[vm_of(at)].maps_backing(ipa_of(at), frame):
-            self.copied[at] = (level, bits)
+    def keep_leaf(self, predicate: str, at: int) -> None:
+        """Remember the leaf of a page that the operation has left wrong.
 
-    def keep_left(self, at: int) -> None:
-        """Remember the leaf of a page that is `LEAVING`, where its slot has gone without it."""
+        :param predicate: `COPIED`: it has another frame; `LEAVING`: its slot has gone without it
+        """
         level, bits = self.leaf_at(at)
-        if level == 3 and bits and self.side.guests[vm_of(at)].layout_of(ipa_of(at)) is None:
-            self.left[at] = (level, bits)
-
-    def standing_leaves(self, leaves: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
-        """Return those of some leaves that are as they were."""
-        return {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}
+        guest, page = self.side.guests[vm_of(at)], ipa_of(at)
+        if level != 3 or not bits:
+            return
+        if predicate == LEAVING:
+            right = guest.layout_of(page) is not None
+        else:
+            right = guest.maps_backing(page, bits >> self.granule.page_shift)
+        if not right:
+            self.leaves[predicate][at] = (level, bits)
 
     def leaf_at(self, at: int) -> tuple[int, int]:
         """Return level and address bits of the leaf at a place."""
@@ -448,8 +444,8 @@ class Circumstances(Checker):
                 return bool(ranges)
         elif predicate == HINTED:
             ranges = self.owed_ranges()
-        elif predicate in (COPIED, LEAVING):
-            leaves = self.copied if predicate == COPIED else self.left
+        elif predicate in self.leaves:
+            leaves = self.leaves[predicate]
             ranges = ranges + [(at, at + self.granule.level_size(level)) for at, (level, _) in leaves.items()]
         else:
             ranges = ranges + self.earlier.get(predicate, [])
