@@ -3,15 +3,15 @@
 
 import ast
 import json
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import reference
 from candidate import Candidate
-from reference.events import EVENT_NAMES, Observer
+from reference.events import Observer
 
+from ..engines.repeated import EventStream
 from ..execution.executor import Executor
 from ..language.program import Program
 from ..language.text import headings
@@ -29,24 +29,6 @@ def parameters() -> dict[str, tuple[str, ...]]:
     return {each.name: tuple(argument.arg for argument in each.args.args[1:]) for each in methods}
 
 
-class EventLines(Observer):
-    """Keeps each event as an object with its name and what goes with it."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-
-
-def _keeping(name: str) -> Callable[..., None]:
-    def keep(self: EventLines, *values: object) -> None:
-        self.lines.append({"event": name, **dict(zip(parameters()[name], values, strict=True))})
-
-    return keep
-
-
-for _name in EVENT_NAMES:
-    setattr(EventLines, _name, _keeping(_name))
-
-
 def event_lines(version: Candidate, program: Program) -> list[str]:
     """Run a program on one side; return its events, outcomes and violations, a JSON object a line.
 
@@ -54,21 +36,27 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
     Events have the names and parameters of `reference.events.Observer`.
     """
     executor = Executor(version, program)
-    events = EventLines()
+    events = EventStream()
     executor.side.kernel.observe(events)
+    lines: list[dict[str, Any]] = []
     last = len(program.operations)
     for at, heading in enumerate(headings(program), -1):
         if 0 <= at < last and executor.dead:
             continue
-        events.lines.append({"operation": at, "text": heading})
+        outcome = None
         if at < 0:
             violations = executor.create()
         elif at < last:
             outcome, violations = executor.step(at)
-            events.lines.append({"outcome": outcome.status, "value": str(outcome.value_text())})
         else:
             violations = executor.destroy()
-        events.lines += [{"violation": each.signature, "reason": each.reason} for each in violations]
-    executor.checkers.dismantle()
-    executor.side.dismantle()
-    return [json.dumps(each) for each in events.lines]
+        lines.append({"operation": at, "text": heading})
+        for event in events.found:
+            name = str(event[0])
+            lines.append({"event": name, **dict(zip(parameters()[name], event[1:], strict=True))})
+        events.found.clear()
+        if outcome is not None:
+            lines.append({"outcome": outcome.status, "value": str(outcome.value_text())})
+        lines += [{"violation": each.signature, "reason": each.reason} for each in violations]
+    executor.dismantle()
+    return [json.dumps(each) for each in lines]
