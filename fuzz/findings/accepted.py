@@ -106,20 +106,15 @@ def load_accepted(name: str | None) -> Accepted:
             data = file.read(MAX_FILE_SIZE + 1)
         if len(data) > MAX_FILE_SIZE:
             raise AcceptedError(f"{name}: the file is too long; allowed: at most 1M")
-        content = tomllib.loads(data.decode())
+        return Accepted(name, _entries(name, data.decode()))
     except UnicodeDecodeError:
         raise AcceptedError(f"{name}: not UTF-8; allowed: TOML, {_ALLOWED}") from None
-    except tomllib.TOMLDecodeError as error:
-        place = _LINE.search(str(error))
-        where = f"{name}:{place[1]}" if place else name
-        raise AcceptedError(f"{where}: no TOML: {_LINE.sub('', str(error))}; allowed: {_ALLOWED}") from None
     except (OSError, ValueError) as error:
         if isinstance(error, AcceptedError):
             raise
         wrong = getattr(error, "strerror", None) or str(error)
         wrong += near_file(path) if isinstance(error, FileNotFoundError) else ""
         raise AcceptedError(f"{name}: {wrong}; name a file that can be read") from None
-    return Accepted(name, _entries(name, content))
 
 
 def added(name: str, text: str, pattern: str, reason: str, who: str, link: str) -> str:
@@ -134,14 +129,17 @@ def added(name: str, text: str, pattern: str, reason: str, who: str, link: str) 
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value or key in _KEYS[:2]]
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
     whole = before + "\n".join(["[[finding]]", *lines, ""])
-    try:
-        _entries(name, tomllib.loads(whole))
-    except tomllib.TOMLDecodeError as error:
-        raise AcceptedError(f"{name}: no TOML: {error}; allowed: {_ALLOWED}") from None
+    _entries(name, whole)
     return whole
 
 
-def _entries(name: str, content: dict[str, Any]) -> tuple[Entry, ...]:
+def _entries(name: str, text: str) -> tuple[Entry, ...]:
+    try:
+        content: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _LINE.search(str(error))
+        where = f"{name}:{place[1]}" if place else name
+        raise AcceptedError(f"{where}: no TOML: {_LINE.sub('', str(error))}; allowed: {_ALLOWED}") from None
     for key in content:
         if key != "finding":
             raise AcceptedError(f"{name}: unknown {key[:40]!a}; allowed: {_ALLOWED}")

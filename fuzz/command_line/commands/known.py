@@ -63,12 +63,13 @@ def known(arguments: Namespace) -> int:
     :raises BadInputError: the file cannot be read or written, or the entry is not allowed
     """
     from ...files import write_atomically
-    from ...findings.accepted import AcceptedError, added, load_accepted
+    from ...findings.accepted import AcceptedError, added
+    from ..inputs import known_findings
 
     file = arguments.known
     try:
         if arguments.action == "list":
-            for entry in load_accepted(file).entries:
+            for entry in known_findings(arguments).entries:
                 print(f"{entry.pattern}\n    {entry.text}")
             return FINE
         text = Path(file).read_text(encoding="utf-8") if os.path.exists(file) else ""
