@@ -4,6 +4,7 @@
 import os
 import platform
 import time
+from statistics import linear_regression
 from typing import Any, Final
 
 from ..engines.registry import PUBLIC, engine_of
@@ -79,12 +80,9 @@ def measure_engine(name: str, seconds: float) -> dict[str, Any]:
 
 def slope(points: list[tuple[float, int]]) -> float:
     """Return how much the second value grows with the first, by least squares; 0 for fewer than two points."""
-    count = len(points)
-    if count < 2:
+    if len({at for at, _ in points}) < 2:
         return 0.0
-    middle, level = sum(at for at, _ in points) / count, sum(kib for _, kib in points) / count
-    spread = sum((at - middle) ** 2 for at, _ in points)
-    return sum((at - middle) * (kib - level) for at, kib in points) / spread if spread else 0.0
+    return linear_regression([at for at, _ in points], [kib for _, kib in points]).slope
 
 
 def text(result: dict[str, Any]) -> str:

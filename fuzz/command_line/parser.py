@@ -41,13 +41,15 @@ class Parser(argparse.ArgumentParser):
 
     def options(self) -> list[str]:
         """All options that what was given may have, those of its subcommand included."""
-        found: list[str] = []
-        for action in self._actions:
-            found += action.option_strings
-            if isinstance(action.choices, dict):
-                for name, below in action.choices.items():
-                    found += below.options() if name in self.given and isinstance(below, Parser) else []
+        found = [option for action in self._actions for option in action.option_strings]
+        for name, parser in self.below().items():
+            found += parser.options() if name in self.given else []
         return found
+
+    def below(self) -> "dict[str, Parser]":
+        """The parsers of its commands, or of the actions of one, by name."""
+        choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
+        return {name: each for there in choices for name, each in there.items() if isinstance(each, Parser)}
 
 
 def add_action(

@@ -15,20 +15,8 @@ from .parser import Parser, add_action
 # The order of the help; a command that is not named here comes behind these.
 ORDER: Final = (
     *("list", "demo", "run", "explore", "convert", "fuzz", "gate", "campaign", "status", "report", "known", "minimize"),
-    *(
-        "promote",
-        "expect",
-        "export",
-        "compare",
-        "hardware",
-        "real",
-        "bench",
-        "build",
-        "corpus",
-        "cover",
-        "tree",
-        "help",
-    ),
+    *("promote", "expect", "export", "compare", "hardware", "real", "bench", "build", "corpus", "cover"),
+    *("tree", "help"),
 )
 _ABOUT: Final = """\
 Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of

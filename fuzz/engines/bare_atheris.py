@@ -7,30 +7,18 @@ of the kernel code that are reached and nothing else. Compiled code has none.
 
 import os
 import sys
-from collections.abc import Iterator
-from types import FunctionType, ModuleType
-from typing import Any, Final
+from typing import Final
 
 from ..language.binary import decode
+from .guidance import INSTRUMENTED, functions
 from .session import Session
 
-# The versions of the kernel code; the rest is the machine below them.
-INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
 _OPTIONS: Final = (
     # A program is longer than what lengths that grow by and by come to.
     "-len_control=0",
     "-rss_limit_mb=0",
     "-exact_artifact_path=/dev/null",
 )
-
-
-def functions(module: ModuleType) -> Iterator[FunctionType]:
-    """The functions that a module defines, those of its classes included."""
-    found: list[Any] = list(vars(module).values())
-    found += [each for value in found if isinstance(value, type) for each in vars(value).values()]
-    for value in found:
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
-            yield value
 
 
 def instrument() -> int:

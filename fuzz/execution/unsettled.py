@@ -60,11 +60,11 @@ class Unsettled:
         self.changing = []
         for layout in self.side.layouts:
             self.places[layout.slot.name] = [layout.ipa]
-        for change in changes_slots(op):
-            layout = self.side.by_name[change.slot]
+        changes = changes_slots(op)
+        for change in changes:
             if isinstance(change, (SlotCreate, SlotMove)) and change.ipa is not None:
                 self.places[change.slot].append(change.ipa)
-        for name in {change.slot for change in changes_slots(op)}:
+        for name in {change.slot for change in changes}:
             layout = self.side.by_name[name]
             self.changing += [(layout.slot.vm, ipa, ipa + layout.size) for ipa in self.places[name]]
         for each in map(plain, op.operations):

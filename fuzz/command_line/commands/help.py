@@ -30,8 +30,7 @@ def below(parser: Parser, words: list[str]) -> Parser:
     :raises BadInputError: there is none of that name
     """
     for at, word in enumerate(words):
-        named = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
-        there = {name: each for choices in named for name, each in choices.items() if isinstance(each, Parser)}
+        there = parser.below()
         if word not in there:
             of = f"s2fuzz {' '.join(words[:at])}".strip()
             raise BadInputError(f"help: {of} has no {word!r}; there are: {', '.join(there) or 'no actions'}")
