@@ -22,9 +22,9 @@ from ..generation.mutations import crossover, mutate, other_operations
 from ..generation.racing import may_race
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.block_repair import RECORDS
+from ..language.bounds import MAX_SLOTS
 from ..language.program import Program, has_blocks
 from ..language.repair import large_size
-from ..language.validate import MAX_SLOTS
 from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
 from .session import NOTHING, Session

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from ..language.bounds import MAX_OPERATIONS
 from ..language.operands import RawOperation
 from ..language.operations import Operation
 from ..language.program import Program
 from ..language.repair import RawSlot, RawVm, Repair, repair_vm
-from ..language.validate import MAX_OPERATIONS
 from .session import Session
 
 # Programs from one seed: what Hypothesis keeps of them grows.

@@ -15,9 +15,9 @@ from typing import Final
 
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.block_repair import RECORDS
+from ..language.bounds import MAX_OPERATIONS, MAX_SLOTS
 from ..language.program import Program
 from ..language.text import print_program
-from ..language.validate import MAX_OPERATIONS, MAX_SLOTS
 from ..sides import pulse
 from ..sides.pulse import PULSE
 

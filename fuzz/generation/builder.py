@@ -6,9 +6,10 @@ from typing import Final
 
 from reference.compiled.annotations import mypyc_attr
 
+from ..language.bounds import MAX_SLOT_SIZE
 from ..language.operations import AccessKind, GuestAccess, Operation
 from ..language.program import GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backing, Program, ProgramError, Slot, Vm
-from ..language.validate import MAX_SLOT_SIZE, ValidationState
+from ..language.validation_state import ValidationState
 
 GRANULES: Final = (*(4 * KIB,) * 6, 16 * KIB, 64 * KIB)
 # Guest address sizes: all of them, those with a small root more often (a large

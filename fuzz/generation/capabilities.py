@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..language.operations import Operation, SlotCreate
 from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
-from ..language.validate import ValidationState
+from ..language.validation_state import ValidationState
 
 # Of a hundred programs.
 _SPLIT: Final = 25

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 from ..language.beside import MAX_ACCESSES
 from ..language.binary import raw_operation, raw_operations, raw_slot, raw_switches
 from ..language.block_repair import repair_block
+from ..language.bounds import MAX_SLOTS
 from ..language.operands import FIELDS
 from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation, Par
 from ..language.program import Program, ProgramError, Slot, each_of
 from ..language.repair import Repair
-from ..language.validate import MAX_SLOTS
 from .builder import ProgramBuilder
 
 T = TypeVar("T")

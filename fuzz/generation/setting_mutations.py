@@ -4,9 +4,9 @@
 from dataclasses import fields, replace
 from typing import Any, Final
 
+from ..language.bounds import MANUAL, ipa_bits
 from ..language.program import GIB, GRANULES, SPLIT_SIZES, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
-from ..language.validate import MANUAL, ipa_bits
 from .editor import ProgramEditor
 
 # More of either only makes programs slower.

@@ -6,8 +6,8 @@ from random import Random
 from typing import Final
 
 from ..language import operations as ops
+from ..language.bounds import wanted_backings
 from ..language.program import Slot
-from ..language.validate import wanted_backings
 from .builder import ProgramBuilder
 
 # Of a hundred blocks, those with a thread of the host; of those, those with two.

@@ -50,6 +50,7 @@ from typing import Final
 
 from .beside import MAX_ACCESSES
 from .block_repair import RECORDS, RawSwitch, repair_block
+from .bounds import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import (
     ACCESS_KINDS,
@@ -68,7 +69,6 @@ from .operations import (
 )
 from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
 from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
-from .validate import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
 
 RECORD_SIZE: Final = 32
 _UPPER: Final = 0xF0

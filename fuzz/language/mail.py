@@ -10,7 +10,7 @@ from typing import Final
 from .forms import BEGIN, END
 from .operations import THREADS
 from .program import ProgramError
-from .text import HEADS, read_operation
+from .statements import HEADS, read_operation
 
 # What quotes a line.
 _QUOTES: Final = ">| \t"

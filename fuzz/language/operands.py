@@ -8,10 +8,10 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple, cast
 
 from . import operations as ops
+from .bounds import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import WORD
 from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
-from .validate import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
 
 # A number of bytes is pages, and above these bits the bytes that are left over.
 PAGE_BITS: Final = 48

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The repair of programs, from any numbers to a valid one: each statement becomes the nearest legal one.
 
-A legal statement stays as it is. `fuzz.language.validate.ValidationState` is the judge:
+A legal statement stays as it is. `fuzz.language.validation_state.ValidationState` is the judge:
 this module decides nothing, it only proposes, the nearest first.
 
 * A choice counts modulo the number of choices.
@@ -23,6 +23,20 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 from . import operations as ops
+from .bounds import (
+    CPUS,
+    GRACES,
+    MANUAL,
+    MAX_SLOT_SIZE,
+    MAX_SLOTS,
+    PA_BITS,
+    RESCHEDS,
+    VM_FAILS,
+    VMS,
+    ipa_bits,
+    ring_sizes,
+    wanted_backings,
+)
 from .operands import FIELDS, Operands, RawOperation
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
@@ -42,22 +56,7 @@ from .program import (
     Vm,
     backings,
 )
-from .validate import (
-    CPUS,
-    GRACES,
-    MANUAL,
-    MAX_SLOT_SIZE,
-    MAX_SLOTS,
-    PA_BITS,
-    RESCHEDS,
-    SLOT_NAME,
-    VM_FAILS,
-    VMS,
-    ValidationState,
-    ipa_bits,
-    ring_sizes,
-    wanted_backings,
-)
+from .validation_state import SLOT_NAME, ValidationState
 
 # The mark in the record of a slot that means to be larger than `large_size`.
 LARGE: Final = 0xA5

@@ -3,9 +3,10 @@
 
 from dataclasses import replace
 
+from ..language.bounds import check_vm
 from ..language.operations import Operation
 from ..language.program import Program, ProgramError, each_of
-from ..language.validate import ValidationState, check_vm
+from ..language.validation_state import ValidationState
 
 
 def legal(program: Program) -> Program | None:

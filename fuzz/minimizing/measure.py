@@ -4,9 +4,9 @@
 from dataclasses import fields
 from typing import Final, TypeAlias
 
+from ..language.bounds import MANUAL
 from ..language.operations import ACCESS_KINDS, HYP_PROTS, MOMENTS, POINTS, PROTS, HypMap, Operation, Par, Threaded
 from ..language.program import BACKINGS, GRANULES, MEMFD, Program, Slot, Vm, next_ipa
-from ..language.validate import MANUAL
 
 Measure: TypeAlias = tuple[int, ...]
 

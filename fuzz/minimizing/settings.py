@@ -4,6 +4,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
+from ..language.bounds import MAX_SLOT_SIZE
 from ..language.inside import changed_in, renumbered
 from ..language.operations import Operation
 from ..language.program import (
@@ -19,7 +20,6 @@ from ..language.program import (
     each_of,
     next_ipa,
 )
-from ..language.validate import MAX_SLOT_SIZE
 from .legal import slot_of
 from .minimizer import Minimizer
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import candidate
+from fuzz.language.bounds import MANUAL
 from fuzz.language.operations import OPERATIONS
 from fuzz.language.program import BACKINGS, GRANULES, MEMFD
 from fuzz.language.text import load, parse, print_program
-from fuzz.language.validate import MANUAL
 
 from .files import SEEDS, comments, verdict
 

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar, cast
 from hypothesis import strategies as st
 
 from fuzz.language import operations as ops
+from fuzz.language.bounds import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
 from fuzz.language.operations import OPERATIONS, Operation
 from fuzz.language.program import GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
-from fuzz.language.validate import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
 
 T = TypeVar("T")
 

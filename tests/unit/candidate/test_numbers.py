@@ -12,8 +12,8 @@ import pytest
 from candidate.tree.building.plan import NATIVE
 from candidate.tree.runtime import records as r
 from fuzz.language import beside
+from fuzz.language.bounds import CPUS, VMS
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
-from fuzz.language.validate import CPUS, VMS
 from reference.machine import arena
 
 SHIM: Final = (NATIVE / "shim.h").read_text()

@@ -9,10 +9,11 @@ import candidate
 from fuzz.checkers.checker import GuestChecker
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
+from fuzz.language.bounds import MANUAL
 from fuzz.language.operations import OPERATIONS, GuestAccess, SlotRange
 from fuzz.language.program import BACKINGS, GRANULES, Program
 from fuzz.language.text import parse, print_program
-from fuzz.language.validate import MANUAL, validate
+from fuzz.language.validate import validate
 from reference.machine.descriptor import KIND_NAMES, kind
 from reference.machine.walk import FAULT_NAMES, Walk
 

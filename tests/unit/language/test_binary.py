@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from fuzz.language import operations as ops
 from fuzz.language.binary import RECORD_SIZE, decode, encode
+from fuzz.language.bounds import MAX_OPERATIONS
 from fuzz.language.operations import OPERATIONS, Operation, Par
 from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program
 from fuzz.language.text import load, parse, print_program
-from fuzz.language.validate import MAX_OPERATIONS, validate
+from fuzz.language.validate import validate
 
 from ..strategies import programs
 from .slots import SLOTS

@@ -31,7 +31,8 @@ from fuzz.language.operations import (
 )
 from fuzz.language.program import Program, ProgramError, Slot, Vm, has_blocks, sequential
 from fuzz.language.text import headings, parse, print_program
-from fuzz.language.validate import ValidationState, validate
+from fuzz.language.validate import validate
+from fuzz.language.validation_state import ValidationState
 
 VM: Final = Vm(cpus=3)
 SIZE: Final = 4 << 20

@@ -9,11 +9,12 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from fuzz.language import operations as ops
+from fuzz.language.bounds import MANUAL, VMS
 from fuzz.language.forms import FORMS
 from fuzz.language.operations import OPERATIONS
 from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
 from fuzz.language.text import MAX_FILE_SIZE, load, parse, print_program
-from fuzz.language.validate import MANUAL, VMS, validate
+from fuzz.language.validate import validate
 
 from ..strategies import programs
 from .slots import SLOTS

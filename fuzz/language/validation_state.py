@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The rules that depend on what stands before an operation: slots that are there, logged, or in the way."""
+
+import re
+from typing import Final, NamedTuple, assert_never
+
+from .beside import check_par
+from .bounds import (
+    CLEAR_PAGES,
+    MAX_MAP_BLOCKS,
+    MAX_SLOT_SIZE,
+    MAX_SLOTS,
+    check_fail,
+    check_hyp,
+    require,
+    wanted_backings,
+    within,
+)
+from .operations import (
+    ACCESS_KINDS,
+    PROTS,
+    GetLog,
+    GuestAccess,
+    GuestCache,
+    GuestMove,
+    GuestReset,
+    GuestSetWay,
+    HypMap,
+    OnCpu,
+    OnSlot,
+    Operation,
+    Par,
+    SetLog,
+    SlotChange,
+    SlotCreate,
+    SlotDelete,
+    SlotMove,
+    SlotPlace,
+    SlotRange,
+    TableMap,
+    TablePlace,
+    TableRange,
+    TableRelax,
+    declaration_of,
+)
+from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
+from .program import GIB, MEMFD, UNLOGGED, ProgramError, Slot, Vm, backings, refusal, show_bytes
+
+SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
+_NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
+
+
+class SlotsAt(NamedTuple):
+    """Slots at one place of a program: guest address of each, those that exist, those that are logged."""
+
+    ipa: dict[str, int]
+    live: frozenset[str]
+    logged: frozenset[str]
+
+
+class ValidationState:
+    """The slots as the operations so far have left them."""
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+        self.slots: dict[str, Slot] = {}
+        # Guest address of each, now; those that exist; those that are logged.
+        self.ipa: dict[str, int] = {}
+        self.live: set[str] = set()
+        self.logged: set[str] = set()
+        # The CPU on which each vCPU runs.
+        self.cpu_of = list(range(vm.cpus)) * vm.vms
+
+    def as_it_is(self) -> SlotsAt:
+        """Return what operations of par blocks change, as it is now, for `go_back`."""
+        return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
+
+    def go_back(self, before: SlotsAt) -> None:
+        """Undo what operations have changed since."""
+        self.ipa, self.live, self.logged = dict(before.ipa), set(before.live), set(before.logged)
+
+    def declare(self, slot: Slot) -> None:
+        """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
+        name, vm = slot.name, self.vm
+        page = vm.granule
+        require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
+        require(SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
+        within("size=", slot.size, range(page, MAX_SLOT_SIZE + 1, page), show_bytes)
+        allowed = (*backings(vm.granule), MEMFD)
+        require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
+        within("offset=", slot.offset, range(0, GIB, page), show_bytes)
+        within("vm=", slot.vm, range(vm.vms), str)
+        require(name not in self.slots, f"second slot {name}", "every name once")
+        if slot.alias:
+            self.check_alias(slot)
+        self.check_flags(slot, slot.log, slot.ro)
+        self.place(slot, slot.ipa, "ipa=")
+        self.slots[name] = slot
+        self.live.add(name)
+        if slot.log:
+            self.logged.add(name)
+
+    def check_flags(self, slot: Slot, log: bool, ro: bool) -> None:
+        """Check that a slot may be logged, or read-only."""
+        backing = slot.backing
+        require(not log or backing not in UNLOGGED, f"log=on with backing={backing} (-EINVAL)", "log=off")
+        require(not ro or backing != MEMFD, f"ro=on with backing={backing} (-EINVAL)", "ro=off")
+
+    def check_alias(self, slot: Slot) -> None:
+        """A slot that shares another's host memory must lie within it."""
+        require(slot.backing != MEMFD, f"alias= with backing={MEMFD}", "a slot with memory of its own")
+        other = self.slots.get(slot.alias)
+        if other is None:
+            raise refusal(f"alias={slot.alias[:40]!a}", ", ".join(self.slots) or "a slot further up")
+        require(not other.alias, f"alias={slot.alias}, an alias itself", "a slot with memory of its own")
+        require(slot.backing == other.backing, f"backing={slot.backing} and alias={slot.alias}", other.backing)
+        room = other.size - slot.size
+        allowed = f"offset and size within the {show_bytes(other.size)} of slot {other.name}"
+        require(slot.offset <= room, f"slot {slot.name} ends behind slot {other.name}", allowed)
+
+    def place(self, slot: Slot, ipa: int, what: str) -> None:
+        """A slot comes to lie at *ipa*: within the address space, apart from the others of its VM."""
+        name = slot.name
+        limit = 1 << self.vm.ipa
+        within(what, ipa, range(0, limit, self.vm.granule), show_bytes)
+        end = ipa + slot.size
+        allowed = f"up to {show_bytes(limit)} with ipa={self.vm.ipa}"
+        require(end <= limit, f"slot {name} ends at {show_bytes(end)}", allowed)
+        for other in self.live - {name}:
+            start = self.ipa[other]
+            apart = end <= start or start + self.slots[other].size <= ipa or self.slots[other].vm != slot.vm
+            require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
+        self.ipa[name] = ipa
+
+    def check(self, op: Operation) -> None:
+        """Check one operation, which then counts as done; raises a `refusal`, and nothing has changed."""
+        vm = self.vm
+        if isinstance(op, HypMap):
+            check_hyp(vm, op)
+            return
+        if isinstance(op, Par):
+            before = self.as_it_is()
+            try:
+                check_par(op, self.cpu_of, self.check)
+            except ProgramError:
+                # Its operations that were checked by then do not count.
+                self.go_back(before)
+                raise
+            return
+        if isinstance(op, OnCpu):
+            within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
+            if isinstance(op, GuestMove):
+                within("move ", op.to, range(vm.cpus), str)
+                self.cpu_of[op.cpu] = op.to
+            if isinstance(op, (GuestCache, GuestSetWay, GuestMove, GuestReset)):
+                return
+        name = op.slot
+        slot = self.slots.get(name)
+        if slot is None:
+            raise refusal(f"unknown slot {name[:40]!a}", ", ".join(self.slots))
+        wanted = wanted_backings(type(op), vm.granule)
+        require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
+        if isinstance(op, OnCpu):
+            allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
+            require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
+            self.check_byte(slot, op.offset)
+        declared = declaration_of(type(op))
+        if isinstance(op, (SlotPlace, TableRange, TablePlace)):
+            if declared.align == BYTE:
+                self.check_byte(slot, op.offset)
+            else:
+                self.check_pages(slot, op)
+        self.check_needs(slot, declared)
+        if declared.align == WORD and isinstance(op, SlotRange):
+            self.check_words(slot, op)
+        if isinstance(op, GuestAccess):
+            require(op.kind in ACCESS_KINDS, f"{op.kind[:40]!a}", *ACCESS_KINDS)
+            check_fail(op.fail)
+        elif isinstance(op, (TableRange, TablePlace)):
+            self.check_table(slot, op)
+        elif isinstance(op, OnSlot) and not isinstance(op, GetLog):
+            self.check_slot(slot, op)
+
+    def check_needs(self, slot: Slot, declared: Declaration) -> None:
+        """Check that the needs of an operation's declaration are met where it stands."""
+        name = slot.name
+        for need in declared.needs:
+            if need == LIVE:
+                require(name in self.live, f"slot {name} is deleted here", f"after slot {name} create")
+            elif need == DELETED:
+                require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
+            elif need == LOGGED:
+                verb = declared.form.split()[2]
+                require(name in self.logged, f"log {name} is off here", f"{verb} after log {name} on")
+            else:
+                verb = declared.form.split()[2]
+                require(self.vm.manual != "off", f"log {verb} with manual=off", "manual=on, manual=set")
+
+    def check_byte(self, slot: Slot, offset: int) -> None:
+        within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
+
+    def check_pages(self, slot: Slot, op: SlotPlace | TableRange | TablePlace) -> None:
+        """Check an operation on a page or a range of pages."""
+        name, page = slot.name, self.vm.granule
+        within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
+        if isinstance(op, (SlotRange, TableRange)):
+            within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
+
+    def check_words(self, slot: Slot, op: SlotRange) -> None:
+        """Check an operation on a range of pages whose bits are whole words of the dirty log."""
+        word = CLEAR_PAGES * self.vm.granule
+        steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
+        fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
+        require(fine, f"log clear of {slot.name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
+
+    def check_table(self, slot: Slot, op: TableRange | TablePlace) -> None:
+        """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
+        if isinstance(op, (TableMap, TableRelax)):
+            require(op.prot in PROTS, f"{op.prot[:40]!a}", *PROTS)
+        if isinstance(op, TableRange):
+            # The page that holds the first byte counts from its start.
+            room = slot.size - op.offset // self.vm.granule * self.vm.granule
+            within("size ", op.size, range(1, room + 1), show_bytes)
+        if isinstance(op, TableMap):
+            block = self.vm.granule * self.vm.granule // 8
+            within("size ", op.size, range(1, MAX_MAP_BLOCKS * block + 1), show_bytes)
+            check_fail(op.fail)
+
+    def check_slot(self, slot: Slot, op: SlotChange) -> None:
+        """Check an operation on a slot as a whole, and note its effect on later ones."""
+        name = slot.name
+        if isinstance(op, SlotCreate):
+            self.check_flags(slot, op.log, op.ro)
+            check_fail(op.fail)
+            self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
+            self.live.add(name)
+            (self.logged.add if op.log else self.logged.discard)(name)
+        elif isinstance(op, SetLog):
+            (self.logged.add if op.on else self.logged.discard)(name)
+        elif isinstance(op, SlotMove):
+            check_fail(op.fail)
+            self.place(slot, op.ipa, "move ")
+        elif isinstance(op, SlotDelete):
+            self.live.discard(name)
+            self.logged.discard(name)
+        else:
+            assert_never(op)
