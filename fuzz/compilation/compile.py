@@ -21,6 +21,7 @@ from .entries import combined, link
 from .jobs import NONE, USUAL, Job, jobs
 from .primitives import HEADER, register
 from .progress import report
+from .rare import mark_rare
 from .runtime import MACRO, withstand_signals
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
@@ -34,6 +35,9 @@ INLINE: Final = (
 )
 # Calls within the library need no detour that would let another library replace a function.
 HIDDEN: Final = "-fvisibility=hidden"
+# Distributions build Python, and so its extension modules, with checks of the stack; translated code pays for one at
+# each call that goes through Python.
+UNGUARDED: Final = "-fno-stack-protector"
 
 
 def main(folder: Path, cache: str, sources: list[str]) -> None:
@@ -62,6 +66,7 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
         # What has not begun by now is begun with the rest.
         pool.shutdown(wait=False, cancel_futures=True)
     withstand_signals(extensions)
+    mark_rare(extensions)
     extensions, layers = combined(extensions, folder / "c")
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
     # The linker's jobs, which are what is left to do then.
@@ -96,7 +101,7 @@ def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[l
     for name in RUNTIME_C_FILES:
         source = str(Path(include_dir()) / name)
         extension = Extension(LIBRARY, [source], include_dirs=[include_dir()], extra_compile_args=options)
-        found[name] = pool.submit(compile_one, compiler, Job(extension, source), folder, "")
+        found[name] = pool.submit(compile_one, compiler, Job(extension, (source,)), folder, "")
     return found
 
 
@@ -109,35 +114,35 @@ def compile_all(compiler: Any, todo: list[Job], folder: Path, ahead: "dict[str, 
     """
     modules, spent, whole = 0, 0.0, sum(job.cost for job in todo)
     report(modules, spent)
-    made: dict[str, list[str]] = {}
+    made: dict[tuple[str, ...], list[str]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         levels = (USUAL, NONE)
-        example = next(job for job in todo if job.is_module)
+        example = next(job for job in todo if job.modules)
         parsed = dict(zip(levels, pool.map(partial(parse_headers, compiler, example, folder), levels), strict=True))
         running = {}
         for job in todo:
-            begun = None if job.is_module else ahead.get(Path(job.source).name)
+            begun = None if job.modules else ahead.get(Path(job.sources[0]).name)
             if begun is None or begun.cancelled():
                 begun = pool.submit(compile_one, compiler, job, folder, parsed.get(job.level, ""))
             running[begun] = job
         try:
             for future in as_completed(running):
                 job = running[future]
-                made[job.source] = future.result()
-                modules += job.is_module
+                made[job.sources] = future.result()
+                modules += job.modules
                 spent += job.cost
                 report(modules, spent / whole)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for job in sorted(todo, key=lambda job: job.source):
-        job.extension.extra_objects += made[job.source]
+    for job in sorted(todo, key=lambda job: job.sources):
+        job.extension.extra_objects += made[job.sources]
         job.extension.sources = []
 
 
 def options_for(job: Job, level: str) -> list[str]:
     """The compiler's options but for includes."""
-    return [*(each for each in job.extension.extra_compile_args if not each.startswith("-O")), HIDDEN, level]
+    return [*(each for each in job.extension.extra_compile_args if not each.startswith("-O")), HIDDEN, UNGUARDED, level]
 
 
 def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:
@@ -157,16 +162,16 @@ def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:
 
 
 def compile_one(compiler: Any, job: Job, folder: Path, header: str) -> list[str]:
-    """Compile one C file.
+    """Compile the C files of a job.
 
     :param header: see `parse_headers`
     :returns: the object file
     """
     # The header that is parsed already comes first, or it does not count.
-    headers = [header, str(HEADER)] if job.is_module else []
+    headers = [header, str(HEADER)] if job.modules else []
     include = [part for each in headers if each for part in ("-include", each)]
     made: list[str] = compiler.compile(
-        [job.source],
+        [job.file(folder)],
         output_dir=str(folder),
         include_dirs=job.extension.include_dirs,
         extra_postargs=[*include, *options_for(job, job.level)],

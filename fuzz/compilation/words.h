@@ -10,6 +10,13 @@
 #include "shared.h"
 #include <string.h>
 
+/* A function that runs too rarely to be worth optimising. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define S2FUZZ_RARE __attribute__((optimize("O0")))
+#else
+#define S2FUZZ_RARE
+#endif
+
 static inline PyObject *s2fuzz_words_of(PyObject *data)
 {
 	if (!PyBytes_CheckExact(data)) {

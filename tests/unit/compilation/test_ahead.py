@@ -68,7 +68,7 @@ def test_the_runtime_library_is_compiled_as_it_would_be_with_the_rest(
 
     def compile_one(compiler: Any, job: Any, folder: Path, header: str) -> list[str]:
         seen.append([job.level, header, *job.extension.extra_compile_args])
-        return [job.source]
+        return list(job.sources)
 
     monkeypatch.setattr("fuzz.compilation.compile.compile_one", compile_one)
     with ThreadPoolExecutor(1) as pool:

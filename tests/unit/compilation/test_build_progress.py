@@ -14,8 +14,9 @@ import pytest
 
 from fuzz.compilation import build
 from fuzz.compilation.group import sources
-from fuzz.compilation.jobs import COLD, FULL, HOT, NONE, USUAL, Job, jobs
+from fuzz.compilation.jobs import COLD, FULL, HOT, JOINED, NONE, USUAL, Job, jobs
 from fuzz.compilation.progress import BuildProgress, report
+from fuzz.compilation.rare import marked
 from reference.compiled.choice import LIBRARY
 
 
@@ -138,7 +139,7 @@ def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
     todo = jobs(
         [Extension(LIBRARY, [os.fspath(tmp_path / name) for name in files]), Extension("fuzz.tlb", [os.fspath(shim)])]
     )
-    assert [Path(job.source).name for job in todo] == [
+    assert [Path(job.sources[0]).name for job in todo] == [
         "__native_reference___pgtable.c",
         "list_ops.c",
         "__native_fuzz___checkers___tlb.c",
@@ -147,8 +148,51 @@ def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
         "tlb.c",
     ]
     for job in todo[:-1]:
-        assert (job.level, job.is_module) == files[Path(job.source).name][1:]
-    assert (todo[-1].level, todo[-1].is_module) == (NONE, False)
+        assert (job.level, bool(job.modules)) == files[Path(job.sources[0]).name][1:]
+    assert (todo[-1].level, todo[-1].modules) == (NONE, 0)
+
+
+def test_small_modules_of_one_level_are_one_job(tmp_path: Path) -> None:
+    sizes = {
+        "__native_fuzz___language___text.c": 500,
+        "__native_fuzz___language___binary.c": JOINED[NONE] - 400,
+        "__native_fuzz___language___repair.c": 300,
+        "__native_fuzz___checkers___tlb.c": 400,
+        "__native_fuzz___checkers___bbm.c": 200,
+        "__native_reference___kernel.c": 100,
+        "__native_reference___pgtable.c": 100,
+        "list_ops.c": 10,
+        "set_ops.c": 10,
+    }
+    for name, size in sizes.items():
+        (tmp_path / name).write_text("int x;".ljust(size))
+    todo = jobs([Extension(LIBRARY, [os.fspath(tmp_path / name) for name in sizes])])
+    names = {tuple(Path(source).name for source in job.sources): job for job in todo}
+    small = ("__native_fuzz___language___repair.c", "__native_fuzz___language___text.c")
+    usual = ("__native_fuzz___checkers___bbm.c", "__native_fuzz___checkers___tlb.c")
+    assert sorted(names) == sorted([small, usual, *((name,) for name in sizes if name not in small + usual)])
+    assert names[small].modules == 2
+    assert names[small].level == NONE
+    assert Path(names[small].file(tmp_path)).read_text().splitlines() == [
+        f'#include "{tmp_path / name}"' for name in small
+    ]
+    assert names["list_ops.c",].file(tmp_path) == os.fspath(tmp_path / "list_ops.c")
+
+
+def test_wrappers_and_the_body_of_a_module_are_marked_rare() -> None:
+    text = """\
+PyObject *CPyPy_tlb___Tlb___seen(PyObject *self, PyObject *const *args, size_t nargs, PyObject *kwnames);
+     (PyCFunction)CPyPy_tlb___Tlb___seen,
+    PyObject *ret = CPyPy_tlb___Tlb_____init__(self, args, kwds);
+        PyObject *CPyPy_tlb___Tlb___seen(PyObject *self, PyObject *const *args, size_t nargs, PyObject *kwnames) {
+    char result = CPyDef_checkers___tlb_____top_level__();
+char CPyDef_checkers___tlb_____top_level__(void) {
+char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
+"""
+    lines = text.splitlines()
+    lines[3] = f"S2FUZZ_RARE {lines[3].strip()}"
+    lines[5] = f"S2FUZZ_RARE {lines[5]}"
+    assert marked(text).splitlines() == lines
 
 
 def test_every_hot_file_is_there() -> None:
@@ -156,4 +200,4 @@ def test_every_hot_file_is_there() -> None:
     names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
     for part in (*HOT, *COLD):
         assert part == "__native_s2fuzz." or any(part in name for name in names), part
-    assert any(Job(Extension(LIBRARY), name).level == USUAL for name in names)
+    assert any(Job(Extension(LIBRARY), (name,)).level == USUAL for name in names)
