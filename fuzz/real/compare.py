@@ -2,6 +2,7 @@
 """Outcomes of the model and of the real kernel, side by side."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from ..language import operations as ops
@@ -76,8 +77,15 @@ def backing(program: Program, name: str) -> str:
 
 
 def words(log: list[int]) -> str:
-    """Return a dirty log as /init prints it."""
-    return " ".join(["log", *(f"{index}:{word:x}" for index, word in enumerate(log) if word)])
+    """Return a dirty log as /init prints it: words that are not zero, a run of one word once."""
+    shown = ["log"]
+    first = 0
+    for word, run in groupby(log):
+        last = first + len(list(run)) - 1
+        if word:
+            shown.append(f"{first}:{word:x}" if first == last else f"{first}-{last}:{word:x}")
+        first = last + 1
+    return " ".join(shown)
 
 
 def shown(outcome: Outcome) -> str:

@@ -101,6 +101,11 @@ def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyP
     assert result(machine, "tests/data/real/log.s2").word() == "as the model says"
 
 
+def test_a_log_of_any_length_is_told(machine: RealSession) -> None:
+    """A whole one of 1G had more text than /init had room for."""
+    assert result(machine, "tests/data/real/full-log.s2").word() == "as the model says"
+
+
 def test_one_machine_plays_many_programs(machine: RealSession) -> None:
     """Nothing of one program is left for the next, no tables of VMs either."""
     for _ in range(3):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The console, files of the kernel, and the messages that it logs. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -9,9 +10,6 @@
 #include <unistd.h>
 
 #include "init.h"
-
-/* A dirty log is the longest. */
-#define MAX_VALUE (80 << 10)
 
 static int messages = -1;
 
@@ -39,21 +37,24 @@ void say(const char *format, ...)
 	write_all(line, size < (int)sizeof(line) ? size : (int)sizeof(line) - 1);
 }
 
-/* The outcome of the operation under way. */
+/* The outcome of the operation under way: a line of any length, for a dirty log may be long. */
 void result(const char *status, const char *format, ...)
 {
-	static char value[MAX_VALUE];
-	char head[64];
+	char head[64], *value;
 	va_list arguments;
 	int size;
 
 	va_start(arguments, format);
-	size = vsnprintf(value, sizeof(value) - 1, format, arguments);
+	size = vasprintf(&value, format, arguments);
 	va_end(arguments);
-	size = size < MAX_VALUE - 1 ? size : MAX_VALUE - 2;
-	value[size] = '\n';
+	if (size < 0) {
+		say("# operation %d: no memory for its outcome\n", operation);
+		return;
+	}
 	write_all(head, snprintf(head, sizeof(head), "r %d %s ", operation, status));
-	write_all(value, size + 1);
+	write_all(value, size);
+	write_all("\n", 1);
+	free(value);
 }
 
 /* VMs or slots cannot be made: there is nothing to run operations on. */

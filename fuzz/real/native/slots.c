@@ -15,8 +15,6 @@
 /* Pages are made not to be all zero: a split would map the kernel's page of zeroes instead. */
 #define MARK 2048
 #define LOGGED 1UL
-/* The most of a dirty log as text: all words of a slot of 512M. */
-#define LOG_TEXT (64 << 10)
 
 struct slot slots[MAX_SLOTS];
 u64 page_size, device_memory;
@@ -84,12 +82,14 @@ void back(struct slot *slot, const char *backing)
 	madvise(memory, end - start, MADV_DONTFORK);
 }
 
+/* Tells the log by words that are not zero, and runs of one word: " 0-4095:ffffffffffffffff 4097:1". */
 static void get_log(struct slot *slot)
 {
 	u64 words = (slot->size / page_size + 63) / 64;
 	struct kvm_dirty_log log = { .slot = slot->number };
-	char *text = calloc(1, LOG_TEXT);
-	int size = 0;
+	char *text;
+	size_t size;
+	FILE *told;
 
 	if (!slot->bitmap)
 		slot->bitmap = calloc(words, sizeof(u64));
@@ -97,12 +97,22 @@ static void get_log(struct slot *slot)
 	log.dirty_bitmap = slot->bitmap;
 	if (ioctl(vms[slot->vm].fd, KVM_GET_DIRTY_LOG, &log)) {
 		result("error", "%d", -errno);
-		free(text);
 		return;
 	}
-	for (u64 i = 0; i < words; i++)
-		if (slot->bitmap[i])
-			size += snprintf(text + size, LOG_TEXT - size, " %lu:%lx", i, slot->bitmap[i]);
+	told = open_memstream(&text, &size);
+	for (u64 i = 0; i < words; i++) {
+		u64 first = i;
+
+		if (!slot->bitmap[i])
+			continue;
+		while (i + 1 < words && slot->bitmap[i + 1] == slot->bitmap[first])
+			i++;
+		fprintf(told, " %lu", first);
+		if (i > first)
+			fprintf(told, "-%lu", i);
+		fprintf(told, ":%lx", slot->bitmap[first]);
+	}
+	fclose(told);
 	result("ok", "log%s", text);
 	free(text);
 }

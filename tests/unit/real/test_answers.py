@@ -83,6 +83,7 @@ READ: Final = ("cpu0 read a+0",)
         (("host discard a+0 4K",), Outcome("ok"), RealOutcome("error", "-22"), False),
         (("log a get",), Outcome("ok", [1, 0, 255]), RealOutcome("ok", "log 0:1 2:ff"), True),
         (("log a get",), Outcome("ok", [0]), RealOutcome("ok", "log"), True),
+        (("log a get",), Outcome("ok", [7, 7, 0, 0, 7, 8, 8]), RealOutcome("ok", "log 0-1:7 4:7 5-6:8"), True),
         (("log a get",), Outcome("ok", [1]), RealOutcome("ok", "log"), False),
     ],
 )
