@@ -90,7 +90,7 @@ def test_zero_taken_for_valid_is_put() -> None:
 
 
 def test_zeroes_are_asked_about() -> None:
-    """What a version makes of `kvm_pte_table` is asked about zeroes too."""
+    """A version's own `kvm_pte_table` is asked about zeroes too."""
     executor = Executor(replace(candidate.get("original"), pgtable=Asked), parse(UNMAP))
     assert not executor.create()
     assert not executor.step(0)[1]
