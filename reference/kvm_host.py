@@ -310,7 +310,7 @@ class KvmHost:
 
     def pfn_valid(self, pfn: int) -> bool:
         """``pfn_valid()``: whether the host has a page structure for it."""
-        return not self.mm.frame_has(pfn, DEVICE)
+        return not self.mm.is_device(pfn)
 
     def kvm_is_transparent_hugepage(self, pfn: int) -> bool:
         yes = self.mm.frame_has(pfn, THP)
