@@ -252,8 +252,8 @@ OWES_NOTHING = (
         "device memory that goes between its look-up and the mmu lock",
         "",
         ORIGINAL,
-        "vm cpus=1\nslot d size=4K backing=device\ntable mkold d+0\ntable map d+0 4K r\npar\n  cpu0 write d+0\n  host0 unmap d+0 4K\n"
-        "  switch cpu0 to host0 before lock 1\nend\n",
+        "vm cpus=1\nslot d size=4K backing=device\ntable mkold d+0\ntable map d+0 4K r\npar\n"
+        "  cpu0 write d+0\n  host0 unmap d+0 4K\n  switch cpu0 to host0 before lock 1\nend\n",
     ),
     Case("a notifier", "", ORIGINAL, READ + "host merge a+0\ncpu0 read a+0\n"),
     Case("a notifier within a fault", "", ORIGINAL, COPIED),
