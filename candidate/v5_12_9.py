@@ -10,7 +10,6 @@ from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PGTABLE_WALK_TABLE_POST,
     KVM_PGTABLE_WALK_TABLE_PRE,
-    KVM_PTE_VALID,
     Pgtable,
     kvm_pgtable_walk_data,
 )
@@ -27,7 +26,7 @@ class PgtableV5_12_9(Pgtable):
         ret = 0
         addr = data.addr
         pte = self.load(ptep)
-        table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
+        table = self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
         if table and flags & KVM_PGTABLE_WALK_TABLE_PRE:
@@ -36,7 +35,7 @@ class PgtableV5_12_9(Pgtable):
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
             pte = self.load(ptep)
-            table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
+            table = self.kvm_pte_table(pte, level)
 
         if ret:
             return ret

@@ -123,7 +123,7 @@ class kvm_vcpu:
     """``struct kvm_vcpu``: memory cache, syndrome of the last exit, trap bits.
 
     *cache_enabled* is what SCTLR_EL1.{M,C} say. Without FWB the cache controls
-    are trapped from reset on (``vcpu_reset_hcr()``).
+    are trapped from reset on (``vcpu_reset_hcr()``). *has_run_once*: it has entered the guest (``KVM_RUN``).
     """
 
     def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
@@ -136,6 +136,7 @@ class kvm_vcpu:
         self.hcr = 0 if fwb else HCR_TVM
         self.cache_enabled = False
         self.skipped_instruction = False
+        self.has_run_once = False
 
 
 def kvm_vcpu_trap_get_fault_type(vcpu: kvm_vcpu) -> int:
@@ -309,7 +310,7 @@ class KvmHost:
 
     def pfn_valid(self, pfn: int) -> bool:
         """``pfn_valid()``: whether the host has a page structure for it."""
-        return not self.mm.frame_has(pfn, DEVICE)
+        return not self.mm.is_device(pfn)
 
     def kvm_is_transparent_hugepage(self, pfn: int) -> bool:
         yes = self.mm.frame_has(pfn, THP)

@@ -278,7 +278,7 @@ class Pgtable:
         if level == KVM_PGTABLE_MAX_LEVELS - 1:
             return False
 
-        if not pte & KVM_PTE_VALID:
+        if not self.kvm_pte_valid(pte):
             return False
 
         return pte & KVM_PTE_TYPE != 0
@@ -347,7 +347,7 @@ class Pgtable:
         addr = data.addr
         # `load`, without a call for each of the many entries that a lone actor visits.
         pte = self.mem[ptep] if self.alone else self.load(ptep)
-        table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
+        table = self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
         if table and flags & KVM_PGTABLE_WALK_TABLE_PRE:
@@ -356,7 +356,7 @@ class Pgtable:
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
             pte = self.mem[ptep] if self.alone else self.load(ptep)
-            table = pte & KVM_PTE_VALID != 0 and self.kvm_pte_table(pte, level)
+            table = self.kvm_pte_table(pte, level)
 
         if ret:
             return ret
@@ -614,7 +614,7 @@ class Pgtable:
         page = self.k.virt_to_page(ptep)
 
         if data.anchor != NULL:
-            if pte & KVM_PTE_VALID:
+            if self.kvm_pte_valid(pte):
                 self.k.put_page(page)
 
             return 0
@@ -714,7 +714,7 @@ class Pgtable:
         childp = NULL
         need_flush = False
 
-        if not pte & KVM_PTE_VALID:
+        if not self.kvm_pte_valid(pte):
             return 0
 
         if self.kvm_pte_table(pte, level):
@@ -750,7 +750,7 @@ class Pgtable:
         pte = self.load(ptep)
         data = arg
 
-        if not pte & KVM_PTE_VALID:
+        if not self.kvm_pte_valid(pte):
             return 0
 
         data.level = level
@@ -818,7 +818,7 @@ class Pgtable:
     def stage2_flush_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.load(ptep)
 
-        if not pte & KVM_PTE_VALID or not self.stage2_pte_cacheable(pte):
+        if not self.kvm_pte_valid(pte) or not self.stage2_pte_cacheable(pte):
             return 0
 
         self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
@@ -854,7 +854,7 @@ class Pgtable:
     def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.load(ptep)
 
-        if not pte & KVM_PTE_VALID:
+        if not self.kvm_pte_valid(pte):
             return 0
 
         self.k.put_page(self.k.virt_to_page(ptep))

@@ -12,8 +12,14 @@ from typing import Final
 _STRIDES: Final = (512, 64, 8)
 _ZEROES: Final = tuple([[0] * stride for stride in _STRIDES])
 
-# What decides, beside a callback, on what happens to an entry.
-VISITS: Final = ("__kvm_pgtable_visit__", "kvm_pgtable_visitor_cb")
+# What decides, beside a callback, on what happens to an entry: who visits it, and what it is taken for.
+VISITS: Final = (
+    "__kvm_pgtable_visit__",
+    "kvm_pgtable_visitor_cb",
+    "kvm_pte_valid",
+    "kvm_pte_table",
+    "stage2_pte_is_counted",
+)
 # Name of the declaration.
 DECLARATION: Final = "PASSES_ZEROES"
 

@@ -156,7 +156,7 @@ class Translation(GuestChecker):
         if op is None:
             return [(0, 1 << self.guest.regime.ia_bits)]
         if isinstance(op, ops.GuestReset):
-            return self.resident() if self.side.guest_of(op.cpu) is self.guest else []
+            return self.resident() if self.unmapped_by(op) else []
         if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
             live = [layout for layout in self.guest.layouts if layout.live]
             mine = self.side.guest_of(op.cpu) is self.guest
@@ -294,8 +294,7 @@ class Translation(GuestChecker):
                         reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                         self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
         elif isinstance(op, (ops.TableUnmap, ops.GuestReset, ops.SlotDelete, ops.SlotMove, ops.SlotCreate)):
-            # A reset with FWB leaves the tables as they are.
-            if isinstance(op, ops.GuestReset) and self.guest.fwb:
+            if isinstance(op, ops.GuestReset) and not self.unmapped_by(op):
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
@@ -305,6 +304,13 @@ class Translation(GuestChecker):
                         continue
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                     self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
+
+    def unmapped_by(self, op: ops.GuestReset) -> bool:
+        """Tell whether a reset unmaps this VM: the vCPU is its own and has run, and there is no FWB."""
+        guest = self.guest
+        return (
+            self.side.guest_of(op.cpu) is guest and not guest.fwb and guest.vcpus[op.cpu % self.side.cpus].has_run_once
+        )
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""

@@ -68,6 +68,8 @@ CAUSE: Final = {
 }
 # The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
+# What user space, or the CPU, does with a vCPU that does not enter the guest for it.
+OUTSIDE: Final = (ops.GuestMove, ops.GuestReset, ops.Evict)
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
@@ -127,6 +129,8 @@ class GuestOperations:
         vcpu = guest.vcpus[number]
         side.kernel.cpu = side.cpu_of[op.cpu]
         guest.load(number, side.kernel.cpu)
+        if not isinstance(op, OUTSIDE):
+            vcpu.has_run_once = True
         if isinstance(op, ops.GuestAccess):
             return self.access(op, at)
         if isinstance(op, ops.GuestCache):
@@ -162,17 +166,19 @@ class GuestOperations:
         return Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
 
     def reset(self, op: ops.GuestReset) -> None:
-        """``kvm_arch_vcpu_ioctl_vcpu_init()`` of a vCPU that has run: memory is as after power-on."""
+        """``kvm_arch_vcpu_ioctl_vcpu_init()``: if the vCPU has run, memory is as after power-on."""
         side = self.side
         guest = side.guest_of(op.cpu)
+        vcpu = guest.vcpus[op.cpu % side.cpus]
         side.enter("kvm_arch_vcpu_ioctl_vcpu_init")
-        if side.fwb:
+        if not vcpu.has_run_once:
+            pass
+        elif side.fwb:
             side.kernel.__flush_icache_all__()
         else:
             guest.notified.unmapping = True
             side.mmu.stage2_unmap_vm(guest.kvm)
             guest.notified.unmapping = False
-        vcpu = guest.vcpus[op.cpu % side.cpus]
         vcpu.cache_enabled = False
         vcpu.hcr = 0 if guest.fwb else HCR_TVM
 

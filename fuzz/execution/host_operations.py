@@ -76,12 +76,13 @@ class HostOperations:
     def test_age(self, start: int) -> Outcome:
         """``page_idle`` looks: every VM is asked until one says young."""
         self.side.enter("kvm_mmu_notifier_test_young")
-        young = 0
-        for guest in self.side.guests:
+        for guest in reversed(self.side.guests):
             self.side.active = guest
             self.side.calling()
-            young |= guest.main.test_young(start)
-        return Outcome("ok", young)
+            young = guest.main.test_young(start)
+            if young:
+                return Outcome("ok", young)
+        return Outcome("ok", 0)
 
     def age(self, start: int, end: int, flush: bool) -> Outcome:
         """The host ages each of its pages, huge or not, as ``page_referenced()`` does."""
@@ -94,7 +95,7 @@ class HostOperations:
             return Outcome("ok", self.side.active.main.age(pages, flush))
         young = 0
         for hva, size in pages:
-            for guest in self.side.guests:
+            for guest in reversed(self.side.guests):
                 self.side.active = guest
                 self.side.calling()
                 clear = guest.main.clear_flush_young if flush else guest.main.clear_young

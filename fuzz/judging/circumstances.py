@@ -41,6 +41,7 @@ from .predicates import (
     OF_ACTOR,
     OF_OPERATION,
     OF_PAGES,
+    PAGE,
     PART,
     PARTLY,
     PREDICATES,
@@ -239,8 +240,7 @@ class Circumstances(Checker):
         if walk.fault != PERMISSION:
             return
         size = self.granule.level_size(walk.level)
-        if walk.level < 3:
-            self.note(BLOCK, ipa & -size, (ipa & -size) + size, guest.number)
+        self.note(BLOCK if walk.level < 3 else PAGE, ipa & -size, (ipa & -size) + size, guest.number)
         layout = guest.layout_of(ipa)
         if layout is not None:
             hva, host_size = self.side.host.unit_at(layout.hva + ipa - layout.ipa)

@@ -17,6 +17,7 @@ MAPPED: Final = "part of the host page mapped before"
 PARTLY: Final = "host page only partly in the slot"
 SMALLER: Final = "host page mapped by smaller leaves"
 BLOCK: Final = "fault on a block"
+PAGE: Final = "fault on a page"
 INSIDE: Final = "range begins inside an entry that is no table"
 UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
@@ -42,6 +43,7 @@ PREDICATES: Final = {
     PARTLY: "a host page that is aged sticks out of a slot",
     SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
     BLOCK: "a permission fault is on a block",
+    PAGE: "a permission fault is on a page",
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
@@ -61,6 +63,6 @@ PREDICATES: Final = {
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
-OF_ACTOR: Final = (*FAULTS.values(), BLOCK, SMALLER, MAPPED, PARTLY, GONE, MARKED)
+OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")

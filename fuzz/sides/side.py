@@ -43,7 +43,8 @@ def capabilities(vm: Vm) -> int:
 class Side(Listener):
     """The machine, the host, the kernel and its VMs for one run of a program.
 
-    It listens to the host's address space and tells every VM in turn.
+    It listens to the host's address space and tells every VM in turn, the newest first: ``mmu_notifier_register()``
+    puts each at the head of the list.
 
     :param version: the code under test
     :param program: its settings and slots; the operations are run by `fuzz.execution.executor`
@@ -172,8 +173,8 @@ class Side(Listener):
         self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0, advised=backing == "thp"))
 
     def destroy(self) -> None:
-        """Destroy all VMs, as when user space is gone."""
-        for guest in self.guests:
+        """Destroy all VMs, as when user space is gone: its memory goes first, and the notifier of each VM with it."""
+        for guest in reversed(self.guests):
             self.active = guest
             guest.destroy()
 
@@ -195,7 +196,7 @@ class Side(Listener):
         self.memory.taker = 0
         self.step("start", False)
         active = self.begin_notification()
-        for guest in self.guests:
+        for guest in reversed(self.guests):
             self.active = guest
             self.calling()
             guest.notified.invalidate_range_start(start, end, blockable)
@@ -211,7 +212,7 @@ class Side(Listener):
             self.step("change", True)
             self.step("end", False)
         active = self.begin_notification()
-        for guest in self.guests:
+        for guest in reversed(self.guests):
             self.active = guest
             self.calling()
             guest.notified.invalidate_range_end()
@@ -228,7 +229,7 @@ class Side(Listener):
 
     def change_pte(self, hva: int, pfn: int) -> None:
         active = self.begin_notification()
-        for guest in self.guests:
+        for guest in reversed(self.guests):
             self.active = guest
             self.calling()
             guest.notified.change_pte(hva, pfn)

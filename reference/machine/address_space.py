@@ -101,6 +101,8 @@ class AddressSpace:
         self.next_pfn = next_pfn
         self.vmas: list[Vma] = []
         self.runs: list[PageRun] = []
+        # Frames that are no memory, whatever maps them: the first one, and how many.
+        self.devices: list[tuple[int, int]] = []
         # The frame of the small page of zeroes; -1: nobody has needed it.
         self.zeroes = -1
         self.listener = Listener()
@@ -148,6 +150,13 @@ class AddressSpace:
             frames = run.npages if run.stride else 1
             if run.pfn <= pfn < run.pfn + frames and not run.flags & (ABSENT | POISON):
                 return run.flags & flag != 0
+        return False
+
+    def is_device(self, pfn: int) -> bool:
+        """Tell whether frame *pfn* is no memory; it stays so when nobody maps it any more."""
+        for first, frames in self.devices:
+            if first <= pfn < first + frames:
+                return True
         return False
 
     def new_frames(self, pages: int, align: int) -> int:

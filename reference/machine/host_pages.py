@@ -33,6 +33,7 @@ class HostPages(AddressSpace):
         """Frames without linear alias."""
         pfn = super().new_frames(pages, align)
         self.memory.grow(pfn, pages, DEVICE_FRAME)
+        self.devices.append((pfn, pages))
         return pfn
 
     def huge_zero_frames(self) -> int:

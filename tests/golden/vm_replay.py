@@ -115,7 +115,10 @@ class VmReplay:
     def back(self, runs: list[dict[str, Any]]) -> None:
         for run in runs:
             flags = sum(FLAGS[name] for name in run["flags"])
-            self.mm.runs.append(PageRun(int(run["hva"], 16), run["npages"], int(run.get("pfn", "0"), 16), flags))
+            pfn = int(run.get("pfn", "0"), 16)
+            self.mm.runs.append(PageRun(int(run["hva"], 16), run["npages"], pfn, flags))
+            if flags & address_space.DEVICE:
+                self.mm.devices.append((pfn, run["npages"]))
 
     def update(self, op: dict[str, Any]) -> None:
         self.main.host_update()

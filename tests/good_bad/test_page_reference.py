@@ -248,6 +248,13 @@ def test_page_reference_bad(case: Case) -> None:
 OWES_NOTHING = (
     Case("a direct call", "", ORIGINAL, "vm cpus=1\nslot a size=2M backing=thp\ntable map a+0 2M rw\n"),
     Case("device memory", "", ORIGINAL, "vm cpus=1\nslot d size=16K backing=device\ncpu0 write d+0\n"),
+    Case(
+        "device memory that goes between its look-up and the mmu lock",
+        "",
+        ORIGINAL,
+        "vm cpus=1\nslot d size=4K backing=device\ntable mkold d+0\ntable map d+0 4K r\npar\n"
+        "  cpu0 write d+0\n  host0 unmap d+0 4K\n  switch cpu0 to host0 before lock 1\nend\n",
+    ),
     Case("a notifier", "", ORIGINAL, READ + "host merge a+0\ncpu0 read a+0\n"),
     Case("a notifier within a fault", "", ORIGINAL, COPIED),
     Case("hardware that sets the access flag", "", ORIGINAL, AGED.replace("fwb=on", "fwb=on haf=on")),

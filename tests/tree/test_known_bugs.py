@@ -20,10 +20,10 @@ from .trees import planted, real_tree, version
 
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 HAVE: Final = {
-    "5.12.9": {"C1", "C2", "X1", "X2", "B21", "A1", "M1", "M2", "P1", "A2", "S1", "R1"},
-    "6.1": {"C1", "A1", "M1", "P1", "A2", "R1"},
-    "6.12": {"M1", "P1", "R1", "U1"},
-    "7.3": {"P1", "U1"},
+    "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1"},
+    "6.1": {"C1", "A1", "M1", "M3", "P1", "A2", "R1"},
+    "6.12": {"M1", "M3", "P1", "R1", "U1"},
+    "7.3": {"M3", "P1", "U1"},
 }
 
 

@@ -347,10 +347,9 @@ class TreeSide:
         if areas != self.areas:
             self.areas = areas
             self.write(r.VMA_AT, rows(r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host"))
-        devices = [(run.pfn, run.npages) for run in mm.runs if run.flags & DEVICE]
-        if devices != self.devices:
-            self.devices = devices
-            self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, devices, r.MAX_DEVICES, "runs of device frames"))
+        if mm.devices != self.devices:
+            self.devices = mm.devices.copy()
+            self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
 
     def page(self, hva: int, how: int) -> Page:
         """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.

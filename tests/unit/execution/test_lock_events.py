@@ -8,7 +8,7 @@ from reference.events import Observer
 
 TWO_VMS = (
     "s2fuzz 1\nvm cpus=1 vms=2\nslot a size=4K backing=anon\nslot b size=4K backing=anon vm=1 alias=a\n"
-    "cpu0 read a+0\ncpu1 read b+0\nhost testage a+0\nlog b on\n"
+    "cpu0 read a+0\ncpu1 read b+0\nhost migrate a+0 4K\nlog b on\n"
 )
 
 

@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 import pytest
 
 import candidate
+from candidate.v5_14 import PgtableV5_14
+from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 from reference.zero_runs import passed_by, zeroes_from
 
@@ -16,6 +19,7 @@ from ...stored_verdicts import digests
 
 PROGRAMS = 25
 PORTS = candidate.names()
+UNMAP = "s2fuzz 1\nvm granule=4K\nslot a size=64K backing=anon\ntable unmap a+0 16K\n"
 
 
 def test_zeroes_from() -> None:
@@ -47,6 +51,50 @@ class Declaring(Visiting):
 class Later(Declaring):
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: Any) -> int:
         return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+
+class ZeroIsValid(Pgtable):
+    def kvm_pte_valid(self, pte: int) -> bool:
+        return pte == 0 or super().kvm_pte_valid(pte)
+
+
+class ZeroIsCounted(PgtableV5_14):
+    def stage2_pte_is_counted(self, pte: int) -> bool:
+        return True
+
+
+class Asked(Pgtable):
+    def kvm_pte_table(self, pte: int, level: int) -> bool:
+        self.zeroes = getattr(self, "zeroes", 0) + (pte == 0)
+        return super().kvm_pte_table(pte, level)
+
+
+class SaysZeroIsATable(Declaring):
+    def kvm_pte_table(self, pte: int, level: int) -> bool:
+        return pte == 0 or super().kvm_pte_table(pte, level)
+
+
+def test_who_takes_zeroes_for_something_sees_them() -> None:
+    """A version for which a zero is more than nothing gets its callbacks called for it."""
+    nothing: tuple[bool, frozenset[str]] = (False, frozenset())
+    assert passed_by(ZeroIsValid) == passed_by(ZeroIsCounted) == passed_by(SaysZeroIsATable) == nothing
+    assert passed_by(PgtableV5_14)[0]
+
+
+def test_zero_taken_for_valid_is_put() -> None:
+    """A version that takes zeroes for valid entries puts a reference for each in a range that is unmapped."""
+    executor = Executor(replace(candidate.get("original"), pgtable=ZeroIsValid), parse(UNMAP))
+    assert not executor.create()
+    found = executor.step(0)[1]
+    assert [each.signature for each in found] == ["lifetime: stage2_unmap_walker: root freed L1"]
+
+
+def test_zeroes_are_asked_about() -> None:
+    """A version's own `kvm_pte_table` is asked about zeroes too."""
+    executor = Executor(replace(candidate.get("original"), pgtable=Asked), parse(UNMAP))
+    assert not executor.create()
+    assert not executor.step(0)[1]
+    assert executor.side.pgtable.zeroes  # type: ignore[attr-defined]
 
 
 def test_who_overrides_declares_anew() -> None:
