@@ -33,7 +33,7 @@ LONG_CAP: Final = 60.0
 PEER_SEEDS: Final = 1
 PEER_CAP: Final = 20.0
 # The corpus of every trial.
-NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
+NOTHING: Final = "s2fuzz 1\nvm ipa=39\nslot a size=4K backing=anon\n"
 
 
 @dataclass(frozen=True, slots=True)
