@@ -9,6 +9,8 @@ DURATION ?= 30
 OUT ?= findings
 # Kernel trees to test with, by version; fetched if the folder is not there.
 TREES ?= $(HOME)/.cache/s2fuzz/kernels
+# What `make bench-bugs` measures: --full for all bugs.
+BUGS ?= --deepest 10
 # Tests that run at a time.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -23,7 +25,7 @@ BUILD := $(VENV)/.stamp-build
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build compiled fuzz test test-trees check hardware real bench clean
+.PHONY: help venv build compiled fuzz test test-trees check hardware real bench bench-bugs clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
@@ -33,6 +35,7 @@ help:
 	@echo "make hardware  ask QEMU whether the machine translates as it does"
 	@echo "make real    play known bugs on real kernels under QEMU (fetches kernels and packages)"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
+	@echo "make bench-bugs  measure it for the deepest bugs (BUGS=--full: all), and go on with what docs/bug-bank.json has"
 	@echo "make build   compile the hot modules, for speed (test, bench and hardware try it too)"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV) and caches; findings stay"
@@ -114,6 +117,9 @@ real: $(TEST)
 bench: $(TEST) compiled
 	$(BIN)/s2fuzz bench
 	$(BIN)/s2fuzz bench --find
+
+bench-bugs: $(TEST) compiled
+	$(BIN)/s2fuzz bench --find $(BUGS) --trials docs/bug-bank.json --markdown docs/bug-bank.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -69,6 +69,11 @@ class Bug(NamedTuple):
     origin: str
     order: int = LAST
 
+    @property
+    def checker(self) -> str:
+        """The name of the checker that is to report it."""
+        return self.signature.partition(":")[0]
+
 
 Declared = TypeVar("Declared", Candidate, Bug)
 

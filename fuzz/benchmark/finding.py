@@ -2,116 +2,102 @@
 """The time in which engines find planted bugs, by which they are ranked.
 
 A trial is one engine, one planted bug (`candidate.bugs`) and one seed, judged
-against the version that the bug is planted in until the bug's own regression is
-seen, or the time is over. It has a process of its own; its time includes that
-process' start, and is that of the clock on the wall. Some bugs show on programs
+against the version that the bug is planted in until the checker that is to report the bug
+reports a regression, or the time is over. It has a process of its own. Its time is the CPU time of that
+process from its first program on: other work on the machine does not count. Some bugs show on programs
 of corpus/seeds/, where engines begin otherwise: here all begin with `NOTHING`.
 """
 
-import os
-import platform
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from math import inf
 from threading import Event
 from typing import Final
 
 from candidate.bugs import BUGS, Bug
 
-from ..engines.registry import engine_of
+from ..distribution import form
+from ..engines.registry import PEERS, engine_of
 from ..engines.supervisor import run_unit
 from ..engines.unit import Result, Unit
+from ..findings.digests import code_text
 from ..judging.differential import REGRESSION
 
 SEEDS: Final = 5
-# Seconds that a trial may take, and the bugs that are worth it then.
+# Seconds of CPU time that a trial may take, and the bugs that are worth it then.
 CAP: Final = 5.0
 SHALLOW: Final = tuple(bug.name for bug in BUGS[:5])
-FULL_CAP: Final = 300.0
+LONG_CAP: Final = 60.0
+# A peer finds little: it has so many seeds and seconds at most.
+PEER_SEEDS: Final = 1
+PEER_CAP: Final = 20.0
 # The corpus of every trial.
-NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
+NOTHING: Final = "s2fuzz 1\nvm ipa=39\nslot a size=4K backing=anon\n"
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTrial:
     """The outcome of a trial.
 
-    :param found: whether the bug was
-    :param seconds: until then, or until the end
+    :param cap: seconds of CPU time that it might take
+    :param found: whether the bug was found
+    :param seconds: until then, or until the end, by the clock, the start of the process included
+    :param cpu_seconds: until then, or until the end
     :param programs: judged until then, that one included
     :param operations: of those
     :param accidents: deaths of the engine's process
+    :param code: digests of the bug and its base (`fuzz.findings.digests.code_text`)
+    :param form: of the code (`fuzz.distribution.form`)
     """
 
     bug: str
     engine: str
     seed: int
+    cap: float
     found: bool
     seconds: float
+    cpu_seconds: float
     programs: int
     operations: int
     accidents: int
+    code: str
+    form: str
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The bug, the engine and the seed."""
+        return self.bug, self.engine, self.seed
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkRow:
-    """Trials of one engine with one bug, one for each seed; None: at least half of them, or one, did not find it.
+class Task:
+    """A trial to be made, as `BenchmarkTrial` has its fields."""
 
-    :param found: so many found it
-    """
-
-    bug: str
+    bug: Bug
     engine: str
-    trials: int
-    found: int
-    median_seconds: float | None
-    worst_seconds: float | None
-    median_programs: float | None
-    worst_programs: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rank:
-    """All trials of one engine.
-
-    :param mean_seconds: geometric mean; a bug that is not found counts as found at the end of the time
-    """
-
-    engine: str
-    trials: int
-    found: int
-    mean_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """All that was measured.
-
-    :param cap: seconds that each trial had
-    :param missing: engines left out, since their package is not installed
-    :param workers: trials at a time
-    :param interrupted: Ctrl-C ended it; only complete trials count
-    """
-
-    seeds: int
+    seed: int
     cap: float
-    workers: int
-    cores: int
-    python: str
-    missing: list[str]
-    interrupted: bool
-    trials: list[BenchmarkTrial]
-    rows: list[BenchmarkRow]
-    ranks: list[Rank]
 
 
-def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> BenchmarkTrial:
+def tasks(bugs: Sequence[Bug], engines: Sequence[str], seeds: int, cap: float) -> list[Task]:
+    """List the trials of every engine with every bug and the seeds from 1; of peers, fewer and shorter ones."""
+    return [
+        Task(bug, engine, seed, min(cap, PEER_CAP) if engine in PEERS else cap)
+        for bug in bugs
+        for engine in engines
+        for seed in range(1, (min(seeds, PEER_SEEDS) if engine in PEERS else seeds) + 1)
+    ]
+
+
+def wanted(bug: Bug) -> str:
+    """Return the beginning of the titles of findings by which a bug counts as found: those of its checker."""
+    return f"{REGRESSION} {bug.checker}: "
+
+
+def attempt(task: Task, stop: Event) -> BenchmarkTrial:
     """Make one trial.
 
-    :param cap: seconds that the engine may take
     :param stop: when set, the trial ends
     :raises CancelledError: it was set
     :raises fuzz.engines.supervisor.EngineError: the engine does not run
@@ -121,126 +107,52 @@ def attempt(bug: Bug, engine: str, seed: int, cap: float, stop: Event) -> Benchm
         if stop.is_set():
             raise KeyboardInterrupt
 
-    wanted = f"{REGRESSION} {bug.signature}"
+    bug = task.bug
     start = time.monotonic()
-    unit = Unit(engine, bug.base, bug.name, seed, seconds=cap, corpus=(NOTHING,), until=wanted)
+    unit = Unit(task.engine, bug.base, bug.name, task.seed, cpu=task.cap, corpus=(NOTHING,), until=wanted(bug))
     result = run_unit(unit, watch)
     seconds = time.monotonic() - start
     if result.interrupted:
         raise CancelledError
     state = result.state
+    found = any(unit.ends_with(title) for title in result.found)
     return BenchmarkTrial(
-        *(bug.name, engine, seed, wanted in result.found, round(seconds, 3)),
-        *(state.programs, state.operations, len(result.accidents)),
+        *(bug.name, task.engine, task.seed, task.cap, found, round(seconds, 3), round(state.cpu, 3)),
+        *(state.programs, state.operations, len(result.accidents), code_text(bug.base, bug.name), form()),
     )
 
 
 def measure(
-    bugs: Sequence[Bug],
-    engines: Sequence[str],
-    seeds: int,
-    cap: float,
-    workers: int,
-    progress: Callable[[BenchmarkTrial, int], None] | None = None,
-) -> Benchmark:
-    """Try every engine with every bug and the seeds from 1.
+    todo: Sequence[Task], workers: int, progress: Callable[[BenchmarkTrial, int], None] | None = None
+) -> tuple[list[BenchmarkTrial], bool]:
+    """Make trials.
 
-    :param engines: those whose package is not installed are left out
-    :param cap: seconds that each trial may take
+    :param todo: of engines whose packages are installed
     :param workers: trials at a time
     :param progress: called after each trial, with how many are left
+    :returns: those that are complete, in the order of *todo*; whether Ctrl-C ended it
     :raises fuzz.engines.supervisor.EngineError: an engine does not run
     """
-    there = [engine for engine in engines if not engine_of(engine).missing()]
     stop = Event()
-    trials: list[BenchmarkTrial] = []
+    made: dict[tuple[str, str, int], BenchmarkTrial] = {}
     interrupted = False
     with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[BenchmarkTrial]] = [
-            pool.submit(attempt, bug, engine, seed, cap, stop)
-            for bug in bugs
-            for engine in there
-            for seed in range(1, seeds + 1)
-        ]
+        futures: list[Future[BenchmarkTrial]] = [pool.submit(attempt, task, stop) for task in todo]
         try:
             for left, future in enumerate(as_completed(futures), 1 - len(futures)):
-                trials.append(future.result())
+                trial = future.result()
+                made[trial.key] = trial
                 if progress is not None:
-                    progress(trials[-1], -left)
+                    progress(trial, -left)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    names = [bug.name for bug in bugs]
-    trials.sort(key=lambda trial: (names.index(trial.bug), there.index(trial.engine), trial.seed))
-    return Benchmark(
-        *(seeds, cap, workers, os.cpu_count() or 1, platform.python_version()),
-        *([engine for engine in engines if engine_of(engine).missing()], interrupted, trials),
-        [row(each) for each in grouped(trials, lambda trial: (trial.bug, trial.engine))],
-        ranked([rank(each, cap) for each in grouped(trials, lambda trial: trial.engine)]),
-    )
+    keys = [(task.bug.name, task.engine, task.seed) for task in todo]
+    return [made[key] for key in keys if key in made], interrupted
 
 
-def grouped(trials: list[BenchmarkTrial], key: Callable[[BenchmarkTrial], object]) -> list[list[BenchmarkTrial]]:
-    """The trials by a key, in the order in which keys come first."""
-    groups: dict[object, list[BenchmarkTrial]] = {}
-    for trial in trials:
-        groups.setdefault(key(trial), []).append(trial)
-    return list(groups.values())
-
-
-def row(trials: list[BenchmarkTrial]) -> BenchmarkRow:
-    """The trials of one engine with one bug together."""
-    found = [trial for trial in trials if trial.found]
-    lost = [inf] * (len(trials) - len(found))
-    seconds = statistics.median([*(trial.seconds for trial in found), *lost])
-    programs = statistics.median([*(trial.programs for trial in found), *lost])
-    return BenchmarkRow(
-        *(trials[0].bug, trials[0].engine, len(trials), len(found)),
-        None if seconds == inf else round(seconds, 3),
-        None if lost else max(trial.seconds for trial in found),
-        None if programs == inf else programs,
-        None if lost else max(trial.programs for trial in found),
-    )
-
-
-def rank(trials: list[BenchmarkTrial], cap: float) -> Rank:
-    """All trials of one engine together."""
-    seconds = [max(trial.seconds, 0.001) if trial.found else cap for trial in trials]
-    found = sum(trial.found for trial in trials)
-    return Rank(trials[0].engine, len(trials), found, round(statistics.geometric_mean(seconds), 3))
-
-
-def ranked(ranks: list[Rank]) -> list[Rank]:
-    """The best first: who finds most, then who is faster."""
-    return sorted(ranks, key=lambda each: (-each.found, each.mean_seconds, each.engine))
-
-
-def text(found: Benchmark) -> str:
-    """The benchmark for people."""
-    trials = (
-        f"{found.seeds} seeds each, at most {found.cap:g} s a trial, {found.workers} at a time on {found.cores} cores"
-    )
-    lines = [f"planted bugs: {trials}, Python {found.python}"]
-    lines += [f"not run, for its package is not installed: {engine}" for engine in found.missing]
-    lines += ["", f"{'':<20}{'found':>7}{'seconds: median':>18}{'worst':>9}{'programs: median':>19}{'worst':>9}"]
-    bug = ""
-    more = f">{found.cap:g}"
-    for each in found.rows:
-        if each.bug != bug:
-            bug = each.bug
-            lines.append(bug)
-        seconds = f"{shown(each.median_seconds, 1, more):>18}{shown(each.worst_seconds, 1, more):>9}"
-        programs = f"{shown(each.median_programs, 0, '-'):>19}{shown(each.worst_programs, 0, '-'):>9}"
-        lines.append(f"  {each.engine:<18}{f'{each.found}/{each.trials}':>7}{seconds}{programs}")
-    lines.append(f"all, the best first; what is not found counts as {found.cap:g} s in the geometric mean")
-    for best in found.ranks:
-        mean = f"{best.mean_seconds:.1f}"
-        lines.append(f"  {best.engine:<18}{f'{best.found}/{best.trials}':>7}{mean:>18}")
-    return "\n".join(lines) + "\n"
-
-
-def shown(value: float | None, digits: int, none: str) -> str:
-    """A number, or what stands for none."""
-    return none if value is None else f"{value:.{digits}f}"
+def lacking(engines: Sequence[str]) -> list[str]:
+    """List the engines whose package is not installed."""
+    return [engine for engine in engines if engine_of(engine).missing()]

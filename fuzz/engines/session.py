@@ -84,6 +84,7 @@ class Session:
         self.features = set(unit.seen)
         self.reached = False
         self.start = time.monotonic()
+        self.spent = time.process_time()
         self.noted = self.start
         self.told_ran = self.start
         self.trees = self.differential.reference.is_tree or self.differential.candidate.is_tree
@@ -91,6 +92,7 @@ class Session:
     def begin(self) -> None:
         """Start the clock, before the engine drives; judge again the program that an earlier process died of."""
         self.start = time.monotonic()
+        self.spent = time.process_time()
         if self.flight is not None:
             self.flight.begin()
         if self.unit.again:
@@ -104,6 +106,7 @@ class Session:
             self.reached
             or (unit.programs is not None and state.programs >= unit.programs)
             or (unit.seconds is not None and time.monotonic() - self.start >= unit.seconds)
+            or (unit.cpu is not None and time.process_time() - self.spent >= unit.cpu)
         )
 
     def judge(self, program: Program) -> Verdict | None:
@@ -193,7 +196,7 @@ class Session:
                 self.tell(FindingRecord(finding, text, self.number, self.unit.seed))
                 # With each finding, what ran for it: this process may end before the next state.
                 self.tell_ran()
-        if key == self.unit.until:
+        if self.unit.ends_with(key):
             self.reached = True
 
     def progress(self) -> None:
@@ -214,6 +217,7 @@ class Session:
     def status(self, now: float) -> UnitState:
         """Return the state of the unit."""
         self.state.seconds = now - self.start
+        self.state.cpu = time.process_time() - self.spent
         self.state.features = len(self.features)
         return self.state
 

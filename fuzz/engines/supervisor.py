@@ -93,8 +93,12 @@ class EngineChild(Child):
 
     def over(self) -> bool:
         """Tell whether its time is over."""
-        begun, seconds = self.flight.begun(), self.unit.seconds
-        return begun > 0 and seconds is not None and time.monotonic() - begun >= seconds
+        begun, seconds, cpu = self.flight.begun(), self.unit.seconds, self.unit.cpu
+        if begun <= 0:
+            return False
+        return (seconds is not None and time.monotonic() - begun >= seconds) or (
+            cpu is not None and self.silence.spent >= cpu
+        )
 
     def stop(self) -> None:
         """End it, and take its remaining messages."""
@@ -144,6 +148,7 @@ def run_unit(
             raise mistake
         if not death:
             return result
+        result.end_child(time.monotonic() - begun if begun else 0.0, child.silence.spent if begun else 0.0)
         idle = 0 if number else idle + 1
         if idle == _MAX_DEATHS:
             told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
@@ -162,7 +167,7 @@ def run_unit(
                 # There is no time left to replay another program of a finding.
                 record = result.found.get(finding.title, record)
             result.take_lost(record, len(program.operations))
-            if finding.title == unit.until:
+            if unit.ends_with(finding.title):
                 return result
             if watch is not None:
                 # Whoever replays it has the CPU time for that: no other process of ours runs meanwhile.
@@ -178,13 +183,12 @@ def run_unit(
             result.take(FindingRecord(finding, text, number, unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
-        result.end_child(time.monotonic() - begun if begun else 0.0)
         result.next_child()
         if not number:
             # It has begun nothing: the next one does what it should have done.
             number, again = rest.first - unit.every, rest.again
         rest = remaining(unit, result, number, again)
-        if not again and (rest.programs == 0 or rest.seconds == 0):
+        if not again and 0 in (rest.programs, rest.seconds, rest.cpu):
             return result
 
 
@@ -229,5 +233,6 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
         first=first,
         programs=left,
         seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),
+        cpu=None if unit.cpu is None else max(0.0, unit.cpu - result.state.cpu),
         again=again,
     )

@@ -23,17 +23,18 @@ class Unit:
     :param candidate: name of the version under test
     :param seed: from 0
     :param programs: judge so many at most; None: no such bound
-    :param seconds: judge for so long at most; None: no such bound
+    :param seconds: judge for so long at most, by the clock; None: no such bound
     :param first: number of the first program, from 1; the random engine skips those of the seed before it
     :param corpus: texts of programs to start from
     :param features: observe features, and send programs that show fresh ones
     :param seen: features that are not fresh
-    :param until: ``kind signature`` of a finding that ends the unit when it is seen; "" for none
+    :param until: ``kind signature``, or its beginning, of a finding that ends the unit when it is seen; "" for none
     :param again: text of a program to judge before all others; "" for none
     :param every: judge each program whose number is so much greater than that of the one before; 1: all of them.
         Engines that are not numbered leave out none
     :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
         one is not judged. Not given: whatever is there
+    :param cpu: judge for so many seconds of CPU time of the engine's process at most; None: no such bound
     """
 
     engine: str
@@ -50,6 +51,11 @@ class Unit:
     again: str = ""
     every: int = 1
     contents: tuple[str, ...] = ()
+    cpu: float | None = None
+
+    def ends_with(self, title: str) -> bool:
+        """Tell whether a finding of this title ends the unit."""
+        return bool(self.until) and title.startswith(self.until)
 
     def to_json(self) -> str:
         """Return the unit as one line."""
@@ -86,6 +92,7 @@ class UnitState:
     :param refused: what programs needed and nobody models -> programs, counted in *programs* too, without a verdict
     :param blocks: programs with a par block that have a verdict
     :param repeated: of these, so many were run again on each side, and did the same
+    :param cpu: seconds of CPU time of the engine's process meanwhile
     """
 
     programs: int = 0
@@ -98,6 +105,7 @@ class UnitState:
     refused: dict[str, int] = field(default_factory=dict)
     blocks: int = 0
     repeated: int = 0
+    cpu: float = 0.0
 
     def beside(self, other: "UnitState") -> "UnitState":
         """Add up the work of two processes beside each other."""
@@ -123,6 +131,7 @@ class UnitState:
             dict(Counter(earlier.refused) + Counter(self.refused)),
             self.blocks + earlier.blocks,
             self.repeated + earlier.repeated,
+            self.cpu + earlier.cpu,
         )
 
 
@@ -218,9 +227,10 @@ class Result:
         found.merge(from_wire(self._ran))
         return found
 
-    def end_child(self, seconds: float) -> None:
-        """A process ended without a word, so many seconds after its session began."""
+    def end_child(self, seconds: float, cpu: float) -> None:
+        """A process ended without a word, so many seconds after its session began, with so many of CPU time."""
         self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
+        self.state.cpu = max(self.state.cpu, self._earlier.cpu + cpu)
 
     def take_lost(self, record: FindingRecord, operations: int) -> None:
         """Note and count the finding that a process was ended for and can send no more.

@@ -174,15 +174,21 @@ class TableOperations:
             kernel.topup_gets = op.fail - 1
         ret = kernel.kvm_mmu_topup_memory_cache(cache, self.tables_for(start, start + frames.size, pgt.start_level))
         kernel.topup_gets = -1
-        if not ret:
-            ret = self.map_frames(op, frames, prot, addr, pgt, cache)
+        # Without enough tables the call has none, as that of ``kvm_set_spte_gfn()``: it fails where it needs one.
+        ret = self.map_frames(op, frames, prot, addr, pgt, None if ret else cache)
         kernel.kvm_mmu_free_memory_cache(cache)
         if ret == -EINVAL and frames.device and prot & KVM_PGTABLE_PROT_X:
             return Outcome("ok", "refused")
         return Outcome("error", ret) if ret not in (0, -EAGAIN) else Outcome("ok", ret)
 
     def map_frames(
-        self, op: ops.TableMap, frames: Frames, prot: int, addr: int, pgt: kvm_pgtable, cache: kvm_mmu_memory_cache
+        self,
+        op: ops.TableMap,
+        frames: Frames,
+        prot: int,
+        addr: int,
+        pgt: kvm_pgtable,
+        cache: kvm_mmu_memory_cache | None,
     ) -> int:
         """The call itself, at guest address *addr*, under the lock."""
         kernel = self.side.kernel

@@ -22,6 +22,8 @@ IPA_BITS: Final[dict[int, tuple[int, ...]]] = {
 BACKINGS: Final[tuple[Backing, ...]] = ("thp", "thp", "thp", "thp", "anon", "anon", "device")
 KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch")
 NAMES: Final = "abcd"
+# Pages of a block of device memory, at most.
+_FEW: Final = 512
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -41,6 +43,9 @@ class ProgramBuilder:
         # Entries of a table, pages of a block.
         self.entries = self.page // 8
         self.block = self.page * self.entries
+        # Pages of a slot at the limits of what one instruction flushes: powers of 2, and a page beside them.
+        at_once = [pages for pages in (64, 2048, 65536) if pages * self.page <= GIB // 4]
+        self.limits = [pages + beside for pages in at_once for beside in (-1, 0, 1)]
         # Pages of a block that are touched more often than the others.
         self.hot = (0, 1, 2, 5, 8, self.entries // 2 - 1, self.entries - 2, self.entries - 1)
         self.vm = self.draw_vm() if begun is None else begun.vm
@@ -74,8 +79,8 @@ class ProgramBuilder:
             vms=2 if self.chance(12) else 1,
             fwb=self.chance(12),
             dic=self.chance(15),
-            ttl=self.chance(20),
-            range=self.chance(20),
+            ttl=self.chance(30),
+            range=self.chance(30),
             haf=self.chance(15),
             manual=self.random.choice(("off", "off", "off", "off", "on", "set")),
         )
@@ -100,12 +105,15 @@ class ProgramBuilder:
             backing = choice(HUGE_PAGES[page])
             huge = 1 << HUGE_SHIFT[backing]
             if huge == GIB:
-                # Costly to make: now and then.
-                return (backing, choice((GIB, GIB + block, block))) if self.chance(30) else ("thp", block)
+                return backing, choice((GIB, GIB, GIB + block, block))
             return backing, choice((huge, 2 * huge, huge + page, *sizes))
         backing = choice(BACKINGS)
         if backing == "device":
-            return backing, page * choice((1, 4, 40))
+            # Mapped page by page when the slot is made: as large as a block where that has few pages, now and then.
+            blocks = (block, block + page, 2 * block) if self.entries <= _FEW and self.chance(25) else ()
+            return backing, choice(blocks) if blocks else page * choice((1, 4, 40))
+        if self.chance(4):
+            return backing, page * choice(self.limits)
         return backing, choice(sizes)
 
     def add_slot(self) -> None:
@@ -116,6 +124,11 @@ class ProgramBuilder:
             return
         backing, size = self.draw_backing()
         size = min(size, MAX_SLOT_SIZE, 1 << (self.vm.ipa - 2))
+        if self.chance(4):
+            # The last page of the guest's address space is the slot's.
+            top = (1 << self.vm.ipa) - size
+            self.declare(backing, top, size, top % GIB if self.chance(60) else 0, vm, "")
+            return
         skew = 0
         offset = 0
         if self.chance(15 if size >= GIB else 35):
@@ -137,7 +150,8 @@ class ProgramBuilder:
 
     def free_ipa(self) -> int:
         """A guest address behind all slots, aligned to 1G or a block."""
-        end = max((slot.ipa + slot.size for slot in self.slots), default=0)
+        top = 1 << self.vm.ipa
+        end = max((slot.ipa + slot.size for slot in self.slots if slot.ipa + slot.size < top), default=0)
         unit = GIB if self.chance(60) or not self.slots else self.block
         return -(-end // unit) * unit or min(GIB, 1 << (self.vm.ipa - 2))
 

@@ -67,6 +67,17 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     return program
 
 
+def with_lpa(program: Program, source: random.Random) -> Program:
+    """The program, now and then with physical addresses of 52 bits where that is FEAT_LPA: with 64K pages.
+
+    No version lacks it, so nobody has to offer it.
+    """
+    vm = program.vm
+    if vm.granule != 64 * KIB or vm.pa == 52 or source.randrange(100) >= _WIDE:
+        return program
+    return widened(program, source.choice(_WIDE_IPA[vm.granule]))
+
+
 def widened(program: Program, ipa: int) -> Program:
     """Return the program with physical addresses of 52 bits.
 

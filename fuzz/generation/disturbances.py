@@ -132,7 +132,7 @@ def misalign(builder: ProgramBuilder, slot: Slot, offset: int) -> tuple[int, int
 
 
 def table_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    fail = builder.random.choice((1, 2, 3)) if builder.chance(3) else None
+    fail = builder.random.choice((1, 2, 3, 4, 6)) if builder.chance(8) else None
     builder.add(ops.TableMap(slot.name, *misalign(builder, slot, offset), builder.random.choice(MAP_PROTS), fail))
 
 
@@ -154,6 +154,8 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     """Delete, create again, or move the slot."""
     random = builder.random
     somewhere = builder.free_ipa() + random.choice((0, 0, builder.page, builder.block))
+    if builder.chance(5):
+        somewhere = (1 << builder.vm.ipa) - slot.size
     fail = random.choice((1, 2)) if builder.chance(20) else None
     if slot.name not in builder.state.live:
         ipa = None if builder.chance(60) else somewhere
@@ -170,6 +172,10 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 def hyp_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     random = builder.random
     page = builder.page
+    before = [each for each in builder.operations if isinstance(each, ops.HypMap)]
+    if before and builder.chance(25):
+        builder.add(random.choice(before))
+        return
     va = random.choice((0, GIB, 3 * GIB, 1 << 40)) + builder.block * random.randrange(3) + page * random.randrange(4)
     pa = 4 * GIB + builder.block * random.randrange(4) + (page * random.randrange(4) if builder.chance(50) else 0)
     size = random.choice((page, 3 * page, builder.block, builder.block + page, 64 * KIB, 2 * MIB))

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..language.program import Program
 from .builder import ProgramBuilder
-from .capabilities import Offers, equipped
+from .capabilities import Offers, equipped, with_lpa
 from .capping import capped
 from .disturbances import DISTURBANCES
 from .motifs import MOTIFS
@@ -52,6 +52,7 @@ class Generator:
         program = builder.program() if self.whole else capped(builder.program(), number)
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
+        program = with_lpa(program, random.Random(f"lpa {number}"))
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 
 

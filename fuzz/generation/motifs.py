@@ -8,10 +8,21 @@ that change under a mapping, logs collected and cleared.
 from collections.abc import Callable
 from typing import Final
 
-from ..language.operations import GuestMove, HostDiscard, HostShare, HostWrite, TableMap, TableMkold
+from ..language.operations import (
+    GuestMove,
+    HostDiscard,
+    HostShare,
+    HostWrite,
+    Prot,
+    TableMap,
+    TableMkold,
+    TableUnmap,
+)
 from ..language.program import Slot
 from . import disturbances as do
 from .builder import KINDS, ProgramBuilder
+
+_RIGHTS: Final[tuple[Prot, ...]] = ("r", "rw", "rx", "rwx")
 
 
 def coalesce(builder: ProgramBuilder, slot: Slot) -> None:
@@ -149,11 +160,48 @@ def reset(builder: ProgramBuilder, slot: Slot) -> None:
     builder.access(slot, builder.page_in(slot, builder.block_of(slot)))
 
 
+def hyp_again(builder: ProgramBuilder, slot: Slot) -> None:
+    """The hypervisor's tables are changed more than once, by the same call too."""
+    for _ in range(builder.random.randrange(2, 5)):
+        do.hyp_map(builder, slot, 0)
+
+
+def failing_walk(builder: ProgramBuilder, slot: Slot) -> None:
+    """A call that needs several tables gets fewer, and is made again, over what the first one left."""
+    block = builder.block_of(slot)
+    if builder.chance(50):
+        builder.access(slot, builder.page_in(slot, block))
+    offset = max(0, block + builder.page * builder.random.choice((0, 1, builder.entries - 1)))
+    offset = min(offset, slot.size - builder.page)
+    size = min(slot.size - offset, builder.page * builder.random.choice((2, builder.entries, builder.entries + 2)))
+    prot = builder.random.choice(do.MAP_PROTS)
+    builder.add(TableMap(slot.name, offset, size, prot, builder.random.randrange(1, 5)))
+    builder.access(slot, min(offset + size, slot.size) - builder.page)
+    builder.add(TableMap(slot.name, offset, size, prot))
+    builder.access(slot, offset)
+
+
+def in_place(builder: ProgramBuilder, slot: Slot) -> None:
+    """Leaves are replaced by others in place: with other rights and attributes, then all at once with none."""
+    block = builder.block_of(slot)
+    size = min(builder.block if builder.chance(60) else builder.page, slot.size - block)
+    for prot in builder.random.sample(_RIGHTS, 3):
+        builder.add(TableMap(slot.name, block, size, prot))
+        if builder.chance(40):
+            builder.access(slot, builder.page_in(slot, block))
+        if builder.chance(40):
+            builder.add(TableMkold(slot.name, block))
+            if builder.chance(50):
+                builder.access(slot, block)
+    builder.add(TableUnmap(slot.name, block, min(builder.block, slot.size - block)))
+
+
 Motif = Callable[[ProgramBuilder, Slot], None]
 
 MOTIFS: Final[tuple[Motif, ...]] = (
-    *(coalesce,) * 4,
+    *(coalesce,) * 5,
     *(split_block, misaligned, ageing, direct) * 2,
+    ageing,
     huge_page_moves,
     copy_on_write,
     map_over_old,
@@ -161,4 +209,7 @@ MOTIFS: Final[tuple[Motif, ...]] = (
     logged_life,
     moving_cpus,
     reset,
+    hyp_again,
+    failing_walk,
+    in_place,
 )

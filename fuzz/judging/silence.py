@@ -23,6 +23,8 @@ class Silence:
     :param process: its number; a child, so that no other process gets it meanwhile
     :param memory: where its `fuzz.sides.pulse.Pulse` writes
     :param seconds: of CPU time without progress
+
+    *spent*: seconds of CPU time of the process at the last look
     """
 
     def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
@@ -33,6 +35,7 @@ class Silence:
         self.since = 0.0
         # Seconds of CPU time without progress at the last look.
         self.quiet = 0.0
+        self.spent = 0.0
 
     def look(self) -> Position | None:
         """Return the place where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
@@ -41,6 +44,7 @@ class Silence:
         if spent is None:
             # Then only the clock on the wall ends it.
             return None
+        self.spent = spent
         if not now.side or now != self.last:
             self.last, self.since = now, spent
         self.quiet = spent - self.since

@@ -10,7 +10,7 @@ static u64 rights(u64 ours)
 	       (ours & 4 ? KVM_PGTABLE_PROT_R : 0) | (ours & 8 ? KVM_PGTABLE_PROT_DEVICE : 0);
 }
 
-/* A direct call as a careful caller makes it: under the lock, with a cache that holds what was topped up. */
+/* A direct call as a careful caller makes it: under the lock, with a cache that holds what was topped up, or with none. */
 static long table(struct vm *v, const u64 *a)
 {
 	struct kvm_mmu_memory_cache cache = { .gfp_zero = __GFP_ZERO };
@@ -18,7 +18,7 @@ static long table(struct vm *v, const u64 *a)
 	long ret;
 
 	shim_note(0);
-	if (op == T_MAP) {
+	if (op == T_MAP && a[6]) {
 		shim_within_cache(1);
 		ret = real_kvm_mmu_topup_memory_cache(&cache, 1);
 		shim_within_cache(-1);
@@ -32,7 +32,7 @@ static long table(struct vm *v, const u64 *a)
 	spin_lock(&v->kvm->mmu_lock);
 #endif
 	shim_note(1);
-	ret = shim_table_call(op, v->kvm->arch.mmu.pgt, a[2], a[3], a[4], rights(a[5]), &cache);
+	ret = shim_table_call(op, v->kvm->arch.mmu.pgt, a[2], a[3], a[4], rights(a[5]), op == T_MAP && !a[6] ? NULL : &cache);
 	shim_note(0);
 #ifdef KVM_HAVE_MMU_RWLOCK
 	write_unlock(&v->kvm->mmu_lock);

@@ -1,26 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz bench``: speed, how soon engines find planted bugs, what workers bring, kernel trees beside ports."""
 
-import os
-import sys
 from argparse import Namespace
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ...engines.registry import PEERS, PUBLIC, engine_of
-from ...exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
-from ...suggestions import did_you_mean
+from ...exit_codes import FINE
 from ..command import Command
-from ..messages import BadInputError, complain, dump, say_form
+from ..messages import BadInputError, dump, say_form
 from ..parser import Parser
 from ..values import programs, seconds, trials
 
-if TYPE_CHECKING:
-    from ...benchmark.finding import BenchmarkTrial
-
 # Options that mean nothing without --find.
-OPTIONS: Final = ("full", "seeds", "cap", "workers", "bug", "engine")
+OPTIONS: Final = ("full", "deepest", "seeds", "cap", "workers", "bug", "engine", "trials", "markdown")
 _ABOUT: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
 memory grows. With --find: how soon engines find planted bugs, each against the
@@ -44,12 +35,16 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--programs", type=programs, metavar="N", help="how many (as many as take about 15 s)")
     find = "instead: how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
     parser.add_argument("--find", action="store_true", help=find)
-    parser.add_argument("--full", action="store_true", help="all bugs, 300 s each time: takes hours")
+    parser.add_argument("--full", action="store_true", help="all bugs, 60 s of CPU time each time: takes hours")
+    parser.add_argument("--deepest", type=trials, metavar="N", help="the N bugs that take longest, 60 s each time")
     parser.add_argument("--seeds", type=trials, metavar="N", help="so many trials of each engine with each bug (5)")
-    parser.add_argument("--cap", type=seconds, metavar="N", help="seconds that a trial may take (5)")
+    parser.add_argument("--cap", type=seconds, metavar="N", help="seconds of CPU time that a trial may take (5)")
     parser.add_argument("--workers", type=trials, metavar="N", help="trials at a time (one for each core)")
     parser.add_argument("--bug", action="append", metavar="NAME", help="only this one; may be given again")
     parser.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
+    kept = "keep the trials in this file; those that it has are not made again"
+    parser.add_argument("--trials", metavar="FILE", help=kept)
+    parser.add_argument("--markdown", metavar="FILE", help="write all trials of --trials as a page")
     scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
     parser.add_argument("--campaign", action="store_true", help=scaling)
     trees = "instead: what two kernel trees judge a second beside two ports, and where the time goes"
@@ -61,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
 def bench(arguments: Namespace) -> int:
     """Measure speed, or what the options ask for.
 
-    :raises BadInputError: options that do not go together, or what `find` refuses
+    :raises BadInputError: options that do not go together, or what `fuzz.command_line.bench_find` refuses
     """
     for name in OPTIONS:
         if getattr(arguments, name) and not arguments.find:
@@ -80,7 +75,11 @@ def bench(arguments: Namespace) -> int:
         if arguments.find:
             raise BadInputError("bench --trees with --find; give one of them")
         return trees(arguments)
-    return find(arguments) if arguments.find else speed(arguments)
+    if arguments.find:
+        from ..bench_find import find
+
+        return find(arguments)
+    return speed(arguments)
 
 
 def speed(arguments: Namespace) -> int:
@@ -149,64 +148,6 @@ def campaign(arguments: Namespace) -> int:
     else:
         print(scaling.text(result), end="")
     return FINE
-
-
-def find(arguments: Namespace) -> int:
-    """``s2fuzz bench --find``
-
-    :raises BadInputError: no bug, or no engine, of this name
-    """
-    from candidate.bugs import BUGS
-
-    from ...benchmark import finding
-    from ...engines.supervisor import EngineError
-    from ...reports.answers import head
-
-    by_name = {bug.name: bug for bug in BUGS}
-    there = (*PUBLIC, *PEERS)
-    wanted = arguments.bug or (by_name if arguments.full else finding.SHALLOW)
-    bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
-    engines = chosen("engine", arguments.engine or there, there)
-    lacking = [engine_of(engine).missing() for engine in engines]
-    if all(lacking):
-        raise BadInputError(f"bench --engine {lacking[0]}")
-    seeds = arguments.seeds or finding.SEEDS
-    cap = arguments.cap or (finding.FULL_CAP if arguments.full else finding.CAP)
-    workers = arguments.workers or os.cpu_count() or 1
-    say_form(arguments)
-    try:
-        found = finding.measure(bugs, engines, seeds, cap, workers, None if arguments.json else progress)
-    except EngineError as error:
-        complain(str(error))
-        return OUR_MISTAKE
-    if arguments.json:
-        dump({**head(), **asdict(found)})
-    else:
-        print(finding.text(found), end="")
-    return INTERRUPTED if found.interrupted else FINE
-
-
-def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str]:
-    """The names that were given, each once, in their usual order.
-
-    :raises BadInputError: one is none
-    """
-    names = set(wanted)
-    for name in sorted(names):
-        if name not in there:
-            raise BadInputError(
-                f"bench --{what} {name}: no such {what}{did_you_mean(name, there)}; allowed: {', '.join(there)}"
-            )
-    return [name for name in there if name in names]
-
-
-def progress(trial: "BenchmarkTrial", left: int) -> None:
-    """One line on stderr for each trial."""
-    from ...reports.report import plural
-
-    how = "found" if trial.found else "not found"
-    after = f"after {plural(trial.programs, 'program')}, {trial.seconds:.1f} s"
-    print(f"{trial.bug}, {trial.engine}, seed {trial.seed}: {how} {after}; {left} to go", file=sys.stderr, flush=True)
 
 
 COMMAND: Final = Command(

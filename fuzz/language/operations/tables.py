@@ -33,7 +33,8 @@ class TableMap(TableRange):
 
     As a careful caller does it: what the host's pages or the dirty log forbid
     is left out of *prot*, caches are maintained before, the range ends where
-    the frames are no longer contiguous. *fail* is that of `GuestAccess`.
+    the frames are no longer contiguous. *fail*: that allocation of the top-up fails; if the cache has too few
+    tables then, the call gets no cache, and fails inside the walk where it needs a table.
     """
 
     prot: Prot

@@ -12,8 +12,9 @@ from typing import Any, Final
 import pytest
 
 from candidate.bugs import BUGS
-from fuzz.benchmark import finding
-from fuzz.benchmark.finding import Benchmark, Rank, BenchmarkRow, BenchmarkTrial
+from fuzz.benchmark import finding, ranking
+from fuzz.benchmark.finding import BenchmarkTrial, Task, tasks
+from fuzz.benchmark.ranking import Benchmark, BenchmarkRow, Rank
 from fuzz.command_line import cli
 from fuzz.engines import registry
 from fuzz.engines.drivers import run_here
@@ -33,18 +34,19 @@ needs_atheris = pytest.mark.skipif(registry.engine_of("atheris").missing() != ""
 
 
 def trial(seed: int, found: bool, seconds: float, programs: int, engine: str = "e") -> BenchmarkTrial:
-    return BenchmarkTrial("b", engine, seed, found, seconds, programs, 10 * programs, 0)
+    return BenchmarkTrial("b", engine, seed, 9.0, found, 2 * seconds, seconds, programs, 10 * programs, 0, "c", "f")
 
 
 def test_a_row_has_median_and_worst() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, True, 1.0, 90), trial(3, True, 2.0, 60)]
-    assert finding.row(trials) == BenchmarkRow("b", "e", 3, 3, 2.0, 3.0, 60, 90)
+    assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 3, 9.0, 2.0, 3.0, 60, 90)
 
 
 def test_what_is_not_found_is_worse_than_anything() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, False, 9.0, 500), trial(3, True, 2.0, 60)]
-    assert finding.row(trials) == BenchmarkRow("b", "e", 3, 2, 3.0, None, 60, None)
-    assert finding.row([*trials[:2], trial(3, False, 9.0, 400)]) == BenchmarkRow("b", "e", 3, 1, None, None, None, None)
+    assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 2, 9.0, 3.0, None, 60, None)
+    lost = BenchmarkRow("b", "e", 3, 1, 9.0, None, None, None, None)
+    assert ranking.row([*trials[:2], trial(3, False, 9.0, 400)]) == lost
 
 
 def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
@@ -53,14 +55,15 @@ def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
         "lame": [trial(1, False, 7.0, 9, "lame"), trial(2, True, 4.0, 9, "lame")],
         "fast": [trial(1, True, 1.0, 9, "fast"), trial(2, False, 7.0, 9, "fast")],
     }
-    ranks = finding.ranked([finding.rank(each, cap=9.0) for each in trials.values()])
+    ranks = ranking.ranked([ranking.rank(each) for each in trials.values()])
     assert ranks == [Rank("slow", 2, 2, 4.0), Rank("fast", 2, 1, 3.0), Rank("lame", 2, 1, 6.0)]
 
 
 def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
-    rows = [BenchmarkRow("b", "x", 5, 5, 1.25, 3.0, 20, 41), BenchmarkRow("b", "y", 5, 3, 2.0, None, 7.5, None)]
+    first = BenchmarkRow("b", "x", 5, 5, 9.0, 1.25, 3.0, 20, 41)
+    rows = [first, BenchmarkRow("b", "y", 5, 3, 9.0, 2.0, None, 7.5, None)]
     ranks = [Rank("x", 5, 5, 1.5), Rank("y", 5, 3, 4.0)]
-    text = finding.text(Benchmark(5, 9.0, 1, 2, "3.11", ["z"], False, [], rows, ranks))
+    text = ranking.text(Benchmark(1, 2, "3.11", ["z"], False, [], rows, ranks))
     lines = [line.split() for line in text.splitlines()]
     assert ["x", "5/5", "1.2", "3.0", "20", "41"] in lines
     assert ["y", "3/5", "2.0", ">9", "8", "-"] in lines
@@ -82,29 +85,36 @@ def here(unit: Unit) -> Result:
 
 def test_a_trial_ends_with_the_program_that_shows_the_bug() -> None:
     seen: list[tuple[BenchmarkTrial, int]] = []
-    found = finding.measure([SHALLOW], ["random"], 1, PLENTY, 1, lambda trial, left: seen.append((trial, left)))
-    (one,) = found.trials
+    todo = tasks([SHALLOW], ["random"], 1, PLENTY)
+    (one,), interrupted = finding.measure(todo, 1, lambda trial, left: seen.append((trial, left)))
     assert seen == [(one, 0)]
+    assert not interrupted
     assert (one.bug, one.engine, one.seed, one.found, one.accidents) == (SHALLOW.name, "random", 1, True, 0)
+    assert 0 < one.cpu_seconds
     before = here(Unit("random", SHALLOW.base, SHALLOW.name, 1, programs=one.programs - 1))
-    assert f"regression {SHALLOW.signature}" not in before.found
-    assert found.rows[0].found == 1
-    assert found.ranks[0].found == 1
+    assert not any(title.startswith(f"regression {SHALLOW.checker}: ") for title in before.found)
     assert running() == []
 
 
 def test_a_trial_ends_with_its_time() -> None:
-    (one,) = finding.measure([BUGS[-1]], ["random"], 1, 0.001, 1).trials
+    (one,), _ = finding.measure(tasks([DEEP], ["random"], 1, 0.2), 1)
     assert not one.found
+    assert 0.2 <= one.cpu_seconds < PLENTY
+    assert one.programs > 0
+
+
+def test_peers_have_one_seed_and_a_short_time() -> None:
+    made = tasks([SHALLOW], ["random", BARE_HYPOTHESIS], 3, 60.0)
+    assert made == [*(Task(SHALLOW, "random", seed, 60.0) for seed in (1, 2, 3)), Task(SHALLOW, BARE_HYPOTHESIS, 1, 20.0)]
 
 
 def test_ctrl_c_ends_all_with_what_is_complete() -> None:
     def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
-    found = finding.measure([SHALLOW, DEEP], ["random"], 1, PLENTY, 2, interrupt)
-    assert found.interrupted
-    assert [each.bug for each in found.trials] == [SHALLOW.name]
+    made, interrupted = finding.measure(tasks([SHALLOW, DEEP], ["random"], 1, PLENTY), 2, interrupt)
+    assert interrupted
+    assert [each.bug for each in made] == [SHALLOW.name]
     assert running() == []
 
 
@@ -112,15 +122,18 @@ def test_an_engine_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch
     """Its process knows nothing of it."""
     monkeypatch.setattr(registry, "ENGINES", (*registry.ENGINES, registry.Engine("no-such", "no_such:drive")))
     with pytest.raises(EngineError, match="engine no-such"):
-        finding.measure([SHALLOW], ["no-such"], 1, PLENTY, 1)
+        finding.measure(tasks([SHALLOW], ["no-such"], 1, PLENTY), 1)
     assert running() == []
 
 
-def test_an_engine_without_its_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_without_its_package_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
-    found = finding.measure([SHALLOW], ["atheris", "hypothesis", *registry.PEERS], 2, PLENTY, 1)
-    assert found.missing == ["atheris", "hypothesis", *registry.PEERS]
-    assert found.trials == []
+    engines = ("atheris", "hypothesis", *registry.PEERS)
+    assert finding.lacking(["random", *engines]) == list(engines)
+    assert cli.main(["bench", "--find", "--engine", "atheris"]) == 2
+    assert "bench --engine atheris: no such package" in capsys.readouterr().err
 
 
 class Judged:
@@ -170,6 +183,9 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--trees original rfc-v0", "rfc-v0"),
         ("--memory 1 --find", "bench --memory with --find, --programs, --trees or --campaign"),
         ("--find --bug fly", "bench --bug fly: no such bug; allowed: bug-walk-align, "),
+        ("--find --deepest 3 --full", "bench --full, --deepest and --bug together"),
+        ("--find --markdown page.md", "bench --markdown without --trials"),
+        ("--find --trials /nowhere/trials.json", "--trials /nowhere/trials.json: No such file or directory"),
         ("--find --engine none", "bench --engine none: no such engine; allowed: random, "),
         ("--find --cap 0", "--cap: '0'; allowed: more than 0"),
         ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),
@@ -193,14 +209,14 @@ def test_the_command_answers_with_json(capsys: pytest.CaptureFixture[str]) -> No
     answer = json.loads(capsys.readouterr().out)
     assert answer["trials"][0]["found"]
     assert answer["rows"][0]["engine"] == "random"
-    assert (answer["seeds"], answer["cap"], answer["interrupted"]) == (1, PLENTY, False)
+    assert (answer["trials"][0]["cap"], answer["interrupted"]) == (PLENTY, False)
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     options = f"--find --engine random --bug {SHALLOW.name} --seeds 2 --cap 0.001 --workers 1"
     assert cli.main(["bench", *options.split()]) == 0
     shown = capsys.readouterr()
-    assert f"\n{SHALLOW.name}\n  random                0/2            >0.001   >0.001" in shown.out
+    assert re.search(rf"^{SHALLOW.name}\n  random +0/2 +>0\.001 +>0\.001 ", shown.out, re.MULTILINE)
     assert re.search(rf"^{SHALLOW.name}, random, seed 2: not found after [01] programs?, ", shown.err, re.MULTILINE)
 
 
@@ -208,4 +224,4 @@ def test_a_trial_that_is_called_off_counts_for_nothing() -> None:
     stop = Event()
     stop.set()
     with pytest.raises(CancelledError):
-        finding.attempt(BUGS[-1], "random", 1, PLENTY, stop)
+        finding.attempt(Task(BUGS[-1], "random", 1, PLENTY), stop)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
-from fuzz.language.program import MEMFD
+from fuzz.language.program import KIB, MEMFD
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
@@ -75,3 +75,16 @@ def test_each_is_offered_by_itself() -> None:
     programs = [generator.next() for _ in range(COUNT)]
     assert {program.vm.ring for program in programs} == {0}
     assert len({program.vm.split for program in programs}) > 3
+
+
+def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
+    generator = Generator(3, 64 * KIB)
+    programs = [generator.next() for _ in range(COUNT)]
+    wide = [program for program in programs if program.vm.pa == 52]
+    assert COUNT // 20 < len(wide) < COUNT // 4
+    assert any(program.vm.ipa > 48 for program in wide)
+    for program in wide:
+        validate(program)
+        assert decode(encode(program)) == parse(print_program(program)) == program
+    other = Generator(3, 4 * KIB)
+    assert {other.next().vm.pa for _ in range(COUNT)} == {48}

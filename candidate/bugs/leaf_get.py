@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A leaf that replaces another takes a reference, and nobody puts that of the old one.
+
+5c646b7e1d8b (v5.10) mended it.
+"""
+
+from reference.compiled.annotations import mypyc_attr
+from reference.kernel import kvm_s2_mmu
+
+from ..registry.declaration import Bug
+from ..v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableLeafGet(PgtableV5_14):
+    def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
+        valid = self.kvm_pte_valid(self.load(ptep))
+        if valid:
+            self.kvm_clear_pte(ptep)
+            self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
+
+        # Wrong: where a map replaces the leaf, its reference stays.
+        if not valid or self.k.walker != "stage2_map_walker":
+            self.k.put_page(self.k.virt_to_page(ptep))
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuLeafGet(MmuV5_14):
+    """mmu.c is the base's."""
+
+
+BUG = Bug(
+    "bug-leaf-get",
+    PgtableLeafGet,
+    MmuLeafGet,
+    base="v5.14",
+    signature="refcount: stage2_map_walker: too many references L3",
+    origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never put",
+    order=130,
+)

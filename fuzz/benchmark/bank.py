@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Trials of planted bugs that outlast the process: a file that a later run goes on with, and a page made of it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Final
+
+from candidate.bugs import BUGS
+
+from ..engines.registry import PEERS, PUBLIC
+from ..files import write_atomically
+from ..findings.digests import code_text
+from .finding import BenchmarkTrial, Task
+from .ranking import BenchmarkRow, grouped, ordered, rank, ranked, row, shown
+
+_HEAD: Final = """\
+# Bug bank
+
+`candidate/bugs/` holds planted bugs: bugs that the kernel had, and plausible slips, each in a version that does not
+have it. This page is made by `make bench-bugs` from the trials in `bug-bank.json`; do not edit it. A trial is one
+engine, one bug and one seed. It begins with a program that does nothing, and ends with the first regression that the
+named checker reports, or when its CPU time is over. [Benchmarks](benchmarks.md#how-soon-bugs-are-found) says how to
+measure.
+
+"""
+_CELLS: Final = (
+    "Cells have the seeds that found the bug, and the medians of CPU seconds and of programs that these took; "
+    "`-`: at least half of the seeds did not find it."
+)
+
+
+class TrialsError(ValueError):
+    """A file holds no trials; one line that says why."""
+
+
+class TrialsFile:
+    """The trials of a file, which is written anew after each one.
+
+    :param path: of a file that is there, or not yet
+    :raises OSError: it cannot be read
+    :raises TrialsError: it holds something else
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.trials = {trial.key: trial for trial in loaded(path)} if Path(path).exists() else {}
+
+    def add(self, trial: BenchmarkTrial) -> None:
+        """Keep one more.
+
+        :raises OSError: the file cannot be written
+        """
+        self.trials[trial.key] = trial
+        lines = ",\n".join(f"  {json.dumps(asdict(each))}" for each in self.all())
+        write_atomically(self.path, f'{{\n "trials": [\n{lines}\n ]\n}}\n')
+
+    def all(self) -> list[BenchmarkTrial]:
+        """Return the trials of bugs and engines that there are."""
+        return ordered([*self.trials.values()])
+
+    def left(self, todo: Iterable[Task]) -> list[Task]:
+        """Return the trials that are to be made yet: one that found nothing is made again where it has more time."""
+        return [task for task in todo if not self._made(task)]
+
+    def outdated(self) -> list[BenchmarkTrial]:
+        """Return the trials of bugs whose code has changed since, or that of their base."""
+        now = {bug.name: code_text(bug.base, bug.name) for bug in BUGS}
+        return [trial for trial in self.all() if trial.code != now[trial.bug]]
+
+    def _made(self, task: Task) -> bool:
+        trial = self.trials.get((task.bug.name, task.engine, task.seed))
+        return trial is not None and (trial.found or trial.cap >= task.cap)
+
+
+def loaded(path: str) -> list[BenchmarkTrial]:
+    """Return the trials of a file.
+
+    :raises OSError: it cannot be read
+    :raises TrialsError: it holds something else
+    """
+    kinds = {field.name: field.type for field in fields(BenchmarkTrial)}
+    try:
+        listed: list[dict[str, Any]] = json.loads(Path(path).read_bytes())["trials"]
+        for each in listed:
+            if each.keys() != kinds.keys():
+                raise TrialsError(f"a trial has the fields {', '.join(each)}; it must have {', '.join(kinds)}")
+        return [BenchmarkTrial(**each) for each in listed]
+    except TrialsError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise TrialsError("no trials of `bench --find`") from None
+
+
+def page(trials: Sequence[BenchmarkTrial]) -> str:
+    """Return the page of the bug bank, as Markdown."""
+    there = ordered(trials)
+    engines = [name for name in (*PUBLIC, *PEERS) if any(trial.engine == name for trial in there)]
+    rows = [row(each) for each in grouped(there, lambda trial: (trial.bug, trial.engine))]
+    return _HEAD + "\n".join([*_bugs(), "", *_times(rows, engines), "", *_ranks(there)]) + "\n"
+
+
+def _bugs() -> list[str]:
+    """The table of the bugs."""
+    lines = ["## Bugs", "", "| bug | in | checker | what is wrong |", "|---|---|---|---|"]
+    return lines + [f"| {bug.name} | {bug.base} | {bug.checker} | {bug.origin} |" for bug in BUGS]
+
+
+def _times(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
+    """The table of how soon each engine finds each bug."""
+    by_key = {(each.bug, each.engine): each for each in rows}
+    lines = ["## How soon they are found", "", _CELLS, ""]
+    lines += [f"| bug | {' | '.join(engines)} |", "|---|" + "---|" * len(engines)]
+    for bug in BUGS:
+        cells = [_cell(by_key.get((bug.name, engine))) for engine in engines]
+        lines.append(f"| {bug.name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(found: BenchmarkRow | None) -> str:
+    """Seeds, seconds and programs of one engine with one bug."""
+    if found is None:
+        return "not measured"
+    if found.median_cpu_seconds is None:
+        return f"{found.found}/{found.trials}, - of {found.cap:g} s"
+    return f"{found.found}/{found.trials}, {found.median_cpu_seconds:.1f} s, {shown(found.median_programs, 0, '-')}"
+
+
+def _ranks(trials: list[BenchmarkTrial]) -> list[str]:
+    """The table of the engines, and what the figures were made with."""
+    lines = ["## Engines", "", "What is not found counts as the whole time in the geometric mean.", ""]
+    lines += ["| engine | trials that found the bug | geometric mean of CPU seconds |", "|---|---|---|"]
+    for each in ranked([rank(group) for group in grouped(trials, lambda trial: trial.engine)]):
+        lines.append(f"| {each.engine} | {each.found}/{each.trials} | {each.mean_cpu_seconds:.1f} |")
+    forms = sorted({trial.form for trial in trials})
+    caps = sorted({trial.cap for trial in trials})
+    return [*lines, "", f"Made with: {'; '.join(forms)}. CPU seconds at most: {', '.join(f'{cap:g}' for cap in caps)}."]

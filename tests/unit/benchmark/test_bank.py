@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Trials of planted bugs that are kept: what is made again, what is refused, and the page."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.bugs import BUGS
+from fuzz.benchmark.bank import TrialsError, TrialsFile, loaded, page
+from fuzz.benchmark.finding import BenchmarkTrial, Task
+from fuzz.benchmark.ranking import ordered
+from fuzz.command_line import cli
+from fuzz.findings.digests import code_text
+
+DOCS: Final = Path(__file__).parents[3] / "docs"
+FIRST: Final = BUGS[0]
+LAST: Final = BUGS[-1]
+FOUND: Final = BenchmarkTrial(
+    FIRST.name, "random", 1, 9.0, True, 3.0, 1.5, 40, 400, 0, code_text(FIRST.base, FIRST.name), "plain"
+)
+LOST: Final = replace(FOUND, seed=2, found=False, cpu_seconds=9.0, programs=900)
+
+
+def kept(path: Path, *trials: BenchmarkTrial) -> TrialsFile:
+    file = TrialsFile(str(path))
+    for trial in trials:
+        file.add(trial)
+    return file
+
+
+def test_a_later_run_goes_on(tmp_path: Path) -> None:
+    """It does not repeat what found the bug, and what did not only where there is more time."""
+    path = tmp_path / "trials.json"
+    kept(path, LOST, FOUND)
+    again = TrialsFile(str(path))
+    assert again.all() == [FOUND, LOST]
+    todo = [Task(FIRST, "random", seed, 9.0) for seed in (1, 2, 3)]
+    assert [task.seed for task in again.left(todo)] == [3]
+    assert [task.seed for task in again.left([replace(task, cap=60.0) for task in todo])] == [2, 3]
+    again.add(replace(LOST, found=True))
+    assert [trial.found for trial in loaded(str(path))] == [True, True]
+
+
+def test_trials_of_other_code_are_known(tmp_path: Path) -> None:
+    other = replace(FOUND, seed=7, code="x")
+    assert kept(tmp_path / "trials.json", FOUND, other).outdated() == [other]
+
+
+def test_a_bug_that_is_gone_counts_no_more(tmp_path: Path) -> None:
+    file = kept(tmp_path / "trials.json", FOUND, replace(FOUND, bug="bug-gone"))
+    assert file.all() == [FOUND]
+    assert "bug-gone" not in page(file.all())
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ("[]", "no trials of `bench --find`"),
+        ("{", "no trials of `bench --find`"),
+        ('{"trials": [{"bug": "x"}]}', "a trial has the fields bug; it must have bug, engine, seed, "),
+    ],
+)
+def test_other_files_are_refused(content: str, wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "trials.json"
+    path.write_text(content)
+    with pytest.raises(TrialsError):
+        TrialsFile(str(path))
+    assert cli.main(["bench", "--find", "--trials", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"s2fuzz: --trials {path}: {wrong}")
+    assert shown.count("\n") == 1
+    assert path.read_text() == content
+
+
+def test_the_page_has_each_bug_and_what_was_measured() -> None:
+    lines = page([FOUND, LOST, replace(LOST, bug=LAST.name), replace(LOST, engine="hypothesis")]).splitlines()
+    for bug in BUGS:
+        assert f"| {bug.name} | {bug.base} | {bug.checker} | {bug.origin} |" in lines
+    assert "| bug | random | hypothesis |" in lines
+    assert f"| {FIRST.name} | 1/2, - of 9 s | 0/1, - of 9 s |" in lines
+    assert f"| {LAST.name} | 0/1, - of 9 s | not measured |" in lines
+    assert f"| {BUGS[1].name} | not measured | not measured |" in lines
+    assert "| random | 1/3 | 5.0 |" in lines
+    assert f"| {FIRST.name} | 1/1, 1.5 s, 40 |" in page([FOUND]).splitlines()
+
+
+def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run has nothing to do but to write it again."""
+    trials, markdown = tmp_path / "trials.json", tmp_path / "page.md"
+    options = f"--find --engine random --bug {FIRST.name} --seeds 1 --trials {trials} --markdown {markdown}"
+    assert cli.main(["bench", *options.split()]) == 0
+    first = capsys.readouterr()
+    assert f"{FIRST.name}, random, seed 1: found after " in first.err
+    (trial,) = json.loads(trials.read_text())["trials"]
+    assert trial == asdict(loaded(str(trials))[0])
+    written = markdown.read_text()
+    assert f"| {FIRST.name} | 1/1, " in written
+    markdown.unlink()
+    assert cli.main(["bench", *options.split()]) == 0
+    second = capsys.readouterr()
+    assert "seed 1" not in second.err
+    assert second.out == first.out
+    assert markdown.read_text() == written
+
+
+def test_the_page_of_this_repository_is_that_of_its_trials() -> None:
+    assert (DOCS / "bug-bank.md").read_text() == page(ordered(loaded(str(DOCS / "bug-bank.json"))))

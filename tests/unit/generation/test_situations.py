@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Situations that single bugs need: the generator makes them, counted over few programs."""
+
+from itertools import pairwise
+from typing import Final
+
+import pytest
+
+import candidate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.language.operations import HypMap, TableMap
+from fuzz.language.program import GIB, KIB, Program
+from reference.kernel import ENOMEM
+
+PROGRAMS: Final = 600
+
+
+@pytest.fixture(scope="module")
+def programs() -> list[Program]:
+    generator = Generator(5)
+    return [generator.next() for _ in range(PROGRAMS)]
+
+
+def count(programs: list[Program], what: str) -> int:
+    return sum(what in situations(program) for program in programs)
+
+
+def situations(program: Program) -> set[str]:
+    """The names of the situations that a program's text shows."""
+    vm = program.vm
+    block = vm.granule * vm.granule // 8
+    found: set[str] = set()
+    for slot in program.slots:
+        if slot.ipa + slot.size == 1 << vm.ipa:
+            found.add("a slot that ends with the guest's address space")
+        if slot.backing == "device" and slot.size >= block:
+            found.add("device memory as large as a block")
+            found.add(f"such, {'aligned' if slot.ipa % block == slot.offset % block else 'skewed'}")
+        if slot.backing == "hugetlb1g" and slot.size >= GIB and slot.ipa % GIB == slot.offset % GIB == 0:
+            found.add("memory for a block of 1G")
+            found |= {"such, with level hints"} if vm.ttl else set()
+        pages = slot.size // vm.granule
+        if pages in (64, 2048, 65536):
+            found.add("a slot of as many pages as a flush takes")
+        if pages in (63, 65, 2047, 2049, 65535, 65537):
+            found.add("a page beside that")
+    hyp = [op for op in program.operations if isinstance(op, HypMap)]
+    if len(set(hyp)) < len(hyp):
+        found.add("the same call for the hypervisor's tables twice")
+    maps = [op for op in program.operations if isinstance(op, TableMap)]
+    for first, second in pairwise(maps):
+        if (first.slot, first.offset, first.size) == (second.slot, second.offset, second.size):
+            found.add("a leaf over a leaf" if first.fail is None else "a map that failed, again")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("what", "least"),
+    [
+        ("a slot that ends with the guest's address space", 15),
+        ("device memory as large as a block", 8),
+        ("such, aligned", 3),
+        ("such, skewed", 2),
+        ("memory for a block of 1G", 8),
+        ("such, with level hints", 2),
+        ("a slot of as many pages as a flush takes", 3),
+        ("a page beside that", 5),
+        ("the same call for the hypervisor's tables twice", 15),
+        ("a leaf over a leaf", 30),
+        ("a map that failed, again", 30),
+    ],
+)
+def test_made(programs: list[Program], what: str, least: int) -> None:
+    assert count(programs, what) >= least
+
+
+def test_a_map_fails_inside_its_walk_at_several_steps(programs: list[Program]) -> None:
+    """Where it needs a table and has none: at once, or behind leaves that it has come to."""
+    first = later = 0
+    for program in programs:
+        if program.vm.granule != 4 * KIB or not any(isinstance(op, TableMap) and op.fail for op in program.operations):
+            continue
+        executor = Executor(candidate.get("v5.14"), program)
+        executor.create()
+        for at, op in enumerate(program.operations):
+            if executor.dead:
+                break
+            outcome, _ = executor.step(at)
+            if isinstance(op, TableMap) and op.fail and outcome.value == -ENOMEM:
+                layout = executor.side.by_name[op.slot]
+                start = layout.ipa + op.offset & -program.vm.granule
+                mapped = executor.checkers.shadows[layout.slot.vm].leaves_in(start, start + program.vm.granule)
+                later += bool(mapped)
+                first += not mapped
+    assert first >= 5
+    assert later >= 2
