@@ -230,4 +230,5 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
         programs=left,
         seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),
         again=again,
+        alone=True,
     )

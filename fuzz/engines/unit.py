@@ -34,6 +34,7 @@ class Unit:
         Engines that are not numbered leave out none
     :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
         one is not judged. Not given: whatever is there
+    :param alone: judge no program beside another: if the process dies again, it is clear of which
     """
 
     engine: str
@@ -50,6 +51,7 @@ class Unit:
     again: str = ""
     every: int = 1
     contents: tuple[str, ...] = ()
+    alone: bool = False
 
     def to_json(self) -> str:
         """Return the unit as one line."""
