@@ -27,6 +27,7 @@ from ..execution.executor import Executor
 from ..generation.generator import Generator
 from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
+from ..judging.overlap import Overlap
 from ..language.program import Program
 from . import switching
 from .areas import shares
@@ -66,7 +67,7 @@ class Mix:
         generator = Generator(SEED, whole=True)
         self.programs = [generator.next() for _ in range(programs)]
         self.generating = time.process_time() - start
-        # Seconds of CPU time of each program, when it was judged last.
+        # Seconds of CPU time of each program, when it was judged last; of trees, those until its verdict was there.
         self.spent = [0.0] * programs
 
     def run(self, first: int, end: int) -> dict[str, float]:
@@ -76,8 +77,16 @@ class Mix:
             of the processes of trees; ``in_full``: programs of two trees that were judged again in full
         """
         start, cpu, trees, again = time.perf_counter(), time.process_time(), times.seconds(), self.differential.again
+        # As the random engine has them judged.
+        overlap = Overlap(self.differential)
+        added = first
         for at in range(first, end):
-            self.spent[at] = self.judge(self.programs[at])
+            began = time.process_time()
+            while added < end and added < at + overlap.room:
+                overlap.add(self.programs[added])
+                added += 1
+            overlap.take()
+            self.spent[at] = time.process_time() - began
         user, system = times.seconds()
         return {
             "seconds": time.perf_counter() - start,

@@ -3,7 +3,7 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import candidate
@@ -16,6 +16,7 @@ from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
+from ..judging.overlap import Overlap
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
 from .repeated import repeat
@@ -66,6 +67,7 @@ class Session:
             raise TreeError(f"{changed} has changed since the session began; run it again")
         self.differential = Differential(*versions)
         self.differential.features = unit.features
+        self.overlap = Overlap(self.differential, 1 if unit.alone else None)
         # What both versions have: the generator asks for nothing else.
         mains = (self.differential.reference.main, self.differential.candidate.main)
         pgtables = (self.differential.reference.pgtable, self.differential.candidate.pgtable)
@@ -79,6 +81,8 @@ class Session:
         )
         self.corpus = [parse(text) for text in unit.corpus]
         self.number = unit.first - unit.every
+        # Of the last program whose judging has begun.
+        self.begun = self.number
         self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}
         self.features = set(unit.seen)
@@ -97,6 +101,7 @@ class Session:
             self.flight.begin()
         if self.unit.again:
             self.number -= self.unit.every
+            self.begun = self.number
             self.judge(parse(self.unit.again))
 
     def over(self) -> bool:
@@ -109,8 +114,39 @@ class Session:
             or (unit.cpu is not None and time.process_time() - self.spent >= unit.cpu)
         )
 
+    def judge_all(self, programs: Iterator[Program | Exception]) -> None:
+        """Judge programs until the session is over; kernel trees have some of them judged beside each other.
+
+        :param programs: without end, and independent of verdicts; an error in place of one that could not be made
+        """
+        waiting: list[Program | Exception] = []
+        most = self.unit.programs
+        while not self.over():
+            while len(waiting) < self.overlap.room and (most is None or self.state.programs + len(waiting) < most):
+                program = next(programs)
+                self.begin_program(program)
+                waiting.append(program)
+            program = waiting.pop(0)
+            if isinstance(program, Exception):
+                self.lost(program)
+            else:
+                self.settle(program)
+        self.overlap.drop()
+
+    def begin_program(self, program: Program | Exception) -> None:
+        """Have a program judged; `settle` does the rest."""
+        self.begun += self.unit.every
+        if isinstance(program, Program):
+            self.differential.measure = self.begun % MEASURED == 1
+            self.overlap.add(program)
+
     def judge(self, program: Program) -> Verdict | None:
-        """Judge a valid program, count it, send messages on what is new.
+        """Judge a valid program, and no other one beside it; as `settle`."""
+        self.begin_program(program)
+        return self.settle(program)
+
+    def settle(self, program: Program) -> Verdict | None:
+        """Take the verdict on the first program that waits for one; count it, send messages on what is new.
 
         A mistake in the candidate's Python is a message and ends the unit.
 
@@ -119,10 +155,9 @@ class Session:
         self.number += self.unit.every
         if self.flight is not None:
             self.flight.depart(self.number, program)
-        self.differential.measure = self.number % MEASURED == 1
         verdict = None
         try:
-            verdict = self.differential.run(program)
+            verdict = self.overlap.take()
             self.repeat(program, verdict)
         except CandidateMistake as error:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))

@@ -61,13 +61,15 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
+        # Others may run before this one ends, with other options.
+        measure = self.measure
         # A twin follows one actor.
         if self.once and not has_blocks(program):
-            verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
+            verdict = judge_once(self.reference, self.candidate, program, measure, self.features)
             if verdict is not None:
                 return verdict
             self.again += 1
-        run = Lockstep(self, program)
+        run = Lockstep(self, program, measure)
         for at in range(len(program.operations)):
             run.step(at)
         return run.end()
@@ -78,9 +80,10 @@ class Lockstep:
 
     :param differential: the versions, and the options of the comparison
     :param program: a valid one; it may grow while it runs
+    :param measure: whether its verdict has costs; None: as the options say
     """
 
-    def __init__(self, differential: Differential, program: Program) -> None:
+    def __init__(self, differential: Differential, program: Program, measure: bool | None = None) -> None:
         self.differential = differential
         self.left = Executor(differential.reference, program)
         self.right = Executor(differential.candidate, program, CANDIDATE)
@@ -88,7 +91,8 @@ class Lockstep:
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.circumstances = (Circumstances(self.left), Circumstances(self.right))
         self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))
-        self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
+        measured = differential.measure if measure is None else measure
+        self.costs = (Cost(self.left), Cost(self.right)) if measured else None
         self.features = Features(self.left, self.right) if differential.features else None
         self.stretches = Stretches(self.left, self.right)
         self.held_long: dict[str, Finding] = {}

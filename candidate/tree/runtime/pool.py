@@ -11,13 +11,16 @@ from . import tallies
 from .process import Process
 
 _idle: Final[dict[str, list[Process]]] = {}
+# Those that serve a program, or did until they ended.
+_taken: Final[list[Process]] = []
 
 
 def counts() -> CodeCounts:
     """The counters of all programs that are over and not withdrawn, of this process, by library."""
     found = CodeCounts()
     found.merge(tallies.ENDED)
-    for process in idle():
+    # Where programs are judged beside each other, others are under way: those before them on the same process are over.
+    for process in idle() + serving():
         found.add(str(process.library), process.totals())
         process.take_spared()
     found.merge(tallies.SPARED)
@@ -33,6 +36,12 @@ def idle() -> list[Process]:
     return found
 
 
+def serving() -> list[Process]:
+    """Return the processes on which programs of this one run."""
+    _taken[:] = [process for process in _taken if process.owner == os.getpid() and not process.kept]
+    return _taken.copy()
+
+
 def take(library: Path, follows: bool = False) -> Process:
     """A process of this library on which nothing runs, ready for a program.
 
@@ -40,14 +49,17 @@ def take(library: Path, follows: bool = False) -> Process:
     :raises TreeError: none can be started
     """
     there = _idle.setdefault(str(library), [])
-    while there:
+    process: Process | None = None
+    while there and process is None:
         process = there.pop()
         # One that was started before a fork belongs to the other process.
-        if process.owner == os.getpid() and process.child.poll() is None:
-            process.begin(follows)
-            return process
-    process = Process(library)
+        if process.owner != os.getpid() or process.child.poll() is not None:
+            process = None
+    if process is None:
+        process = Process(library)
     process.begin(follows)
+    serving()
+    _taken.append(process)
     return process
 
 
@@ -57,6 +69,8 @@ def give_back(process: Process, twin: Process | None = None) -> None:
     :param twin: as of `Process.end`
     """
     process.end(twin)
+    if process in _taken:
+        _taken.remove(process)
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 

@@ -17,6 +17,7 @@ from typing import Final
 from ..building.errors import TreeError
 from ..lines.alike import translated
 from . import tallies
+from .meanwhile import MEANWHILE
 from .places import CodePlace
 from .records import (
     ACTOR,
@@ -257,6 +258,9 @@ class Process:
 
         :returns: whether it still lives; if not, nobody caught what ended it
         """
+        turn = MEANWHILE.turn
+        if turn is not None:
+            turn()
         if hear(self.hears) != _ANSWERED:
             self.running = False
             return False
