@@ -155,3 +155,23 @@ def write_output(name: str, data: bytes) -> None:
         write_atomically(name, data)
     except OSError as error:
         raise refused_output(name, error) from None
+
+
+def write_folder(name: str, files: dict[str, bytes], executable: set[str]) -> None:
+    """Write files into a new folder, or an empty one, that ``-o`` names.
+
+    :param executable: names of those that can be started
+    :raises BadInputError: it has files, or cannot be made or written
+    """
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise BadInputError(f"-o {shown_name(name)}: has files; name a new folder")
+        for file, data in files.items():
+            write_atomically(folder / file, data)
+            if file in executable:
+                (folder / file).chmod(0o755)
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(f"-o {shown_name(name)}: {wrong}; name a folder that can be made and written") from None

@@ -10,6 +10,7 @@ from typing import Final
 MAX_SECONDS: Final = 366 * 24 * 3600
 MAX_PROGRAMS: Final = 1_000_000_000
 MAX_TRANSLATIONS: Final = 1_000_000_000_000
+MAX_AFTER: Final = 1_000_000
 MAX_TRIALS: Final = 1000
 MAX_WORKERS: Final = 1024
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -50,6 +51,11 @@ def translations(text: str) -> int:
 def trials(text: str) -> int:
     """The value of ``--seeds`` and ``--workers``."""
     return whole(text, 1, MAX_TRIALS)
+
+
+def operation(text: str) -> int:
+    """The value of ``--after``."""
+    return whole(text, 0, MAX_AFTER)
 
 
 def seed(text: str) -> int:

@@ -83,6 +83,21 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviat
     return ()
 
 
+def foreseen(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
+    """Return the first deviation that may show in QEMU's answer to a question that our walk answers with *walk*."""
+    setting = tables.setting
+    if reserved_block(tables, walk):
+        return BLOCK_LEVEL
+    if split(asked)[0] >= Ask.FETCH or walk.fault != NONE:
+        return None
+    if memory_type(walk.entry, setting.fwb, setting.stage1) < 0:
+        return RESERVED_TYPE
+    if setting.fwb and not setting.cached:
+        attr = memattr(walk.entry)
+        return FORCED_DEVICE if attr < 4 else FORCED_SHAREABILITY if attr == 6 else None
+    return None
+
+
 def answer_with(address: int, attr: int, shareability: int) -> int:
     """Return the answer of a read or write that succeeds with this type."""
     return address | attr << PAR_ATTR_SHIFT | shareability << PAR_SH_SHIFT

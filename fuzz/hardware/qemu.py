@@ -52,6 +52,24 @@ def version(program: str) -> str:
     return answer.stdout.partition("\n")[0]
 
 
+def options(memory: str) -> list[str]:
+    """Return the arguments of a QEMU that begins to run the payload.
+
+    :param memory: path of the file that is its memory, `layout.RAM_SIZE` bytes
+    """
+    # max: 52-bit physical addresses, all granules, FEAT_XNX, FEAT_S2FWB. What
+    # else it has costs time and changes no translation.
+    return [
+        *("-machine", "virt,virtualization=on,gic-version=2,highmem=off,memory-backend=ram"),
+        *("-accel", "tcg,thread=single", "-cpu", "max,pauth=off,sve=off,sme=off", "-smp", "1"),
+        *("-m", f"{layout.RAM_SIZE >> 20}M"),
+        *("-object", f"memory-backend-file,id=ram,size={layout.RAM_SIZE},mem-path={memory},share=on"),
+        *("-device", f"loader,addr={layout.CODE:#x},cpu-num=0"),
+        *("-semihosting-config", "enable=on,target=native"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "none", "-monitor", "none"),
+    ]
+
+
 class Qemu(Closing):
     """A QEMU that answers batches of questions; a context manager.
 
@@ -90,20 +108,9 @@ class Qemu(Closing):
 
         :raises QemuError: it cannot be executed
         """
-        # max: 52-bit physical addresses, all granules, FEAT_XNX, FEAT_S2FWB. What
-        # else it has costs time and changes no translation.
-        command = [
-            *(self.program, "-machine", "virt,virtualization=on,gic-version=2,highmem=off,memory-backend=ram"),
-            *("-accel", "tcg,thread=single", "-cpu", "max,pauth=off,sve=off,sme=off", "-smp", "1"),
-            *("-m", f"{layout.RAM_SIZE >> 20}M"),
-            *("-object", f"memory-backend-file,id=ram,size={layout.RAM_SIZE},mem-path=/proc/self/fd/{memory},share=on"),
-            *("-device", f"loader,addr={layout.CODE:#x},cpu-num=0"),
-            *("-semihosting-config", "enable=on,target=native"),
-            *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "none", "-monitor", "none"),
-        ]
         try:
             return subprocess.Popen(
-                command,
+                [self.program, *options(f"/proc/self/fd/{memory}")],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

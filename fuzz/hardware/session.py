@@ -46,7 +46,7 @@ class QemuSession:
 
     def __init__(self, qemu: Qemu) -> None:
         self.qemu = qemu
-        self.memory = TableMemory(qemu)
+        self.memory = TableMemory(qemu.tables)
         self.asked = 0
         self.guests = 0
         self.deviations: Counter[Deviation] = Counter()

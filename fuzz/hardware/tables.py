@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Translation tables that QEMU and our walk both read, and the questions about them."""
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -10,7 +11,6 @@ from reference.machine.arena import Arena
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, Regime, Walk, walk
 
 from . import layout
-from .qemu import Qemu
 from .setting import GRANULES, Setting
 
 
@@ -79,10 +79,10 @@ class Full(Exception):
 class TableMemory:
     """The table memory: an arena for our walk, and the same words in QEMU.
 
-    :param qemu: whose memory it is
+    :param shared: signed 64-bit words, index 0 at `layout.TABLES`: those of a QEMU that runs, or to give to one
     """
 
-    def __init__(self, qemu: Qemu) -> None:
+    def __init__(self, shared: "memoryview[int] | array[int]") -> None:
         self.words = [0] * (layout.TABLES_SIZE >> 3)
         self.arenas: dict[int, Arena] = {}
         for shift, granule in GRANULES.items():
@@ -90,7 +90,7 @@ class TableMemory:
             arena.words = self.words
             arena.pages = layout.TABLES_SIZE >> shift
             self.arenas[shift] = arena
-        self.shared = qemu.tables
+        self.shared = shared
         self.next = 0
 
     def take(self, pages: int, page_shift: int) -> int:

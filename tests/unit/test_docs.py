@@ -35,7 +35,7 @@ PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace", "yaml")
 # Commands of a shell that pages show beside ours.
-SHELL: Final = ("python3", "pip", "grep", "head", "git")
+SHELL: Final = ("python3", "pip", "grep", "head", "git", "sh")
 TREES: Final = ("reference", "candidate", "fuzz")
 # Pages that a test of their own follows step by step, examples that are made to fail included.
 FOLLOWED: Final = {"docs/how-to/patch.md": "test_how_to_patch.py"}

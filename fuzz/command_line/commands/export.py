@@ -10,6 +10,7 @@ from ..command import Command
 from ..messages import BadInputError, NoVerdictError, complain
 from ..options import BINARY
 from ..parser import Once, Parser
+from ..values import operation
 
 if TYPE_CHECKING:
     from candidate import Candidate
@@ -26,6 +27,8 @@ if the machine lacks what it needs.
 checker of break-before-make. With --stock the trace is such that casemate as
 it is accepts correct code; what it then cannot see is said.
 --events: what a version does, each event as a JSON object.
+--qemu: a folder with the tables that a version has built after an operation
+(--after), and a script that asks QEMU how they translate.
 """
 # Rules that the unmodified checker cannot hold a trace to.
 _LOST: Final = (
@@ -40,6 +43,10 @@ def add_arguments(parser: Parser) -> None:
     form.add_argument("--selftest", action="store_true", help="one C file in the manner of the kernel's selftests")
     form.add_argument("--casemate", action="store_true", help="a trace for casemate")
     form.add_argument("--events", action="store_true", help="events, outcomes and violations, a JSON object a line")
+    tables = "a folder with the tables for QEMU, which -o names"
+    form.add_argument("--qemu", action="store_true", help=tables)
+    after = "number of the operation, from 1; 0: the creation of the VMs (with --qemu; the last one)"
+    parser.add_argument("--after", action=Once, type=operation, metavar="N", help=after)
     stock = "leave out what the unmodified casemate rejects in correct code (with --casemate)"
     parser.add_argument("--stock", action="store_true", help=stock)
     model = "the version that is run; with --selftest, it says what outcomes are right (%(default)s)"
@@ -76,6 +83,22 @@ def _events(version: "Candidate", program: "Program", file: str) -> str:
     return "".join(f"{line}\n" for line in event_lines(version, program))
 
 
+def _write_tables(version: "Candidate", program: "Program", file: str, arguments: Namespace) -> None:
+    from ...hardware.folder import NoTablesError, tables_folder
+    from ...hardware.folder_texts import SCRIPT
+    from ..inputs import write_folder
+
+    last = len(program.operations)
+    after = last if arguments.after is None else arguments.after
+    if after > last:
+        raise BadInputError(f"--after {after}: {file} has {last} operations; name one of them")
+    try:
+        files = tables_folder(version, program, file, after)
+    except NoTablesError as error:
+        raise NoVerdictError(f"{file}: {error}; nothing was written") from None
+    write_folder(arguments.output, files, {SCRIPT})
+
+
 def export(arguments: Namespace) -> int:
     """Export a program.
 
@@ -85,12 +108,19 @@ def export(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ..inputs import read_programs, write_output
+    from ..inputs import STANDARD, read_programs, write_output
 
     if arguments.stock and not arguments.casemate:
         raise BadInputError("--stock: allowed with --casemate")
+    if arguments.after is not None and not arguments.qemu:
+        raise BadInputError("--after: allowed with --qemu")
+    if arguments.qemu and arguments.output == STANDARD:
+        raise BadInputError("--qemu writes a folder; name it with -o FOLDER")
     ((file, program),) = read_programs([arguments.program])
     version = candidate.get(arguments.model)
+    if arguments.qemu:
+        _write_tables(version, program, file, arguments)
+        return FINE
     if arguments.casemate:
         text = _casemate(version, program, file, arguments.stock)
     else:
@@ -102,13 +132,14 @@ def export(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "export",
-    "a program as a C file for any arm64 machine, a run as a trace for other tools",
+    "a program as a C file for any arm64 machine, a run as a trace or tables for other tools",
     _ABOUT,
     add_arguments,
     export,
     (
         "s2fuzz export --selftest corpus/regressions/livelock-two-levels.s2 -o livelock.c",
         "s2fuzz export --casemate --stock corpus/seeds/thp-blocks.s2 --model tree:../linux -o trace.log",
+        "s2fuzz export --qemu --after 3 corpus/seeds/thp-blocks.s2 -o tables",
     ),
     keys="",
 )
