@@ -34,20 +34,13 @@ def status(arguments: Namespace) -> int:
 
     :raises BadInputError: DIR has no campaign, or cannot be read
     """
-    import sqlite3
-
-    from ...campaign.store.database import NAME, CampaignError, connect_to_read, failure
+    from ...campaign.store.database import CampaignError, reading
     from ...campaign.view.overview import read
 
     folder = Path(arguments.directory)
     try:
-        db = connect_to_read(folder)
-        try:
+        with reading(folder) as db:
             overview = read(db, folder)
-        except sqlite3.Error as error:
-            raise failure(folder / NAME, error) from None
-        finally:
-            db.close()
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     if arguments.html:
