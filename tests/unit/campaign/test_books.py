@@ -12,6 +12,7 @@ from fuzz.campaign.view.lines import summary
 from fuzz.campaign.view.overview import read
 from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
+from fuzz.campaign.work.shrinking import Shrunk
 from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
@@ -118,16 +119,17 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
-    findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed | Shrunk]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
         filer.ask(each, books.code)
     wait_for(lambda: len(told) == 2, "two replays")
     filer.close(60)
-    assert [each.state for each in told] == [FILED, UNREPLAYED]
-    assert (tmp_path / "campaign" / told[0].file).is_file()
+    replayed = [each for each in told if isinstance(each, Replayed)]
+    assert [each.state for each in replayed] == [FILED, UNREPLAYED]
+    assert (tmp_path / "campaign" / replayed[0].file).is_file()
     assert len(list(findings.glob("*.s2"))) == 1
-    assert [books.findings.file(each) for each in told] == [True, True]
+    assert [books.findings.file(each) for each in replayed] == [True, True]
     assert not books.findings.waiting(1)
     overview = read(books.db, "x")
     assert [found.finding.signature for found in overview.shown] == [missing]
