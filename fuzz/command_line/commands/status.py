@@ -12,6 +12,7 @@ from ..parser import Once, Parser
 from ..values import folder, since
 
 if TYPE_CHECKING:
+    from ...campaign.view.history import Moment
     from ...campaign.view.overview import Overview
 
 KEYS: Final = "fuzz/campaign/view/overview.py"
@@ -35,33 +36,34 @@ def status(arguments: Namespace) -> int:
     :raises BadInputError: DIR has no campaign, or cannot be read
     """
     from ...campaign.store.database import CampaignError, reading
+    from ...campaign.view.history import history
     from ...campaign.view.overview import read
 
     folder = Path(arguments.directory)
     try:
         with reading(folder) as db:
-            overview = read(db, folder)
+            overview, moments = read(db, folder), history(db)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     if arguments.html:
-        write_page(overview, arguments.html, arguments.since)
+        write_page(overview, moments, arguments.html, arguments.since)
     code = code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
 
 
-def write_page(overview: "Overview", out: str, since: float | None) -> None:
+def write_page(overview: "Overview", moments: "list[Moment]", out: str, since: float | None) -> None:
     """Write the page for a browser.
 
-    :raises BadInputError: the file cannot be written, or jinja2 is not there
+    :raises BadInputError: the file cannot be written, or a package of the extra ``web`` is not there
     """
     try:
         from ...web.page import page
-    except ImportError:
-        raise BadInputError("--html needs the package jinja2; install it: pip install -e '.[web]'") from None
+    except ImportError as error:
+        raise BadInputError(f"--html needs the package {error.name}; install it: pip install -e '.[web]'") from None
     from ...files import write_atomically
 
-    text = page(overview, since)
+    text = page(overview, moments, since)
     try:
         write_atomically(out, text)
     except OSError as error:
