@@ -4,7 +4,7 @@
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from ..campaign.view.history import Moment
 from ..campaign.view.lines import date, duration, is_new, rate, size, state_of
 from ..campaign.view.overview import CampaignFinding, Overview
 from ..distribution import VERSION
-from ..findings.found import comments_of, known_text
+from ..findings.found import comments_of, file_name, known_text
 from ..findings.severity import severity
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
@@ -31,6 +31,7 @@ TRACED: Final = 50
 class PageEntry:
     """One finding on the page.
 
+    :param name: of the finding, in an address
     :param program: as it stands in its file, without the comments; "" where there is none
     :param comments: of the file: key -> value
     :param command: shows the finding in a terminal
@@ -42,6 +43,7 @@ class PageEntry:
     new: bool
     known: str
     date: str
+    name: str
     program: str = ""
     comments: dict[str, str] = field(default_factory=dict)
     command: str = ""
@@ -58,7 +60,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
     for found in overview.shown:
         known = found.accepted or known_text(found.finding, overview.reference)
         word = severity(found.finding.signature).name.lower()
-        made.append(PageEntry(found, word, is_new(found, since), known, date(found.first_at)))
+        made.append(PageEntry(found, word, is_new(found, since), known, date(found.first_at), name_of(found)))
     with_programs: list[tuple[PageEntry, Program]] = []
     for entry in made:
         path = Path(overview.folder, entry.found.file)
@@ -98,19 +100,33 @@ def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> No
         entry.trace = gone + (run.trace or run.trouble)
 
 
-def page(overview: Overview, moments: Sequence[Moment] = (), since: float | None = None, traced: int = TRACED) -> str:
+def page(
+    overview: Overview,
+    moments: Sequence[Moment] = (),
+    since: float | None = None,
+    traced: int = TRACED,
+    served: bool = False,
+    only: str = "",
+) -> str:
     """Return the page as HTML; it loads nothing.
 
     :param moments: the course of the campaign
     :param since: seconds since 1970, from which on findings are new; None: all are
     :param traced: programs that are run for their traces
+    :param served: by a server, which has a page with the traces for each finding
+    :param only: name of the finding that the page is about; "": the page is about all
+    :returns: "" if there is no such finding
     :raises candidate.CandidateMistake: the Python of a version has a mistake
     """
+    if only:
+        overview = replace(overview, findings=[each for each in overview.shown if name_of(each) == only])
+        if not overview.findings:
+            return ""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(duration=duration, size=size)
-    rows = entries(overview, since, traced)
+    rows = entries(overview, since, 0 if served and not only else traced)
     return environment.get_template("page.html").render(
         o=overview,
         state=state_of(overview),
@@ -119,6 +135,13 @@ def page(overview: Overview, moments: Sequence[Moment] = (), since: float | None
         since=date(since),
         fresh=[each for each in rows if not each.known],
         known=[each for each in rows if each.known],
-        charts=charts(list(moments)),
+        charts=[] if only else charts(list(moments)),
         rate=rate,
+        served=served,
+        only=only,
     )
+
+
+def name_of(found: CampaignFinding) -> str:
+    """Return the name of a finding in an address: letters, digits and hyphens."""
+    return file_name(found.finding).removesuffix(".s2")

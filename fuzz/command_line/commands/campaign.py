@@ -4,6 +4,7 @@
 import os
 import sys
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_json, add_known, add_versions
 from ..parser import Once, Parser
-from ..values import MAX_SECONDS, folder, number, seed, until, workers
+from ..values import MAX_SECONDS, folder, number, port, seed, until, workers
 from .status import KEYS, code_of, tell_overview
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--until", action="append", type=until, metavar="idle=2h|programs=N|regression", help=ends)
     told = "run by the shell for each new finding that is not accepted, with S2FUZZ_FILE, _KIND, _SIGNATURE, _REASON"
     parser.add_argument("--on-finding", action=Once, default="", metavar="COMMAND", help=told)
+    page = "show it in a browser too, at http://127.0.0.1:PORT/, for this machine alone (0: any free port)"
+    parser.add_argument("--http", type=port, action=Once, metavar="PORT", help=f"{page}; needs s2fuzz[web]")
     seeds = "what the seeds of all its work come from (1); it keeps the one that it was begun with"
     parser.add_argument("--seed", type=seed, action=Once, metavar="S", help=seeds)
     add_known(parser)
@@ -146,14 +149,21 @@ def campaign(arguments: Namespace) -> int:
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
 
+    address = ""
+
     def begin() -> None:
         say_changes(settings.reference, [settings.candidate])
         say_form(arguments)
+        if address:
+            complain(f"{address} shows the campaign")
 
-    try:
-        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
-    except CampaignError as error:
-        raise BadInputError(str(error)) from None
+    with ExitStack() as stack:
+        if arguments.http is not None:
+            address = serve(arguments, stack)
+        try:
+            why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
+        except CampaignError as error:
+            raise BadInputError(str(error)) from None
     code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
     if code == FINE and not overview.programs:
         complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
@@ -163,6 +173,22 @@ def campaign(arguments: Namespace) -> int:
     for entry in accepted.stale():
         complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
     return code
+
+
+def serve(arguments: Namespace, stack: ExitStack) -> str:
+    """Let a process show the campaign in a browser, until *stack* is closed.
+
+    :returns: the address
+    :raises BadInputError: a package is missing, or the port cannot be had
+    """
+    from ...web.listening import CannotServeError, serving
+
+    try:
+        child, address = serving(Path(arguments.directory), arguments.http)
+    except CannotServeError as error:
+        raise BadInputError(f"campaign --http {error}") from None
+    stack.callback(child.close)
+    return address
 
 
 def check_cluster(settings: "Settings") -> None:
