@@ -17,12 +17,36 @@ _CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and what may have been meant."""
 
-    given: Sequence[str] = ()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.given: Sequence[str] = ()
+        # By their first word, what stands for something else than the arguments of this one.
+        self.others: dict[str, Parser] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse has it; keeps what was given, for `error`."""
         self.given = list(sys.argv[1:] if args is None else args)
+        other = self.others.get(self.given[0]) if self.given else None
+        if other is not None:
+            return other.parse_known_args(self.given[1:], namespace)
         return super().parse_known_args(args, namespace)
+
+    def add_other(self, name: str, description: str, exit_codes: str) -> "Parser":
+        """Add an action to a command that has arguments of its own: ``action`` in the namespace is its name, or "".
+
+        :param exit_codes: what stands behind the options, in the help
+        """
+        made = Parser(
+            f"{self.prog} {name}",
+            description=description,
+            epilog=exit_codes,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.set_defaults(action="")
+        made.set_defaults(action=name)
+        self.others[name] = made
+        return made
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
@@ -49,7 +73,8 @@ class Parser(argparse.ArgumentParser):
     def below(self) -> "dict[str, Parser]":
         """The parsers of its commands, or of the actions of one, by name."""
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
-        return {name: each for there in choices for name, each in there.items() if isinstance(each, Parser)}
+        found = {name: each for there in choices for name, each in there.items() if isinstance(each, Parser)}
+        return {**found, **self.others}
 
 
 def add_action(

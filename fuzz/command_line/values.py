@@ -13,6 +13,7 @@ MAX_TRANSLATIONS: Final = 1_000_000_000_000
 MAX_AFTER: Final = 1_000_000
 MAX_TRIALS: Final = 1000
 MAX_WORKERS: Final = 1024
+MAX_PORT: Final = 65535
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _LENGTH: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|min|h|d)")
 _DATES: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S")
@@ -85,6 +86,14 @@ def number(text: str, least: float, most: float) -> float:
 def workers(text: str) -> int:
     """The value of ``--workers``."""
     return whole(text, 1, MAX_WORKERS)
+
+
+def port(text: str) -> int:
+    """The value of ``--http``; 0 is one that is free."""
+    try:
+        return whole(text, 0, MAX_PORT)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; the page is for this machine alone") from None
 
 
 def length(text: str) -> float:

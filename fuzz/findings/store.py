@@ -23,7 +23,7 @@ from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
 from .digests import code_text
-from .found import CRASH, file_name, reproduce
+from .found import CRASH, commented, file_name, reproduce
 from .record import FindingRecord, file_text, in_order
 from .replay import NO_ANSWER, Replayer
 from .witness import stamp_of, with_stamp
@@ -128,6 +128,24 @@ class Store(Closing):
         self.lost[key] = found
         if self.folder is not None:
             self._write(found, self.folder / UNREPLAYED / file_name(found.finding))
+
+    def replace(self, found: FindingRecord, comments: dict[str, str]) -> None:
+        """Put a smaller program, which a fresh process has shown, into the file of the smallest one.
+
+        :param found: with the path of that file
+        :param comments: of the file; what they say of the program is brought up to date
+        """
+        assert found.path is not None
+        about = {**comments, "reason": found.reason, "at": found.where()}
+        try:
+            write_atomically(found.path, commented(about, found.program))
+        except OSError as error:
+            self.trouble = f"{found.path}: {error.strerror or error}"
+            return
+        programs = self.kept.get(found.finding.key)
+        if programs:
+            found.count = programs[0].count
+            programs[0] = found
 
     def _wanted(self, found: FindingRecord, programs: list[FindingRecord]) -> bool:
         """Tell whether a program belongs to those that are kept, if it shows its finding again."""

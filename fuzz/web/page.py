@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The page: what a campaign has, put into the template, where all text is escaped."""
 
+import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,27 +12,29 @@ import jinja2
 
 import candidate
 
+from ..campaign.view.history import Moment
 from ..campaign.view.lines import date, duration, is_new, rate, size, state_of
 from ..campaign.view.overview import CampaignFinding, Overview
 from ..distribution import VERSION
-from ..findings.found import known_text
+from ..findings.found import comments_of, file_name, known_text
 from ..findings.severity import severity
 from ..language.program import Program, ProgramError
-from ..language.text import load
+from ..language.text import load, print_program
 from ..reports.watched import run_all
+from .charts import charts
 
 # Findings whose programs are run for the page, the weightiest first.
 TRACED: Final = 50
-# Of the curve, in its own units.
-_WIDE: Final = 600
-_HIGH: Final = 120
 
 
 @dataclass(slots=True)
 class PageEntry:
     """One finding on the page.
 
-    :param text: its file, comments and all; "" where there is none
+    :param name: of the finding, in an address
+    :param program: as it stands in its file, without the comments; "" where there is none
+    :param comments: of the file: key -> value
+    :param command: shows the finding in a terminal
     :param trace: both sides' events side by side, or why there are none
     """
 
@@ -40,7 +43,10 @@ class PageEntry:
     new: bool
     known: str
     date: str
-    text: str = ""
+    name: str
+    program: str = ""
+    comments: dict[str, str] = field(default_factory=dict)
+    command: str = ""
     trace: str = ""
 
 
@@ -54,21 +60,24 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
     for found in overview.shown:
         known = found.accepted or known_text(found.finding, overview.reference)
         word = severity(found.finding.signature).name.lower()
-        made.append(PageEntry(found, word, is_new(found, since), known, date(found.first_at)))
+        made.append(PageEntry(found, word, is_new(found, since), known, date(found.first_at), name_of(found)))
     with_programs: list[tuple[PageEntry, Program]] = []
     for entry in made:
         path = Path(overview.folder, entry.found.file)
+        entry.command = shlex.join(["s2fuzz", "run", "--trace", str(path)])
         if not entry.found.file:
-            entry.trace = "The program is not replayed yet."
+            entry.trace, entry.command = "The program is not replayed yet.", ""
             continue
         try:
-            entry.text = path.read_text(errors="replace")
-            with_programs.append((entry, load(path)))
-        except (OSError, ProgramError) as error:
+            entry.comments = comments_of(path.read_text(encoding="utf-8"))
+            program = load(path)
+            entry.program = print_program(program)
+            with_programs.append((entry, program))
+        except (OSError, UnicodeDecodeError, ProgramError) as error:
             entry.trace = f"The file cannot be read: {error}"
     trace(overview, with_programs[:traced])
     for entry, _ in with_programs[traced:]:
-        entry.trace = f"Not run for this page: s2fuzz run --trace {overview.folder}/{entry.found.file}"
+        entry.trace = f"Not run for this page: {entry.command}"
     return made
 
 
@@ -91,26 +100,33 @@ def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> No
         entry.trace = gone + (run.trace or run.trouble)
 
 
-def points(curve: Sequence[tuple[float, int]]) -> str:
-    """Return a curve as the points of an SVG polyline."""
-    if not curve:
-        return ""
-    end, most = max(curve[-1][0], 0.001), max(max(count for _, count in curve), 1)
-    return " ".join(f"{at / end * _WIDE:.1f},{_HIGH - count / most * _HIGH:.1f}" for at, count in curve)
-
-
-def page(overview: Overview, since: float | None = None, traced: int = TRACED) -> str:
+def page(
+    overview: Overview,
+    moments: Sequence[Moment] = (),
+    since: float | None = None,
+    traced: int = TRACED,
+    served: bool = False,
+    only: str = "",
+) -> str:
     """Return the page as HTML; it loads nothing.
 
+    :param moments: the course of the campaign
     :param since: seconds since 1970, from which on findings are new; None: all are
     :param traced: programs that are run for their traces
+    :param served: by a server, which has a page with the traces for each finding
+    :param only: name of the finding that the page is about; "": the page is about all
+    :returns: "" if there is no such finding
     :raises candidate.CandidateMistake: the Python of a version has a mistake
     """
+    if only:
+        overview = replace(overview, findings=[each for each in overview.shown if name_of(each) == only])
+        if not overview.findings:
+            return ""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(duration=duration, size=size)
-    rows = entries(overview, since, traced)
+    rows = entries(overview, since, 0 if served and not only else traced)
     return environment.get_template("page.html").render(
         o=overview,
         state=state_of(overview),
@@ -119,8 +135,13 @@ def page(overview: Overview, since: float | None = None, traced: int = TRACED) -
         since=date(since),
         fresh=[each for each in rows if not each.known],
         known=[each for each in rows if each.known],
-        points=points(overview.curve),
-        wide=_WIDE,
-        high=_HIGH,
+        charts=[] if only else charts(list(moments)),
         rate=rate,
+        served=served,
+        only=only,
     )
+
+
+def name_of(found: CampaignFinding) -> str:
+    """Return the name of a finding in an address: letters, digits and hyphens."""
+    return file_name(found.finding).removesuffix(".s2")

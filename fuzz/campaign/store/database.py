@@ -191,6 +191,21 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     return db
 
 
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The database as `connect_to_read` has it, closed behind the body.
+
+    :raises CampaignError: there is none, it is not ours, or cannot be read
+    """
+    db = connect_to_read(folder)
+    try:
+        yield db
+    except sqlite3.Error as error:
+        raise failure(folder / NAME, error) from None
+    finally:
+        db.close()
+
+
 def _head(db: sqlite3.Connection) -> tuple[int, int]:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()

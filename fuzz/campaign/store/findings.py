@@ -154,3 +154,25 @@ class Findings:
                     (state, replayed.reason, replayed.file, replayed.operations, *key),
                 )
         return bool(state != before)
+
+    def filed(self, version: int) -> list[tuple[Finding, str]]:
+        """Return the findings that are filed, but for what is accepted, with their files.
+
+        :param version: of the code
+        """
+        rows = self.db.execute(
+            "SELECT kind, signature, reason, file FROM findings WHERE version = ? AND state = ? AND accepted = ''",
+            (version, FILED),
+        )
+        return [(Finding(kind, signature, reason), file) for kind, signature, reason, file in rows]
+
+    def shrunk(self, finding: Finding, version: int, operations: int) -> None:
+        """Note that the file of a finding has a program of so many operations by now.
+
+        :param finding: as that shows it
+        :param version: of the code that it was filed on
+        """
+        self.db.execute(
+            "UPDATE findings SET reason = ?, operations = ? WHERE kind = ? AND signature = ? AND version = ?",
+            (finding.reason, operations, *finding.key, version),
+        )

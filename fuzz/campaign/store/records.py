@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from ...corpus import Corpus
 from ...distribution import form
@@ -20,6 +21,9 @@ from .findings import GONE, UNREPLAYED, Findings, Pending
 from .outcomes import Notice, UnitOutcome
 from .programs import Programs
 from .settings import Settings
+
+# Points of the curves: more than a page shows, and some 200 KiB however long a campaign runs.
+MOST_POINTS: Final = 2400
 
 
 class Records:
@@ -212,7 +216,7 @@ class Records:
             )
 
     def add_statistics(self, programs: int, operations: int) -> None:
-        """Add a point to the curves.
+        """Add a point to the curves; of too many, every second one goes, so that old ones lie further apart.
 
         :param programs: judged in units that are not done yet, with so many operations
         """
@@ -226,3 +230,12 @@ class Records:
                 " (SELECT count(*) FROM findings WHERE state NOT IN (?, ?)), ?",
                 (*now, self.session, self.version, programs, operations, UNREPLAYED, GONE, resident_kib("self")),
             )
+            (points,) = self.db.execute("SELECT count(*) FROM statistics").fetchone()
+            if points > MOST_POINTS:
+                # The first ones of sessions tell dates: campaign time stands still between sessions.
+                self.db.execute(
+                    "DELETE FROM statistics WHERE elapsed IN (SELECT elapsed FROM (SELECT elapsed,"
+                    " row_number() OVER (ORDER BY elapsed DESC) AS place,"
+                    " row_number() OVER (PARTITION BY session ORDER BY elapsed) AS first FROM statistics)"
+                    " WHERE place % 2 = 0 AND first > 1)"
+                )

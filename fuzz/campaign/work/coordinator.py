@@ -31,6 +31,7 @@ from .hook import Hook
 from .limits import Limit, Limits
 from .plan import Planner
 from .pool import Cluster, Local, Pool
+from .shrinking import Shrunk, Wanted
 from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
@@ -47,7 +48,7 @@ _MAX_LOSSES: Final = 10
 # Seconds, times the losses in a row.
 _LOSS_DELAY: Final = 0.1
 
-Event = tuple[int, "Future[UnitOutcome]"] | Replayed
+Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Shrunk
 
 
 class Coordinator:
@@ -205,6 +206,8 @@ class Coordinator:
         while True:
             if isinstance(event, Replayed):
                 self.take_replayed(event)
+            elif isinstance(event, Shrunk):
+                self.take_shrunk(event)
             else:
                 self.take_unit(*event)
             try:
@@ -241,9 +244,12 @@ class Coordinator:
             self.filer.ask(each, outcome.code)
 
     def ask_waiting(self) -> None:
-        """Ask for the replays that are due."""
-        for pending in self.records.findings.waiting(self.records.version):
+        """Ask for the replays that are due, and for smaller programs of what is filed."""
+        version = self.records.version
+        for pending in self.records.findings.waiting(version):
             self.filer.ask(pending, self.records.codes[pending.version])
+        for finding, file in self.records.findings.filed(version):
+            self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
 
     def take_code(self, outcome: UnitOutcome) -> None:
         """Take in that a unit ran on other code than those before."""
@@ -304,10 +310,13 @@ class Coordinator:
             raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
         new = self.records.findings.file(replayed)
         self.filer.answered(replayed)
+        accepted = self.records.findings.accepted_text(*finding.key)
+        if replayed.state == FILED and not accepted:
+            version = replayed.pending.version
+            self.filer.want_smaller(Wanted(finding, self.records.codes[version], version, replayed.file))
         if not new:
             return
         if replayed.state == FILED:
-            accepted = self.records.findings.accepted_text(*finding.key)
             known = f" (accepted: {accepted})" if accepted else ""
             self.log.say(f"found: {finding.title}{known}: {replayed.file}")
             if not accepted:
@@ -316,6 +325,14 @@ class Coordinator:
             self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
+
+    def take_shrunk(self, shrunk: Shrunk) -> None:
+        """Take in that the program of a filed finding is as small as it becomes."""
+        if shrunk.trouble:
+            raise CampaignError(f"{shrunk.trouble}; use a directory that can be written, with room in it")
+        self.records.findings.shrunk(shrunk.finding, shrunk.version, shrunk.operations)
+        if shrunk.how:
+            self.log.say(f"minimised: {shrunk.finding.title}: {shrunk.how}: {shrunk.file}")
 
     def wind_down(self) -> None:
         """Take in the results so far of the units in flight, and the replays that end by then."""

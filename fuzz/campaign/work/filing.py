@@ -18,9 +18,11 @@ from ...findings.record import file_text
 from ...findings.replay import SECONDS, Replayer
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
-from ...language.program import ProgramError
+from ...language.program import Program, ProgramError
+from ...language.text import print_program
 from ..store.code import Code, code_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
+from .shrinking import Shrunk, Wanted, shrink
 
 # Seconds that writing a file may take on a slow disk.
 _WRITING: Final = 60.0
@@ -63,6 +65,16 @@ class Checked(Replayer):
         :raises OtherCode: the sources are, by the end of the replay, others
         :raises Ended: *ending* is set by then
         """
+        shown = self.tried(program, reference, candidate)
+        if self.look() != self.code:
+            raise OtherCode
+        return shown
+
+    def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
+        """Replay, without a look at the sources: what comes of it is replayed once more.
+
+        :raises Ended: *ending* is set by then
+        """
         self.busy.set()
         try:
             shown = [] if self.ending.is_set() else super().shows(program, reference, candidate)
@@ -70,33 +82,34 @@ class Checked(Replayer):
             self.busy.clear()
         if self.ending.is_set():
             raise Ended
-        if self.look() != self.code:
-            raise OtherCode
         return shown
 
 
 class Filer:
     """A thread that replays and files. The process that replays ends with it.
 
-    Programs are replayed on the code that they were found on, or not at all.
+    Programs are replayed on the code that they were found on, or not at all. While none waits,
+    those that are filed are made smaller, if that is asked for.
 
     :param folder: where findings are kept, an existing directory
-    :param tell: called, in that thread, with the outcome of each replay
+    :param tell: called, in that thread, with the outcome of each replay, and what became smaller
 
     *failure*: the mistake of ours that ended the thread
     """
 
-    def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed], None]) -> None:
+    def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Shrunk], None]) -> None:
         self.folder = folder
         self.versions = (reference, candidate)
         self.tell = tell
-        self.queue: SimpleQueue[tuple[Pending, Code, float] | None] = SimpleQueue()
+        self.queue: SimpleQueue[tuple[Pending, Code, float] | Wanted | None] = SimpleQueue()
         # Rows of the replays asked for and not answered; for the thread of those who ask.
         self.waiting: set[int] = set()
         # For the thread that replays: the code that the store is for, and when the sources were looked at.
         self.store: Store | None = None
         self.code: Code | None = None
         self.looked = 0.0
+        # By their files, what is to be made smaller.
+        self.large: dict[str, Wanted] = {}
         self.ending = threading.Event()
         self.busy = threading.Event()
         self.failure: Exception | None = None
@@ -112,6 +125,10 @@ class Filer:
         if pending.id not in self.waiting:
             self.waiting.add(pending.id)
             self.queue.put((pending, code, time.monotonic()))
+
+    def want_smaller(self, wanted: Wanted) -> None:
+        """Have the program of a filed finding made smaller, when no replay waits."""
+        self.queue.put(wanted)
 
     def answered(self, replayed: Replayed) -> None:
         """Note that the outcome of a replay is written down."""
@@ -132,14 +149,49 @@ class Filer:
 
     def _work(self) -> None:
         try:
-            while (asked := self.queue.get()) is not None and not self.ending.is_set():
-                self.tell(self._replayed(*asked))
+            while (asked := self._next()) is not None and not self.ending.is_set():
+                if isinstance(asked, Wanted):
+                    self.large[asked.file] = asked
+                else:
+                    self.tell(self._replayed(*asked))
         except Ended:
             pass
         except Exception as error:
             self.failure = error
         finally:
             self._drop()
+
+    def _next(self) -> tuple[Pending, Code, float] | Wanted | None:
+        """Wait for what is asked for next, and make programs smaller meanwhile."""
+        while self.large and self.queue.empty() and not self.ending.is_set():
+            wanted = min(self.large.values(), key=lambda each: each.weight)
+            shrunk = self._smaller(wanted)
+            if shrunk is not None:
+                self.tell(shrunk)
+            if shrunk is not None or self.queue.empty():
+                del self.large[wanted.file]
+        return self.queue.get()
+
+    def _smaller(self, wanted: Wanted) -> Shrunk | None:
+        """Make the program of a finding smaller, if the code is there that it was filed on."""
+        if self.store is None or self.code != wanted.code:
+            self._renew()
+        if self.store is None or self.code != wanted.code:
+            return None
+        checked = self.store.replayer
+        assert isinstance(checked, Checked)
+
+        def judge(program: Program) -> list[Finding]:
+            return checked.tried(print_program(program), *self.versions)
+
+        try:
+            return shrink(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
+        except OtherCode:
+            self._drop()
+        except CandidateMistake:
+            # The next unit tells of it.
+            pass
+        return None
 
     def _replayed(self, pending: Pending, code: Code, asked: float) -> Replayed:
         """Replay a program that was found on this code, if that code is there."""

@@ -4,17 +4,18 @@
 import os
 import sys
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...campaign import UNIT_SECONDS
 from ...engines.registry import DEFAULT, PUBLIC, engine_of
-from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT
+from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
-from ..messages import BadInputError, complain, say_form
-from ..options import add_known, add_versions
+from ..messages import BadInputError, complain, dump, say_form
+from ..options import add_json, add_known, add_versions
 from ..parser import Once, Parser
-from ..values import MAX_SECONDS, folder, number, seed, until, workers
+from ..values import MAX_SECONDS, folder, number, port, seed, until, workers
 from .status import KEYS, code_of, tell_overview
 
 if TYPE_CHECKING:
@@ -27,6 +28,28 @@ new (corpus/), programs that show findings, each replayed in a fresh process
 first (findings/), campaign.sqlite and log. Whatever is killed or restarted, the
 same command goes on from there. Ctrl-C ends it within two seconds;
 `s2fuzz status DIR` shows it from elsewhere.
+
+`s2fuzz campaign compare A B` says what one of two campaigns found that the other
+did not (--help: its arguments). A campaign of that name is ./compare.
+"""
+_COMPARE: Final = """\
+Say what one of two campaigns found that the other did not: findings, regressions
+first, features, programs, speed. Reads both, also while they run, and changes
+nothing. What is accepted is only counted.
+
+A finding that one campaign alone has may be chance, where the other judged too
+few programs to be likely to meet it; that is said with it.
+
+example: s2fuzz campaign compare before.campaign after.campaign
+"""
+_COMPARE_CODES: Final = """\
+exit codes:
+    0  B has no regression and no divergence that A has not
+    1  it has some
+    2  bad usage, or a directory without a campaign; one line on stderr says where
+    3  a mistake of s2fuzz itself, which B met and A did not
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  141  whoever read the output has closed it
 """
 
 
@@ -41,6 +64,10 @@ def unit_seconds(text: str) -> float:
 
 
 def add_arguments(parser: Parser) -> None:
+    other = parser.add_other("compare", _COMPARE, _COMPARE_CODES)
+    add_json(other, "fuzz/campaign/view/comparison.py")
+    other.add_argument("first", type=folder, metavar="A", help="a campaign's directory: what there was before")
+    other.add_argument("second", type=folder, metavar="B", help="another one's: what is new")
     parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
     add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
     engine = f"what makes the programs; given more than once: in turn ({DEFAULT})"
@@ -52,6 +79,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--until", action="append", type=until, metavar="idle=2h|programs=N|regression", help=ends)
     told = "run by the shell for each new finding that is not accepted, with S2FUZZ_FILE, _KIND, _SIGNATURE, _REASON"
     parser.add_argument("--on-finding", action=Once, default="", metavar="COMMAND", help=told)
+    page = "show it in a browser too, at http://127.0.0.1:PORT/, for this machine alone (0: any free port)"
+    parser.add_argument("--http", type=port, action=Once, metavar="PORT", help=f"{page}; needs s2fuzz[web]")
     seeds = "what the seeds of all its work come from (1); it keeps the one that it was begun with"
     parser.add_argument("--seed", type=seed, action=Once, metavar="S", help=seeds)
     add_known(parser)
@@ -63,12 +92,34 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
+def compare_campaigns(arguments: Namespace) -> int:
+    """Compare two campaigns.
+
+    :raises BadInputError: one of them is no campaign, or cannot be read
+    """
+    from ...campaign.store.database import CampaignError
+    from ...campaign.view import comparison
+
+    try:
+        found = comparison.compare(Path(arguments.first), Path(arguments.second))
+    except CampaignError as error:
+        raise BadInputError(str(error)) from None
+    code = OUR_MISTAKE if found.crashed else WORSE if found.worse else FINE
+    if arguments.json:
+        dump({**comparison.answer(found), "exit_code": code})
+    else:
+        print(comparison.text(found), end="")
+    return code
+
+
 def campaign(arguments: Namespace) -> int:
-    """Fuzz until somebody stops it.
+    """Fuzz until somebody stops it, or compare what did.
 
     :raises BadInputError: DIR, an engine, the known findings or the scheduler cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
+    if arguments.action == "compare":
+        return compare_campaigns(arguments)
     import candidate
 
     from ...campaign.campaign import run
@@ -98,14 +149,21 @@ def campaign(arguments: Namespace) -> int:
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
 
+    address = ""
+
     def begin() -> None:
         say_changes(settings.reference, [settings.candidate])
         say_form(arguments)
+        if address:
+            complain(f"{address} shows the campaign")
 
-    try:
-        why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
-    except CampaignError as error:
-        raise BadInputError(str(error)) from None
+    with ExitStack() as stack:
+        if arguments.http is not None:
+            address = serve(arguments, stack)
+        try:
+            why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
+        except CampaignError as error:
+            raise BadInputError(str(error)) from None
     code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
     if code == FINE and not overview.programs:
         complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
@@ -115,6 +173,22 @@ def campaign(arguments: Namespace) -> int:
     for entry in accepted.stale():
         complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
     return code
+
+
+def serve(arguments: Namespace, stack: ExitStack) -> str:
+    """Let a process show the campaign in a browser, until *stack* is closed.
+
+    :returns: the address
+    :raises BadInputError: a package is missing, or the port cannot be had
+    """
+    from ...web.listening import CannotServeError, serving
+
+    try:
+        child, address = serving(Path(arguments.directory), arguments.http)
+    except CannotServeError as error:
+        raise BadInputError(f"campaign --http {error}") from None
+    stack.callback(child.close)
+    return address
 
 
 def check_cluster(settings: "Settings") -> None:
@@ -154,7 +228,10 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     campaign,
-    ("s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours 8",),
+    (
+        "s2fuzz campaign rfc-v1.campaign --candidate rfc-v1 --hours 8",
+        "s2fuzz campaign compare rfc-v1.campaign rfc-v2.campaign",
+    ),
     CLASSES + EXIT_CODES,
     KEYS,
 )

@@ -12,6 +12,7 @@ from ..parser import Once, Parser
 from ..values import folder, since
 
 if TYPE_CHECKING:
+    from ...campaign.view.history import Moment
     from ...campaign.view.overview import Overview
 
 KEYS: Final = "fuzz/campaign/view/overview.py"
@@ -34,41 +35,35 @@ def status(arguments: Namespace) -> int:
 
     :raises BadInputError: DIR has no campaign, or cannot be read
     """
-    import sqlite3
-
-    from ...campaign.store.database import NAME, CampaignError, connect_to_read, failure
+    from ...campaign.store.database import CampaignError, reading
+    from ...campaign.view.history import history
     from ...campaign.view.overview import read
 
     folder = Path(arguments.directory)
     try:
-        db = connect_to_read(folder)
-        try:
-            overview = read(db, folder)
-        except sqlite3.Error as error:
-            raise failure(folder / NAME, error) from None
-        finally:
-            db.close()
+        with reading(folder) as db:
+            overview, moments = read(db, folder), history(db)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     if arguments.html:
-        write_page(overview, arguments.html, arguments.since)
+        write_page(overview, moments, arguments.html, arguments.since)
     code = code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
 
 
-def write_page(overview: "Overview", out: str, since: float | None) -> None:
+def write_page(overview: "Overview", moments: "list[Moment]", out: str, since: float | None) -> None:
     """Write the page for a browser.
 
-    :raises BadInputError: the file cannot be written, or jinja2 is not there
+    :raises BadInputError: the file cannot be written, or a package of the extra ``web`` is not there
     """
     try:
         from ...web.page import page
-    except ImportError:
-        raise BadInputError("--html needs the package jinja2; install it: pip install -e '.[web]'") from None
+    except ImportError as error:
+        raise BadInputError(f"--html needs the package {error.name}; install it: pip install -e '.[web]'") from None
     from ...files import write_atomically
 
-    text = page(overview, since)
+    text = page(overview, moments, since)
     try:
         write_atomically(out, text)
     except OSError as error:

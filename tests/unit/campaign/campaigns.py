@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from fuzz.campaign.store.database import NAME, connect_to_read
+from fuzz.campaign.store.findings import FILED
 from fuzz.campaign.store.settings import Settings
+from fuzz.campaign.view.overview import CampaignFinding
 from fuzz.corpus import Corpus
+from fuzz.judging.finding import Finding
 from fuzz.language.text import load
 
 from ..console import ROOT
@@ -21,6 +24,18 @@ from ..processes import PATIENCE, interruptible, wait_for
 # In the environment of a campaign's processes, all of them: nobody leaves the family.
 MARK: Final = "S2FUZZ_TEST_CAMPAIGN"
 SETTINGS: Final = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
+SIGNATURE: Final = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
+NOW: Final = 1_790_000_000.0
+FILE: Final = (
+    "findings/regression-dcache-stage2_map_walker-table-block-after-a-translation-fault-not-cleaned-L2-ee788e.s2"
+)
+
+
+def finding(kind: str, signature: str, file: str, first_at: float | None = NOW) -> CampaignFinding:
+    reason = "block(2M)@0x100000000 exposes 508 frame(s) with host data that was never cleaned to memory"
+    return CampaignFinding(
+        Finding(kind, signature, reason), FILED, 1234567, "random", 7, 100.0, file, 12, "", 1, first_at
+    )
 
 
 class Running:

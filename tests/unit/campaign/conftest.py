@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Books of a campaign to test with."""
+"""Books and an overview of a campaign to test with."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,11 @@ import pytest
 from fuzz.campaign.campaign import opened
 from fuzz.campaign.store.code import code_of
 from fuzz.campaign.store.records import Records
+from fuzz.campaign.view.overview import Overview, WorkerRow
 from fuzz.campaign.work.plan import Planner
 from fuzz.findings.accepted import Accepted
 
-from .campaigns import SETTINGS
+from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding
 
 
 @pytest.fixture
@@ -22,3 +23,22 @@ def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
         made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
         made.begin(1)
         yield made, Planner(db, corpus, SETTINGS, seed)
+
+
+@pytest.fixture
+def overview() -> Overview:
+    """A campaign with long names and large numbers."""
+    worker = WorkerRow(
+        "tcp://192.168.100.100:45678", 123456, "hypothesis", 12345678, 99, 15.0, 900_000, 12345, 987654321
+    )
+    return Overview(
+        "a/folder/that/lies/rather/deep/rfc-v1.campaign", "rfc-v1-fixed", "original", 1, "random", "", "compiled",
+        True, "", 3, 12, 1e6, 10**9, 10**11, 123.4, 5678.9, 123456, 2, 1, 98765, 3, 12345, 65.0,
+        [(0.0, 1), (1e6, 12345)],
+        [
+            finding("regression", SIGNATURE, FILE),
+            finding("regression", "locking: kvm_handle_guest_abort: lock still held", "findings/x.s2", NOW - 7200),
+            finding("common", "contract: kvm_age_hva_handler: WARN", "findings/y.s2", None),
+        ],
+        [], 4, [worker] * 2, [], None,
+    )  # fmt: skip

@@ -4,14 +4,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from fuzz.campaign.store.code import code_of
 from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
 from fuzz.campaign.store.records import Records
+from fuzz.campaign.view.history import Moment, history, speeds
 from fuzz.campaign.view.lines import summary
 from fuzz.campaign.view.overview import read
 from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
+from fuzz.campaign.work.shrinking import Shrunk
 from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
@@ -118,16 +122,17 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
-    findings, told = tmp_path / "campaign" / "findings", list[Replayed]()
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed | Shrunk]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
         filer.ask(each, books.code)
     wait_for(lambda: len(told) == 2, "two replays")
     filer.close(60)
-    assert [each.state for each in told] == [FILED, UNREPLAYED]
-    assert (tmp_path / "campaign" / told[0].file).is_file()
+    replayed = [each for each in told if isinstance(each, Replayed)]
+    assert [each.state for each in replayed] == [FILED, UNREPLAYED]
+    assert (tmp_path / "campaign" / replayed[0].file).is_file()
     assert len(list(findings.glob("*.s2"))) == 1
-    assert [books.findings.file(each) for each in told] == [True, True]
+    assert [books.findings.file(each) for each in replayed] == [True, True]
     assert not books.findings.waiting(1)
     overview = read(books.db, "x")
     assert [found.finding.signature for found in overview.shown] == [missing]
@@ -141,3 +146,40 @@ def test_a_notice_can_stop_a_unit() -> None:
 
     outcome = do_unit(1, Unit("random", "original", "rfc-v1", 1), notice)
     assert outcome.interrupted
+
+
+def test_curves_are_bounded_and_keep_the_beginnings(
+    records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books, _ = records
+    monkeypatch.setattr("fuzz.campaign.store.records.MOST_POINTS", 50)
+    add = "INSERT INTO statistics VALUES (?, ?, ?, 1, ?, 0, ?, ?, 0, 0)"
+    for number in range(500):
+        # A second session from the 300th point on.
+        at = float(number - 1000)
+        books.db.execute(add, (at, at, 8 if number < 300 else 9, number * 5, number, number * 2))
+        if number % 10 == 9:
+            books.add_statistics(0, 0)
+            assert books.db.execute("SELECT count(*) FROM statistics").fetchone()[0] <= 61
+    rows = books.db.execute("SELECT session, min(elapsed), count(*) FROM statistics GROUP BY session").fetchall()
+    assert [row[:2] for row in rows if row[0] in (8, 9)] == [(8, -1000.0), (9, -700.0)]
+    # Old ones lie further apart than new ones.
+    assert rows[1][2] < rows[2][2]
+
+
+def test_the_course_of_a_campaign(records: tuple[Records, Planner]) -> None:
+    books, _ = records
+    add = "INSERT INTO statistics VALUES (?, 0, ?, 1, ?, 0, ?, ?, 0, 0)"
+    for number in range(1000):
+        books.db.execute(add, (number * 10.0, 1 if number < 500 else 2, number * 30, number, number * 2))
+    moments = history(books.db, 100)
+    assert 95 <= len(moments) <= 101
+    assert moments[-1] == Moment(9990.0, 2, 29970, 999, 1998, 0)
+    assert moments == sorted(moments, key=lambda each: each.elapsed)
+    found = speeds(moments)
+    # Not across two sessions.
+    assert len(found) == len(moments) - 2
+    assert {round(speed, 6) for _, speed in found} == {3.0}
+    assert history(books.db, 10_000) != moments
+    books.db.execute("DELETE FROM statistics")
+    assert history(books.db) == []

@@ -327,7 +327,7 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
         assert (answer["state"], answer["running"]) == ("running", True)
         assert answer["units"] >= 1
         assert cli.main(["status", str(folder)]) in (0, 1)
-        assert "rfc-v1 against original, seed 1; running" in capsys.readouterr().out
+        assert "rfc-v1 against original, seed 1; running" in " ".join(capsys.readouterr().out.split())
         assert running.end(signal.SIGTERM) == 143
         running.wait_for_orphans()
     finally:

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.store.findings import FILED
+from fuzz.campaign.view.history import Moment
 from fuzz.campaign.view.overview import CampaignFinding, Overview
 from fuzz.judging.finding import Finding
+
+pytest.importorskip("pygal", reason="pygal is not installed: no page of a campaign is made")
+
 from fuzz.web.page import page
 
 HOSTILE = '<script>document.title = "run"</script><img src=x onerror="document.title=1">"\'{{ 7 * 7 }}'
 SIGNATURE = "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lock"
+MOMENTS = [Moment(at * 1.0, 1, at * 20, 10 + at, at * 7, at // 3) for at in range(10)]
 PROGRAM = "s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\ncpu0 write a+0\n"
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
@@ -35,7 +40,7 @@ def overview(tmp_path: Path) -> Overview:
 
 
 def test_hostile_text_is_shown(overview: Overview) -> None:
-    text = page(overview, 1.5e9)
+    text = page(overview, since=1.5e9)
     assert text.count("<script>") == 1
     assert "<img" not in text
     assert "{{ 7 * 7 }}" in text
@@ -52,14 +57,36 @@ def test_both_traces_stand_side_by_side(overview: Overview) -> None:
     assert re.search(r'class="trace">[^<]*original +rfc-v1', text)
     (program,) = re.findall(r'class="program">([^<]*)<', text)
     assert "cpu0 write a+0" in program
+    assert "s2fuzz run --trace " in text
     assert "Not run for this page" in page(overview, traced=0)
     assert "No traces: " in page(replace(overview, candidate="nobody"))
+
+
+def test_curves_stand_in_the_page(overview: Overview) -> None:
+    assert "No curves yet." in page(overview)
+    text = page(overview, MOMENTS)
+    assert text == page(overview, MOMENTS)
+    assert text.count("<svg") == text.count("<figure>") == 4
+    # Of the library nothing stays that runs, loads, or changes from day to day.
+    assert text.count("<script") == 1
+    assert "pygal" not in text
+    assert set(re.findall(r"https?://[^\s\"'<]*", text)) == {"http://www.w3.org/2000/svg"}
+    # Colours are those of the page, light or dark.
+    assert "var(--text)" in text
+    assert not re.search(r"#chart-[^}]*(?:stroke|fill):(?:black|white|#)[^}]*}", text.partition("guide.line")[0])
+
+
+def test_what_was_minimised_is_told(overview: Overview, tmp_path: Path) -> None:
+    (tmp_path / "findings" / "x.s2").write_text(f"# minimized: 9 operations to 1\n# at: operation 1\n{PROGRAM}")
+    text = page(overview)
+    assert "The program, minimised: 9 operations to 1" in text
+    assert "<dt>at<dd>operation 1" in text
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not tried in a browser")
 def test_a_browser_runs_our_lines_and_no_others(overview: Overview, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    file.write_text(page(overview))
+    file.write_text(page(overview, MOMENTS))
     command = [str(CHROMIUM), "--no-sandbox", "--headless", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     shown = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=60, check=True).stdout
     assert "<title>rfc-v1 against original</title>" in shown

@@ -12,45 +12,13 @@ from rich.console import Console
 
 from fuzz.campaign.campaign import run
 from fuzz.campaign.store.database import connect_to_read
-from fuzz.campaign.store.findings import FILED
 from fuzz.campaign.view.lines import WIDTH, NoOutput, answer, date, summary
-from fuzz.campaign.view.overview import CampaignFinding, Overview, WorkerRow, read
+from fuzz.campaign.view.overview import Overview, read
 from fuzz.campaign.view.screen import render
 from fuzz.command_line.values import since, until
 from fuzz.findings.accepted import Accepted
-from fuzz.judging.finding import Finding
 
-from .campaigns import SETTINGS
-
-SIGNATURE = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
-NOW = 1_790_000_000.0
-FILE = "findings/regression-dcache-stage2_map_walker-table-block-after-a-translation-fault-not-cleaned-L2-ee788e.s2"
-
-
-def finding(kind: str, signature: str, file: str, first_at: float | None = NOW) -> CampaignFinding:
-    reason = "block(2M)@0x100000000 exposes 508 frame(s) with host data that was never cleaned to memory"
-    return CampaignFinding(
-        Finding(kind, signature, reason), FILED, 1234567, "random", 7, 100.0, file, 12, "", 1, first_at
-    )
-
-
-@pytest.fixture
-def overview() -> Overview:
-    """A campaign with long names and large numbers."""
-    worker = WorkerRow(
-        "tcp://192.168.100.100:45678", 123456, "hypothesis", 12345678, 99, 15.0, 900_000, 12345, 987654321
-    )
-    return Overview(
-        "a/folder/that/lies/rather/deep/rfc-v1.campaign", "rfc-v1-fixed", "original", 1, "random", "", "compiled",
-        True, "", 3, 12, 1e6, 10**9, 10**11, 123.4, 5678.9, 123456, 2, 1, 98765, 3, 12345, 65.0,
-        [(0.0, 1), (1e6, 12345)],
-        [
-            finding("regression", SIGNATURE, FILE),
-            finding("regression", "locking: kvm_handle_guest_abort: lock still held", "findings/x.s2", NOW - 7200),
-            finding("common", "contract: kvm_age_hva_handler: WARN", "findings/y.s2", None),
-        ],
-        [], 4, [worker] * 2, [], None,
-    )  # fmt: skip
+from .campaigns import FILE, NOW, SETTINGS
 
 
 def words(text: str) -> set[str]:

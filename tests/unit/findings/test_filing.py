@@ -15,6 +15,7 @@ from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import connect
 from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
+from fuzz.campaign.work.shrinking import Shrunk
 from fuzz.campaign.view.lines import answer, summary
 from fuzz.campaign.view.overview import read
 from fuzz.findings import store
@@ -51,7 +52,7 @@ class Campaign:
         # Called in a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
-        self.told: SimpleQueue[Replayed] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | Shrunk] = SimpleQueue()
         (folder / "findings").mkdir()
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
@@ -71,12 +72,18 @@ class Campaign:
         """Replay a program; return the state of its finding."""
         assert pending is not None
         self.filer.ask(pending, CODES[pending.version])
-        replayed = self.told.get(timeout=60)
+        replayed = self.replay()
         assert not replayed.trouble
         self.findings.file(replayed)
         self.filer.answered(replayed)
         assert not self.filer.waiting
         return replayed.state
+
+    def replay(self) -> Replayed:
+        """Return the next outcome of a replay."""
+        told = self.told.get(timeout=60)
+        assert isinstance(told, Replayed)
+        return told
 
     def states(self) -> dict[int, str]:
         """Of the finding on each version."""
@@ -183,7 +190,7 @@ def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], C
     # Asked for already.
     one.filer.ask(second, OLD)
     go.set()
-    assert [one.told.get(timeout=60).state for _ in range(2)] == [GONE, GONE]
+    assert [one.replay().state for _ in range(2)] == [GONE, GONE]
     assert one.asked == 1
     assert one.filer.queue.empty()
 
@@ -264,7 +271,7 @@ def test_a_thread_that_writes_is_waited_for(
     go.set()
     closing_thread.join(60)
     assert not one.filer.thread.is_alive()
-    assert one.told.get_nowait().state == FILED
+    assert one.replay().state == FILED
     assert one.files() == ["findings"]
 
 

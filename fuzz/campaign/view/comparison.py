@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two campaigns side by side: what one found that the other did not, features, work, speed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ...distribution import VERSION
+from ...findings.found import CRASH
+from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION
+from ...reports.report import legend, plural
+from ..store.database import reading
+from .lines import duration, finding_lines, fitted, rate, state_of
+from .overview import CampaignFinding, Overview, read
+
+# A campaign that would have shown a finding less often than so may have missed it by chance (about one time in twenty).
+_SURE: Final = 3.0
+# Columns of the table.
+_LABEL: Final = 18
+_VALUE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A campaign, and the features that its corpus has shown."""
+
+    overview: Overview
+    features: frozenset[int]
+
+    @property
+    def found(self) -> dict[tuple[str, str], CampaignFinding]:
+        """The findings that count and that nobody has accepted, by class and signature, the weightiest first."""
+        return {each.finding.key: each for each in self.overview.shown if not each.accepted}
+
+    @property
+    def judged(self) -> int:
+        """Programs that were judged on the newest version of the code, of which the findings are."""
+        return sum(each.programs for each in self.overview.by_engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two campaigns: the first is what there was before, the second what is new."""
+
+    first: Examined
+    second: Examined
+
+    def only_first(self) -> list[CampaignFinding]:
+        """Return the findings of the first campaign that the second has not."""
+        there = self.second.found
+        return [each for key, each in self.first.found.items() if key not in there]
+
+    def only_second(self) -> list[CampaignFinding]:
+        """Return the findings of the second campaign that the first has not."""
+        there = self.first.found
+        return [each for key, each in self.second.found.items() if key not in there]
+
+    def both(self) -> list[CampaignFinding]:
+        """Return the findings that both have, as the second has them."""
+        there = self.first.found
+        return [each for key, each in self.second.found.items() if key in there]
+
+    @property
+    def worse(self) -> bool:
+        """True if the second has a regression or divergence that the first has not."""
+        return any(each.kind in (REGRESSION, DIVERGENCE) for each in self.only_second())
+
+    @property
+    def crashed(self) -> bool:
+        """True if our own code failed in the second as it did not in the first."""
+        return any(each.kind == CRASH for each in self.only_second())
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Read two campaigns, also while they run.
+
+    :raises fuzz.campaign.store.database.CampaignError: one of them is no campaign, or cannot be read
+    """
+    return Comparison(examine(first), examine(second))
+
+
+def examine(folder: Path) -> Examined:
+    """Read a campaign.
+
+    :raises fuzz.campaign.store.database.CampaignError: there is none, or it cannot be read
+    """
+    with reading(folder) as db:
+        features = frozenset(feature for (feature,) in db.execute("SELECT feature FROM features"))
+        return Examined(read(db, folder), features)
+
+
+def by_chance(found: CampaignFinding, there: Examined, other: Examined) -> bool:
+    """Tell whether a campaign may have missed a finding of another one because it judged too few programs.
+
+    :param there: the campaign that has it
+    :param other: the one that has not
+    """
+    return found.count * other.judged < _SURE * max(there.judged, 1)
+
+
+def table(comparison: Comparison) -> list[str]:
+    """Return the lines of the table: the work of both, and what came of it."""
+    sides = comparison.first, comparison.second
+    views = [each.overview for each in sides]
+    shared = len(comparison.first.features & comparison.second.features)
+    rows = [
+        ("", ["A", "B"]),
+        ("campaign time", [duration(each.elapsed) for each in views]),
+        ("units done", [str(each.units) for each in views]),
+        ("programs", [str(each.programs) for each in views]),
+        ("operations", [str(each.operations) for each in views]),
+        ("programs/s", [rate(each.programs, each.elapsed) for each in views]),
+        ("corpus", [str(each.corpus) for each in views]),
+        ("features", [str(len(each.features)) for each in sides]),
+        ("  only here", [str(len(each.features) - shared) for each in sides]),
+        *((kind, [str(each.counts[kind]) for each in views]) for kind in (*CLASSES, CRASH)),
+    ]
+    used = [row for row in rows if row[0] not in (*CLASSES, CRASH) or row[1] != ["0", "0"]]
+    return [f"{label:<{_LABEL}}{one:>{_VALUE}}{other:>{_VALUE}}" for label, (one, other) in used]
+
+
+def brief(found: CampaignFinding) -> list[str]:
+    """Return the lines of a finding that says nothing against the candidate."""
+    where = found.file or "not replayed yet"
+    return [f"{found.kind:<10}  {found.finding.signature}", f"{'':12}{plural(max(found.count, 1), 'program')}: {where}"]
+
+
+def told(comparison: Comparison, second: bool) -> list[str]:
+    """Return the lines of the findings that one of two campaigns has alone.
+
+    :param second: of the second one
+    """
+    there, other = (comparison.second, comparison.first) if second else (comparison.first, comparison.second)
+    name, others = ("B", "A") if second else ("A", "B")
+    found = comparison.only_second() if second else comparison.only_first()
+    kinds = [each.kind for each in found]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    lines = ["", f"only {name} has {plural(len(found), 'finding')}: {counts}" if found else f"only {name} has: nothing"]
+    classes = {each.finding.signature: each.kind for each in other.found.values()}
+    for each in found:
+        weighty = each.kind in (REGRESSION, DIVERGENCE, CRASH)
+        lines += finding_lines(each, there.overview) if weighty else brief(each)
+        if each.finding.signature in classes:
+            lines.append(f"{'':12}{others} has it as {classes[each.finding.signature]}")
+        elif by_chance(each, there, other):
+            lines.append(f"{'':12}{others} judged {plural(other.judged, 'program')}, and may have missed it by chance")
+    return lines
+
+
+def text(comparison: Comparison) -> str:
+    """Return the comparison for people: findings of the second alone come first; at most 80 columns but for files."""
+    views = [each.overview for each in (comparison.first, comparison.second)]
+    lines = [
+        f"{name}  {o.folder}: {o.candidate} against {o.reference}, seed {o.seed}; {state_of(o)}"
+        for name, o in zip("AB", views, strict=True)
+    ]
+    lines += ["", *table(comparison), *told(comparison, True), *told(comparison, False)]
+    lines += ["", f"both have {plural(len(comparison.both()), 'finding')}"]
+    for name, each in zip("AB", views, strict=True):
+        if accepted := sum(bool(found.accepted) for found in each.shown):
+            lines.append(f"{plural(accepted, 'finding')} of {name} accepted by the file of known findings")
+    kinds = [each.kind for each in (*comparison.only_second(), *comparison.only_first())]
+    if kinds and views[0].reference == views[1].reference:
+        lines.append(f"({legend(kinds, views[0].reference)})")
+    return "\n".join(fitted(lines)) + "\n"
+
+
+def answer(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison for ``--json``.
+
+    ``first`` and ``second`` have the work of each campaign; ``features`` how many each has alone, and both;
+    ``findings`` those of each alone and of both, with the fields of `fuzz.campaign.view.overview.CampaignFinding`,
+    the weightiest first. What is accepted is left out.
+    """
+    sides = {"first": comparison.first, "second": comparison.second}
+    shared = len(comparison.first.features & comparison.second.features)
+    parts = {"only_first": comparison.only_first(), "only_second": comparison.only_second(), "both": comparison.both()}
+    features = {f"only_{name}": len(each.features) - shared for name, each in sides.items()}
+    return {
+        "s2fuzz": VERSION,
+        **{name: _work(each.overview) for name, each in sides.items()},
+        "features": {**features, "both": shared},
+        "findings": {name: [each.answer() for each in found] for name, found in parts.items()},
+    }
+
+
+def _work(o: Overview) -> dict[str, Any]:
+    names = "folder candidate reference seed elapsed sessions units programs operations corpus features".split()
+    return {"state": state_of(o), **{name: getattr(o, name) for name in names}}

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A campaign as pages that a server on this machine answers with: an overview, and each finding with its traces.
+
+Everything is read anew for each request, and nothing is written.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import bottle
+
+from candidate.tree import TreeError
+
+from ..campaign.store.database import CampaignError, reading
+from ..campaign.view.history import Moment, history
+from ..campaign.view.overview import Overview, read
+from ..execution.mistakes import CandidateMistake
+from .page import page
+
+# Names under which a browser on this machine asks; another one that leads here is of somebody else (DNS rebinding).
+HOSTS: Final = ("localhost", "127.0.0.1")
+_METHODS: Final = ("GET", "HEAD")
+_PLAIN: Final = "text/plain; charset=utf-8"
+_POLICY: Final = (
+    *("default-src 'none'", "style-src 'unsafe-inline'", "script-src 'unsafe-inline'"),
+    *("frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"),
+)
+# For every answer, the refusals among them.
+_HEADERS: Final = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "; ".join(_POLICY)),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+Start = Callable[..., Any]
+Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
+
+
+def application(folder: Path) -> Application:
+    """Return the pages of a campaign as a WSGI application.
+
+    :param folder: of the campaign, which need not be there yet
+    """
+    app: Any = bottle.Bottle()
+
+    def answered(only: str = "") -> str:
+        try:
+            overview, moments = look(folder)
+            text = page(overview, moments, served=True, only=only)
+        except CampaignError as error:
+            return told(503, str(error))
+        except (CandidateMistake, TreeError) as error:
+            return told(500, str(error))
+        return text or told(404, "no such finding: it may be of code that has changed since")
+
+    def told(status: int, text: str) -> str:
+        bottle.response.status = status
+        bottle.response.content_type = _PLAIN
+        return f"{text}\n"
+
+    def failed(error: Any) -> str:
+        bottle.response.content_type = _PLAIN
+        return f"{error.status_line}\n"
+
+    app.route("/", callback=answered)
+    app.route("/finding/<only>", callback=answered)
+    app.default_error_handler = failed
+    made: Application = app
+    return made
+
+
+def look(folder: Path) -> tuple[Overview, list[Moment]]:
+    """Read a campaign as it is now.
+
+    :raises CampaignError: there is none, or it cannot be read
+    """
+    with reading(folder) as db:
+        return read(db, folder), history(db)
+
+
+def guarded(app: Application, port: int) -> Application:
+    """Return an application that answers what asks this machine by its own name, and only that.
+
+    :param port: on which it is asked
+    """
+    allowed = {f"{host}:{port}" for host in HOSTS} | ({*HOSTS} if port == 80 else set())
+
+    def answer(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            ours = {name for name, _ in _HEADERS}
+            return start(status, [each for each in headers if each[0] not in ours] + [*_HEADERS], *more)
+
+        def refuse(status: str, why: str) -> Iterable[bytes]:
+            begin(status, [("Content-Type", _PLAIN)])
+            return [f"{why}\n".encode()]
+
+        if str(environ.get("HTTP_HOST", "")).lower() not in allowed:
+            return refuse("403 Forbidden", f"refused: this page is for http://127.0.0.1:{port}/ alone")
+        if environ.get("REQUEST_METHOD") not in _METHODS:
+            return refuse("405 Method Not Allowed", "refused: nothing can be changed from here")
+        return app(environ, begin)
+
+    return answer

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs of a campaign are filed as they were found, and made smaller later; whatever ends that, one is there."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from fuzz.campaign.store.code import Code
+from fuzz.campaign.store.database import reading
+from fuzz.campaign.store.findings import FILED, Pending, Replayed
+from fuzz.campaign.work import filing
+from fuzz.campaign.work.filing import Filer
+from fuzz.campaign.work.shrinking import Shrunk, Wanted
+from fuzz.findings.found import comments_of
+from fuzz.findings.record import FindingRecord
+from fuzz.findings.replay import Replayer
+from fuzz.findings.witness import with_stamp
+from fuzz.judging.finding import Finding
+from fuzz.language.text import load
+
+from ..processes import wait_for
+from .campaigns import Running, check, family, kill
+
+KEY = ("regression", "leak: f: x")
+OLD = Code("old", "original", "tool")
+HEAD = "s2fuzz 1\nvm cpus=2 dic=on\nslot a size=64K backing=anon\n"
+
+
+class Filing:
+    """A filer, and a candidate that shows a finding in every program with a read of a+0."""
+
+    def __init__(self, folder: Path) -> None:
+        self.code = OLD
+        self.runs = 0
+        # Called before the answer of each replay.
+        self.meanwhile: Callable[[], object] = int
+        self.told: SimpleQueue[Replayed | Shrunk] = SimpleQueue()
+        (folder / "findings").mkdir()
+        self.folder = folder
+        self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
+
+    def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Finding]:
+        """In place of that of `Replayer`."""
+        self.runs += 1
+        self.meanwhile()
+        return [Finding(*KEY, f"shown by {program.count('read')}", 0)] if "read a+0\n" in program else []
+
+    def filed(self, number: int = 1, reads: int = 6) -> Wanted:
+        """File a program of so many operations."""
+        record = FindingRecord(
+            Finding(*KEY, "why", 0), HEAD + "cpu0 read a+4K\n" * (reads - 1) + "cpu1 read a+0\n", 7, 3
+        )
+        self.filer.ask(Pending(number, 1, record), OLD)
+        replayed = self.told.get(timeout=60)
+        assert isinstance(replayed, Replayed)
+        assert replayed.state == FILED
+        return Wanted(replayed.pending.record.finding, OLD, 1, replayed.file)
+
+    def text(self, wanted: Wanted) -> str:
+        return (self.folder / wanted.file).read_text()
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filing]:
+    made = Filing(tmp_path)
+    monkeypatch.setattr(Replayer, "shows", lambda *arguments: made.shows(*arguments))
+    monkeypatch.setattr(filing, "code_of", lambda reference, candidate: made.code)
+    yield made
+    made.filer.close(60)
+    assert not made.filer.thread.is_alive()
+
+
+def test_a_filed_program_becomes_smaller(one: Filing) -> None:
+    wanted = one.filed()
+    before = one.text(wanted)
+    (one.folder / wanted.file).write_text(with_stamp(before, "confirmed by Linux"))
+    one.filer.want_smaller(wanted)
+    shrunk = one.told.get(timeout=60)
+    assert isinstance(shrunk, Shrunk)
+    assert (shrunk.operations, shrunk.how, shrunk.trouble) == (1, "6 operations to 1", "")
+    assert shrunk.finding.reason == "shown by 1"
+    program = load(one.folder / wanted.file)
+    assert (len(program.operations), program.vm.cpus) == (1, 1)
+    comments, old = comments_of(one.text(wanted)), comments_of(before)
+    assert comments.pop("minimized") == "6 operations to 1"
+    assert comments.pop("real") == "confirmed by Linux"
+    assert comments.pop("reason") == "shown by 1" != old.pop("reason")
+    assert comments.pop("at") != old.pop("at")
+    assert comments == old
+    # Once is enough, also after a new start.
+    runs = one.runs
+    one.filer.want_smaller(wanted)
+    again = one.told.get(timeout=60)
+    assert isinstance(again, Shrunk)
+    assert (again.operations, again.how, one.runs) == (1, "", runs)
+    # A larger one does not take its place.
+    one.filed(2, 5)
+    assert len(load(one.folder / wanted.file).operations) == 1
+
+
+def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
+    wanted = one.filed()
+    enough, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if one.runs == 5:
+            enough.set()
+            go.wait(60)
+
+    one.meanwhile = wait
+    one.filer.want_smaller(wanted)
+    assert enough.wait(60)
+    pending = Pending(9, 1, FindingRecord(Finding(*KEY, "why", 0), HEAD + "cpu0 read a+0\n" * 9, 8, 3))
+    one.filer.ask(pending, OLD)
+    go.set()
+    first, second = (one.told.get(timeout=60) for _ in range(2))
+    assert isinstance(first, Replayed)
+    assert isinstance(second, Shrunk)
+    assert first.operations < 6
+    assert second.how == "6 operations to 1"
+    assert comments_of(one.text(wanted))["minimized"] == second.how
+
+
+@pytest.mark.parametrize("end", ["close", "code"])
+def test_what_ends_it_leaves_the_file(one: Filing, end: str) -> None:
+    wanted = one.filed()
+    before = one.text(wanted)
+
+    def stop() -> None:
+        if one.runs == 4:
+            if end == "close":
+                one.filer.ending.set()
+            else:
+                one.code = Code("new", "original", "tool")
+
+    one.meanwhile = stop
+    one.filer.want_smaller(wanted)
+    wait_for(lambda: one.runs >= 4, "the run that ends it")
+    one.filer.close(60)
+    assert one.told.empty()
+    assert one.text(wanted) == before
+    assert [path.name for path in (one.folder / "findings").rglob("*") if path.is_file()] == [Path(wanted.file).name]
+
+
+def test_what_somebody_edits_or_takes_away_is_let_be(one: Filing) -> None:
+    wanted = one.filed()
+    path = one.folder / wanted.file
+    for change in (lambda: path.write_text("nonsense"), path.unlink):
+        change()
+        one.filer.want_smaller(wanted)
+        wait_for(one.filer.queue.empty, "the thread")
+    runs = one.runs
+    one.filer.close(60)
+    assert one.told.empty()
+    assert one.filer.failure is None
+    assert one.runs == runs
+    assert not path.exists()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "shrinking"
+    yield folder
+    kill(family(folder))
+
+
+def minimized(folder: Path) -> set[str]:
+    """Return the files of findings that are as small as they become; half a file would have no signature."""
+    said = {path.name: comments_of(path.read_text()) for path in (folder / "findings").glob("*.s2")}
+    assert all("signature" in each for each in said.values())
+    return {name for name, each in said.items() if each.get("minimized", "so far").count("so far") == 0}
+
+
+def test_a_campaign_that_is_killed_meanwhile(folder: Path) -> None:
+    """Whatever it was at, each finding has a whole program; the next session goes on, and ends with small ones."""
+    command = ("--workers", "1", "--unit-seconds", "1", "--until", "programs=1000000")
+    campaign = Running(folder, *command)
+    wait_for(lambda: minimized(folder), "a finding that is minimised")
+    files = set(folder.glob("findings/*.s2"))
+    kill(campaign.engines() + campaign.replayers())
+    campaign.end(signal.SIGKILL)
+    campaign.wait_for_orphans()
+    check(folder)
+    assert files <= set(folder.glob("findings/*.s2"))
+    done = minimized(folder)
+    campaign = Running(folder, *command)
+    wait_for(lambda: minimized(folder) > done, "one more")
+    assert campaign.end(signal.SIGINT) == 130, campaign.out.read_text()
+    check(folder)
+    with reading(folder) as db:
+        rows = db.execute("SELECT file, operations FROM findings WHERE state = ?", (FILED,)).fetchall()
+    small = {file: operations for file, operations in rows if Path(file).name in done}
+    assert small
+    for file, operations in small.items():
+        assert len(load(folder / file).operations) == operations
+    assert "minimised: regression" in (folder / "log").read_text()
