@@ -8,7 +8,7 @@ from ..sides.guest import Notified
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .coroutine import Coroutine
-from .guest_operations import Exits
+from .guest_accesses import Exits
 
 # A switch: its number, point, True for after, count.
 Anchor: TypeAlias = tuple[int, str, bool, int]

@@ -1,106 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations of vCPUs: accesses with their faults, cache controls, moves, resets."""
+"""The operations of vCPUs: cache controls, moves, resets, what a CPU does of its own accord; accesses are sent on."""
 
 from typing import Final
 
-from reference.events import Observer
-from reference.kernel import EFAULT, EHWPOISON, ENOMEM
-from reference.kvm_host import (
-    FSC_ACCESS,
-    FSC_FAULT,
-    FSC_PERM,
-    FSC_SEA,
-    HCR_TVM,
-    ESR_ELx_CM,
-    ESR_ELx_EC_DABT_LOW,
-    ESR_ELx_EC_IABT_LOW,
-    ESR_ELx_EC_SHIFT,
-    ESR_ELx_FSC_TYPE,
-    ESR_ELx_IL,
-    ESR_ELx_ISV,
-    ESR_ELx_S1PTW,
-    ESR_ELx_WNR,
-    kvm_vcpu,
-)
-from reference.machine.descriptor import AF_BIT
-from reference.machine.walk import (
-    ACCESS_FLAG,
-    FETCH,
-    NONE,
-    PERMISSION,
-    READ,
-    SPECULATE,
-    TRANSLATION,
-    WRITE,
-    Walk,
-    permits,
-)
-from reference.turns import Turns
+from reference.kvm_host import HCR_TVM
+from reference.machine.walk import SPECULATE
 
 from ..checkers import CheckerSuite
-from ..checkers.places import overlap
 from ..language import operations as ops
-from ..language.program import MEMFD
 from ..sides.outcome import Outcome
 from ..sides.side import Side
+from .guest_accesses import GuestAccesses
 from .unhandled import unhandled
-from .unsettled import EITHER, Unsettled
+from .unsettled import Unsettled
 
-# Faults after which an access that nobody disturbs must have completed. Two
-# are common (a table, then a permission), a copy-on-write makes one more each.
-MAX_FAULTS: Final = 8
-
-# The right that an access needs of the leaf, and its bits of the syndrome beside the
-# fault: maintenance and walks by the MMU cannot be emulated (no ISV), and
-# maintenance always counts as a write.
-ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH, "walk": READ, "clean": READ}
-ISS: Final = {
-    "read": ESR_ELx_ISV,
-    "write": ESR_ELx_ISV | ESR_ELx_WNR,
-    "fetch": 0,
-    "walk": ESR_ELx_S1PTW,
-    "clean": ESR_ELx_CM | ESR_ELx_WNR,
-}
-CAUSE: Final = {
-    FSC_FAULT: " after a translation fault",
-    FSC_ACCESS: " after an access flag fault",
-    FSC_PERM: " after a permission fault",
-}
-# The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
-KERNEL_VA: Final = 0xFFFF_8000_1000_0000
 # What user space, or the CPU, does with a vCPU that does not enter the guest for it.
 OUTSIDE: Final = (ops.GuestMove, ops.GuestReset, ops.Evict)
-FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
-
-
-class Exits(Observer):
-    """The effects of a fault handler besides mapping: emulation, injection, a signal.
-
-    *address*: of the emulated access, a guest address, or that the injected
-    abort reports, a virtual one; -1: the abort reports none
-    """
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """The next fault is handled."""
-        self.status = ""
-        self.address = -1
-        self.injected = ""
-
-    def inject(self, what: str, address: int) -> None:
-        self.status = "abort"
-        self.injected = what
-        self.address = -1 if what == "vabt" else address
-
-    def io(self, ipa: int) -> None:
-        self.status = "io"
-        self.address = ipa
-
-    def sigbus(self, hva: int, shift: int) -> None:
-        self.status = "sigbus"
-        self.address = -1
 
 
 class GuestOperations:
@@ -114,11 +29,7 @@ class GuestOperations:
     def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
         self.side = side
         self.checkers = checkers
-        self.exits = Exits()
-        # Told of faults while several vCPUs are at work.
-        self.turns: Turns | None = None
-        self.unsettled = unsettled
-        side.kernel.observe(self.exits)
+        self.accesses = GuestAccesses(side, checkers, unsettled)
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""
@@ -132,7 +43,7 @@ class GuestOperations:
         if not isinstance(op, OUTSIDE):
             vcpu.has_run_once = True
         if isinstance(op, ops.GuestAccess):
-            return self.access(op, at)
+            return self.accesses.access(op, at)
         if isinstance(op, ops.GuestCache):
             side.enter("kvm_toggle_cache")
             was = vcpu.cache_enabled
@@ -152,18 +63,10 @@ class GuestOperations:
         elif isinstance(op, (ops.Speculate, ops.Evict)):
             self.hardware(op)
         elif isinstance(op, ops.GuestExternalAbort):
-            return self.external_abort(op)
+            return self.accesses.external_abort(op)
         else:
             raise unhandled(op)
         return Outcome("ok")
-
-    def external_abort(self, op: ops.GuestExternalAbort) -> Outcome:
-        """A load gets a synchronous external abort, not on a table walk."""
-        self.side.enter("kvm_handle_guest_abort")
-        ipa = self.side.by_name[op.slot].ipa + op.offset
-        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
-        status = self.exits.status
-        return Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
 
     def reset(self, op: ops.GuestReset) -> None:
         """``kvm_arch_vcpu_ioctl_vcpu_init()``: if the vCPU has run, memory is as after power-on."""
@@ -193,154 +96,3 @@ class GuestOperations:
             return
         walk = side.computer.speculate(cpu, guest.vmid, guest.regime, ipa)
         self.checkers.translated(op.cpu, SPECULATE, ipa, walk)
-
-    def access(self, op: ops.GuestAccess, at: int) -> Outcome:
-        """A guest access: faults are handled until it completes or leaves the guest."""
-        side = self.side
-        guest = side.guest_of(op.cpu)
-        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
-        access = ACCESS[op.kind]
-        side.enter("kvm_handle_guest_abort")
-        if op.fail is not None:
-            side.kernel.topup_gets = op.fail - 1
-        changes = guest.changes
-        unsettled = self.unsettled
-        within = self.turns is not None
-        pages = unsettled.pages_of(op, True) if within else []
-        failed = within and unsettled.failed(pages)
-        outcome = self.faults(op, at, ipa, access, changes)
-        outcome.raced = guest.changed_since(changes, ipa)
-        side.kernel.topup_gets = -1
-        if unsettled.marked:
-            pages = pages if within else unsettled.page_of(op)
-            # Within a block other threads may have put a new page where one has failed.
-            outcome.taken = failed or overlap(pages, unsettled.taken)
-            if unsettled.may_fail(pages):
-                outcome.either = EITHER
-                unsettled.logs = unsettled.logs or op.kind == "write"
-                if outcome.status != "ok":
-                    outcome.predictable = False
-            if not within:
-                unsettled.settle(op, outcome.status == "ok" and outcome.value == 0)
-        return outcome
-
-    def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int, changes: int) -> Outcome:
-        """Faults until the access is done, or for ever; *changes*: those of slots when it began."""
-        side = self.side
-        # All faults, and those since somebody else had a turn because this vCPU got nowhere.
-        faults = undisturbed = 0
-        while True:
-            self.make_room(op)
-            walk = self.translate(op.cpu, ipa, access)
-            if walk.fault == NONE:
-                return self.data(op, at, walk.pa >> side.granule.page_shift, faults)
-            if walk.fault not in FSC or undisturbed == MAX_FAULTS:
-                break
-            if self.turns is not None and self.turns.faulted(walk.fault, walk.level, walk.entry):
-                undisturbed = 0
-                continue
-            ret = self.deliver(op, ipa, FSC[walk.fault] | walk.level)
-            faults += 1
-            undisturbed += 1
-            if self.exits.status:
-                return Outcome(self.exits.status, 0, faults)
-            if self.vcpu(op.cpu).skipped_instruction:
-                return Outcome("ok", "skipped", faults)
-            # A slot that goes in the middle of a fault may have no page any more when that is looked up.
-            if ret == -EFAULT and (self.unmapped(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
-                return Outcome("efault", 0, faults)
-            if ret == -EHWPOISON and self.poisoned(op):
-                return Outcome("efault", "EHWPOISON", faults)
-            if ret < 0:
-                # User space enters the guest again after the failure that the
-                # program asked for.
-                if op.fail is None or side.kernel.topup_gets >= 0 or ret != -ENOMEM:
-                    return Outcome("error", ret, faults)
-                self.checkers.after_operation(op, Outcome("error", ret))
-                side.kernel.locks.clear()
-        return Outcome("stuck", 0, MAX_FAULTS)
-
-    def make_room(self, op: ops.GuestAccess) -> None:
-        """A vCPU whose dirty ring is nearly full leaves the guest, and enters when user space has emptied the rings."""
-        guest = self.side.guest_of(op.cpu)
-        if guest.kvm.dirty_ring_size and guest.main.kvm_dirty_ring_check_request(op.cpu % self.side.cpus):
-            guest.reap()
-            self.side.enter("kvm_handle_guest_abort")
-
-    def translate(self, cpu: int, ipa: int, access: int) -> Walk:
-        """Translate an access on the CPU of a vCPU; it may set the access flag itself."""
-        side = self.side
-        guest = side.guest_of(cpu)
-        where = side.cpu_of[cpu]
-        walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
-        if side.haf and walk.fault == ACCESS_FLAG and permits(walk.entry, access):
-            side.kernel.hardware_sets_af(walk.ptep, AF_BIT)
-            walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
-        self.checkers.translated(cpu, access, ipa, walk)
-        return walk
-
-    def vcpu(self, cpu: int) -> kvm_vcpu:
-        """A vCPU by its number through all VMs."""
-        return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
-
-    def unmapped(self, op: ops.GuestAccess) -> bool:
-        """Tell whether user space has unmapped the place: then an error is deserved."""
-        layout = self.side.by_name[op.slot]
-        hva = layout.hva + op.offset
-        vma = self.side.host.find_vma(hva)
-        return vma is None or vma.start > hva
-
-    def poisoned(self, op: ops.GuestAccess) -> bool:
-        """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""
-        return self.side.by_name[op.slot].slot.backing == MEMFD and self.unsettled.failed(self.unsettled.page_of(op))
-
-    def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
-        """Take an abort to the hypervisor, with the syndrome the CPU would report."""
-        ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
-        self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
-        # With its MMU on the guest's kernel has the page somewhere else.
-        va = KERNEL_VA + (ipa & 0xFFF) if op.mmu else ipa
-        return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa, va)
-
-    def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int, va: int) -> int:
-        """Call ``kvm_handle_guest_abort()`` with these syndrome and addresses, and judge its answer.
-
-        HPFAR_EL2 has the bits of *ipa* above the lowest 12 only, HFAR_EL2 all of *va*.
-        """
-        vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss
-        vcpu.fault_ipa = ipa & -4096
-        vcpu.hfar = va
-        vcpu.skipped_instruction = False
-        exits = self.exits
-        exits.forget()
-        steps = self.side.kernel.steps
-        if steps is not None:
-            steps.call_begins()
-        ret = self.side.mmu.kvm_handle_guest_abort(vcpu)
-        if steps is not None:
-            steps.call_ends()
-        self.checkers.contract.answered(ret, exits.status)
-        if exits.address >= 0:
-            self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)
-        if exits.injected in ("pabt", "dabt"):
-            self.checkers.contract.injected(exits.injected, "pabt" if ec == ESR_ELx_EC_IABT_LOW else "dabt")
-        return ret
-
-    def data(self, op: ops.GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
-        """Read or write the frame as the access does; the version read."""
-        memory = self.side.memory
-        if memory.index_of(pfn) < 0:
-            return Outcome("ok", "no such frame", faults)
-        cacheable = op.mmu or self.side.fwb
-        if op.kind == "clean":
-            memory.write_back(pfn, 1)
-            return Outcome("ok", 0, faults)
-        if op.kind == "write":
-            memory.guest_write(pfn, at + 1, cacheable)
-            return Outcome("ok", 0, faults)
-        predictable = memory.predictable(pfn, cacheable, op.kind == "fetch")
-        if self.unsettled.contents and self.unsettled.differs(op):
-            predictable = False
-        if op.kind == "fetch":
-            return Outcome("ok", memory.guest_fetch(pfn, cacheable), faults, predictable)
-        return Outcome("ok", memory.guest_read(pfn, cacheable), faults, predictable)

@@ -54,11 +54,11 @@ class ParOperations(Scheduler):
     def run(self, op: Par, at: int) -> Outcome:
         """Run a block; *at* is its index in the program."""
         kernel = self.kernel
-        before = Doing(self.side, self.guest.exits)
+        before = Doing(self.side, self.guest.accesses.exits)
         self.begin(op, at, before)
         self.unsettled.begin(op)
         self.steps = None if self.side.version.main.RUNS_ELSEWHERE else Steps(self)
-        kernel.turns = self.guest.turns = self
+        kernel.turns = self.guest.accesses.turns = self
         kernel.steps = self.steps
         stirring = None if self.steps is None else Stirring(self.steps)
         if stirring is not None:
@@ -73,7 +73,7 @@ class ParOperations(Scheduler):
         finally:
             for each in self.actors:
                 each.coroutine.end()
-            kernel.turns = self.guest.turns = None
+            kernel.turns = self.guest.accesses.turns = None
             kernel.steps = None
             if stirring is not None:
                 kernel.dismiss(stirring)
