@@ -83,6 +83,14 @@ class MapsTheNextFrameFirst(Pgtable):
         return super().kvm_pgtable_stage2_map(pgt, addr, self.kvm_granule_size(level), phys, prot, None)
 
 
+class RelaxesTheNextPageToo(Pgtable):
+    """Gives the page behind the one that is asked for the same rights."""
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        super().kvm_pgtable_stage2_relax_perms(pgt, addr + self.PAGE_SIZE, prot)
+        return super().kvm_pgtable_stage2_relax_perms(pgt, addr, prot)
+
+
 class MapsTheNextPageToo(Pgtable):
     """Maps the page behind the one that is asked for, to the same frame, as well."""
 
@@ -322,9 +330,31 @@ ALL: Final = [
         "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\nhost write a+0 4K\ncpu0 fetch a+0\n",
     ),
     Struck(
+        "dcache: stage2_map_walker: table->block after a permission fault, not cleaned*",
+        "vm cpus=1\nslot a size=2M backing=anon\ncpu0 read a+0\npar\n  cpu0 fetch a+0\n  host0 collapse a+0\n"
+        "  switch cpu0 to host0 after fault 1\nend\n",
+        broken(mmu=BlocksOverPages),
+        "vm cpus=1\nslot a size=2M backing=anon log=on\nhost write a+0 2M\n"
+        "cpu0 read a+4K\nlog a off\ncpu0 write a+4K\n",
+    ),
+    Struck(
+        "icache: stage2_attr_walker: executable, not invalidated*",
+        "vm\nslot a size=2M backing=thp log=on\ncpu0 read a+0\npar\n  cpu0 fetch a+0\n  user0 log a off\n"
+        "  cpu1 read a+4K\n  switch cpu0 to user0 before lock 1\nend\n",
+        broken(RelaxesTheNextPageToo),
+        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\ncpu0 fetch a+0\n",
+    ),
+    Struck(
         "memcache: stage2_map_walker: allocation without a top-up after a permission fault*",
         "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\npar\n  cpu1 fetch a+0\n"
         "  host0 split a+0\n  switch cpu1 to host0 after fault 1\nend\n",
+        broken(mmu=TopsUpNothing),
+        "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
+    ),
+    Struck(
+        "memcache: stage2_map_walker: allocation without a top-up after a permission fault*",
+        "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 read a+0\npar\n  cpu0 fetch a+0\n  host0 collapse a+0\n"
+        "  switch cpu0 to host0 after fault 1\nend\n",
         broken(mmu=TopsUpNothing),
         "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
     ),
