@@ -46,16 +46,17 @@ class CheckerSuite:
     """All checkers of one side, in the order of `fuzz.checkers.registry`, attached to its kernel.
 
     :param side: before `Side.create` is called
+    :param judged: False: none is attached, and none judges
     """
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, judged: bool = True) -> None:
         self.side = side
         self.peers = Peers(side)
         self.shadows = self.peers.each(Shadow)
         self.contract = self.peers.of(Contract)
         self.hyp = self.peers.of(Hyp)
         self.all: list[Checker] = []
-        for of_side, of_guest in RUNS:
+        for of_side, of_guest in RUNS if judged else ():
             self.all += [self.peers.of(kind) for kind in of_side]
             for guest in side.guests:
                 self.all += [self.peers.at(each, guest) for each in of_guest]

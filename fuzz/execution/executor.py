@@ -48,9 +48,10 @@ class Executor:
     :param program: a valid program
     :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
     :param number: of the side, for `fuzz.sides.pulse`
+    :param judged: whether checkers see what it does; without, no program may relax leaves, for that asks them
     """
 
-    def __init__(self, version: Candidate, program: Program, number: int = REFERENCE) -> None:
+    def __init__(self, version: Candidate, program: Program, number: int = REFERENCE, judged: bool = True) -> None:
         self.program = program
         self.number = number
         PULSE.begin(number, -1)
@@ -58,7 +59,7 @@ class Executor:
             self.side = started(version, program)
         finally:
             PULSE.end()
-        self.checkers = CheckerSuite(self.side)
+        self.checkers = CheckerSuite(self.side, judged)
         self.unsettled = Unsettled(self.side)
         self.guest = GuestOperations(self.side, self.checkers, self.unsettled)
         self.host = HostOperations(self.side, self.checkers, self.unsettled)

@@ -27,6 +27,7 @@ from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .notes import notes_of
 from .once import alike, judge_once, ways
+from .port_once import PortOnce, ports_alike
 from .stretch import Stretches
 from .tables import maps_differ
 from .unrecorded import AgeFlags, Unrecorded
@@ -56,6 +57,8 @@ class Differential:
         self.features = features
         # Two trees are judged once where they do the same; both are where this is False.
         self.once = alike(reference, candidate)
+        # So are two ports.
+        self.ports = PortOnce(reference, candidate) if ports_alike(reference, candidate) else None
         # Programs of two trees that were judged again in full.
         self.again = 0
 
@@ -69,6 +72,10 @@ class Differential:
             if verdict is not None:
                 return verdict
             self.again += 1
+        if self.ports is not None and self.ports.pays(program):
+            verdict = self.ports.judge(program, measure, self.features)
+            if verdict is not None:
+                return verdict
         run = Lockstep(self, program, measure)
         for at in range(len(program.operations)):
             run.step(at)

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two ports that do the same are judged once.
+
+As of two kernel trees (`fuzz.judging.once`), only the reference is judged while both make the same events. The
+candidate runs without checkers. At the first difference the program is judged again in full.
+"""
+
+from typing import Final
+
+from candidate import Candidate
+from candidate.tree.runtime.errors import TwinDiffers
+from reference.zero_runs import DECLARATION
+
+from ..checkers import Violation
+from ..execution.executor import Executor
+from ..features.features import Features
+from ..language.operations import Operation, TableRelax
+from ..language.program import Program, has_blocks
+from ..sides.outcome import Outcome
+from ..sides.pulse import CANDIDATE
+from .circumstances import Circumstances
+from .cost import Comparison, Cost
+from .notes import notes_of
+from .once import declared
+from .stream import Stream
+from .verdict import Judge, Verdict
+
+# Programs that may be judged again before it counts how many were not, and how many of these outweigh one.
+PATIENCE: Final = 8
+OUTWEIGH: Final = 2
+
+
+def ports_alike(reference: Candidate, candidate: Candidate) -> bool:
+    """Return whether both are ports of which checkers require the same."""
+    if reference.is_tree or candidate.is_tree:
+        return False
+    return all(
+        required(ours) == required(theirs)
+        for ours, theirs in (
+            (reference.pgtable, candidate.pgtable),
+            (reference.mmu, candidate.mmu),
+            (reference.main, candidate.main),
+        )
+    )
+
+
+def required(version: type[object]) -> dict[str, object]:
+    """Return what a port declares, but for what makes it faster alone."""
+    found = declared(version)
+    found.pop(DECLARATION, None)
+    return found
+
+
+class PortOnce:
+    """Judges programs on two ports, as long as most need no second judgement.
+
+    :param reference: a port
+    :param candidate: another one, `ports_alike`
+    """
+
+    def __init__(self, reference: Candidate, candidate: Candidate) -> None:
+        self.reference = reference
+        self.candidate = candidate
+        # Programs that were judged once, and that had to be judged again.
+        self.once = 0
+        self.again = 0
+
+    def pays(self, program: Program) -> bool:
+        """Return whether a program is to be judged so: the versions seldom differ, and it asks no checker."""
+        if self.again > PATIENCE + self.once // OUTWEIGH or has_blocks(program):
+            return False
+        return not any(isinstance(operation, TableRelax) for operation in program.operations)
+
+    def judge(self, program: Program, measure: bool, features: bool) -> Verdict | None:
+        """The verdict on a program on which both do the same; else None.
+
+        :param measure: as of `fuzz.judging.differential.Differential`; likewise *features*
+        """
+        pair = PortPair(self.reference, self.candidate, program, measure, features)
+        try:
+            same = pair.run()
+        except TwinDiffers:
+            same = False
+        finally:
+            pair.dismantle()
+        if not same:
+            self.again += 1
+            return None
+        self.once += 1
+        return pair.verdict()
+
+
+class PortPair:
+    """A judged reference, and a candidate beside it that nobody judges, of one program.
+
+    :param measure: as in `PortOnce.judge`; likewise *features*
+    """
+
+    def __init__(
+        self, reference: Candidate, candidate: Candidate, program: Program, measure: bool, features: bool
+    ) -> None:
+        self.program = program
+        self.left = Executor(reference, program)
+        self.right = Executor(candidate, program, CANDIDATE, judged=False)
+        self.right.side.hold_to(reference)
+        self.judge = Judge(reference, candidate, self.left.side.granule)
+        self.circumstances = Circumstances(self.left)
+        self.costs = Cost(self.left) if measure else None
+        self.features = Features(self.left, self.left) if features else None
+        self.streams = Stream(self.left.side.kernel), Stream(self.right.side.kernel)
+        self.found: list[Violation] = []
+        self.notes: list[str] = []
+
+    def run(self) -> bool:
+        """Run the program to its end; return whether both came so far, and did the same.
+
+        :raises TwinDiffers: the candidate does more
+        """
+        found = self.left.create()
+        self.limit()
+        self.right.create()
+        if not self.level():
+            return False
+        self.take(None, None, found)
+        for at, operation in enumerate(self.program.operations):
+            outcome, found = self.left.step(at)
+            self.limit()
+            other, _ = self.right.step(at)
+            if not self.level() or not equal(outcome, other):
+                return False
+            self.notes += notes_of(at, outcome, other)
+            self.take(operation, outcome, found)
+        self.circumstances.before_operation(None)
+        found = self.left.destroy()
+        self.limit()
+        self.right.destroy()
+        if not self.level():
+            return False
+        self.take(None, None, found)
+        return True
+
+    def limit(self) -> None:
+        """The candidate may do as much as the reference has, no more: it could run for ever."""
+        ours, theirs = self.streams
+        theirs.most = ours.count
+
+    def level(self) -> bool:
+        """Return whether both go on, and have done the same."""
+        left, right = self.left, self.right
+        if left.dead or right.dead or left.refused or right.refused:
+            return False
+        return self.streams[0].same_as(self.streams[1])
+
+    def take(self, operation: Operation | None, outcome: Outcome | None, found: list[Violation]) -> None:
+        """Take in what an operation showed, of both sides.
+
+        :param operation: None: the creation or destruction of the VMs
+        """
+        if found:
+            self.circumstances.explain(found)
+            self.found += found
+        if self.features is not None:
+            outcomes = None if outcome is None else (outcome, outcome)
+            self.features.compare(operation, outcomes, (found, found))
+
+    def verdict(self) -> Verdict:
+        """The verdict, after the end."""
+        verdict = self.judge.judge(self.found, self.found, [])
+        verdict.notes += self.notes
+        if self.costs is not None:
+            verdict.costs = Comparison(self.costs.totals(), self.costs.totals(), True)
+        if self.features is not None:
+            verdict.features = self.features.total()
+        return verdict
+
+    def dismantle(self) -> None:
+        """The run is over."""
+        for side in (self.left, self.right):
+            side.dismantle()
+
+
+def equal(one: Outcome, other: Outcome) -> bool:
+    """Return whether two outcomes are the same in all that is said of them."""
+    return (
+        one.same_as(other)
+        and one.value == other.value
+        and one.faults == other.faults
+        and one.predictable == other.predictable
+        and one.detail == other.detail
+    )

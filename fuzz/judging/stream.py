@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A running digest of all events of a side: two sides whose digests are equal have done the same."""
+
+from typing import Final
+
+from candidate.tree.runtime.errors import TwinDiffers
+from reference.compiled.annotations import i64
+from reference.events import Observer
+from reference.kernel import Kernel
+
+from ..sides.pulse import PULSE
+
+# Odd, so that each of these multiplications loses nothing.
+FIRST: Final = 0x2545F4914F6CDD1D
+SECOND: Final = 0x1B873593CC9E2D51
+THIRD: Final = 0x5851F42D4C957F2D
+# So many events, less one, are a beat of `fuzz.sides.pulse`.
+BEAT: Final = 255
+KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
+
+
+class Stream(Observer):
+    """Digests the events of one side, and what checkers read beside them: who is at work, and entries visited.
+
+    *digest*: of all events so far; only digests of one process can be compared; *count*: how many there were
+
+    :param kernel: of the side, before anything has run on it
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.digest: i64 = 0
+        self.count: i64 = 0
+        # The side beside this one had so many, and has come to a quiet point; -1: there is no limit.
+        self.most: i64 = -1
+        # The names in the kernel layer at the last event, and their digest.
+        self.walker = self.cause = self.entry = ""
+        self.names: i64 = 0
+        kernel.observe(self)
+
+    def same_as(self, other: "Stream") -> bool:
+        """Tell whether another side has done the same so far."""
+        return self.count == other.count and self.digest == other.digest
+
+    def note(self, kind: int, first: int, second: int) -> None:
+        """Take an event in.
+
+        :param kind: its number
+        :raises TwinDiffers: the side beside this one had fewer
+        """
+        kernel = self.kernel
+        if kernel.walker is not self.walker or kernel.cause is not self.cause or kernel.entry is not self.entry:
+            self.walker, self.cause, self.entry = kernel.walker, kernel.cause, kernel.entry
+            self.names = hash((self.walker, self.cause, self.entry))
+        self.mix(kind, kernel.visited, self.names)
+        self.mix(kernel.vmid, first, second)
+        self.count += 1
+        # No checker says so of a side that none judges.
+        if not self.count & BEAT:
+            PULSE.beat()
+        if self.count > self.most >= 0:
+            raise TwinDiffers
+
+    def note_more(self, kind: int, first: int, second: int, third: int, fourth: int, fifth: int) -> None:
+        """Take in an event that has more than two operands; see `note`."""
+        self.mix(third, fourth, fifth)
+        self.note(kind, first, second)
+
+    def mix(self, first: i64, second: i64, third: i64) -> None:
+        """Make three numbers part of the digest."""
+        # The highest bit of each would be lost.
+        first ^= first >> 31
+        second ^= second >> 31
+        third ^= third >> 31
+        digest: i64 = self.digest
+        digest = ((digest ^ first) * FIRST) & KEPT
+        digest = (digest ^ (digest >> 29) ^ second) * SECOND & KEPT
+        digest = (digest ^ (digest >> 31) ^ third) * THIRD & KEPT
+        self.digest = digest ^ (digest >> 30)
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        self.note_more(1, vmid, start, end, 0, 0)
+        if PULSE.on:
+            PULSE.place(self.kernel.entry, self.kernel.walker)
+
+    def walk_table(self, table: int, level: int) -> None:
+        self.note(2, table, level)
+
+    def load(self, ptep: int, entry: int) -> None:
+        self.note(3, ptep, entry)
+
+    def turn(self, actor: int) -> None:
+        self.note(4, actor, 0)
+
+    def wait(self, lock: str, holder: int) -> None:
+        self.note(5, hash(lock), holder)
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.note_more(6, ptep, old, new, release, 0)
+
+    def plain_store(self, ptep: int, old: int, new: int) -> None:
+        self.note_more(7, ptep, old, new, 0, 0)
+
+    def exchanged(self, ptep: int, old: int, new: int) -> None:
+        self.note_more(8, ptep, old, new, 0, 0)
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.note_more(9, ptep, found, new, 0, 0)
+
+    def get(self, page: int, count: int) -> None:
+        self.note(10, page, count)
+
+    def put(self, page: int, count: int) -> None:
+        self.note(11, page, count)
+
+    def free(self, page: int, count: int) -> None:
+        self.note(12, page, count)
+
+    def free_exact(self, page: int, count: int) -> None:
+        self.note(13, page, count)
+
+    def alloc(self, page: int) -> None:
+        self.note(14, page, 0)
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        self.note(15, page, pages)
+
+    def page_count(self, page: int, count: int) -> None:
+        self.note(16, page, count)
+
+    def no_table(self, call: str, page: int) -> None:
+        self.note(17, hash(call), page)
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        self.note_more(18, vmid, ipa, level, 0, 0)
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.note_more(19, vmid, ipa, level, 0, 0)
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.note(20, vmid, 0)
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.note_more(21, vmid, ipa, size, 0, 0)
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        self.note(22, vmid, cpu)
+
+    def set_af(self, ptep: int, old: int, new: int) -> None:
+        self.note_more(23, ptep, old, new, 0, 0)
+
+    def dsb(self, domain: str) -> None:
+        self.note(24, hash(domain), 0)
+
+    def isb(self) -> None:
+        self.note(25, 0, 0)
+
+    def dcache(self, pa: int, size: int) -> None:
+        self.note(26, pa, size)
+
+    def icache(self, pa: int, size: int) -> None:
+        self.note(27, pa, size)
+
+    def icache_all(self) -> None:
+        self.note(28, 0, 0)
+
+    def warn(self, label: str) -> None:
+        self.note(29, hash(label), 0)
+
+    def lock(self, name: str, vmid: int) -> None:
+        self.note(30, hash(name), vmid)
+
+    def unlock(self, name: str, vmid: int) -> None:
+        self.note(31, hash(name), vmid)
+
+    def rcu_read_lock(self, depth: int) -> None:
+        self.note(32, depth, 0)
+
+    def rcu_read_unlock(self, depth: int) -> None:
+        self.note(33, depth, 0)
+
+    def call_rcu(self, number: int, page: int) -> None:
+        self.note(34, number, page)
+
+    def rcu_callback(self, number: int) -> None:
+        self.note(35, number, 0)
+
+    def resched(self) -> None:
+        self.note(36, 0, 0)
+
+    def resched_asked(self, function: str, answer: bool) -> None:
+        self.note(37, hash(function), answer)
+
+    def cond_resched(self) -> None:
+        self.note(38, 0, 0)
+
+    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.note_more(39, minimum, had, has, ret, locked)
+
+    def mc_pop(self, left: int) -> None:
+        self.note(40, left, 0)
+
+    def mc_count(self, objects: int) -> None:
+        self.note(41, objects, 0)
+
+    def mc_free(self, objects: int) -> None:
+        self.note(42, objects, 0)
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        self.note_more(43, hva, start, end, 0, 0)
+
+    def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
+        self.note_more(44, gfn, pfn, write, writable, 0)
+
+    def pin(self, pfn: int) -> None:
+        self.note(45, pfn, 0)
+
+    def get_pfn(self, pfn: int) -> None:
+        self.note(46, pfn, 0)
+
+    def release(self, pfn: int) -> None:
+        self.note(47, pfn, 0)
+
+    def set_accessed(self, pfn: int) -> None:
+        self.note(48, pfn, 0)
+
+    def set_dirty(self, pfn: int) -> None:
+        self.note(49, pfn, 0)
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        self.note(50, pfn, yes)
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        self.note_more(51, gfn, slot, logged, 0, 0)
+
+    def sample(self, sequence: int) -> None:
+        self.note(52, sequence, 0)
+
+    def rmb(self) -> None:
+        self.note(53, 0, 0)
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        self.note_more(54, sampled, now, in_progress, result, 0)
+
+    def seq(self, sequence: int, in_progress: int) -> None:
+        self.note(55, sequence, in_progress)
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        self.note_more(56, vmid, slot, flags, logged, 0)
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+        self.note_more(57, vmid, slot, gfn, mask, 0)
+
+    def root_linked(self, vmid: int, linked: bool) -> None:
+        self.note(58, vmid, linked)
+
+    def cow(self, hva: int, pages: int, pfn: int) -> None:
+        self.note_more(59, hva, pages, pfn, 0, 0)
+
+    def host_update(self) -> None:
+        self.note(60, 0, 0)
+
+    def inject(self, what: str, address: int) -> None:
+        self.note(61, hash(what), address)
+
+    def io(self, ipa: int) -> None:
+        self.note(62, ipa, 0)
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        self.note(63, hva, shift)
+
+    def sea(self, ipa: int) -> None:
+        self.note(64, ipa, 0)
+
+    def kvm_err(self) -> None:
+        self.note(65, 0, 0)
+
+    def kzalloc(self, ok: bool) -> None:
+        self.note(66, ok, 0)
+
+    def kfree(self) -> None:
+        self.note(67, 0, 0)
+
+    def percpu(self, ok: bool) -> None:
+        self.note(68, ok, 0)
+
+    def percpu_free(self) -> None:
+        self.note(69, 0, 0)

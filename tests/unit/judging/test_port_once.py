@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judging two ports once, where they do the same, gives the verdicts of judging both."""
+
+import pytest
+
+import candidate
+from candidate import Candidate
+from fuzz.execution.executor import Executor
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.judging.port_once import OUTWEIGH, PATIENCE, ports_alike
+from fuzz.judging.stream import Stream
+from fuzz.judging.verdict import Verdict
+from fuzz.language.text import parse
+from reference.events import EVENT_NAMES, Observer
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+PROGRAMS = 60
+ORIGINAL = candidate.get("original")
+RELAXES = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\ntable relax a+0 rw\n")
+
+
+class PgtableSame(Pgtable):
+    """Another class, which does the same."""
+
+
+class PgtableBarrier(Pgtable):
+    """One barrier more than it takes, now and then."""
+
+    def kvm_pgtable_stage2_mkyoung(self, pgt: object, addr: int) -> int:
+        self.k.dsb("ishst")
+        return super().kvm_pgtable_stage2_mkyoung(pgt, addr)  # type: ignore[arg-type]
+
+
+class PgtableEndless(Pgtable):
+    """Code that does not come back, but for the budget of steps."""
+
+    def kvm_pgtable_stage2_mkyoung(self, pgt: object, addr: int) -> int:
+        while True:
+            self.k.cond_resched_lock()
+
+
+def version(pgtable: type[Pgtable]) -> Candidate:
+    return Candidate(pgtable.__name__, pgtable, Mmu, "a test")
+
+
+def told(verdict: Verdict) -> tuple[object, ...]:
+    """Everything that a verdict says."""
+    findings = [(each.kind, each.signature, each.reason, each.at, each.known) for each in verdict.findings]
+    consequences = [(side, each.signature, each.at, each.known) for side, each in verdict.consequences]
+    return findings, consequences, verdict.costs, verdict.features, verdict.refused, verdict.notes
+
+
+def compared(other: Candidate, programs: int = PROGRAMS) -> tuple[int, int]:
+    """Judge programs both ways; return how many were judged once, and again."""
+    once, twice = (Differential(ORIGINAL, other, measure=True, features=True) for _ in range(2))
+    twice.ports = None
+    generator = Generator(5)
+    for _ in range(programs):
+        program = generator.next()
+        assert told(once.run(program)) == told(twice.run(program))
+    assert once.ports is not None
+    return once.ports.once, once.ports.again
+
+
+def test_a_version_that_does_the_same() -> None:
+    once, again = compared(version(PgtableSame))
+    assert once > PROGRAMS // 2
+    assert again == 0
+
+
+@pytest.mark.parametrize("name", ["bug-anchor-put", "bug-one-page", "bug-unmap-clean"])
+def test_a_planted_bug(name: str) -> None:
+    bug = candidate.get(name)
+    assert ports_alike(ORIGINAL, bug)
+    once, again = compared(bug)
+    assert once
+    assert again
+
+
+def test_one_event_is_a_difference() -> None:
+    once, again = compared(version(PgtableBarrier))
+    assert once
+    assert again
+
+
+def test_code_that_does_not_come_back() -> None:
+    once, again = compared(version(PgtableEndless), 20)
+    assert once
+    assert again
+
+
+def test_a_large_patch_is_given_up() -> None:
+    """It costs no more than some programs."""
+    once, again = compared(candidate.get("rfc-v1"))
+    assert again <= PATIENCE + 1 + once // OUTWEIGH
+    assert once + again < PROGRAMS
+
+
+def test_programs_that_ask_checkers() -> None:
+    differential = Differential(ORIGINAL, ORIGINAL)
+    assert differential.ports is not None
+    assert not differential.ports.pays(RELAXES)
+
+
+def test_versions_of_which_checkers_require_something_else() -> None:
+    assert not ports_alike(ORIGINAL, candidate.get("v6.12") if "v6.12" in candidate.names() else other_flags())
+
+
+def other_flags() -> Candidate:
+    class Flags(Pgtable):
+        COUNTS_NON_ZERO = not Pgtable.COUNTS_NON_ZERO
+
+    return version(Flags)
+
+
+def test_every_event_counts() -> None:
+    for name in EVENT_NAMES:
+        assert getattr(Stream, name) is not getattr(Observer, name), name
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_every_operand_counts(at: int) -> None:
+    """Of a store: also the highest bit of an entry."""
+    program = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
+    operands: list[int] = [5, 0, 3, 0]
+    others = list(operands)
+    others[at] = [6, -(1 << 63), 3 | -(1 << 63), 1][at]
+    streams = []
+    for each in (operands, operands, others):
+        stream = Stream(Executor(ORIGINAL, program, judged=False).side.kernel)
+        stream.store(each[0], each[1], each[2], bool(each[3]))
+        streams.append(stream)
+    assert streams[0].same_as(streams[1])
+    assert not streams[0].same_as(streams[2])
