@@ -10,6 +10,6 @@ CANDIDATE = Candidate(
     "original",
     Pgtable,
     Mmu,
-    "pgtable.c blob 4d177ce1d536, the pre-image of RFC v1, with mmu.c blob 8711894db8c2 (v5.12.9)",
+    "Linux of early 2021, before RFC v1: pgtable.c blob 4d177ce1d536 and mmu.c blob 8711894db8c2 (v5.12.9)",
     order=0,
 )

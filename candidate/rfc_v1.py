@@ -162,6 +162,7 @@ CANDIDATE = Candidate(
     "rfc-v1",
     PgtableRfcV1,
     MmuRfcV1,
-    "RFC v1 1-4/4: and the memory cache is filled under the lock, only where needed",
+    "RFC v1 of 'Improve efficiency of stage2 page table', 1-4/4: "
+    "the memory cache is filled under the lock, only where needed, too",
     order=30,
 )

@@ -60,6 +60,7 @@ CANDIDATE = Candidate(
     "rfc-v1-3",
     PgtableRfcV1_3,
     MmuRfcV1_3,
-    "RFC v1 1-3/4: and the block is installed before the pages are unmapped",
+    "RFC v1 of 'Improve efficiency of stage2 page table', 1-3/4: "
+    "the block is installed before the pages are unmapped, too",
     order=20,
 )

@@ -16,7 +16,7 @@ from reference.pgtable import Pgtable
 
 from . import root_of
 from .build import BuiltTree, TreeError, is_built, make
-from .building import cache, probes
+from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
@@ -132,7 +132,9 @@ def opened(name: str) -> Opened:
             super().__init__(kvm, mmu)
 
     how = " with sanitizers" if sanitize else ""
-    return Opened(Bound, BoundMmu, BoundMain, f"the kernel tree {path}, compiled{how}", first.library.parent.name)
+    called = f" (Linux {number})" if (number := facts.version(TreeSource(root))) else ""
+    origin = f"the kernel tree {path}{called}, compiled{how}"
+    return Opened(Bound, BoundMmu, BoundMain, origin, first.library.parent.name)
 
 
 def content_of(version: str) -> str:

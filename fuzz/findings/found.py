@@ -63,7 +63,7 @@ def known_text(finding: Finding, reference: str) -> str:
     """Say how known bugs of the version *reference* relate to a finding; "" if none does."""
     bug = known_of(finding, reference)
     if bug is not None:
-        link = f" (fixed upstream: {bug.link})" if bug.link else ""
+        link = f" Fixed upstream: {bug.link}." if bug.link else ""
         return f"known bug {bug.id} of {called(reference)}: {bug.reason}{link}"
     bug = known_bug(finding.signature, get(reference))
     if bug is None or finding.kind in (COMMON, CURED):

@@ -10,6 +10,7 @@ from candidate.tree import PREFIX
 
 from ..checkers.registry import rule_of
 from ..checkers.rule import Rule
+from ..checkers.severity import MEANINGS
 from ..findings.digests import changed
 from ..findings.found import CRASH, called, known_text
 from ..findings.severity import severity
@@ -82,7 +83,10 @@ class Account:
     @property
     def severity(self) -> str:
         """Its effect on guest and host; "" for a mistake of ours."""
-        return "" if self.finding.kind == CRASH else severity(self.finding.signature).text
+        if self.finding.kind == CRASH:
+            return ""
+        level = severity(self.finding.signature)
+        return f"{level.name.lower()} ({MEANINGS[level]})"
 
     @property
     def where(self) -> str:
@@ -106,6 +110,8 @@ class Account:
 
     def origins(self) -> list[tuple[str, str, str]]:
         """Of both versions: the part it plays, its name, what it is and where it comes from."""
+        if self.candidate == self.reference:
+            return [("both sides", self.candidate, candidate.origin(self.candidate))]
         both = ("candidate", self.candidate), ("reference", self.reference)
         return [(part, name, candidate.origin(name)) for part, name in both]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The account of a finding as text: for a mail, 72 columns wide and plain; as Markdown; in colour."""
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -30,8 +31,15 @@ _NO_RULE: Final = (
 _NO_RULE_WHY: Final = "guest or host can see it, so somebody must say that it is meant."
 _ABOUT: Final = (
     "s2fuzz runs programs of guest accesses and host operations on two versions of KVM/arm64's stage-2 page-table code,"
-    " and holds each store, flush and page reference of both to rules."
+    " in user space on a model of the hardware, and holds each store, flush and page reference of both to rules."
 )
+_PORTS: Final = "Files in reference/ and candidate/ are ports of pgtable.c and mmu.c to Python, function by function."
+_EVENTS: Final = (
+    "L2 X: A -> B is a store to the level-2 entry of guest address X; X=a+4K is the same address as a place in slot a;"
+    " put_page and get_page are followed by the count that they leave."
+)
+_STORE: Final = re.compile(r"L\d ")
+_LATER: Final = "This rule is judged later: these calls lead to the last event that it is about."
 _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
     " are counted from 1."
@@ -60,6 +68,7 @@ def parts(account: Account) -> Iterator[Part]:
     finding, rule = account.finding, account.rule
     ours = finding.kind == CRASH
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
+    yield Part("Versions that were compared", lines=[": ".join(each) for each in account.origins()])
     if not ours:
         yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
         yield Part("Why it matters", [f"{rule.why}." if rule else _NO_RULE_WHY])
@@ -69,9 +78,8 @@ def parts(account: Account) -> Iterator[Part]:
         yield from way_parts(account)
     if account.known:
         yield Part("Known", [sentence(account.known)])
-    versions = version_paragraphs(account) if not ours else []
-    yield Part("Versions", versions, [": ".join(each) for each in account.origins()])
     if not ours:
+        yield Part("Versions that show it", version_paragraphs(account))
         yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
     yield Part("Program", [_READING], verbatim=program_lines(account))
     yield Part("See it again", *again(account))
@@ -92,12 +100,15 @@ def way_parts(account: Account) -> Iterator[Part]:
     way, name = account.way, account.culprit
     unknown = [f"Not known in full: {way.unknown}."] if way.unknown else []
     if way.calls:
-        later = [] if way.exact else ["The rule was judged later; this is where what it concerns was done last."]
-        yield Part(f"Kernel calls on the way ({name})", [*later, *unknown], verbatim=call_lines(way.calls))
+        later = [] if way.exact else [_LATER]
+        ports = [] if name.startswith(PREFIX) else [_PORTS]
+        yield Part(f"Kernel calls on the way ({name})", [*later, *ports, *unknown], verbatim=call_lines(way.calls))
     elif unknown:
         yield Part(f"Kernel calls on the way ({name})", unknown)
     if way.events:
-        yield Part(f"The last events before it ({name})", lines=way.events)
+        yield Part(
+            f"The last events before it ({name})", [_EVENTS] if any(map(_STORE.match, way.events)) else [], way.events
+        )
     both = (account.reference, way.reference, way.more[0]), (account.candidate, way.candidate, way.more[1])
     for version, events, more in both:
         if events and account.finding.kind != COMMON:
@@ -138,9 +149,11 @@ def version_paragraphs(account: Account) -> list[str]:
     groups: dict[bool | None, list[str]] = {True: [], False: [], None: []}
     for name, shows in account.shows.items():
         groups[shows].append(name)
-    found = [f"show it: {', '.join(groups[True])}.", f"do not show it: {', '.join(groups[False]) or 'none'}."]
+    found = [f"yes: {', '.join(groups[True])}.", f"no: {', '.join(groups[False]) or 'none'}."]
     if groups[None]:
         found.append(f"no verdict: {', '.join(groups[None])}.")
+    if len(account.shows) > 2:
+        found.append("`s2fuzz list` says what each of them is.")
     changed = "has changed since this was filed: what is said here is said of its code now."
     return found + [f"{name} {changed}" for name in account.changed]
 
@@ -165,14 +178,20 @@ def program_lines(account: Account) -> list[str]:
 
 def again(account: Account) -> tuple[list[str], list[str], list[str]]:
     """The way to see the finding again: paragraphs, lines, commands."""
-    save = (
-        "Save this mail, or the program with its comments, as x.s2. Programs are deterministic: in a checkout of"
-        f" s2fuzz {VERSION}, after `make venv`, this shows the same, and both sides' events:"
+    about = ["Save this mail, or the program with its comments, as x.s2."]
+    both = dict.fromkeys((account.reference, account.candidate))
+    outside = [name.removeprefix(PREFIX) for name in both if is_file(name) or name.startswith(PREFIX)]
+    if outside:
+        about.append(f"This code is not part of s2fuzz; put your own path in its place: {', '.join(outside)}")
+    about.append(
+        f"Programs are deterministic: in a checkout of s2fuzz {VERSION}, this shows the same, and the events of each"
+        " side:"
     )
-    about = [save]
-    if any(is_file(name) or name.startswith(PREFIX) for name in (account.reference, account.candidate)):
-        about.append("It takes the versions' own code, which is not part of s2fuzz.")
-    return about, [], command_lines([".venv/bin/s2fuzz", "run", "--trace", *version_options(account), "x.s2"])
+    return (
+        about,
+        [],
+        ["make venv", *command_lines([".venv/bin/s2fuzz", "run", "--trace", *version_options(account), "x.s2"])],
+    )
 
 
 def version_options(account: Account) -> list[str]:

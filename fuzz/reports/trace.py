@@ -174,7 +174,7 @@ class Trace(TraceLines):
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         under = " under mmu lock" if locked else ""
-        self.add(f"topup of the memory cache to {minimum}{under}: {had} -> {has}, {errno_text(ret)}")
+        self.add(f"topup of the memory cache to {minimum}{under}: {had} -> {has} pages, returns {errno_text(ret)}")
 
     def mc_pop(self, left: int) -> None:
         self.add(f"memory cache: one taken, {left} left")

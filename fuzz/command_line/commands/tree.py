@@ -207,7 +207,7 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
 def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
     """The known bugs that a tree has, with their programs, and those that it does not have."""
     lines = [
-        f"has {each.id}: {each.reason}{f' (fixed upstream: {each.link})' if each.link else ''} [{each.program}]"
+        f"has {each.id}: {each.reason}{f' Fixed upstream: {each.link}.' if each.link else ''} [{each.program}]"
         for each in bugs
         if each.signature
     ]

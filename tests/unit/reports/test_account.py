@@ -49,13 +49,16 @@ def test_it_answers_what_a_reviewer_asks(missing_clean: Account) -> None:
     told = " ".join(text(missing_clean).split())
     assert told.startswith("rfc-v1-3 breaks a rule that the original keeps.")
     assert DCACHE in told
+    assert "severity: corruption (guest or user space see wrong data, or lose writes)" in told
+    assert "reference: original: Linux of early 2021, before RFC v1: " in told
+    assert "on a model of the hardware" in told
     # The rule, why it matters, where, and by whom.
     assert "host data is clean before a page is first exposed" in told
     assert "A guest that runs with its caches off would read stale memory" in told
     assert "operation 4: cpu1 read a+20K mmu=off" in told
     assert "block(2M)@0x100000000 rw- normal-wb: a block of 2M, readable and writable, normal memory, cached" in told
     assert "In this operation only the original does D-cache clean 2M" in told
-    assert "Show it: rfc-v1-3, rfc-v1, rfc-v2. Do not show it: original, rfc-v1-1, rfc-v1-fixed, " in told
+    assert "Versions that show it yes: rfc-v1-3, rfc-v1, rfc-v2. no: original, rfc-v1-1, rfc-v1-fixed, " in told
     assert "run --trace --reference original --candidate \\ rfc-v1-3 x.s2" in told
 
 
@@ -100,7 +103,15 @@ def test_the_program_in_it_runs_as_it_is(missing_clean: Account, tmp_path_factor
 def test_markdown_has_the_same(missing_clean: Account) -> None:
     told = markdown(missing_clean)
     assert told.startswith("## rfc-v1-3 breaks a rule that the original keeps\n")
-    for heading in ("Finding", "Rule", "Why it matters", "What happened", "Versions", "Program", "See it again"):
+    for heading in (
+        "Finding",
+        "Rule",
+        "Why it matters",
+        "What happened",
+        "Versions that show it",
+        "Program",
+        "See it again",
+    ):
         assert f"\n### {heading}\n" in told
     assert "dcache: stage2\\_map\\_walker: table-\\>block" in told
     # The program is code, and can be taken out of it.
@@ -118,6 +129,20 @@ def test_a_known_bug_has_its_story() -> None:
     assert "only the original" not in told
 
 
+def test_a_version_beside_itself_is_named_once() -> None:
+    told = " ".join(text(account(load(REGRESSIONS / "b21-table-hint.s2"), "original", "lifetime")).split())
+    assert "Versions that were compared both sides: original: Linux of early 2021" in told
+    assert "candidate: original: " not in told
+    assert "walk caches need not drop it, and the table is freed. Fixed upstream: 36e008323926, v6.9. " in told
+
+
+def test_the_commands_are_the_end_of_the_mail(missing_clean: Account) -> None:
+    """Each line can be pasted."""
+    assert text(missing_clean).endswith(
+        "  make venv\n  .venv/bin/s2fuzz run --trace --reference original --candidate \\\n      rfc-v1-3 x.s2\n"
+    )
+
+
 def test_a_cure_is_told_from_the_side_that_shows_it() -> None:
     program = load(REGRESSIONS / "m1-cache-empty.s2")
     found = account(program, "rfc-v1", "memcache")
@@ -133,7 +158,7 @@ def test_a_rule_that_is_judged_later_leads_to_what_it_concerns() -> None:
     found = account(program, "rfc-v1-3", "translation")
     assert not found.way.exact
     assert found.finding.signature.split(": ")[1] in [call.function for call in found.way.calls]
-    assert "The rule was judged later" in text(found)
+    assert "This rule is judged later" in text(found)
 
 
 NO_BLOCKS = """\
@@ -169,7 +194,7 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
     assert found.rule is None
     told = " ".join(text(found).split())
     assert "small.py and the original differ, and no rule says which of them is wrong" in told
-    assert "not part of s2fuzz" in told
+    assert "This code is not part of s2fuzz; put your own path in its place: ./small.py" in told
     assert found.shows == {"./small.py": True, "original": False} | {
         name: False for name in candidate.names() if name != "original"
     }
@@ -218,7 +243,7 @@ def test_a_mistake_of_ours_breaks_no_rule() -> None:
     told = " ".join(text(found).split())
     assert told.startswith("A mistake of s2fuzz, not of the kernel code.")
     assert "Rule" not in told
-    assert "Show it" not in told
+    assert "show it" not in told
 
 
 def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
