@@ -67,8 +67,9 @@ def parts(account: Account) -> Iterator[Part]:
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
     if not ours:
         yield from way_parts(account)
-    if account.known:
-        yield Part("Known", [sentence(account.known)])
+    known = [each for each in (account.known, account.accepted and f"accepted: {account.accepted.text}") if each]
+    if known:
+        yield Part("Known", [sentence(each) for each in known])
     versions = version_paragraphs(account) if not ours else []
     yield Part("Versions", versions, [": ".join(each) for each in account.origins()])
     if not ours:

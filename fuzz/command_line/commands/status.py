@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, dump
+from ..options import add_known
 from ..parser import Once, Parser
 from ..values import folder, since
 
@@ -27,22 +28,24 @@ def add_arguments(parser: Parser) -> None:
     new = "tell only what was found since; how long ago (2h), or a date (2026-01-31)"
     page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"
     parser.add_argument("--html", action=Once, metavar="OUT", help=page)
+    add_known(parser)
     parser.add_argument("--since", type=since, action=Once, metavar="WHEN", help=new)
 
 
 def status(arguments: Namespace) -> int:
     """Say how a campaign is doing.
 
-    :raises BadInputError: DIR has no campaign, or cannot be read
+    :raises BadInputError: DIR has no campaign or cannot be read, or the known findings cannot be used
     """
     from ...campaign.store.database import CampaignError, reading
     from ...campaign.view.history import history
-    from ...campaign.view.overview import read
+    from ...campaign.view.overview import accepted_by, read
+    from ..inputs import known_findings
 
-    folder = Path(arguments.directory)
+    folder, accepted = Path(arguments.directory), known_findings(arguments)
     try:
         with reading(folder) as db:
-            overview, moments = read(db, folder), history(db)
+            overview, moments = accepted_by(read(db, folder), accepted), history(db)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     if arguments.html:

@@ -57,8 +57,15 @@ def ask(folder: Path, path: str = "/", host: str = f"127.0.0.1:{PORT}", method: 
     """Ask the application, without a server."""
     answer: list[Any] = []
     environ = {
-        "REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": "", "HTTP_HOST": host,
-        "SERVER_NAME": "x", "SERVER_PORT": str(PORT), "SERVER_PROTOCOL": "HTTP/1.0", "wsgi.url_scheme": "http",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "HTTP_HOST": host,
+        "SERVER_NAME": "x",
+        "SERVER_PORT": str(PORT),
+        "SERVER_PROTOCOL": "HTTP/1.0",
+        "wsgi.url_scheme": "http",
     }
 
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> None:
