@@ -105,6 +105,21 @@ class Measured:
         few.write()
         return few
 
+    def lines(self, file: str) -> dict[int, list[str]]:
+        """Return, of each line with code, the `NAMED` smallest programs that reach it.
+
+        Lines that run when their module is imported are left out.
+        """
+        place = {name: number for number, name in enumerate(self.programs)}
+        by_line = self.data.contexts_by_lineno(file)
+        reader = coverage.Coverage(data_file=None, config_file=False, branch=True)
+        found = {line: by_line.get(line, []) for line in reader.analysis2(file)[1]}
+        return {
+            line: sorted(contexts, key=place.__getitem__)[:NAMED]
+            for line, contexts in found.items()
+            if "" not in contexts
+        }
+
     def reaching(self, place: str) -> Reached:
         """The programs that reach a line.
 

@@ -11,6 +11,7 @@ from candidate.tree import PREFIX
 from ..checkers.registry import rule_of
 from ..checkers.rule import Rule
 from ..checkers.severity import MEANINGS
+from ..findings.accepted import Entry
 from ..findings.digests import changed
 from ..findings.found import CRASH, called, known_text
 from ..findings.severity import severity
@@ -47,6 +48,7 @@ class Account:
     :param comments: of its file: see `fuzz.findings.found.comments_of`
     :param way: to it
     :param shows: registered versions -> whether they show it; None: the program says nothing about them
+    :param accepted: the entry of the user's file of known findings that accepts it; None: none does
     """
 
     file: str
@@ -57,6 +59,7 @@ class Account:
     comments: dict[str, str]
     way: Way = field(default_factory=Way)
     shows: dict[str, bool | None] = field(default_factory=dict)
+    accepted: Entry | None = None
 
     @property
     def rule(self) -> Rule | None:

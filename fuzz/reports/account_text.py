@@ -76,8 +76,9 @@ def parts(account: Account) -> Iterator[Part]:
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
     if not ours:
         yield from way_parts(account)
-    if account.known:
-        yield Part("Known", [sentence(account.known)])
+    known = [each for each in (account.known, account.accepted and f"accepted: {account.accepted.text}") if each]
+    if known:
+        yield Part("Known", [sentence(each) for each in known])
     if not ours:
         yield Part("Versions that show it", version_paragraphs(account))
         yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])

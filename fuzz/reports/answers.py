@@ -28,7 +28,7 @@ sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``
 ``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why none of this is known, or ""), ``error`` and
 ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
-``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
+``who``, ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
 ``qemu`` (`fuzz.hardware.report`).
 
 ``explore``: ``program``, ``reference``, ``candidate``, ``schedules`` (judged with 0, 1, ... preemptions), ``whole``
@@ -58,8 +58,8 @@ in ``run``.
 ``function``, ``file``, ``line``, ``own`` (code of the candidate); ``exact`` (they were running when the rule was
 broken); ``events`` (the last ones before it), ``only_reference`` and ``only_candidate`` (events of one side), as text,
 and ``apart`` (index of the operation of these two); ``entries`` (entry -> in words); ``versions`` (name -> whether it
-shows it, or null); ``changed`` (versions that are other code than when it was filed); ``known``; ``real``; ``text``:
-the program.
+shows it, or null); ``changed`` (versions that are other code than when it was filed); ``known``; ``accepted``;
+``real``; ``text``: the program.
 
 ``promote``: ``file``, ``text``.
 
@@ -87,7 +87,7 @@ smallest program that reaches it).
 
 ``known`` is null or the known bug of the original that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
-``pattern``, ``reason``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
+``pattern``, ``reason``, ``who``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
 has confirmed it or not.
 """
 
@@ -101,7 +101,7 @@ from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
 from ..exploring.exploring import Explored
-from ..findings.accepted import Accepted
+from ..findings.accepted import Accepted, Entry
 from ..findings.found import CRASH, known_of
 from ..findings.record import FindingRecord
 from ..findings.severity import severity
@@ -245,6 +245,7 @@ def account_answer(account: Account) -> Json:
         "versions": account.shows,
         "changed": account.changed,
         "known": _known(known_of(finding, account.reference)),
+        "accepted": _entry(account.accepted) if account.accepted else None,
         "real": account.stamp or None,
         "text": print_program(account.program),
     }
@@ -304,15 +305,16 @@ def _found(found: FindingRecord, accepted: Accepted, reference: str) -> Json:
 
 
 def _entries(accepted: Accepted) -> list[Json]:
-    return [
-        {"pattern": each.pattern, "reason": each.reason, "link": each.link, "matches": each.count}
-        for each in accepted.entries
-    ]
+    return [{**_entry(each), "matches": each.count} for each in accepted.entries]
+
+
+def _entry(entry: Entry) -> Json:
+    return {"pattern": entry.pattern, "reason": entry.reason, "who": entry.who, "link": entry.link}
 
 
 def _accepted(accepted: Accepted, kind: str, signature: str) -> Json | None:
     entry = accepted.match(kind, signature)
-    return {"pattern": entry.pattern, "reason": entry.reason, "link": entry.link} if entry else None
+    return _entry(entry) if entry else None
 
 
 def _known(bug: KnownBug | None) -> Json | None:

@@ -22,6 +22,7 @@ from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
 from ..reports.watched import run_all
 from .charts import charts
+from .lines import CoveredFile
 
 # Findings whose programs are run for the page, the weightiest first.
 TRACED: Final = 50
@@ -107,6 +108,7 @@ def page(
     traced: int = TRACED,
     served: bool = False,
     only: str = "",
+    covered: Sequence[CoveredFile] = (),
 ) -> str:
     """Return the page as HTML; it loads nothing.
 
@@ -115,6 +117,7 @@ def page(
     :param traced: programs that are run for their traces
     :param served: by a server, which has a page with the traces for each finding
     :param only: name of the finding that the page is about; "": the page is about all
+    :param covered: files of kernel code with the programs that reach their lines
     :returns: "" if there is no such finding
     :raises candidate.CandidateMistake: the Python of a version has a mistake
     """
@@ -139,6 +142,7 @@ def page(
         rate=rate,
         served=served,
         only=only,
+        covered=covered,
     )
 
 

@@ -158,7 +158,9 @@ def text(comparison: Comparison) -> str:
     lines += ["", f"both have {plural(len(comparison.both()), 'finding')}"]
     for name, each in zip("AB", views, strict=True):
         if accepted := sum(bool(found.accepted) for found in each.shown):
-            lines.append(f"{plural(accepted, 'finding')} of {name} accepted by the file of known findings")
+            lines.append(
+                f"{plural(accepted, 'finding')} of {name} accepted by the file of known findings: s2fuzz status"
+            )
     kinds = [each.kind for each in (*comparison.only_second(), *comparison.only_first())]
     if kinds and views[0].reference == views[1].reference:
         lines.append(f"({legend(kinds, views[0].reference)})")

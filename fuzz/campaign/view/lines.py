@@ -229,8 +229,7 @@ def summary(overview: Overview, since: float | None = None) -> str:
     else:
         lines.append("nothing found" + (", but for what is accepted" if accepted else ""))
     lines += difference_lines(o)
-    if accepted:
-        lines.append(f"{plural(len(accepted), 'finding')} accepted by the file of known findings")
+    lines += accepted_lines(accepted)
     if o.waiting:
         lines.append(f"{plural(o.waiting, 'program')} to be replayed yet")
     if o.unreplayed:
@@ -243,6 +242,16 @@ def summary(overview: Overview, since: float | None = None) -> str:
         for found in crashes:
             lines += finding_lines(found, o)
     return "\n".join(fitted(lines)) + "\n"
+
+
+def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
+    """Say of which findings somebody has said that they are known, who, and why."""
+    if not accepted:
+        return []
+    lines = [f"{plural(len(accepted), 'finding')} accepted by the file of known findings:"]
+    for each in accepted:
+        lines += [f"{each.kind:<10}  {each.finding.signature}", f"{_INDENT}accepted: {each.accepted}"]
+    return lines
 
 
 def difference_lines(overview: Overview) -> list[str]:

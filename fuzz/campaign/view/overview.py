@@ -15,6 +15,7 @@ from candidate.tree.lines.difference import Exercise
 
 from ...coverage.exercised import half_a_tree
 from ...engines.registry import DEFAULT
+from ...findings.accepted import Accepted
 from ...findings.found import CRASH, rank
 from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
@@ -180,6 +181,15 @@ class Overview:
         """``6 regression, 11 common``; "none"."""
         counts = self.counts
         return ", ".join(f"{counts[kind]} {kind}" for kind in (*CLASSES, CRASH) if counts[kind]) or "none"
+
+
+def accepted_by(overview: Overview, accepted: Accepted) -> Overview:
+    """Return an overview with what a file of known findings accepts now, beside what was accepted in the campaign."""
+    found: list[CampaignFinding] = []
+    for each in overview.findings:
+        entry = accepted.match(*each.finding.key)
+        found.append(dataclasses.replace(each, accepted=entry.text) if entry is not None else each)
+    return dataclasses.replace(overview, findings=found)
 
 
 def read(db: sqlite3.Connection, folder: Path | str) -> Overview:

@@ -54,7 +54,7 @@ def _counted(overview: Overview) -> list[tuple[str, int]]:
 
 
 def named(overview: Overview) -> list[RenderableType]:
-    """Return the newest regressions, divergences and mistakes of ours, each with its file."""
+    """Return the newest of the weighty findings, each with its file; and what is accepted, with who says so and why."""
     kinds = (CRASH, REGRESSION, DIVERGENCE)
     weighty = [each for each in overview.shown if each.kind in kinds and not each.accepted]
     weighty.sort(key=lambda each: (kinds.index(each.kind), -each.elapsed))
@@ -68,6 +68,11 @@ def named(overview: Overview) -> list[RenderableType]:
             lines.append(Text(f"  {each.file}", overflow="fold"))
     if len(weighty) > _NAMED:
         lines.append(Text(f"and {len(weighty) - _NAMED} more: s2fuzz status", style="dim"))
+    accepted = [each for each in overview.shown if each.accepted]
+    told = [f"accepted {each.finding.signature}: {each.accepted}" for each in accepted[:_NAMED]]
+    lines += [Text(line, style="dim") for line in told]
+    if len(accepted) > _NAMED:
+        lines.append(Text(f"and {len(accepted) - _NAMED} more accepted: s2fuzz status", style="dim"))
     return lines
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from ...exit_codes import FINE
 from ..command import Command
 from ..messages import dump
-from ..options import BINARY, add_which_finding
-from ..parser import Parser
+from ..options import BINARY, DEFAULT_FILE, add_which_finding
+from ..parser import Once, Parser
 
 if TYPE_CHECKING:
     from ...reports.account import Account
@@ -34,13 +34,15 @@ exit codes:
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_which_finding(parser)
+    known = f"findings that you know of, as TOML: who accepts it, and why ({DEFAULT_FILE} here, if there is one)"
+    parser.add_argument("--known", action=Once, metavar="FILE", help=known)
     parser.add_argument("--markdown", action="store_true", help="Markdown, not plain text")
 
 
 def report(arguments: Namespace) -> int:
     """Explain a finding.
 
-    :raises BadInputError: the program cannot be read or shows nothing
+    :raises BadInputError: the program or the known findings cannot be read, or the program shows nothing
     :raises NoVerdictError: no process can judge it
     :raises candidate.UnknownCandidate: no version of one of the names
     """
@@ -49,10 +51,13 @@ def report(arguments: Namespace) -> int:
     from ...reports.account_text import markdown, text
     from ...reports.answers import account_answer
     from ..finding import choose
+    from ..inputs import known_findings
 
+    accepted = known_findings(arguments)
     with Replayer() as replayer:
         chosen = choose(arguments, replayer)
     account = account_of(chosen.file, chosen.program, chosen.reference, chosen.candidate, chosen.shown, chosen.comments)
+    account.accepted = accepted.match(chosen.shown.kind, chosen.shown.signature)
     if arguments.json:
         dump(account_answer(account))
     elif arguments.markdown:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
-from ..messages import BadInputError, dump
+from ..messages import BadInputError, NoVerdictError, dump
+from ..options import add_known
 from ..parser import Once, Parser
 from ..values import folder, since
 
 if TYPE_CHECKING:
     from ...campaign.view.history import Moment
     from ...campaign.view.overview import Overview
+    from ...web.lines import CoveredFile
 
 KEYS: Final = "fuzz/campaign/view/overview.py"
 _ABOUT: Final = """\
@@ -27,32 +29,62 @@ def add_arguments(parser: Parser) -> None:
     new = "tell only what was found since; how long ago (2h), or a date (2026-01-31)"
     page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"
     parser.add_argument("--html", action=Once, metavar="OUT", help=page)
+    lines = "there each line of kernel code too, with a program that reaches it; replays the corpus"
+    parser.add_argument("--cover", action="store_true", help=lines)
+    add_known(parser)
     parser.add_argument("--since", type=since, action=Once, metavar="WHEN", help=new)
 
 
 def status(arguments: Namespace) -> int:
     """Say how a campaign is doing.
 
-    :raises BadInputError: DIR has no campaign, or cannot be read
+    :raises BadInputError: DIR has no campaign or cannot be read, or the known findings cannot be used
     """
     from ...campaign.store.database import CampaignError, reading
     from ...campaign.view.history import history
-    from ...campaign.view.overview import read
+    from ...campaign.view.overview import accepted_by, read
+    from ..inputs import known_findings
 
-    folder = Path(arguments.directory)
+    if arguments.cover and not arguments.html:
+        raise BadInputError("status --cover: without --html; name the page: --html OUT")
+    folder, accepted = Path(arguments.directory), known_findings(arguments)
     try:
         with reading(folder) as db:
-            overview, moments = read(db, folder), history(db)
+            overview, moments = accepted_by(read(db, folder), accepted), history(db)
     except CampaignError as error:
         raise BadInputError(str(error)) from None
     if arguments.html:
-        write_page(overview, moments, arguments.html, arguments.since)
+        files = covered_lines(overview) if arguments.cover else []
+        write_page(overview, moments, files, arguments.html, arguments.since)
     code = code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
 
 
-def write_page(overview: "Overview", moments: "list[Moment]", out: str, since: float | None) -> None:
+def covered_lines(overview: "Overview") -> "list[CoveredFile]":
+    """Return the lines that the corpus of a campaign reaches.
+
+    :raises BadInputError: coverage.py is not there, or the corpus cannot be read
+    :raises NoVerdictError: a process failed
+    """
+    from ...campaign.campaign import CORPUS
+    from ...corpus import CorpusError
+    from ...coverage.shares import MeasuringError
+    from ...web.lines import covered
+
+    try:
+        return covered(Path(overview.folder, CORPUS), overview.reference, overview.candidate)
+    except ImportError as error:
+        raise BadInputError(f"--cover needs the package {error.name}; install it: pip install -e '.[cover]'") from None
+    except CorpusError as error:
+        raise BadInputError(str(error)) from None
+    except MeasuringError as error:
+        raise NoVerdictError(f"--cover: {error}") from None
+
+
+def write_page(
+    overview: "Overview", moments: "list[Moment]", files: "list[CoveredFile]", out: str, since: float | None
+) -> None:
     """Write the page for a browser.
 
     :raises BadInputError: the file cannot be written, or a package of the extra ``web`` is not there
@@ -63,7 +95,7 @@ def write_page(overview: "Overview", moments: "list[Moment]", out: str, since: f
         raise BadInputError(f"--html needs the package {error.name}; install it: pip install -e '.[web]'") from None
     from ...files import write_atomically
 
-    text = page(overview, moments, since)
+    text = page(overview, moments, since, covered=files)
     try:
         write_atomically(out, text)
     except OSError as error:
@@ -95,7 +127,11 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     status,
-    ("s2fuzz status rfc-v1.campaign", "s2fuzz status --since 12h rfc-v1.campaign"),
+    (
+        "s2fuzz status rfc-v1.campaign",
+        "s2fuzz status --since 12h rfc-v1.campaign",
+        "s2fuzz status --html page.html --cover rfc-v1.campaign",
+    ),
     CLASSES + EXIT_CODES,
     KEYS,
 )

@@ -404,7 +404,7 @@ def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None
 
 def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:
     """Line for line, but for numbers, and for classes that a longer campaign adds."""
-    (text,) = [block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
+    text = next(block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text")
     shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
     said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))
     lines = [shape(line) for line in said.split("\n")]

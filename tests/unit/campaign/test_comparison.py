@@ -15,7 +15,8 @@ from fuzz.campaign.view.lines import WIDTH
 from fuzz.campaign.view.overview import CampaignFinding, EngineRow, Overview
 from fuzz.findings.accepted import Accepted, Entry
 
-from ..console import in_process
+from ..console import ROOT, in_process
+from ..pages import blocks
 from .campaigns import FILE, SETTINGS, SIGNATURE, finding
 from .test_views import words
 
@@ -69,6 +70,13 @@ def test_the_text(two: Comparison) -> None:
     assert rows["features"] == ["3", "2"]
     assert rows["only here"] == ["2", "1"]
     assert "cured" not in rows
+
+
+def test_the_page_shows_it(two: Comparison) -> None:
+    _, block = [block for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
+    lines = text(two).splitlines()
+    for line in block.text.splitlines():
+        assert line == "..." or line in lines, line
 
 
 def test_chance(two: Comparison) -> None:

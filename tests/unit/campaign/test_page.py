@@ -12,10 +12,12 @@ import pytest
 from fuzz.campaign.store.findings import FILED
 from fuzz.campaign.view.history import Moment
 from fuzz.campaign.view.overview import CampaignFinding, Overview
+from fuzz.corpus import Corpus
 from fuzz.judging.finding import Finding
 
 pytest.importorskip("pygal", reason="pygal is not installed: no page of a campaign is made")
 
+from fuzz.web.lines import CoveredFile, CoveredLine, covered
 from fuzz.web.page import page
 
 HOSTILE = '<script>document.title = "run"</script><img src=x onerror="document.title=1">"\'{{ 7 * 7 }}'
@@ -92,3 +94,27 @@ def test_a_browser_runs_our_lines_and_no_others(overview: Overview, tmp_path: Pa
     assert "<title>rfc-v1 against original</title>" in shown
     assert 'id="shown">2 of 2<' in shown
     assert '<option value="regression">' in shown
+
+
+def test_lines_are_shown_with_a_program(overview: Overview, tmp_path: Path) -> None:
+    pytest.importorskip("coverage", reason="coverage.py is not installed: no lines on the page")
+    corpus = Corpus(tmp_path / "corpus")
+    small = corpus.add(PROGRAM)
+    corpus.add(f"{PROGRAM}cpu0 read a+4K\n")
+    files = {each.name: each for each in covered(tmp_path / "corpus", "original", "rfc-v1")}
+    assert {"reference/pgtable.py", "reference/mmu.py", "candidate/rfc_v1.py"} <= set(files)
+    assert not any("machine" in name for name in files)
+    mmu = files["reference/mmu.py"]
+    assert 0 < mmu.reached < mmu.total < len(mmu.lines)
+    texts = {line.text.strip(): line.program for line in mmu.lines}
+    abort = next(at for at, line in enumerate(mmu.lines) if "def kvm_handle_guest_abort" in line.text)
+    after = [line.program for line in mmu.lines[abort : abort + 60]]
+    # The smaller of two; a heading runs at import, and belongs to no program.
+    assert mmu.lines[abort].program is None
+    assert small[:12] in after
+    assert "" in texts.values()
+    text = page(overview, covered=list(files.values()))
+    assert f"{mmu.reached} of {mmu.total} lines" in text
+    assert text.count('class="ran"') == sum(each.reached for each in files.values())
+    hostile = CoveredFile("x<b>.py", [CoveredLine(1, HOSTILE, "0123456789ab")])
+    assert "<img" not in page(overview, covered=[hostile])
