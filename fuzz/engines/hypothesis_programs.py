@@ -9,6 +9,8 @@ short: Hypothesis remembers all that it drew, and its starting points stay the s
 import gc
 import os
 import random
+from array import array
+from hashlib import blake2b
 from itertools import count
 from typing import Final
 
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 
 from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION
+from ..language.binary import encode
 from ..language.program import Program
 from ..properties.strategies import programs
 from .session import Session
@@ -24,8 +27,8 @@ from .session import Session
 _ROUND: Final = 9
 # Rounds between two collections of garbage.
 _COLLECTED: Final = 20
-# Verdicts kept: each round begins with the same program, and shrinking comes by many again.
-_KEPT: Final = 2000
+# Places for verdicts: each round begins with the same program, and shrinking comes by many again.
+_KEPT: Final = 1 << 14
 # Programs that may be spent on shrinking from the start; then it may take a third of all.
 _ADVANCE: Final = 100
 # The least that is worth to begin with, and the most for one finding.
@@ -35,6 +38,41 @@ _MOST: Final = 400
 
 class _EnoughError(BaseException):
     """Ends a round: Hypothesis lets it pass."""
+
+
+class Judged:
+    """What programs showed, as far as it is remembered.
+
+    Nothing is kept of the programs: small objects that stay among many that go hold whole pages of memory, and the
+    process grows with each large program.
+    """
+
+    def __init__(self) -> None:
+        # By the last bits of a program's digest: the digest, and the number of what it showed.
+        self.digests = array("Q", bytes(8 * _KEPT))
+        self.numbers = array("L", bytes(array("L").itemsize * _KEPT))
+        self.shown: list[tuple[str, ...]] = []
+        self.number_of: dict[tuple[str, ...], int] = {}
+
+    def get(self, digest: int) -> tuple[str, ...] | None:
+        """What the program of a digest showed; None: it is not known."""
+        place = digest % _KEPT
+        return self.shown[self.numbers[place]] if self.digests[place] == digest else None
+
+    def put(self, digest: int, keys: tuple[str, ...]) -> None:
+        """Remember what a program showed, in the place of another one."""
+        number = self.number_of.get(keys)
+        if number is None:
+            number = self.number_of[keys] = len(self.shown)
+            self.shown.append(keys)
+        place = digest % _KEPT
+        self.digests[place] = digest
+        self.numbers[place] = number
+
+
+def digest_of(program: Program) -> int:
+    """A number of 64 bits, not 0, that stands for a program."""
+    return int.from_bytes(blake2b(encode(program), digest_size=8).digest(), "little") or 1
 
 
 class Search:
@@ -53,15 +91,13 @@ class Search:
         # Programs judged to find something, and to shrink it.
         self.drawn = 0
         self.spent = 0
-        self.judged: dict[Program, list[str]] = {}
+        self.judged = Judged()
         # The starting points of later rounds.
         self.corpus = list(session.corpus)
 
     def round(self, number: int) -> None:
         """Draw programs until one shows something worse, and shrink that; or until there were enough."""
         self.wanted = ""
-        if len(self.judged) > _KEPT:
-            self.judged.clear()
         chosen = settings(
             max_examples=_ROUND,
             phases=(Phase.generate, Phase.shrink),
@@ -90,9 +126,11 @@ class Search:
         """
         if self.session.over():
             raise _EnoughError
-        keys = self.judged.get(program)
+        digest = digest_of(program)
+        keys = self.judged.get(digest)
         if keys is None:
-            keys = self.judged[program] = self.judge(program)
+            keys = self.judge(program)
+            self.judged.put(digest, keys)
         if not self.wanted:
             fresh = [key for key in keys if key not in self.done]
             credit = _ADVANCE + self.drawn // 2 - self.spent
@@ -102,7 +140,7 @@ class Search:
                 self.left = min(credit, _MOST)
         return self.wanted in keys
 
-    def judge(self, program: Program) -> list[str]:
+    def judge(self, program: Program) -> tuple[str, ...]:
         """Return the regressions and divergences of a program, the heaviest first.
 
         :raises _EnoughError: shrinking has taken long enough
@@ -117,12 +155,12 @@ class Search:
         features = len(self.session.features)
         verdict = self.session.judge(program)
         if verdict is None:
-            return []
+            return ()
         if len(self.session.features) > features and not self.wanted:
             self.corpus.append(program)
         worse = [finding for finding in verdict.findings if finding.kind in (REGRESSION, DIVERGENCE)]
         worse.sort(key=lambda finding: CLASSES.index(finding.kind))
-        return [finding.title for finding in worse]
+        return tuple([finding.title for finding in worse])
 
 
 def drive(session: Session) -> None:
