@@ -61,13 +61,14 @@ class PortOnce:
     def __init__(self, reference: Candidate, candidate: Candidate) -> None:
         self.reference = reference
         self.candidate = candidate
+        self.patience = PATIENCE
         # Programs that were judged once, and that had to be judged again.
         self.once = 0
         self.again = 0
 
     def pays(self, program: Program) -> bool:
         """Return whether a program is to be judged so: the versions seldom differ, and it asks no checker."""
-        if self.again > PATIENCE + self.once // OUTWEIGH or has_blocks(program):
+        if self.again > self.patience + self.once // OUTWEIGH or has_blocks(program):
             return False
         return not any(isinstance(operation, TableRelax) for operation in program.operations)
 

@@ -5,11 +5,14 @@ from typing import Final
 
 from candidate.tree.runtime.errors import TwinDiffers
 from reference.compiled.annotations import i64
+from reference.compiled.choice import CHOICE
 from reference.events import Observer
 from reference.kernel import Kernel
 
 from ..sides.pulse import PULSE
 
+# Whether this is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the other way round.
+NATIVE: Final = __name__ in CHOICE.files
 # Odd, so that each of these multiplications loses nothing.
 FIRST: Final = 0x2545F4914F6CDD1D
 SECOND: Final = 0x1B873593CC9E2D51
@@ -52,8 +55,11 @@ class Stream(Observer):
         if kernel.walker is not self.walker or kernel.cause is not self.cause or kernel.entry is not self.entry:
             self.walker, self.cause, self.entry = kernel.walker, kernel.cause, kernel.entry
             self.names = hash((self.walker, self.cause, self.entry))
-        self.mix(kind, kernel.visited, self.names)
-        self.mix(kernel.vmid, first, second)
+        if NATIVE:
+            self.mix(kind, kernel.visited, self.names)
+            self.mix(kernel.vmid, first, second)
+        else:
+            self.digest = hash((self.digest, kind, kernel.visited, self.names, kernel.vmid, first, second))
         self.count += 1
         # No checker says so of a side that none judges.
         if not self.count & BEAT:
@@ -63,7 +69,10 @@ class Stream(Observer):
 
     def note_more(self, kind: int, first: int, second: int, third: int, fourth: int, fifth: int) -> None:
         """Take in an event that has more than two operands; see `note`."""
-        self.mix(third, fourth, fifth)
+        if NATIVE:
+            self.mix(third, fourth, fifth)
+        else:
+            self.digest = hash((self.digest, third, fourth, fifth))
         self.note(kind, first, second)
 
     def mix(self, first: i64, second: i64, third: i64) -> None:

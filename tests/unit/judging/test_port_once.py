@@ -52,15 +52,16 @@ def told(verdict: Verdict) -> tuple[object, ...]:
     return findings, consequences, verdict.costs, verdict.features, verdict.refused, verdict.notes
 
 
-def compared(other: Candidate, programs: int = PROGRAMS) -> tuple[int, int]:
+def compared(other: Candidate, programs: int = PROGRAMS, patience: int = PROGRAMS) -> tuple[int, int]:
     """Judge programs both ways; return how many were judged once, and again."""
     once, twice = (Differential(ORIGINAL, other, measure=True, features=True) for _ in range(2))
     twice.ports = None
+    assert once.ports is not None
+    once.ports.patience = patience
     generator = Generator(5)
     for _ in range(programs):
         program = generator.next()
         assert told(once.run(program)) == told(twice.run(program))
-    assert once.ports is not None
     return once.ports.once, once.ports.again
 
 
@@ -93,7 +94,7 @@ def test_code_that_does_not_come_back() -> None:
 
 def test_a_large_patch_is_given_up() -> None:
     """It costs no more than some programs."""
-    once, again = compared(candidate.get("rfc-v1"))
+    once, again = compared(candidate.get("rfc-v1"), patience=PATIENCE)
     assert again <= PATIENCE + 1 + once // OUTWEIGH
     assert once + again < PROGRAMS
 
