@@ -217,7 +217,9 @@ class Circumstances(Checker):
         """Note predicates of the host addresses [start, end), which the host is about to age."""
         for hva, size in self.side.host.pages_to_age(start, end):
             for layout in self.side.layouts:
-                if not layout.live or hva >= layout.hva + layout.size or hva + size <= layout.hva:
+                # In a par block a slot may come back before its pages are aged.
+                gone = not layout.live and self.kernel.turns is None
+                if gone or hva >= layout.hva + layout.size or hva + size <= layout.hva:
                     continue
                 vm = layout.slot.vm
                 first = max(hva, layout.hva) - layout.hva + layout.ipa

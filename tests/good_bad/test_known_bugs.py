@@ -261,3 +261,16 @@ def test_c2_explains_its_leaf_as_long_as_that_stays(before: str, between: str) -
     sticks = Candidate("sticks-out", Pgtable, SticksOut, "blocks stick out")
     found = Differential(candidate.get("original"), sticks).run(parse(MERGED.format(before, between)))
     assert "regression translation: stage2_map_walker: leaf outside of any slot L2" in found.kinds()
+
+
+@pytest.mark.parametrize("places", [("before lock 1", "after lock 1"), ("after unlock 1", "before lock 2")])
+def test_a_slot_that_comes_back_before_its_pages_are_aged(places: tuple[str, str]) -> None:
+    """A1 is about what the handler finds, not about the slots that there are when the host begins."""
+    verdict, _ = judged(
+        ORIGINAL,
+        "vm cpus=1 fwb=on\nslot a size=8K backing=thp\npar\nuser0 slot a delete\nuser0 slot a create\n"
+        f"host0 age a+0 8K\nswitch user0 to host0 {places[0]}\nswitch host0 to user0 {places[1]}\nend\n",
+    )
+    assert [(each.signature, each.known) for each in verdict.findings] == [
+        ("contract: kvm_age_hva_handler: WARN", "A1")
+    ]
