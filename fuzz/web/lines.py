@@ -49,7 +49,7 @@ class CoveredFile:
 
 
 def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
-    """Replay the programs of a corpus, and return the files of both versions; of kernel trees the C files of the candidate.
+    """Replay a corpus, and return the files of both versions; of kernel trees the C files of the candidate.
 
     :param reference: name of the version that counts as the original
     :param patched: name of the version under test
