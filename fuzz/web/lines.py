@@ -49,7 +49,7 @@ class CoveredFile:
 
 
 def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
-    """Replay the programs of a corpus, and return the files of both versions; of kernel trees those of the candidate.
+    """Replay a corpus, and return the files of both versions; of kernel trees the C files of the candidate.
 
     :param reference: name of the version that counts as the original
     :param patched: name of the version under test
@@ -64,7 +64,9 @@ def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
     trees = [each for each in versions if each.is_tree]
     if trees:
         found = reached(trees[-1], programs, workers)
-        return [_file(name, found.root / name, lines) for name, lines in sorted(found.programs.items())]
+        # Not the headers, of which there are dozens.
+        files = sorted(name for name in found.programs if name.endswith(".c"))
+        return [_file(name, found.root / name, found.programs[name]) for name in files]
     return _of_ports(programs, [each.name for each in versions], workers)
 
 
