@@ -36,5 +36,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="bbm: stage2_map_walker: table->block made before the flush L2",
     origin="the flush comes after the block's store",
-    order=300,
+    order=130,
 )

@@ -29,5 +29,5 @@ BUG = Bug(
     base="v5.14",
     signature="dcache: stage2_flush_walker: device frame cleaned",
     origin="every leaf counts as cacheable, so device memory is cleaned",
-    order=150,
+    order=170,
 )

@@ -33,5 +33,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="leaves below an anchor keep their references, so tables are never freed",
-    order=260,
+    order=90,
 )
