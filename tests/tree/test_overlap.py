@@ -67,7 +67,8 @@ def test_verdicts(change: str, tmp_path: Path) -> None:
         expected.append(told(alone.run(program)))
     beside = Overlap(Differential(*versions, features=True))
     assert beside.room == TREES
-    found, left = [], list(enumerate(programs))
+    found: list[tuple[object, ...]] = []
+    left = list(enumerate(programs))
     while len(found) < len(programs):
         while left and len(beside.flights) < beside.room:
             number, program = left.pop(0)
