@@ -70,7 +70,7 @@ def test_verdicts(change: str, tmp_path: Path) -> None:
     found: list[tuple[object, ...]] = []
     left = list(enumerate(programs))
     while len(found) < len(programs):
-        while left and len(beside.flights) < beside.room:
+        while left and len(beside.under_way) < beside.room:
             number, program = left.pop(0)
             beside.differential.measure = number % 3 == 0
             beside.add(program)
@@ -132,8 +132,8 @@ def test_counts_of_those_under_way() -> None:
     for processes_start in (True, False):
         first = last = all_counts()
         told, left = 0, programs.copy()
-        while left or beside.flights:
-            while left and len(beside.flights) < beside.room:
+        while left or beside.under_way:
+            while left and len(beside.under_way) < beside.room:
                 beside.add(left.pop(0))
             told += sum(map(total, ran(beside.take().counts).values()))
             # Some may be of the next program, which is over too.
