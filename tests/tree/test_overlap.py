@@ -46,7 +46,7 @@ def told(verdict: Verdict) -> tuple[object, ...]:
 
 
 def ran(counts: CodeCounts) -> dict[str, bytes]:
-    """How often code ran, by library."""
+    """Return the counters of code, by library."""
     return dict(counts.by_library)
 
 
@@ -110,7 +110,7 @@ def test_unit(until: bool, tmp_path: Path) -> None:
 
 
 def grown(before: dict[str, bytes], after: dict[str, bytes]) -> dict[str, list[int]]:
-    """How much more often code ran, by library."""
+    """Return the growth of the counters of code, by library."""
     return {
         library: [
             now - then
@@ -125,7 +125,7 @@ def grown(before: dict[str, bytes], after: dict[str, bytes]) -> dict[str, list[i
 
 
 def test_counts_of_those_under_way() -> None:
-    """What has run before counts while the process serves another program."""
+    """Programs that are over count while their process serves another one."""
     tree = candidate.get(version("6.12"))
     beside = Overlap(Differential(tree, tree))
     programs = drawn(6)
