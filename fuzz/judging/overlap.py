@@ -21,7 +21,7 @@ from .verdict import Verdict
 TREES: Final = 2
 
 
-class Flight:
+class ProgramUnderWay:
     """The judging of one program.
 
     :param differential: as its options are now
@@ -71,12 +71,12 @@ class Overlap:
         self.differential = differential
         trees = differential.reference.is_tree or differential.candidate.is_tree
         self.room = room or (TREES if trees else 1)
-        self.flights: list[Flight] = []
-        self.running: Flight | None = None
+        self.under_way: list[ProgramUnderWay] = []
+        self.running: ProgramUnderWay | None = None
 
     def add(self, program: Program) -> None:
         """Let a program be judged behind those that were added before."""
-        self.flights.append(Flight(self.differential, program))
+        self.under_way.append(ProgramUnderWay(self.differential, program))
 
     def take(self) -> Verdict:
         """Return the verdict on the first program that was added and not taken.
@@ -85,9 +85,9 @@ class Overlap:
 
         :raises IndexError: there is none
         """
-        first = self.flights[0]
-        if len(self.flights) == 1 and not first.begun:
-            self.flights.clear()
+        first = self.under_way[0]
+        if len(self.under_way) == 1 and not first.begun:
+            self.under_way.clear()
             self.differential.measure = first.measure
             return self.differential.run(first.program)
         MEANWHILE.turn = self.leave
@@ -98,7 +98,7 @@ class Overlap:
         finally:
             MEANWHILE.turn = None
             self.running = None
-        self.flights.pop(0)
+        self.under_way.pop(0)
         if first.error is not None:
             raise first.error
         assert first.verdict is not None
@@ -108,10 +108,10 @@ class Overlap:
         """The program that runs has to wait: go on with another one; returns when its turn comes again."""
         mine = self.running
         assert mine is not None
-        at = self.flights.index(mine)
-        count = len(self.flights)
+        at = self.under_way.index(mine)
+        count = len(self.under_way)
         for step in range(1, count):
-            other = self.flights[(at + step) % count]
+            other = self.under_way[(at + step) % count]
             if not other.done:
                 break
         else:
@@ -122,9 +122,9 @@ class Overlap:
 
     def drop(self) -> None:
         """Let the programs that were added and not taken count for nothing."""
-        while self.flights:
-            if not self.flights[0].begun:
-                self.flights.pop(0)
+        while self.under_way:
+            if not self.under_way[0].begun:
+                self.under_way.pop(0)
                 continue
             try:
                 verdict = self.take()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the driver does while it would wait for a tree's process."""
+"""The work of the driver while it would wait for a tree's process."""
 
 from collections.abc import Callable
 from typing import Final
