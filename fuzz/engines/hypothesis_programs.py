@@ -40,8 +40,8 @@ class _EnoughError(BaseException):
     """Ends a round: Hypothesis lets it pass."""
 
 
-class Judged:
-    """What programs showed, as far as it is remembered.
+class Remembered:
+    """Remembers what programs showed, so many of them.
 
     Nothing is kept of the programs: small objects that stay among many that go hold whole pages of memory, and the
     process grows with each large program.
@@ -55,7 +55,7 @@ class Judged:
         self.number_of: dict[tuple[str, ...], int] = {}
 
     def get(self, digest: int) -> tuple[str, ...] | None:
-        """What the program of a digest showed; None: it is not known."""
+        """Return what the program of a digest showed; None: it is not known."""
         place = digest % _KEPT
         return self.shown[self.numbers[place]] if self.digests[place] == digest else None
 
@@ -91,7 +91,7 @@ class Search:
         # Programs judged to find something, and to shrink it.
         self.drawn = 0
         self.spent = 0
-        self.judged = Judged()
+        self.judged = Remembered()
         # The starting points of later rounds.
         self.corpus = list(session.corpus)
 

@@ -39,7 +39,7 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TwoCampaigns:
     """Two campaigns: the first is what there was before, the second what is new."""
 
     first: Examined
@@ -71,12 +71,12 @@ class Comparison:
         return any(each.kind == CRASH for each in self.only_second())
 
 
-def compare(first: Path, second: Path) -> Comparison:
+def compare(first: Path, second: Path) -> TwoCampaigns:
     """Read two campaigns, also while they run.
 
     :raises fuzz.campaign.store.database.CampaignError: one of them is no campaign, or cannot be read
     """
-    return Comparison(examine(first), examine(second))
+    return TwoCampaigns(examine(first), examine(second))
 
 
 def examine(folder: Path) -> Examined:
@@ -98,7 +98,7 @@ def by_chance(found: CampaignFinding, there: Examined, other: Examined) -> bool:
     return found.count * other.judged < _SURE * max(there.judged, 1)
 
 
-def table(comparison: Comparison) -> list[str]:
+def table(comparison: TwoCampaigns) -> list[str]:
     """Return the lines of the table: the work of both, and what came of it."""
     sides = comparison.first, comparison.second
     views = [each.overview for each in sides]
@@ -125,7 +125,7 @@ def brief(found: CampaignFinding) -> list[str]:
     return [f"{found.kind:<10}  {found.finding.signature}", f"{'':12}{plural(max(found.count, 1), 'program')}: {where}"]
 
 
-def told(comparison: Comparison, second: bool) -> list[str]:
+def told(comparison: TwoCampaigns, second: bool) -> list[str]:
     """Return the lines of the findings that one of two campaigns has alone.
 
     :param second: of the second one
@@ -147,7 +147,7 @@ def told(comparison: Comparison, second: bool) -> list[str]:
     return lines
 
 
-def text(comparison: Comparison) -> str:
+def text(comparison: TwoCampaigns) -> str:
     """Return the comparison for people: findings of the second alone come first; at most 80 columns but for files."""
     views = [each.overview for each in (comparison.first, comparison.second)]
     lines = [
@@ -167,7 +167,7 @@ def text(comparison: Comparison) -> str:
     return "\n".join(fitted(lines)) + "\n"
 
 
-def answer(comparison: Comparison) -> dict[str, Any]:
+def answer(comparison: TwoCampaigns) -> dict[str, Any]:
     """Return the comparison for ``--json``.
 
     ``first`` and ``second`` have the work of each campaign; ``features`` how many each has alone, and both;

@@ -10,7 +10,7 @@ import pytest
 from fuzz.campaign.campaign import opened
 from fuzz.campaign.store.code import code_of
 from fuzz.campaign.store.records import Records
-from fuzz.campaign.view.comparison import Comparison, Examined, answer, compare, text
+from fuzz.campaign.view.comparison import Examined, TwoCampaigns, answer, compare, text
 from fuzz.campaign.view.lines import WIDTH
 from fuzz.campaign.view.overview import CampaignFinding, EngineRow, Overview
 from fuzz.findings.accepted import Accepted, Entry
@@ -33,7 +33,7 @@ def examined(overview: Overview, found: list[CampaignFinding], programs: int, fe
 
 
 @pytest.fixture
-def two(overview: Overview) -> Comparison:
+def two(overview: Overview) -> TwoCampaigns:
     """Two campaigns: of 100 and of 200 programs."""
     often, rare = (replace(finding("regression", SIGNATURE, FILE), count=count) for count in (60, 2))
     shared = replace(finding("common", WARN, "findings/y.s2"), count=1)
@@ -41,23 +41,23 @@ def two(overview: Overview) -> Comparison:
     second = examined(
         overview, [often, replace(rare, finding=finding("regression", LOCK, "").finding), shared], 200, {3, 4}
     )
-    return Comparison(first, second)
+    return TwoCampaigns(first, second)
 
 
-def test_what_one_has_alone(two: Comparison) -> None:
+def test_what_one_has_alone(two: TwoCampaigns) -> None:
     assert [each.finding.key for each in two.only_second()] == [("regression", SIGNATURE), ("regression", LOCK)]
     assert [each.finding.key for each in two.only_first()] == [("common", LOCK)]
     assert [each.finding.key for each in two.both()] == [("common", WARN)]
     assert two.worse
-    assert not Comparison(two.second, two.first).worse
+    assert not TwoCampaigns(two.second, two.first).worse
     assert answer(two)["features"] == {"only_first": 2, "only_second": 1, "both": 1}
     known = [replace(each, accepted="known: A. Reader") for each in two.second.overview.findings]
-    accepted = Comparison(two.first, replace(two.second, overview=replace(two.second.overview, findings=known)))
+    accepted = TwoCampaigns(two.first, replace(two.second, overview=replace(two.second.overview, findings=known)))
     assert not accepted.worse
     assert "3 findings of B accepted" in text(accepted)
 
 
-def test_the_text(two: Comparison) -> None:
+def test_the_text(two: TwoCampaigns) -> None:
     lines = text(two).splitlines()
     assert [line for line in lines if len(line) > WIDTH] == [f"  {two.second.overview.folder}/{FILE}"] * 2
     whole = text(two)
@@ -72,19 +72,19 @@ def test_the_text(two: Comparison) -> None:
     assert "cured" not in rows
 
 
-def test_the_page_shows_it(two: Comparison) -> None:
+def test_the_page_shows_it(two: TwoCampaigns) -> None:
     _, block = [block for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
     lines = text(two).splitlines()
     for line in block.text.splitlines():
         assert line == "..." or line in lines, line
 
 
-def test_chance(two: Comparison) -> None:
+def test_chance(two: TwoCampaigns) -> None:
     """A finding of 60 in 200 programs is not missed in 100; one of 2 in 200 may be."""
     assert "by chance" not in text(two)
     rare = replace(finding("regression", "refcount: x: count L3", "findings/x.s2"), count=2)
     more = replace(two.second, overview=replace(two.second.overview, findings=[*two.second.overview.findings, rare]))
-    assert text(Comparison(two.first, more)).count("A judged 100 programs, and may have missed it by chance") == 1
+    assert text(TwoCampaigns(two.first, more)).count("A judged 100 programs, and may have missed it by chance") == 1
 
 
 def made(folder: Path, found: Findings) -> Path:

@@ -76,7 +76,7 @@ def test_made(programs: list[Program], what: str, least: int) -> None:
 
 
 def test_a_map_fails_inside_its_walk_at_several_steps(programs: list[Program]) -> None:
-    """Where it needs a table and has none: at once, or behind leaves that it has come to."""
+    """It does where it needs a table and has none: at once, or behind leaves that it has come to."""
     first = later = 0
     for program in programs:
         if program.vm.granule != 4 * KIB or not any(isinstance(op, TableMap) and op.fail for op in program.operations):
