@@ -22,15 +22,10 @@ class PgtableAnchorPut(PgtableRfcV1Fixed):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuAnchorPut(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-anchor-put",
     PgtableAnchorPut,
-    MmuAnchorPut,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_free_walker: double free",
     origin="the put_page() that the review of RFC v1 asked for is there, and is one too many",

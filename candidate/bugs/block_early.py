@@ -12,11 +12,6 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class MmuBlockEarly(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableBlockEarly(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         size = self.kvm_granule_size(level)
@@ -32,7 +27,7 @@ class PgtableBlockEarly(PgtableRfcV1Fixed):
 BUG = Bug(
     "bug-block-early",
     PgtableBlockEarly,
-    MmuBlockEarly,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="bbm: stage2_map_walker: table->block made before the flush L2",
     origin="the flush comes after the block's store",

@@ -19,15 +19,10 @@ class PgtableChildLost(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuChildLost(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-child-lost",
     PgtableChildLost,
-    MmuChildLost,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: reference dropped on what is no table",
     origin="the old table is not remembered before the block is stored",

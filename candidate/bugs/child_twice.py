@@ -20,15 +20,10 @@ class PgtableChildTwice(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuChildTwice(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-child-twice",
     PgtableChildTwice,
-    MmuChildTwice,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="the old table is freed twice",

@@ -17,15 +17,10 @@ class PgtableDeviceClean(PgtableV5_14):
         return True
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuDeviceClean(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-device-clean",
     PgtableDeviceClean,
-    MmuDeviceClean,
+    MmuV5_14,
     base="v5.14",
     signature="dcache: stage2_flush_walker: device frame cleaned",
     origin="every leaf counts as cacheable, so device memory is cleaned",

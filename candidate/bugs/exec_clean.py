@@ -29,15 +29,10 @@ class PgtableExecClean(PgtableRfcV1Fixed):
         data.phys += granule
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuExecClean(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-exec-clean",
     PgtableExecClean,
-    MmuExecClean,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
     origin="the clean that the review of RFC v1 asked for is left out where the block may be executed",

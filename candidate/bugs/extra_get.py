@@ -19,15 +19,10 @@ class PgtableExtraGet(PgtableRfcV1Fixed):
         self.k.get_page(self.k.virt_to_page(ptep))
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuExtraGet(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-extra-get",
     PgtableExtraGet,
-    MmuExtraGet,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="refcount: stage2_map_walker: too many references L2",
     origin="one get_page() too many where a table becomes a block",

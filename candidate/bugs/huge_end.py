@@ -9,11 +9,6 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class PgtableHugeEnd(PgtableV5_14):
-    """pgtable.c is the base's."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuHugeEnd(MmuV5_14):
     def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
         if map_size == self.PAGE_SIZE:
@@ -36,7 +31,7 @@ class MmuHugeEnd(MmuV5_14):
 
 BUG = Bug(
     "bug-huge-end",
-    PgtableHugeEnd,
+    PgtableV5_14,
     MmuHugeEnd,
     base="v5.14",
     signature="translation: stage2_map_walker: leaf outside of any slot L2",

@@ -27,15 +27,10 @@ class PgtableHypAgain(Pgtable):
         return True
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuHypAgain(Mmu):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-hyp-again",
     PgtableHypAgain,
-    MmuHypAgain,
+    Mmu,
     base="original",
     signature="contract: hyp_map_walker_try_leaf: WARN",
     origin="hyp tables do not tolerate the very same mapping a second time",

@@ -11,11 +11,6 @@ from ..registry.declaration import Bug
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class PgtableLastPage(Pgtable):
-    """pgtable.c is the base's."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuLastPage(Mmu):
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
         # Wrong: a slot that ends where the address space does lies within it.
@@ -27,7 +22,7 @@ class MmuLastPage(Mmu):
 
 BUG = Bug(
     "bug-last-page",
-    PgtableLastPage,
+    Pgtable,
     MmuLastPage,
     base="original",
     signature="contract: kvm_set_memory_region: error -14",

@@ -22,15 +22,10 @@ class PgtableLeafAll(PgtableRfcV1Fixed):
         return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuLeafAll(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-leaf-all",
     PgtableLeafAll,
-    MmuLeafAll,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="invalid entries below an anchor put references that they never took",

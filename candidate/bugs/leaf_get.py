@@ -24,15 +24,10 @@ class PgtableLeafGet(PgtableV5_14):
             self.k.put_page(self.k.virt_to_page(ptep))
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuLeafGet(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-leaf-get",
     PgtableLeafGet,
-    MmuLeafGet,
+    MmuV5_14,
     base="v5.14",
     signature="refcount: stage2_map_walker: too many references L3",
     origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never put",

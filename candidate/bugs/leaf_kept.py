@@ -21,15 +21,10 @@ class PgtableLeafKept(PgtableRfcV1Fixed):
         return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuLeafKept(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-leaf-kept",
     PgtableLeafKept,
-    MmuLeafKept,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="leaves below an anchor keep their references, so tables are never freed",

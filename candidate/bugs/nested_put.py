@@ -28,15 +28,10 @@ class PgtableNestedPut(PgtableRfcV1Fixed):
         return 0
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuNestedPut(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-nested-put",
     PgtableNestedPut,
-    MmuNestedPut,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="the put_page() that the review of RFC v1 asked for is missing, below a 1G block only",

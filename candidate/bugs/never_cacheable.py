@@ -17,15 +17,10 @@ class PgtableNeverCacheable(PgtableV5_14):
         return False
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuNeverCacheable(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-never-cacheable",
     PgtableNeverCacheable,
-    MmuNeverCacheable,
+    MmuV5_14,
     base="v5.14",
     signature="dcache: stage2_map_walker: empty->page after a translation fault, not cleaned L3",
     origin="upstream fix e2fc6a9f686d (v5.10) is lost: no leaf counts as cacheable",

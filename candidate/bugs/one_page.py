@@ -17,15 +17,10 @@ class PgtableOnePage(PgtableRfcV1Fixed):
         super().stage2_maintain_caches(new, phys, self.PAGE_SIZE)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuOnePage(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-one-page",
     PgtableOnePage,
-    MmuOnePage,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
     origin="caches are maintained for a page, not for the block",

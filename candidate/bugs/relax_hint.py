@@ -42,15 +42,10 @@ class PgtableRelaxHint(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuRelaxHint(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-relax-hint",
     PgtableRelaxHint,
-    MmuRelaxHint,
+    MmuV5_14,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="a 1G block that gets more rights is flushed with the level hint of a 2M block",

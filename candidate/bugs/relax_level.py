@@ -30,15 +30,10 @@ class PgtableRelaxLevel(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuRelaxLevel(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-relax-level",
     PgtableRelaxLevel,
-    MmuRelaxLevel,
+    MmuV5_14,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix 100baf018489 (2026): a flush with a level hint that was never written",

@@ -35,15 +35,10 @@ class PgtableRelaxLocal(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuRelaxLocal(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-relax-local",
     PgtableRelaxLocal,
-    MmuRelaxLocal,
+    MmuV5_14,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix be097997a273 (v6.7): a local flush, and none where the right is there already",

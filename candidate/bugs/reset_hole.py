@@ -9,11 +9,6 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class PgtableResetHole(PgtableV5_14):
-    """pgtable.c is the base's."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
 class MmuResetHole(MmuV5_14):
     def stage2_unmap_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         hva = memslot.userspace_addr
@@ -36,7 +31,7 @@ class MmuResetHole(MmuV5_14):
 
 BUG = Bug(
     "bug-reset-hole",
-    PgtableResetHole,
+    PgtableV5_14,
     MmuResetHole,
     base="v5.14",
     signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",

@@ -24,15 +24,10 @@ class PgtableRootGet(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuRootGet(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-root-get",
     PgtableRootGet,
-    MmuRootGet,
+    MmuV5_14,
     base="v5.14",
     signature="lifetime: kvm_handle_guest_abort: hardware walk of a freed table L1",
     origin="as before upstream fix 1d58a17ef545 (v5.15): only the first page of a concatenated root has a reference",

@@ -19,15 +19,10 @@ class PgtableSecondAnchor(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuSecondAnchor(MmuRfcV1Fixed):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-second-anchor",
     PgtableSecondAnchor,
-    MmuSecondAnchor,
+    MmuRfcV1Fixed,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="an anchor within an anchor: the first is forgotten",

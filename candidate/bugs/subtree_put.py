@@ -32,15 +32,10 @@ class PgtableSubtreePut(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuSubtreePut(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-subtree-put",
     PgtableSubtreePut,
-    MmuSubtreePut,
+    MmuV5_14,
     base="v5.14",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="as before upstream fix f6a27d6dc51b (v6.4): the root of a subtree that was cut off is never freed",

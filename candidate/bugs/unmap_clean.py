@@ -16,15 +16,10 @@ class PgtableUnmapClean(PgtableV5_12_9):
         """Wrong: the address is that of an alias which is not mapped."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuUnmapClean(MmuV5_12_9):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-unmap-clean",
     PgtableUnmapClean,
-    MmuUnmapClean,
+    MmuV5_12_9,
     base="v5.12.9",
     signature="dcache: stage2_unmap_walker: unmapped, not cleaned L3",
     origin="upstream fix 094d00f8ca58 (v5.17) is lost: the clean of what an unmap breaks goes nowhere",

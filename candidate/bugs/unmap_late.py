@@ -28,15 +28,10 @@ class PgtableUnmapLate(PgtableV5_14):
         return 0
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuUnmapLate(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-unmap-late",
     PgtableUnmapLate,
-    MmuUnmapLate,
+    MmuV5_14,
     base="v5.14",
     signature="lifetime: stage2_unmap_walker: freed before the flush",
     origin="as before upstream fix f62d4c3eb687 (v6.9): an empty table is freed before the flush",

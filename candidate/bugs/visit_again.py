@@ -39,15 +39,10 @@ class PgtableVisitAgain(PgtableV5_14):
         return ret
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuVisitAgain(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-visit-again",
     PgtableVisitAgain,
-    MmuVisitAgain,
+    MmuV5_14,
     base="v5.14",
     signature="lifetime: stage2_free_walker: double free",
     origin="the dual of upstream fix a9f0e3d5a089 (v6.4): an entry is read again after its table was cut off",

@@ -19,15 +19,10 @@ class PgtableWalkAlign(PgtableV5_14):
         return Pgtable.__kvm_pgtable_visit__(self, data, ptep, level)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class MmuWalkAlign(MmuV5_14):
-    """mmu.c is the base's."""
-
-
 BUG = Bug(
     "bug-walk-align",
     PgtableWalkAlign,
-    MmuWalkAlign,
+    MmuV5_14,
     base="v5.14",
     signature="translation: stage2_unmap_walker: still mapped after invalidation L3",
     origin="upstream fix 357ad203d45c (v5.12) is lost: a walk that starts inside of an entry ends early",

@@ -266,7 +266,9 @@ class FaultOrder(FaultChecker):
             if not old & VALID_BIT:
                 old = self.own.broken.get((level, ipa), 0)
         else:
-            # A table may be linked with leaves in it.
+            # A table may be linked with leaves in it; one beside the fault is not what the fault asked for.
+            if not ipa <= self.own.fault_ipa < ipa + self.granule.level_size(level):
+                return
             level, new = self.shadow.lookup(self.own.fault_ipa)
             ipa = self.own.fault_ipa & -self.granule.level_size(max(level, 0))
             old = 0

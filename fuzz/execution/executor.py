@@ -25,6 +25,7 @@ from ..language.program import MEMFD, Program
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
+from .guest_accesses import GuestAccesses
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
@@ -61,7 +62,7 @@ class Executor:
             PULSE.end()
         self.checkers = CheckerSuite(self.side, judged)
         self.unsettled = Unsettled(self.side)
-        self.guest = GuestOperations(self.side, self.checkers, self.unsettled)
+        self.guest = GuestOperations(GuestAccesses(self.side, self.checkers, self.unsettled))
         self.host = HostOperations(self.side, self.checkers, self.unsettled)
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)

@@ -6,13 +6,10 @@ from typing import Final
 from reference.kvm_host import HCR_TVM
 from reference.machine.walk import SPECULATE
 
-from ..checkers import CheckerSuite
 from ..language import operations as ops
 from ..sides.outcome import Outcome
-from ..sides.side import Side
 from .guest_accesses import GuestAccesses
 from .unhandled import unhandled
-from .unsettled import Unsettled
 
 # What user space, or the CPU, does with a vCPU that does not enter the guest for it.
 OUTSIDE: Final = (ops.GuestMove, ops.GuestReset, ops.Evict)
@@ -21,15 +18,13 @@ OUTSIDE: Final = (ops.GuestMove, ops.GuestReset, ops.Evict)
 class GuestOperations:
     """Runs the operations of vCPUs.
 
-    :param side: the side that they run on
-    :param checkers: notified of each translation
-    :param unsettled: what depends on the order in which actors of par blocks made their steps
+    :param accesses: runs those that enter the guest
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
-        self.side = side
-        self.checkers = checkers
-        self.accesses = GuestAccesses(side, checkers, unsettled)
+    def __init__(self, accesses: GuestAccesses) -> None:
+        self.side = accesses.side
+        self.checkers = accesses.checkers
+        self.accesses = accesses
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""

@@ -2,6 +2,7 @@
 """The curves of a campaign as SVG that stands in the page: no script, nothing loaded, colours of the page."""
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,9 @@ from pygal.style import Style
 
 from ..campaign.view.history import Moment, speeds
 from ..campaign.view.lines import duration
+
+# The library looks for plug-ins at each import from now on, in a way of which Python warns. None is wanted here.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 _WIDE: Final = 640
 _HIGH: Final = 280

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from candidate import Candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
-from reference.kernel import E2BIG, EAGAIN, kvm_s2_mmu
+from reference.kernel import E2BIG, EAGAIN, ENOMEM, kvm_s2_mmu
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, NULL, Pgtable, kvm_pgtable, stage2_map_data
@@ -69,8 +69,11 @@ class Split(Switched):
         fits = self.kvm_block_mapping_supported(addr, end, data.phys, level)
         if data.anchor != NULL or fits or not self.kvm_pte_valid(self.mem[ptep]):
             return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
-        assert data.memcache is not None
+        if data.memcache is None:
+            return -ENOMEM
         childp = self.k.kvm_mmu_memory_cache_alloc(data.memcache)
+        if childp == NULL:
+            return -ENOMEM
         self.break_leaf(addr, level, ptep, data)
         self.kvm_set_table_pte(ptep, childp)
         self.k.get_page(self.k.virt_to_page(ptep))

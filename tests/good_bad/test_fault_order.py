@@ -131,6 +131,12 @@ def test_the_count_is_raised_first(main: type[KvmMain], expected: list[str], wha
     assert [signature for signature in found if signature.startswith("fault-order")] == expected
 
 
+def test_a_table_for_the_page_behind_is_no_leaf_of_the_fault() -> None:
+    """The last page of a table: the one behind it gets a table of its own when the fault is marked dirty already."""
+    text = "vm cpus=1\nslot a size=4M backing=anon log=on\ncpu0 write a+2044K\n"
+    assert told(broken(mmu=MapsNeighbourChecked), text) == []
+
+
 def test_right_versions_show_nothing() -> None:
     generator = Generator(42)
     versions = [*[steps(order) for order in GOOD.values()], SETWAY, broken(mmu=MapsNeighbourChecked)]

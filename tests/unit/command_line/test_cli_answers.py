@@ -156,7 +156,7 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
 
 
 def test_fuzz_original_against_itself_is_fine(call: Call) -> None:
-    code, _, err = call("fuzz", "--candidate", "original", "--programs", "5")
+    code, _, err = call("fuzz", "--candidate", "original", "--programs", "4")
     assert (code, err) == (0, f"{SAME}s2fuzz: {form()}\n")
 
 
