@@ -11,7 +11,7 @@ import candidate
 from fuzz.language.text import load
 from fuzz.real.answers import RealOutcome, parse
 from fuzz.real.kernels import RealKernel
-from fuzz.real.model import PORT, Expected, ModelRun
+from fuzz.real.model import PORT, Expected, ModelRun, model_for
 from fuzz.real.run import RealRun, run
 from fuzz.real.session import RealSession
 from fuzz.real.tables import RealTables
@@ -104,6 +104,16 @@ def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyP
 def test_a_log_of_any_length_is_told(machine: RealSession) -> None:
     """A whole one of 1G had more text than /init had room for."""
     assert result(machine, "tests/data/real/full-log.s2").word() == "as the model says"
+
+
+def test_the_area_of_a_device_is_that_of_its_slot(kernel: RealKernel, machine: RealSession) -> None:
+    """A boundary in it notifies for nothing else, unless it has a whole block. /init mapped the block."""
+    name = model_for(kernel.name)
+    if not name.startswith("tree:"):
+        pytest.skip("the port maps devices when the slot is made (S2FUZZ_TREES names a folder of trees)")
+    program = load(str(ROOT / "tests/data/real/device-area.s2"))
+    found = run(machine, candidate.get(name), "x", program, tables=True)
+    assert ([each.text() for each in found.tables], found.differences) == ([], [])
 
 
 def test_one_machine_plays_many_programs(machine: RealSession) -> None:

@@ -42,19 +42,21 @@ static void fill_pool(int shift, u64 pages)
 	put(path, text);
 }
 
+/* The area is that of the slot, no larger; memory lies in its block as the area does, so that blocks can map it. */
 static void *map_device(u64 start, u64 size)
 {
+	const u64 block = 1UL << BLOCK_SHIFT, within = start & (block - 1);
 	int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
-	void *memory = mmap((void *)start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, device_memory);
+	void *memory = mmap((void *)start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, device_memory + within);
 
-	device_memory += size;
+	device_memory += (within + size + block - 1) & -block;
 	return memory;
 }
 
 /* Map and populate the host memory of a slot, as its backing says. */
 void back(struct slot *slot, const char *backing)
 {
-	int shift = slot->huge ? slot->huge : BLOCK_SHIFT, device = !strcmp(backing, "device");
+	int device = !strcmp(backing, "device"), shift = slot->huge ? slot->huge : device ? __builtin_ctzl(page_size) : BLOCK_SHIFT;
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (slot->huge ? MAP_HUGETLB | slot->huge << 26 : 0);
 	volatile u64 at;
 	const u64 start = slot->hva & -(1UL << shift), end = (slot->hva + slot->size + (1UL << shift) - 1) & -(1UL << shift);
