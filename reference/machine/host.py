@@ -200,15 +200,19 @@ class Host(HostPages):
         return (start + size - 1) & -size, end & -size
 
     def discard(self, start: int, end: int) -> None:
-        """madvise(MADV_DONTNEED): ``zap_page_range_single()``; of hugetlb whole pages only.
+        """madvise(MADV_DONTNEED): ``zap_page_range_single()`` for each area, past holes (``madvise_walk_vmas()``).
 
-        A huge page of which a part goes is split meanwhile, which notifies for all of it.
+        Of hugetlb only whole pages go. A huge page of which a part goes is split meanwhile, which notifies for all.
         """
-        if self.vma_at(start) is None:
-            return
         start, end = self.whole_pages(start, end)
         if start >= end:
             return
+        areas = [(max(vma.start, start), min(vma.end, end)) for vma in self.vmas if vma.start < end and start < vma.end]
+        for first, last in sorted(areas):
+            self.discard_in_area(first, last)
+
+    def discard_in_area(self, start: int, end: int) -> None:
+        """The part of a discard that lies in one area."""
         self.listener.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         self.release_frames(start, end)

@@ -30,6 +30,7 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "private hugetlb page": ("hugetlb2m", ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+0")),
     "boundary, of a fork": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host share a+4K 4K", "cpu0 read a+4K")),
     "boundary, of munmap": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host unmap a+4K 4K", "cpu0 write a+0")),
+    "discard past a hole": ("thp", ("host unmap a+0 4K", "cpu0 write a+4K", "host discard a+0 2M", "cpu0 read a+4K")),
     "second boundary": (
         "anon",
         ("host unmap a+4K 4K", "cpu0 write a+0", "cpu0 write a+64K", "host unmap a+12K 4K", "host share a+20K 8K"),
