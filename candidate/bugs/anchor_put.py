@@ -4,14 +4,12 @@
 It is the put_page() that the review of RFC v1 asked for, where the original has one and needs it.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableAnchorPut(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         at_anchor = data.anchor == ptep
@@ -22,10 +20,14 @@ class PgtableAnchorPut(PgtableRfcV1Fixed):
         return ret
 
 
+class MmuAnchorPut(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-anchor-put",
     PgtableAnchorPut,
-    MmuRfcV1Fixed,
+    MmuAnchorPut,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_free_walker: double free",
     origin="the put_page() that the review of RFC v1 asked for is there, and is one too many",

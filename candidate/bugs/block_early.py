@@ -4,14 +4,16 @@
 A slip in the order that RFC v1 3/4 depends on.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuBlockEarly(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 class PgtableBlockEarly(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         size = self.kvm_granule_size(level)
@@ -27,7 +29,7 @@ class PgtableBlockEarly(PgtableRfcV1Fixed):
 BUG = Bug(
     "bug-block-early",
     PgtableBlockEarly,
-    MmuRfcV1Fixed,
+    MmuBlockEarly,
     base="rfc-v1-fixed",
     signature="bbm: stage2_map_walker: table->block made before the flush L2",
     origin="the flush comes after the block's store",

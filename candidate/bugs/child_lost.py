@@ -4,14 +4,12 @@
 A slip that RFC v1 3/4 invites, which keeps the table in ``data->follow``.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableChildLost(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         # Wrong: the entry is the block's by now.
@@ -19,10 +17,14 @@ class PgtableChildLost(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 
 
+class MmuChildLost(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-child-lost",
     PgtableChildLost,
-    MmuRfcV1Fixed,
+    MmuChildLost,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: reference dropped on what is no table",
     origin="the old table is not remembered before the block is stored",

@@ -4,14 +4,12 @@
 A slip that RFC v1 3/4 invites, which has two ways to name the table.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableChildTwice(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor == ptep:
@@ -20,10 +18,14 @@ class PgtableChildTwice(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 
 
+class MmuChildTwice(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-child-twice",
     PgtableChildTwice,
-    MmuRfcV1Fixed,
+    MmuChildTwice,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="the old table is freed twice",

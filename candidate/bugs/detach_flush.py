@@ -4,14 +4,16 @@
 3a0b870e3448 (v5.10) mended this in ``stage2_map_walk_table_pre()``.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuDetachFlush(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 class PgtableDetachFlush(PgtableV5_14):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor == NULL and self.kvm_block_mapping_supported(addr, end, data.phys, level):
@@ -26,7 +28,7 @@ class PgtableDetachFlush(PgtableV5_14):
 BUG = Bug(
     "bug-detach-flush",
     PgtableDetachFlush,
-    MmuV5_14,
+    MmuDetachFlush,
     base="v5.14",
     signature="tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
     origin="upstream fix 3a0b870e3448 (v5.10) is lost: only the walk's address is flushed where a table goes",

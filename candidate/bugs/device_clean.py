@@ -4,23 +4,24 @@
 The dual of what e2fc6a9f686d (v5.10) mended.
 """
 
-from reference.compiled.annotations import mypyc_attr
-
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableDeviceClean(PgtableV5_14):
     def stage2_pte_cacheable(self, pte: int) -> bool:
         # Wrong: nobody looks at the memory type.
         return True
 
 
+class MmuDeviceClean(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-device-clean",
     PgtableDeviceClean,
-    MmuV5_14,
+    MmuDeviceClean,
     base="v5.14",
     signature="dcache: stage2_flush_walker: device frame cleaned",
     origin="every leaf counts as cacheable, so device memory is cleaned",

@@ -4,14 +4,12 @@
 It is what the review of RFC v1 feared, in effect.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableExtraGet(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         super().stage2_coalesce_tables_into_block(addr, level, ptep, data)
@@ -19,10 +17,14 @@ class PgtableExtraGet(PgtableRfcV1Fixed):
         self.k.get_page(self.k.virt_to_page(ptep))
 
 
+class MmuExtraGet(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-extra-get",
     PgtableExtraGet,
-    MmuRfcV1Fixed,
+    MmuExtraGet,
     base="rfc-v1-fixed",
     signature="refcount: stage2_map_walker: too many references L2",
     origin="one get_page() too many where a table becomes a block",

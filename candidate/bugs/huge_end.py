@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A block may stick out of its slot by a page: the end of the slot counts as its last page."""
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm_memory_slot
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableHugeEnd(PgtableV5_14):
+    """pgtable.c is the base's."""
+
+
 class MmuHugeEnd(MmuV5_14):
     def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
         if map_size == self.PAGE_SIZE:
@@ -31,7 +33,7 @@ class MmuHugeEnd(MmuV5_14):
 
 BUG = Bug(
     "bug-huge-end",
-    PgtableV5_14,
+    PgtableHugeEnd,
     MmuHugeEnd,
     base="v5.14",
     signature="translation: stage2_map_walker: leaf outside of any slot L2",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """No slot may hold the last page of the guest's address space: the check of mmu.c blob 77cb2d28f2a4 (v5.12-rc2)."""
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import EFAULT
 from reference.kvm_host import kvm, kvm_memory_slot
 from reference.mmu import KVM_MR_DELETE, Mmu
@@ -10,7 +9,10 @@ from reference.pgtable import Pgtable
 from ..registry.declaration import Bug
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableLastPage(Pgtable):
+    """pgtable.c is the base's."""
+
+
 class MmuLastPage(Mmu):
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
         # Wrong: a slot that ends where the address space does lies within it.
@@ -22,7 +24,7 @@ class MmuLastPage(Mmu):
 
 BUG = Bug(
     "bug-last-page",
-    Pgtable,
+    PgtableLastPage,
     MmuLastPage,
     base="original",
     signature="contract: kvm_set_memory_region: error -14",

@@ -4,14 +4,12 @@
 A slip that RFC v1 3/4 invites.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableLeafAll(PgtableRfcV1Fixed):
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor != NULL:
@@ -22,10 +20,14 @@ class PgtableLeafAll(PgtableRfcV1Fixed):
         return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
 
 
+class MmuLeafAll(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-leaf-all",
     PgtableLeafAll,
-    MmuRfcV1Fixed,
+    MmuLeafAll,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="invalid entries below an anchor put references that they never took",

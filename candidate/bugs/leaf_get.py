@@ -4,14 +4,12 @@
 5c646b7e1d8b (v5.10) mended it.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import kvm_s2_mmu
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableLeafGet(PgtableV5_14):
     def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
         valid = self.kvm_pte_valid(self.load(ptep))
@@ -24,10 +22,14 @@ class PgtableLeafGet(PgtableV5_14):
             self.k.put_page(self.k.virt_to_page(ptep))
 
 
+class MmuLeafGet(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-leaf-get",
     PgtableLeafGet,
-    MmuV5_14,
+    MmuLeafGet,
     base="v5.14",
     signature="refcount: stage2_map_walker: too many references L3",
     origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never put",

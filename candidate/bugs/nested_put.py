@@ -5,14 +5,12 @@ The review of RFC v1 suspected this of the table that becomes the block; here it
 of the tables below it. It takes a 1G block.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableNestedPut(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor == NULL:
@@ -28,10 +26,14 @@ class PgtableNestedPut(PgtableRfcV1Fixed):
         return 0
 
 
+class MmuNestedPut(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-nested-put",
     PgtableNestedPut,
-    MmuRfcV1Fixed,
+    MmuNestedPut,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="the put_page() that the review of RFC v1 asked for is missing, below a 1G block only",

@@ -5,7 +5,6 @@ With level hints a CPU may keep a 1G block as it was, and the access that asked
 for the rights faults for ever.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_PROT_R,
     KVM_PGTABLE_PROT_W,
@@ -20,7 +19,6 @@ from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRelaxHint(PgtableV5_14):
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         set_ = 0
@@ -42,10 +40,14 @@ class PgtableRelaxHint(PgtableV5_14):
         return ret
 
 
+class MmuRelaxHint(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-relax-hint",
     PgtableRelaxHint,
-    MmuV5_14,
+    MmuRelaxHint,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="a 1G block that gets more rights is flushed with the level hint of a 2M block",

@@ -5,7 +5,6 @@ The shape of v6.7, before the fix of 2026 (100baf018489). What lay on the stack
 is the level of a block here, and the leaf is a page most often.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import EAGAIN
 from reference.pgtable import KVM_PTE_LEAF_ATTR_HI_S2_XN, KVM_PTE_LEAF_ATTR_S2_PERMS, kvm_pgtable, stage2_map_data
 
@@ -13,7 +12,6 @@ from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRelaxLevel(PgtableV5_14):
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         asked = stage2_map_data(0, pgt.mmu, None)
@@ -30,10 +28,14 @@ class PgtableRelaxLevel(PgtableV5_14):
         return ret
 
 
+class MmuRelaxLevel(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-relax-level",
     PgtableRelaxLevel,
-    MmuV5_14,
+    MmuRelaxLevel,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix 100baf018489 (2026): a flush with a level hint that was never written",

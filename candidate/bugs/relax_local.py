@@ -5,7 +5,6 @@ The loser of a race keeps a stale entry without the right, and faults for ever; 
 later shape, where an entry that stays as it is makes the walk return -EAGAIN.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
@@ -18,7 +17,6 @@ from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRelaxLocal(PgtableV5_14):
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         wanted = stage2_map_data(0, pgt.mmu, None)
@@ -35,10 +33,14 @@ class PgtableRelaxLocal(PgtableV5_14):
         return ret
 
 
+class MmuRelaxLocal(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-relax-local",
     PgtableRelaxLocal,
-    MmuV5_14,
+    MmuRelaxLocal,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix be097997a273 (v6.7): a local flush, and none where the right is there already",

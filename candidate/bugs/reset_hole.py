@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Ends the unmapping of a slot, when a vCPU is reset, at the first hole in the host's memory behind it."""
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kvm_host import kvm, kvm_memory_slot
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableResetHole(PgtableV5_14):
+    """pgtable.c is the base's."""
+
+
 class MmuResetHole(MmuV5_14):
     def stage2_unmap_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         hva = memslot.userspace_addr
@@ -31,7 +33,7 @@ class MmuResetHole(MmuV5_14):
 
 BUG = Bug(
     "bug-reset-hole",
-    PgtableV5_14,
+    PgtableResetHole,
     MmuResetHole,
     base="v5.14",
     signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",

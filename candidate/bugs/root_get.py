@@ -5,7 +5,6 @@
 were taken as one block, whose count is that of the first page.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import kvm_s2_mmu
 from reference.pgtable import kvm_pgtable
 
@@ -13,7 +12,6 @@ from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRootGet(PgtableV5_14):
     def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: kvm_s2_mmu) -> int:
         ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)
@@ -24,10 +22,14 @@ class PgtableRootGet(PgtableV5_14):
         return ret
 
 
+class MmuRootGet(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-root-get",
     PgtableRootGet,
-    MmuV5_14,
+    MmuRootGet,
     base="v5.14",
     signature="lifetime: kvm_handle_guest_abort: hardware walk of a freed table L1",
     origin="as before upstream fix 1d58a17ef545 (v5.15): only the first page of a concatenated root has a reference",

@@ -4,14 +4,12 @@
 A slip that RFC v1 3/4 invites: the walk goes on below the anchor.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableSecondAnchor(PgtableRfcV1Fixed):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         # Wrong: nobody asks whether there is an anchor.
@@ -19,10 +17,14 @@ class PgtableSecondAnchor(PgtableRfcV1Fixed):
         return super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
 
 
+class MmuSecondAnchor(MmuRfcV1Fixed):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-second-anchor",
     PgtableSecondAnchor,
-    MmuRfcV1Fixed,
+    MmuSecondAnchor,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="an anchor within an anchor: the first is forgotten",

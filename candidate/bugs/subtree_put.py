@@ -4,14 +4,12 @@
 f6a27d6dc51b (v6.4) mended the like of it in a later shape.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import NULL, stage2_map_data
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableSubtreePut(PgtableV5_14):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         ret = 0
@@ -32,10 +30,14 @@ class PgtableSubtreePut(PgtableV5_14):
         return ret
 
 
+class MmuSubtreePut(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-subtree-put",
     PgtableSubtreePut,
-    MmuV5_14,
+    MmuSubtreePut,
     base="v5.14",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="as before upstream fix f6a27d6dc51b (v6.4): the root of a subtree that was cut off is never freed",

@@ -4,22 +4,23 @@
 094d00f8ca58 (v5.17) mended the address.
 """
 
-from reference.compiled.annotations import mypyc_attr
-
 from ..registry.declaration import Bug
 from ..v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableUnmapClean(PgtableV5_12_9):
     def stage2_flush_dcache(self, addr: int, size: int) -> None:
         """Wrong: the address is that of an alias which is not mapped."""
 
 
+class MmuUnmapClean(MmuV5_12_9):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-unmap-clean",
     PgtableUnmapClean,
-    MmuV5_12_9,
+    MmuUnmapClean,
     base="v5.12.9",
     signature="dcache: stage2_unmap_walker: unmapped, not cleaned L3",
     origin="upstream fix 094d00f8ca58 (v5.17) is lost: the clean of what an unmap breaks goes nowhere",

@@ -4,14 +4,12 @@
 f62d4c3eb687 (v6.9) mended the like of it: flushes of tables were put off to the end of the walk.
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.kernel import kvm_s2_mmu
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableUnmapLate(PgtableV5_14):
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.load(ptep)
@@ -28,10 +26,14 @@ class PgtableUnmapLate(PgtableV5_14):
         return 0
 
 
+class MmuUnmapLate(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-unmap-late",
     PgtableUnmapLate,
-    MmuV5_14,
+    MmuUnmapLate,
     base="v5.14",
     signature="lifetime: stage2_unmap_walker: freed before the flush",
     origin="as before upstream fix f62d4c3eb687 (v6.9): an empty table is freed before the flush",

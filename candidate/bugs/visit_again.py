@@ -5,7 +5,6 @@ The table is then neither walked nor freed, and the anchor of the walk stays: th
 table above is freed as if it were below an anchor. In a later shape it was the other way round: a9f0e3d5a089 (v6.4).
 """
 
-from reference.compiled.annotations import mypyc_attr
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PGTABLE_WALK_TABLE_POST,
@@ -17,7 +16,6 @@ from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableVisitAgain(PgtableV5_14):
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         addr = data.addr
@@ -39,10 +37,14 @@ class PgtableVisitAgain(PgtableV5_14):
         return ret
 
 
+class MmuVisitAgain(MmuV5_14):
+    """mmu.c is the base's."""
+
+
 BUG = Bug(
     "bug-visit-again",
     PgtableVisitAgain,
-    MmuV5_14,
+    MmuVisitAgain,
     base="v5.14",
     signature="lifetime: stage2_free_walker: double free",
     origin="the dual of upstream fix a9f0e3d5a089 (v6.4): an entry is read again after its table was cut off",

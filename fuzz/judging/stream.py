@@ -11,15 +11,16 @@ from reference.kernel import Kernel
 
 from ..sides.pulse import PULSE
 
-# Whether this is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the other way round.
-NATIVE: Final = __name__ in CHOICE.files
 # Odd, so that each of these multiplications loses nothing.
 FIRST: Final = 0x2545F4914F6CDD1D
 SECOND: Final = 0x1B873593CC9E2D51
 THIRD: Final = 0x5851F42D4C957F2D
+KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
+
+# Whether this is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the other way round.
+NATIVE: Final = __name__ in CHOICE.files
 # So many events, less one, are a beat of `fuzz.sides.pulse`.
 BEAT: Final = 255
-KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Stream(Observer):

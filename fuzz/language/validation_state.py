@@ -4,45 +4,10 @@
 import re
 from typing import Final, NamedTuple, assert_never
 
+from . import bounds
+from . import operations as ops
 from .beside import check_par
-from .bounds import (
-    CLEAR_PAGES,
-    MAX_MAP_BLOCKS,
-    MAX_SLOT_SIZE,
-    MAX_SLOTS,
-    check_fail,
-    check_hyp,
-    require,
-    wanted_backings,
-    within,
-)
-from .operations import (
-    ACCESS_KINDS,
-    PROTS,
-    GetLog,
-    GuestAccess,
-    GuestCache,
-    GuestMove,
-    GuestReset,
-    GuestSetWay,
-    HypMap,
-    OnCpu,
-    OnSlot,
-    Operation,
-    Par,
-    SetLog,
-    SlotChange,
-    SlotCreate,
-    SlotDelete,
-    SlotMove,
-    SlotPlace,
-    SlotRange,
-    TableMap,
-    TablePlace,
-    TableRange,
-    TableRelax,
-    declaration_of,
-)
+from .bounds import check_fail, check_hyp, require, wanted_backings, within
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
 from .program import GIB, MEMFD, UNLOGGED, ProgramError, Slot, Vm, backings, refusal, show_bytes
 
@@ -83,9 +48,9 @@ class ValidationState:
         """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
         name, vm = slot.name, self.vm
         page = vm.granule
-        require(len(self.slots) < MAX_SLOTS, "one slot too many", f"1 to {MAX_SLOTS}")
+        require(len(self.slots) < bounds.MAX_SLOTS, "one slot too many", f"1 to {bounds.MAX_SLOTS}")
         require(SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
-        within("size=", slot.size, range(page, MAX_SLOT_SIZE + 1, page), show_bytes)
+        within("size=", slot.size, range(page, bounds.MAX_SLOT_SIZE + 1, page), show_bytes)
         allowed = (*backings(vm.granule), MEMFD)
         require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
         within("offset=", slot.offset, range(0, GIB, page), show_bytes)
@@ -132,13 +97,13 @@ class ValidationState:
             require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
         self.ipa[name] = ipa
 
-    def check(self, op: Operation) -> None:
+    def check(self, op: ops.Operation) -> None:
         """Check one operation, which then counts as done; raises a `refusal`, and nothing has changed."""
         vm = self.vm
-        if isinstance(op, HypMap):
+        if isinstance(op, ops.HypMap):
             check_hyp(vm, op)
             return
-        if isinstance(op, Par):
+        if isinstance(op, ops.Par):
             before = self.as_it_is()
             try:
                 check_par(op, self.cpu_of, self.check)
@@ -147,12 +112,12 @@ class ValidationState:
                 self.go_back(before)
                 raise
             return
-        if isinstance(op, OnCpu):
+        if isinstance(op, ops.OnCpu):
             within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
-            if isinstance(op, GuestMove):
+            if isinstance(op, ops.GuestMove):
                 within("move ", op.to, range(vm.cpus), str)
                 self.cpu_of[op.cpu] = op.to
-            if isinstance(op, (GuestCache, GuestSetWay, GuestMove, GuestReset)):
+            if isinstance(op, (ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)):
                 return
         name = op.slot
         slot = self.slots.get(name)
@@ -160,25 +125,25 @@ class ValidationState:
             raise refusal(f"unknown slot {name[:40]!a}", ", ".join(self.slots))
         wanted = wanted_backings(type(op), vm.granule)
         require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
-        if isinstance(op, OnCpu):
+        if isinstance(op, ops.OnCpu):
             allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
             require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
             self.check_byte(slot, op.offset)
-        declared = declaration_of(type(op))
-        if isinstance(op, (SlotPlace, TableRange, TablePlace)):
+        declared = ops.declaration_of(type(op))
+        if isinstance(op, (ops.SlotPlace, ops.TableRange, ops.TablePlace)):
             if declared.align == BYTE:
                 self.check_byte(slot, op.offset)
             else:
                 self.check_pages(slot, op)
         self.check_needs(slot, declared)
-        if declared.align == WORD and isinstance(op, SlotRange):
+        if declared.align == WORD and isinstance(op, ops.SlotRange):
             self.check_words(slot, op)
-        if isinstance(op, GuestAccess):
-            require(op.kind in ACCESS_KINDS, f"{op.kind[:40]!a}", *ACCESS_KINDS)
+        if isinstance(op, ops.GuestAccess):
+            require(op.kind in ops.ACCESS_KINDS, f"{op.kind[:40]!a}", *ops.ACCESS_KINDS)
             check_fail(op.fail)
-        elif isinstance(op, (TableRange, TablePlace)):
+        elif isinstance(op, (ops.TableRange, ops.TablePlace)):
             self.check_table(slot, op)
-        elif isinstance(op, OnSlot) and not isinstance(op, GetLog):
+        elif isinstance(op, ops.OnSlot) and not isinstance(op, ops.GetLog):
             self.check_slot(slot, op)
 
     def check_needs(self, slot: Slot, declared: Declaration) -> None:
@@ -199,48 +164,48 @@ class ValidationState:
     def check_byte(self, slot: Slot, offset: int) -> None:
         within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
 
-    def check_pages(self, slot: Slot, op: SlotPlace | TableRange | TablePlace) -> None:
+    def check_pages(self, slot: Slot, op: ops.SlotPlace | ops.TableRange | ops.TablePlace) -> None:
         """Check an operation on a page or a range of pages."""
         name, page = slot.name, self.vm.granule
         within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
-        if isinstance(op, (SlotRange, TableRange)):
+        if isinstance(op, (ops.SlotRange, ops.TableRange)):
             within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
 
-    def check_words(self, slot: Slot, op: SlotRange) -> None:
+    def check_words(self, slot: Slot, op: ops.SlotRange) -> None:
         """Check an operation on a range of pages whose bits are whole words of the dirty log."""
-        word = CLEAR_PAGES * self.vm.granule
-        steps = f"multiples of {show_bytes(word)} ({CLEAR_PAGES} pages), or a size up to the end of the slot"
+        word = bounds.CLEAR_PAGES * self.vm.granule
+        steps = f"multiples of {show_bytes(word)} ({bounds.CLEAR_PAGES} pages), or a size up to the end of the slot"
         fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
         require(fine, f"log clear of {slot.name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
 
-    def check_table(self, slot: Slot, op: TableRange | TablePlace) -> None:
+    def check_table(self, slot: Slot, op: ops.TableRange | ops.TablePlace) -> None:
         """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
-        if isinstance(op, (TableMap, TableRelax)):
-            require(op.prot in PROTS, f"{op.prot[:40]!a}", *PROTS)
-        if isinstance(op, TableRange):
+        if isinstance(op, (ops.TableMap, ops.TableRelax)):
+            require(op.prot in ops.PROTS, f"{op.prot[:40]!a}", *ops.PROTS)
+        if isinstance(op, ops.TableRange):
             # The page that holds the first byte counts from its start.
             room = slot.size - op.offset // self.vm.granule * self.vm.granule
             within("size ", op.size, range(1, room + 1), show_bytes)
-        if isinstance(op, TableMap):
+        if isinstance(op, ops.TableMap):
             block = self.vm.granule * self.vm.granule // 8
-            within("size ", op.size, range(1, MAX_MAP_BLOCKS * block + 1), show_bytes)
+            within("size ", op.size, range(1, bounds.MAX_MAP_BLOCKS * block + 1), show_bytes)
             check_fail(op.fail)
 
-    def check_slot(self, slot: Slot, op: SlotChange) -> None:
+    def check_slot(self, slot: Slot, op: ops.SlotChange) -> None:
         """Check an operation on a slot as a whole, and note its effect on later ones."""
         name = slot.name
-        if isinstance(op, SlotCreate):
+        if isinstance(op, ops.SlotCreate):
             self.check_flags(slot, op.log, op.ro)
             check_fail(op.fail)
             self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
             self.live.add(name)
             (self.logged.add if op.log else self.logged.discard)(name)
-        elif isinstance(op, SetLog):
+        elif isinstance(op, ops.SetLog):
             (self.logged.add if op.on else self.logged.discard)(name)
-        elif isinstance(op, SlotMove):
+        elif isinstance(op, ops.SlotMove):
             check_fail(op.fail)
             self.place(slot, op.ipa, "move ")
-        elif isinstance(op, SlotDelete):
+        elif isinstance(op, ops.SlotDelete):
             self.live.discard(name)
             self.logged.discard(name)
         else:

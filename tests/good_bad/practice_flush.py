@@ -130,13 +130,11 @@ class InOrder(Pgtable):
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
-        childp = NULL
         if not self.kvm_pte_valid(pte):
             return 0
-        if self.kvm_pte_table(pte, level):
-            childp = self.kvm_pte_follow(pte)
-            if self.k.page_count(self.k.virt_to_page(childp)) != 1:
-                return 0
+        childp = self.kvm_pte_follow(pte) if self.kvm_pte_table(pte, level) else NULL
+        if childp != NULL and self.k.page_count(self.k.virt_to_page(childp)) != 1:
+            return 0
         self.kvm_set_invalid_pte(ptep)
         self.flush(arg, addr, level, pte, childp)
         self.k.put_page(self.k.virt_to_page(ptep))
