@@ -19,6 +19,8 @@ KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 # Whether this is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the other way round.
 NATIVE: Final = __name__ in CHOICE.files
+# Numbers below this, and above its opposite, are their own digests.
+SMALL: Final = 1 << 62
 # So many events, less one, are a beat of `fuzz.sides.pulse`.
 BEAT: Final = 255
 
@@ -58,7 +60,7 @@ class Stream(Observer):
             self.names = hash((self.walker, self.cause, self.entry))
         if NATIVE:
             self.mix(kind, kernel.visited, self.names)
-            self.mix(kernel.vmid, first, second)
+            self.mix(kernel.vmid, word(first), word(second))
         else:
             self.digest = hash((self.digest, kind, kernel.visited, self.names, kernel.vmid, first, second))
         self.count += 1
@@ -71,7 +73,7 @@ class Stream(Observer):
     def note_more(self, kind: int, first: int, second: int, third: int, fourth: int, fifth: int) -> None:
         """Take in an event that has more than two operands; see `note`."""
         if NATIVE:
-            self.mix(third, fourth, fifth)
+            self.mix(word(third), word(fourth), word(fifth))
         else:
             self.digest = hash((self.digest, third, fourth, fifth))
         self.note(kind, first, second)
@@ -296,3 +298,12 @@ class Stream(Observer):
 
     def percpu_free(self) -> None:
         self.note(69, 0, 0)
+
+
+def word(number: int) -> i64:
+    """Return a number as one of 64 bits with a sign: addresses of guests and bitmaps of logs may have all 64 bits."""
+    if -SMALL <= number < SMALL:
+        return number
+    high: i64 = (number >> 63) & 0xFFFF
+    low: i64 = number & KEPT
+    return low ^ ((high * FIRST) & KEPT)

@@ -9,7 +9,7 @@ from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.judging.port_once import OUTWEIGH, PATIENCE, ports_alike
-from fuzz.judging.stream import Stream
+from fuzz.judging.stream import Stream, word
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.events import EVENT_NAMES, Observer
@@ -135,3 +135,12 @@ def test_every_operand_counts(at: int) -> None:
         streams.append(stream)
     assert streams[0].same_as(streams[1])
     assert not streams[0].same_as(streams[2])
+
+
+def test_numbers_of_all_sizes_are_told_apart() -> None:
+    """A guest's address and the bitmap of a log may have all 64 bits; compiled code holds 63 and a sign."""
+    bits = (0, 1, 31, 40, 61, 62, 63, 64)
+    numbers = {sign * ((1 << bit) - less) for bit in bits for less in (0, 1) for sign in (1, -1)}
+    words = [word(number) for number in numbers]
+    assert len(set(words)) == len(numbers)
+    assert all(-(1 << 63) <= each < 1 << 63 for each in words)
