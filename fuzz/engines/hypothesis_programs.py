@@ -48,26 +48,21 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        # By the last bits of a program's digest: the digest, and the number of what it showed.
+        # By the last bits of a program's digest: the digest, and what it showed, which many have in common.
         self.digests = array("Q", bytes(8 * _KEPT))
-        self.numbers = array("L", bytes(array("L").itemsize * _KEPT))
-        self.shown: list[tuple[str, ...]] = []
-        self.number_of: dict[tuple[str, ...], int] = {}
+        self.shown: list[tuple[str, ...]] = [()] * _KEPT
+        self.common: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def get(self, digest: int) -> tuple[str, ...] | None:
         """Return what the program of a digest showed; None: it is not known."""
         place = digest % _KEPT
-        return self.shown[self.numbers[place]] if self.digests[place] == digest else None
+        return self.shown[place] if self.digests[place] == digest else None
 
     def put(self, digest: int, keys: tuple[str, ...]) -> None:
         """Remember what a program showed, in the place of another one."""
-        number = self.number_of.get(keys)
-        if number is None:
-            number = self.number_of[keys] = len(self.shown)
-            self.shown.append(keys)
         place = digest % _KEPT
         self.digests[place] = digest
-        self.numbers[place] = number
+        self.shown[place] = self.common.setdefault(keys, keys)
 
 
 def digest_of(program: Program) -> int:

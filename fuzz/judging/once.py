@@ -12,6 +12,7 @@ from candidate.tree.lines.code import code_lines
 from candidate.tree.runtime.errors import TwinDiffers
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
+from reference.zero_runs import DECLARATION
 
 from ..checkers import Violation
 from ..execution.executor import Executor
@@ -25,8 +26,11 @@ from .verdict import Judge, Verdict
 
 def alike(reference: Candidate, candidate: Candidate) -> bool:
     """Return whether both are trees of which checkers require the same."""
-    if not (reference.is_tree and candidate.is_tree):
-        return False
+    return reference.is_tree and candidate.is_tree and declare_the_same(reference, candidate)
+
+
+def declare_the_same(reference: Candidate, candidate: Candidate) -> bool:
+    """Return whether checkers require the same of two versions."""
     return all(
         declared(ours) == declared(theirs)
         for ours, theirs in (
@@ -38,8 +42,8 @@ def alike(reference: Candidate, candidate: Candidate) -> bool:
 
 
 def declared(version: type[object]) -> dict[str, object]:
-    """Return what a tree was found to declare, by name."""
-    return {name: getattr(version, name) for name in dir(version) if name.isupper()}
+    """Return what a version declares, by name, but for what makes it faster alone."""
+    return {name: getattr(version, name) for name in dir(version) if name.isupper() and name != DECLARATION}
 
 
 class SideAlone:

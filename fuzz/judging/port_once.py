@@ -5,11 +5,11 @@ As of two kernel trees (`fuzz.judging.once`), only the reference is judged while
 candidate runs without checkers. At the first difference the program is judged again in full.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from candidate import Candidate
 from candidate.tree.runtime.errors import TwinDiffers
-from reference.zero_runs import DECLARATION
 
 from ..checkers import Violation
 from ..execution.executor import Executor
@@ -21,7 +21,7 @@ from ..sides.pulse import CANDIDATE
 from .circumstances import Circumstances
 from .cost import Comparison, Cost
 from .notes import notes_of
-from .once import declared
+from .once import declare_the_same
 from .stream import Stream
 from .verdict import Judge, Verdict
 
@@ -32,23 +32,7 @@ OUTWEIGH: Final = 2
 
 def ports_alike(reference: Candidate, candidate: Candidate) -> bool:
     """Return whether both are ports of which checkers require the same."""
-    if reference.is_tree or candidate.is_tree:
-        return False
-    return all(
-        required(ours) == required(theirs)
-        for ours, theirs in (
-            (reference.pgtable, candidate.pgtable),
-            (reference.mmu, candidate.mmu),
-            (reference.main, candidate.main),
-        )
-    )
-
-
-def required(version: type[object]) -> dict[str, object]:
-    """Return what a port declares, but for what makes it faster alone."""
-    found = declared(version)
-    found.pop(DECLARATION, None)
-    return found
+    return not (reference.is_tree or candidate.is_tree) and declare_the_same(reference, candidate)
 
 
 class PortOnce:
@@ -117,12 +101,8 @@ class PortPair:
 
         :raises TwinDiffers: the candidate does more
         """
-        found = self.left.create()
-        self.limit()
-        self.right.create()
-        if not self.level():
+        if not self.both(self.left.create, self.right.create):
             return False
-        self.take(None, None, found)
         for at, operation in enumerate(self.program.operations):
             outcome, found = self.left.step(at)
             self.limit()
@@ -132,9 +112,13 @@ class PortPair:
             self.notes += notes_of(at, outcome, other)
             self.take(operation, outcome, found)
         self.circumstances.before_operation(None)
-        found = self.left.destroy()
+        return self.both(self.left.destroy, self.right.destroy)
+
+    def both(self, left: Callable[[], list[Violation]], right: Callable[[], list[Violation]]) -> bool:
+        """Create or destroy the VMs of both sides; return whether both go on, and did the same."""
+        found = left()
         self.limit()
-        self.right.destroy()
+        right()
         if not self.level():
             return False
         self.take(None, None, found)
