@@ -166,7 +166,7 @@ class Findings:
         )
         return [(Finding(kind, signature, reason), file) for kind, signature, reason, file in rows]
 
-    def shrunk(self, finding: Finding, version: int, operations: int) -> None:
+    def refiled(self, finding: Finding, version: int, operations: int) -> None:
         """Note that the file of a finding has a program of so many operations by now.
 
         :param finding: as that shows it

@@ -31,7 +31,7 @@ from .hook import Hook
 from .limits import Limit, Limits
 from .plan import Planner
 from .pool import Cluster, Local, Pool
-from .shrinking import Shrunk, Wanted
+from .refiling import Refiled, Wanted
 from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
@@ -48,7 +48,7 @@ _MAX_LOSSES: Final = 10
 # Seconds, times the losses in a row.
 _LOSS_DELAY: Final = 0.1
 
-Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Shrunk
+Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Refiled
 
 
 class Coordinator:
@@ -206,8 +206,8 @@ class Coordinator:
         while True:
             if isinstance(event, Replayed):
                 self.take_replayed(event)
-            elif isinstance(event, Shrunk):
-                self.take_shrunk(event)
+            elif isinstance(event, Refiled):
+                self.take_refiled(event)
             else:
                 self.take_unit(*event)
             try:
@@ -326,13 +326,13 @@ class Coordinator:
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
-    def take_shrunk(self, shrunk: Shrunk) -> None:
+    def take_refiled(self, refiled: Refiled) -> None:
         """Take in that the program of a filed finding is as small as it becomes."""
-        if shrunk.trouble:
-            raise CampaignError(f"{shrunk.trouble}; use a directory that can be written, with room in it")
-        self.records.findings.shrunk(shrunk.finding, shrunk.version, shrunk.operations)
-        if shrunk.how:
-            self.log.say(f"minimised: {shrunk.finding.title}: {shrunk.how}: {shrunk.file}")
+        if refiled.trouble:
+            raise CampaignError(f"{refiled.trouble}; use a directory that can be written, with room in it")
+        self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
+        if refiled.how:
+            self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
 
     def wind_down(self) -> None:
         """Take in the results so far of the units in flight, and the replays that end by then."""

@@ -22,7 +22,7 @@ from ...language.program import Program, ProgramError
 from ...language.text import print_program
 from ..store.code import Code, code_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
-from .shrinking import Shrunk, Wanted, shrink
+from .refiling import Refiled, Wanted, refile
 
 # Seconds that writing a file may take on a slow disk.
 _WRITING: Final = 60.0
@@ -97,7 +97,9 @@ class Filer:
     *failure*: the mistake of ours that ended the thread
     """
 
-    def __init__(self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Shrunk], None]) -> None:
+    def __init__(
+        self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Refiled], None]
+    ) -> None:
         self.folder = folder
         self.versions = (reference, candidate)
         self.tell = tell
@@ -165,14 +167,14 @@ class Filer:
         """Wait for what is asked for next, and make programs smaller meanwhile."""
         while self.large and self.queue.empty() and not self.ending.is_set():
             wanted = min(self.large.values(), key=lambda each: each.weight)
-            shrunk = self._smaller(wanted)
-            if shrunk is not None:
-                self.tell(shrunk)
-            if shrunk is not None or self.queue.empty():
+            refiled = self._smaller(wanted)
+            if refiled is not None:
+                self.tell(refiled)
+            if refiled is not None or self.queue.empty():
                 del self.large[wanted.file]
         return self.queue.get()
 
-    def _smaller(self, wanted: Wanted) -> Shrunk | None:
+    def _smaller(self, wanted: Wanted) -> Refiled | None:
         """Make the program of a finding smaller, if the code is there that it was filed on."""
         if self.store is None or self.code != wanted.code:
             self._renew()
@@ -185,7 +187,7 @@ class Filer:
             return checked.tried(print_program(program), *self.versions)
 
         try:
-            return shrink(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
+            return refile(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
         except OtherCode:
             self._drop()
         except CandidateMistake:

@@ -15,7 +15,7 @@ from fuzz.campaign.view.lines import summary
 from fuzz.campaign.view.overview import read
 from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
-from fuzz.campaign.work.shrinking import Shrunk
+from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
@@ -122,7 +122,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
         record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
-    findings, told = tmp_path / "campaign" / "findings", list[Replayed | Shrunk]()
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed | Refiled]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
         filer.ask(each, books.code)

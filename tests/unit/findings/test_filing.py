@@ -15,7 +15,7 @@ from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import connect
 from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
-from fuzz.campaign.work.shrinking import Shrunk
+from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.view.lines import answer, summary
 from fuzz.campaign.view.overview import read
 from fuzz.findings import store
@@ -52,7 +52,7 @@ class Campaign:
         # Called in a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
-        self.told: SimpleQueue[Replayed | Shrunk] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
         (folder / "findings").mkdir()
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 

@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
+class Refiled:
     """The program of a filed finding is as small as it becomes.
 
     :param finding: as the program shows it
@@ -65,7 +65,7 @@ class Shrunk:
     trouble: str = ""
 
 
-def shrink(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Callable[[], bool]) -> Shrunk | None:
+def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Callable[[], bool]) -> Refiled | None:
     """Make the program of a filed finding smaller, and put it into its file in place of the larger one.
 
     The file is replaced in one go, after a fresh process has shown the smaller program: whatever ends this, one of
@@ -83,7 +83,7 @@ def shrink(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     comments, program = there
     finding, said = wanted.finding, comments.get("minimized", "")
     if said and not said.endswith(_SO_FAR):
-        return Shrunk(finding, wanted.version, wanted.file, len(program.operations), "")
+        return Refiled(finding, wanted.version, wanted.file, len(program.operations), "")
     if finding.kind == CRASH or is_silent(finding.signature):
         # Each run takes its time.
         return None
@@ -112,7 +112,7 @@ def shrink(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     trouble = _put(store, path, there[0], shown, text, how if final else how + _SO_FAR)
     if not final and not trouble:
         return None
-    return Shrunk(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
+    return Refiled(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
 
 
 def _read(path: Path) -> tuple[dict[str, str], Program] | None:

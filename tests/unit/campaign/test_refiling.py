@@ -14,7 +14,7 @@ from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.findings import FILED, Pending, Replayed
 from fuzz.campaign.work import filing
 from fuzz.campaign.work.filing import Filer
-from fuzz.campaign.work.shrinking import Shrunk, Wanted
+from fuzz.campaign.work.refiling import Refiled, Wanted
 from fuzz.findings.found import comments_of
 from fuzz.findings.record import FindingRecord
 from fuzz.findings.replay import Replayer
@@ -38,7 +38,7 @@ class Filing:
         self.runs = 0
         # Called before the answer of each replay.
         self.meanwhile: Callable[[], object] = int
-        self.told: SimpleQueue[Replayed | Shrunk] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
         (folder / "findings").mkdir()
         self.folder = folder
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
@@ -79,10 +79,10 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     before = one.text(wanted)
     (one.folder / wanted.file).write_text(with_stamp(before, "confirmed by Linux"))
     one.filer.want_smaller(wanted)
-    shrunk = one.told.get(timeout=60)
-    assert isinstance(shrunk, Shrunk)
-    assert (shrunk.operations, shrunk.how, shrunk.trouble) == (1, "6 operations to 1", "")
-    assert shrunk.finding.reason == "shown by 1"
+    refiled = one.told.get(timeout=60)
+    assert isinstance(refiled, Refiled)
+    assert (refiled.operations, refiled.how, refiled.trouble) == (1, "6 operations to 1", "")
+    assert refiled.finding.reason == "shown by 1"
     program = load(one.folder / wanted.file)
     assert (len(program.operations), program.vm.cpus) == (1, 1)
     comments, old = comments_of(one.text(wanted)), comments_of(before)
@@ -95,7 +95,7 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     runs = one.runs
     one.filer.want_smaller(wanted)
     again = one.told.get(timeout=60)
-    assert isinstance(again, Shrunk)
+    assert isinstance(again, Refiled)
     assert (again.operations, again.how, one.runs) == (1, "", runs)
     # A larger one does not take its place.
     one.filed(2, 5)
@@ -119,7 +119,7 @@ def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
     go.set()
     first, second = (one.told.get(timeout=60) for _ in range(2))
     assert isinstance(first, Replayed)
-    assert isinstance(second, Shrunk)
+    assert isinstance(second, Refiled)
     assert first.operations < 6
     assert second.how == "6 operations to 1"
     assert comments_of(one.text(wanted))["minimized"] == second.how
