@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The speed of judging in both forms, the areas that take the time, the cost model, the growth of memory.
 
-The mix is fixed: generator programs of one seed with all ranges as they were drawn, original against RFC v1,
-creation and destruction of both VMs included. So two versions of s2fuzz compare
-as long as the generator is the same. The capped mix has the programs as they are fuzzed with
-(`fuzz.generation.capping`). Each form has a process of its own; they take turns, so that other load on the machine
-hits both.
+The mix is fixed (`fuzz.benchmark.fixed`): two versions of s2fuzz judge the same programs, original against RFC v1,
+creation and destruction of both VMs included. The capped mix has them with shorter ranges, as programs are
+fuzzed with (`fuzz.generation.capping`). Each form has a process of its own; they take turns, so that other load
+on the machine hits both.
 """
 
 import json
@@ -19,10 +18,11 @@ from reference.compiled import choice as native
 
 from ..processes.child import Child
 from .areas import sampled
-from .mix import CANDIDATE, PROFILED, SEED
+from .fixed import COUNT
+from .mix import CANDIDATE, PROFILED
 from .model import TERMS, fitted, grouped
 
-PROGRAMS: Final = 1200
+PROGRAMS: Final = COUNT
 TURNS: Final = 10
 
 # Seconds for one answer.
@@ -62,9 +62,9 @@ class BenchmarkWorker(Child):
 def measure(programs: int = PROGRAMS) -> dict[str, Any]:
     """Run the mix in the forms that there are.
 
-    :param programs: how many, at least 1
+    :param programs: how many, 1 to `PROGRAMS`
     :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``capped`` (programs
-        that the generator makes with shorter ranges), ``cores``, ``python``; ``forms``: of each ``seconds``,
+        that have shorter ranges in the capped mix), ``cores``, ``python``; ``forms``: of each ``seconds``,
         ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (of CPU time both),
         ``capped_operations_per_second`` (likewise), ``switch_microseconds``, ``memory_at_10_percent`` and
         ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be
@@ -109,7 +109,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
             "model": fitted(counts, spent[name]),
         }
     return {
-        "mix": f"seed {SEED}, original against {CANDIDATE}",
+        "mix": f"the fixed mix, original against {CANDIDATE}",
         "programs": programs,
         "operations": operations,
         "events": events,

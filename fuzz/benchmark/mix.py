@@ -24,14 +24,14 @@ from candidate.tree.runtime import times
 from reference.events import EVENT_NAMES, Observer
 
 from ..execution.executor import Executor
-from ..generation.generator import Generator
 from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
 from ..judging.overlap import Overlap
 from ..language.program import Program
-from . import switching
+from . import fixed, switching
 from .areas import shares
 
+# Of engines that are measured.
 SEED: Final = 1
 REFERENCE: Final = "original"
 CANDIDATE: Final = "rfc-v1"
@@ -54,19 +54,16 @@ for _name in EVENT_NAMES:
 
 
 class Mix:
-    """Programs of one seed, and two versions.
+    """The fixed mix, and two versions.
 
-    :param programs: how many
+    :param programs: how many, at most `fixed.COUNT`
     :param reference: name of a version, as *version*
     """
 
     def __init__(self, programs: int, reference: str = REFERENCE, version: str = CANDIDATE) -> None:
         self.reference, self.candidate = candidate.get(reference), candidate.get(version)
         self.differential = Differential(self.reference, self.candidate)
-        start = time.process_time()
-        generator = Generator(SEED, whole=True)
-        self.programs = [generator.next() for _ in range(programs)]
-        self.generating = time.process_time() - start
+        self.programs = fixed.programs(programs)
         # Seconds of CPU time of each program, when it was judged last; of trees, those until its verdict was there.
         self.spent = [0.0] * programs
 
@@ -107,12 +104,11 @@ class Mix:
         return time.process_time() - start
 
     def capped(self) -> dict[str, float]:
-        """The programs as the generator makes them: after `run`, those that differ from the fixed mix are judged.
+        """The capped mix (`fixed.shortened`): after `run`, those programs that differ from the fixed mix are judged.
 
         :returns: ``cpu_seconds`` of all programs, ``operations``, ``changed``: programs that differ
         """
-        generator = Generator(SEED)
-        programs = [generator.next() for _ in self.programs]
+        programs = [fixed.shortened(number, program) for number, program in enumerate(self.programs)]
         spent, changed = list(self.spent), 0
         for at, program in enumerate(programs):
             if program != self.programs[at]:

@@ -17,7 +17,7 @@ from reference.compiled import choice as native
 
 from . import tree_switches
 from .bench import COMPILED, INTERPRETED, TURNS, BenchmarkWorker
-from .mix import CANDIDATE, REFERENCE, SEED
+from .mix import CANDIDATE, REFERENCE
 from .parts import sampled_parts
 
 PROGRAMS: Final = 300
@@ -31,7 +31,7 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
     """Have two pairs judge the mix: the ports of the mix, and two versions.
 
     :param reference: name of a version, as *candidate*
-    :param programs: how many, at least 1
+    :param programs: how many, 1 to `fuzz.benchmark.fixed.COUNT`
     :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of the operations a second, trees
         to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
         that two trees did not share), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of
@@ -64,7 +64,7 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
     }
     rates = [float(pairs[name]["operations_per_second"]) for name in (TREES, PORTS)]
     return {
-        "mix": f"seed {SEED}",
+        "mix": "the fixed mix",
         "programs": programs,
         "operations": int(sum(run["operations"] for run in runs[PORTS])),
         "cores": os.cpu_count(),
