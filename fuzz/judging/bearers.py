@@ -14,7 +14,7 @@ from candidate import Candidate
 
 from ..execution.executor import Executor
 from ..language.text import load
-from .circumstances import Circumstances
+from .conditions import Conditions
 from .finding import Finding
 from .known import FOLLOWS, UNMET, KnownBug, definitions, fitting, known_bugs, program_of
 
@@ -39,14 +39,14 @@ def asked(version: Candidate, bug: str) -> Asked:
     """
     program = load(program_of(bug))
     executor = Executor(version, program)
-    circumstances = Circumstances(executor)
+    conditions = Conditions(executor)
     found = executor.create()
-    circumstances.explain(found)
+    conditions.explain(found)
     for at in range(len(program.operations)):
         if executor.dead:
             break
         _, more = executor.step(at)
-        circumstances.explain(more)
+        conditions.explain(more)
         found += more
     executor.dismantle()
     if executor.refused:
@@ -74,7 +74,7 @@ def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool
 def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | None:
     """The known bug with this signature that *version*, by default the original, has, if any.
 
-    A signature that fits explains nothing yet: `fuzz.judging.circumstances` knows whether the condition held.
+    A signature that fits explains nothing yet: `fuzz.judging.conditions` knows whether the condition held.
     """
     version = version or candidate.get(candidate.names()[0])
     return next((bug for _, bug in fitting(signature) if has(version, bug)), None)

@@ -22,7 +22,7 @@ from ..language.operations import (
 from ..language.program import Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
-from .circumstances import Circumstances
+from .conditions import Conditions
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .notes import notes_of
@@ -96,7 +96,7 @@ class Lockstep:
         self.right = Executor(differential.candidate, program, CANDIDATE)
         self.right.side.hold_to(differential.reference)
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
-        self.circumstances = (Circumstances(self.left), Circumstances(self.right))
+        self.conditions = (Conditions(self.left), Conditions(self.right))
         self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))
         measured = differential.measure if measure is None else measure
         self.costs = (Cost(self.left), Cost(self.right)) if measured else None
@@ -124,9 +124,9 @@ class Lockstep:
 
     def take(self, ours: list[Violation], theirs: list[Violation]) -> None:
         """Add the violations of the two sides, and the known bugs that explain them."""
-        for circumstances, found, more in zip(self.circumstances, self.found, (ours, theirs), strict=True):
+        for conditions, found, more in zip(self.conditions, self.found, (ours, theirs), strict=True):
             if more:
-                circumstances.explain(more)
+                conditions.explain(more)
                 found.extend(more)
 
     def step(self, at: int) -> None:
@@ -189,8 +189,8 @@ class Lockstep:
     def end(self) -> Verdict:
         """Destroy both sides; the whole verdict."""
         crashed = self.dead
-        for circumstances in self.circumstances:
-            circumstances.before_operation(None)
+        for conditions in self.conditions:
+            conditions.before_operation(None)
         ours, theirs = self.left.destroy(), self.right.destroy()
         self.take(ours, theirs)
         verdict = self.verdict()

@@ -19,7 +19,7 @@ from ..execution.executor import Executor
 from ..features.features import Features
 from ..language.program import Program
 from ..sides.pulse import CANDIDATE, REFERENCE
-from .circumstances import Circumstances
+from .conditions import Conditions
 from .cost import Comparison, Cost
 from .verdict import Judge, Verdict
 
@@ -56,7 +56,7 @@ class SideAlone:
 
     def __init__(self, version: Candidate, program: Program, number: int) -> None:
         self.executor = Executor(version, program, number)
-        self.circumstances = Circumstances(self.executor)
+        self.conditions = Conditions(self.executor)
         pgtable = self.executor.side.pgtable
         assert isinstance(pgtable, TreePgtable)
         self.tree: TreeSide = pgtable.tree
@@ -81,7 +81,7 @@ class SideAlone:
                 seen.compare(operation, (outcome, outcome), (found, found))
         if executor.dead:
             return False
-        self.circumstances.before_operation(None)
+        self.conditions.before_operation(None)
         found = self.explained(executor.destroy())
         if seen is not None:
             seen.compare(None, None, (found, found))
@@ -90,7 +90,7 @@ class SideAlone:
     def explained(self, found: list[Violation]) -> list[Violation]:
         """Take violations in; return them, with the known bugs that explain them."""
         if found:
-            self.circumstances.explain(found)
+            self.conditions.explain(found)
             self.found += found
         return found
 

@@ -18,7 +18,7 @@ from ..language.operations import Operation, TableRelax
 from ..language.program import Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
-from .circumstances import Circumstances
+from .conditions import Conditions
 from .cost import Comparison, Cost
 from .notes import notes_of
 from .once import declare_the_same
@@ -89,7 +89,7 @@ class PortPair:
         self.right = Executor(candidate, program, CANDIDATE, judged=False)
         self.right.side.hold_to(reference)
         self.judge = Judge(reference, candidate, self.left.side.granule)
-        self.circumstances = Circumstances(self.left)
+        self.conditions = Conditions(self.left)
         self.costs = Cost(self.left) if measure else None
         self.features = Features(self.left, self.left) if features else None
         self.streams = Stream(self.left.side.kernel), Stream(self.right.side.kernel)
@@ -111,7 +111,7 @@ class PortPair:
                 return False
             self.notes += notes_of(at, outcome, other)
             self.take(operation, outcome, found)
-        self.circumstances.before_operation(None)
+        self.conditions.before_operation(None)
         return self.both(self.left.destroy, self.right.destroy)
 
     def both(self, left: Callable[[], list[Violation]], right: Callable[[], list[Violation]]) -> bool:
@@ -142,7 +142,7 @@ class PortPair:
         :param operation: None: the creation or destruction of the VMs
         """
         if found:
-            self.circumstances.explain(found)
+            self.conditions.explain(found)
             self.found += found
         if self.features is not None:
             outcomes = None if outcome is None else (outcome, outcome)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The predicates that conditions of known bugs are made of: their names, and when each holds.
 
-`fuzz.judging.circumstances` observes them.
+`fuzz.judging.predicate_notes` observes them.
 """
 
 from typing import Final

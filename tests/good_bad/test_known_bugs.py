@@ -188,12 +188,12 @@ def test_the_condition_of_a_bug_is_that_of_one_actor() -> None:
         lockstep = Lockstep(Differential(ORIGINAL, ORIGINAL), parse("s2fuzz 1\n" + text.format(access)))
         for at in range(3):
             lockstep.step(at)
-        circumstances = lockstep.circumstances[1]
+        conditions = lockstep.conditions[1]
         marked = next(each for each in lockstep.found[1] if fnmatchcase(each.signature, bug.pattern))
-        assert circumstances.held(bug, marked)
-        assert circumstances.held(wrong, marked) == held
+        assert conditions.held(bug, marked)
+        assert conditions.held(wrong, marked) == held
         fault = replace(bug, condition=(*bug.condition, (NOW, "translation fault")))
-        assert not circumstances.held(fault, marked)
+        assert not conditions.held(fault, marked)
 
 
 def test_a_page_that_is_marked_is_that_which_the_handler_has_found() -> None:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The conditions of known bugs: whether the one of a bug held for a violation, which it explains then.
+
+A condition of known.toml asks for predicates that hold *now*, in the operation of the violation, or *earlier*, in that
+one or any before it, over pages of the violation.
+"""
+
+from __future__ import annotations
+
+from reference.machine.descriptor import address_bits
+from reference.machine.memory import seen
+
+from ..checkers import Violation
+from ..checkers.places import ipa_of, merged, overlap, vm_of
+from ..execution.executor import Executor
+from ..language.operations import Operation
+from .known import NOW, KnownBug, fitting
+from .last_fault import HeldPredicates
+from .matching import CACHE_CHECKERS
+from .predicate_notes import PredicateNotes
+from .predicates import HINTED, HINTS, OF_ACTOR, OF_OPERATION, OF_PAGES, PREDICATES, UNWALKED
+from .standing import Standing, StandingViolations
+
+
+class Conditions(PredicateNotes):
+    """Explains the violations of one side by known bugs.
+
+    :param executor: of the side, before anything has run on it
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor)
+        self.standing = StandingViolations(self.granule)
+
+    def before_operation(self, op: Operation | None) -> None:
+        super().before_operation(op)
+        self.standing.keep(self.stands)
+
+    def explain(self, violations: list[Violation]) -> None:
+        """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
+        for violation in violations:
+            violation.after = self.standing.before(violation)
+            if violation.checker in CACHE_CHECKERS:
+                violation.version = self.version_at(violation)
+            bugs = fitting(violation.signature)
+            if bugs:
+                violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
+                if violation.known and violation.taints:
+                    self.standing.add(self.standing_of(violation))
+
+    def standing_of(self, violation: Violation) -> Standing:
+        """Make the record of a violation that a known bug explains, by which one sees whether it still stands."""
+        ranges = violation.reach(self.granule)
+        if violation.places and violation.checker == "translation":
+            start = violation.places.ranges[0][0]
+            vm, ipa = vm_of(start), ipa_of(start)
+            return Standing(violation, ranges, vm, ipa, *self.shadows[vm].lookup(ipa))
+        return Standing(violation, ranges, -1, 0, -1, 0)
+
+    def stands(self, each: Standing) -> bool:
+        """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
+        if each.vm >= 0:
+            # Permissions may have changed since, which makes it no better.
+            level, entry = self.shadows[each.vm].lookup(each.ipa)
+            return level == each.level and address_bits(entry, self.granule) == address_bits(each.entry, self.granule)
+        if each.violation.table >= 0 and self.hinted.owes(each.violation.table):
+            return True
+        return overlap(each.ranges, self.hinted.ranges())
+
+    def version_at(self, violation: Violation) -> int:
+        """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
+        for start, _ in violation.places.ranges[:1]:
+            guest = self.side.guests[vm_of(start)]
+            index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))
+            for _, _, version in self.side.memory.cached.runs(index, index + 1) if index >= 0 else ():
+                return seen(version)
+        return -1
+
+    def held(self, bug: KnownBug, violation: Violation) -> bool:
+        """Tell whether the whole condition of a known bug held for a violation.
+
+        In a par block what it says of an operation and its faults held for one and the same.
+        """
+        return any(self.held_for(bug, violation, held) for held in self.held_in or [self.own.held])
+
+    def held_for(self, bug: KnownBug, violation: Violation, held: HeldPredicates) -> bool:
+        """Tell likewise, where it says something of an operation: of this one."""
+        for time, predicate in bug.condition:
+            if self.held_in and predicate in OF_OPERATION:
+                if predicate not in held.of_operation:
+                    return False
+            elif not self.holds(time, predicate, violation, held):
+                return False
+        return True
+
+    def holds(self, time: str, predicate: str, violation: Violation, held: HeldPredicates) -> bool:
+        """Tell whether a predicate held; one of an actor's, in the operation that *held* is of.
+
+        :raises KeyError: there is none of this name
+        """
+        if predicate not in PREDICATES:
+            raise KeyError(predicate)
+        if predicate == HINTS:
+            return self.side.ttl
+        if predicate in OF_OPERATION:
+            return self.of_operation(predicate)
+        if predicate == UNWALKED:
+            return not overlap(violation.reach(self.granule), merged(held.walks))
+        if predicate == HINTED and violation.table >= 0:
+            return self.hinted.concerns(violation.table)
+        ranges = (held.noted if predicate in OF_ACTOR else self.now).get(predicate, [])
+        if time == NOW:
+            if predicate not in OF_PAGES or not violation.places:
+                return bool(ranges)
+        elif predicate == HINTED:
+            ranges = self.hinted.ranges()
+        elif predicate in self.wrong.leaves:
+            ranges = ranges + self.wrong.ranges(predicate)
+        else:
+            ranges = ranges + self.earlier.get(predicate, [])
+        return overlap(violation.reach(self.granule), merged(ranges))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tables that were cut off and flushed with their own level as hint: CPUs may keep them, a flush is still owed."""
+
+from typing import Final
+
+from reference.machine.granule import Granule
+
+from ..checkers.places import Range, merged, vm_of
+
+# The level that a hint names, in its lowest bits; 0: it names none.
+_LEVEL: Final = 3
+
+
+class HintedFlushes:
+    """The tables of one side whose flush is owed, and those that another flush has covered.
+
+    All addresses are places (`fuzz.checkers.places`).
+    """
+
+    def __init__(self, granule: Granule) -> None:
+        self.shifts = granule.shifts
+        # Tables that were cut off in this operation: (level, place) -> number of the table page.
+        self.cut: dict[tuple[int, int], int] = {}
+        # Those of them that were flushed with their own level as hint, in this operation or before, and not since:
+        # several at one place, where one was cut off after the other.
+        self.debts: dict[tuple[int, int], list[int]] = {}
+        # Those that another flush has covered in this operation, before their place had the next one.
+        self.covered: set[int] = set()
+        self.settled: set[tuple[int, int]] = set()
+
+    def next_operation(self) -> None:
+        """Forget what was cut off, and what other flushes have covered."""
+        self.cut.clear()
+        for key in self.settled:
+            self.debts.pop(key, None)
+        self.settled.clear()
+        self.covered.clear()
+
+    def cut_off(self, level: int, start: int, table: int) -> None:
+        """Take note of an entry that named a table and was cleared.
+
+        :param level: of the entry
+        :param start: of what it translated
+        :param table: number of the table page
+        """
+        self.cut[level, start] = table
+
+    def flushed(self, at: int, level: int) -> Range | None:
+        """Take note of a flush by IPA.
+
+        :param level: the hint, as of ``__kvm_tlb_flush_vmid_ipa``
+        :returns: what a table translated that was cut off in this operation and is flushed with its own level as hint
+        """
+        hint = level & _LEVEL
+        for key in self.debts:
+            # Tables above the leaf that a hint names go, and all of them without a hint.
+            if at >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
+                self.settled.add(key)
+        if not hint:
+            return None
+        base = at & -(1 << self.shifts[hint])
+        key = (hint, base)
+        if key not in self.cut:
+            return None
+        if key in self.settled:
+            self.settled.discard(key)
+            self.covered.update(self.debts.pop(key))
+        self.debts.setdefault(key, []).append(self.cut[key])
+        return base, base + (1 << self.shifts[hint])
+
+    def flushed_vm(self, vm: int) -> None:
+        """Take note of a flush of all that a VM has, by its number."""
+        if self.debts:
+            self.settled.update([key for key in self.debts if vm_of(key[1]) == vm])
+
+    def flushed_range(self, start: int, end: int) -> None:
+        """Take note of a flush of [start, end), without a hint."""
+        if self.debts:
+            self.settled.update(
+                [key for key in self.debts if key[1] < end and start < key[1] + (1 << self.shifts[key[0]])]
+            )
+
+    def owes(self, table: int) -> bool:
+        """Tell whether the flush of a table page is still owed."""
+        for pages in self.debts.values():
+            if table in pages:
+                return True
+        return False
+
+    def concerns(self, table: int) -> bool:
+        """Tell whether the flush of a table page is owed, or was covered by another one in this operation."""
+        return self.owes(table) or table in self.covered
+
+    def ranges(self) -> list[Range]:
+        """Return the places translated by tables whose flush is still owed."""
+        return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])

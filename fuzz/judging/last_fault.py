@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The operation that an actor is in, its last fault, and the predicates that held in it."""
+
+from __future__ import annotations
+
+from reference.belongings import Own
+from reference.machine.walk import NONE
+
+from ..checkers.places import Range
+from ..language.operations import Operation
+
+
+class HeldPredicates:
+    """Predicates that held in one operation of an actor of a par block.
+
+    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages
+    """
+
+    def __init__(self) -> None:
+        self.of_operation: frozenset[str] = frozenset()
+        self.noted: dict[str, list[Range]] = {}
+        self.walks: list[Range] = []
+
+
+class LastFault(Own):
+    """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
+
+    *held*: what held in it
+    """
+
+    def __init__(self) -> None:
+        self.op: Operation | None = None
+        self.held = HeldPredicates()
+        self.fault = NONE
+        self.fault_entry = 0
+        self.fault_level = -1
+        self.fault_at = 0
+
+    def begin(self, op: Operation | None) -> None:
+        """Begin with an operation; None: creation or destruction of the VMs."""
+        self.op = op
+        self.held = HeldPredicates()
+        self.fault = NONE
+
+    def copy(self) -> LastFault:
+        mine = LastFault()
+        mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
+        mine.fault_level, mine.fault_at = self.fault_level, self.fault_at
+        return mine

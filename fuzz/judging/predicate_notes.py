@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The predicates that hold on one side, operation by operation.
+
+A predicate is noted when it holds, with the guest addresses that it is about. Conditions of known bugs ask for them
+(`fuzz.judging.conditions`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from reference.belongings import Owns
+from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
+from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
+
+from ..checkers import Checker, Shadow
+from ..checkers.places import Range, ipa_of, place, vm_of, without
+from ..execution.executor import Executor
+from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation, TableUnmap
+from ..language.program import HUGE_SHIFT
+from ..sides.guest import SlotLayout
+from ..sides.outcome import Outcome
+from .hinted_flushes import HintedFlushes
+from .known import EARLIER, known_bugs
+from .last_fault import HeldPredicates, LastFault
+from .predicates import (
+    BLOCK,
+    COPIED,
+    FAULTS,
+    GONE,
+    HINTED,
+    INSIDE,
+    LARGER,
+    LEAVING,
+    LOGGED,
+    MAPPED,
+    MARKED,
+    OF_ACTOR,
+    OF_OPERATION,
+    PAGE,
+    PART,
+    PARTLY,
+    READ_ONLY,
+    SMALLER,
+)
+from .wrong_leaves import WrongLeaves
+
+
+@cache
+def asked_later() -> tuple[str, ...]:
+    """Return the predicates that a condition asks for after their operation."""
+    return tuple(sorted({name for bug in known_bugs() for time, name in bug.condition if time == EARLIER}))
+
+
+class PredicateNotes(Checker):
+    """Notes the predicates of one side; judges nothing.
+
+    :param executor: of the side, before anything has run on it
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor.side)
+        checkers = executor.checkers
+        self.shadows: list[Shadow] = checkers.shadows
+        self.shifts = self.granule.shifts
+        # The predicates that hold in this operation, with their places; and those of the operations before.
+        self.now: dict[str, list[Range]] = {}
+        self.earlier: dict[str, list[Range]] = {}
+        self.block = self.granule.level_size(2)
+        # Of the actor that runs.
+        self.own = LastFault()
+        self.owns = Owns(self.own)
+        # Of each operation of a par block.
+        self.held_in: list[HeldPredicates] = []
+        self.wrong = WrongLeaves(self.granule, self.shadows, self.side.guests)
+        self.hinted = HintedFlushes(self.granule)
+        # Of each VM that has more than one: invalidations in progress.
+        self.invalidations: dict[int, int] = {}
+        self.kernel.observe(self)
+        if self.side.ttl:
+            for shadow in self.shadows:
+                shadow.listen(self)
+        for listeners in checkers.on_translated:
+            listeners.append(self)
+        checkers.on_before_operation.append(self)
+        checkers.on_actor.append(self)
+
+    def note(self, predicate: str, start: int, end: int, vm: int) -> None:
+        """Note that a predicate holds, for guest addresses [start, end) of a VM."""
+        where = (place(vm, start), place(vm, end))
+        self.now.setdefault(predicate, []).append(where)
+        if predicate in OF_ACTOR:
+            self.own.held.noted.setdefault(predicate, []).append(where)
+
+    # Observations.
+
+    def turn(self, actor: int) -> None:
+        self.own = self.owns.of(actor)
+
+    def before_operation(self, op: Operation | None) -> None:
+        if self.now:
+            for name in asked_later():
+                if name in self.now and name not in self.wrong.leaves:
+                    self.earlier.setdefault(name, []).extend(self.now[name])
+            for name in self.wrong.leaves:
+                for start, _ in self.now.get(name, ()):
+                    self.wrong.keep(name, start)
+            self.now = {}
+        self.wrong.drop_replaced()
+        self.hinted.next_operation()
+        self.own.begin(op)
+        self.held_in.clear()
+        self.look_at(op)
+
+    def actor_begins(self, op: Operation) -> None:
+        self.own.begin(op)
+        self.held_in.append(self.own.held)
+        self.look_at(op)
+
+    def look_at(self, op: Operation | None) -> None:
+        """Note predicates of the host pages that an operation is about to age, or to access."""
+        if isinstance(op, HostAge):
+            layout = self.side.by_name[op.slot]
+            self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
+        elif isinstance(op, GuestAccess) and self.of_operation(LARGER):
+            self.accessed(self.side.by_name[op.slot], op.offset)
+
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        self.own.held.of_operation = frozenset([name for name in OF_OPERATION if self.of_operation(name)])
+
+    def of_operation(self, predicate: str) -> bool:
+        """Tell whether one of `OF_OPERATION` holds."""
+        op = self.own.op
+        if predicate == PART:
+            return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
+        if not isinstance(op, GuestAccess):
+            return False
+        layout = self.side.by_name[op.slot]
+        if predicate == READ_ONLY:
+            return layout.readonly
+        if predicate == LOGGED:
+            slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
+            return slot is not None and slot.dirty_bitmap is not None
+        if predicate == LARGER:
+            start_level = self.side.guests[layout.slot.vm].regime.start_level
+            return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
+        return predicate == op.kind
+
+    def accessed(self, layout: SlotLayout, offset: int) -> None:
+        """Note predicates of a guest's access to a host page that is larger than an entry of the root."""
+        hva, size = self.side.host.unit_at(layout.hva + offset)
+        start = hva - layout.hva + layout.ipa
+        if self.shadows[layout.slot.vm].leaves_in(start, start + size):
+            self.note(MAPPED, start, start + size, layout.slot.vm)
+
+    def aged(self, start: int, end: int) -> None:
+        """Note predicates of the host addresses [start, end), which the host is about to age."""
+        for hva, size in self.side.host.pages_to_age(start, end):
+            for layout in self.side.layouts:
+                # In a par block a slot may come back before its pages are aged.
+                gone = not layout.live and self.kernel.turns is None
+                if gone or hva >= layout.hva + layout.size or hva + size <= layout.hva:
+                    continue
+                vm = layout.slot.vm
+                first = max(hva, layout.hva) - layout.hva + layout.ipa
+                last = min(hva + size, layout.hva + layout.size) - layout.hva + layout.ipa
+                if last - first < size:
+                    self.note(PARTLY, first, last, vm)
+                for level, _, _ in self.shadows[vm].leaves_in(first, last):
+                    if self.granule.level_size(level) < size:
+                        self.note(SMALLER, first, last, vm)
+                        break
+
+    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.fault == NONE or access == SPECULATE or walk.fault not in FAULTS:
+            return
+        guest = self.side.guest_of(cpu)
+        page = ipa & -self.granule.page_size
+        self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
+        self.own.fault_at = place(guest.number, page)
+        self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
+        if walk.fault != PERMISSION:
+            return
+        size = self.granule.level_size(walk.level)
+        self.note(BLOCK if walk.level < 3 else PAGE, ipa & -size, (ipa & -size) + size, guest.number)
+        layout = guest.layout_of(ipa)
+        if layout is not None:
+            hva, host_size = self.side.host.unit_at(layout.hva + ipa - layout.ipa)
+            if size < host_size:
+                start = hva - layout.hva + layout.ipa
+                self.note(SMALLER, start, start + host_size, guest.number)
+
+    def seq(self, sequence: int, in_progress: int) -> None:
+        if in_progress > 1:
+            self.invalidations[self.kernel.vmid] = in_progress
+        elif self.invalidations:
+            self.invalidations.pop(self.kernel.vmid, None)
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        if not vmid:
+            return
+        vm = vmid - 1
+        guest = self.side.guests[vm]
+        if (self.invalidations or guest.leaving) and self.kernel.walker == "stage2_map_walker":
+            # Within an invalidation of its own nobody but change_pte() maps.
+            own = len(guest.notified.under_way)
+            if 0 < own < self.invalidations.get(vmid, 0):
+                self.note(COPIED, start, end, vm)
+            if own and any(each.ipa <= start < each.ipa + each.size for each in guest.leaving):
+                self.note(LEAVING, start, end, vm)
+        if isinstance(self.own.op, (HostAge, HostTestAge)):
+            self.own.held.walks.append((place(vm, start), place(vm, end)))
+        if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
+            return
+        shadow = self.shadows[vm]
+        size = 1 << self.shifts[shadow.level_at(start)]
+        if start & (size - 1) and (start & -size) + size < end:
+            for first, last in without(start, end, shadow.stepped_through(start, end)):
+                self.note(INSIDE, first, last, vm)
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if old & VALID_BIT and not new & VALID_BIT and kind(old, level, self.granule) == TABLE:
+            page = (address_bits(old, self.granule) - self.kernel.base) >> self.granule.page_shift
+            for shadow in self.shadows:
+                if ptep // self.kernel.entries in shadow.by_page:
+                    self.hinted.cut_off(level, place(shadow.guest.number, ipa), page)
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        if not vmid or not self.side.ttl:
+            return
+        owed = self.hinted.flushed(place(vmid - 1, ipa), level)
+        if owed is not None:
+            self.now.setdefault(HINTED, []).append(owed)
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.hinted.flushed_vm(vmid - 1)
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        start = place(vmid - 1, ipa)
+        self.hinted.flushed_range(start, start + size)
+
+    def lock(self, name: str, vmid: int) -> None:
+        if self.own.fault not in (ACCESS_FLAG, PERMISSION) or name != "mmu":
+            return
+        vm, page = vm_of(self.own.fault_at), ipa_of(self.own.fault_at)
+        level, entry = self.shadows[vm].lookup(page)
+        if self.own.fault == ACCESS_FLAG:
+            # What the handler finds, which may not be what gave the fault.
+            self.own.fault_entry = entry
+            return
+        granule = self.granule
+        if level != self.own.fault_level or address_bits(entry, granule) != address_bits(self.own.fault_entry, granule):
+            self.note(GONE, page, page + granule.page_size, vm)
+
+    def set_accessed(self, pfn: int) -> None:
+        if (
+            self.own.fault == ACCESS_FLAG
+            and pfn == address_bits(self.own.fault_entry, self.granule) >> self.granule.page_shift
+        ):
+            self.note(MARKED, 0, 0, 0)
