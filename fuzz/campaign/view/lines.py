@@ -197,13 +197,13 @@ def summary(overview: Overview, since: float | None = None) -> str:
     if curve := sparkline(o.curve, 40, bars_for(sys.stdout)):
         lines.append(f"features over time  {curve}")
     if o.by_engine:
-        heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}"
+        heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}{'share':>7}"
         lines += ["", f"{'engine':<12}{heads}"]
         for each in o.by_engine:
             first = sum(found.engine == each.engine for found in o.shown)
             lines.append(
                 f"{each.engine:<12}{each.units:>8}{each.programs:>12}{rate(each.programs, each.seconds):>12}"
-                f"{each.features:>14}{first:>10}"
+                f"{each.features:>14}{first:>10}{'' if each.share is None else f'{each.share:.0%}':>7}"
             )
     if o.workers:
         lines += ["", f"{'worker':<24}{'unit':>8}  {'engine':<12}{'programs':>10}{'programs/s':>12}{'memory':>8}"]

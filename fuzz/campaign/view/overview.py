@@ -21,6 +21,7 @@ from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
 from ..store.exercise import read_exercise
 from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
+from ..store.shares import shares
 
 # Rates of "now" are over so many seconds.
 _RECENT: Final = 60.0
@@ -84,7 +85,10 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """The work of an engine on the newest code version."""
+    """The work of an engine on the newest code version.
+
+    :param share: of the time that it gets from now on, 0 to 1; None: it does not take part now
+    """
 
     engine: str
     units: int
@@ -92,6 +96,7 @@ class EngineRow:
     operations: int
     seconds: float
     features: int
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +251,15 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         )
     ]
     findings.sort(key=lambda each: rank(each.finding))
-    rows = db.execute(
-        "SELECT engine, units, programs, operations, seconds, features FROM totals WHERE version = ? ORDER BY engine",
-        (version,),
-    )
+    share = shares(db, engines.split())
+    by_engine = [
+        EngineRow(engine, units, programs, operations, seconds, features, share.get(engine))
+        for engine, units, programs, operations, seconds, features in db.execute(
+            "SELECT engine, units, programs, operations, seconds, features FROM totals WHERE version = ?"
+            " ORDER BY engine",
+            (version,),
+        )
+    ]
     return Overview(
         folder=folder,
         candidate=settings.get("candidate", ""),
@@ -279,7 +289,7 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         gone=[each for each in findings if each.state == GONE],
         waiting=waiting,
         workers=workers,
-        by_engine=[EngineRow(*row) for row in rows],
+        by_engine=by_engine,
         exercise=read_exercise(db, version),
     )
 

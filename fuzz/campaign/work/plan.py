@@ -12,6 +12,7 @@ from ...engines.unit import Unit
 from ...language.text import print_program
 from ..store.database import transaction
 from ..store.settings import Settings
+from ..store.shares import next_engine
 
 # Programs a second that every machine can do, for the first unit of an engine; how much larger the next may be.
 _SLOW: Final = 3
@@ -58,7 +59,7 @@ class Planner:
         with transaction(self.db):
             (number,) = self.db.execute("SELECT coalesce(max(number), 0) + 1 FROM units").fetchone()
             (seen,) = self.db.execute("SELECT coalesce(max(id), 0) FROM features").fetchone()
-            engine = self.engines[number % len(self.engines)]
+            engine = next_engine(self.db, self.engines)
             seed = unit_seed(self.seed, number)
             row = (number, engine, seed, self.budget(engine), json.dumps(self.snapshot()), seen, time.time())
             self.db.execute(

@@ -70,7 +70,7 @@ def add_arguments(parser: Parser) -> None:
     other.add_argument("second", type=folder, metavar="B", help="another one's: what is new")
     parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
     add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    engine = f"what makes the programs; given more than once: in turn ({DEFAULT})"
+    engine = f"what makes the programs; given more than once, time goes to what finds something ({DEFAULT})"
     parser.add_argument("--engine", action="append", choices=PUBLIC, help=engine)
     processes = "processes that judge at once (one for each core)"
     parser.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)

@@ -27,7 +27,7 @@ Findings = dict[tuple[str, str], int]
 
 def examined(overview: Overview, found: list[CampaignFinding], programs: int, features: set[int]) -> Examined:
     """Return a campaign like the fixture's."""
-    engine = EngineRow("random", 1, programs, programs * 10, 5.0, len(features))
+    engine = EngineRow("random", 1, programs, programs * 10, 5.0, len(features), 1.0)
     made = replace(overview, findings=found, by_engine=[engine], programs=programs)
     return Examined(made, frozenset(features))
 

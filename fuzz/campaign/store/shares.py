@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The shares of a campaign's time that its engines get, by what each has found lately.
+
+Engines are the arms of a bandit whose yield falls: what is easy to find is found once. So the last units of each count
+alone, and each keeps a part of the time in which it can show that it finds something again.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from .findings import UNREPLAYED
+
+# Part of the time that every engine keeps; of many engines, half of an equal share.
+FLOOR: Final = 0.1
+# Units of an engine that count, the last ones.
+LAST: Final = 12
+# New features that a finding is worth which nobody accepts.
+FINDING: Final = 50
+
+
+def shares(db: sqlite3.Connection, engines: Sequence[str]) -> dict[str, float]:
+    """The share of each engine; together they are 1.
+
+    An engine without any unit that is done gets an equal share, until there is one.
+
+    :param db: of the campaign
+    :param engines: at least one
+    """
+    equal = 1 / len(engines)
+    floor = min(FLOOR, equal / 2)
+    yields = {engine: found for engine in engines if (found := found_a_second(db, engine)) is not None}
+    # What those that have been measured divide.
+    rest, total = equal * len(yields), sum(yields.values())
+    if not total:
+        return dict.fromkeys(engines, equal)
+    free = rest - floor * len(yields)
+    return {engine: floor + free * yields[engine] / total if engine in yields else equal for engine in engines}
+
+
+def found_a_second(db: sqlite3.Connection, engine: str) -> float | None:
+    """The worth of what the last units of an engine have found, for each second of them; None: no unit is done.
+
+    A new feature is worth 1, a new finding `FINDING`.
+    """
+    units = db.execute(
+        "SELECT number, ended - begun FROM units WHERE engine = ? AND state = 'done' AND judged > 0"
+        " ORDER BY number DESC LIMIT ?",
+        (engine, LAST),
+    ).fetchall()
+    if not units:
+        return None
+    numbers = [number for number, _ in units]
+    among = f"({', '.join('?' * len(numbers))})"
+    (features,) = db.execute(
+        f"SELECT count(*) FROM features JOIN programs ON programs.id = features.program WHERE programs.unit IN {among}",
+        numbers,
+    ).fetchone()
+    (findings,) = db.execute(
+        f"SELECT count(*) FROM findings WHERE unit IN {among} AND state != ? AND accepted = ''",
+        (*numbers, UNREPLAYED),
+    ).fetchone()
+    worth: int = features + FINDING * findings
+    seconds: float = sum(seconds for _, seconds in units)
+    return worth / max(seconds, 0.001)
+
+
+def next_engine(db: sqlite3.Connection, engines: Sequence[str]) -> str:
+    """The engine of the next unit: the one that is furthest behind its share of the last units.
+
+    :param engines: in the order in which they begin
+    """
+    wanted = shares(db, engines)
+    recent = db.execute("SELECT engine FROM units ORDER BY number DESC LIMIT ?", (LAST * len(engines),)).fetchall()
+    begun = dict.fromkeys(engines, 0)
+    for (engine,) in recent:
+        # Another engine may be left out since.
+        if engine in begun:
+            begun[engine] += 1
+    units = sum(begun.values()) + 1
+    return max(engines, key=lambda engine: wanted[engine] * units - begun[engine])
