@@ -69,6 +69,8 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ),
     ),
 }
+# What later kernels do otherwise than the port, whose change_pte() maps the new page: it went in v6.10.
+OF_TREES: Final = ("huge page of zeroes", "split of pages of nothing but zeroes")
 
 
 def result(kernel: RealKernel, session: RealSession, backing: str, lines: tuple[str, ...]) -> RealRun:
@@ -79,8 +81,8 @@ def result(kernel: RealKernel, session: RealSession, backing: str, lines: tuple[
 
 @pytest.mark.parametrize("rule", SHOWN)
 def test_the_tables_are_those_of_the_kernel(kernel: RealKernel, machine: RealSession, rule: str) -> None:
-    if "nothing but zeroes" in rule and not model_for(kernel.name).startswith("tree:"):
-        pytest.skip("the port does not say what the host does (S2FUZZ_TREES names a folder of trees)")
+    if rule in OF_TREES and not model_for(kernel.name).startswith("tree:"):
+        pytest.skip("the port's KVM does otherwise than this kernel's (S2FUZZ_TREES names a folder of trees)")
     found = result(kernel, machine, *SHOWN[rule])
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
 

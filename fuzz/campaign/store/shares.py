@@ -25,8 +25,10 @@ def shares(db: sqlite3.Connection, engines: Sequence[str]) -> dict[str, float]:
     An engine without any unit that is done gets an equal share, until there is one.
 
     :param db: of the campaign
-    :param engines: at least one
+    :param engines: of its session
     """
+    if not engines:
+        return {}
     equal = 1 / len(engines)
     floor = min(FLOOR, equal / 2)
     yields = {engine: found for engine in engines if (found := found_a_second(db, engine)) is not None}
@@ -68,7 +70,7 @@ def found_a_second(db: sqlite3.Connection, engine: str) -> float | None:
 def next_engine(db: sqlite3.Connection, engines: Sequence[str]) -> str:
     """The engine of the next unit: the one that is furthest behind its share of the last units.
 
-    :param engines: in the order in which they begin
+    :param engines: at least one, in the order in which they begin
     """
     wanted = shares(db, engines)
     recent = db.execute("SELECT engine FROM units ORDER BY number DESC LIMIT ?", (LAST * len(engines),)).fetchall()

@@ -85,7 +85,7 @@ def bench(arguments: Namespace) -> int:
 
 
 def of_the_mix(arguments: Namespace, default: int) -> int:
-    """How many programs of the fixed mix ``--programs`` asks for.
+    """Return the number of programs of the fixed mix that ``--programs`` asks for.
 
     :raises BadInputError: more than there are
     """

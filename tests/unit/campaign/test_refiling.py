@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Final
 
 import pytest
 
@@ -28,6 +29,9 @@ from .campaigns import Running, check, family, kill
 KEY = ("regression", "leak: f: x")
 OLD = Code("old", "original", "tool")
 HEAD = "s2fuzz 1\nvm cpus=2 dic=on\nslot a size=64K backing=anon\n"
+
+# Seconds: what is smaller is looked for while no replay waits, which on a loaded machine is seldom.
+LONG: Final = 240.0
 
 
 class Filing:
@@ -179,7 +183,7 @@ def test_a_campaign_that_is_killed_meanwhile(folder: Path) -> None:
     """Whatever it was at, each finding has a whole program; the next session goes on, and ends with small ones."""
     command = ("--workers", "1", "--unit-seconds", "1", "--until", "programs=1000000")
     campaign = Running(folder, *command)
-    wait_for(lambda: minimized(folder), "a finding that is minimised")
+    wait_for(lambda: minimized(folder), "a finding that is minimised", LONG)
     files = set(folder.glob("findings/*.s2"))
     kill(campaign.engines() + campaign.replayers())
     campaign.end(signal.SIGKILL)
@@ -188,7 +192,7 @@ def test_a_campaign_that_is_killed_meanwhile(folder: Path) -> None:
     assert files <= set(folder.glob("findings/*.s2"))
     done = minimized(folder)
     campaign = Running(folder, *command)
-    wait_for(lambda: minimized(folder) > done, "one more")
+    wait_for(lambda: minimized(folder) > done, "one more", LONG)
     assert campaign.end(signal.SIGINT) == 130, campaign.out.read_text()
     check(folder)
     with reading(folder) as db:

@@ -88,6 +88,7 @@ def test_a_finding_is_worth_many_features(records: tuple[Records, Planner]) -> N
 @pytest.mark.parametrize("engines", [("random",), ENGINES, tuple("abcdefgh")])
 def test_shares_are_the_whole_time(records: tuple[Records, Planner], engines: tuple[str, ...]) -> None:
     db = records[0].db
+    assert shares(db, ()) == {}
     assert sum(shares(db, engines).values()) == pytest.approx(1)
     for number, engine in enumerate(engines[:5]):
         do_unit(db, engine, number * number)
