@@ -16,11 +16,13 @@ from typing import Any
 import candidate
 from candidate.tree import TreeError
 from reference.compiled.choice import TREE
+from reference.stores import writes_once
 
 from ..execution.mistakes import CandidateMistake
+from ..judging.bearers import has
 from ..judging.differential import Differential
 from ..judging.forked import Forked, Lost
-from ..judging.known import fitting
+from ..judging.known import fitting, known_bugs
 from ..judging.silence import silent_finding
 from ..language.text import parse
 from ..processes.parent import parent_of
@@ -80,7 +82,11 @@ def prepare(request: dict[str, Any]) -> None:
     for name in (request["reference"], request["candidate"]):
         if not candidate.is_file(name) and not name.startswith(TREE):
             with suppress(Exception):
-                candidate.get(name)
+                version = candidate.get(name)
+                # What reads sources, and looks at other versions, takes longer than most programs.
+                writes_once(version.pgtable, version.mmu)
+                for bug in known_bugs():
+                    has(version, bug)
 
 
 def serve() -> None:

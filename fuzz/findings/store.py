@@ -32,6 +32,8 @@ from .witness import stamp_of, with_stamp
 KEPT: Final = 3
 # Programs of a finding that are replayed in vain before the rest is only counted; a hang takes its time.
 TRIES: Final = 3
+# Answers of the replayer that are remembered.
+ANSWERS: Final = 256
 ALTERNATIVES: Final = "alternatives"
 UNREPLAYED: Final = "unreplayed"
 
@@ -70,6 +72,8 @@ class Store(Closing):
         self.trouble = ""
         # Digests of the code that the programs were replayed on; "": nobody has asked yet.
         self.code = ""
+        # Answers of the replayer, by the text of the program: many a program shows several findings.
+        self.answers: dict[str, list[Finding]] = {}
 
     def close(self) -> None:
         """End the process that replays; one more offer starts another."""
@@ -104,7 +108,7 @@ class Store(Closing):
             self.lost[key].count = count
             self.tries[key] += 1
         if self.tries.get(key, 0) <= TRIES and self._wanted(found, programs):
-            shown = self._shown(found.program)
+            shown = self._shown(found.program, key)
             if any(each.key == key for each in shown):
                 programs = self._add(found, programs)
                 self._settle(programs)
@@ -157,9 +161,15 @@ class Store(Closing):
         alike = structure(found.program)
         return all(found.size() < each.size() for each in programs if structure(each.program) == alike)
 
-    def _shown(self, program: Program) -> list[Finding]:
-        """Replay a program in a fresh process."""
-        return self.replayer.shows(print_program(program), self.reference, self.candidate)
+    def _shown(self, program: Program, key: Key) -> list[Finding]:
+        """Replay a program in a fresh process, unless one has shown this finding of it."""
+        text = print_program(program)
+        shown = self.answers.get(text, [])
+        if all(each.key != key for each in shown):
+            shown = self.answers[text] = self.replayer.shows(text, self.reference, self.candidate)
+            if len(self.answers) > ANSWERS:
+                del self.answers[next(iter(self.answers))]
+        return shown
 
     def _add(self, found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
         """The programs to keep now that there is one more."""
@@ -212,7 +222,7 @@ class Store(Closing):
             alike = structure(program)
             if any(structure(each.program) == alike for each in programs):
                 continue
-            for each in self._shown(program):
+            for each in self._shown(program, found.finding.key):
                 if each.key == found.finding.key:
                     programs.append(FindingRecord(each, print_program(program), 0, 0, 0, path))
                     break

@@ -96,7 +96,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
 
 def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_path: Path) -> None:
     """A store that replays each record when it comes keeps the same programs, in the same files."""
-    unit = Unit("random", "original", "rfc-v1", 1, 60)
+    unit = Unit("random", "original", "rfc-v1", 1, 200)
     lines: list[bytes] = []
     run_here(unit, lambda message: lines.append(to_line(message)))
     results = [Result(unit), Result(unit)]
@@ -146,8 +146,9 @@ def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
 def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
     unit = Unit("random", "original", "rfc-v1", 1)
     result = Result(unit)
-    for signature in ("a: b: c", "d: e: f"):
-        result.take(FindingRecord(Finding("regression", signature, "why", 0), print_program(EMPTY), 1))
+    texts = [print_program(EMPTY), f"{print_program(EMPTY)}cpu0 read a+0\n"]
+    for signature, text in zip(("a: b: c", "d: e: f"), texts, strict=True):
+        result.take(FindingRecord(Finding("regression", signature, "why", 0), text, 1))
     shown = [Finding("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
 
     class Interrupted(Scripted):
@@ -159,7 +160,7 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
             return super().shows(program, reference, candidate)
 
-    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(EMPTY): shown}))
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted(dict.fromkeys(texts, shown)))
     with pytest.raises(KeyboardInterrupt):
         keeper.watch(result)
     result.interrupted = True

@@ -12,9 +12,12 @@ import candidate
 from fuzz.findings import replay_server
 from fuzz.findings.found import CRASH
 from fuzz.findings.replay import HUNG, Replayer, replay
+from fuzz.judging.bearers import has
 from fuzz.judging.differential import Differential, Verdict
 from fuzz.language.program import Program
 from fuzz.language.text import parse
+
+from reference import stores
 
 from ..console import MISSING_CLEAN
 from ..processes import wait_for
@@ -120,3 +123,13 @@ def test_closing_leaves_no_process() -> None:
     number = made.server.pid
     made.close()
     wait_for(lambda: not Path(f"/proc/{number}").exists(), "the end of the server")
+
+
+def test_what_no_program_changes_is_looked_up_before_processes_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_once", {})
+    has.cache_clear()
+    replay_server.prepare(REQUEST)
+    looked_up = len(stores._once), has.cache_info().misses
+    assert all(looked_up)
+    assert replay_server.judge(REQUEST)
+    assert (len(stores._once), has.cache_info().misses) == looked_up

@@ -70,6 +70,24 @@ def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
     assert files(tmp_path) == {MAIN: ALL[1]}
 
 
+def test_a_program_of_several_findings_is_replayed_once() -> None:
+    other = "tlb: g: something else L3"
+    both = [Finding(KIND, SIGNATURE, "seen again", 0), Finding(KIND, other, "seen again", 0)]
+    replayer = Scripted({print_program(ALL[0]): both})
+    kept = Store(None, "original", "rfc-v1", replayer)
+    for signature in (SIGNATURE, other):
+        assert kept.offer(record_of(Finding(KIND, signature, "a reason", 0), ALL[0], 1, 1)) is not None
+    assert replayer.asked == [print_program(ALL[0])]
+
+
+def test_a_program_that_did_not_show_a_finding_is_asked_again() -> None:
+    kept = store(None)
+    for _ in range(2):
+        assert kept.offer(found(ALL[0])) is None
+    assert isinstance(kept.replayer, Scripted)
+    assert len(kept.replayer.asked) == 2
+
+
 def test_a_finding_that_never_replays_is_tried_a_few_times_only() -> None:
     kept = store(None)
     for each in ALL:
