@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which an engine runs: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT``.
+"""The process in which an engine runs: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT [SHARE]``.
 
-FLIGHT is the descriptor of `fuzz.engines.flight`; the unit is a line of JSON on standard input.
+FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.Share`; the unit is a line of JSON on
+standard input.
 It tells its parent messages (`fuzz.engines.unit.to_line`).
 """
 
@@ -10,17 +11,19 @@ import sys
 from ..processes.parent import Parent, parent_of
 
 
-def work(line: str, parent: Parent, memory: int) -> None:
+def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
     """Do a unit.
 
     :param line: the unit
     :param parent: is told messages
     :param memory: for the program in flight
+    :param share: the part of a lane in numbers that several draw; "": the process is alone
     """
     from candidate.tree import TreeError
 
     from ..judging.collection import collect_rarely
     from .flight import SharedFlight
+    from .numbers import Share, SharedNumbers
     from .registry import engine_of
     from .session import Session
     from .unit import Message, Mistake, Unit, to_line
@@ -32,7 +35,8 @@ def work(line: str, parent: Parent, memory: int) -> None:
         parent.tell(to_line(message))
 
     try:
-        session = Session(unit, tell, SharedFlight(memory))
+        numbers = SharedNumbers(Share.of(share), unit.first) if share else None
+        session = Session(unit, tell, SharedFlight(memory), numbers)
     except TreeError as error:
         tell(Mistake(str(error)))
         return
@@ -46,10 +50,10 @@ def main(arguments: list[str]) -> int:
 
     :returns: the exit code
     """
-    parent, (memory,) = parent_of(arguments)
+    parent, (memory, *share) = parent_of(arguments)
     line = sys.stdin.readline()
     try:
-        work(line, parent, int(memory))
+        work(line, parent, int(memory), *share)
     except Exception as error:
         from ..distribution import debugging
         from ..findings.found import crash_reason

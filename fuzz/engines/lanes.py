@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One unit on several cores: lanes that judge every so many-th of its programs, and a result that does not show it.
+"""One unit on several cores: lanes, each of which judges the next program when it is free, and a result that does
+not show it.
 
 A finding goes into the result when no lane can come up with one of an earlier program any more. So a unit that is
 bounded by programs has the same result, in the same order, for any number of lanes.
 """
 
+import os
 import threading
 from dataclasses import replace
 from typing import Final
 
 from ..execution.mistakes import CandidateMistake
+from . import numbers
+from .numbers import Share
 from .registry import engine_of
 from .supervisor import Watch, run_unit
 from .unit import Result, Unit, UnitState
@@ -21,12 +25,12 @@ _END: Final = 1 << 62
 
 
 class Lane:
-    """The part of a unit that one supervised process does.
+    """One of the supervised processes that do a unit.
 
     *error*: what `run_unit` raised; *ended*: it does nothing more; *stop*: it is to end; *bound*: it is to end behind
     the program of this number
 
-    :param unit: its part of the work
+    :param unit: the work of all of them
     :param news: set when there may be something to merge
     """
 
@@ -40,12 +44,20 @@ class Lane:
         self.bound = _END
         # So many of its messages were taken.
         self.taken = 0
-        self.thread = threading.Thread(target=self.work, name=f"lane {unit.first}")
+        self.thread: threading.Thread | None = None
 
-    def work(self) -> None:
-        """Do the part of the unit."""
+    def start(self, share: Share) -> None:
+        """Begin.
+
+        :param share: its part in the numbers of programs
+        """
+        self.thread = threading.Thread(target=self.work, args=(share,), name=f"lane {share.lane}")
+        self.thread.start()
+
+    def work(self, share: Share) -> None:
+        """Judge programs until there are no more."""
         try:
-            self.watch(run_unit(self.unit, self.watch))
+            self.watch(run_unit(self.unit, self.watch, share=share))
         except KeyboardInterrupt:
             pass
         except Exception as error:
@@ -66,7 +78,7 @@ class Lane:
 
     def judged(self) -> int:
         """The number below which each of its programs was judged, and has told all of its findings."""
-        return self.unit.first + self.result.state.programs * self.unit.every
+        return self.result.state.number + 1
 
     def reach(self) -> int:
         """The smallest number that a finding which is yet to come can have."""
@@ -84,7 +96,8 @@ class Lanes:
 
     def __init__(self, unit: Unit, count: int) -> None:
         self.news = threading.Event()
-        self.lanes = [Lane(part, self.news) for part in parts(unit, count)]
+        most = count if unit.programs is None else max(1, min(count, unit.programs))
+        self.lanes = [Lane(unit, self.news) for _ in range(most)]
         self.result = Result(unit)
 
     def run(self, watch: Watch | None) -> Result:
@@ -92,9 +105,10 @@ class Lanes:
 
         Raises what `run_unit` raises; where candidates' mistakes were met, the one of the first program.
         """
+        memory = numbers.make(len(self.lanes))
         try:
-            for lane in self.lanes:
-                lane.thread.start()
+            for at, lane in enumerate(self.lanes):
+                lane.start(Share(memory, at))
             while not all(lane.ended for lane in self.lanes):
                 self.news.wait(_LOOK_EVERY)
                 self.news.clear()
@@ -106,6 +120,7 @@ class Lanes:
             self.result.interrupted = True
         finally:
             self.end()
+            os.close(memory)
         self.raise_errors()
         self.result.interrupted |= any(lane.result.interrupted for lane in self.lanes)
         self.merge()
@@ -117,7 +132,7 @@ class Lanes:
         for lane in self.lanes:
             lane.stop = not lane.ended
         for lane in self.lanes:
-            if lane.thread.ident is not None:
+            if lane.thread is not None:
                 lane.thread.join()
 
     def heed_errors(self) -> None:
@@ -150,14 +165,6 @@ class Lanes:
             lane.taken += 1
         self.result.count()
         self.result.accidents = [line for each in results for line in each.accidents]
-
-
-def parts(unit: Unit, count: int) -> list[Unit]:
-    """The units of lanes: one judges the first of *count* programs, one the second, and so on."""
-    if unit.programs is not None:
-        count = max(1, min(count, unit.programs))
-    left = [None if unit.programs is None else (unit.programs - at + count - 1) // count for at in range(count)]
-    return [replace(unit, first=unit.first + at, programs=left[at], every=count) for at in range(count)]
 
 
 def run_lanes(unit: Unit, count: int, watch: Watch | None = None) -> Result:

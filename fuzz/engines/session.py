@@ -3,7 +3,8 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import candidate
@@ -19,6 +20,7 @@ from ..judging.differential import Differential, Finding, Verdict
 from ..judging.overlap import Overlap
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
+from .numbers import Numbers
 from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
@@ -53,12 +55,19 @@ class Session:
     :param unit: its work
     :param tell: called with each message
     :param flight: keeps the program in flight; None: nobody needs it
+    :param numbers: of its programs; by default those of the unit, one after the other
     :raises candidate.UnknownCandidate: no version of one of the names
     :raises fuzz.language.program.ProgramError: a program of the unit's corpus is none
     :raises candidate.tree.TreeError: a kernel tree cannot be built, or is not that of the unit any more
     """
 
-    def __init__(self, unit: Unit, tell: Callable[[Message], None], flight: Flight | None = None) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        tell: Callable[[Message], None],
+        flight: Flight | None = None,
+        numbers: Numbers | None = None,
+    ) -> None:
         self.unit = unit
         self.tell = tell
         self.flight = flight
@@ -80,9 +89,10 @@ class Session:
             lpa2=all(main.HAS_LPA2 for main in mains),
         )
         self.corpus = [parse(text) for text in unit.corpus]
-        self.number = unit.first - unit.every
-        # Of the last program whose judging has begun.
-        self.begun = self.number
+        self.numbers = numbers or Numbers(unit.first)
+        # Of the last program there is, and of the last one judged.
+        self.last = None if unit.programs is None else unit.first + unit.programs - bool(unit.again) - 1
+        self.number = unit.first - 1
         self.state = UnitState()
         self.sizes: dict[str, tuple[int, int]] = {}
         self.features = set(unit.seen)
@@ -100,9 +110,7 @@ class Session:
         if self.flight is not None:
             self.flight.begin()
         if self.unit.again:
-            self.number -= self.unit.every
-            self.begun = self.number
-            self.judge(parse(self.unit.again))
+            self.judge(parse(self.unit.again), self.number)
 
     def over(self) -> bool:
         """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged."""
@@ -114,45 +122,52 @@ class Session:
             or (unit.cpu is not None and time.process_time() - self.spent >= unit.cpu)
         )
 
-    def judge_all(self, programs: Iterator[Program | Exception]) -> None:
+    def judge_all(self, make: Callable[[int], Program | Exception]) -> None:
         """Judge programs until the session is over; kernel trees have some of them judged beside each other.
 
-        :param programs: without end, and independent of verdicts; an error in place of one that could not be made
+        :param make: makes the program of a number, whatever was judged before; an error if it cannot be made
         """
-        waiting: list[Program | Exception] = []
-        most = self.unit.programs
+        waiting: deque[tuple[int, Program | Exception]] = deque()
         while not self.over():
-            while len(waiting) < self.overlap.room and (most is None or self.state.programs + len(waiting) < most):
-                program = next(programs)
-                self.begin_program(program)
-                waiting.append(program)
-            program = waiting.pop(0)
+            while len(waiting) < self.overlap.room:
+                number = self.numbers.next()
+                if self.last is not None and number > self.last:
+                    break
+                program = make(number)
+                self.begin_program(program, number)
+                waiting.append((number, program))
+            if not waiting:
+                break
+            number, program = waiting.popleft()
             if isinstance(program, Exception):
-                self.lost(program)
+                self.lost(program, number)
             else:
-                self.settle(program)
+                self.settle(program, number)
         self.overlap.drop()
 
-    def begin_program(self, program: Program | Exception) -> None:
+    def begin_program(self, program: Program | Exception, number: int) -> None:
         """Have a program judged; `settle` does the rest."""
-        self.begun += self.unit.every
         if isinstance(program, Program):
-            self.differential.measure = self.begun % MEASURED == 1
+            self.differential.measure = number % MEASURED == 1
             self.overlap.add(program)
 
-    def judge(self, program: Program) -> Verdict | None:
-        """Judge a valid program, and no other one beside it; as `settle`."""
-        self.begin_program(program)
-        return self.settle(program)
+    def judge(self, program: Program, number: int | None = None) -> Verdict | None:
+        """Judge a valid program, and no other one beside it; as `settle`.
 
-    def settle(self, program: Program) -> Verdict | None:
+        :param number: by default the next one
+        """
+        number = self.numbers.next() if number is None else number
+        self.begin_program(program, number)
+        return self.settle(program, number)
+
+    def settle(self, program: Program, number: int) -> Verdict | None:
         """Take the verdict on the first program that waits for one; count it, send messages on what is new.
 
         A mistake in the candidate's Python is a message and ends the unit.
 
         :returns: the verdict; None where our own code failed, which becomes a finding, or the candidate's Python
         """
-        self.number += self.unit.every
+        self.number = number
         if self.flight is not None:
             self.flight.depart(self.number, program)
         verdict = None
@@ -169,10 +184,18 @@ class Session:
             self.take(verdict, program)
         if self.flight is not None:
             self.flight.arrive()
-        self.state.programs += 1
-        self.state.operations += len(program.operations)
-        self.progress()
+        self.count(len(program.operations))
         return verdict
+
+    def count(self, operations: int) -> None:
+        """Count the program whose findings have been told.
+
+        :param operations: of it
+        """
+        self.state.programs += 1
+        self.state.number = self.number
+        self.state.operations += operations
+        self.progress()
 
     def repeat(self, program: Program, verdict: Verdict) -> None:
         """Run a program again, if it has a par block and it is its turn.
@@ -196,12 +219,14 @@ class Session:
             traceback.print_exception(error)
         self.note(crash_finding(error), program)
 
-    def lost(self, error: Exception) -> None:
-        """Count a program that could not be made, and note why."""
-        self.number += self.unit.every
-        self.state.programs += 1
+    def lost(self, error: Exception, number: int | None = None) -> None:
+        """Count a program that could not be made, and note why.
+
+        :param number: by default the next one
+        """
+        self.number = self.numbers.next() if number is None else number
         self.failed(error, NOTHING)
-        self.progress()
+        self.count(0)
 
     def take(self, verdict: Verdict, program: Program) -> None:
         """Note the findings of a verdict, each signature once a program."""

@@ -19,6 +19,7 @@ from ..processes.patience import Patience
 from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
+from .numbers import Share
 from .registry import engine_of
 from .unit import Result, Unit, from_line
 
@@ -49,10 +50,11 @@ class EngineChild(Child):
     :param unit: its work
     :param result: takes its messages
     :param seconds: of CPU time without an event after which kernel code does not come back
+    :param share: as of `run_unit`
     :raises NoProcessError: it cannot be started
     """
 
-    def __init__(self, unit: Unit, result: Result, seconds: float) -> None:
+    def __init__(self, unit: Unit, result: Result, seconds: float, share: Share | None = None) -> None:
         self.unit = unit
         self.result = result
         # Where it did not come back, if that was so.
@@ -63,7 +65,9 @@ class EngineChild(Child):
         try:
             self.flight = SharedFlight(memory)
             changes = dict(engine_of(unit.engine).environment)
-            super().__init__(what, "fuzz.engines.child", str(memory), passed=[memory], environment=changes)
+            given = [str(memory)] if share is None else [str(memory), share.text()]
+            passed = [memory] if share is None else [memory, share.memory]
+            super().__init__(what, "fuzz.engines.child", *given, passed=passed, environment=changes)
         finally:
             os.close(memory)
         self.silence = Silence(self.pid, self.flight.pulse, seconds)
@@ -112,7 +116,11 @@ class EngineChild(Child):
 
 
 def run_unit(
-    unit: Unit, watch: Watch | None = None, patience: float = PATIENCE, seconds: float = silence.SECONDS
+    unit: Unit,
+    watch: Watch | None = None,
+    patience: float = PATIENCE,
+    seconds: float = silence.SECONDS,
+    share: Share | None = None,
 ) -> Result:
     """Do a unit in child processes: in one, unless that dies or hangs.
 
@@ -124,6 +132,7 @@ def run_unit(
     :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
     :param patience: seconds that one program may take
     :param seconds: of CPU time without an event after which kernel code does not come back
+    :param share: others do the unit as well, and each program is judged by one of them; None: nobody else does
     :raises EngineError: children die before they judge anything
     :raises NoProcessError: none can be started
     :raises CandidateMistake: the candidate's Python has a mistake
@@ -132,7 +141,7 @@ def run_unit(
     rest = unit
     idle = tries = 0
     while True:
-        child = EngineChild(rest, result, seconds)
+        child = EngineChild(rest, result, seconds, share)
         try:
             death = follow(child, patience, watch)
         except KeyboardInterrupt:
@@ -186,7 +195,7 @@ def run_unit(
         result.next_child()
         if not number:
             # It has begun nothing: the next one does what it should have done.
-            number, again = rest.first - unit.every, rest.again
+            number, again = rest.first - 1, rest.again
         rest = remaining(unit, result, number, again)
         if not again and 0 in (rest.programs, rest.seconds, rest.cpu):
             return result
@@ -224,8 +233,11 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     :param number: of the last program that it began, or should have gone on behind
     :param again: a program to be judged once more; "" for none
     """
-    first = number + unit.every
-    left = None if unit.programs is None else unit.programs - (first - unit.first) // unit.every + bool(again)
+    first = number + 1
+    left = unit.programs
+    if left is not None:
+        # A program that is judged again counts as one of them, each time.
+        left += bool(again) - bool(unit.again) - (first - unit.first)
     return replace(
         unit,
         # Other programs than before, where their numbers do not make them differ.

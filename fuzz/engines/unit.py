@@ -30,8 +30,6 @@ class Unit:
     :param seen: features that are not fresh
     :param until: ``kind signature``, or its beginning, of a finding that ends the unit when it is seen; "" for none
     :param again: text of a program to judge before all others; "" for none
-    :param every: judge each program whose number is so much greater than that of the one before; 1: all of them.
-        Engines that are not numbered leave out none
     :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
         one is not judged. Not given: whatever is there
     :param cpu: judge for so many seconds of CPU time of the engine's process at most; None: no such bound
@@ -50,7 +48,6 @@ class Unit:
     seen: tuple[int, ...] = ()
     until: str = ""
     again: str = ""
-    every: int = 1
     contents: tuple[str, ...] = ()
     cpu: float | None = None
     alone: bool = False
@@ -95,6 +92,7 @@ class UnitState:
     :param blocks: programs with a par block that have a verdict
     :param repeated: of these, so many were run again on each side, and did the same
     :param cpu: seconds of CPU time of the engine's process meanwhile
+    :param number: of the last program judged; those that are to come have larger ones
     """
 
     programs: int = 0
@@ -108,6 +106,7 @@ class UnitState:
     blocks: int = 0
     repeated: int = 0
     cpu: float = 0.0
+    number: int = 0
 
     def beside(self, other: "UnitState") -> "UnitState":
         """Add up the work of two processes beside each other."""
@@ -134,6 +133,7 @@ class UnitState:
             self.blocks + earlier.blocks,
             self.repeated + earlier.repeated,
             self.cpu + earlier.cpu,
+            max(self.number, earlier.number),
         )
 
 
@@ -241,6 +241,7 @@ class Result:
         """
         self.state.counts[record.finding.title] = self.state.counts.get(record.finding.title, 0) + 1
         self.state.programs += 1
+        self.state.number = record.number
         self.state.operations += operations
         self.take(record)
 

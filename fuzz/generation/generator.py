@@ -36,11 +36,8 @@ class Generator:
         self.whole = whole
         self.offers = offers
         self.granule = granule
+        # Of the next program, from 0: each is drawn for its number alone.
         self.number = 0
-
-    def skip(self, count: int) -> None:
-        """Pass over so many programs, which costs nothing: each is drawn for its number alone."""
-        self.number += count
 
     def next(self) -> Program:
         """The next program of this seed."""

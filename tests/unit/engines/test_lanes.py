@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.engines.lanes import Lanes, parts, run_lanes
+from fuzz.engines.lanes import Lanes, run_lanes
 from fuzz.engines.supervisor import EngineError
 from fuzz.engines.unit import Result, Unit, UnitState
 from fuzz.execution.mistakes import CandidateMistake
@@ -43,13 +43,29 @@ def messages(result: Result) -> list[tuple[str, int, str]]:
     return [(each.finding.title, each.number, each.text) for each in result.messages]
 
 
-def test_parts_make_the_whole() -> None:
-    unit = replace(UNIT, programs=25, first=4)
-    for count in range(1, 30):
-        numbers = [part.first + at * part.every for part in parts(unit, count) for at in range(part.programs or 0)]
-        assert sorted(numbers) == list(range(4, 29))
-        assert all(part.programs for part in parts(unit, count))
-    assert [part.programs for part in parts(replace(UNIT, programs=None, seconds=1.0), 2)] == [None, None]
+def test_a_lane_that_is_held_up_leaves_the_rest_to_the_others(whole: Result) -> None:
+    lanes = Lanes(replace(UNIT, programs=60), 2)
+    before = set(children())
+    held: list[int] = []
+    let_go: list[int] = []
+
+    def hold(_: Result) -> None:
+        if not held:
+            held.extend(sorted(set(children()) - before)[:1])
+            for child in held:
+                os.kill(child, signal.SIGSTOP)
+        elif not let_go and any(lane.ended or lane.result.state.programs >= 40 for lane in lanes.lanes):
+            let_go.extend(held)
+            os.kill(held[0], signal.SIGCONT)
+
+    result = lanes.run(hold)
+    assert max(lane.result.state.programs for lane in lanes.lanes) >= 40
+    assert comparable(result) == comparable(whole)
+    assert messages(result) == messages(whole)
+
+
+def test_no_more_lanes_than_programs() -> None:
+    assert [len(Lanes(replace(UNIT, programs=most), 3).lanes) for most in (1, 2, 5, None)] == [1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -80,11 +96,11 @@ def test_a_finding_waits_for_lanes_that_are_behind() -> None:
     ahead.result.take(record("early", 5))
     lanes.merge()
     assert not lanes.result.messages
-    behind.result.take(UnitState(programs=1))
+    behind.result.take(UnitState(number=2))
     behind.result.take(record("earlier", 4))
     lanes.merge()
     assert [each.number for each in lanes.result.messages] == [4]
-    behind.result.take(UnitState(programs=2))
+    behind.result.take(UnitState(number=4))
     lanes.merge()
     assert [each.number for each in lanes.result.messages] == [4, 5]
 

@@ -12,7 +12,7 @@ import pytest
 
 from fuzz.engines.drivers import run_here
 from fuzz.engines.flight import SIZE, SharedFlight, make
-from fuzz.engines.supervisor import EngineError, run_unit
+from fuzz.engines.supervisor import EngineError, remaining, run_unit
 from fuzz.engines.unit import Fresh, Message, Result, Unit, UnitState, from_line, to_line
 from fuzz.findings.found import CRASH
 from fuzz.findings.record import FindingRecord
@@ -150,6 +150,17 @@ def victim() -> Program:
     """The third program of seed 1, as sessions make it: they offer blocks."""
     generator = Generator(1, offers=Offers(par=True))
     return [generator.next() for _ in range(3)][2]
+
+
+def test_the_rest_of_a_unit_ends_where_the_unit_does() -> None:
+    """However often a program is judged again, and whether or not it is given up then."""
+    unit = replace(UNIT, first=4, programs=10)
+    again = remaining(unit, Result(unit), 6, "text")
+    twice = remaining(again, Result(again), 6, "text")
+    without = remaining(twice, Result(twice), 6, "")
+    assert [(each.first, each.programs) for each in (again, twice, without)] == [(7, 8), (7, 8), (7, 7)]
+    later = remaining(again, Result(again), 9, "")
+    assert (later.first, later.programs) == (10, 4)
 
 
 def test_children_that_cannot_start_are_told_of() -> None:
