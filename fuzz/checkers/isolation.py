@@ -26,13 +26,18 @@ class Isolation(GuestChecker):
             return
         page = ipa & -self.granule.page_size
         pfn = walk.pa >> self.granule.page_shift
-        owned = self.guest.backing_frame(page)
+        layout = self.guest.layout_of(page)
+        owned = self.guest.frame_in(layout, page)
+        if pfn != owned and (leaving := self.guest.leaving_at(page)) is not None:
+            # The slot moves to where it overlaps its old place, which guests reach until it is unmapped.
+            if pfn == self.guest.frame_in(leaving, page):
+                layout, owned = leaving, pfn
         through = "TLB" if walk.ptep < 0 else "tables"
         table = walk.ptep // self.kernel.entries if walk.ptep >= 0 else -1
         if pfn != owned:
             # In a par block: the host's operation has taken the page from here, and frees it at its end.
-            leaving = self.guest.memory.is_leaving(pfn)
-            what = "access to a page that is taken away" if leaving else "access to a frame not owned"
+            taken = self.guest.memory.is_leaving(pfn)
+            what = "access to a page that is taken away" if taken else "access to a frame not owned"
             self.report(
                 f"{what}, through the {through}",
                 walk.level,
@@ -43,7 +48,6 @@ class Isolation(GuestChecker):
                 table=table,
             )
         elif access == WRITE:
-            layout = self.guest.layout_of(page)
             run = self.guest.host.run_at(layout.hva + page - layout.ipa) if layout else None
             if layout is None or run is None or layout.readonly or not run.flags & WRITABLE:
                 self.report(

@@ -25,7 +25,7 @@ class HeldPredicates:
 class LastFault(Own):
     """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
 
-    *held*: what held in it
+    *held*: what held in it; *logged*: the slot of its access had a dirty log when a fault began
     """
 
     def __init__(self) -> None:
@@ -35,15 +35,17 @@ class LastFault(Own):
         self.fault_entry = 0
         self.fault_level = -1
         self.fault_at = 0
+        self.logged = False
 
     def begin(self, op: Operation | None) -> None:
         """Begin with an operation; None: creation or destruction of the VMs."""
         self.op = op
         self.held = HeldPredicates()
         self.fault = NONE
+        self.logged = False
 
     def copy(self) -> LastFault:
         mine = LastFault()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
-        mine.fault_level, mine.fault_at = self.fault_level, self.fault_at
+        mine.fault_level, mine.fault_at, mine.logged = self.fault_level, self.fault_at, self.logged
         return mine

@@ -122,6 +122,9 @@ def cause_of(
         if earlier.grave or not earlier.taints or not concerns_same(earlier, violation, granule):
             continue
         if not excused(earlier):
+            if any(excused(each) for each in earlier.after):
+                # It follows itself from what is explained, which may be over since, and come again.
+                continue
             return None
         if earlier in violation.after or earlier.at == violation.at:
             return earlier

@@ -139,12 +139,16 @@ class PredicateNotes(Checker):
         if predicate == READ_ONLY:
             return layout.readonly
         if predicate == LOGGED:
-            slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
-            return slot is not None and slot.dirty_bitmap is not None
+            return self.own.logged or self.is_logged(layout)
         if predicate == LARGER:
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
         return predicate == op.kind
+
+    def is_logged(self, layout: SlotLayout) -> bool:
+        """Tell whether a slot has a dirty log now."""
+        slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
+        return slot is not None and slot.dirty_bitmap is not None
 
     def accessed(self, layout: SlotLayout, offset: int) -> None:
         """Note predicates of a guest's access to a host page that is larger than an entry of the root."""
@@ -240,6 +244,9 @@ class PredicateNotes(Checker):
         self.hinted.flushed_range(start, start + size)
 
     def lock(self, name: str, vmid: int) -> None:
+        if name == "srcu" and isinstance(self.own.op, GuestAccess) and not self.own.logged:
+            # From here on it has the slot as it is, whatever user space makes of it meanwhile.
+            self.own.logged = self.is_logged(self.side.by_name[self.own.op.slot])
         if self.own.fault not in (ACCESS_FLAG, PERMISSION) or name != "mmu":
             return
         vm, page = vm_of(self.own.fault_at), ipa_of(self.own.fault_at)

@@ -36,7 +36,7 @@ PREDICATES: Final = {
     HINTS: "the CPU takes level hints (FEAT_TTL)",
     HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
     "of that table, until another flush covers it",
-    LOGGED: "the slot of a guest's access has a dirty log",
+    LOGGED: "the slot of a guest's access has a dirty log, or had one when a fault of it began",
     READ_ONLY: "the slot of a guest's access is read-only",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",

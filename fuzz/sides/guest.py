@@ -309,6 +309,10 @@ class Guest:
         for layout in self.layouts:
             if layout.ipa <= ipa < layout.ipa + layout.size and layout.live:
                 return layout
+        return self.leaving_at(ipa)
+
+    def leaving_at(self, ipa: int) -> SlotLayout | None:
+        """The slot that holds a guest address until it is unmapped, for a call that deletes or moves it."""
         for layout in self.leaving:
             if layout.ipa <= ipa < layout.ipa + layout.size:
                 return layout
@@ -330,5 +334,8 @@ class Guest:
 
     def backing_frame(self, ipa: int) -> int:
         """The frame that the host has behind a guest address; -1: none."""
-        layout = self.layout_of(ipa)
+        return self.frame_in(self.layout_of(ipa), ipa)
+
+    def frame_in(self, layout: SlotLayout | None, ipa: int) -> int:
+        """The frame that the host has behind a guest address of a slot; -1: none."""
         return -1 if layout is None else self.host.frame_of(layout.hva + ipa - layout.ipa)

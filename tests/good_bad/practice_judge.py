@@ -94,3 +94,8 @@ class DropsAPageBehind(Mmu):
         self.unmap_stage2_range(vcpu.kvm, fault_ipa + (4 << 20), self.PAGE_SIZE)
         self.k.unlock("mmu")
         return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+
+
+class MovesWithoutUnmapping(Mmu):
+    def kvm_arch_flush_shadow_memslot(self, kvm: kvm, slot: kvm_memory_slot) -> None:
+        pass

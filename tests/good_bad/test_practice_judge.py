@@ -16,6 +16,7 @@ from .practice_judge import (
     ExecNoFlush,
     FreesTablesEarly,
     MapsNeighbours,
+    MovesWithoutUnmapping,
     SetWayUnmaps,
 )
 from .set_way import SETWAY
@@ -49,6 +50,54 @@ def test_the_access_that_a_known_bug_leads_to_carries_its_story() -> None:
     assert grave.reason.endswith(
         "; it follows from translation: stage2_unmap_walker: still mapped after invalidation L3"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "slot a ipa=1048596K size=2044K backing=anon\ncpu0 read a+2040K\nhost discard a+0 2044K\n"
+            "table map a+2040K 4K r\nhost discard a+0 2044K\ncpu0 read a+2040K\n"
+        ),
+        (
+            "slot a ipa=1048700K size=2M backing=anon\ncpu0 read a+2044K\nhost discard a+36K 2012K\ncpu0 read a+0\n"
+            "host share a+0 4K\ncpu0 read a+2044K\nhost collapse a+0\ncpu0 write a+2044K\n"
+        ),
+    ],
+)
+def test_so_does_the_one_that_it_leads_to_once_more(text: str) -> None:
+    """The page that B05 left has gone since, and another one stays mapped in the same way."""
+    verdict = Differential(ORIGINAL, ORIGINAL).run(parse("s2fuzz 1\nvm cpus=1\n" + text))
+    assert [finding.signature.partition(":")[0] for finding in verdict.findings] == ["translation", "isolation"]
+    assert [finding.known for finding in verdict.findings] == ["B05", "B05"]
+
+
+MOVES_OVER_ITSELF = """\
+vm
+slot a ipa=1G size=16K backing=anon
+slot a move 3145732K
+cpu1 read a+4K
+par
+  user0 slot a move 3G
+  cpu0 read a+4K
+  switch user0 to cpu0 after lock 1
+end
+"""
+
+
+def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_unmapped() -> None:
+    assert kinds(ORIGINAL, MOVES_OVER_ITSELF) == []
+    found = kinds(broken(mmu=MovesWithoutUnmapping), MOVES_OVER_ITSELF + "cpu0 read a+8K\n")
+    assert "regression isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
+
+
+def test_a_fault_goes_on_with_the_log_that_its_slot_had() -> None:
+    """M1: user space ends the log in between, but the fault has the slot as it was."""
+    text = "vm cpus=1\nslot a ipa=1G size=2M backing=thp\ncpu0 read a+0\nlog a on\n"
+    block = "par\n  cpu0 fetch a+0\n  user0 log a off\n  switch cpu0 to user0 before lock 1\nend\n"
+    (finding,) = Differential(ORIGINAL, ORIGINAL).run(parse("s2fuzz 1\n" + text + block)).findings
+    assert finding.signature.startswith("memcache")
+    assert finding.known == "M1"
 
 
 def test_a_use_after_free_counts_after_a_violation_that_taints() -> None:
