@@ -83,6 +83,8 @@ class Side(Listener):
         self.operating: set[int] = set()
         # Actors that hold the mmap lock for reading, and have taken it for writing.
         self.downgraded: set[int] = set()
+        # By actor, the page whose entry in the host's tables it has changed, and tells of under the lock of that table.
+        self.telling: dict[int, int] = {}
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
@@ -203,6 +205,7 @@ class Side(Listener):
         self.end_notification(active)
         self.step("start", True)
         self.step("change", False)
+        self.wait_for_tables(start, end)
         self.changes_pages()
 
     def invalidate_range_end(self) -> None:
@@ -227,7 +230,34 @@ class Side(Listener):
         if self.kernel.actor in self.operating:
             self.memory.taker = self.kernel.actor
 
+    def wait_for_tables(self, start: int, end: int) -> None:
+        """Let others run until none of them holds the lock of a page table with entries of [start, end)."""
+        moved = True
+        while self.telling:
+            first, last = start & -self.host.pmd_size, end - 1 | self.host.pmd_size - 1
+            there = [actor for actor, hva in self.telling.items() if first <= hva <= last]
+            if not there:
+                return
+            assert self.kernel.turns is not None
+            self.kernel.turns.wait("page table", there[0], moved)
+            moved = False
+
     def change_pte(self, hva: int, pfn: int) -> None:
+        turns = self.kernel.turns
+        if turns is None:
+            self.tell_of_page(hva, pfn)
+            return
+        actor = self.kernel.actor
+        # set_pte_at_notify() is called under that lock.
+        self.telling[actor] = hva
+        try:
+            self.tell_of_page(hva, pfn)
+        finally:
+            del self.telling[actor]
+        turns.nobody_waits()
+
+    def tell_of_page(self, hva: int, pfn: int) -> None:
+        """Call ``change_pte()`` of all VMs."""
         active = self.begin_notification()
         for guest in reversed(self.guests):
             self.active = guest
