@@ -17,10 +17,14 @@ class Host(HostPages):
     def split_at_edges(self, start: int, end: int) -> None:
         """Split the huge pages that a range covers only in part: ``zap_pmd_range()``."""
         for edge in (start, end):
-            if edge & (self.pmd_size - 1):
-                run = self.run_at(edge)
-                if run is not None and run.flags & THP and not run.flags & ABSENT:
-                    self.split(edge)
+            # Once more if another thread has made one meanwhile.
+            while edge & (self.pmd_size - 1) and self.is_huge(edge):
+                self.split(edge)
+
+    def is_huge(self, hva: int) -> bool:
+        """Tell whether a huge transparent page is there."""
+        run = self.run_at(hva)
+        return run is not None and run.flags & (THP | ABSENT) == THP
 
     def split_areas(self, start: int, end: int) -> None:
         """Put boundaries of areas at the ends of a range: ``__split_vma()``, which calls ``vma_adjust_trans_huge()``.
@@ -214,13 +218,21 @@ class Host(HostPages):
     def discard_in_area(self, start: int, end: int) -> None:
         """The part of a discard that lies in one area."""
         self.listener.invalidate_range_start(start, end, True)
+        # Block by block: behind it, another thread may make a huge page of which only a part was to go.
+        last = max(start, end & -self.pmd_size)
+        for first, stop in ((start, last), (last, end)):
+            if first < stop:
+                self.zap(first, stop)
+        self.listener.invalidate_range_end()
+
+    def zap(self, start: int, end: int) -> None:
+        """Take the pages of a range away: ``zap_pmd_range()``."""
         self.split_at_edges(start, end)
         self.release_frames(start, end)
         for hva, stop, run in self.pieces(start, end):
             vma = self.find_vma(hva)
             huge = run.flags & THP if vma is not None and vma.advised else 0
             self.replace(hva, stop - hva, 0, ABSENT | huge)
-        self.listener.invalidate_range_end()
 
     def truncate(self, start: int, end: int) -> None:
         """Take pages from a file that user space does not map: no notifier is called, the file's owner unmaps them."""

@@ -83,3 +83,42 @@ def test_a_version_that_unmaps_shows_neither() -> None:
     for place in ("before change 1", "after change 1", "after end 1"):
         run = Run("original", BLOCK.format("discard a+0 4K", f"switch host0 to cpu0 {place}\n"))
         assert (place, run.violations) == (place, [])
+
+
+MERGE_BESIDE_MIGRATE: Final = """\
+s2fuzz 1
+vm cpus=1
+slot a ipa=1G size=2056K backing=anon
+cpu0 read a+2M
+par
+  host0 merge a+2052K
+  cpu0 read a+0
+  host1 migrate a+2052K 4K
+  switch host0 to cpu0 before change 1
+  switch cpu0 to host1 after lock 1
+end
+"""
+ZEROES_BESIDE_DISCARD: Final = """\
+s2fuzz 1
+vm cpus=1
+slot a ipa=1G size=2052K backing=thp
+host discard a+0 2M
+par
+  host0 discard a+2044K 8K
+  cpu0 read a+0
+  switch host0 to cpu0 before unlock 1 fault=2
+end
+"""
+
+
+def test_nobody_changes_a_page_that_another_thread_tells_of() -> None:
+    """``change_pte()`` is called under the lock of the page table: who would move the page then has to wait."""
+    run = Run("original", MERGE_BESIDE_MIGRATE)
+    assert run.violations == []
+    assert run.count("waits for the page table lock, which host0 has") == 1
+
+
+def test_a_huge_page_that_comes_behind_a_discard_stays_whole() -> None:
+    run = Run("original", ZEROES_BESIDE_DISCARD)
+    assert run.violations == []
+    assert run.count("block(2M)@") > 0
