@@ -9,6 +9,7 @@ bounded by programs has the same result, in the same order, for any number of la
 import os
 import threading
 from dataclasses import replace
+from operator import is_not
 from typing import Final
 
 from ..execution.mistakes import CandidateMistake
@@ -99,6 +100,8 @@ class Lanes:
         most = count if unit.programs is None else max(1, min(count, unit.programs))
         self.lanes = [Lane(unit, self.news) for _ in range(most)]
         self.result = Result(unit)
+        # The states of all lanes that are in that of the result.
+        self.merged: list[UnitState] = []
 
     def run(self, watch: Watch | None) -> Result:
         """Run all lanes to their ends, and merge.
@@ -123,6 +126,7 @@ class Lanes:
             os.close(memory)
         self.raise_errors()
         self.result.interrupted |= any(lane.result.interrupted for lane in self.lanes)
+        self.merged = []
         self.merge()
         self.result.take_counts([lane.result for lane in self.lanes])
         return self.result
@@ -155,10 +159,14 @@ class Lanes:
     def merge(self) -> None:
         """Take the findings that no lane can be ahead of, and bring the rest of the result up to date."""
         results = [lane.result for lane in self.lanes]
-        state = UnitState(ended=True)
-        for each in results:
-            state = state.beside(each.state)
-        self.result.state = state
+        states = [each.state for each in results]
+        # Each message of a lane comes here, and few of them are states.
+        if len(self.merged) != len(states) or any(map(is_not, states, self.merged)):
+            self.merged = states
+            state = UnitState(ended=True)
+            for each in states:
+                state = state.beside(each)
+            self.result.state = state
         while (lane := min(self.lanes, key=Lane.reach)).taken < len(lane.result.messages):
             # A copy, with a count of its own.
             self.result.take(replace(lane.result.messages[lane.taken]))

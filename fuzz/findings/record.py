@@ -3,13 +3,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from ..judging.finding import Finding
 from ..language.program import Program
 from ..language.text import headings, parse, print_program
 from .found import CRASH, commented, known_text, rank, reproduce
 from .severity import severity
+
+# Programs that are not parsed again: of the records of a session, which are compared with each other.
+PARSED: Final = 512
+
+
+@lru_cache(PARSED)
+def parsed(text: str) -> Program:
+    """Return the program of a text; as `parse`."""
+    return parse(text)
 
 
 @dataclass(slots=True)
@@ -56,7 +67,7 @@ class FindingRecord:
 
         :raises fuzz.language.program.ProgramError: the text is no program of this version of the language
         """
-        return parse(self.text)
+        return parsed(self.text)
 
     @property
     def operations(self) -> int:

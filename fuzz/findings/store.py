@@ -215,6 +215,8 @@ class Store(Closing):
             return []
         programs: list[FindingRecord] = []
         for path in (self.folder / file_name(found.finding), *self._alternatives_of(found)):
+            if not path.exists():
+                continue
             try:
                 program = load(path)
             except ProgramError:

@@ -9,6 +9,7 @@ from fuzz.findings.found import CRASH, file_name
 from fuzz.findings.record import FindingRecord, record_of
 from fuzz.findings.store import ALTERNATIVES, KEPT, TRIES, UNREPLAYED, Store, structure
 from fuzz.judging.finding import Finding
+from fuzz.language import text as language_text
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 
@@ -68,6 +69,21 @@ def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
     assert filed.count == 2
     assert kept.unreplayed() == []
     assert files(tmp_path) == {MAIN: ALL[1]}
+
+
+def test_a_program_is_parsed_once() -> None:
+    one, same = found(ALL[0]), found(ALL[0])
+    assert one.program == ALL[0]
+    assert one.program is same.program
+
+
+def test_for_a_finding_without_a_file_no_other_name_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_for: list[Path] = []
+    monkeypatch.setattr(language_text, "near_file", lambda path: looked_for.append(path))
+    assert store(tmp_path, *ALL).offer(found(ALL[0])) is not None
+    assert looked_for == []
 
 
 def test_a_program_of_several_findings_is_replayed_once() -> None:
