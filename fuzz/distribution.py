@@ -51,6 +51,13 @@ def home_folder() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def how_to_install(extra: str) -> str:
+    """Say what to run to have the packages of an extra: in a checkout, or where a wheel is installed."""
+    if (home_folder() / "setup.cfg").is_file():
+        return f"run `pip install -e '.[{extra}]'` in the checkout"
+    return f"install s2fuzz with them: `pip install 'WHEEL[{extra}]'`, or `pipx install --force 'WHEEL[{extra}]'`"
+
+
 @cache
 def corpus_folder() -> Path:
     """Return the folder of the programs that come with s2fuzz: the checkout's, or what was installed of it."""

@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any, Final
 
+from ..distribution import how_to_install
 from .answer import Rows, columns
 
 # By the name of the file.
@@ -24,7 +25,7 @@ def plot(workload: str, block: str, names: tuple[str, str], rows: Rows, file: Pa
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise PlotError("no matplotlib; `pip install -e .[plot]` brings it") from None
+        raise PlotError(f"no matplotlib; {how_to_install('plot')}") from None
     shown = columns(workload)
     figure = Figure(figsize=(4.2 * len(shown), 3.6), layout="constrained")
     panels: Any = figure.subplots(1, len(shown), squeeze=False)

@@ -25,6 +25,7 @@ from typing import Final
 
 from reference.compiled import choice as native
 
+from ..distribution import how_to_install
 from ..files import write_atomically
 from .group import interpreted, sources
 from .progress import BuildProgress
@@ -43,7 +44,7 @@ def obstacle() -> str:
     """Say what a build lacks on this machine; "" if it can be tried."""
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
-            return f"no {module} in this Python: pip install -e '.[build]' in the checkout"
+            return f"no {module} in this Python; {how_to_install('build')}"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         return f"no C compiler ({' '.join(compiler)})"

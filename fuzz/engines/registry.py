@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from ..distribution import how_to_install
+
 if TYPE_CHECKING:
     from .session import Session
 
@@ -57,8 +59,8 @@ class Engine:
         """Say why it cannot run here: one line that says what to install; "" if it can."""
         if not self.package or find_spec(self.package) is not None:
             return ""
-        install = f"`pip install -e '.[{self.extra}]'` in the checkout{self.only and ' '}{self.only}"
-        return f"{self.package}: no such package; run {install}, or choose another engine"
+        install = f"{how_to_install(self.extra)}{self.only and ' '}{self.only}"
+        return f"{self.package}: no such package; {install}; or choose another engine"
 
 
 # The first is the default. The order is that of help and of benchmarks.

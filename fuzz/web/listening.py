@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 from typing import Final
 
+from ..distribution import how_to_install
 from ..processes.child import Child
 
 # Of the extra `web`.
@@ -30,7 +31,7 @@ def serving(folder: Path, port: int) -> tuple[Child, str]:
     """
     for name in _NEEDED:
         if find_spec(name) is None:
-            raise CannotServeError(f"needs the package {name}; install it: pip install -e '.[web]'")
+            raise CannotServeError(f"needs the package {name}; {how_to_install('web')}")
     # What it prints would spoil the screen of the campaign.
     child = Child(
         "the process that shows the campaign",

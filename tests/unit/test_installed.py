@@ -77,3 +77,11 @@ def test_promote_asks_where_to_write(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "promote", "--candidate", "rfc-v1", "x.s2", "--out", "tests", "--name", "kept")
     assert done.returncode == 0, done.stderr
     assert "expect rfc-v1" in (tmp_path / "tests" / "kept.s2").read_text()
+
+
+def test_what_is_missing_is_no_matter_of_a_checkout(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", "from fuzz.distribution import how_to_install; print(how_to_install('web'))"]
+    said = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "pipx install --force 'WHEEL[web]'" in said
+    assert "checkout" not in said

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecu
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from ...distribution import how_to_install
 from ...engines.unit import Unit
 from ..store.database import CampaignError
 from ..store.outcomes import Notice, UnitOutcome
@@ -94,7 +95,7 @@ class Cluster:
         try:
             from distributed import Client
         except ImportError:
-            wrong = "Dask is not installed; run `pip install -e '.[cluster]'` in the checkout"
+            wrong = f"Dask is not installed; {how_to_install('cluster')}"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
         # Its failures are ours to report.
         for name in list(logging.root.manager.loggerDict):

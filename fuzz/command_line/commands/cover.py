@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ...distribution import home_folder
+from ...distribution import home_folder, how_to_install
 from ...exit_codes import FINE, OUR_MISTAKE
 from ..command import Command
 from ..messages import BadInputError, complain, dump
@@ -69,7 +69,7 @@ def cover(arguments: Namespace) -> int:
     if trees:
         return cover_tree(trees[-1], [name for name in versions if name != trees[-1]], arguments)
     if find_spec("coverage") is None:
-        raise BadInputError("coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
+        raise BadInputError(f"coverage.py is not there; {how_to_install('cover')}")
     # Only where coverage.py is there.
     from ...coverage.measuring import line_of, measured, replayed_files
     from ...coverage.places import LineError

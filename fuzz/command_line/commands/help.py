@@ -5,6 +5,7 @@ from argparse import Namespace
 from importlib.util import find_spec
 from typing import Final
 
+from ...distribution import how_to_install
 from ...exit_codes import FINE
 from ..command import Command
 from ..messages import BadInputError
@@ -44,7 +45,7 @@ def needed(module: str) -> None:
     :raises BadInputError: it is not
     """
     if find_spec(module) is None:
-        raise BadInputError(f"help: the module {module} is missing; install s2fuzz[shell]")
+        raise BadInputError(f"help: the module {module} is missing; {how_to_install('shell')}")
 
 
 def manual(parser: Parser) -> str:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...distribution import how_to_install
 from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, dump
@@ -75,7 +76,7 @@ def covered_lines(overview: "Overview") -> "list[CoveredFile]":
     try:
         return covered(Path(overview.folder, CORPUS), overview.reference, overview.candidate)
     except ImportError as error:
-        raise BadInputError(f"--cover needs the package {error.name}; install it: pip install -e '.[cover]'") from None
+        raise BadInputError(f"--cover needs the package {error.name}; {how_to_install('cover')}") from None
     except CorpusError as error:
         raise BadInputError(str(error)) from None
     except MeasuringError as error:
@@ -92,7 +93,7 @@ def write_page(
     try:
         from ...web.page import page
     except ImportError as error:
-        raise BadInputError(f"--html needs the package {error.name}; install it: pip install -e '.[web]'") from None
+        raise BadInputError(f"--html needs the package {error.name}; {how_to_install('web')}") from None
     from ...files import write_atomically
 
     text = page(overview, moments, since, covered=files)

@@ -44,4 +44,7 @@ def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str])
 def test_a_package_that_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(help_command, "find_spec", lambda module: None)
     code, _, err = in_process(capsys, "help")("--man")
-    assert (code, err) == (2, "s2fuzz: help: the module argparse_manpage is missing; install s2fuzz[shell]\n")
+    assert (code, err) == (
+        2,
+        "s2fuzz: help: the module argparse_manpage is missing; run `pip install -e '.[shell]'` in the checkout\n",
+    )

@@ -90,7 +90,7 @@ def test_a_picture(tmp_path: Path) -> None:
 
 def test_no_picture_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    with pytest.raises(PlotError, match=r"pip install -e \.\[plot\]"):
+    with pytest.raises(PlotError, match=r"pip install -e '\.\[plot\]'"):
         plot("rebuild", "2M", ("original", "rfc-v1"), ROWS, tmp_path / "a.svg")
 
 
