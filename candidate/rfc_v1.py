@@ -5,8 +5,9 @@
 Mail 20210208112250.163568-5-wangyanan55@huawei.com.
 """
 
+from reference.capabilities import ARM64_HAS_CACHE_DIC
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import ARM64_HAS_CACHE_DIC, EAGAIN, EFAULT, ENOEXEC
+from reference.kernel import EAGAIN, EFAULT, ENOEXEC
 from reference.kvm_host import (
     FSC_PERM,
     KVM_PFN_ERR_HWPOISON,

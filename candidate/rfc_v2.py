@@ -12,8 +12,9 @@ b40b1f1615c7.
 
 from typing import ClassVar
 
+from reference.capabilities import ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
+from reference.kernel import E2BIG, EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,

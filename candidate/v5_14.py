@@ -21,8 +21,9 @@ frame ranges and device memory that is mapped by blocks when it is touched
 
 from typing import ClassVar
 
+from reference.capabilities import ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE, kvm_s2_mmu
+from reference.kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, kvm_s2_mmu
 from reference.pgtable import (
     KVM_PGTABLE_MAX_LEVELS,
     KVM_PTE_LEAF_ATTR_HI_S2_XN,

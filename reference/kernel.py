@@ -9,6 +9,7 @@ touches the world is an event (see `reference.events`).
 
 from typing import Final
 
+from .capabilities import ARM64_HAS_TLB_RANGE, ARM64_HAS_ARMv8_4_TTL
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
 from .last_places import LastPlaces
@@ -34,18 +35,6 @@ EHWPOISON: Final = 133
 NULL: Final = -1
 
 KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE: Final = 40
-
-# cpus_have_const_cap()
-ARM64_HAS_STAGE2_FWB: Final = 1 << 0
-ARM64_HAS_CACHE_DIC: Final = 1 << 1
-ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
-ARM64_HAS_TLB_RANGE: Final = 1 << 3
-# With 64K pages FEAT_LPA, which is no capability of the kernel's.
-ARM64_HAS_LPA2: Final = 1 << 4
-# Not capabilities in the kernel, but asked the same way here.
-ICACHE_ALIASING: Final = 1 << 8
-ICACHE_VPIPT: Final = 1 << 9
-NO_VHE: Final = 1 << 10
 
 
 class kvm_mmu_memory_cache:

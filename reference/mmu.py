@@ -12,20 +12,9 @@ underscores carries two behind as well. ``kvm->arch.mmu.pgt`` is ``kvm.pgt``.
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from .capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from .compiled.annotations import mypyc_attr
-from .kernel import (
-    ARM64_HAS_CACHE_DIC,
-    ARM64_HAS_STAGE2_FWB,
-    EAGAIN,
-    EFAULT,
-    EINVAL,
-    ENOEXEC,
-    ENOMEM,
-    ICACHE_ALIASING,
-    ICACHE_VPIPT,
-    NO_VHE,
-    kvm_mmu_memory_cache,
-)
+from .kernel import EAGAIN, EFAULT, EINVAL, ENOEXEC, ENOMEM, kvm_mmu_memory_cache
 from .kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,

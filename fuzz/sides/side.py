@@ -4,14 +4,14 @@
 from typing import ClassVar, Final
 
 from candidate import Candidate
-from reference.kernel import (
+from reference.capabilities import (
     ARM64_HAS_CACHE_DIC,
     ARM64_HAS_LPA2,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
     ARM64_HAS_ARMv8_4_TTL,
-    Kernel,
 )
+from reference.kernel import Kernel
 from reference.kvm_host import KvmHost
 from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, Listener, PageRun, Vma
 from reference.machine.computer import Computer

@@ -5,14 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from candidate import Candidate
-from reference.kernel import (
-    ARM64_HAS_CACHE_DIC,
-    ARM64_HAS_STAGE2_FWB,
-    ICACHE_ALIASING,
-    ICACHE_VPIPT,
-    NO_VHE,
-    Kernel,
-)
+from reference.capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
+from reference.kernel import Kernel
 from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,

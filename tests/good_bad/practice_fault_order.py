@@ -4,7 +4,8 @@
 from typing import Final
 
 from candidate import Candidate
-from reference.kernel import ARM64_HAS_CACHE_DIC, EAGAIN, EFAULT, ENOEXEC, kvm_mmu_memory_cache
+from reference.capabilities import ARM64_HAS_CACHE_DIC
+from reference.kernel import EAGAIN, EFAULT, ENOEXEC, kvm_mmu_memory_cache
 from reference.kvm_host import (
     FSC_PERM,
     is_error_noslot_pfn,

@@ -4,7 +4,8 @@
 
 from typing import ClassVar, Final
 
-from reference.kernel import ARM64_HAS_TLB_RANGE, kvm_s2_mmu
+from reference.capabilities import ARM64_HAS_TLB_RANGE
+from reference.kernel import kvm_s2_mmu
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_LO_S2_AF,

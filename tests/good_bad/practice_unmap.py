@@ -4,7 +4,8 @@
 
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kernel import ARM64_HAS_TLB_RANGE, kvm_s2_mmu
+from reference.capabilities import ARM64_HAS_TLB_RANGE
+from reference.kernel import kvm_s2_mmu
 from reference.kvm_host import kvm
 from reference.pgtable import kvm_pgtable
 
