@@ -9,6 +9,7 @@ from typing import Final
 from reference.compiled.choice import is_file_name as is_file
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import TlbVhe
 
 from . import bugs
 from . import tree as kernel_tree
@@ -46,7 +47,7 @@ _FILES: Final[dict[tuple[str, Path], Candidate]] = {}
 _CHANGES: dict[Candidate, Changes] = {}
 _TREES: Final[dict[str, Candidate]] = {}
 # Apart, so that nothing which goes through all versions meets them.
-_BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin) for bug in bugs.BUGS}
+_BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin, tlb=bug.tlb) for bug in bugs.BUGS}
 
 
 def register(
@@ -126,7 +127,7 @@ def changes(name: str) -> Changes:
     version = _known(name)
     found = _CHANGES.get(version)
     if found is None:
-        inspection = Inspection(version.name, version.pgtable, version.mmu, version.adds, _classes_before(version))
+        inspection = Inspection(version.name, *version.parts, version.adds, _classes_before(version))
         inspection.check()
         found = _CHANGES[version] = inspection.changes()
     return found
@@ -176,8 +177,9 @@ def _classes_before(version: Candidate) -> dict[type, str]:
         earlier = [*earlier[: list(_REGISTRY).index(version.name)], *_BUGS.values()]
     elif is_file(version.name):
         earlier += [*_BUGS.values(), *beside(version)]
-    known: dict[type, str] = {Pgtable: "original", Mmu: "original"}
+    known: dict[type, str] = {Pgtable: "original", Mmu: "original", TlbVhe: "original"}
     for each in earlier:
         known.setdefault(each.pgtable, each.name)
         known.setdefault(each.mmu, each.name)
+        known.setdefault(each.tlb, each.name)
     return known

@@ -15,3 +15,6 @@ ARM64_HAS_LPA2: Final = 1 << 4
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9
 NO_VHE: Final = 1 << 10
+# Errata that tlb.c works around.
+ARM64_WORKAROUND_SPECULATIVE_AT: Final = 1 << 11
+ARM64_WORKAROUND_REPEAT_TLBI: Final = 1 << 12

@@ -82,6 +82,12 @@ class Observer:
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         """``__kvm_flush_cpu_context()`` on one CPU."""
 
+    def instruction(self, op: int, operand: int) -> None:
+        """tlb.c executed an instruction or barrier (`reference.machine.instructions`), on `Assembly.cpu`.
+
+        Those of one helper call come before its event; *operand* is 0 where there is none.
+        """
+
     def set_af(self, ptep: int, old: int, new: int) -> None:
         """The hardware set the access flag of an entry that an access used."""
 

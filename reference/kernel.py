@@ -9,15 +9,19 @@ touches the world is an event (see `reference.events`).
 
 from typing import Final
 
-from .capabilities import ARM64_HAS_TLB_RANGE, ARM64_HAS_ARMv8_4_TTL
+from .assembly import Assembly
+from .capabilities import ARM64_HAS_TLB_RANGE, NO_VHE
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
 from .last_places import LastPlaces
 from .machine.arena import Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
+from .machine.instructions import DOMAINS
 from .machine.words import Words
 from .steps import Steps
+from .tlb import AnyTlb, TlbNvhe, TlbVhe
+from .tlbflush import MAX_TLBI_RANGE_PAGES
 from .turns import Turns
 
 ENOENT: Final = 2
@@ -70,9 +74,10 @@ class Kernel:
     :param granule: page size of host and guest
     :param hardware: the target of TLB and cache maintenance
     :param caps: ARM64_HAS_... bits
+    :param tlb: tlb.c of the version; None: the original's, for VHE or without it as *caps* say
     """
 
-    def __init__(self, granule: Granule, hardware: Hardware, caps: int = 0) -> None:
+    def __init__(self, granule: Granule, hardware: Hardware, caps: int = 0, tlb: type[AnyTlb] | None = None) -> None:
         self.granule = granule
         self.hardware = hardware
         self.arena: Arena = hardware.arena
@@ -138,6 +143,10 @@ class Kernel:
         self.on_dcache: list[Observer] = self.on["dcache"]
         self.on_walk: list[Observer] = self.on["walk"]
         self.on_walk_table: list[Observer] = self.on["walk_table"]
+        self.assembly = Assembly(hardware, caps, self.on["instruction"])
+        hardware.boot(not caps & NO_VHE)
+        original = TlbNvhe if caps & NO_VHE else TlbVhe
+        self.tlb: AnyTlb = (tlb or original)(self.assembly)
 
     def observe(self, observer: Observer) -> None:
         """Send events to *observer* too: those whose methods it overrides."""
@@ -275,10 +284,15 @@ class Kernel:
             o.walk_table(table, level)
 
     def dsb(self, domain: str) -> None:
+        if domain in DOMAINS:
+            self.assembly.enter(self.cpu)
+            self.assembly.barrier(DOMAINS[domain])
         for o in self.on_dsb:
             o.dsb(domain)
 
     def isb(self) -> None:
+        self.assembly.cpu = self.cpu
+        self.assembly.synchronize()
         for o in self.on["isb"]:
             o.isb()
 
@@ -612,54 +626,60 @@ class Kernel:
             o.resched()
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        """Hypercall: dsb ishst; TLBI IPAS2E1IS; dsb ish; TLBI VMALLE1IS; dsb ish; isb.
-
-        Level 0 is no hint; without ARMv8.4-TTL no hint is passed on.
-        """
-        hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        """Hypercall: flush one address on all CPUs; level 0 is no hint."""
         self.reached("flush")
-        self.hardware.tlbi_ipas2e1is(mmu.vmid, ipa & -4096, hint)
+        self.assembly.enter(self.cpu)
+        self.tlb.__kvm_tlb_flush_vmid_ipa__(mmu, ipa, level)
+        self.assembly.leave()
         for o in self.on["tlbi_ipa"]:
             o.tlbi_ipa(mmu.vmid, ipa, level)
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone: dsb nshst; dsb nsh."""
-        hint = level & 3 if self.caps & ARM64_HAS_ARMv8_4_TTL else 0
+        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone."""
         self.reached("flush")
-        self.hardware.tlbi_ipas2e1(self.cpu, mmu.vmid, ipa & -4096, hint)
+        self.assembly.enter(self.cpu)
+        self.tlb.__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
+        self.assembly.leave()
         for o in self.on["tlbi_ipa_local"]:
             o.tlbi_ipa_local(mmu.vmid, ipa, level)
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
-        """Hypercall: dsb ishst; TLBI VMALLS12E1IS; dsb ish; isb."""
+        """Hypercall: flush all that a VM has, on all CPUs."""
         self.reached("flush")
-        self.hardware.tlbi_vmalls12e1is(mmu.vmid)
+        self.assembly.enter(self.cpu)
+        self.tlb.__kvm_tlb_flush_vmid__(mmu)
+        self.assembly.leave()
         for o in self.on["tlbi_vmid"]:
             o.tlbi_vmid(mmu.vmid)
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, ipa: int, pages: int) -> None:
-        """Hypercall of v6.6 and later: as for one address, with TLBI RIPAS2E1IS and no hint.
+        """Hypercall of v6.6 and later: as for one address, by range and with no hint.
 
-        Without FEAT_TLBIRANGE the instruction is undefined: callers ask for ARM64_HAS_TLB_RANGE first.
+        Callers ask for FEAT_TLBIRANGE (``system_supports_tlb_range()``) and for no more than `MAX_TLBI_RANGE_PAGES`.
         """
         size = pages << self.granule.page_shift
         if not self.caps & ARM64_HAS_TLB_RANGE:
             self.warn("undefined-instruction")
             return
+        if pages > MAX_TLBI_RANGE_PAGES:
+            self.warn("more-pages-than-a-range-has")
+            return
         self.reached("flush")
-        self.hardware.tlbi_ripas2e1is(mmu.vmid, ipa & -self.granule.page_size, size)
+        self.assembly.enter(self.cpu)
+        self.tlb.__kvm_tlb_flush_vmid_range__(mmu, ipa, pages)
+        self.assembly.leave()
         for o in self.on["tlbi_range"]:
             o.tlbi_range(mmu.vmid, ipa & -self.granule.page_size, size)
         self.passed("flush")
 
     def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu, cpu: int) -> None:
-        """Hypercall on CPU *cpu*: TLBI VMALLE1; IC IALLU; dsb nsh; isb.
-
-        Drops what combines both stages, on that CPU; stage-2 entries stay.
-        """
+        """Hypercall on CPU *cpu*: drops what combines both stages, on that CPU; stage-2 entries stay."""
+        self.assembly.enter(cpu)
+        self.tlb.__kvm_flush_cpu_context__(mmu)
+        self.assembly.leave()
         for o in self.on["flush_cpu_context"]:
             o.flush_cpu_context(mmu.vmid, cpu)
 

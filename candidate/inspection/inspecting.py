@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import AnyTlb
 
 from .methods import Method, is_constant, methods
 from .names import near_names
@@ -41,7 +42,7 @@ class RefusedCandidate(ValueError):
 
 
 class Inspected:
-    """One of the two classes of a candidate, held against its base.
+    """One of the classes of a candidate, held against its base.
 
     :param own: the class
     :param registered: class -> name of the version that it was registered for first
@@ -85,18 +86,23 @@ class Inspection:
         they are another version's
     """
 
-    def __init__(self, name: str, pgtable: type, mmu: type, adds: tuple[str, ...], registered: dict[type, str]) -> None:
+    def __init__(
+        self, name: str, pgtable: type, mmu: type, tlb: type, adds: tuple[str, ...], registered: dict[type, str]
+    ) -> None:
         self.name = name
         self.adds = adds
-        self.both = [Inspected(pgtable, registered), Inspected(mmu, registered)]
+        self.parts = [Inspected(pgtable, registered), Inspected(mmu, registered), Inspected(tlb, registered)]
+        if not self.parts[-1].classes:
+            # Most candidates leave tlb.c alone: then it says nothing about what they derive from.
+            self.parts.pop()
 
     def changes(self) -> Changes:
         """Return the changes that a candidate makes."""
         return Changes(
             self.name,
-            tuple(dict.fromkeys(each.base_name for each in self.both)),
-            tuple(dict.fromkeys(name for each in self.both for name in each.overrides())),
-            tuple(dict.fromkeys(name for each in self.both for name in each.added)),
+            tuple(dict.fromkeys(each.base_name for each in self.parts)),
+            tuple(dict.fromkeys(name for each in self.parts for name in each.overrides())),
+            tuple(dict.fromkeys(name for each in self.parts for name in each.added)),
         )
 
     def check(self) -> None:
@@ -104,18 +110,23 @@ class Inspection:
 
         :raises RefusedCandidate: it is not
         """
-        foreign = [each for each, kind in zip(self.both, (Pgtable, Mmu), strict=True) if not issubclass(each.own, kind)]
+        foreign = [
+            each
+            for each, kind in zip(self.parts, (Pgtable, Mmu, AnyTlb), strict=False)
+            if not issubclass(each.own, kind)
+        ]
         if foreign:
             kinds = " and ".join(f"{each.place}: {each.own.__name__}" for each in foreign)
             wants = "first a class that derives from Pgtable, then one that derives from Mmu"
+            wants += ", and tlb= one that derives from AnyTlb" if len(self.parts) > 2 else ""
             raise RefusedCandidate(f"candidate {self.name!r} is refused: {kinds}; declare {wants}")
         wrong = [*self.misspelt(), *self.incompatible()]
-        unknown = [name for name in self.adds if all(name not in each.added for each in self.both)]
-        added = [name for each in self.both for name in each.added]
+        unknown = [name for name in self.adds if all(name not in each.added for each in self.parts)]
+        added = [name for each in self.parts for name in each.added]
         for name in unknown:
             near = near_names(name, added)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            wrong.append(f"{self.both[0].place}: adds= lists {name!r}, which is no method that it adds{hint}")
+            wrong.append(f"{self.parts[0].place}: adds= lists {name!r}, which is no method that it adds{hint}")
         if not wrong:
             wrong = self.unchanged()
         if wrong:
@@ -123,7 +134,7 @@ class Inspection:
 
     def misspelt(self) -> Iterator[str]:
         """Methods that were meant to override another."""
-        for each in self.both:
+        for each in self.parts:
             for name, method in each.added.items():
                 near = [] if name in self.adds else near_names(name, each.inherited)
                 if near:
@@ -134,8 +145,8 @@ class Inspection:
 
     def unchanged(self) -> list[str]:
         """Report classes of the candidate's own of which none overrides anything."""
-        subclasses = [each for each in self.both if each.classes]
-        if not subclasses or any(each.overrides() for each in self.both):
+        subclasses = [each for each in self.parts if each.classes]
+        if not subclasses or any(each.overrides() for each in self.parts):
             return []
         first = subclasses[0]
         wanted = f"functions of {first.base.__name__} under their own names"
@@ -143,7 +154,7 @@ class Inspection:
 
     def incompatible(self) -> Iterator[str]:
         """Overrides that cannot take the calls which inherited code makes."""
-        for each in self.both:
+        for each in self.parts:
             for name, method in each.overridden.items():
                 why = self.misfit(method, each.inherited[name])
                 if why:
@@ -171,13 +182,13 @@ class Inspection:
 
     def sources(self) -> tuple[type, ...]:
         """The classes whose code is inherited."""
-        return tuple(dict.fromkeys(owner for each in self.both for owner in each.base.__mro__ if owner is not object))
+        return tuple(dict.fromkeys(owner for each in self.parts for owner in each.base.__mro__ if owner is not object))
 
     def runs(self, site: Site) -> bool:
         """Tell whether code that the candidate has not overridden makes a call."""
         if site.owner is None:
             return True
-        for each in self.both:
+        for each in self.parts:
             if site.owner in each.base.__mro__:
                 base = each.inherited.get(site.function)
                 return site.function not in each.overridden and base is not None and base.owner is site.owner

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import AnyTlb, TlbVhe
 
 from ..tree import PREFIX
 
@@ -21,7 +22,7 @@ LAST: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair (pgtable.c, mmu.c) under a name.
+    """A pair (pgtable.c, mmu.c) under a name, and tlb.c below it.
 
     :param name: as on the command line; a version from a file goes by the name of the file instead
     :param origin: one line: what it is and where it comes from
@@ -29,6 +30,7 @@ class Candidate:
     :param order: place among the registered versions; those without one come last, in the order of their names
     :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
     :param content: of a kernel tree: changes with what is compiled of it
+    :param tlb: tlb.c: the port of the original's, or a class that derives from it
     """
 
     name: str
@@ -39,6 +41,12 @@ class Candidate:
     order: int = field(default=LAST, compare=False)
     main: type[KvmMain] = KvmMain
     content: str = ""
+    tlb: type[AnyTlb] = TlbVhe
+
+    @property
+    def parts(self) -> tuple[type[Pgtable], type[Mmu], type[AnyTlb]]:
+        """Its classes, one for each C file under test."""
+        return self.pgtable, self.mmu, self.tlb
 
     @property
     def is_tree(self) -> bool:
@@ -59,6 +67,7 @@ class Bug(NamedTuple):
     :param signature: of the regression that is its own
     :param origin: one line: what is wrong and where that comes from
     :param order: place among the bugs: the more programs the random engine needs, the later
+    :param tlb: as in `Candidate`
     """
 
     name: str
@@ -68,6 +77,7 @@ class Bug(NamedTuple):
     signature: str
     origin: str
     order: int = LAST
+    tlb: type[AnyTlb] = TlbVhe
 
     @property
     def checker(self) -> str:
@@ -121,7 +131,7 @@ def misuse(declared: Candidate | Bug) -> str:
             return f"{name} is {text!a}: it must be a text"
     if "/" in declared.name or declared.name.endswith(".py") or declared.name == "all" or " " in declared.name:
         return f"name is {declared.name!a}: that is no name, use letters, digits and '-'"
-    for name, value in (("pgtable", declared.pgtable), ("mmu", declared.mmu)):
+    for name, value in (("pgtable", declared.pgtable), ("mmu", declared.mmu), ("tlb", declared.tlb)):
         if not isinstance(value, type):
             return f"{name} is {value!a}: it must be a class"
     return ""

@@ -147,14 +147,14 @@ def beside(version: Candidate) -> list[Candidate]:
     found: list[Candidate] = []
     for module, there in sorted(sys.modules.items()):
         declared = getattr(there, CANDIDATE, None) if module.rpartition(".")[0] in packages else None
-        if isinstance(declared, Candidate) and declared.pgtable is not version.pgtable:
+        if isinstance(declared, Candidate) and declared.parts != version.parts:
             found.append(_named(declared, canonical(shown_path(source_of(module)))))
     return found
 
 
 def modules_of(version: Candidate) -> list[str]:
     """The modules of the classes of a version."""
-    return list(dict.fromkeys(each.__module__ for top in (version.pgtable, version.mmu) for each in top.__mro__))
+    return list(dict.fromkeys(each.__module__ for top in version.parts for each in top.__mro__))
 
 
 def portable(name: str) -> str:
@@ -169,7 +169,7 @@ def portable(name: str) -> str:
 
 
 def _named(version: Candidate, name: str) -> Candidate:
-    return Candidate(name, version.pgtable, version.mmu, version.origin, version.adds, version.order)
+    return Candidate(name, version.pgtable, version.mmu, version.origin, version.adds, version.order, tlb=version.tlb)
 
 
 def _imported(module: str) -> ModuleType:

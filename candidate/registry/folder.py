@@ -26,7 +26,7 @@ def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]
             place = f"{path.relative_to(HOME).as_posix()}:1"
             module = import_module(f"{package}.{path.stem}")
             found += [(each, place) for each in declarations(module, kind, name, place)]
-    found.sort(key=lambda pair: (pair[0].order, depth(pair[0].pgtable, pair[0].mmu), pair[0].name))
+    found.sort(key=lambda pair: (pair[0].order, depth(pair[0].pgtable, pair[0].mmu, pair[0].tlb), pair[0].name))
     names: dict[str, str] = {}
     for each, place in found:
         if each.name in names:

@@ -81,7 +81,7 @@ class Bbm(GuestChecker):
         """Tell whether the table that this entry names, or one below it, was written since the last barrier."""
         page, index = divmod(ptep, self.kernel.entries)
         child = self.shadow.by_page[page].children.get(index)
-        return child is not None and any(table.page in self.shadow.unordered for table in tables_of(child))
+        return child is not None and any(self.shadow.unordered(table.page) for table in tables_of(child))
 
     def replaced(self, ipa: int, level: int, old: int, new: int) -> None:
         """An entry was written over a valid one."""

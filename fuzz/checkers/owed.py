@@ -18,6 +18,8 @@ from reference.machine.descriptor import (
     address_bits,
     address_field,
 )
+from reference.machine.instructions import ALLE1, RIPAS2E1, VMALLS12E1
+from reference.machine.processor import MISFIT, Invalidation, last_level
 
 from ..sides.guest import Guest
 from .table import Table
@@ -47,13 +49,15 @@ class OwedLeaf:
     :param broken: whether it is gone, not only less permissive
     :param below: whether it went with a table above it, and walk caches have been flushed since
     :param actor: who took it away (`Kernel.actor`)
+    :param published: the barriers for table walks that there had been by then: a TLBI must come after the next
 
     *dropped*: whether the mmu lock was dropped since, in the same operation;
     *reported*: whether it was reported as not flushed.
     """
 
-    def __init__(self, entry: int, function: str, broken: bool, below: bool, actor: int) -> None:
+    def __init__(self, entry: int, function: str, broken: bool, below: bool, actor: int, published: int) -> None:
         self.actor = actor
+        self.published = published
         self.entry = entry
         self.function = function
         self.broken = broken
@@ -70,15 +74,23 @@ class OwedTable:
     :param table: as it was, with all below; None: not known
     :param aged: leaves below that CPUs may hold although their access flag is clear
     :param pages: the table pages that a walk may reach through it
-    :param actor: as of `OwedLeaf`
+    :param actor: as of `OwedLeaf`; likewise *published*
 
     *dropped* and *reported*: as in `OwedLeaf`.
     """
 
     def __init__(
-        self, entry: int, function: str, table: Table | None, aged: dict[Key, int], pages: list[int], actor: int
+        self,
+        entry: int,
+        function: str,
+        table: Table | None,
+        aged: dict[Key, int],
+        pages: list[int],
+        actor: int,
+        published: int,
     ) -> None:
         self.actor = actor
+        self.published = published
         self.entry = entry
         self.function = function
         self.table = table
@@ -120,7 +132,7 @@ class Owed:
         self.kernel = guest.kernel
         self.arena = guest.kernel.arena
         self.shifts = guest.granule.shifts
-        self.ttl = guest.ttl
+        self.computer = guest.side.computer
         self.haf = guest.side.haf
         self.leaves: dict[Key, OwedLeaf] = {}
         self.tables: dict[Key, OwedTable] = {}
@@ -129,6 +141,8 @@ class Owed:
         self.pinned: dict[int, Key] = {}
         self.fresh = False
         self.any_dropped = False
+        # The barriers that there had been when something was taken away last.
+        self.newest = -1
         self.late: list[Late] = []
 
     def lose_leaf(self, key: Key, old: int, new: int, function: str) -> None:
@@ -145,6 +159,7 @@ class Owed:
             # Made less permissive before, and not flushed.
             self.leaves[key].broken = self.fresh = True
             self.leaves[key].actor = self.kernel.actor
+            self.leaves[key].published = self.stamp()
 
     def owe_leaf(self, key: Key, held: int, function: str, broken: bool) -> None:
         """A CPU may hold a leaf; one that grants more may be there already."""
@@ -152,7 +167,7 @@ class Owed:
         if before is not None and takes_away(before.entry, held):
             held = before.entry
             broken = broken or before.broken
-        self.leaves[key] = OwedLeaf(held, function, broken, False, self.kernel.actor)
+        self.leaves[key] = OwedLeaf(held, function, broken, False, self.kernel.actor, self.stamp())
         self.fresh = self.fresh or broken
 
     def lose_table(self, key: Key, old: int, function: str, table: Table | None) -> None:
@@ -171,7 +186,7 @@ class Owed:
             # Neither was flushed.
             pages += before.pages
             self.scatter(before)
-        self.owe_table(key, OwedTable(old, function, table, aged, pages, self.kernel.actor))
+        self.owe_table(key, OwedTable(old, function, table, aged, pages, self.kernel.actor, self.stamp()))
         self.fresh = True
 
     def owe_table(self, key: Key, owed: OwedTable) -> None:
@@ -204,13 +219,13 @@ class Owed:
             key = (table.level, table.base + (index << shift))
             held = self.held(owed, key, entry)
             if held and key not in self.leaves:
-                leaf = OwedLeaf(held, owed.function, True, True, owed.actor)
+                leaf = OwedLeaf(held, owed.function, True, True, owed.actor, owed.published)
                 leaf.dropped, leaf.reported = owed.dropped, owed.reported
                 self.leaves[key] = leaf
         for index, child in table.children.items():
             pa = self.arena.base + (child.page << self.granule.page_shift)
             entry = address_field(pa, self.granule) | TYPE_BIT | VALID_BIT
-            below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child), owed.actor)
+            below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child), owed.actor, owed.published)
             below.dropped, below.reported = owed.dropped, owed.reported
             self.owe_table((table.level, table.base + (index << shift)), below)
 
@@ -227,47 +242,65 @@ class Owed:
         if owed.dropped:
             self.late.append(Late("leaf", key, owed.entry, owed.function))
 
-    def flush_ipa(self, ipa: int, level: int) -> None:
-        """Settle a TLBI by address: entries on the way to *ipa* go. A hint names the level of the leaf that goes."""
-        if not (self.leaves or self.tables or self.aged):
+    def stamp(self) -> int:
+        """The barriers for table walks that there have been; the stores from here on wait for the next one."""
+        self.newest = self.computer.published
+        return self.newest
+
+    def settle(self, done: Invalidation) -> None:
+        """Settle a TLBI that took effect on all CPUs, of entries that combine both stages too."""
+        if done.op in (VMALLS12E1, ALLE1):
+            self.flush_all(done.published)
+        elif not (self.leaves or self.tables or self.aged) or done.hint == MISFIT:
             return
-        hint = level & 3 if self.ttl else 0
+        elif done.op == RIPAS2E1:
+            self.flush_range(done.ipa, done.size, done.hint, done.published)
+        else:
+            self.flush_ipa(done.ipa, done.hint, last_level(done.op), done.published)
+
+    def flush_ipa(self, ipa: int, hint: int, last: bool, published: int) -> None:
+        """Settle a TLBI by address: entries on the way to *ipa* go. A hint names the level of the leaf that goes.
+
+        :param last: entries of walk caches stay
+        :param published: the barriers before the TLBI; what was stored since the last one stays owed
+        """
         for at in range(4):
             key = (at, ipa >> self.shifts[at] << self.shifts[at])
-            if (hint == 0 or at < hint) and key in self.tables:
+            if (hint == 0 or at < hint) and not last and key in self.tables and self.tables[key].published < published:
                 self.scatter(self.settle_table(key))
             if hint in (0, at):
-                if key in self.leaves:
+                if key in self.leaves and self.leaves[key].published < published:
                     self.settle_leaf(key)
                 self.aged.pop(key, None)
 
-    def flush_range(self, ipa: int, size: int) -> None:
-        """Settle a TLBI by range, without a hint: entries on the way to any address of the range go."""
-        if not (self.leaves or self.tables or self.aged):
-            return
-        for at in range(4):
+    def flush_range(self, ipa: int, size: int, hint: int, published: int) -> None:
+        """Settle a TLBI by range: entries on the way to any address of the range go; else as `flush_ipa`."""
+        for at in range(hint or 4):
             # From the top: what a table leaves behind may be in the range as well.
             for key in [key for key in self.tables if key[0] == at and self.meets(key, ipa, size)]:
-                owed = self.settle_table(key)
-                if not self.covers(key, ipa, size):
-                    self.scatter(owed)
-        for key in [key for key in self.leaves if self.meets(key, ipa, size)]:
-            self.settle_leaf(key)
-        for key in [key for key in self.aged if self.meets(key, ipa, size)]:
+                if self.tables[key].published < published:
+                    owed = self.settle_table(key)
+                    if hint or not self.covers(key, ipa, size):
+                        self.scatter(owed)
+        for key in [key for key in self.leaves if hint in (0, key[0]) and self.meets(key, ipa, size)]:
+            if self.leaves[key].published < published:
+                self.settle_leaf(key)
+        for key in [key for key in self.aged if hint in (0, key[0]) and self.meets(key, ipa, size)]:
             del self.aged[key]
 
-    def flush_all(self) -> None:
-        """TLBI by VMID."""
-        if self.any_dropped:
-            for key in list(self.leaves):
+    def flush_all(self, published: int) -> None:
+        """Settle a TLBI of a VMID: what was stored before the last of so many barriers."""
+        if self.any_dropped or self.newest >= published:
+            for key in [key for key, leaf in self.leaves.items() if leaf.published < published]:
                 self.settle_leaf(key)
-            for key in list(self.tables):
+            for key in [key for key, table in self.tables.items() if table.published < published]:
                 self.settle_table(key)
-        self.leaves.clear()
-        self.tables.clear()
+        if self.newest < published:
+            self.leaves.clear()
+            self.tables.clear()
+            self.pinned.clear()
+            self.fresh = False
         self.aged.clear()
-        self.pinned.clear()
-        self.fresh = False
 
     def meets(self, key: Key, ipa: int, size: int) -> bool:
         """Tell whether an entry is used to translate an address of a range."""

@@ -67,8 +67,12 @@ class Shadow(GuestChecker):
         self.by_hardware = False
         # True if the store that listeners get was made with release.
         self.released = False
-        # Table pages written, while the hardware could not reach them, since the last barrier.
-        self.unordered: set[int] = set()
+        # Table pages written while the hardware could not reach them, and how many barriers there had been.
+        self.written: dict[int, int] = {}
+
+    def unordered(self, page: int) -> bool:
+        """Tell whether no barrier came since a table page was written that the hardware could not reach."""
+        return self.written.get(page) == self.side.computer.published
 
     def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
@@ -118,30 +122,17 @@ class Shadow(GuestChecker):
         self.by_hardware = False
 
     def alloc(self, page: int) -> None:
-        self.unordered.add(page)
-
-    def dsb(self, domain: str) -> None:
-        self.unordered.clear()
-
-    def tlbi_vmid(self, vmid: int) -> None:
-        # Each flush begins with a barrier for the walks of all CPUs.
-        self.unordered.clear()
-
-    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        self.unordered.clear()
-
-    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        self.unordered.clear()
+        self.written[page] = self.side.computer.published
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page = ptep >> self.index_bits
         index = ptep & self.entries - 1
         table = self.by_page.get(page)
         if table is None:
-            self.unordered.add(page)
+            self.written[page] = self.side.computer.published
             return
         if not table.live:
-            self.unordered.add(page)
+            self.written[page] = self.side.computer.published
         level = table.level
         table.non_zero += (new != 0) - (old != 0)
         self.touched[page] = table

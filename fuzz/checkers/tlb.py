@@ -7,6 +7,8 @@ change that takes something away owes a flush, until one covers it (`Owed`).
 """
 
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
+from reference.machine.instructions import ALLE1, VMALLS12E1
+from reference.machine.processor import ALL_VMIDS
 from reference.machine.walk import NONE, Walk
 
 from ..language.operations import Operation
@@ -25,8 +27,10 @@ class Tlb(GuestChecker):
     What was broken under the mmu lock must be flushed under it: once the lock is
     dropped, ``cond_resched_lock()`` included, another CPU may make or reuse what
     a CPU still holds. Lost permissions and access flags may be flushed later.
-    Nothing runs on tables that are being destroyed. The flush of one CPU alone
-    (`Observer.tlbi_ipa_local`) settles nothing: another may hold the entry.
+    Nothing runs on tables that are being destroyed. What a flush settles is told by
+    the instructions of tlb.c (`Assembly.gone`), whatever its name: those that no
+    barrier completes, that one CPU alone executes for itself, that come before the stores
+    are ordered or in the context of another VMID settle nothing.
     """
 
     rule = Rule(
@@ -69,24 +73,33 @@ class Tlb(GuestChecker):
         known = bool(detached) and detached[-1].base == ipa and detached[-1].level == level + 1
         self.owed.lose_table((level, ipa), old, function, detached[-1] if known else None)
 
-    def tlbi_vmid(self, vmid: int) -> None:
-        if vmid == self.vmid:
-            self.owed.flush_all()
-            self.reported.clear()
-            if self.owed.late:
-                self.tell_late()
-
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        if vmid == self.vmid:
-            self.owed.flush_ipa(ipa, level)
-            if self.owed.late:
-                self.tell_late()
+        self.settle()
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.settle()
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.settle()
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        if vmid == self.vmid:
-            self.owed.flush_range(ipa, size)
-            if self.owed.late:
-                self.tell_late()
+        self.settle()
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        self.settle()
+
+    def dsb(self, domain: str) -> None:
+        self.settle()
+
+    def settle(self) -> None:
+        """Settle what took effect by the instructions of this call."""
+        for done in self.kernel.assembly.gone:
+            if done.vmid in (self.vmid, ALL_VMIDS):
+                self.owed.settle(done)
+                if done.op in (VMALLS12E1, ALLE1):
+                    self.reported.clear()
+        if self.owed.late:
+            self.tell_late()
 
     def unlock(self, name: str, vmid: int) -> None:
         if self.owed.fresh and name == "mmu" and vmid == self.vmid:

@@ -64,4 +64,4 @@ def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, 
 def same(name: str, reference: str) -> bool:
     """Tell whether two versions are the same code."""
     one, other = candidate.get(name), candidate.get(reference)
-    return (one.pgtable, one.mmu) == (other.pgtable, other.mmu)
+    return one.parts == other.parts

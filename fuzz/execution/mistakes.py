@@ -91,7 +91,7 @@ def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, boo
 
 def own_modules(version: Candidate) -> set[str]:
     """The modules of the classes of *version*, but for the original's."""
-    classes = [*version.pgtable.__mro__, *version.mmu.__mro__]
+    classes = [each for part in version.parts for each in part.__mro__]
     own = {each.__module__ for each in classes if each.__module__.partition(".")[0] not in ("reference", "builtins")}
     # What runs a kernel tree is ours.
     return {module for module in own if not module.startswith("candidate.tree.")}
@@ -103,7 +103,7 @@ def called_place(text: str, version: Candidate) -> str:
     if found is None:
         return ""
     own = own_modules(version)
-    for each in (*version.pgtable.__mro__, *version.mmu.__mro__):
+    for each in (cls for part in version.parts for cls in part.__mro__):
         if each.__module__ in own and found.group(2) in vars(each) and found.group(1) in (None, each.__name__):
             return f"{shown_file(each)}:{method_line(each, found.group(2)) or 1}"
     return ""

@@ -160,6 +160,9 @@ class Footprints(Checker):
     def flush(self) -> None:
         self.add(self.caches, frozenset((_FLUSHED,)))
 
+    def instruction(self, op: int, operand: int) -> None:
+        """It is part of the helper call that comes after it."""
+
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.flush()
 

@@ -160,6 +160,9 @@ class RunPlaces(Observer):
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.point("cmpxchg")
 
+    def instruction(self, op: int, operand: int) -> None:
+        """It is part of the helper call that comes after it."""
+
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.point("flush")
 

@@ -193,6 +193,9 @@ class Cost(Checker):
         self.events += 1
         self.costs.flushes_vmid += 1
 
+    def instruction(self, op: int, operand: int) -> None:
+        """The helper call of which it is a part counts."""
+
     def dcache(self, pa: int, size: int) -> None:
         self.events += 1
         self.costs.bytes_cleaned += size

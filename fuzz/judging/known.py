@@ -42,11 +42,11 @@ class KnownBug:
 
 
 def definitions(version: Candidate, function: str) -> list[type]:
-    """The classes that define a kernel function, of pgtable.c and of mmu.c; none where a version lacks it."""
+    """The classes that define a kernel function, of pgtable.c, of mmu.c and of tlb.c; none where a version lacks it."""
     found: list[type] = []
     own = function + "__" if function.startswith("__") else function
     for name in (own, *_PARTS.get(function, ())):
-        for part in (version.pgtable, version.mmu):
+        for part in version.parts:
             found += [cls for cls in part.__mro__ if name in vars(cls)][:1]
     return found
 

@@ -36,6 +36,7 @@ def declare_the_same(reference: Candidate, candidate: Candidate) -> bool:
         for ours, theirs in (
             (reference.pgtable, candidate.pgtable),
             (reference.mmu, candidate.mmu),
+            (reference.tlb, candidate.tlb),
             (reference.main, candidate.main),
         )
     )

@@ -158,6 +158,9 @@ class Stream(Observer):
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         self.note(22, vmid, cpu)
 
+    def instruction(self, op: int, operand: int) -> None:
+        self.note(70, op, operand)
+
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.note_more(23, ptep, old, new, 0, 0)
 

@@ -68,6 +68,9 @@ def record(
     """
     sides = [Executor(reference, program), Executor(candidate, program, CANDIDATE)]
     traces = [Trace(side) for side in sides]
+    for trace in traces:
+        # Only where one has a tlb.c of its own are they worth their lines.
+        trace.instructions = reference.tlb is not candidate.tlb
     last = len(program.operations)
     sections: list[Section] = []
     for at, heading in enumerate(headings(program), -1):

@@ -7,6 +7,7 @@
 from typing import Final
 
 from reference.machine.descriptor import size_text
+from reference.machine.instructions import text
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers.hyp import HypTable
@@ -104,20 +105,32 @@ class Trace(TraceLines):
         self.add(f"{call}: {self.kernel.base + (page << self.granule.page_shift):#x} is no table page")
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")
+        self.flush(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}")
 
     def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
         cpu = self.side.kernel.cpu
-        self.add(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} alone")
+        self.flush(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} alone")
 
     def tlbi_vmid(self, vmid: int) -> None:
-        self.add(f"TLB flush of VMID {vmid}")
+        self.flush(f"TLB flush of VMID {vmid}")
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        self.add(f"TLB flush of {size_text(size)} at {self.place(ipa)}")
+        self.flush(f"TLB flush of {size_text(size)} at {self.place(ipa)}")
 
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
-        self.add(f"flush of the context of VMID {vmid} on CPU {cpu}")
+        self.flush(f"flush of the context of VMID {vmid} on CPU {cpu}")
+
+    def flush(self, call: str) -> None:
+        """A helper call of tlb.c, with its instructions below it."""
+        self.add(call)
+        for each in self.below:
+            self.add(f"  {each}")
+        self.below.clear()
+
+    def instruction(self, op: int, operand: int) -> None:
+        """Keep an instruction for the lines below its helper call, which comes after it."""
+        if self.instructions:
+            self.below.append(text(op, operand))
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.add(f"{self.entry_place(ptep)}: the hardware sets the access flag")

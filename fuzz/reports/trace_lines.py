@@ -63,6 +63,9 @@ class TraceLines(Checker):
         # and page numbers are not used twice.
         self.tables: dict[int, Table] = {}
         self.lines: list[Line] = []
+        # Whether instructions of tlb.c are shown, and those of the helper call that comes next.
+        self.instructions = False
+        self.below: list[str] = []
         # Called with each line as it comes.
         self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)

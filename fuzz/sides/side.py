@@ -59,11 +59,11 @@ class Side(Listener):
         self.version = version
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
-        self.kernel = Kernel(granule, self.computer, capabilities(vm))
+        self.kernel = Kernel(granule, self.computer, capabilities(vm), version.tlb)
         self.kernel.resched_every = vm.resched or 0
         self.kernel.contended_at = vm.contended or 0
         self.kernel.grace_at = vm.grace or 0
-        if not writes_once(version.pgtable, version.mmu):
+        if not writes_once(*version.parts):
             self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.hold_to(version)

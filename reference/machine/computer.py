@@ -3,7 +3,9 @@
 
 from .granule import Granule
 from .hardware import Hardware
+from .instructions import ALLE1, RIPAS2E1, VMALLE1, VMALLS12E1
 from .memory import Memory
+from .processor import ALL_VMIDS, EVERYWHERE, MISFIT, Invalidation, last_level
 from .tlb import CpuTlb
 from .walk import NONE, PERMISSION, READ, TRANSLATION, Regime, Walk, permits, walk_from
 
@@ -16,7 +18,7 @@ class Computer(Hardware):
     """
 
     def __init__(self, granule: Granule, cpus: int, vms: int = 1) -> None:
-        super().__init__(granule)
+        super().__init__(granule, cpus)
         self.memory = Memory(granule)
         # By VMID - 1, then by CPU.
         self.tlbs = [[CpuTlb(granule) for _ in range(cpus)] for _ in range(vms)]
@@ -59,22 +61,29 @@ class Computer(Hardware):
 
     def evict(self, cpu: int, vmid: int, ipa: int) -> None:
         """The TLB of *cpu* loses its entries for *ipa*, as it may at any time."""
-        self.tlbs[vmid - 1][cpu].invalidate_ipa(ipa, 0)
+        self.tlbs[vmid - 1][cpu].evict(ipa)
 
-    def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
-        for tlb in self.tlbs[vmid - 1]:
-            tlb.invalidate_ipa(ipa, hint)
+    def drop(self, done: Invalidation) -> None:
+        if done.hint == MISFIT:
+            return
+        for tlb in self.concerned(done):
+            if done.op == VMALLE1:
+                tlb.drop_combined()
+            elif done.op == RIPAS2E1:
+                tlb.invalidate_range(done.ipa, done.size, done.hint)
+            elif done.op in (VMALLS12E1, ALLE1):
+                tlb.invalidate_all()
+            else:
+                tlb.invalidate_ipa(done.ipa, done.hint, last_level(done.op))
 
-    def tlbi_ipas2e1(self, cpu: int, vmid: int, ipa: int, hint: int) -> None:
-        self.tlbs[vmid - 1][cpu].invalidate_ipa(ipa, hint)
-
-    def tlbi_vmalls12e1is(self, vmid: int) -> None:
-        for tlb in self.tlbs[vmid - 1]:
-            tlb.invalidate_all()
-
-    def tlbi_ripas2e1is(self, vmid: int, ipa: int, size: int) -> None:
-        for tlb in self.tlbs[vmid - 1]:
-            tlb.invalidate_range(ipa, size)
+    def concerned(self, done: Invalidation) -> list[CpuTlb]:
+        """The TLBs on which a TLBI acts; none for a VMID that no VM has."""
+        vms = range(len(self.tlbs)) if done.vmid == ALL_VMIDS else range(done.vmid - 1, done.vmid)
+        found: list[CpuTlb] = []
+        for vm in vms:
+            if 0 <= vm < len(self.tlbs):
+                found += self.tlbs[vm] if done.cpu == EVERYWHERE else [self.tlbs[vm][done.cpu]]
+        return found
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         self.memory.clean_and_invalidate(pa, size)

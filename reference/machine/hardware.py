@@ -4,30 +4,82 @@
 from ..compiled.annotations import mypyc_attr
 from .arena import Arena
 from .granule import Granule
+from .instructions import ALLE1, RIPAS2E1, VMALLE1, VMALLS12E1
+from .processor import ALL_VMIDS, EVERYWHERE, Invalidation, Processor, last_level, publishes
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Hardware:
-    """Table memory, and maintenance that finds nothing to maintain.
+    """Table memory, CPUs that execute TLB maintenance, and no TLBs.
 
     `reference.machine.computer.Computer` is the one with TLBs and caches.
+
+    :param cpus: number of CPUs
+
+    *published*: how many barriers have ordered stores before table walks; *completions*: how many
+    have completed a TLBI; *waiting*: TLBI by address that are complete, while entries that combine
+    both stages may still hold what they took away
     """
 
-    def __init__(self, granule: Granule) -> None:
+    def __init__(self, granule: Granule, cpus: int = 1) -> None:
         self.granule = granule
         self.arena = Arena(granule)
+        self.processors = [Processor(cpu, granule) for cpu in range(cpus)]
+        self.published = 0
+        self.completions = 0
+        self.waiting: list[Invalidation] = []
 
-    def tlbi_ipas2e1is(self, vmid: int, ipa: int, hint: int) -> None:
-        """TLBI IPAS2E1IS with TTL *hint* (0: none), then VMALLE1IS."""
+    def boot(self, vhe: bool) -> None:
+        """Put all CPUs into the context of a kernel at EL2 (VHE), or at EL1."""
+        for cpu in self.processors:
+            cpu.boot(vhe)
 
-    def tlbi_ipas2e1(self, cpu: int, vmid: int, ipa: int, hint: int) -> None:
-        """TLBI IPAS2E1 with TTL *hint* on *cpu*, then VMALLE1: no other CPU is concerned."""
+    def tlbi(self, cpu: int, op: int, operand: int) -> None:
+        """Begin a TLBI on a CPU."""
+        self.processors[cpu].tlbi(op, operand, self.published, self.completions)
 
-    def tlbi_vmalls12e1is(self, vmid: int) -> None:
-        """TLBI VMALLS12E1IS."""
+    def barrier(self, cpu: int, domain: int) -> list[Invalidation]:
+        """Execute DSB on a CPU.
 
-    def tlbi_ripas2e1is(self, vmid: int, ipa: int, size: int) -> None:
-        """TLBI RIPAS2E1IS over *size* bytes without hint, then VMALLE1IS."""
+        :returns: the TLBI whose entries are gone by now, combined ones as well
+        """
+        if publishes(domain):
+            self.published += 1
+        done = self.processors[cpu].complete(domain)
+        if not done:
+            return done
+        self.completions += 1
+        gone: list[Invalidation] = []
+        for each in done:
+            self.drop(each)
+            if each.op == VMALLE1:
+                gone += self.combined_gone(each)
+                continue
+            each.completed = self.completions
+            if each.op in (VMALLS12E1, ALLE1):
+                self.waiting = [old for old in self.waiting if not covers(each, old)]
+                gone.append(each)
+            else:
+                self.waiting.append(each)
+        return gone
+
+    def combined_gone(self, flush: Invalidation) -> list[Invalidation]:
+        """VMALLE1 is complete: return the TLBI by address that were, when it began."""
+        gone: list[Invalidation] = []
+        left: list[Invalidation] = []
+        for each in self.waiting:
+            if each.completed > flush.began or not covers(flush, each):
+                left.append(each)
+            elif gone and follows(each, gone[-1]):
+                gone[-1].op = RIPAS2E1
+                gone[-1].size += each.size
+            else:
+                gone.append(each)
+        self.waiting = left
+        return gone
+
+    def drop(self, done: Invalidation) -> None:
+        """A TLBI is complete: entries go from TLBs."""
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """DC CIVAC over *size* bytes of physical memory."""
@@ -37,3 +89,18 @@ class Hardware:
 
     def invalidate_icache_all(self) -> None:
         """IC IALLUIS."""
+
+
+def covers(flush: Invalidation, other: Invalidation) -> bool:
+    """Tell whether a TLBI concerns all CPUs and VMIDs that another one does."""
+    return flush.cpu in (EVERYWHERE, other.cpu) and flush.vmid in (ALL_VMIDS, other.vmid)
+
+
+def follows(each: Invalidation, before: Invalidation) -> bool:
+    """Tell whether a TLBI goes on where one before ends, as the pieces of a range do."""
+    return (
+        each.ipa == before.ipa + before.size
+        and (each.cpu, each.vmid, each.published) == (before.cpu, before.vmid, before.published)
+        and each.hint == before.hint == 0
+        and not (last_level(each.op) or last_level(before.op))
+    )

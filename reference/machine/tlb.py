@@ -2,8 +2,8 @@
 """One CPU's TLB: stage-2 leaf entries with their size, and walk-cache entries that hold tables.
 
 Deterministic: an access fills it, only maintenance empties it. Entries that
-combine both stages are not kept apart: they hold nothing that the stage-2
-entry of the same address does not, and both kinds of flush drop them.
+combine both stages hold nothing that the stage-2 entry of the same address does
+not, until that one goes: from then on they are what the CPU goes by, until they go as well.
 """
 
 from .granule import MAX_LEVELS, Granule
@@ -12,7 +12,8 @@ from .granule import MAX_LEVELS, Granule
 class CpuTlb:
     """Entries of one guest (VMID) on one CPU.
 
-    *leaves* and *tables*, per level: address >> level shift -> descriptor.
+    *leaves* and *tables*, per level: address >> level shift -> descriptor; *combined*: leaves that
+    entries of both stages may hold and stage 2 no longer does, by level and address >> level shift.
     """
 
     def __init__(self, granule: Granule) -> None:
@@ -20,9 +21,15 @@ class CpuTlb:
         self.shifts = granule.shifts
         self.leaves: list[dict[int, int]] = [{} for _ in range(MAX_LEVELS)]
         self.tables: list[dict[int, int]] = [{} for _ in range(MAX_LEVELS)]
+        self.combined: dict[tuple[int, int], int] = {}
 
     def leaf(self, ipa: int) -> tuple[int, int]:
         """(level, descriptor) of the entry that translates *ipa*; level -1: none."""
+        if self.combined:
+            for level in range(MAX_LEVELS - 1, -1, -1):
+                entry = self.combined.get((level, ipa >> self.shifts[level]))
+                if entry is not None:
+                    return level, entry
         for level in range(MAX_LEVELS - 1, -1, -1):
             entry = self.leaves[level].get(ipa >> self.shifts[level])
             if entry is not None:
@@ -57,31 +64,51 @@ class CpuTlb:
                 found += [(other, page << shift) for page in self.leaves[other] if first <= page < last]
         return found
 
-    def invalidate_ipa(self, ipa: int, hint: int) -> None:
+    def invalidate_ipa(self, ipa: int, hint: int, last_level: bool = False) -> None:
         """TLBI IPAS2E1 (Arm ARM C5.5, field TTL).
 
         Without a hint every entry used to translate *ipa* goes. A hint names
         the level of the leaf: an entry of that level and the tables above it
         go, anything else need not and stays.
+
+        :param last_level: TLBI IPAS2LE1, which leaves tables alone
         """
         for level in range(MAX_LEVELS):
             key = ipa >> self.shifts[level]
             if hint in (0, level):
-                self.leaves[level].pop(key, None)
-            if hint == 0 or level < hint:
+                entry = self.leaves[level].pop(key, None)
+                if entry is not None:
+                    self.combined[level, key] = entry
+            if (hint == 0 or level < hint) and not last_level:
                 self.tables[level].pop(key, None)
 
-    def invalidate_range(self, ipa: int, size: int) -> None:
-        """TLBI RIPAS2E1 without hint: every entry used to translate an address of the range goes."""
+    def invalidate_range(self, ipa: int, size: int, hint: int = 0) -> None:
+        """TLBI RIPAS2E1: every entry used to translate an address of the range goes; *hint* as of one address."""
         for level in range(MAX_LEVELS):
             shift = self.shifts[level]
             first, last = ipa >> shift, (ipa + size - 1) >> shift
-            for entries in (self.leaves[level], self.tables[level]):
-                for key in [key for key in entries if first <= key <= last]:
-                    del entries[key]
+            if hint in (0, level):
+                leaves = self.leaves[level]
+                for key in [key for key in leaves if first <= key <= last]:
+                    self.combined[level, key] = leaves.pop(key)
+            if hint == 0 or level < hint:
+                tables = self.tables[level]
+                for key in [key for key in tables if first <= key <= last]:
+                    del tables[key]
+
+    def drop_combined(self) -> None:
+        """TLBI VMALLE1: entries that combine both stages go."""
+        self.combined.clear()
+
+    def evict(self, ipa: int) -> None:
+        """Lose all entries for *ipa*, as a TLB may at any time."""
+        self.invalidate_ipa(ipa, 0)
+        for level in range(MAX_LEVELS):
+            self.combined.pop((level, ipa >> self.shifts[level]), None)
 
     def invalidate_all(self) -> None:
         """TLBI VMALLS12E1."""
+        self.combined.clear()
         for level in range(MAX_LEVELS):
             self.leaves[level].clear()
             self.tables[level].clear()

@@ -57,6 +57,9 @@ class Recorder(Observer):
     def root_linked(self, vmid: int, linked: bool) -> None:
         """The recordings lack it."""
 
+    def instruction(self, op: int, operand: int) -> None:
+        """The recordings end at the helper calls."""
+
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.kernel.entries)
         name = "store_release" if release else "store_once"

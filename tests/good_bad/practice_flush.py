@@ -81,7 +81,7 @@ class CollapseFlushesRange(CollapseFlushesOneAddress):
     def flush_for_block(self, addr: int, level: int, pte: int, mmu: kvm_s2_mmu) -> None:
         if self.k.cpus_have_const_cap(ARM64_HAS_TLB_RANGE):
             pages = self.kvm_granule_size(level) // self.PAGE_SIZE
-            self.k.__kvm_tlb_flush_vmid_range__(mmu, addr, pages)
+            unmap.flush_range(self.k, mmu, addr, pages)
         else:
             self.k.__kvm_tlb_flush_vmid__(mmu)
 

@@ -5,11 +5,19 @@
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
 from reference.capabilities import ARM64_HAS_TLB_RANGE
-from reference.kernel import kvm_s2_mmu
+from reference.kernel import Kernel, kvm_s2_mmu
 from reference.kvm_host import kvm
 from reference.pgtable import kvm_pgtable
+from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
 from .case import broken
+
+
+def flush_range(k: Kernel, mmu: kvm_s2_mmu, addr: int, pages: int) -> None:
+    """``kvm_tlb_flush_vmid_range()`` of v6.6: in pieces as large as a TLBI by range can be."""
+    for first in range(0, pages, MAX_TLBI_RANGE_PAGES):
+        here = min(pages - first, MAX_TLBI_RANGE_PAGES)
+        k.__kvm_tlb_flush_vmid_range__(mmu, addr + (first << k.granule.page_shift), here)
 
 
 class BatchedUnmap(PgtableV5_14):
@@ -63,7 +71,7 @@ class RangeUnmap(BatchedUnmap):
     def flush(self, mmu: kvm_s2_mmu) -> None:
         if self.k.cpus_have_const_cap(ARM64_HAS_TLB_RANGE):
             pages = (self.end - self.start) // self.PAGE_SIZE - self.short
-            self.k.__kvm_tlb_flush_vmid_range__(mmu, self.start, pages)
+            flush_range(self.k, mmu, self.start, pages)
         else:
             super().flush(mmu)
 

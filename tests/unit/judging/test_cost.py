@@ -96,7 +96,8 @@ def test_every_event_counts_once() -> None:
         executor.create()
         for at in range(len(program.operations)):
             executor.step(at)
-        assert cost.totals().events == len(recorder.names)
+        # Instructions of tlb.c are parts of the helper calls that count.
+        assert cost.totals().events == len(recorder.names) - recorder.names.count("instruction")
         assert cost.totals().stores == recorder.names.count("store")
         assert cost.totals().tables_walked == recorder.names.count("walk_table")
         seen |= set(recorder.names)

@@ -30,6 +30,7 @@ def test_look_up() -> None:
 def test_flush_without_hint_drops_leaf_and_tables_of_the_address_only() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 0)
+    tlb.drop_combined()
     assert tlb.leaf(PAGE) == (-1, 0)
     assert tlb.table(PAGE) == (-1, 0)
     assert tlb.leaf(OTHER) == (3, 23)
@@ -38,6 +39,7 @@ def test_flush_without_hint_drops_leaf_and_tables_of_the_address_only() -> None:
 def test_the_right_hint_drops_the_same() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 3)
+    tlb.drop_combined()
     assert tlb.leaf(PAGE) == (-1, 0)
     assert tlb.table(PAGE) == (-1, 0)
 
@@ -64,3 +66,20 @@ def test_a_block_over_a_page_is_found_from_the_page() -> None:
     tlb = CpuTlb(Granule(12))
     tlb.fill_leaf(0x40000000, 2, 1)
     assert tlb.overlapping(PAGE, 3) == [(2, 0x40000000)]
+
+
+def test_what_both_stages_hold_outlives_the_entry_of_stage_2() -> None:
+    tlb = filled()
+    tlb.invalidate_ipa(PAGE, 0)
+    assert tlb.leaf(PAGE) == (3, 13)
+    assert tlb.table(PAGE) == (-1, 0)
+    tlb.evict(PAGE)
+    assert tlb.leaf(PAGE) == (-1, 0)
+
+
+def test_a_flush_of_the_last_level_keeps_tables() -> None:
+    tlb = filled()
+    tlb.invalidate_ipa(PAGE, 0, last_level=True)
+    tlb.drop_combined()
+    assert tlb.leaf(PAGE) == (-1, 0)
+    assert tlb.table(PAGE) == (2, 12)

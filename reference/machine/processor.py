@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One CPU that executes the instructions of tlb.c: what is in effect, begun and complete (Arm ARM D8.16, B2.3.12).
+
+Where the architecture leaves a choice, the CPU does what helps the kernel least. A
+TLBI takes effect at the barrier that completes it. Of two without a barrier
+between, that of combined entries comes first, so that a walk by what stage 2 still
+has may fill them again. A system register counts from the next context synchronization on.
+"""
+
+from typing import Final
+
+from .granule import Granule
+from .instructions import (
+    ALLE1,
+    BROADCAST,
+    HCR_E2H,
+    HCR_TGE,
+    IPA_FIELD,
+    IPA_SHIFT,
+    IPAS2E1,
+    IPAS2LE1,
+    ISH,
+    NSHST,
+    RANGE_FIELD,
+    RANGE_NUM,
+    RANGE_NUM_SHIFT,
+    RANGE_SCALE_SHIFT,
+    RANGE_TTL_SHIFT,
+    RIPAS2E1,
+    TTL_GRANULE_SHIFT,
+    TTL_LEVEL,
+    TTL_SHIFT,
+    VMALLE1,
+    VTTBR_VMID_SHIFT,
+)
+
+# TLBI of one CPU alone ends on that CPU; all others are `EVERYWHERE`.
+EVERYWHERE: Final = -1
+ALL_VMIDS: Final = -1
+# A granule or level that the tables do not have: nothing need be invalidated.
+MISFIT: Final = -1
+
+
+class Invalidation:
+    """A TLBI, from its beginning on.
+
+    :param op: its number, as of one CPU alone
+    :param cpu: the CPU whose TLB is concerned, or `EVERYWHERE`
+    :param vmid: whose entries, or `ALL_VMIDS`
+    :param published: how many barriers had ordered stores before table walks when it began
+    :param began: when, by the count of barriers that complete TLBI
+
+    *ipa*, *size*: which addresses, of a TLBI by address; *hint*: level of the leaf, 0: none, `MISFIT`;
+    *completed*: when, likewise
+    """
+
+    def __init__(self, op: int, cpu: int, vmid: int, published: int, began: int) -> None:
+        self.op = op
+        self.cpu = cpu
+        self.vmid = vmid
+        self.published = published
+        self.began = began
+        self.completed = 0
+        self.ipa = 0
+        self.size = 0
+        self.hint = 0
+
+    def decode(self, operand: int, granule: Granule) -> None:
+        """Take address, size and hint from the operand."""
+        tg = operand >> TTL_GRANULE_SHIFT & 3
+        expected = (granule.page_shift - 10) >> 1
+        if self.op == RIPAS2E1:
+            pages = ((operand >> RANGE_NUM_SHIFT & RANGE_NUM) + 1) << (5 * (operand >> RANGE_SCALE_SHIFT & 3) + 1)
+            self.ipa = (operand & RANGE_FIELD) << (16 if granule.lpa2 else granule.page_shift)
+            self.size = pages << granule.page_shift
+            self.hint = operand >> RANGE_TTL_SHIFT & TTL_LEVEL if tg == expected else MISFIT
+            return
+        self.ipa = (operand & IPA_FIELD) << IPA_SHIFT & -granule.page_size
+        self.size = granule.page_size
+        # Without a granule there is no hint, whatever the level.
+        if tg:
+            self.hint = operand >> TTL_SHIFT & TTL_LEVEL if tg == expected else MISFIT
+
+
+class Processor:
+    """The state by which one CPU executes TLBI.
+
+    :param number: of the CPU
+    :param granule: page size, by which operands are decoded
+
+    *vmid*, *tge*: in effect; *vttbr*, *hcr*, *tcr*, *sctlr*: as written; *begun*: TLBI that are not complete
+    """
+
+    def __init__(self, number: int, granule: Granule) -> None:
+        self.number = number
+        self.granule = granule
+        self.vttbr = 0
+        self.hcr = 0
+        self.tcr = 0
+        self.sctlr = 0
+        self.vmid = 0
+        self.tge = False
+        self.begun: list[Invalidation] = []
+
+    def boot(self, vhe: bool) -> None:
+        """Enter the context of the host; *vhe*: its kernel runs at EL2, where VMALLE1 means its own entries."""
+        self.hcr = HCR_E2H | HCR_TGE if vhe else 0
+        self.synchronize()
+
+    def synchronize(self) -> None:
+        """ISB, exception entry or return: what was written to system registers is in effect."""
+        self.vmid = self.vttbr >> VTTBR_VMID_SHIFT
+        self.tge = self.hcr & (HCR_E2H | HCR_TGE) == HCR_E2H | HCR_TGE
+
+    def tlbi(self, op: int, operand: int, published: int, began: int) -> None:
+        """Begin a TLBI.
+
+        :param published: as of `Invalidation`; likewise *began*
+        """
+        local = op & ~BROADCAST
+        if local == VMALLE1 and self.tge:
+            # It means the entries of EL2 and EL0.
+            return
+        cpu = EVERYWHERE if op & BROADCAST else self.number
+        new = Invalidation(local, cpu, ALL_VMIDS if local == ALLE1 else self.vmid, published, began)
+        if local >= IPAS2E1:
+            new.decode(operand, self.granule)
+        self.begun.append(new)
+
+    def complete(self, domain: int) -> list[Invalidation]:
+        """DSB: return the TLBI that it completes, in the order in which they take effect."""
+        if not self.begun or domain & 1:
+            return []
+        if domain == ISH:
+            done, self.begun = self.begun, []
+        else:
+            done = [each for each in self.begun if each.cpu != EVERYWHERE]
+            self.begun = [each for each in self.begun if each.cpu == EVERYWHERE]
+        if len(done) > 1:
+            done.sort(key=_takes_effect)
+        return done
+
+
+def _takes_effect(each: Invalidation) -> bool:
+    return each.op != VMALLE1
+
+
+def publishes(domain: int) -> bool:
+    """Tell whether a barrier orders stores to tables before the walks of all CPUs."""
+    return domain > NSHST
+
+
+def last_level(op: int) -> bool:
+    """Tell whether a TLBI leaves walk caches as they are."""
+    return op == IPAS2LE1
