@@ -9,7 +9,7 @@ from typing import Final
 from reference.compiled.choice import is_file_name as is_file
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
-from reference.tlb import TlbVhe
+from reference.tlb import AnyTlb, TlbVhe
 
 from . import bugs
 from . import tree as kernel_tree
@@ -51,16 +51,22 @@ _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin, 
 
 
 def register(
-    name: str, pgtable: type[Pgtable], mmu: type[Mmu], origin: str, *, adds: tuple[str, ...] = ()
+    name: str,
+    pgtable: type[Pgtable],
+    mmu: type[Mmu],
+    origin: str,
+    *,
+    adds: tuple[str, ...] = (),
+    tlb: type[AnyTlb] = TlbVhe,
 ) -> Candidate:
     """Make a version known under *name* in this process; a module of this folder that declares one needs no call.
 
-    :param adds: as in `Candidate`
+    :param adds: as in `Candidate`; likewise *tlb*
     :raises ValueError: if the name is taken
     """
     if name in _REGISTRY or name in _BUGS:
         raise ValueError(f"there already is a candidate {name!r}")
-    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, adds)
+    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, adds, tlb=tlb)
     return _REGISTRY[name]
 
 

@@ -12,6 +12,7 @@ from candidate import Candidate
 from reference.events import Observer
 from reference.machine.arena import unwrap
 from reference.machine.descriptor import AF_BIT, LEAF, TABLE, TYPE_BIT, VALID_BIT, address_bits, kind
+from reference.tlb import TlbVhe
 
 from ..execution.executor import Executor
 from ..language.operations import Par
@@ -323,6 +324,8 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
 
     :raises UnsuitableError: casemate does not know what the program has, or the version has no verdict on it
     """
+    if version.tlb is not TlbVhe:
+        raise UnsuitableError("the version has a tlb.c of its own, and the trace has the flushes of the original's")
     vm = program.vm
     if vm.granule != PAGE:
         raise UnsuitableError(f"it has pages of {vm.granule >> 10}K, and casemate knows 4K")

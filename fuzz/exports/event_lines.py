@@ -10,6 +10,7 @@ from typing import Any, Final
 import reference
 from candidate import Candidate
 from reference.events import Observer
+from reference.machine.instructions import text
 
 from ..engines.repeated import EventStream
 from ..execution.executor import Executor
@@ -33,7 +34,7 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
     """Run a program on one side; return its events, outcomes and violations, a JSON object a line.
 
     Before the events of an operation stands an object with its text and number, -1 for the creation of the VMs.
-    Events have the names and parameters of `reference.events.Observer`.
+    Events have the names and parameters of `reference.events.Observer`; an instruction has its ``text`` too.
     """
     executor = Executor(version, program)
     events = EventStream()
@@ -53,7 +54,10 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
         lines.append({"operation": at, "text": heading})
         for event in events.found:
             name = str(event[0])
-            lines.append({"event": name, **dict(zip(parameters()[name], event[1:], strict=True))})
+            line: dict[str, Any] = {"event": name, **dict(zip(parameters()[name], event[1:], strict=True))}
+            if name == "instruction":
+                line["text"] = text(line["op"], line["operand"])
+            lines.append(line)
         events.found.clear()
         if outcome is not None:
             lines.append({"outcome": outcome.status, "value": str(outcome.value_text())})

@@ -20,6 +20,7 @@ from candidate.v5_12_9 import PgtableV5_12_9
 from reference.compiled import choice as native
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import TlbVhe
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,14 +32,16 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate, "_CHANGES", {})
 
 
-def changes(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = ()) -> candidate.Changes:
-    candidate.register("mine", pgtable, mmu, "a test", adds=adds)
+def changes(
+    pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = (), tlb: type = TlbVhe
+) -> candidate.Changes:
+    candidate.register("mine", pgtable, mmu, "a test", adds=adds, tlb=tlb)
     return candidate.changes("mine")
 
 
-def refusal(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = ()) -> str:
+def refusal(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = (), tlb: type = TlbVhe) -> str:
     with pytest.raises(RefusedCandidate) as refused:
-        changes(pgtable, mmu, adds)
+        changes(pgtable, mmu, adds, tlb)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -132,6 +135,23 @@ def test_only_helpers_override_nothing() -> None:
 def test_one_unchanged_class_is_fine() -> None:
     found = changes(adding(Pgtable, "kvm_pgtable_stage2_flush"), type("Mine", (Mmu,), {}))
     assert found.overrides == ("kvm_pgtable_stage2_flush",)
+
+
+def test_tlb_c_is_held_against_its_base() -> None:
+    found = changes(tlb=adding(TlbVhe, "__kvm_tlb_flush_vmid__"))
+    assert found.text() == "mine (on original) overrides __kvm_tlb_flush_vmid__; adds nothing"
+    assert candidate.changes("bug-tlb-level").overrides == ("__tlbi_level__",)
+    assert candidate.changes("v5.14").bases == ("v5.12.9",)
+
+
+def test_a_misspelt_override_of_tlb_c() -> None:
+    wrong = adding(TlbVhe, "__kvm_tlb_flush_vmid_ip__", "__tlbi__")
+    assert "__kvm_tlb_flush_vmid_ip__ overrides nothing, did you mean __kvm_tlb_flush_vmid_ipa__" in refusal(tlb=wrong)
+
+
+def test_a_class_that_is_no_tlb_c() -> None:
+    said = refusal(tlb=adding(Mmu, "kvm_age_hva"))
+    assert said.endswith("one that derives from Mmu, and tlb= one that derives from AnyTlb")
 
 
 def test_helpers_of_the_other_file_are_fine() -> None:

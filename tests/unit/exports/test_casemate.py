@@ -152,6 +152,11 @@ def test_what_casemate_does_not_know_is_refused(program: str, why: str) -> None:
         casemate(candidate.get("v5.14"), parse(program), False)
 
 
+def test_another_tlb_c_is_refused() -> None:
+    with pytest.raises(UnsuitableError, match=r"tlb\.c of its own"):
+        casemate(candidate.get("bug-tlb-shift"), parse(COLLAPSE), False)
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "export")
     file = str(ROOT / "corpus" / "seeds" / "thp-blocks.s2")

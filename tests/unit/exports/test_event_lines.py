@@ -26,6 +26,10 @@ def test_a_run_is_told_from_creation_to_destruction() -> None:
     lines = [json.loads(line) for line in event_lines(candidate.get("rfc-v1"), program)]
     assert [line["operation"] for line in lines if "operation" in line] == list(range(-1, len(program.operations) + 1))
     assert sum("outcome" in line for line in lines) == len(program.operations)
+    # A helper call comes after its instructions.
+    called = next(at for at, line in enumerate(lines) if line.get("event") == "tlbi_ipa")
+    below = [line["text"] for line in lines[:called] if line.get("event") == "instruction"]
+    assert below[-3:] == ["msr vttbr_el2, 0x0", "msr hcr_el2, 0x408000000", "isb"]
     stores = [line for line in lines if line.get("event") == "store"]
     assert stores
     assert all(isinstance(line["release"], bool) for line in stores)
