@@ -14,6 +14,7 @@ from .sampling import JUDGING, innermost, short_names, stacks_of
 _AREAS: Final = {
     "reference/pgtable.py": "pgtable port",
     "reference/mmu.py": "mmu port",
+    "reference/tlb": "tlb port",
     "reference/machine/": "machine",
     "reference/": "kernel layer",
     "candidate/": "candidate",

@@ -14,6 +14,8 @@ from .sampling import JUDGING, innermost, short_names, stacks_of
 _PYTHON: Final = {
     "reference.pgtable": "Python: kernel code",
     "reference.mmu": "Python: kernel code",
+    "reference.tlb": "Python: kernel code",
+    "reference.tlbflush": "Python: kernel code",
     "reference.kvm_main": "Python: kernel code",
     "reference": "Python: host, machine, events",
     "candidate": "Python: kernel code",

@@ -36,7 +36,7 @@ from .unhandled import unhandled
 from .unsettled import Unsettled
 
 # Modules of kernel code, beside those of candidate/; and what there is ours, and runs a tree.
-KERNEL: Final = ("reference.pgtable", "reference.mmu")
+KERNEL: Final = ("reference.pgtable", "reference.mmu", "reference.tlb", "reference.tlbflush")
 TREE: Final = "candidate.tree."
 # ``*ptep`` (`reference.pgtable.Pgtable.load`), which is no function of the kernel's.
 LOAD: Final = "load"

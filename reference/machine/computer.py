@@ -66,24 +66,25 @@ class Computer(Hardware):
     def drop(self, done: Invalidation) -> None:
         if done.hint == MISFIT:
             return
-        for tlb in self.concerned(done):
-            if done.op == VMALLE1:
-                tlb.drop_combined()
-            elif done.op == RIPAS2E1:
+        if done.vmid == ALL_VMIDS:
+            for vm in self.tlbs:
+                self.drop_from(vm, done)
+        elif 0 < done.vmid <= len(self.tlbs):
+            self.drop_from(self.tlbs[done.vmid - 1], done)
+
+    def drop_from(self, vm: list[CpuTlb], done: Invalidation) -> None:
+        """Drop entries of one VM from the TLBs on which a TLBI acts."""
+        op = done.op
+        for tlb in vm if done.cpu == EVERYWHERE else [vm[done.cpu]]:
+            if op == VMALLE1:
+                if tlb.combined:
+                    tlb.combined.clear()
+            elif op == RIPAS2E1:
                 tlb.invalidate_range(done.ipa, done.size, done.hint)
-            elif done.op in (VMALLS12E1, ALLE1):
+            elif op in (VMALLS12E1, ALLE1):
                 tlb.invalidate_all()
             else:
-                tlb.invalidate_ipa(done.ipa, done.hint, last_level(done.op))
-
-    def concerned(self, done: Invalidation) -> list[CpuTlb]:
-        """The TLBs on which a TLBI acts; none for a VMID that no VM has."""
-        vms = range(len(self.tlbs)) if done.vmid == ALL_VMIDS else range(done.vmid - 1, done.vmid)
-        found: list[CpuTlb] = []
-        for vm in vms:
-            if 0 <= vm < len(self.tlbs):
-                found += self.tlbs[vm] if done.cpu == EVERYWHERE else [self.tlbs[vm][done.cpu]]
-        return found
+                tlb.invalidate_ipa(done.ipa, done.hint, last_level(op))
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         self.memory.clean_and_invalidate(pa, size)

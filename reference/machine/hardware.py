@@ -4,8 +4,8 @@
 from ..compiled.annotations import mypyc_attr
 from .arena import Arena
 from .granule import Granule
-from .instructions import ALLE1, RIPAS2E1, VMALLE1, VMALLS12E1
-from .processor import ALL_VMIDS, EVERYWHERE, Invalidation, Processor, last_level, publishes
+from .instructions import ALLE1, NSHST, RIPAS2E1, STORES_ALONE, VMALLE1, VMALLS12E1
+from .processor import ALL_VMIDS, EVERYWHERE, Invalidation, Processor, last_level
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -28,6 +28,7 @@ class Hardware:
         self.published = 0
         self.completions = 0
         self.waiting: list[Invalidation] = []
+        self.nothing: list[Invalidation] = []
 
     def boot(self, vhe: bool) -> None:
         """Put all CPUs into the context of a kernel at EL2 (VHE), or at EL1."""
@@ -43,11 +44,13 @@ class Hardware:
 
         :returns: the TLBI whose entries are gone by now, combined ones as well
         """
-        if publishes(domain):
+        if domain > NSHST:
+            # For the table walks of all CPUs.
             self.published += 1
-        done = self.processors[cpu].complete(domain)
-        if not done:
-            return done
+        processor = self.processors[cpu]
+        if not processor.begun or domain & STORES_ALONE:
+            return self.nothing
+        done = processor.complete(domain)
         self.completions += 1
         gone: list[Invalidation] = []
         for each in done:

@@ -31,6 +31,8 @@ IPAS2LE1IS: Final = 21
 RIPAS2E1: Final = 22
 RIPAS2E1IS: Final = 23
 
+# The bit of a barrier's number that makes it one of stores alone.
+STORES_ALONE: Final = 1
 # The bit of a TLBI's number that makes it one for all CPUs; the instruction without it.
 BROADCAST: Final = 1
 

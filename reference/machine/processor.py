@@ -20,7 +20,6 @@ from .instructions import (
     IPAS2E1,
     IPAS2LE1,
     ISH,
-    NSHST,
     RANGE_FIELD,
     RANGE_NUM,
     RANGE_NUM_SHIFT,
@@ -128,9 +127,7 @@ class Processor:
         self.begun.append(new)
 
     def complete(self, domain: int) -> list[Invalidation]:
-        """DSB: return the TLBI that it completes, in the order in which they take effect."""
-        if not self.begun or domain & 1:
-            return []
+        """DSB of loads and stores: return the TLBI that it completes, in the order in which they take effect."""
         if domain == ISH:
             done, self.begun = self.begun, []
         else:
@@ -143,11 +140,6 @@ class Processor:
 
 def _takes_effect(each: Invalidation) -> bool:
     return each.op != VMALLE1
-
-
-def publishes(domain: int) -> bool:
-    """Tell whether a barrier orders stores to tables before the walks of all CPUs."""
-    return domain > NSHST
 
 
 def last_level(op: int) -> bool:

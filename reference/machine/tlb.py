@@ -13,7 +13,8 @@ class CpuTlb:
     """Entries of one guest (VMID) on one CPU.
 
     *leaves* and *tables*, per level: address >> level shift -> descriptor; *combined*: leaves that
-    entries of both stages may hold and stage 2 no longer does, by level and address >> level shift.
+    entries of both stages may hold and stage 2 no longer does, by level and address >> level shift;
+    TLBI VMALLE1 empties it.
     """
 
     def __init__(self, granule: Granule) -> None:
@@ -95,10 +96,6 @@ class CpuTlb:
                 tables = self.tables[level]
                 for key in [key for key in tables if first <= key <= last]:
                     del tables[key]
-
-    def drop_combined(self) -> None:
-        """TLBI VMALLE1: entries that combine both stages go."""
-        self.combined.clear()
 
     def evict(self, ipa: int) -> None:
         """Lose all entries for *ipa*, as a TLB may at any time."""

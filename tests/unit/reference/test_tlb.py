@@ -30,7 +30,7 @@ def test_look_up() -> None:
 def test_flush_without_hint_drops_leaf_and_tables_of_the_address_only() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 0)
-    tlb.drop_combined()
+    tlb.combined.clear()
     assert tlb.leaf(PAGE) == (-1, 0)
     assert tlb.table(PAGE) == (-1, 0)
     assert tlb.leaf(OTHER) == (3, 23)
@@ -39,7 +39,7 @@ def test_flush_without_hint_drops_leaf_and_tables_of_the_address_only() -> None:
 def test_the_right_hint_drops_the_same() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 3)
-    tlb.drop_combined()
+    tlb.combined.clear()
     assert tlb.leaf(PAGE) == (-1, 0)
     assert tlb.table(PAGE) == (-1, 0)
 
@@ -80,6 +80,6 @@ def test_what_both_stages_hold_outlives_the_entry_of_stage_2() -> None:
 def test_a_flush_of_the_last_level_keeps_tables() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 0, last_level=True)
-    tlb.drop_combined()
+    tlb.combined.clear()
     assert tlb.leaf(PAGE) == (-1, 0)
     assert tlb.table(PAGE) == (2, 12)
