@@ -94,6 +94,17 @@ class Backing:
         if pa & (size - 1):
             return "output address not aligned", ipa
         layout = self.guest.layout_of(ipa)
+        wrong, page = self.fault_in(layout, level, ipa, entry)
+        if wrong and (leaving := self.guest.leaving_at(ipa)) is not None and leaving is not layout:
+            # The slot moves to where it overlaps its old place, which is mapped until that is unmapped.
+            if not self.fault_in(leaving, level, ipa, entry)[0]:
+                return "", 0
+        return wrong, page
+
+    def fault_in(self, layout: SlotLayout | None, level: int, ipa: int, entry: int) -> tuple[str, int]:
+        """Say what is wrong with a leaf of a slot, as `fault_of`."""
+        size = 1 << self.shifts[level]
+        pa = address_bits(entry, self.granule)
         if layout is None or ipa + size > layout.ipa + layout.size:
             return "leaf outside of any slot", ipa
         hva = layout.hva + ipa - layout.ipa

@@ -85,8 +85,24 @@ end
 """
 
 
+# A fault of the old place goes on while user space waits for it.
+COPIES_MEANWHILE = """\
+vm cpus=1
+slot a ipa=1G size=8K backing=anon
+slot a move 2097156K
+host share a+0 4K
+cpu0 read a+4K
+par
+  cpu0 write a+0
+  user0 slot a move 2G
+  switch cpu0 to user0 after unlock 1
+end
+"""
+
+
 def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_unmapped() -> None:
     assert kinds(ORIGINAL, MOVES_OVER_ITSELF) == []
+    assert kinds(ORIGINAL, COPIES_MEANWHILE) == []
     found = kinds(broken(mmu=MovesWithoutUnmapping), MOVES_OVER_ITSELF + "cpu0 read a+8K\n")
     assert "regression isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
 
