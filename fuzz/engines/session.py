@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import candidate
+from candidate import Candidate
 from candidate.tree import TreeError
 from candidate.tree.runtime import pool
 
@@ -34,6 +35,19 @@ STATE_EVERY: Final = 0.2
 RAN_EVERY: Final = 2.0
 # The program that stands for one that could not be made.
 NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
+
+
+def offers_of(*versions: Candidate) -> Offers:
+    """Return what all of some versions have: the generator asks for nothing else."""
+    mains = [version.main for version in versions]
+    return Offers(
+        all(main.SPLITS_EAGERLY for main in mains),
+        all(main.HAS_DIRTY_RINGS for main in mains),
+        all(version.pgtable.WALKS_UNDER_RCU for version in versions),
+        all(main.HAS_GUEST_MEMFD for main in mains),
+        par=True,
+        lpa2=all(main.HAS_LPA2 for main in mains),
+    )
 
 
 class Flight(Protocol):
@@ -77,17 +91,7 @@ class Session:
         self.differential = Differential(*versions)
         self.differential.features = unit.features
         self.overlap = Overlap(self.differential, 1 if unit.alone else None)
-        # What both versions have: the generator asks for nothing else.
-        mains = (self.differential.reference.main, self.differential.candidate.main)
-        pgtables = (self.differential.reference.pgtable, self.differential.candidate.pgtable)
-        self.offers = Offers(
-            all(main.SPLITS_EAGERLY for main in mains),
-            all(main.HAS_DIRTY_RINGS for main in mains),
-            all(pgtable.WALKS_UNDER_RCU for pgtable in pgtables),
-            all(main.HAS_GUEST_MEMFD for main in mains),
-            par=True,
-            lpa2=all(main.HAS_LPA2 for main in mains),
-        )
+        self.offers = offers_of(self.differential.reference, self.differential.candidate)
         self.corpus = [parse(text) for text in unit.corpus]
         self.numbers = numbers or Numbers(unit.first)
         # Of the last program there is, and of the last one judged.

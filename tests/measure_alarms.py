@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judges versions against themselves, and shows what no known bug explains: an unknown bug of theirs, or a false alarm.
+
+``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. One version runs after the other, in this
+process. One program in so many is run again: its events must be the same.
+"""
+
+import argparse
+import os
+from collections import Counter
+from typing import Final
+
+import candidate
+from candidate import Candidate
+from fuzz.engines.repeated import repeat
+from fuzz.engines.session import REPEATED, offers_of
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.language.program import KIB, Program, has_blocks
+from fuzz.language.text import print_program
+
+from .measure_races import cpu_seconds
+
+# Programs between two looks at the clock.
+LOOK_EVERY: Final = 10
+
+
+class Alarms:
+    """One version against itself.
+
+    *judged*, *operations*, *repeated*: so many programs and operations; *explained*: programs by signature and known
+    bug; *alarms*: by signature, of what none explains; *refused*: programs without a verdict
+
+    :param version: of both sides
+    :param generator: of the programs
+    :param blocks: judge programs with par blocks only
+    """
+
+    def __init__(self, version: Candidate, generator: Generator, blocks: bool) -> None:
+        self.version = version
+        self.generator = generator
+        self.blocks = blocks
+        self.differential = Differential(version, version)
+        self.judged = self.operations = self.repeated = self.refused = 0
+        self.explained: Counter[str] = Counter()
+        self.alarms: Counter[str] = Counter()
+
+    def next(self) -> Program:
+        """The next program to be judged."""
+        while True:
+            program = self.generator.next()
+            if has_blocks(program) or not self.blocks:
+                return program
+
+    def judge(self) -> list[str]:
+        """Judge one program.
+
+        :returns: what is new, for people
+        :raises fuzz.engines.repeated.NotRepeatableError: another run of it has other events
+        """
+        program = self.next()
+        verdict = self.differential.run(program)
+        self.judged += 1
+        self.operations += len(program.operations)
+        self.refused += bool(verdict.refused)
+        told: list[str] = []
+        for finding in verdict.findings:
+            if finding.known:
+                self.explained[f"{finding.signature} ({finding.known})"] += 1
+                continue
+            if not self.alarms[finding.signature]:
+                about = f"program {self.generator.number}: {finding.signature}: {finding.reason}"
+                told.append(f"{about}\n{print_program(program)}")
+            self.alarms[finding.signature] += 1
+        if has_blocks(program) and not verdict.refused and self.judged % REPEATED == 1:
+            repeat(self.version, program)
+            self.repeated += 1
+        return told
+
+    def text(self, cpu: float) -> str:
+        """Say what was done, in one line.
+
+        :param cpu: seconds of CPU time
+        """
+        done = f"{self.judged} programs, {self.operations} operations, {self.repeated} repeated, {self.refused} refused"
+        found = f"{len(self.explained)} findings explained, {len(self.alarms)} not"
+        return f"{self.version.name}: {done}, {cpu:.0f} CPU s: {found}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.measure_alarms", description=__doc__.splitlines()[0])
+    parser.add_argument("versions", nargs="+", metavar="VERSION", help="as `s2fuzz list` has them, or tree:PATH")
+    parser.add_argument("--cpu", type=float, default=600.0, help="CPU seconds for each (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the programs (%(default)s)")
+    parser.add_argument("--granule", type=int, default=0, choices=(0, 4, 16, 64), help="in KiB; 0: all (%(default)s)")
+    parser.add_argument("--blocks", action="store_true", help="programs with par blocks only")
+    chosen = parser.parse_args()
+    for name in chosen.versions:
+        version = candidate.get(name)
+        alarms = Alarms(version, Generator(chosen.seed, chosen.granule * KIB, offers_of(version)), chosen.blocks)
+        start, used = cpu_seconds(os.getpid()), 0.0
+        while used < chosen.cpu:
+            for told in alarms.judge():
+                print(told, flush=True)
+            if alarms.judged % LOOK_EVERY == 0:
+                used = cpu_seconds(os.getpid()) - start
+        print(alarms.text(used), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Versions against themselves: known bugs explain all that is found; what they do not explain is told.
+
+`tests.measure_alarms` does it for as long as one likes.
+"""
+
+import pytest
+
+import candidate
+from fuzz.engines.session import offers_of
+from fuzz.generation.generator import Generator
+
+from ..measure_alarms import Alarms
+
+
+def alarms_of(name: str, seed: int, blocks: bool) -> Alarms:
+    version = candidate.get(name)
+    return Alarms(version, Generator(seed, offers=offers_of(version)), blocks)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("name", ["original", "v5.14"])
+def test_known_bugs_explain_all_that_versions_show(name: str, blocks: bool) -> None:
+    alarms = alarms_of(name, 5, blocks)
+    assert [told for _ in range(60) for told in alarms.judge()] == []
+    assert alarms.judged == 60
+    assert alarms.explained
+    assert alarms.repeated >= blocks
+
+
+def test_what_they_do_not_explain_is_told_once() -> None:
+    alarms = alarms_of("rfc-v1", 1, blocks=False)
+    told = [each for _ in range(120) for each in alarms.judge()]
+    assert len(told) == len(alarms.alarms) > 0
+    assert max(alarms.alarms.values()) > 1
+    assert any("dcache" in each and "s2fuzz 1\n" in each for each in told)
