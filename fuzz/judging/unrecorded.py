@@ -57,12 +57,16 @@ class AgeFlags:
 
     def __init__(self, left: Unrecorded, right: Unrecorded) -> None:
         self.sides = (left, right)
+        # Some leaves differed so: what is alike but for that is to be compared again.
+        self.excused = False
 
     def excuse(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
         """Tell whether two leaves differ by an access flag that one side's hardware need not have left clear."""
         if left ^ right != AF_BIT:
             return False
-        return (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
+        excused = (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
+        self.excused = self.excused or excused
+        return excused
 
     def settle(self) -> None:
         """Forget the leaves that do not differ so any more; call it where nothing runs."""

@@ -4,6 +4,7 @@
 import candidate
 from candidate import Candidate
 from fuzz.judging.differential import Differential, Lockstep
+from fuzz.judging.tables import maps_differ
 from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
@@ -77,3 +78,16 @@ def test_other_pages_are_judged() -> None:
 def test_flags_that_a_patch_leaves_set() -> None:
     differences = run(NeverOld, START.format(UNFLUSHED)).differences
     assert list(differences) == ["result: HostAge", "map"]
+
+
+def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
+    """A table that neither side wrote to is compared as well, once a difference was excused."""
+    lockstep = run(FlushMore, START.format(UNFLUSHED))
+    left, right = lockstep.left.checkers, lockstep.right.checkers
+    for checkers in (left, right):
+        shadow = checkers.shadows[0]
+        shadow.touched.clear()
+        shadow.touched[shadow.roots[0].page] = shadow.roots[0]
+    assert maps_differ(left, right, lockstep.flags) == ""
+    lockstep.flags.sides[0].leaves.clear()
+    assert maps_differ(left, right, lockstep.flags).startswith("0x40005000, level 3: ")
