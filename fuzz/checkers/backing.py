@@ -59,8 +59,9 @@ class Backing:
         if level == self.last_level and ipa == self.last_end and entry == self.last_entry + size:
             if not self.known:
                 self.known = self.run_end(ipa - size)
-            layout = self.guest.layout_of(ipa)
-            if layout is not None and layout is self.last_slot and ipa + size <= self.known:
+            layout = self.last_slot
+            # Slots that exist do not overlap; one that is about to go gives way to them.
+            if layout is not None and ipa + size <= self.known and (layout.live or self.guest.layout_of(ipa) is layout):
                 self.last_entry = entry
                 self.last_end = ipa + size
                 return self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)

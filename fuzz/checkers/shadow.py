@@ -190,8 +190,10 @@ class Shadow(GuestChecker):
         self.touched[page] = child
         if child.level > 3:
             return
-        for i, word in self.entries_of(page):
+        first = page * self.entries
+        for i in self.entries_of(page):
             child.non_zero += 1
+            word = self.kernel.words[first + i]
             if word & 1:
                 what = kind(word, child.level, self.granule)
                 if what == LEAF:
@@ -201,9 +203,9 @@ class Shadow(GuestChecker):
                 else:
                     child.reserved.add(i)
 
-    def entries_of(self, page: int) -> list[tuple[int, int]]:
-        """Return (index, entry) of the entries of a table page that are not zero in memory, in order."""
-        found: list[tuple[int, int]] = []
+    def entries_of(self, page: int) -> list[int]:
+        """Return the indices of the entries of a table page that are not zero in memory, in order."""
+        found: list[int] = []
         first = page * self.entries
         words = self.kernel.words
         for start in range(0, self.entries, STRIDE):
@@ -212,7 +214,7 @@ class Shadow(GuestChecker):
             if part != self.zeros:
                 for i, word in enumerate(part):
                     if word:
-                        found.append((start + i, word))
+                        found.append(start + i)
         return found
 
     def scan(self) -> None:
@@ -227,27 +229,33 @@ class Shadow(GuestChecker):
         """Scan one table, and those below; not one that was freed, or entered twice, in spite of its parent."""
         if self.by_page.get(table.page) is not table:
             return
-        leaves: dict[int, int] = {}
-        children: dict[int, int] = {}
-        reserved: set[int] = set()
-        non_zero = 0
-        for i, word in self.entries_of(table.page):
-            non_zero += 1
+        first = table.page * self.entries
+        used = self.entries_of(table.page)
+        valid = 0
+        alike = len(used) == table.non_zero
+        for i in used:
+            word = self.kernel.words[first + i]
             if word & 1:
-                what = kind(word, table.level, self.granule)
-                if what == LEAF:
-                    leaves[i] = word
-                elif what == TABLE and i not in table.reserved:
-                    children[i] = (address_bits(word, self.granule) - self.kernel.base) >> self.granule.page_shift
-                else:
-                    reserved.add(i)
-        seen = {index: child.page for index, child in table.children.items()}
-        if leaves != table.leaves or children != seen or reserved != table.reserved or non_zero != table.non_zero:
+                valid += 1
+                alike = alike and self.holds(table, i, word)
+        # Each valid entry is where it belongs, and nothing else is: all are as the stores made them.
+        if not alike or valid != table.valid():
             raise AssertionError(
                 f"the shadow of table page {table.page} (level {table.level}) is not what memory holds"
             )
         for child in table.children.values():
             self.scan_table(child)
+
+    def holds(self, table: Table, index: int, word: int) -> bool:
+        """Tell whether the stores made this valid entry what memory says."""
+        what = kind(word, table.level, self.granule)
+        if what == LEAF:
+            return table.leaves.get(index, 0) == word
+        if what == TABLE and index not in table.reserved:
+            child = table.children.get(index)
+            pa = address_bits(word, self.granule)
+            return child is not None and child.page == (pa - self.kernel.base) >> self.granule.page_shift
+        return index in table.reserved
 
     def set_live(self, table: Table, live: bool) -> None:
         """A subtree was cut off from the root, or joined to it."""
@@ -284,6 +292,19 @@ class Shadow(GuestChecker):
             if child is None:
                 return -1, 0
             table = child
+
+    def lookup_near(self, near: Table | None, ipa: int) -> Table | None:
+        """Return the live table in which a walk to *ipa* ends; *near*: one on some walk, where it may be as well."""
+        table = near
+        # What a leaf of level 3 would be the table of has no range of its own.
+        if table is None or table.level > 3 or (ipa - table.base) >> (self.shifts[table.level] + self.index_bits) != 0:
+            table = self.root_at(ipa)
+        while table is not None:
+            child = table.children.get((ipa - table.base) >> self.shifts[table.level])
+            if child is None:
+                break
+            table = child
+        return table
 
     def level_at(self, ipa: int) -> int:
         """Level of the live entry, leaf or empty, that a walk to *ipa* ends at."""
@@ -345,44 +366,40 @@ class Shadow(GuestChecker):
             if level >= 0:
                 found.append((level, start >> self.shifts[level] << self.shifts[level], leaf))
             return found
-        first = max(start >> self.root_shift, 0)
-        last = min((end - 1) >> self.root_shift, len(self.roots) - 1)
-        for number in range(first, last + 1):
-            self.collect(self.roots[number], start, end, found)
+        for root in self.roots_in(start, end):
+            self.collect(root, start, end, found)
         return found
+
+    def roots_in(self, start: int, end: int) -> list[Table]:
+        """Return the root tables that translate any of [start, end), in order."""
+        return self.roots[max(start >> self.root_shift, 0) : max(((end - 1) >> self.root_shift) + 1, 0)]
+
+    def indices_in(self, table: Table, start: int, end: int) -> list[int]:
+        """Return the indices of a table that meet [start, end), in order; of many, those with a leaf or a table."""
+        shift = self.shifts[table.level]
+        first = max((start - table.base) >> shift, 0)
+        last = min((end - 1 - table.base) >> shift, self.entries - 1)
+        leaves = table.leaves
+        children = table.children
+        if last - first < len(leaves) + len(children):
+            return list(range(first, last + 1))
+        # Fewer entries are valid than are in range.
+        valid = sorted((*leaves, *children)) if children else sorted(leaves)
+        if last - first + 1 == self.entries:
+            return valid
+        return [index for index in valid if first <= index <= last]
 
     def collect(self, table: Table, start: int, end: int, found: list[tuple[int, int, int]]) -> None:
         """Add what `leaves_in` wants from *table* down."""
         shift = self.shifts[table.level]
-        first = max((start - table.base) >> shift, 0)
-        last = min((end - 1 - table.base) >> shift, self.entries - 1)
-        if first > last:
-            return
-        leaves = table.leaves
-        children = table.children
-        if last - first < len(leaves) + len(children):
-            for index in range(first, last + 1):
-                leaf = leaves.get(index)
-                if leaf is not None:
-                    found.append((table.level, table.base + (index << shift), leaf))
-                elif index in children:
-                    self.collect(children[index], start, end, found)
-            return
-        # Fewer entries are valid than are in range.
-        if not children:
-            found += [
-                (table.level, table.base + (index << shift), leaves[index])
-                for index in sorted(leaves)
-                if first <= index <= last
-            ]
-            return
-        for index in sorted((*leaves, *children)):
-            if first <= index <= last:
-                child = children.get(index)
-                if child is None:
-                    found.append((table.level, table.base + (index << shift), leaves[index]))
-                else:
-                    self.collect(child, start, end, found)
+        for index in self.indices_in(table, start, end):
+            leaf = table.leaves.get(index)
+            if leaf is not None:
+                found.append((table.level, table.base + (index << shift), leaf))
+                continue
+            child = table.children.get(index)
+            if child is not None:
+                self.collect(child, start, end, found)
 
     def exposed_before(self, start: int, end: int) -> Exposed:
         """Return the leaves that mapped [start, end) when this operation began and went, or changed, since."""

@@ -20,6 +20,7 @@ from .checker import GuestChecker, Peers
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
+from .table import Table
 
 STILL_THERE: Final = "still mapped after unmapping"
 UNMAPS: Final = "kvm_pgtable_stage2_unmap"
@@ -273,10 +274,14 @@ class Translation(GuestChecker):
         # First what the operation left: where that is a stale leaf, other rules follow from it.
         if outcome.status == "ok":
             self.judge_effect(op)
+        table: Table | None = None
         for ipa in self.written:
-            level, entry = self.shadow.lookup(ipa)
-            if level >= 0:
-                self.judge(level, ipa >> self.shifts[level] << self.shifts[level], entry)
+            table = self.shadow.lookup_near(table, ipa)
+            if table is not None:
+                shift = self.shifts[table.level]
+                entry = table.leaves.get((ipa - table.base) >> shift)
+                if entry is not None:
+                    self.judge(table.level, ipa >> shift << shift, entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
         for part in map(ops.plain, op.operations) if isinstance(op, ops.Par) else (op,):
@@ -315,14 +320,29 @@ class Translation(GuestChecker):
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""
         for start, end in self.guest.ipa_ranges(hva, hva_end):
-            for level, ipa, entry in self.shadow.leaves_in(start, end):
-                self.judge(level, ipa, entry)
+            self.judge_leaves(start, end)
+
+    def judge_leaves(self, start: int, end: int) -> None:
+        """Judge every leaf that meets a range of guest addresses."""
+        for root in self.shadow.roots_in(start, end):
+            self.judge_table(root, start, end)
+
+    def judge_table(self, table: Table, start: int, end: int) -> None:
+        """Do as `judge_leaves` from *table* down."""
+        shift = self.shifts[table.level]
+        for index in self.shadow.indices_in(table, start, end):
+            leaf = table.leaves.get(index)
+            if leaf is not None:
+                self.judge(table.level, table.base + (index << shift), leaf)
+                continue
+            child = table.children.get(index)
+            if child is not None:
+                self.judge_table(child, start, end)
 
     def scan(self) -> None:
         """Judge every leaf there is: what the incremental checks should have seen."""
         self.backing.begin()
-        for level, ipa, entry in self.shadow.leaves_in(0, 1 << self.guest.regime.ia_bits):
-            self.judge(level, ipa, entry)
+        self.judge_leaves(0, 1 << self.guest.regime.ia_bits)
 
     def judge(self, level: int, ipa: int, entry: int) -> None:
         """Judge one leaf of a pass against slot, frames and permissions."""
