@@ -42,11 +42,13 @@ class Assembly:
     def dsb(self, domain: int) -> None:
         """``dsb(domain)``"""
         self.barrier(domain)
-        self.note(domain, 0)
+        if self.on_instruction:
+            self.note(domain, 0)
 
     def isb(self) -> None:
         self.synchronize()
-        self.note(ISB, 0)
+        if self.on_instruction:
+            self.note(ISB, 0)
 
     def tlbi(self, op: int, operand: int) -> None:
         """Execute one TLBI, which is complete after a barrier only.
@@ -54,13 +56,15 @@ class Assembly:
         :param operand: 0 where it has none
         """
         self.hardware.tlbi(self.cpu, op, operand)
-        self.note(op, operand)
+        if self.on_instruction:
+            self.note(op, operand)
 
     def ic(self, op: int) -> None:
         """``ic iallu``, ``ic ialluis``: the first is of this CPU alone, whose code nothing here tells from others'."""
         if op == IC_IALLUIS:
             self.hardware.invalidate_icache_all()
-        self.note(op, 0)
+        if self.on_instruction:
+            self.note(op, 0)
 
     def write_sysreg(self, value: int, register: int) -> None:
         """``msr``: in effect after the next context synchronization."""
@@ -73,7 +77,8 @@ class Assembly:
             cpu.tcr = value
         elif register == SCTLR_EL1:
             cpu.sctlr = value
-        self.note(register, value)
+        if self.on_instruction:
+            self.note(register, value)
 
     def read_sysreg(self, register: int) -> int:
         """``mrs``: what was written last; no event."""
