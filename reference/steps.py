@@ -6,7 +6,7 @@ Places are counted as a compiled tree counts them (``rt_actors.c``), so that a s
 
 from typing import Final
 
-from .turns import Turns
+from .turns import Anchor, Turns
 
 
 class Hold:
@@ -27,12 +27,12 @@ class ActorCall:
     :param anchors: as of `reference.turns.Turns.anchors`
     """
 
-    def __init__(self, anchors: list[tuple[int, str, bool, int]]) -> None:
+    def __init__(self, anchors: list[Anchor]) -> None:
         # By kind of event; of other kinds nothing is counted.
-        self.anchors: dict[str, list[tuple[int, str, bool, int]]] = {}
+        self.anchors: dict[str, list[Anchor]] = {}
         self.counts: dict[str, int] = {}
         for anchor in anchors:
-            self.anchors.setdefault(anchor[1], []).append(anchor)
+            self.anchors.setdefault(anchor.point, []).append(anchor)
 
 
 # There is no place to give way: shared, for nothing is counted in it.
@@ -108,11 +108,11 @@ class Steps:
             counts["load"] = count = counts.get("load", 0) + 1
             self.look(anchors, count, True)
 
-    def look(self, anchors: list[tuple[int, str, bool, int]], count: int, after: bool) -> None:
+    def look(self, anchors: list[Anchor], count: int, after: bool) -> None:
         """Give way where a switch is anchored here, once each."""
         for anchor in anchors:
-            if anchor[3] == count and anchor[2] == after:
-                self.turns.reached(anchor[0])
+            if anchor.count == count and anchor.after == after:
+                self.turns.reached(anchor.number)
                 return
 
     def take(self, name: str, vmid: int, alone: bool) -> None:

@@ -4,6 +4,24 @@
 from .compiled.annotations import mypyc_attr
 
 
+class Anchor:
+    """The place of a switch within a call of kernel code.
+
+    :param number: of the switch in its schedule
+    :param point: kind of event
+    :param after: it comes after that
+    :param count: which of the events it is, counted from 1 within the call
+    :param to: the actor, from 1, to which the switch leads
+    """
+
+    def __init__(self, number: int, point: str, after: bool, count: int, to: int) -> None:
+        self.number = number
+        self.point = point
+        self.after = after
+        self.count = count
+        self.to = to
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Turns:
     """Takes and gives turns, where several actors are at work; one of them runs at a time.
@@ -11,17 +29,9 @@ class Turns:
     Code of an actor calls these, and they return when it is that actor's turn again.
     """
 
-    def anchors(self) -> list[tuple[int, str, bool, int]]:
-        """The switches of the call that the actor is about to make.
-
-        :returns: number of the switch, kind of event, whether it comes after that, and which of the events it is,
-            counted from 1 within the call
-        """
+    def anchors(self) -> list[Anchor]:
+        """The switches of the call that the actor is about to make."""
         return []
-
-    def target(self, number: int) -> int:
-        """The actor, from 1, to which the switch of that number leads."""
-        return 0
 
     def standing(self) -> tuple[int, int, int]:
         """Say how the actors stand: each turn may change that.

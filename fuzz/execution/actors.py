@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The actors of a par block: what each does, and what belongs to it while others run."""
 
-from typing import Final, TypeAlias
+from typing import Final
+
+from reference.turns import Anchor
 
 from ..language.operations import HARDWARE, STEPS_OF_HOST, Concurrent, Switch, actor_name, is_vcpu
 from ..sides.guest import Notified
@@ -10,8 +12,6 @@ from ..sides.side import Side
 from .coroutine import Coroutine
 from .guest_accesses import Exits
 
-# A switch: its number, point, True for after, count.
-Anchor: TypeAlias = tuple[int, str, bool, int]
 # Why an actor gave way.
 SWITCH: Final = "switch"
 WAIT: Final = "wait"
@@ -109,6 +109,7 @@ class Actor:
     :param cpu: the vCPU, or who else it is (`fuzz.language.operations.concurrent.THREADS`)
     :param accesses: what it does, each with its index in the block
     :param switches: of the schedule, those anchored to it, each with its number
+    :param numbers: the numbers of all actors, by *cpu*
     :param doing: what belongs to it as it begins
     :param coroutine: in which it runs
 
@@ -122,6 +123,7 @@ class Actor:
         cpu: int,
         accesses: list[tuple[int, Concurrent]],
         switches: list[tuple[int, Switch]],
+        numbers: dict[int, int],
         doing: Doing,
         coroutine: Coroutine,
     ) -> None:
@@ -137,7 +139,8 @@ class Actor:
             if switch.point in OF_BLOCK:
                 self.of_block[switch.point, after, switch.count] = index
             else:
-                self.within.setdefault(switch.fault, []).append((index, switch.point, after, switch.count))
+                anchor = Anchor(index, switch.point, after, switch.count, numbers[switch.to])
+                self.within.setdefault(switch.fault, []).append(anchor)
         self.outcomes: dict[int, Outcome] = {}
         # Faults that its vCPU has taken in this block; of a thread, its calls of KVM.
         self.faults = 0

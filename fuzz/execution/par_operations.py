@@ -89,15 +89,16 @@ class ParOperations(Scheduler):
     def begin(self, op: Par, at: int, before: Doing) -> None:
         """Make the actors, each with what belongs to the only one *before*."""
         self.at = at
-        self.taken = set()
+        self.taken = [False] * len(op.switches)
         self.skipped = []
         self.actors = []
         self.switches = op.switches
+        numbers = {cpu: number for number, cpu in enumerate(op.actors, 1)}
         for number, cpu in enumerate(op.actors, 1):
             accesses = [(index, each) for index, each in enumerate(op.operations) if each.cpu == cpu]
             switches = [(index, each) for index, each in enumerate(op.switches) if each.cpu == cpu]
             coroutine = Coroutine(partial(self.act, number - 1))
-            self.actors.append(Actor(number, cpu, accesses, switches, before.copy(), coroutine))
+            self.actors.append(Actor(number, cpu, accesses, switches, numbers, before.copy(), coroutine))
         self.by_number = {each.cpu: each for each in self.actors}
 
     def act(self, at: int) -> None:
@@ -122,7 +123,7 @@ class ParOperations(Scheduler):
     def outcome(self, op: Par) -> Outcome:
         """The outcome of a block that has come to its end."""
         for number, switch in enumerate(op.switches):
-            if number not in self.taken:
+            if not self.taken[number]:
                 self.skipped.append(f"{actor_name(switch.cpu)} does not come to: {anchor_text(switch)}")
         parts: list[Outcome] = []
         for index, access in enumerate(op.operations):

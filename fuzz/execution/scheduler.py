@@ -9,7 +9,7 @@ from typing import Final
 from reference.compiled.annotations import mypyc_attr
 from reference.events import Observer
 from reference.steps import Steps
-from reference.turns import Turns
+from reference.turns import Anchor, Turns
 
 from ..language.operations import Switch
 from ..sides.side import Side
@@ -52,7 +52,8 @@ class Scheduler(Turns):
         self.by_number: dict[int, Actor] = {}
         self.switches: tuple[Switch, ...] = ()
         self.current = 0
-        self.taken: set[int] = set()
+        # By the number of the switch.
+        self.taken: list[bool] = []
         self.skipped: list[str] = []
         self.onlooker: Onlooker | None = None
         # Of the block under way, where a port runs: a tree's process has its own.
@@ -139,13 +140,10 @@ class Scheduler(Turns):
         """The actor whose turn it is."""
         return self.actors[self.current - 1]
 
-    def anchors(self) -> list[tuple[int, str, bool, int]]:
+    def anchors(self) -> list[Anchor]:
         actor = self.running()
         found = actor.within.get(actor.faults)
-        return [] if found is None else [each for each in found if each[0] not in self.taken]
-
-    def target(self, number: int) -> int:
-        return self.by_number[self.switches[number].to].number
+        return [] if found is None else [each for each in found if not self.taken[each.number]]
 
     def standing(self) -> tuple[int, int, int]:
         done = waiting = 0
@@ -177,7 +175,7 @@ class Scheduler(Turns):
     def reached_in_block(self, actor: Actor, point: str, after: bool, count: int) -> None:
         """The actor is at a point that is counted in the whole block."""
         number = actor.of_block.get((point, after, count), -1)
-        if number >= 0 and number not in self.taken:
+        if number >= 0 and not self.taken[number]:
             self.reached(number)
 
     def reached(self, number: int) -> None:
@@ -194,7 +192,7 @@ class Scheduler(Turns):
     def takes_place(self, actor: Actor, number: int) -> bool:
         """The actor is at the place of a switch; tell whether it takes place."""
         switch = self.switches[number]
-        self.taken.add(number)
+        self.taken[number] = True
         wanted = self.by_number[switch.to]
         if wanted.done:
             self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")

@@ -9,10 +9,11 @@ import mmap
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from reference.turns import Anchor
 
 from ..building.errors import TreeError
 from ..lines.alike import translated
@@ -20,9 +21,8 @@ from . import tallies
 from .meanwhile import MEANWHILE
 from .places import CodePlace
 from .records import (
-    ACTOR,
     ACTOR_AT,
-    ANCHOR,
+    ANCHOR_WORDS,
     ANCHORS_AT,
     CHAIN,
     CHAIN_WORDS,
@@ -39,6 +39,7 @@ from .records import (
     NAMES_AT,
     NAMES_BYTES,
     OP_QUIT,
+    POINT_NUMBERS,
     RECORD_WORDS,
     RECORDS_AT,
     RESULT_AT,
@@ -61,6 +62,8 @@ _RESULT: Final = RESULT_AT // WORD_BYTES
 _STATUS: Final = _RESULT + 9
 _COUNTS: Final = _STATUS + 1
 _LEFT: Final = KNOBS_AT // WORD_BYTES
+_ACTOR: Final = ACTOR_AT // WORD_BYTES
+_ANCHORS: Final = ANCHORS_AT // WORD_BYTES
 _HALF: Final = (1 << 32) - 1
 _GO: Final = b"G"
 _ANSWERED: Final = ord("R")
@@ -178,7 +181,7 @@ class Process:
         if twin is not None and twin.library != self.twin:
             self.take_spared()
             self.twin, self.twin_bytes = twin.library, twin.counter_bytes
-        self.speak_to(0, ())
+        self.speak_to(0, [])
         with suppress(OSError):
             self.send(OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.running = False
@@ -237,21 +240,26 @@ class Process:
     def speak_to(
         self,
         actor: int,
-        anchors: Sequence[tuple[int, int, int, int, int]],
+        anchors: list[Anchor],
         standing: tuple[int, int, int] = (0, 0, 0),
         direct: int = 0,
     ) -> None:
         """Say whom the next `send` is for, from 1; 0: there is only one actor.
 
-        :param anchors: where it gives way in the call that it begins: number, point, 1 for after, count, to whom
+        :param anchors: where it gives way in the call that it begins
         :param standing: as `reference.turns.Turns.standing` has it
         :param direct: 1 if turns may change in the process, which tells of it by records; 2 if they are timed too
         """
-        ACTOR.pack_into(self.memory, ACTOR_AT, actor, len(anchors), *standing, direct)
-        at = ANCHORS_AT
+        shared = self.shared
+        count, done, waiting = standing
+        put(shared, _ACTOR, actor | len(anchors) << 32)
+        put(shared, _ACTOR + 1, count | done << 32)
+        put(shared, _ACTOR + 2, waiting | direct << 32)
+        at = _ANCHORS
         for anchor in anchors:
-            ANCHOR.pack_into(self.memory, at, *anchor)
-            at += ANCHOR.size
+            put(shared, at, anchor.number | anchor.count << 32)
+            put(shared, at + 1, POINT_NUMBERS[anchor.point] | (1 << 16 if anchor.after else 0) | anchor.to << 32)
+            at += ANCHOR_WORDS
 
     def receive(self) -> bool:
         """Wait until the child has done what `send` said, or wants something.

@@ -129,6 +129,7 @@ DIFFERS: Final = 8
 
 # enum shim_point, in its order: where an actor may give way to another.
 POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup")
+POINT_NUMBERS: Final = {point: number for number, point in enumerate(POINTS)}
 
 MAX_ACTORS: Final = 8
 MAX_ANCHORS: Final = 16
@@ -163,13 +164,13 @@ TURNS: Final = struct.Struct("<2Q")
 TURNS_AT: Final = GRACE_AT + 8
 # The actor from 1, 0: there is only one; how many anchors its call has; how many actors there are; who is done and who
 # waits, by bits; 1 if turns may change without the driver, 2 if they are timed.
-ACTOR: Final = struct.Struct("<6I")
+ACTOR_WORDS: Final = 3
 UNWANTED_AT: Final = TURNS_AT + TURNS.size
 ACTOR_AT: Final = UNWANTED_AT + 8
-# Number, point, after, count, to whom.
-ANCHOR: Final = struct.Struct("<5I")
-ANCHORS_AT: Final = ACTOR_AT + ACTOR.size
-CONTROL_BYTES: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR.size
+# Number and count; point and after, 16 bits each, and to whom.
+ANCHOR_WORDS: Final = 2
+ANCHORS_AT: Final = ACTOR_AT + ACTOR_WORDS * 8
+CONTROL_BYTES: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

@@ -10,6 +10,7 @@ from reference.events import Observer
 from reference.kernel import EFAULT, EHWPOISON, Kernel
 from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
+from reference.turns import Anchor
 
 from . import records as r
 from . import tallies
@@ -242,14 +243,12 @@ class TreeSide:
         if not actor and not self.spoken:
             return
         self.spoken = actor
-        anchors: list[tuple[int, int, int, int, int]] = []
+        anchors: list[Anchor] = []
         standing = (0, 0, 0)
         if turns is not None:
             standing = turns.standing()
             if begins:
-                for number, point, after, count in turns.anchors():
-                    to = turns.target(number)
-                    anchors.append((number, r.POINTS.index(point), 1 if after else 0, count, to))
+                anchors = turns.anchors()
         assert self.process is not None
         self.process.speak_to(actor, anchors, standing, self.direct)
 
@@ -267,7 +266,7 @@ class TreeSide:
     def aside(self, op: int, a: int, b: int, c: int = 0) -> None:
         """Have the process do something that is no step of an actor, all of which wait."""
         assert self.process is not None
-        self.process.speak_to(0, ())
+        self.process.speak_to(0, [])
         self.go(op, a, b, c)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:

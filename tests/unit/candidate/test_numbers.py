@@ -33,6 +33,8 @@ LAYOUT: Final = {
     "TURNS_AT": "offsetof(struct shim_control, turns)",
     "UNWANTED_AT": "offsetof(struct shim_control, unwanted)",
     "ACTOR_AT": "offsetof(struct shim_control, actor)",
+    "ACTOR_WORDS": "(offsetof(struct shim_control, anchors) - offsetof(struct shim_control, actor)) / 8",
+    "ANCHOR_WORDS": "sizeof(struct shim_anchor) / 8",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",
     "NAMES_BYTES": "SHIM_NAME_BYTES",
@@ -57,8 +59,6 @@ PACKED: Final = {
     "CHAIN_WORDS": "sizeof(struct shim_chain)",
     "VMA_WORDS": "sizeof(shim_control->vma[0])",
     "DEVICE_WORDS": "sizeof(shim_control->device[0])",
-    "ACTOR": "offsetof(struct shim_control, anchors) - offsetof(struct shim_control, actor)",
-    "ANCHOR": "sizeof(struct shim_anchor)",
 }
 
 
