@@ -25,11 +25,13 @@ _PLACES: Final = (
     *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1", "after lock 1", "after load 1"),
     *("after load 2", "before unlock 1"),
 )
-_SWITCHES: Final = "".join(f"switch cpu{cpu} to cpu{3 - cpu} {place}\n" for place in _PLACES for cpu in (0, 3))
+_SWITCHES: Final = [f"switch cpu{cpu} to cpu{3 - cpu} {place}\n" for place in _PLACES for cpu in (0, 3)]
+# Of these, the first that have to be the driver's: a vCPU has no call of the tree's code under way yet.
+_FIRST: Final = 3
 # `TreeSide.direct`.
-_DRIVER: Final = 0
-_PROCESS: Final = 1
-_TIMED: Final = 2
+DRIVER: Final = 0
+PROCESS: Final = 1
+TIMED: Final = 2
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class SwitchCost:
     """The cost of a switch, in microseconds.
 
     :param in_process: within the tree's process, where the vCPU that goes on has a call under way
-    :param in_all: the same with what the driver has to do when it reads of it
+    :param in_all: the same with what the driver has to do for it: say where it is, and read of it
     :param by_driver: where the driver is asked who goes on
     """
 
@@ -54,25 +56,25 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
     :raises RuntimeError: there is no switch in its process
     """
     tree = candidate.get(version)
-    program, quiet = parse(_PROGRAM.format(_SWITCHES)), parse(_PROGRAM.format(""))
+    program, quiet = programs()
     seconds: dict[str, list[float]] = {"quiet": [], "process": [], "driver": []}
-    switches = 2 * len(_PLACES)
-    took = changed = 0
+    took = changed = switches = 0
     for run in range(runs + 1):
         found = {
-            "quiet": _block(tree, quiet, _PROCESS),
-            "process": _block(tree, program, _PROCESS),
-            "driver": _block(tree, program, _DRIVER),
-            "timed": _block(tree, program, _TIMED),
+            "quiet": block(tree, quiet, PROCESS),
+            "process": block(tree, program, PROCESS),
+            "driver": block(tree, program, DRIVER),
+            "timed": block(tree, program, TIMED),
         }
         if not run:
             # What is found out once for each place in the code does not count.
             continue
         for name, times in seconds.items():
             times.append(found[name].seconds)
+        switches = found["process"].turns - found["quiet"].turns
         took += found["timed"].nanoseconds
         changed += found["timed"].turns
-    if not changed:
+    if not changed or not switches:
         raise RuntimeError(f"{version} does not switch in its process")
     # What else runs on the machine makes it longer, and nothing makes it shorter.
     base = min(seconds["quiet"])
@@ -83,8 +85,14 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
     )
 
 
+def programs() -> tuple[Program, Program]:
+    """Return the program with all switches, and the one with the driver's alone: the rest are in the tree's process."""
+    program, quiet = (parse(_PROGRAM.format("".join(each))) for each in (_SWITCHES, _SWITCHES[:_FIRST]))
+    return program, quiet
+
+
 @dataclass(slots=True)
-class _Run:
+class BlockRun:
     """One run of the block: seconds, changes of turns in the process, nanoseconds of these."""
 
     seconds: float
@@ -92,7 +100,8 @@ class _Run:
     nanoseconds: int
 
 
-def _block(version: Candidate, program: Program, direct: int) -> _Run:
+def block(version: Candidate, program: Program, direct: int) -> BlockRun:
+    """Run the block of a program; *direct* as of `candidate.tree.runtime.tree.TreeSide.direct`."""
     executor = Executor(version, program)
     tree = tree_of(executor)
     assert tree is not None
@@ -102,4 +111,4 @@ def _block(version: Candidate, program: Program, direct: int) -> _Run:
     # The tree's own process works as well.
     seconds = timed(executor, time.perf_counter)
     after = process.turns()
-    return _Run(seconds, after[0] - before[0], after[1] - before[1])
+    return BlockRun(seconds, after[0] - before[0], after[1] - before[1])
