@@ -27,6 +27,7 @@ from .records import (
     CHAIN,
     CHAIN_WORDS,
     CHAINS_AT,
+    CORE_AT,
     COUNTER_BYTES,
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
@@ -54,7 +55,7 @@ from .records import (
     TURNS_AT,
     UNWANTED_AT,
 )
-from .shared import hear, look, put, say, words_in
+from .shared import core, hear, look, put, say, words_in
 from .words import WORD_BYTES, Words, words_of
 
 # Numbers of words in the shared memory.
@@ -64,6 +65,7 @@ _COUNTS: Final = _STATUS + 1
 _LEFT: Final = KNOBS_AT // WORD_BYTES
 _ACTOR: Final = ACTOR_AT // WORD_BYTES
 _ANCHORS: Final = ANCHORS_AT // WORD_BYTES
+_CORE: Final = CORE_AT // WORD_BYTES
 _HALF: Final = (1 << 32) - 1
 _GO: Final = b"G"
 _ANSWERED: Final = ord("R")
@@ -165,6 +167,7 @@ class Process:
         self.settle()
         if follows:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
+        put(self.shared, _CORE, 0 if follows else core())
         self.first = b"PS" if follows else b"P"
         self.running = True
         self.knobs, self.told = (-1, -1, -1), (0, 0, 0, 0)

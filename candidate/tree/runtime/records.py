@@ -170,7 +170,9 @@ ACTOR_AT: Final = UNWANTED_AT + 8
 # Number and count; point and after, 16 bits each, and to whom.
 ANCHOR_WORDS: Final = 2
 ANCHORS_AT: Final = ACTOR_AT + ACTOR_WORDS * 8
-CONTROL_BYTES: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
+# The core of the driver from 1, 0: any; the one to which the process keeps.
+CORE_AT: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
+CONTROL_BYTES: Final = CORE_AT + 16
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

@@ -36,6 +36,7 @@ LAYOUT: Final = {
     "ACTOR_WORDS": "(offsetof(struct shim_control, anchors) - offsetof(struct shim_control, actor)) / 8",
     "ANCHOR_WORDS": "sizeof(struct shim_anchor) / 8",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
+    "CORE_AT": "offsetof(struct shim_control, core)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",
     "NAMES_BYTES": "SHIM_NAME_BYTES",
     "CHAIN": "SHIM_CHAIN",
