@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Words in the memory that is shared with a tree's process, and the bytes that say whose turn it is.
 
-Compiled code calls the functions of fuzz/compilation/shared.h in place of these: they run many times for each program.
+Compiled code calls the functions of fuzz/compilation/shared.h in place of those that run many times for each program.
 """
 
 import ctypes
