@@ -15,6 +15,10 @@ from ..language.text import parse
 from .block import timed
 
 RUNS: Final = 100
+# `TreeSide.direct`.
+DRIVER: Final = 0
+PROCESS: Final = 1
+TIMED: Final = 2
 # Two vCPUs of two VMs, which have nothing in common, relax an entry each: what they do is the same in any order.
 _PROGRAM: Final = (
     "s2fuzz 1\nvm vms=2\nslot a size=2M backing=anon log=on\nslot b size=2M backing=anon log=on vm=1\ncpu0 read a+0\n"
@@ -28,10 +32,6 @@ _PLACES: Final = (
 _SWITCHES: Final = [f"switch cpu{cpu} to cpu{3 - cpu} {place}\n" for place in _PLACES for cpu in (0, 3)]
 # Of these, the first that have to be the driver's: a vCPU has no call of the tree's code under way yet.
 _FIRST: Final = 3
-# `TreeSide.direct`.
-DRIVER: Final = 0
-PROCESS: Final = 1
-TIMED: Final = 2
 
 
 @dataclass(slots=True)
@@ -87,8 +87,7 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
 
 def programs() -> tuple[Program, Program]:
     """Return the program with all switches, and the one with the driver's alone: the rest are in the tree's process."""
-    program, quiet = (parse(_PROGRAM.format("".join(each))) for each in (_SWITCHES, _SWITCHES[:_FIRST]))
-    return program, quiet
+    return parse(_PROGRAM.format("".join(_SWITCHES))), parse(_PROGRAM.format("".join(_SWITCHES[:_FIRST])))
 
 
 @dataclass(slots=True)
