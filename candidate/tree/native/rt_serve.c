@@ -257,7 +257,7 @@ static cpu_set_t cores;
 
 /*
  * Keep to the core of the driver: one of both waits for the other nearly always, and to wake what sleeps on another core takes
- * an interrupt there, which costs more than the answer where the machine is a virtual one. A twin works beside the driver.
+ * an interrupt there, which is dear where the machine is a virtual one. A twin works beside the driver.
  */
 static void keep_to_core(void)
 {
