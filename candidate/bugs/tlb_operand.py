@@ -3,7 +3,7 @@
 
 from reference.capabilities import ARM64_HAS_ARMv8_4_TTL
 from reference.kernel import kvm_s2_mmu
-from reference.machine.instructions import HCR_EL2, HCR_TGE, IPAS2E1IS, ISH, ISHST, VMALLE1IS
+from reference.machine.instructions import HCR_EL2, HCR_TGE
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import TlbVhe, tlb_inv_context
@@ -21,17 +21,9 @@ class MmuTlbOperand(Mmu):
 
 
 class TlbShift(TlbVhe):
-    def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        cxt = tlb_inv_context()
-        self.a.dsb(ISHST)
-        self.__tlb_switch_to_guest__(mmu, cxt)
+    def __tlbi_level__(self, op: int, addr: int, level: int) -> None:
         # Wrong: an operand is an address without its lowest 12 bits.
-        self.__tlbi_level__(IPAS2E1IS, ipa, level)
-        self.a.dsb(ISH)
-        self.__tlbi__(VMALLE1IS)
-        self.a.dsb(ISH)
-        self.a.isb()
-        self.__tlb_switch_to_host__(cxt)
+        super().__tlbi_level__(op, addr << 12, level)
 
 
 class TlbLevel(TlbVhe):

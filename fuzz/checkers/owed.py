@@ -132,8 +132,8 @@ class Owed:
         self.kernel = guest.kernel
         self.arena = guest.kernel.arena
         self.shifts = guest.granule.shifts
-        self.computer = guest.side.computer
-        self.haf = guest.side.haf
+        side = guest.side
+        self.computer, self.haf = side.computer, side.haf
         self.leaves: dict[Key, OwedLeaf] = {}
         self.tables: dict[Key, OwedTable] = {}
         # Leaves whose access flag was cleared: CPUs may still have them.

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process in which an engine runs: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT [SHARE]``.
 
-FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.Share`; the unit is a line of JSON on
-standard input.
-It tells its parent messages (`fuzz.engines.unit.to_line`).
+FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.LaneNumbers`; the unit is a line of
+JSON on standard input. It tells its parent messages (`fuzz.engines.unit.to_line`).
 """
 
 import sys
@@ -23,7 +22,7 @@ def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
 
     from ..judging.collection import collect_rarely
     from .flight import SharedFlight
-    from .numbers import Share, SharedNumbers
+    from .numbers import LaneNumbers, SharedNumbers
     from .registry import engine_of
     from .session import Session
     from .unit import Message, Mistake, Unit, to_line
@@ -35,7 +34,7 @@ def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
         parent.tell(to_line(message))
 
     try:
-        numbers = SharedNumbers(Share.of(share), unit.first) if share else None
+        numbers = SharedNumbers(LaneNumbers.of(share), unit.first) if share else None
         session = Session(unit, tell, SharedFlight(memory), numbers)
     except TreeError as error:
         tell(Mistake(str(error)))

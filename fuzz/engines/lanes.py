@@ -14,7 +14,7 @@ from typing import Final
 
 from ..execution.mistakes import CandidateMistake
 from . import numbers
-from .numbers import Share
+from .numbers import LaneNumbers
 from .registry import engine_of
 from .supervisor import Watch, run_unit
 from .unit import Result, Unit, UnitState
@@ -47,7 +47,7 @@ class Lane:
         self.taken = 0
         self.thread: threading.Thread | None = None
 
-    def start(self, share: Share) -> None:
+    def start(self, share: LaneNumbers) -> None:
         """Begin.
 
         :param share: its part in the numbers of programs
@@ -55,7 +55,7 @@ class Lane:
         self.thread = threading.Thread(target=self.work, args=(share,), name=f"lane {share.lane}")
         self.thread.start()
 
-    def work(self, share: Share) -> None:
+    def work(self, share: LaneNumbers) -> None:
         """Judge programs until there are no more."""
         try:
             self.watch(run_unit(self.unit, self.watch, share=share))
@@ -111,7 +111,7 @@ class Lanes:
         memory = numbers.make(len(self.lanes))
         try:
             for at, lane in enumerate(self.lanes):
-                lane.start(Share(memory, at))
+                lane.start(LaneNumbers(memory, at))
             while not all(lane.ended for lane in self.lanes):
                 self.news.wait(_LOOK_EVERY)
                 self.news.clear()

@@ -27,7 +27,7 @@ class Numbers:
         return self.last
 
 
-class Share(NamedTuple):
+class LaneNumbers(NamedTuple):
     """The part of one lane in numbers that several draw.
 
     :param memory: a file descriptor, from `make`
@@ -38,10 +38,10 @@ class Share(NamedTuple):
     lane: int
 
     @staticmethod
-    def of(text: str) -> "Share":
+    def of(text: str) -> "LaneNumbers":
         """The inverse of `text`."""
         memory, lane = map(int, text.split(":"))
-        return Share(memory, lane)
+        return LaneNumbers(memory, lane)
 
     def text(self) -> str:
         """The share as one argument."""
@@ -65,7 +65,7 @@ class SharedNumbers(Numbers):
     :param first: of what is left of the unit: the lane has judged all that it drew before
     """
 
-    def __init__(self, share: Share, first: int) -> None:
+    def __init__(self, share: LaneNumbers, first: int) -> None:
         super().__init__(first)
         self.memory = share.memory
         self.words = memoryview(mmap.mmap(share.memory, os.fstat(share.memory).st_size)).cast("Q")

@@ -19,7 +19,7 @@ from ..processes.patience import Patience
 from ..processes.starting import starting
 from ..sides.pulse import Position
 from .flight import SharedFlight, make
-from .numbers import Share
+from .numbers import LaneNumbers
 from .registry import engine_of
 from .unit import Result, Unit, from_line
 
@@ -54,7 +54,7 @@ class EngineChild(Child):
     :raises NoProcessError: it cannot be started
     """
 
-    def __init__(self, unit: Unit, result: Result, seconds: float, share: Share | None = None) -> None:
+    def __init__(self, unit: Unit, result: Result, seconds: float, share: LaneNumbers | None = None) -> None:
         self.unit = unit
         self.result = result
         # Where it did not come back, if that was so.
@@ -120,7 +120,7 @@ def run_unit(
     watch: Watch | None = None,
     patience: float = PATIENCE,
     seconds: float = silence.SECONDS,
-    share: Share | None = None,
+    share: LaneNumbers | None = None,
 ) -> Result:
     """Do a unit in child processes: in one, unless that dies or hangs.
 

@@ -26,12 +26,11 @@ class Unrecorded(Checker):
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
-        checkers = executor.checkers
-        self.shadows: list[Shadow] = checkers.shadows
-        self.tlbs = checkers.peers.each(Tlb)
+        self.tlbs = executor.checkers.peers.each(Tlb)
+        self.shadows: list[Shadow] = executor.checkers.shadows
         # (VM, level, guest address) of the leaves.
         self.leaves: set[tuple[int, int, int]] = set()
-        for listeners in checkers.on_translated:
+        for listeners in executor.checkers.on_translated:
             listeners.append(self)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

@@ -81,9 +81,10 @@ VTTBR_VMID_SHIFT: Final = 48
 # HCR_EL2: EL1 and EL0 are the host's own; the hypervisor is the host.
 HCR_TGE: Final = 1 << 27
 HCR_E2H: Final = 1 << 34
-# By address: IPA bits 51:12 in bits 39:0, and from bit 44 on the level hint, below the granule of two bits.
+# By address: IPA bits 51:12 in bits 39:0,
 IPA_SHIFT: Final = 12
 IPA_FIELD: Final = (1 << 40) - 1
+# and from bit 44 on the level hint, below the granule of two bits.
 TTL_SHIFT: Final = 44
 TTL_LEVEL: Final = 3
 TTL_GRANULE_SHIFT: Final = 46

@@ -59,10 +59,7 @@ class Invalidation:
         self.vmid = vmid
         self.published = published
         self.began = began
-        self.completed = 0
-        self.ipa = 0
-        self.size = 0
-        self.hint = 0
+        self.completed = self.ipa = self.size = self.hint = 0
 
     def decode(self, operand: int, granule: Granule) -> None:
         """Take address, size and hint from the operand."""
@@ -93,11 +90,7 @@ class Processor:
     def __init__(self, number: int, granule: Granule) -> None:
         self.number = number
         self.granule = granule
-        self.vttbr = 0
-        self.hcr = 0
-        self.tcr = 0
-        self.sctlr = 0
-        self.vmid = 0
+        self.vttbr = self.hcr = self.tcr = self.sctlr = self.vmid = 0
         self.tge = False
         self.begun: list[Invalidation] = []
 

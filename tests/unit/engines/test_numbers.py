@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz.engines.numbers import KEPT, Numbers, Share, SharedNumbers, make
+from fuzz.engines.numbers import KEPT, LaneNumbers, Numbers, SharedNumbers, make
 from fuzz.judging.overlap import TREES
 
 
@@ -23,31 +23,31 @@ def test_a_process_alone_draws_them_all() -> None:
 
 
 def test_each_number_is_drawn_once(memory: int) -> None:
-    lanes = [SharedNumbers(Share.of(Share(memory, at).text()), 4) for at in range(3)]
+    lanes = [SharedNumbers(LaneNumbers.of(LaneNumbers(memory, at).text()), 4) for at in range(3)]
     order = [0, 1, 1, 0, 2, 2, 2, 2, 2, 2, 0, 1]
     assert [lanes[at].next() for at in order] == list(range(4, 4 + len(order)))
 
 
 def test_processes_draw_from_the_same(memory: int) -> None:
-    ours = SharedNumbers(Share(memory, 0), 1)
+    ours = SharedNumbers(LaneNumbers(memory, 0), 1)
     child = os.fork()
     if not child:
-        theirs = SharedNumbers(Share(memory, 1), 1)
+        theirs = SharedNumbers(LaneNumbers(memory, 1), 1)
         drawn = [theirs.next() for _ in range(1000)]
         os._exit(drawn != sorted(set(drawn)))
     drawn = [ours.next() for _ in range(1000)]
     assert os.waitpid(child, 0)[1] == 0
     assert drawn == sorted(set(drawn))
     # None twice, and none left out.
-    assert SharedNumbers(Share(memory, 2), 1).next() == 2001
+    assert SharedNumbers(LaneNumbers(memory, 2), 1).next() == 2001
 
 
 def test_what_a_dead_process_had_drawn_is_drawn_by_the_next(memory: int) -> None:
-    dead, other = SharedNumbers(Share(memory, 0), 1), SharedNumbers(Share(memory, 1), 1)
+    dead, other = SharedNumbers(LaneNumbers(memory, 0), 1), SharedNumbers(LaneNumbers(memory, 1), 1)
     assert [dead.next() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
     assert other.next() == 8
     # It died of program 5, while it had begun with 6 and 7.
-    after = SharedNumbers(Share(memory, 0), 6)
+    after = SharedNumbers(LaneNumbers(memory, 0), 6)
     assert [after.next() for _ in range(3)] == [6, 7, 9]
     assert other.next() == 10
 
