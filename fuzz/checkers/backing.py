@@ -67,7 +67,8 @@ class Backing:
                 return self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)
         wrong, page = self.fault_of(level, ipa, entry)
         self.known = 0
-        self.last_level = -1 if wrong else level
+        # A leaf may be right by the old place of a slot that moves: nothing follows for the next one.
+        self.last_level = -1 if wrong or self.guest.leaving else level
         self.last_entry = entry
         self.last_end = ipa + size
         return wrong, page

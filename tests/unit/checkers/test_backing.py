@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A pass over leaves that go on from each other says of each leaf what a look at that leaf alone says."""
 
+from copy import copy
 from typing import Final
 
 import pytest
@@ -35,9 +36,9 @@ class Leaves:
         self.pfn = host.pfn_in(run, self.hva)
         self.backing = Backing(self.side.guest_of(0))
 
-    def wrong(self, pages: int = PAGES) -> list[str]:
-        """Say what a pass over all leaves finds wrong, having asked for each leaf alone as well."""
-        leaves = [(self.ipa + page * PAGE, self.pfn + page << 12 | READ_ONLY) for page in range(pages)]
+    def wrong(self, pages: int = PAGES, first: int = 0) -> list[str]:
+        """Say what a pass over leaves finds wrong, having asked for each leaf alone as well."""
+        leaves = [(self.ipa + page * PAGE, self.pfn + page << 12 | READ_ONLY) for page in range(first, pages)]
         alone = [self.backing.fault_of(LEVEL, *leaf)[0] for leaf in leaves]
         self.backing.begin()
         assert [self.backing.next_fault_of(LEVEL, *leaf)[0] for leaf in leaves] == alone
@@ -67,3 +68,17 @@ def test_the_rest_changes(first: int) -> None:
 
 def test_the_slot_ends() -> None:
     assert Leaves().wrong(PAGES + 2) == [""] * PAGES + ["leaf outside of any slot"] * 2
+
+
+@pytest.mark.parametrize("page", [9, 12, PAGES - 1])
+def test_the_slot_moves_over_its_own_place(page: int) -> None:
+    """Leaves of the old place are right until it is unmapped, each for itself: the new place has others."""
+    leaves, half = Leaves(), PAGES // 2
+    layout = leaves.side.by_name["a"]
+    old = copy(layout)
+    layout.ipa += half * PAGE
+    leaves.side.guest_of(0).change_begins(layout, old, leaves=True)
+    assert leaves.wrong() == [""] * PAGES
+    leaves.side.host.migrate(leaves.hva + page * PAGE, leaves.hva + (page + 1) * PAGE)
+    for first in (0, half):
+        assert leaves.wrong(first=first) == ["wrong frame" if number == page else "" for number in range(first, PAGES)]
