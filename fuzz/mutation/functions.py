@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The functions that are mutated, as plain text that formatting and comments do not change."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from candidate.registry.places import source_of
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+# What is mutated: the classes that hold the functions of a C file.
+CLASSES: Final[tuple[type, ...]] = (Pgtable, Mmu)
+# What stands in the classes and is no function of the kernel's.
+OURS: Final = frozenset({"__init__", "set_up", "dismantle", "load", "run_alone"})
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the original.
+
+    :param owner: name of its class
+    :param text: without annotations, docstrings, comments and assertions
+    """
+
+    owner: str
+    name: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        """Class and name."""
+        return f"{self.owner}.{self.name}"
+
+
+class _Plain(ast.NodeTransformer):
+    """Leaves out what does nothing when the code runs."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
+        return None if node.value is None else ast.Assign([node.target], node.value, lineno=node.lineno)
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        return None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = None
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        self.generic_visit(node)
+        return node
+
+
+def plain(node: ast.FunctionDef) -> str:
+    """Return the text of a function; of two that do the same for all that a reader sees, the same."""
+    return ast.unparse(ast.fix_missing_locations(_Plain().visit(node)))
+
+
+def functions() -> list[Function]:
+    """Return all functions, in the order of the files."""
+    return [each for owner in CLASSES for each in of_class(owner.__name__, source_of(owner.__module__))]
+
+
+def of_class(owner: str, source: Path) -> list[Function]:
+    """Return the functions of a class.
+
+    :param source: the file that defines it
+    """
+    tree = ast.parse(source.read_bytes())
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
+    there = [node for node in body if isinstance(node, ast.FunctionDef) and node.name not in OURS]
+    return [Function(owner, node.name, plain(node)) for node in there]

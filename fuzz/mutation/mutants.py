@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mutants: which there are, in which order they are tried, and the candidate that each one is."""
+
+import ast
+import difflib
+import hashlib
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import indent
+from typing import Final
+
+from .functions import CLASSES, Function, functions
+from .operators import changes
+
+_FILE: Final = '''\
+# SPDX-License-Identifier: GPL-2.0-only
+"""A mutant of {title} ({operator}): {change}"""
+
+from candidate.registry.declaration import Candidate
+{imports}
+
+
+class MutantPgtable(Pgtable):
+{pgtable}
+
+
+class MutantMmu(Mmu):
+{mmu}
+
+
+CANDIDATE = Candidate("mutant", MutantPgtable, MutantMmu, "{title}: {operator}")
+'''
+_SAME: Final = '    """As the original\'s."""'
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A function of the original with one change.
+
+    :param place: of the change, in the plain text of the function
+    :param text: of the function after it
+    """
+
+    function: Function
+    operator: str
+    place: tuple[int, int]
+    text: str
+
+    @property
+    def key(self) -> str:
+        """A name that stays as long as the function and the change do."""
+        whole = "\0".join((self.function.title, self.function.text, self.operator, self.text))
+        return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+    @property
+    def change(self) -> str:
+        """The lines that go and those that come instead, on one line."""
+        old, new = self.function.text.splitlines(), self.text.splitlines()
+        lines = [line for line in difflib.ndiff(old, new) if line[0] in "-+"]
+        gone, come = ("; ".join(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+")
+        return f"{gone} => {come}"
+
+
+def mutants() -> list[Mutant]:
+    """Return all mutants.
+
+    :raises ImportError: cosmic-ray is not installed
+    """
+    return [Mutant(each, *change) for each in functions() for change in changes(each.text)]
+
+
+def ordered(there: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """Return mutants in an order that is drawn: one of each place first, then another one of each, and so on.
+
+    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one.
+    """
+    source = random.Random(seed)
+    places: dict[tuple[str, tuple[int, int]], list[Mutant]] = {}
+    for mutant in there:
+        places.setdefault((mutant.function.title, mutant.place), []).append(mutant)
+    groups = [*places.values()]
+    source.shuffle(groups)
+    for group in groups:
+        source.shuffle(group)
+    longest = max(map(len, groups), default=0)
+    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+
+def candidate_text(mutant: Mutant) -> str:
+    """Return the module that declares a mutant as a candidate: ``s2fuzz run --candidate FILE`` takes it."""
+    function = mutant.function
+    owner = next(each for each in CLASSES if each.__name__ == function.owner)
+    used = {node.id for node in ast.walk(ast.parse(mutant.text)) if isinstance(node, ast.Name)}
+    names = {each.__name__: {each.__name__} for each in CLASSES}
+    names[function.owner] |= used & vars(sys.modules[owner.__module__]).keys() - {"Pgtable", "Mmu"}
+    bodies = {each.__name__: _SAME for each in CLASSES} | {function.owner: indent(mutant.text, "    ")}
+    imports = [f"from {each.__module__} import {', '.join(sorted(names[each.__name__]))}" for each in CLASSES]
+    return _FILE.format(
+        title=function.title,
+        operator=mutant.operator,
+        change=mutant.change.replace("\\", "\\\\").replace('"', "'"),
+        imports="\n".join(imports),
+        pgtable=bodies["Pgtable"],
+        mmu=bodies["Mmu"],
+    )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The changes that make mutants of a function.
+
+Those of expressions are cosmic-ray's; it has none that leaves out a statement, so that one is ours.
+"""
+
+import ast
+import copy
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+LEFT_OUT: Final = "LeaveOut"
+# Operators of cosmic-ray that change nothing here, or choose at random.
+_UNFIT: Final = ("ExceptionReplacer", "RemoveDecorator", "VariableReplacer", "VariableInserter")
+# Results that are no whole numbers, or too large to be computed: no kernel code could have them.
+_NO_KERNEL: Final = ("_Div", "_Pow")
+
+
+class Change(NamedTuple):
+    """A change of a function.
+
+    :param operator: name of what makes it
+    :param place: of what it changes, in the text of the function: line and column
+    :param text: of the whole function afterwards
+    """
+
+    operator: str
+    place: tuple[int, int]
+    text: str
+
+
+def changes(text: str) -> Iterator[Change]:
+    """Make all changes of a function that leave other code than it has, each result once.
+
+    :param text: as `fuzz.mutation.functions.plain` has it
+    :raises ImportError: cosmic-ray is not installed
+    """
+    seen = {text}
+    for change in (*left_out(text), *of_expressions(text)):
+        try:
+            tree = ast.parse(change.text)
+        except SyntaxError:
+            continue
+        normal = ast.unparse(tree)
+        if normal not in seen:
+            seen.add(normal)
+            yield change._replace(text=normal)
+
+
+def of_expressions(text: str) -> Iterator[Change]:
+    """Apply every operator of cosmic-ray wherever it fits."""
+    from cosmic_ray.operators.provider import OperatorProvider
+
+    provider = OperatorProvider()
+    there = nodes(text)
+    for name in provider:
+        if name in _UNFIT or name.endswith(_NO_KERNEL):
+            continue
+        operator = provider[name]()
+        for number, node in enumerate(there):
+            for index, (start, _) in enumerate(operator.mutation_positions(node)):
+                yield Change(name, start, applied(text, number, operator, index))
+
+
+def applied(text: str, number: int, operator: Any, index: int) -> str:
+    """Return a text after a change of one node of its tree, which may be replaced by another one.
+
+    :param number: of the node among `nodes`
+    :param operator: of cosmic-ray
+    :param index: of its change, among those of this node
+    """
+    there = nodes(text)
+    tree, node = there[0], there[number]
+    above = node.parent
+    new = operator.mutate(node, index)
+    if new is not node and above is not None:
+        above.children = [new if each is node else each for each in above.children if each is not node or new]
+    code: str = tree.get_code()
+    return code
+
+
+def nodes(text: str) -> list[Any]:
+    """Return all nodes of the parso tree of a text, its top first."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+
+    return [*ast_nodes(get_ast(text))]
+
+
+def left_out(text: str) -> Iterator[Change]:
+    """Leave out each statement without which all names still have values."""
+    tree = ast.parse(text)
+    for at, node in enumerate(ast.walk(tree)):
+        if isinstance(node, ast.stmt) and dispensable(node, tree):
+            other = copy.deepcopy(tree)
+            gone = next(each for number, each in enumerate(ast.walk(other)) if number == at)
+            yield Change(LEFT_OUT, (node.lineno, node.col_offset), ast.unparse(_Without(gone).visit(other)))
+
+
+class _Without(ast.NodeTransformer):
+    """Puts ``pass`` in the place of one statement."""
+
+    def __init__(self, gone: ast.AST) -> None:
+        self.gone = gone
+
+    def visit(self, node: ast.AST) -> Any:
+        return ast.Pass() if node is self.gone else self.generic_visit(node)
+
+
+def dispensable(node: ast.stmt, tree: ast.AST) -> bool:
+    """Tell whether a function can do without a statement: it calls, changes something, or is a condition's."""
+    match node:
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.If():
+            return True
+        case ast.Assign(targets=[ast.Attribute()]):
+            return True
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            # An earlier value stays.
+            stores = [each.lineno for each in ast.walk(tree) if isinstance(each, ast.Name) and stored(each, name)]
+            return min(stores) < node.lineno
+    return False
+
+
+def stored(name: ast.Name, wanted: str) -> bool:
+    """Tell whether a name is one that is assigned to."""
+    return name.id == wanted and isinstance(name.ctx, ast.Store)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a program makes of a version, event by event, without checkers: a mutant that does the same as its base."""
+
+from typing import Final, NamedTuple
+
+from candidate import Candidate
+from candidate.tree.runtime.errors import TwinDiffers
+
+from ..execution.executor import Executor
+from ..execution.mistakes import CandidateMistake
+from ..judging.port_once import equal
+from ..judging.stream import Stream
+from ..language.operations import TableRelax
+from ..language.program import Program
+from ..sides.outcome import Outcome
+from ..sides.pulse import CANDIDATE, REFERENCE
+
+OK: Final = Outcome("ok", 0)
+
+
+class Point(NamedTuple):
+    """A quiet point of a run.
+
+    :param events: so many so far
+    :param digest: of these; comparable in one process and its forks
+    """
+
+    events: int
+    digest: int
+    outcome: Outcome
+
+
+def record(version: Candidate, program: Program) -> tuple[Point, ...]:
+    """Run a program; its quiet points as far as it comes. None at all: nobody models what it needs."""
+    run = _Run(version, program, REFERENCE)
+    try:
+        points = [run.create()]
+        if not run.executor.refused:
+            for at in range(len(program.operations)):
+                points.append(run.step(at))
+                if run.executor.dead:
+                    return tuple(points)
+            points.append(run.destroy())
+        return () if run.executor.refused else tuple(points)
+    finally:
+        run.executor.dismantle()
+
+
+def does_same(base: Candidate, mutant: Candidate, program: Program, points: tuple[Point, ...]) -> bool:
+    """Tell whether a mutant makes the events and outcomes of its base.
+
+    :param points: of the base, at least one
+    """
+    try:
+        run = _Run(mutant, program, CANDIDATE)
+    except CandidateMistake:
+        return False
+    executor = run.executor
+    executor.side.hold_to(base)
+    try:
+        for number, point in enumerate(points):
+            # No more than the base: it could run for ever.
+            run.stream.most = point.events
+            at = number - 1
+            here = run.create() if at < 0 else run.step(at) if at < len(program.operations) else run.destroy()
+            if here.events != point.events or here.digest != point.digest or not equal(here.outcome, point.outcome):
+                return False
+        return not executor.refused
+    except (TwinDiffers, CandidateMistake):
+        return False
+    finally:
+        executor.dismantle()
+
+
+class _Run:
+    """A version on a program, with the digest of its events."""
+
+    def __init__(self, version: Candidate, program: Program, number: int) -> None:
+        # That asks checkers.
+        judged = any(isinstance(operation, TableRelax) for operation in program.operations)
+        self.executor = Executor(version, program, number, judged=judged)
+        self.stream = Stream(self.executor.side.kernel)
+
+    def create(self) -> Point:
+        self.executor.create()
+        return self.point(OK)
+
+    def step(self, at: int) -> Point:
+        outcome, _ = self.executor.step(at)
+        return self.point(outcome)
+
+    def destroy(self) -> Point:
+        self.executor.destroy()
+        return self.point(OK)
+
+    def point(self, outcome: Outcome) -> Point:
+        return Point(self.stream.count, self.stream.digest, outcome)

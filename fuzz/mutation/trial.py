@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The trial of one mutant: programs, until one of them tells it from its base."""
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import candidate
+from candidate import Candidate
+from candidate.registry.files import load
+
+from ..execution.mistakes import CandidateMistake
+from ..judging.differential import COMMON, Differential
+from ..language.text import print_program
+from ..processes.fork import Fork
+from .mutants import Mutant, candidate_text
+from .programs import Programs, Tried
+from .streams import does_same
+
+BASE: Final = "original"
+# Seconds of CPU time that a mutant may take for one program before it counts as one that does not come back.
+PATIENCE: Final = 5
+HANGS: Final = "does not come back"
+DIES: Final = "its process dies"
+# Seconds between two looks at the processes.
+_LOOK: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MutantTrial:
+    """The outcome of a trial.
+
+    :param key: of the mutant (`fuzz.mutation.mutants.Mutant.key`)
+    :param killed: title of the finding that tells it from its base; "": nothing did
+    :param by: name of the program of that finding
+    :param programs: tried until then
+    :param operations: of those
+    :param silent: text of the first program on which it does other things than its base, without a finding
+    :param cpu_seconds: of all that
+    """
+
+    key: str
+    function: str
+    operator: str
+    change: str
+    killed: str
+    by: str
+    programs: int
+    operations: int
+    silent: str
+    cpu_seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """True if its events were the base's on all programs."""
+        return not self.killed and not self.silent
+
+
+class Judging:
+    """Tries mutants in this process.
+
+    :param programs: that are tried, the corpus first
+    :param operations: a mutant that is alive after so many is let go
+    """
+
+    def __init__(self, programs: Programs, operations: int) -> None:
+        self.programs = programs
+        self.operations = operations
+
+    def attempt(self, mutant: Mutant) -> MutantTrial:
+        """Try one; a mutant that hangs or crashes takes this process with it."""
+        start = time.process_time()
+        killed = by = silent = ""
+        number = operations = 0
+        with tempfile.TemporaryDirectory() as folder:
+            version = self.version(mutant, Path(folder))
+            while not killed and (number < self.programs.corpus or operations < self.operations):
+                tried = self.programs.at(number)
+                number += 1
+                if not tried.points:
+                    continue
+                operations += len(tried.program.operations)
+                signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+                if not does_same(self.programs.base, version, tried.program, tried.points):
+                    killed = self.judged(version, tried)
+                    by = tried.name if killed else ""
+                    silent = silent or ("" if killed else print_program(tried.program))
+                signal.setitimer(signal.ITIMER_PROF, 0)
+        spent = round(time.process_time() - start, 2)
+        return outcome(mutant, killed, by, number, operations, "" if killed else silent, spent)
+
+    def version(self, mutant: Mutant, folder: Path) -> Candidate:
+        """Return the candidate that a mutant is, from a file of its own."""
+        path = folder / f"m{mutant.key}.py"
+        path.write_text(candidate_text(mutant))
+        return load(path, str(path))
+
+    def judged(self, version: Candidate, tried: Tried) -> str:
+        """Return the title of the first finding that tells a mutant from its base; "" for none."""
+        differential = Differential(self.programs.base, version)
+        # What differs is known already.
+        differential.ports = None
+        try:
+            verdict = differential.run(tried.program)
+        except CandidateMistake:
+            return "mistake: no C compiler would take it"
+        return next((each.title for each in verdict.findings if each.kind != COMMON), "")
+
+
+def outcome(
+    mutant: Mutant, killed: str, by: str, programs: int, operations: int, silent: str, cpu: float
+) -> MutantTrial:
+    """Return the trial of a mutant."""
+    names = (mutant.key, mutant.function.title, mutant.operator, mutant.change)
+    return MutantTrial(*names, killed, by, programs, operations, silent, cpu)
+
+
+class Worker:
+    """A fork of this process that tries one mutant after the other.
+
+    *busy*: with this one
+    """
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self.fork = Fork("a process that tries mutants", work)
+        self.fork.start()
+        self.busy: Mutant | None = None
+
+    def begin(self, number: int, mutant: Mutant) -> None:
+        """Have it try a mutant.
+
+        :param number: by which it knows it
+        """
+        self.busy = mutant
+        self.fork.send(number)
+
+    def end(self) -> MutantTrial:
+        """Return the trial that it has made; a death is the mutant's doing."""
+        mutant = self.busy
+        assert mutant is not None
+        self.busy = None
+        answer = self.fork.read()
+        if answer is not None:
+            return MutantTrial(*answer[0])
+        code = self.fork.death()
+        self.fork.close()
+        self.fork.start()
+        return outcome(mutant, HANGS if code == -signal.SIGPROF else DIES, "", 0, 0, "", 0.0)
+
+
+def attempts(todo: Sequence[Mutant], workers: int, operations: int, seed: int) -> Iterator[MutantTrial]:
+    """Try mutants.
+
+    :param workers: at a time
+    :param operations: of the programs of one that survives; the corpus is always tried as a whole
+    :param seed: of the random programs
+    :returns: the trials, in the order in which they end
+    :raises NoProcessError: the system refuses one
+    """
+    judging = Judging(Programs(candidate.get(BASE), seed), operations)
+
+    def work(number: int) -> tuple[Any, ...]:
+        trial = judging.attempt(todo[number])
+        return tuple(getattr(trial, name) for name in MutantTrial.__slots__)
+
+    pool = [Worker(work) for _ in range(min(workers, len(todo)))]
+    try:
+        waiting = list(enumerate(todo))[::-1]
+        while waiting or any(each.busy for each in pool):
+            for each in pool:
+                if each.busy is None and waiting:
+                    each.begin(*waiting.pop())
+            for each in pool:
+                if each.busy is not None and each.fork.ready(_LOOK):
+                    yield each.end()
+    finally:
+        for each in pool:
+            each.fork.close()

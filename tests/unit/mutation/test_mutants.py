@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mutants are small changes of one function each, and candidates that run."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import candidate
+from candidate.registry.files import load
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
+from fuzz.mutation.functions import CLASSES, OURS, functions
+from fuzz.mutation.mutants import Mutant, candidate_text, ordered
+from fuzz.mutation.operators import LEFT_OUT, changes, left_out
+from fuzz.mutation.streams import does_same, record
+
+FUNCTION = """\
+def f(self, a):
+    b = 1
+    b = self.g(a)
+    if a and b:
+        self.h(a & b)
+        return -1
+    return b"""
+PROGRAM = parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost unmap a+0 4K\n")
+
+
+def mutant(title: str, gone: str, come: str, operator: str = LEFT_OUT) -> Mutant:
+    """A function of the original with one piece of its plain text replaced."""
+    function = next(each for each in functions() if each.title == title)
+    assert function.text.count(gone) == 1
+    return Mutant(function, operator, (1, 0), ast.unparse(ast.parse(function.text.replace(gone, come))))
+
+
+def test_functions_are_those_of_the_files() -> None:
+    found = {each.title: each.text for each in functions()}
+    for owner in CLASSES:
+        methods = {name for name, value in vars(owner).items() if callable(value) and not name.startswith("__new")}
+        titles = {f"{owner.__name__}.{name}" for name in methods - OURS}
+        assert {title for title in found if title.startswith(owner.__name__)} <= titles
+    text = found["Mmu.kvm_age_hva_handler"]
+    assert "assert" not in text
+    assert "int:" not in text
+    assert '"""' not in found["Mmu.__unmap_stage2_range__"]
+
+
+def test_each_statement_is_left_out_once() -> None:
+    gone = {change.place[0] for change in left_out(FUNCTION)}
+    # The first value of b and the returns must stay: other names, or other code behind them, hang on them.
+    assert gone == {3, 4, 5}
+
+
+def test_operators_of_the_library() -> None:
+    pytest.importorskip("cosmic_ray", reason="cosmic-ray is not installed")
+    made = list(changes(FUNCTION))
+    texts = [change.text for change in made]
+    assert len(set(texts)) == len(texts)
+    assert FUNCTION not in texts
+    by_operator = {change.operator: change.text for change in made}
+    assert "if a or b:" in by_operator["ReplaceAndWithOr"]
+    assert "self.h(a | b)" in by_operator["ReplaceBinaryOperator_BitAnd_BitOr"]
+    assert "if not a and b:" in by_operator["AddNot"]
+    assert not any("/" in text.replace("//", "") or "**" in text for text in texts)
+
+
+def test_order_takes_every_place_before_it_takes_one_again() -> None:
+    function = functions()[0]
+    there = [Mutant(function, "x", (place, 0), f"{place} {turn}") for place in range(5) for turn in range(3)]
+    order = ordered(there, 1)
+    assert sorted(each.key for each in order) == sorted(each.key for each in there)
+    assert {each.place for each in order[:5]} == {each.place for each in there}
+    assert ordered(there, 1) == order
+    assert ordered(there, 2) != order
+
+
+def test_key_stays_with_the_change() -> None:
+    one = mutant("Pgtable.stage2_unmap_walker", "self.k.put_page(self.k.virt_to_page(ptep))", "pass")
+    other = mutant("Pgtable.stage2_unmap_walker", "need_flush = True", "pass")
+    again = mutant("Pgtable.stage2_unmap_walker", "need_flush = True", "pass")
+    assert one.key != other.key == again.key
+    assert other.change == "need_flush = True => pass"
+
+
+def test_mutant_is_a_candidate(tmp_path: Path) -> None:
+    base = candidate.get("original")
+    points = record(base, PROGRAM)
+    assert does_same(base, base, PROGRAM, points)
+    wrong = mutant("Pgtable.stage2_unmap_walker", "self.k.put_page(self.k.virt_to_page(ptep))", "pass")
+    path = tmp_path / "wrong.py"
+    path.write_text(candidate_text(wrong))
+    version = load(path, str(path))
+    assert not does_same(base, version, PROGRAM, points)
+    assert REGRESSION in {finding.kind for finding in Differential(base, version).run(PROGRAM).findings}
+
+
+def test_mutant_that_goes_on_for_ever_is_stopped_where_its_base_did_less(tmp_path: Path) -> None:
+    base = candidate.get("original")
+    endless = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
+    path = tmp_path / "endless.py"
+    path.write_text(candidate_text(endless))
+    assert not does_same(base, load(path, str(path)), PROGRAM, record(base, PROGRAM))
