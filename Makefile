@@ -11,6 +11,8 @@ OUT ?= findings
 TREES ?= $(HOME)/.cache/s2fuzz/kernels
 # What `make bench-bugs` measures: --full for all bugs.
 BUGS ?= --deepest 10
+# What `make bench-mutants` tries: so many mutants; 100000 is all of them.
+MUTANTS ?= 300
 # Tests that run at a time.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -25,7 +27,7 @@ BUILD := $(VENV)/.stamp-build
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build compiled fuzz test test-trees check hardware real bench bench-bugs clean
+.PHONY: help venv build compiled fuzz test test-trees check hardware real bench bench-bugs bench-mutants clean
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
@@ -36,6 +38,7 @@ help:
 	@echo "make real    play known bugs on real kernels under QEMU (fetches kernels and packages)"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
 	@echo "make bench-bugs  measure it for the deepest bugs (BUGS=--full: all), and go on with what docs/bug-bank.json has"
+	@echo "make bench-mutants  try small changes of the original (MUTANTS=), and go on with docs/mutation-score.jsonl"
 	@echo "make build   compile the hot modules, for speed (test, bench and hardware try it too)"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV) and caches; findings stay"
@@ -120,6 +123,10 @@ bench: $(TEST) compiled
 
 bench-bugs: $(TEST) compiled
 	$(BIN)/s2fuzz bench --find $(BUGS) --trials docs/bug-bank.json --markdown docs/bug-bank.md
+
+bench-mutants: $(BASE) compiled
+	$(PIP) install --editable '.[mutation]'
+	$(BIN)/s2fuzz bench --mutants $(MUTANTS) --trials docs/mutation-score.jsonl --markdown docs/mutation-score.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

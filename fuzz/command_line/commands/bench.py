@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: speed, how soon engines find planted bugs, what workers bring, kernel trees beside ports."""
+"""``s2fuzz bench``: speed, planted bugs and mutants, what workers bring, kernel trees beside ports."""
 
 from argparse import Namespace
 from typing import Final
@@ -11,14 +11,16 @@ from ..parser import Parser
 from ..values import programs, seconds, trials
 
 # Options that mean nothing without --find.
-OPTIONS: Final = ("full", "deepest", "seeds", "cap", "workers", "bug", "engine", "trials", "markdown")
+OPTIONS: Final = ("full", "deepest", "seeds", "cap", "bug", "engine")
+# Options that mean nothing without --find or --mutants.
+SHARED: Final = ("workers", "trials", "markdown")
 _ABOUT: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
 memory grows. With --find: how soon engines find planted bugs, each against the
 version that the bug is planted in, with two peers: Hypothesis and atheris
 without any guidance of ours. With --trees: a pair of kernel trees beside the
 ports, on the same programs, in turns. With --memory: whether the memory of each
-engine grows.
+engine grows. With --mutants: how many small changes of the original are noticed.
 """
 _EXIT_CODES: Final = """\
 exit codes:
@@ -53,16 +55,33 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--trees", nargs=2, metavar=("REFERENCE", "CANDIDATE"), help=trees)
     memory = "instead: the memory of each engine while it runs, for so many seconds"
     parser.add_argument("--memory", type=seconds, metavar="N", help=memory)
+    mutants = "instead: whether the first N of the drawn order of small changes of the original are noticed"
+    parser.add_argument("--mutants", type=programs, metavar="N", help=mutants)
+    most = "with --mutants: let one go that nothing tells from the original in so many (100000)"
+    parser.add_argument("--operations", type=programs, metavar="N", help=most)
 
 
 def bench(arguments: Namespace) -> int:
     """Measure speed, or what the options ask for.
 
-    :raises BadInputError: options that do not go together, or what `fuzz.command_line.bench_find` refuses
+    :raises BadInputError: options that do not go together, or what `fuzz.command_line.bench_find` or `bench_mutants`
+        refuse
     """
     for name in OPTIONS:
         if getattr(arguments, name) and not arguments.find:
             raise BadInputError(f"bench --{name} without --find; give both, or neither")
+    for name in SHARED:
+        if getattr(arguments, name) and not arguments.find and not arguments.mutants:
+            raise BadInputError(f"bench --{name} without --find or --mutants; give both, or neither")
+    if arguments.operations and not arguments.mutants:
+        raise BadInputError("bench --operations without --mutants; give both, or neither")
+    if arguments.mutants:
+        others = arguments.find or arguments.programs or arguments.trees or arguments.campaign or arguments.memory
+        if others:
+            raise BadInputError("bench --mutants with --find, --programs, --trees, --campaign or --memory; give one")
+        from ..bench_mutants import mutate
+
+        return mutate(arguments)
     if arguments.find and arguments.programs is not None:
         raise BadInputError("bench --programs with --find; give one of them")
     if arguments.memory is not None:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``s2fuzz bench --mutants``: the part of small changes of the original that is noticed."""
+
+import os
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ..exit_codes import FINE, INTERRUPTED
+from ..files import write_atomically
+from .bench_find import probe
+from .inputs import refused_file
+from .messages import BadInputError, dump, say_form
+
+if TYPE_CHECKING:
+    from ..mutation.kept import KeptTrials
+    from ..mutation.trial import MutantTrial
+
+# Of a mutant that survives.
+OPERATIONS = 100_000
+# The order in which mutants are tried, and the random programs, hang on it.
+SEED = 1
+
+
+def mutate(arguments: Namespace) -> int:
+    """Try mutants, and show the score.
+
+    :raises BadInputError: cosmic-ray is not installed; a file that cannot be used
+    """
+    from ..mutation import mutants, score, trial
+    from ..reports.answers import head
+
+    if find_spec("cosmic_ray") is None:
+        raise BadInputError("bench --mutants needs the package cosmic-ray; install it: pip install -e '.[mutation]'")
+    kept = kept_trials(arguments)
+    say_form(arguments)
+    sample = mutants.ordered(mutants.mutants(), SEED)[: arguments.mutants]
+    operations = arguments.operations or OPERATIONS
+    left = sample if kept is None else kept.left(sample, operations)
+    made: list[MutantTrial] = []
+    interrupted = False
+    try:
+        for count, each in enumerate(
+            trial.attempts(left, arguments.workers or os.cpu_count() or 1, operations, SEED), 1
+        ):
+            made.append(each)
+            if kept is not None:
+                kept.add(each)
+            if not arguments.json:
+                progress(each, len(left) - count)
+    except KeyboardInterrupt:
+        interrupted = True
+    trials = made if kept is None else kept.of(sample)
+    found = score.score(trials)
+    if arguments.markdown:
+        try:
+            write_atomically(arguments.markdown, score.page(trials))
+        except OSError as error:
+            raise refused_file("--markdown", arguments.markdown, error) from None
+    if arguments.json:
+        dump({**head(), **asdict(found), "interrupted": interrupted})
+    else:
+        print(score.text(found), end="")
+    return INTERRUPTED if interrupted else FINE
+
+
+def kept_trials(arguments: Namespace) -> "KeptTrials | None":
+    """Open the file of trials; None: none is to be kept.
+
+    :raises BadInputError: it cannot be used
+    """
+    from ..mutation.kept import KeptTrials, KeptTrialsError
+
+    name = arguments.trials
+    if arguments.markdown:
+        probe("--markdown", arguments.markdown)
+    if not name:
+        return None
+    probe("--trials", name)
+    try:
+        return KeptTrials(name)
+    except OSError as error:
+        raise refused_file("--trials", name, error) from None
+    except KeptTrialsError as error:
+        raise BadInputError(f"--trials {name}: {error}; name another file, or remove it") from None
+
+
+def progress(trial: "MutantTrial", left: int) -> None:
+    """One line on stderr for each mutant."""
+    alive = f"alive after {trial.operations} operations"
+    by = f" ({trial.by})" if trial.by else ""
+    how = f"killed: {trial.killed}{by}" if trial.killed else alive
+    print(f"{trial.function}: {trial.change}: {how}; {left} to go", file=sys.stderr, flush=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The mutation score of trials, as text and as a page."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .equivalents import contradicted, declared, name_of
+from .trial import MutantTrial
+
+_HEAD: Final = """\
+# Mutation score
+
+A mutant is the original with one small change of one function of `pgtable.c` or `mmu.c`, as cosmic-ray makes it, or
+with one statement left out. Each is run beside the original, on the corpus first, then on random programs, until
+something tells them apart. This page is made by `make bench-mutants` from the trials in `mutation-score.jsonl`; do not
+edit it. [Benchmarks](benchmarks.md#how-many-small-changes-are-noticed) says how to measure.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The result of trials.
+
+    :param mutants: so many were tried
+    :param killed: of these, a finding told so many from the original, or they crashed or hung
+    :param by_corpus: of the killed, so many on a program of the corpus
+    :param equivalents: of the others, so many are declared equivalent, and nothing says otherwise
+    :param contradicted: declared, and yet their events or findings are others
+    :param share: of the mutants that are not equivalent, this part was killed; None: there are none
+    :param alive: neither killed nor equivalent
+    """
+
+    mutants: int
+    killed: int
+    by_corpus: int
+    equivalents: int
+    contradicted: int
+    share: float | None
+    alive: tuple[MutantTrial, ...]
+
+
+def score(trials: Sequence[MutantTrial]) -> Score:
+    """Return the score of trials."""
+    killed = [each for each in trials if each.killed]
+    reasons = declared()
+    equivalents = [each for each in trials if each.equal and name_of(each) in reasons]
+    alive = tuple(each for each in trials if not each.killed and each not in equivalents)
+    judged = len(trials) - len(equivalents)
+    share = len(killed) / judged if judged else None
+    by_corpus = sum(not each.by.startswith("random ") for each in killed)
+    wrong = len(contradicted(trials))
+    return Score(len(trials), len(killed), by_corpus, len(equivalents), wrong, share, alive)
+
+
+def text(found: Score) -> str:
+    """Return the score for a terminal."""
+    lines = [summary(found)]
+    for each in found.alive:
+        how = (
+            "does other things, without a finding" if each.silent else f"does the same for {each.operations} operations"
+        )
+        lines.append(f"alive: {each.function} ({each.operator}): {each.change}: {how}")
+    if found.contradicted:
+        lines.append(f"{found.contradicted} declared equivalent are not: see fuzz/mutation/equivalents.toml")
+    return "\n".join(lines) + "\n"
+
+
+def summary(found: Score) -> str:
+    """Return one line."""
+    share = "-" if found.share is None else f"{100 * found.share:.1f} %"
+    return (
+        f"{found.killed} of {found.mutants} mutants killed ({found.by_corpus} by the corpus), "
+        f"{found.equivalents} equivalent, {len(found.alive)} alive: {share} of those that are not equivalent"
+    )
+
+
+def page(trials: Sequence[MutantTrial]) -> str:
+    """Return the page, as Markdown."""
+    found = score(trials)
+    lines = [summary(found) + ".", "", "## By operator", ""]
+    lines += ["| operator | mutants | killed | equivalent |", "|---|---|---|---|"]
+    counts = [
+        Counter(family(each) for each in chosen)
+        for chosen in (
+            trials,
+            [each for each in trials if each.killed],
+            [each for each in trials if not each.killed and each not in found.alive],
+        )
+    ]
+    lines += [f"| {name} | {' | '.join(str(count[name]) for count in counts)} |" for name in sorted(counts[0])]
+    lines += ["", "## Alive", ""]
+    if found.alive:
+        lines += ["| function | operator | change | on all programs |", "|---|---|---|---|"]
+    for each in found.alive:
+        how = "other events, no finding" if each.silent else f"the same, for {each.operations} operations"
+        lines.append(f"| {each.function} | {each.operator} | {cell(each.change)} | {how} |")
+    lines += [] if found.alive else ["None."]
+    lines += ["", "## Equivalent", "", "Their events are those of the original in all of their programs.", ""]
+    lines += ["| function | change | reason |", "|---|---|---|"]
+    for each in trials:
+        if each.equal and each not in found.alive:
+            lines.append(f"| {each.function} | {cell(each.change)} | {declared()[name_of(each)]} |")
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def family(trial: MutantTrial) -> str:
+    """Return the operator without what it puts in place of what."""
+    return trial.operator.partition("_")[0]
+
+
+def cell(change: str) -> str:
+    """Return a change as code in a table."""
+    return "`" + change.replace("|", "\\|") + "`"

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What trials of mutants say together."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fuzz.mutation import equivalents, score
+from fuzz.mutation.kept import KeptTrials, KeptTrialsError
+
+from .test_mutants import mutant
+from .trials import trial
+
+KILLED = trial("a", "regression tlb: x", "b05-slot-move")
+LATE = trial("b", "divergence map", "random 7")
+SAME = trial("c")
+SILENT = trial("d", silent="s2fuzz 1\n")
+
+
+@pytest.fixture(autouse=True)
+def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [equivalents.name_of(each) for each in (SAME, SILENT)]
+    monkeypatch.setattr(score, "declared", lambda: dict.fromkeys(names, "no reader"))
+    monkeypatch.setattr(equivalents, "declared", lambda: dict.fromkeys(names, "no reader"))
+
+
+def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
+    found = score.score([KILLED, LATE, SAME, SILENT, trial("e")])
+    assert (found.mutants, found.killed, found.by_corpus, found.equivalents) == (5, 2, 1, 1)
+    # One that is declared, and has other events, is alive all the same.
+    assert [each.key for each in found.alive] == ["d", "e"]
+    assert found.contradicted == 1
+    assert found.share == 0.5
+    assert score.score([SAME]).share is None
+
+
+def test_page_and_text_name_what_is_alive() -> None:
+    trials = [KILLED, SAME, SILENT]
+    page = score.page(trials)
+    assert "| LeaveOut | 3 | 1 | 1 |" in page
+    assert "| Mmu.f | LeaveOut | `d => pass` | other events, no finding |" in page
+    assert "| Mmu.f | `c => pass` | no reader |" in page
+    assert "alive: Mmu.f (LeaveOut): d => pass" in score.text(score.score(trials))
+    assert "\nNone.\n" in score.page([KILLED])
+
+
+def test_kept_trials_go_on(tmp_path: Path) -> None:
+    path = str(tmp_path / "trials.jsonl")
+    one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
+    other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
+    kept = KeptTrials(path)
+    assert kept.left([one, other], 100) == [one, other]
+    kept.add(trial(one.key, operations=50))
+    kept.add(trial(other.key, "regression tlb: x", operations=1))
+    again = KeptTrials(path)
+    assert again.left([one, other], 50) == []
+    assert again.left([one, other], 100) == [one]
+    again.add(trial(one.key, operations=100))
+    assert KeptTrials(path).left([one, other], 100) == []
+    assert [each.operations for each in KeptTrials(path).of([other, one])] == [1, 100]
+
+
+def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    path.write_text(json.dumps({"key": "a"}) + "\n")
+    with pytest.raises(KeptTrialsError, match="line 1 is no trial"):
+        KeptTrials(str(path))
+
+
+def test_every_declared_equivalent_is_a_mutant_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cosmic_ray", reason="cosmic-ray is not installed")
+    from fuzz.mutation.mutants import mutants
+
+    monkeypatch.undo()
+    entries = equivalents.declared()
+    there = {(each.function.title, each.operator, each.change) for each in mutants()}
+    assert [each for each in entries if each not in there] == []
+    assert all(len(reason.split()) > 3 for reason in entries.values())

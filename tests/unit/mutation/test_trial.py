@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mutants are tried in processes of their own, until something kills them."""
+
+import pytest
+
+import candidate
+from fuzz.language.text import parse
+from fuzz.mutation import trial
+from fuzz.mutation.programs import Programs
+
+from .test_mutants import PROGRAM, mutant
+
+UNMAP = "Pgtable.stage2_unmap_walker"
+PUT = "self.k.put_page(self.k.virt_to_page(ptep))"
+
+
+@pytest.fixture
+def programs() -> Programs:
+    """A corpus of two programs, of which only the second one unmaps."""
+    made = Programs(candidate.get("original"), 1)
+    made.made.clear()
+    made.add("reads", parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\n"))
+    made.add("unmaps", PROGRAM)
+    made.corpus = 2
+    return made
+
+
+def test_first_program_that_tells_is_named(programs: Programs) -> None:
+    found = trial.Judging(programs, 1).attempt(mutant(UNMAP, PUT, "pass"))
+    assert found.killed.startswith("regression ")
+    assert (found.by, found.programs, found.equal) == ("unmaps", 2, False)
+
+
+def test_change_that_no_event_shows_lives(programs: Programs) -> None:
+    found = trial.Judging(programs, 10).attempt(mutant(UNMAP, "childp = NULL", "childp = -1"))
+    assert (found.killed, found.silent, found.equal) == ("", "", True)
+    # Random programs follow the corpus.
+    assert found.operations >= 10
+    assert found.programs > 2
+
+
+def test_python_that_c_would_refuse_is_killed(programs: Programs) -> None:
+    found = trial.Judging(programs, 1).attempt(mutant(UNMAP, PUT, "self.k.put_page(nobody)"))
+    assert found.killed.startswith("mistake: ")
+
+
+def test_worker_outlives_its_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "PATIENCE", 0.5)
+    endless = mutant(UNMAP, "need_flush = True", "while True:\n            pass")
+    wrong = mutant(UNMAP, PUT, "pass")
+    found = {each.key: each for each in trial.attempts([endless, wrong], 1, 1, 1)}
+    assert found[endless.key].killed == trial.HANGS
+    assert found[wrong.key].killed.startswith("regression ")
