@@ -71,7 +71,7 @@ def kept_trials(arguments: Namespace) -> "KeptTrials | None":
 
     :raises BadInputError: it cannot be used
     """
-    from ..mutation.kept import KeptTrials, KeptTrialsError
+    from ..mutation.kept import KeptTrialsError, opened
 
     name = arguments.trials
     if arguments.markdown:
@@ -80,7 +80,7 @@ def kept_trials(arguments: Namespace) -> "KeptTrials | None":
         return None
     probe("--trials", name)
     try:
-        return KeptTrials(name)
+        return opened(name)
     except OSError as error:
         raise refused_file("--trials", name, error) from None
     except KeptTrialsError as error:

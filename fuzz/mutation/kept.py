@@ -3,35 +3,36 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .mutants import Mutant
 from .trial import MutantTrial
 
 
-class KeptTrialsError(ValueError):
-    """A file holds no trials of mutants; one line that says where."""
+def opened(path: str) -> "KeptTrials":
+    """Return the trials of a file that is there, or not yet; of one mutant, the last line counts.
 
-
-class KeptTrials:
-    """The trials of a file; of one mutant, the last line counts.
-
-    :param path: of a file that is there, or not yet
     :raises OSError: it cannot be read
     :raises KeptTrialsError: it holds something else
     """
+    kept = KeptTrials(path)
+    lines = Path(path).read_text().splitlines() if Path(path).exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            trial = MutantTrial(**json.loads(line))
+        except (ValueError, TypeError):
+            raise KeptTrialsError(f"line {number} is no trial of `bench --mutants`") from None
+        kept.trials[trial.key] = trial
+    return kept
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.trials: dict[str, MutantTrial] = {}
-        if Path(path).exists():
-            for number, line in enumerate(Path(path).read_text().splitlines(), 1):
-                try:
-                    trial = MutantTrial(**json.loads(line))
-                except (ValueError, TypeError):
-                    raise KeptTrialsError(f"line {number} is no trial of `bench --mutants`") from None
-                self.trials[trial.key] = trial
+
+@dataclass
+class KeptTrials:
+    """Trials, by the keys of their mutants, and the file that they are kept in."""
+
+    path: str
+    trials: dict[str, MutantTrial] = field(default_factory=dict)
 
     def add(self, trial: MutantTrial) -> None:
         """Keep one more.
@@ -56,3 +57,7 @@ class KeptTrials:
     def _made(self, mutant: Mutant, operations: int) -> bool:
         trial = self.trials.get(mutant.key)
         return trial is not None and (bool(trial.killed) or trial.operations >= operations)
+
+
+class KeptTrialsError(ValueError):
+    """Raised where a line of a file is no trial; its text names the line."""

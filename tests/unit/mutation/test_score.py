@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.mutation import equivalents, score
-from fuzz.mutation.kept import KeptTrials, KeptTrialsError
+from fuzz.mutation.kept import KeptTrialsError, opened
 
 from .test_mutants import mutant
 from .trials import trial
@@ -49,23 +49,23 @@ def test_kept_trials_go_on(tmp_path: Path) -> None:
     path = str(tmp_path / "trials.jsonl")
     one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
-    kept = KeptTrials(path)
+    kept = opened(path)
     assert kept.left([one, other], 100) == [one, other]
     kept.add(trial(one.key, operations=50))
     kept.add(trial(other.key, "regression tlb: x", operations=1))
-    again = KeptTrials(path)
+    again = opened(path)
     assert again.left([one, other], 50) == []
     assert again.left([one, other], 100) == [one]
     again.add(trial(one.key, operations=100))
-    assert KeptTrials(path).left([one, other], 100) == []
-    assert [each.operations for each in KeptTrials(path).of([other, one])] == [1, 100]
+    assert opened(path).left([one, other], 100) == []
+    assert [each.operations for each in opened(path).of([other, one])] == [1, 100]
 
 
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
     with pytest.raises(KeptTrialsError, match="line 1 is no trial"):
-        KeptTrials(str(path))
+        opened(str(path))
 
 
 def test_every_declared_equivalent_is_a_mutant_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
