@@ -98,11 +98,27 @@ par
   switch cpu0 to user0 after unlock 1
 end
 """
+# A block of the old place lies where the page that the host takes away will be.
+TAKES_MEANWHILE = """\
+vm cpus=2
+slot a ipa=1G size=4M backing=thp
+slot a move 1030M
+cpu0 read a+0
+host share a+3068K 4K
+cpu0 read a+3068K
+par
+  cpu1 write a+3068K
+  user0 slot a move 1028M
+  switch cpu1 to user0 after load 3
+  switch user0 to cpu1 after lock 1
+end
+"""
 
 
 def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_unmapped() -> None:
     assert kinds(ORIGINAL, MOVES_OVER_ITSELF) == []
     assert kinds(ORIGINAL, COPIES_MEANWHILE) == []
+    assert kinds(ORIGINAL, TAKES_MEANWHILE) == []
     found = kinds(broken(mmu=MovesWithoutUnmapping), MOVES_OVER_ITSELF + "cpu0 read a+8K\n")
     assert "regression isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
 
