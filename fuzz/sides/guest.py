@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import ENOMEM
+from reference.kernel import EINVAL, ENOMEM
 from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
 from reference.machine.address_space import Listener
 from reference.machine.walk import Regime
@@ -203,7 +203,10 @@ class Guest:
         if ret:
             return ret
         pgt = self.kvm.pgt
-        assert pgt is not None
+        if pgt is None:
+            # The kernel would crash when it needs them first.
+            self.kernel.warn("vm-without-tables")
+            return -EINVAL
         # The hardware goes by VTCR_EL2, whatever the software made of it.
         self.regime.start_level = 4 - self.kvm.levels
         self.regime.root = pgt.pgd

@@ -38,6 +38,12 @@ class EmulatesReads(Mmu):
         return self.h.io_mem_abort(vcpu.fault_ipa)
 
 
+class SucceedsWithoutTables(Mmu):
+    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
+        super().kvm_init_stage2_mmu(kvm)
+        return 0
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
 
@@ -60,6 +66,12 @@ CASES = (
         "contract: kvm_handle_guest_abort: fetch of memory answered with an abort",
         broken(mmu=AbortsFetches),
         PAGE + "cpu0 fetch a+0\n",
+    ),
+    Case(
+        "a VM that is made without tables",
+        "contract: kvm_init_stage2_mmu: WARN vm-without-tables",
+        broken(mmu=SucceedsWithoutTables),
+        "vm cpus=1 fail=1\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
     Case(
         "I/O exit where there is memory",
