@@ -86,7 +86,7 @@ class DirtyLog(GuestChecker):
                 self.faults[actor] = self.begun
         if not self.written or access != WRITE or walk.fault != NONE:
             return
-        layout = self.guest.layout_of(ipa)
+        layout = self.guest.slot_reached(ipa & -self.granule.page_size, walk.pa >> self.granule.page_shift)
         pages = self.written.get(layout.id) if layout is not None else None
         if layout is None or pages is None:
             return

@@ -26,12 +26,8 @@ class Isolation(GuestChecker):
             return
         page = ipa & -self.granule.page_size
         pfn = walk.pa >> self.granule.page_shift
-        layout = self.guest.layout_of(page)
+        layout = self.guest.slot_reached(page, pfn)
         owned = self.guest.frame_in(layout, page)
-        if pfn != owned and (leaving := self.guest.leaving_at(page)) is not None:
-            # The slot moves to where it overlaps its old place, which guests reach until it is unmapped.
-            if pfn == self.guest.frame_in(leaving, page):
-                layout, owned = leaving, pfn
         through = "TLB" if walk.ptep < 0 else "tables"
         table = walk.ptep // self.kernel.entries if walk.ptep >= 0 else -1
         if pfn != owned:

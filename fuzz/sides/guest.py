@@ -331,6 +331,18 @@ class Guest:
                 found.append((first - layout.hva + layout.ipa, last - layout.hva + layout.ipa))
         return found
 
+    def slot_reached(self, ipa: int, pfn: int) -> SlotLayout | None:
+        """The slot through which an access came to a frame.
+
+        A slot that moves over its own place has some addresses twice: guests reach the old place until it is unmapped.
+        """
+        layout = self.layout_of(ipa)
+        if self.leaving and self.frame_in(layout, ipa) != pfn:
+            leaving = self.leaving_at(ipa)
+            if self.frame_in(leaving, ipa) == pfn:
+                return leaving
+        return layout
+
     def maps_backing(self, ipa: int, pfn: int) -> bool:
         """Tell whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
         if self.backing_frame(ipa) == pfn:
