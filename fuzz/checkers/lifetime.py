@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.machine.address_space import ABSENT
-from reference.machine.descriptor import address_bits
+from reference.machine.descriptor import VALID_BIT, address_bits
 from reference.machine.walk import LOST, Walk
 
 from ..language.operations import Operation
@@ -88,6 +88,18 @@ class Lifetime(Checker):
             if page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
 
+    def beside_who_cut_it(self, number: int, page: int) -> bool:
+        """Tell whether a reader of RCU is at work that is another actor than the one that cut a table page off.
+
+        It was in the table before, and what it does there goes with the table (``stage2_free_unlinked_table()``).
+        """
+        owed = self.tlbs[number].owed
+        return (
+            self.walks_under_rcu
+            and self.kernel.rcu_depth > 0
+            and owed.tables[owed.pinned[page]].actor != self.kernel.actor
+        )
+
     def stored(self, ptep: int, old: int, new: int, number: int) -> None:
         """An entry was written in a table page that a walk cache of VM *number* may lead to.
 
@@ -96,6 +108,9 @@ class Lifetime(Checker):
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
         if table is None or table.live or page in self.early or self.destroying:
+            return
+        if self.beside_who_cut_it(number, page) and not old & new & VALID_BIT:
+            # One entry is made, or broken: the flush that is to come covers it as well.
             return
         self.early.add(page)
         level = table.level

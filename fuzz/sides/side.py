@@ -231,7 +231,13 @@ class Side(Listener):
             self.memory.taker = self.kernel.actor
 
     def wait_for_tables(self, start: int, end: int) -> None:
-        """Let others run until none of them holds the lock of a page table with entries of [start, end)."""
+        """Let others run until none of them holds the lock of a page table with entries of [start, end).
+
+        A vCPU whose fault asks for a page in the process of a tree goes on: no other actor can go on there before the
+        answer (``ask()`` of native/rt_serve.c).
+        """
+        if self.version.is_tree and self.kernel.actor not in self.operating:
+            return
         moved = True
         while self.telling:
             first, last = start & -self.host.pmd_size, end - 1 | self.host.pmd_size - 1

@@ -257,3 +257,14 @@ def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
     )
     # The process serves other programs then, and without the switch nobody waits.
     assert Run(name, text.format("")).outcomes[0].status == "ok"
+
+
+@pytest.mark.parametrize("tree", ["6.1", "6.12"])
+def test_a_fault_that_asks_for_a_page_goes_on_beside_who_has_its_page_table(tree: str) -> None:
+    """In the process of a tree no other actor goes on before the answer."""
+    block = (
+        "vm cpus=3\nslot b ipa=1034M size=4K backing=thp\nhost merge b+0\npar\nhost0 merge b+0\ncpu2 read b+0\n"
+        "cpu0 write b+0\nswitch host0 to cpu2 before unlock 1\nswitch cpu2 to cpu0 after load 1\n"
+        "switch cpu0 to host0 before lock 1\nswitch host0 to cpu0 before lock 1 fault=2\nend\n"
+    )
+    assert [each.signature for each in Run(version(tree), f"s2fuzz 1\n{block}").violations] == []

@@ -123,3 +123,14 @@ def test_freed_at_once(tmp_path: Path) -> None:
 def test_handed_over_before_it_is_cut_off(tmp_path: Path) -> None:
     tree = planted("6.12", tmp_path / "tree", PGTABLE, CUTS + HANDS_OVER, HANDS_OVER + CUTS)
     assert "lifetime: stage2_map_walker: handed to RCU while reachable" in violations(tree, COALESCE)
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+def test_a_reader_makes_an_entry_in_what_another_cuts_off(tree: str) -> None:
+    """The flush is still to come, and covers it."""
+    program = parse(
+        "s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=thp log=on\ncpu0 read a+4K\npar\ncpu0 read a+0\nuser0 log a off\n"
+        "cpu1 read a+0\nswitch cpu0 to user0 before lock 1\nswitch cpu0 to cpu1 before store 1\n"
+        "switch cpu1 to cpu0 before cmpxchg 1\nswitch cpu1 to cpu0 before flush 1\nend\n"
+    )
+    assert violations(version(tree), program) == []
