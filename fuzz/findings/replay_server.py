@@ -84,7 +84,7 @@ def prepare(request: dict[str, Any]) -> None:
             with suppress(Exception):
                 version = candidate.get(name)
                 # What reads sources, and looks at other versions, takes longer than most programs.
-                writes_once(version.pgtable, version.mmu)
+                writes_once(*version.parts)
                 for bug in known_bugs():
                     has(version, bug)
 

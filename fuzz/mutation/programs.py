@@ -24,7 +24,7 @@ class Tried(NamedTuple):
     points: tuple[Point, ...]
 
 
-class Programs:
+class MutantPrograms:
     """The programs; each is made and run on the base when it is asked for first.
 
     *corpus*: the number of those at the front that are the corpus's

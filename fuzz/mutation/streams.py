@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a program makes of a version, event by event, without checkers: a mutant that does the same as its base."""
+"""Streams of events of a version without checkers: a mutant that does the same as its base needs no judge."""
 
 from typing import Final, NamedTuple
 

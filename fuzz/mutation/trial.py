@@ -18,7 +18,7 @@ from ..judging.differential import COMMON, Differential
 from ..language.text import print_program
 from ..processes.fork import Fork
 from .mutants import Mutant, candidate_text
-from .programs import Programs, Tried
+from .programs import MutantPrograms, Tried
 from .streams import does_same
 
 BASE: Final = "original"
@@ -60,14 +60,14 @@ class MutantTrial:
         return not self.killed and not self.silent
 
 
-class Judging:
+class MutantJudge:
     """Tries mutants in this process.
 
     :param programs: that are tried, the corpus first
     :param operations: a mutant that is alive after so many is let go
     """
 
-    def __init__(self, programs: Programs, operations: int) -> None:
+    def __init__(self, programs: MutantPrograms, operations: int) -> None:
         self.programs = programs
         self.operations = operations
 
@@ -119,7 +119,7 @@ def outcome(
     return MutantTrial(*names, killed, by, programs, operations, silent, cpu)
 
 
-class Worker:
+class TrialWorker:
     """A fork of this process that tries one mutant after the other.
 
     *busy*: with this one
@@ -161,13 +161,13 @@ def attempts(todo: Sequence[Mutant], workers: int, operations: int, seed: int) -
     :returns: the trials, in the order in which they end
     :raises NoProcessError: the system refuses one
     """
-    judging = Judging(Programs(candidate.get(BASE), seed), operations)
+    judging = MutantJudge(MutantPrograms(candidate.get(BASE), seed), operations)
 
     def work(number: int) -> tuple[Any, ...]:
         trial = judging.attempt(todo[number])
         return tuple(getattr(trial, name) for name in MutantTrial.__slots__)
 
-    pool = [Worker(work) for _ in range(min(workers, len(todo)))]
+    pool = [TrialWorker(work) for _ in range(min(workers, len(todo)))]
     try:
         waiting = list(enumerate(todo))[::-1]
         while waiting or any(each.busy for each in pool):

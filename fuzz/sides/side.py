@@ -233,10 +233,10 @@ class Side(Listener):
     def wait_for_tables(self, start: int, end: int) -> None:
         """Let others run until none of them holds the lock of a page table with entries of [start, end).
 
-        A vCPU whose fault asks for a page in the process of a tree goes on: no other actor can go on there before the
-        answer (``ask()`` of native/rt_serve.c).
+        A vCPU whose fault copies a page goes on: in the process of a tree no other actor can go on before the host has
+        answered (``ask()`` of native/rt_serve.c), and ports do the same.
         """
-        if self.version.is_tree and self.kernel.actor not in self.operating:
+        if self.kernel.actor not in self.operating:
             return
         moved = True
         while self.telling:

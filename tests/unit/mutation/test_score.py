@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What trials of mutants say together."""
+"""The score, of many trials of mutants together."""
 
 import json
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 import candidate
 from fuzz.language.text import parse
 from fuzz.mutation import trial
-from fuzz.mutation.programs import Programs
+from fuzz.mutation.programs import MutantPrograms
 
 from .test_mutants import PROGRAM, mutant
 
@@ -15,9 +15,9 @@ PUT = "self.k.put_page(self.k.virt_to_page(ptep))"
 
 
 @pytest.fixture
-def programs() -> Programs:
+def programs() -> MutantPrograms:
     """A corpus of two programs, of which only the second one unmaps."""
-    made = Programs(candidate.get("original"), 1)
+    made = MutantPrograms(candidate.get("original"), 1)
     made.made.clear()
     made.add("reads", parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\n"))
     made.add("unmaps", PROGRAM)
@@ -25,22 +25,22 @@ def programs() -> Programs:
     return made
 
 
-def test_first_program_that_tells_is_named(programs: Programs) -> None:
-    found = trial.Judging(programs, 1).attempt(mutant(UNMAP, PUT, "pass"))
+def test_first_program_that_tells_is_named(programs: MutantPrograms) -> None:
+    found = trial.MutantJudge(programs, 1).attempt(mutant(UNMAP, PUT, "pass"))
     assert found.killed.startswith("regression ")
     assert (found.by, found.programs, found.equal) == ("unmaps", 2, False)
 
 
-def test_change_that_no_event_shows_lives(programs: Programs) -> None:
-    found = trial.Judging(programs, 10).attempt(mutant(UNMAP, "childp = NULL", "childp = -1"))
+def test_change_that_no_event_shows_lives(programs: MutantPrograms) -> None:
+    found = trial.MutantJudge(programs, 10).attempt(mutant(UNMAP, "childp = NULL", "childp = -1"))
     assert (found.killed, found.silent, found.equal) == ("", "", True)
     # Random programs follow the corpus.
     assert found.operations >= 10
     assert found.programs > 2
 
 
-def test_python_that_c_would_refuse_is_killed(programs: Programs) -> None:
-    found = trial.Judging(programs, 1).attempt(mutant(UNMAP, PUT, "self.k.put_page(nobody)"))
+def test_python_that_c_would_refuse_is_killed(programs: MutantPrograms) -> None:
+    found = trial.MutantJudge(programs, 1).attempt(mutant(UNMAP, PUT, "self.k.put_page(nobody)"))
     assert found.killed.startswith("mistake: ")
 
 
