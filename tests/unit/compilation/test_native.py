@@ -78,6 +78,7 @@ ON_TOP = """\
 from candidate import Candidate
 from {pgtable.__module__} import {pgtable.__name__}
 from {mmu.__module__} import {mmu.__name__}
+from {tlb.__module__} import {tlb.__name__}
 
 
 class PgtableOnTop({pgtable.__name__}):
@@ -93,7 +94,12 @@ class MmuOnTop({mmu.__name__}):
         return super().user_mem_abort(*arguments)
 
 
-CANDIDATE = Candidate("on-top", PgtableOnTop, MmuOnTop, "a test")
+class TlbOnTop({tlb.__name__}):
+    def __kvm_tlb_flush_vmid_ipa__(self, *arguments):
+        super().__kvm_tlb_flush_vmid_ipa__(*arguments)
+
+
+CANDIDATE = Candidate("on-top", PgtableOnTop, MmuOnTop, "a test", tlb=TlbOnTop)
 """
 JUDGE = """
 import json, sys
@@ -141,7 +147,7 @@ def test_a_file_derives_from_every_registered_class(tmp_path: Path) -> None:
     for name in [*candidate.names(), *(bug.name for bug in BUGS)]:
         version = candidate.get(name)
         files[name] = tmp_path / f"on_{name.replace('-', '_').replace('.', '_')}.py"
-        files[name].write_text(ON_TOP.format(pgtable=version.pgtable, mmu=version.mmu))
+        files[name].write_text(ON_TOP.format(pgtable=version.pgtable, mmu=version.mmu, tlb=version.tlb))
     if native.choose().remark:
         pytest.skip(native.choose().remark)
     names = [*files, *map(str, files.values())]
