@@ -25,7 +25,7 @@ COLD: Final = (
     *("checkers___plain_store.", "checkers___registry.", "checkers___rule."),
     *("judging___bearers.", "judging___notes.", "judging___predicates."),
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),
-    *("machine___hardware.", "reference___belongings.", "reference___events."),
+    *("reference___belongings.", "reference___events."),
 )
 # Seconds for a megabyte of C, about: the order of jobs and the time left follow from it.
 SPEED: Final = {NONE: 1.6, USUAL: 2.5, FULL: 6.5}
