@@ -99,32 +99,16 @@ par
 end
 """
 # A block of the old place lies where the page that the host takes away will be.
-TAKES_MEANWHILE = """\
-vm cpus=2
-slot a ipa=1G size=4M backing=thp
-slot a move 1030M
-cpu0 read a+0
-host share a+3068K 4K
-cpu0 read a+3068K
-par
-  cpu1 write a+3068K
-  user0 slot a move 1028M
-  switch cpu1 to user0 after load 3
-  switch user0 to cpu1 after lock 1
-end
-"""
+TAKES_MEANWHILE = (
+    "vm cpus=2\nslot a ipa=1G size=4M backing=thp\nslot a move 1030M\ncpu0 read a+0\nhost share a+3068K 4K\n"
+    "cpu0 read a+3068K\npar\ncpu1 write a+3068K\nuser0 slot a move 1028M\nswitch cpu1 to user0 after load 3\n"
+    "switch user0 to cpu1 after lock 1\nend\n"
+)
 # The page that is written has another number in the old place than in the new one.
-LOGS_MEANWHILE = """\
-vm cpus=1
-slot a ipa=1G size=8K backing=anon log=on
-slot a move 1050628K
-par
-  cpu0 write a+0
-  user0 slot a move 1026M
-  switch cpu0 to user0 after store 1
-end
-log a get
-"""
+LOGS_MEANWHILE = (
+    "vm cpus=1\nslot a ipa=1G size=8K backing=anon log=on\nslot a move 1050628K\npar\ncpu0 write a+0\n"
+    "user0 slot a move 1026M\nswitch cpu0 to user0 after store 1\nend\nlog a get\n"
+)
 
 
 def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_unmapped() -> None:
