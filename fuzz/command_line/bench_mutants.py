@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ..distribution import how_to_install
 from ..exit_codes import FINE, INTERRUPTED
 from ..files import write_atomically
 from .bench_find import probe
@@ -33,7 +34,7 @@ def mutate(arguments: Namespace) -> int:
     from ..reports.answers import head
 
     if find_spec("cosmic_ray") is None:
-        raise BadInputError("bench --mutants needs the package cosmic-ray; install it: pip install -e '.[mutation]'")
+        raise BadInputError(f"bench --mutants needs the package cosmic-ray; {how_to_install('mutation')}")
     kept = kept_trials(arguments)
     say_form(arguments)
     sample = mutants.ordered(mutants.mutants(), SEED)[: arguments.mutants]
