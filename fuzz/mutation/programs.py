@@ -6,7 +6,7 @@ from typing import NamedTuple
 from candidate import Candidate
 
 from ..distribution import corpus_folder
-from ..generation.capabilities import Offers
+from ..engines.session import offers_of
 from ..generation.generator import Generator
 from ..language.program import Program
 from ..language.text import parse
@@ -36,8 +36,7 @@ class MutantPrograms:
     def __init__(self, base: Candidate, seed: int) -> None:
         self.base = base
         self.made: list[Tried] = []
-        offers = Offers(base.main.SPLITS_EAGERLY, base.main.HAS_DIRTY_RINGS, par=True, lpa2=base.main.HAS_LPA2)
-        self.generator = Generator(seed, offers=offers)
+        self.generator = Generator(seed, offers=offers_of(base))
         for folder in ("regressions", "seeds"):
             for path in sorted((corpus_folder() / folder).glob("*.s2")):
                 self.add(path.stem, parse(path.read_text()))
