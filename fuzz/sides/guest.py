@@ -345,9 +345,7 @@ class Guest:
 
     def maps_backing(self, ipa: int, pfn: int) -> bool:
         """Tell whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
-        if self.backing_frame(ipa) == pfn:
-            return True
-        return bool(self.leaving) and self.frame_in(self.leaving_at(ipa), ipa) == pfn >= 0
+        return self.frame_in(self.slot_reached(ipa, pfn), ipa) == pfn
 
     def backing_frame(self, ipa: int) -> int:
         """The frame that the host has behind a guest address; -1: none."""
