@@ -103,6 +103,9 @@ CREATE TABLE IF NOT EXISTS code_ran (
 );
 -- What of the difference of two kernel trees that is: candidate.tree.lines.difference.Exercise as JSON.
 CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT NULL);
+-- The features that a unit has found, for the shares of engines.
+CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
+CREATE INDEX IF NOT EXISTS features_program ON features (program);
 """
 
 
