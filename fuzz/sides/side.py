@@ -300,6 +300,10 @@ class Side(Listener):
         for o in self.kernel.on["cow"]:
             o.cow(hva, pages, pfn)
 
+    def copying(self, hva: int, pages: int, pfn: int) -> None:
+        if self.kernel.turns is None and len(self.guests) == 1:
+            self.guests[0].main.copying(hva, pages, pfn)
+
     def host_update(self) -> None:
         for o in self.kernel.on["host_update"]:
             o.host_update()

@@ -79,6 +79,12 @@ class Listener:
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         """Copy-on-write was broken."""
 
+    def copying(self, hva: int, pages: int, pfn: int) -> None:
+        """Copy-on-write is about to be broken for small pages from *hva* on, one by one, to the frames from *pfn* on.
+
+        Unless others come between, nothing else happens before all are copied.
+        """
+
     def host_update(self) -> None:
         """The host's own tables changed."""
 

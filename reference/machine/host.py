@@ -6,9 +6,14 @@ places; where the kernel would do nothing (a page that is huge already, a
 range that a huge page cannot give up) it does nothing.
 """
 
-from .address_space import ABSENT, DEVICE, FOLIO, POISON, THP, WRITABLE, ZEROES, PageRun, Vma
+from typing import Final
+
+from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, PageRun, Vma
 from .host_pages import HostPages, owned
 from .memory import ZEROED
+
+# Copies of pages of which the listener is told at a time.
+_TOLD: Final = 32
 
 
 class Host(HostPages):
@@ -43,7 +48,7 @@ class Host(HostPages):
 
     def write(self, start: int, end: int) -> None:
         """User space stores to every page of the range."""
-        hva = start
+        hva = told = start
         while hva < end:
             run = self.run_at(hva)
             if run is None or self.vma_at(hva) is None:
@@ -52,6 +57,8 @@ class Host(HostPages):
             if run.flags & ABSENT:
                 self.populate(hva, True)
             elif not run.flags & WRITABLE:
+                if hva >= told:
+                    told = self.tell_of_copies(run, hva, end)
                 self.break_cow(hva)
             run = self.run_at(hva)
             if run is not None and not run.flags & POISON and (run.flags & ABSENT or not run.flags & WRITABLE):
@@ -65,6 +72,19 @@ class Host(HostPages):
                 continue
             self.memory.host_write(self.pfn_in(run, hva), (stop - hva) >> self.page_shift, self.version)
             hva = stop
+
+    def tell_of_copies(self, run: PageRun, hva: int, end: int) -> int:
+        """Tell the listener of the small pages from *hva* to *end* that are about to be copied, the first of *run*.
+
+        :returns: the address behind them
+        """
+        vma = self.vma_at(hva)
+        if vma is None or vma.huge_shift or run.flags & (SOLE | THP | DEVICE):
+            return hva
+        hva &= -self.page_size
+        stop = min(self.end_of(run, hva, end), vma.end, hva + _TOLD * self.page_size)
+        self.listener.copying(hva, (stop - hva + self.page_size - 1) >> self.page_shift, self.next_pfn)
+        return stop
 
     def collapse(self, hva: int) -> None:
         """madvise(MADV_COLLAPSE): ``collapse_huge_page()`` of the block around *hva*, missing pages included."""

@@ -126,7 +126,7 @@ def test_a_script_begins_anew_where_it_is_full(monkeypatch: pytest.MonkeyPatch, 
     """In plain Python; compiled code has the bounds of a script built in."""
     tree = candidate.get(version("6.12"))
     other = candidate.get(planted("6.12", tmp_path / "tree", *HARMLESS["code that runs"]))
-    monkeypatch.setattr(records, "SHARED_BYTES", records.STEPS_AT + 20 * records.STEP_BYTES)
+    monkeypatch.setattr(records, "SCRIPT_END", records.STEPS_AT + 20 * records.STEP_BYTES)
     once, twice = (Differential(tree, other, measure=True, features=True) for _ in range(2))
     twice.once = False
     generator = Generator(5)

@@ -72,11 +72,25 @@ static struct shim_script *script;
 static struct shim_step *step;		/* that is being done */
 static shim_u64 steps_done;		/* bytes of them */
 
+/* The request is several steps; so many answers are kept for the driver. */
+static int several;
+static struct shim_answers *answers;
+
+static void keep_answer(void)
+{
+	struct shim_answer *answer = &answers->each[answers->count++];
+
+	memcpy(answer->head, shim_control, sizeof(answer->head));
+	answer->digest = shim_control->digest;
+}
+
 static void __attribute__((noreturn)) end(unsigned int status, const char *text, unsigned int chain)
 {
 	shim_control->status = status;
 	snprintf(shim_control->text, sizeof(shim_control->text), "%s", text ? text : "?");
 	shim_control->info[0] = chain;
+	if (several)
+		keep_answer();
 	if (shim_following)
 		script->over = 1;
 	say('R');
@@ -124,6 +138,8 @@ static void reply(unsigned int status)
 	shim_control->status = status;
 	/* Of what comes next. */
 	seconds_left = CPU_SECONDS;
+	if (several)
+		keep_answer();
 	if (!shim_following)
 		say('R');
 	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
@@ -132,12 +148,21 @@ static void reply(unsigned int status)
 		end(S_DIFFERS, 0, 0);
 }
 
+/* A step of several is done: the driver is told of it with the next ones. */
+static void reply_later(void)
+{
+	shim_control->status = S_DONE;
+	seconds_left = CPU_SECONDS;
+	keep_answer();
+}
+
 /* Tell the driver something in the middle of kernel code, and do what it wants until it says to go on. */
 static void ask(unsigned int status)
 {
 	reply(status);
 	for (;;) {
 		request();
+		answers->count = 0;
 		rt_turn_began = shim_control->nrec;
 		if (shim_control->op == OP_QUIT)
 			_exit(0);
@@ -232,6 +257,34 @@ static long age(void)
 	return ret;
 }
 
+/*
+ * The host copies pages of a VM, one by one, to frames that follow each other. Each is three steps, as struct shim_answers has them; the
+ * last step of all is answered by who called this.
+ */
+static void copy_pages(void)
+{
+	const shim_u64 vm = shim_control->args[0], size = shim_control->args[2], count = shim_control->args[3];
+	const shim_u64 pfn = shim_control->args[4];
+	shim_u64 start = shim_control->args[1];
+
+	several = 1;
+	for (shim_u64 i = 0; i < count; i++, start += size) {
+		const shim_u64 each[][5] = {
+			{ OP_INVALIDATE_START, vm, start, start + size, 1 },
+			{ OP_CHANGE_PTE, vm, start, 0, pfn + i },
+			{ OP_INVALIDATE_END, vm, start, start + size },
+		};
+
+		for (unsigned int j = 0; j < sizeof(each) / sizeof(*each); j++) {
+			if (i || j)
+				reply_later();
+			memset(shim_control->args, 0, sizeof(shim_control->args));
+			memcpy(&shim_control->op, each[j], sizeof(each[j]));
+			shim_control->ret = one_more(shim_control->op, shim_control->args);
+		}
+	}
+}
+
 /* Notifications that come late, when the VM is gone. */
 static void notify_late(void)
 {
@@ -302,6 +355,7 @@ static void serve(void)
 		char what = request();
 
 		shim_stack_top = (char *)__builtin_frame_address(0);
+		answers->count = 0;
 		if (what == 'P' || what == 'S') {
 			if (what == 'P')
 				begin();
@@ -324,6 +378,8 @@ static void serve(void)
 			notify_late();
 		} else if (shim_control->op == OP_AGE) {
 			shim_control->ret = age();
+		} else if (shim_control->op == OP_COPY) {
+			copy_pages();
 		} else {
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
@@ -335,6 +391,7 @@ static void serve(void)
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
 		reply(status);
+		several = 0;
 	}
 }
 
@@ -363,6 +420,7 @@ static void run(void)
 	at = (char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS)) - shared;
 	shim_count_code(shared_fd, shared, (at + 4095) & ~4095L);
 	script = (struct shim_script *)(shared + SHIM_SCRIPT_AT);
+	answers = (struct shim_answers *)(shared + SHIM_ANSWERS_AT);
 	shim_remember_names();
 	shim_memory();
 	shim_snapshot();

@@ -14,9 +14,10 @@ enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED
 #define SHIM_NAME_BYTES	(1u << 15)
 
 #define SHIM_COUNTERS	(1u << 15)
-#define SHIM_SHARED_BYTES	(4UL << 20)
-/* Steps of a twin begin here in the shared memory, and go on to its end. */
+/* Steps of a twin begin here in the shared memory, and go on to the answers, which go on to its end. */
 #define SHIM_SCRIPT_AT	(3UL << 20)
+#define SHIM_ANSWERS_AT	(4UL << 20)
+#define SHIM_SHARED_BYTES	(SHIM_ANSWERS_AT + (32UL << 10))
 struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, b, c; };
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
 
@@ -38,6 +39,16 @@ struct shim_script {
 	shim_u64 filled;			/* bytes of steps; the driver adds to it */
 	shim_u64 over;				/* the twin has come to a difference, or crashed */
 	char steps[];
+};
+/*
+ * Of a request that is several steps: each as if the driver had asked for it, with its answer, as both stand at the beginning of
+ * struct shim_control. Records are counted from those of the first one on. The last one stands in shim_control too.
+ */
+#define SHIM_ANSWERS	96
+struct shim_answer { char head[__builtin_offsetof(struct shim_control, ncounter)]; shim_u64 digest; };
+struct shim_answers {
+	shim_u64 count;
+	struct shim_answer each[SHIM_ANSWERS];
 };
 extern int shim_following;			/* this is a twin: nobody reads its records */
 

@@ -24,6 +24,10 @@ from .records import (
     ACTOR_AT,
     ANCHOR_WORDS,
     ANCHORS_AT,
+    ANSWER_BYTES,
+    ANSWER_HEAD,
+    ANSWERS_AT,
+    ARGS,
     CHAIN,
     CHAIN_WORDS,
     CHAINS_AT,
@@ -32,6 +36,8 @@ from .records import (
     COUNTER_COUNT,
     COUNTER_COUNT_AT,
     COUNTERS_AT,
+    DIGEST_AT,
+    FIRST_ANSWER_AT,
     GRACE_AT,
     INFO,
     INFO_AT,
@@ -66,6 +72,7 @@ _LEFT: Final = KNOBS_AT // WORD_BYTES
 _ACTOR: Final = ACTOR_AT // WORD_BYTES
 _ANCHORS: Final = ANCHORS_AT // WORD_BYTES
 _CORE: Final = CORE_AT // WORD_BYTES
+_ANSWERS: Final = ANSWERS_AT // WORD_BYTES
 _HALF: Final = (1 << 32) - 1
 _GO: Final = b"G"
 _ANSWERED: Final = ord("R")
@@ -87,6 +94,11 @@ class Process:
         self.owner = os.getpid()
         self.status = self.ret = 0
         self.records = self.names = 0
+        # Of a request that was several steps: answers that there are, the number of the one that the driver looks at,
+        # and records before it.
+        self.answers = self.answer = self.earlier = 0
+        # Those of the last answer too, of which the driver may have taken some.
+        self.so_far = 0
         self.knobs = (-1, -1, -1)
         # How many areas and devices there are, and when another task waits: as it was told last.
         self.told = (0, 0, 0, 0)
@@ -170,6 +182,7 @@ class Process:
         put(self.shared, _CORE, 0 if follows else core())
         self.first = b"PS" if follows else b"P"
         self.running = True
+        self.answers = 0
         self.knobs, self.told = (-1, -1, -1), (0, 0, 0, 0)
         KNOBS.pack_into(self.memory, KNOBS_AT, *self.knobs, *self.told)
         self.set_unwanted(0)
@@ -275,14 +288,45 @@ class Process:
         if hear(self.hears) != _ANSWERED:
             self.running = False
             return False
+        self.answers, self.answer, self.earlier = look(self.shared, _ANSWERS), 0, 0
+        if self.answers > 1:
+            self.show_answer()
+        self.read_answer()
+        return True
+
+    def next_answer(self) -> bool:
+        """Go on to the answer to the next of several steps, as if it had been asked for alone.
+
+        :returns: whether there is one
+        """
+        if self.answer + 1 >= self.answers:
+            return False
+        self.answer += 1
+        self.earlier = self.so_far
+        self.show_answer()
+        self.read_answer()
+        return True
+
+    def show_answer(self) -> None:
+        """Let the answer to a step stand where an answer stands."""
+        memory, at = self.memory, FIRST_ANSWER_AT + self.answer * ANSWER_BYTES
+        memory[:ANSWER_HEAD] = memory[at : at + ANSWER_HEAD]
+        memory[DIGEST_AT : DIGEST_AT + 8] = memory[at + ANSWER_BYTES - 8 : at + ANSWER_BYTES]
+
+    def asked(self) -> tuple[int, ...]:
+        """Return the operation and the arguments that the answer is to."""
+        return ARGS.unpack_from(self.memory, 0)
+
+    def read_answer(self) -> None:
+        """Take over what the child says."""
         shared = self.shared
         self.ret = look(shared, _RESULT)
         counts = look(shared, _STATUS)
         self.status, self.records = counts & _HALF, counts >> 32 & _HALF
+        self.so_far = self.records
         self.names = look(shared, _COUNTS) >> 32 & _HALF
         left = look(shared, _LEFT)
         self.knobs = low(left), low(left >> 32), low(look(shared, _LEFT + 1))
-        return True
 
     @property
     def info(self) -> tuple[int, ...]:
@@ -314,9 +358,10 @@ class Process:
 
     def take_records(self) -> Words:
         """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
-        count = self.records
+        first, end = self.earlier, self.records
         self.drop_records()
-        return words_of(self.memory[RECORDS_AT : RECORDS_AT + count * RECORD_WORDS * WORD_BYTES])
+        size = RECORD_WORDS * WORD_BYTES
+        return words_of(self.memory[RECORDS_AT + first * size : RECORDS_AT + end * size])
 
     def drop_records(self) -> None:
         """Forget the records of the child since the last call."""

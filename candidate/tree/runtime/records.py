@@ -111,6 +111,9 @@ OP_MMAP_LOCK: Final = 29
 OP_LATE: Final = 30
 # Pages of the host, one behind the other: VM, address of the first, size, how many, 1 to flush.
 OP_AGE: Final = 31
+# The host copies pages, one by one: VM, address of the first, size, how many, frame of the first. Each is
+# OP_INVALIDATE_START, OP_CHANGE_PTE and OP_INVALIDATE_END, with an answer each.
+OP_COPY: Final = 32
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")
@@ -200,4 +203,11 @@ STEPS_AT: Final = SCRIPT_AT + 16
 STEP_HEAD: Final = KNOBS_AT + KNOBS.size
 STEP_KNOBS: Final = struct.Struct("<3i")
 STEP_BYTES: Final = STEP_HEAD + STEP_KNOBS.size + 8
-SHARED_BYTES: Final = 4 << 20
+SCRIPT_END: Final = 4 << 20
+# struct shim_answers: how many, then each, as it stands at the beginning of the shared memory, and the digest.
+ANSWERS_AT: Final = SCRIPT_END
+ANSWER_HEAD: Final = STEP_HEAD
+ANSWER_BYTES: Final = ANSWER_HEAD + 4 + 8
+FIRST_ANSWER_AT: Final = ANSWERS_AT + 8
+ANSWERS: Final = 96
+SHARED_BYTES: Final = ANSWERS_AT + (32 << 10)

@@ -92,7 +92,7 @@ class Script:
 
     def append(self, step: bytes) -> None:
         """Let the twin have one more step."""
-        if r.STEPS_AT + self.filled + len(step) > r.SHARED_BYTES:
+        if r.STEPS_AT + self.filled + len(step) > r.SCRIPT_END:
             # What is overwritten would be missing later.
             self.needed = True
             self.wait(b"W")

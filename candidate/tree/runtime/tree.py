@@ -18,7 +18,7 @@ from .errors import TreeOops, TreeRefused, TwinDiffers
 from .places import places_of
 from .pool import give_back, take
 from .process import Process
-from .replay import Replay, unwanted
+from .replay import MirrorError, Replay, unwanted
 from .script import Script
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
@@ -151,7 +151,10 @@ class TreeSide:
     def done(self) -> bool:
         """Wait for what was sent; as `go`."""
         assert self.process is not None
-        lives = self.process.receive()
+        return self.heard(self.process.receive())
+
+    def heard(self, lives: bool) -> bool:
+        """There is an answer, which the twin has to give too; as `go`."""
         if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
         return lives
@@ -198,8 +201,13 @@ class TreeSide:
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
         self.speak_to(begins=True)
         actor = kernel.actor
-        process.send(op, a, b, c, d, e, f, g, h)
-        lives = self.unanswered = self.done()
+        if process.next_answer():
+            if process.asked() != (op, a, b, c, d, e, f, g, h):
+                raise MirrorError(f"operation {op} of {a}, {b:#x}, {c:#x}, in C {process.asked()}")
+            lives = self.unanswered = self.heard(True)
+        else:
+            process.send(op, a, b, c, d, e, f, g, h)
+            lives = self.unanswered = self.done()
         while lives:
             replay.run()
             if kernel.actor != actor:

@@ -172,10 +172,20 @@ class TreeMain(KvmMain):
         self.number = self.tree.number(kvm)
         # Of the invalidations in progress, by actor.
         self.ranges: dict[int, list[tuple[int, int]]] = {}
+        # Pages that are copied from the next invalidation on, and the first of their frames.
+        self.copies = self.first_copy = 0
+
+    def copying(self, hva: int, pages: int, pfn: int) -> None:
+        self.copies, self.first_copy = pages, pfn
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.setdefault(self.k.actor, []).append((start, end))
-        self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
+        if self.copies:
+            # One request does for all steps of all pages.
+            pages, self.copies = self.copies, 0
+            self.tree.call(r.OP_COPY, self.number, start, end - start, pages, self.first_copy)
+        else:
+            self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
 
     def invalidate_range_end(self) -> None:
         start, end = self.ranges[self.k.actor].pop()
