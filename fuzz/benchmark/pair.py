@@ -17,10 +17,12 @@ from reference.compiled import choice as native
 
 from . import tree_switches
 from .bench import COMPILED, INTERPRETED, TURNS, BenchmarkWorker
+from .fixed import COUNT
 from .mix import CANDIDATE, REFERENCE
 from .parts import sampled_parts
 
-PROGRAMS: Final = 300
+# All of them: a few programs whose pages are copied one by one take much of the time.
+PROGRAMS: Final = COUNT
 PORTS: Final = "ports"
 TREES: Final = "trees"
 # Seconds of a pair, summed up over turns.
