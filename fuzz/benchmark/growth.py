@@ -4,6 +4,7 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from statistics import linear_regression
 from typing import Any, Final
 
@@ -42,10 +43,11 @@ class MemoryWatch:
                 self.looks.append((now, engine, resident_kib("self")))
 
 
-def measure(seconds: float) -> dict[str, Any]:
-    """Run each engine that is installed.
+def measure(seconds: float, engines: Sequence[str] = PUBLIC) -> dict[str, Any]:
+    """Run engines, one after the other, as far as they are installed.
 
     :param seconds: that each runs
+    :param engines: their names
     :returns: ``seconds``, ``candidate``, ``cores``, ``python``; ``engines``: of each ``programs``, ``missing`` ("" if
         it could run), ``looks`` (as `MemoryWatch` has them), ``growth`` (KiB a minute of the engine, `slope`)
     :raises fuzz.engines.supervisor.EngineError: an engine's process dies before it judges anything
@@ -55,7 +57,7 @@ def measure(seconds: float) -> dict[str, Any]:
         "candidate": CANDIDATE,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "engines": {name: measure_engine(name, seconds) for name in PUBLIC},
+        "engines": {name: measure_engine(name, seconds) for name in engines},
     }
 
 

@@ -11,7 +11,7 @@ from ..parser import Parser
 from ..values import programs, seconds, trials
 
 # Options that mean nothing without --find.
-OPTIONS: Final = ("full", "deepest", "seeds", "cap", "bug", "engine")
+OPTIONS: Final = ("full", "deepest", "seeds", "cap", "bug")
 # Options that mean nothing without --find or --mutants.
 SHARED: Final = ("workers", "trials", "markdown")
 _ABOUT: Final = """\
@@ -73,6 +73,8 @@ def bench(arguments: Namespace) -> int:
     for name in SHARED:
         if getattr(arguments, name) and not arguments.find and not arguments.mutants:
             raise BadInputError(f"bench --{name} without --find or --mutants; give both, or neither")
+    if arguments.engine and not arguments.find and arguments.memory is None:
+        raise BadInputError("bench --engine without --find or --memory; give both, or neither")
     if arguments.operations and not arguments.mutants:
         raise BadInputError("bench --operations without --mutants; give both, or neither")
     if arguments.mutants:
@@ -156,12 +158,20 @@ def trees(arguments: Namespace) -> int:
 
 
 def memory(arguments: Namespace) -> int:
-    """``s2fuzz bench --memory``"""
-    from ...benchmark import growth
-    from ...reports.answers import head
+    """``s2fuzz bench --memory``
 
+    :raises BadInputError: no such engine, or none of those asked for can run here
+    """
+    from ...benchmark import growth
+    from ...engines.registry import PUBLIC, engine_of
+    from ...reports.answers import head
+    from ..bench_find import chosen
+
+    engines = chosen("engine", arguments.engine or PUBLIC, PUBLIC)
+    if all(engine_of(name).missing() for name in engines):
+        raise BadInputError(f"bench --engine {engine_of(engines[0]).missing()}")
     say_form(arguments)
-    result = growth.measure(arguments.memory)
+    result = growth.measure(arguments.memory, engines)
     if arguments.json:
         dump({**head(), **result})
     else:

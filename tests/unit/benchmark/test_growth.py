@@ -3,7 +3,7 @@
 
 import pytest
 
-from fuzz.benchmark.growth import look_at, measure_engine, slope, text
+from fuzz.benchmark.growth import look_at, measure, measure_engine, slope, text
 
 
 def test_the_slope_of_a_line() -> None:
@@ -21,6 +21,12 @@ def test_an_engine_is_looked_at_while_it_runs() -> None:
     assert all(engine > 10_000 and own > 10_000 for _, engine, own in found["looks"])
     shown = text({"seconds": 2.0, "candidate": "rfc-v1", "python": "3", "engines": {"random": found}})
     assert f"random ({found['programs']})" in shown
+
+
+def test_one_engine_alone() -> None:
+    found = measure(0.5, ["random"])
+    assert list(found["engines"]) == ["random"]
+    assert found["engines"]["random"]["programs"] > 0
 
 
 def test_an_engine_that_is_not_installed_is_named() -> None:
