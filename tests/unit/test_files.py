@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import files
-from fuzz.files import Place, write_atomically
+from fuzz.files import Place, write_atomically, write_together
 
 from .console import ROOT
 
@@ -97,3 +97,52 @@ def test_a_place_that_becomes_a_device_is_not_replaced(tmp_path: Path) -> None:
         place.write("new")
     assert os.readlink(tmp_path / "a") == "/dev/full"
     assert Path("/dev/full").is_char_device()
+
+
+def test_files_written_together(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    places = [tmp_path / f"{name}.s2" for name in range(20)] + [tmp_path / "below" / "a.s2"]
+    write_atomically(places[3], "old")
+    places[3].chmod(0o640)
+    assert write_together([(place, f"of {place.name}") for place in places]) == [None] * len(places)
+    assert [place.read_text() for place in places] == [f"of {place.name}" for place in places]
+    assert places[3].stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.rglob("*.s2")) == sorted(places)
+    assert len(list(tmp_path.rglob("*"))) == len(places) + 1
+
+
+def test_the_last_of_two_files_of_a_name_stays(tmp_path: Path) -> None:
+    write_together([(tmp_path / "a", str(number)) for number in range(30)])
+    assert (tmp_path / "a").read_text() == "29"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_one_of_several_files_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").symlink_to("/dev/full")
+    names = ["a", "folder", "gone/b", "full", "c"]
+    first, *errors, last = write_together([(tmp_path / name, "new") for name in names])
+    assert (first, last) == (None, None)
+    assert [error and error.errno for error in errors] == [errno.EISDIR, errno.ENOENT, errno.ENOSPC]
+    assert [(tmp_path / name).read_text() for name in "ac"] == ["new", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c", "folder", "full"]
+
+
+def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_together([(tmp_path / name, "old") for name in "ab"])
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_together([(tmp_path / name, "new") for name in "ab"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
+
+
+def test_several_files_wait_for_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[str | os.PathLike[str]] = []
+    monkeypatch.setattr(files, "sync_folder", folders.append)
+    write_together([(tmp_path / str(number), "new") for number in range(10)])
+    assert folders == [os.path.realpath(tmp_path)]
