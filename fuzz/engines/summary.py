@@ -142,20 +142,20 @@ class Keeper(Closing):
         summary.interrupted = result.interrupted
         self.update()
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: Result, beside: int = 1) -> None:
         """Take in a unit's result once it is over, and the programs that wait.
 
         The smallest come first, and larger ones that are not kept then are not replayed. What is kept is the same as
         if each had been replayed when it came. After Ctrl-C one program of each finding is replayed; another Ctrl-C
         ends that.
+
+        :param beside: so many are replayed at a time
         """
         self.watch(result)
         waiting, self.waiting = self.waiting, {}
+        groups = [sorted(programs, key=FindingRecord.size) for programs in waiting.values()]
         try:
-            for programs in waiting.values():
-                programs.sort(key=FindingRecord.size)
-                for each in programs[:1] if result.interrupted else programs:
-                    self.store.offer(each)
+            self.store.offer_all([programs[:1] for programs in groups] if result.interrupted else groups, beside)
         except KeyboardInterrupt:
             self.summary.interrupted = result.interrupted = True
         self.update()

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Final
 
 from ..closing import Closing
@@ -54,6 +56,26 @@ class Replayer(Closing):
         self.contents = contents
         self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
+        # Requests that the server was given together and has not answered yet, in their order, and the answers to
+        # others of them.
+        self.expected: dict[int, bytes] = {}
+        self.early: dict[bytes, bytes] = {}
+
+    def expect(self, programs: Sequence[str], reference: str, candidate: str, beside: int) -> None:
+        """Begin with programs that `shows` will be asked for, if several are to be replayed at a time.
+
+        :param programs: their texts
+        :param reference: name of the version that counts as the original
+        :param candidate: name of the version under test
+        :param beside: so many at a time
+        """
+        if beside < 2 or len(programs) < 2:
+            return
+        requests = list(dict.fromkeys(self._request(each, reference, candidate) for each in programs))
+        with suppress(OSError):
+            # Else each is asked for by itself, and that tells why it cannot be answered.
+            self._running().send(json.dumps({"beside": beside, "requests": [*map(json.loads, requests)]}).encode())
+            self.expected, self.early = dict(enumerate(requests)), {}
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """The findings of a program, in the order of its verdict.
@@ -65,12 +87,10 @@ class Replayer(Closing):
         :param candidate: name of the version under test
         :raises CandidateMistake: the Python of one of them has a mistake
         """
-        request = {"program": program, "reference": reference, "candidate": candidate}
-        limits = {"seconds": self.seconds, "silence": self.silence}
-        line = json.dumps({**request, **limits, "contents": self.contents}).encode()
+        line = self._request(program, reference, candidate)
         try:
             # A lost server says nothing about the program: it judges none itself.
-            answer = self._ask(line) or self._ask(line, anew=True)
+            answer = self._expected(line) or self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
             why = error.why if isinstance(error, NoProcessError) else f"{error.strerror or error}{remedy(error)}"
@@ -102,11 +122,35 @@ class Replayer(Closing):
     def close(self) -> None:
         """End the server, if there is one; the next program gets another."""
         server, self.server = self.server, None
+        self.expected = {}
         if server is not None:
             server.close()
         if self.complaints is not None:
             self.complaints.close()
             self.complaints = None
+
+    def _request(self, program: str, reference: str, candidate: str) -> bytes:
+        """The line that the server is asked by."""
+        request = {"program": program, "reference": reference, "candidate": candidate}
+        limits = {"seconds": self.seconds, "silence": self.silence}
+        return json.dumps({**request, **limits, "contents": self.contents}).encode()
+
+    def _expected(self, request: bytes) -> bytes | None:
+        """The answer to a request, if the server was given it before and answers it.
+
+        A server that has others under way is heard out first: it takes no more requests until then.
+        """
+        while self.expected and request not in self.early and self.server is not None:
+            line = self.server.line(self.seconds * LONGEST + _GRACE)
+            if line is None:
+                # It is lost: another one is asked for each.
+                self.close()
+                break
+            number, answer = json.loads(line)
+            asked = self.expected.pop(number)
+            if answer is not None:
+                self.early[asked] = json.dumps(answer).encode()
+        return self.early.pop(request, None)
 
     def _ask(self, request: bytes, anew: bool = False) -> bytes | None:
         """The answer of the server, with *anew* of another one; None if it is gone, or does not answer."""

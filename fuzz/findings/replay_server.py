@@ -29,6 +29,7 @@ from ..processes.parent import parent_of
 from ..processes.starting import NoProcessError
 from .found import CRASH, crash_finding
 from .replay import OTHER_TREE
+from .replay_beside import answers
 
 
 def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -90,14 +91,21 @@ def prepare(request: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until there are no more; those that come together with their numbers, as they are done."""
     # Ctrl-C is for the process that asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, _ = parent_of(sys.argv[1:])
     for line in sys.stdin:
         request = json.loads(line)
-        prepare(request)
-        parent.tell(json.dumps(answer(request)).encode())
+        if "requests" in request:
+            requests = request["requests"]
+            for each in requests:
+                prepare(each)
+            for numbered in answers(requests, request["beside"], answer):
+                parent.tell(json.dumps(numbered).encode())
+        else:
+            prepare(request)
+            parent.tell(json.dumps(answer(request)).encode())
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ Files are named after finding and structure, so a name keeps its meaning.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ..closing import Closing
-from ..files import write_atomically
+from ..files import write_atomically, write_together
 from ..judging.finding import Finding, Key
 from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
@@ -91,17 +92,33 @@ class Store(Closing):
         """Return the findings that no program showed again in a fresh process; `FindingRecord.reason` says so."""
         return in_order(self.lost.values())
 
-    def offer(self, found: FindingRecord) -> FindingRecord | None:
+    def offer_all(self, groups: Sequence[Sequence[FindingRecord]], beside: int = 1) -> None:
+        """Offer programs of findings that are kept; files are written at the end, once, whatever ends this.
+
+        :param groups: of each finding its programs, the smallest first
+        :param beside: so many are replayed at a time
+        """
+        wanted = [each for programs in groups for each in self._foreseen(programs)]
+        self.replayer.expect([print_program(each.program) for each in wanted], self.reference, self.candidate, beside)
+        try:
+            for programs in groups:
+                for each in programs:
+                    self.offer(each, settle=False)
+        finally:
+            self._settle([self.kept[programs[0].finding.key] for programs in groups])
+
+    def offer(self, found: FindingRecord, settle: bool = True) -> FindingRecord | None:
         """Count a finding, keep its program if it is worth it and shows the finding again.
 
         :param found: taken over; `FindingRecord.count` are the programs that it stands for
+        :param settle: write its files; else somebody does so later
         :returns: the finding with its smallest program; None: none has been seen to show it again
         """
         key = found.finding.key
         programs = self.kept.get(key)
         if programs is None:
             programs = [] if key in self.lost else self._earlier(found)
-            self._settle(programs)
+            self._settle([programs])
         count = found.count + (programs[0].count if programs else 0)
         if key in self.lost:
             count += self.lost[key].count
@@ -111,7 +128,8 @@ class Store(Closing):
             shown = self._shown(found.program, key)
             if any(each.key == key for each in shown):
                 programs = self._add(found, programs)
-                self._settle(programs)
+                if settle:
+                    self._settle([programs])
             elif not programs:
                 self._set_aside(found, shown, count)
         if not programs:
@@ -131,7 +149,7 @@ class Store(Closing):
         self.tries[key] = 0
         self.lost[key] = found
         if self.folder is not None:
-            self._write(found, self.folder / UNREPLAYED / file_name(found.finding))
+            self._write([(found, self.folder / UNREPLAYED / file_name(found.finding))])
 
     def replace(self, found: FindingRecord, comments: dict[str, str]) -> None:
         """Put a smaller program, which a fresh process has shown, into the file of the smallest one.
@@ -173,23 +191,36 @@ class Store(Closing):
 
     def _add(self, found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
         """The programs to keep now that there is one more."""
-        alike = structure(found.program)
-        rest = [each for each in programs if structure(each.program) != alike]
         key = found.finding.key
         self.tries.pop(key, None)
         lost = self.lost.pop(key, None)
         if lost is not None and lost.path is not None:
             self._remove(lost.path)
-        return sorted([*rest, found], key=FindingRecord.size)[:KEPT]
+        return with_one_more(found, programs)
 
-    def _settle(self, programs: list[FindingRecord]) -> None:
-        """Write the files of these programs; the smallest has its new file before it loses the old one."""
-        for each in programs[1:]:
-            self._write(each, self._place(each, smallest=False))
-        for each in programs[:1]:
-            self._write(each, self._place(each, smallest=True))
+    def _foreseen(self, offered: Sequence[FindingRecord]) -> list[FindingRecord]:
+        """Of programs of a finding that is kept, those that are replayed if each of them shows it again."""
+        programs = self.kept[offered[0].finding.key]
+        wanted: list[FindingRecord] = []
+        for each in offered:
+            if self._wanted(each, programs):
+                programs = with_one_more(each, programs)
+                wanted.append(each)
+        return wanted
+
+    def _settle(self, groups: Sequence[list[FindingRecord]]) -> None:
+        """Write the files of programs of findings; the smallest has its new file before it loses the old one.
+
+        :param groups: of each finding its programs, the smallest first
+        """
+        files: list[tuple[FindingRecord, Path | None]] = []
+        for programs in groups:
+            files += [(each, self._place(each, smallest=False)) for each in programs[1:]]
+            files += [(each, self._place(each, smallest=True)) for each in programs[:1]]
+        self._write(files)
+        for programs in groups:
             wanted = {kept.path for kept in programs}
-            for path in self._alternatives_of(each):
+            for path in self._alternatives_of(programs[0]) if programs else ():
                 if path not in wanted:
                     self._remove(path)
 
@@ -241,36 +272,54 @@ class Store(Closing):
         found.finding = noted(found.finding, f"a fresh process showed: {said}")
         self.lost[key] = found
         if self.folder is not None:
-            self._write(found, self.folder / UNREPLAYED / file_name(found.finding))
+            self._write([(found, self.folder / UNREPLAYED / file_name(found.finding))])
 
-    def _write(self, found: FindingRecord, path: Path | None) -> None:
-        """Have the program of a finding in this file, if there is a place for it."""
-        if path is None or found.path == path:
-            return
-        before = found.path
-        try:
-            if path.parent != self.folder:
-                path.parent.mkdir(exist_ok=True)
-            if before is not None:
-                # It may come from another seed, or have been edited.
-                old, new = (reproduce(self.reference, self.candidate, each) for each in (before, path))
-                text = before.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
+    def _write(self, files: Sequence[tuple[FindingRecord, Path | None]]) -> None:
+        """Have the programs of findings in these files, if there is a place for them."""
+        new: list[tuple[FindingRecord, Path, str]] = []
+        for found, path in files:
+            if path is None or found.path == path:
+                continue
+            try:
+                new.append((found, path, self._text(found, path)))
+            except OSError as error:
+                self.trouble = f"{path}: {error.strerror or error}"
+        errors = write_together([(path, text) for _, path, text in new])
+        for (found, path, _), failed in zip(new, errors, strict=True):
+            if failed is None:
+                found.path = path
             else:
-                self.code = self.code or code_text(self.reference, self.candidate)
-                text = file_text(found, self.reference, self.candidate, path, self.code)
-                # The word of a real kernel on the same finding, by a larger program.
-                if stamp := stamp_of(path, found.signature):
-                    text = with_stamp(text, stamp)
-            write_atomically(path, text)
-            found.path = path
-        except OSError as error:
-            self.trouble = f"{path}: {error.strerror or error}"
+                self.trouble = f"{path}: {failed.strerror or failed}"
+
+    def _text(self, found: FindingRecord, path: Path) -> str:
+        """The content of a file that the program of a finding gets; its folder is there then.
+
+        :raises OSError: the file that it has cannot be read, or there is no folder
+        """
+        if path.parent != self.folder:
+            path.parent.mkdir(exist_ok=True)
+        if found.path is not None:
+            # It may come from another seed, or have been edited.
+            old, new = (reproduce(self.reference, self.candidate, each) for each in (found.path, path))
+            return found.path.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
+        self.code = self.code or code_text(self.reference, self.candidate)
+        text = file_text(found, self.reference, self.candidate, path, self.code)
+        # The word of a real kernel on the same finding, by a larger program.
+        stamp = stamp_of(path, found.signature)
+        return with_stamp(text, stamp) if stamp else text
 
     def _remove(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             self.trouble = f"{path}: {error.strerror or error}"
+
+
+def with_one_more(found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
+    """The programs of a finding that are kept, with one that is wanted: one of each structure."""
+    alike = structure(found.program)
+    rest = [each for each in programs if structure(each.program) != alike]
+    return sorted([*rest, found], key=FindingRecord.size)[:KEPT]
 
 
 def noted(finding: Finding, note: str) -> Finding:

@@ -80,6 +80,8 @@ class Child(Closing):
     ) -> None:
         self.what = what
         self.rest = b""
+        # Whole lines that `line` has read and not returned.
+        self.waiting: list[bytes] = []
         paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         with starting(what):
             self.answers, pipe = os.pipe()
@@ -144,15 +146,14 @@ class Child(Closing):
         return lines
 
     def line(self, seconds: float) -> bytes | None:
-        """The next line, where one answers another; None: it is dead, or says none within so many seconds."""
+        """The next line, where each answers something; None: it is dead, or says none within so many seconds."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while not self.waiting and (left := deadline - time.monotonic()) > 0:
             lines = self.read(left)
             if lines is None:
                 return None
-            if lines:
-                return lines[0]
-        return None
+            self.waiting += lines
+        return self.waiting.pop(0) if self.waiting else None
 
     def running(self) -> bool:
         """Tell whether it still runs."""

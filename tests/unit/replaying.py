@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A replayer that judges in this process, where a test can reach into it."""
 
+from collections.abc import Sequence
+
 import candidate
 from fuzz.findings.replay import Replayer
 from fuzz.judging.finding import Finding
@@ -14,6 +16,9 @@ class Here(Replayer):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+
+    def expect(self, programs: Sequence[str], reference: str, candidate_name: str, beside: int) -> None:
+        """Begin nothing: programs are judged when they are asked for."""
 
     def shows(self, program: str, reference: str, candidate_name: str) -> list[Finding]:
         self.asked.append(program)

@@ -108,7 +108,7 @@ def fuzz(arguments: Namespace) -> int:
 
         try:
             result = run_lanes(unit, count, watch)
-            keeper.finish(result)
+            keeper.finish(result, count)
             progress.print_new()
             if not arguments.no_minimize:
                 keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)

@@ -115,7 +115,7 @@ def judge(summary: "Summary", arguments: Namespace, contents: tuple[str, ...]) -
     with Keeper(summary, replayer=Replayer(contents=contents)) as keeper:
         try:
             result = run_lanes(unit, arguments.workers, keeper.watch)
-            keeper.finish(result)
+            keeper.finish(result, arguments.workers)
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
     summary.exercise = exercise(*versions, result.counts())

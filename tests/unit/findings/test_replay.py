@@ -15,7 +15,7 @@ from fuzz.findings.replay import HUNG, Replayer, replay
 from fuzz.judging.bearers import has
 from fuzz.judging.differential import Differential, Verdict
 from fuzz.language.program import Program
-from fuzz.language.text import parse
+from fuzz.language.text import parse, print_program
 
 from reference import stores
 
@@ -105,6 +105,48 @@ def test_programs_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Differential, "run", once)
     assert [replay_server.answer(REQUEST) for _ in range(3)] == [{"shown": []}] * 3
     assert seen == []
+
+
+OTHER = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
+
+
+def test_what_is_expected_is_replayed_beside_each_other_with_the_same_answers(replayer: Replayer) -> None:
+    texts = [MISSING_CLEAN, print_program(OTHER), f"{MISSING_CLEAN}cpu0 read a+0\n", "no program"]
+    alone = [replayer.shows(text, "original", "rfc-v1") for text in texts]
+    replayer.expect([*texts, MISSING_CLEAN], "original", "rfc-v1", beside=2)
+    assert len(replayer.expected) == len(texts)
+    # In another order than they are done, with one between that nobody expected.
+    found = {text: replayer.shows(text, "original", "rfc-v1") for text in (texts[2], f"{texts[0]}\n", *texts)}
+    assert [found[text] for text in texts] == alone
+    assert found[f"{texts[0]}\n"] == alone[0]
+    assert not replayer.expected
+    assert {(each.kind, each.signature) for each in alone[0]} == judged_here()
+
+
+def test_a_server_that_is_lost_with_what_is_expected_is_replaced(replayer: Replayer) -> None:
+    alone = replayer.keys(print_program(OTHER), "original", "rfc-v1")
+    replayer.expect([MISSING_CLEAN, print_program(OTHER)], "original", "rfc-v1", beside=2)
+    assert replayer.server is not None
+    replayer.server.kill()
+    assert replayer.keys(print_program(OTHER), "original", "rfc-v1") == alone
+    assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
+
+
+def test_what_nobody_asks_for_in_the_end_leaves_no_process() -> None:
+    with Replayer() as made:
+        made.expect([MISSING_CLEAN, print_program(OTHER)], "original", "rfc-v1", beside=2)
+        assert made.server is not None
+        number = made.server.pid
+    wait_for(lambda: not Path(f"/proc/{number}").exists(), "the end of the server")
+    assert not [path for path in Path("/proc").glob("[0-9]*/stat") if session_of(path) == number]
+
+
+def session_of(stat: Path) -> int:
+    """The session of a process; 0: it is gone."""
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return 0
 
 
 def test_the_server_ends_with_its_input() -> None:

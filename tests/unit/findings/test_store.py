@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The store of findings: nothing unreplayed is filed, the smallest is never lost, alternatives differ in structure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from fuzz.files import write_together
+from fuzz.findings import store as findings_store
 from fuzz.findings.found import CRASH, file_name
 from fuzz.findings.record import FindingRecord, record_of
 from fuzz.findings.store import ALTERNATIVES, KEPT, TRIES, UNREPLAYED, Store, structure
@@ -138,6 +141,69 @@ def test_only_what_would_be_kept_is_replayed() -> None:
     assert isinstance(kept.replayer, Scripted)
     # The second is larger than the first and of another structure; the last one is known.
     assert kept.replayer.asked == [print_program(each) for each in ALL[:3]]
+
+
+def test_programs_offered_together_are_those_of_one_by_one_and_files_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a structure does not replay, so that a larger one of it is kept."""
+    written: list[Path] = []
+
+    def write(files: list[tuple[Path, str]]) -> list[OSError | None]:
+        written.extend(path for path, _ in files)
+        return write_together(files)
+
+    monkeypatch.setattr(findings_store, "write_together", write)
+    smallest_last = sorted(ALL[1:], key=lambda each: found(each).size())
+    made: list[tuple[dict[str, str], int]] = []
+    for name in ("alone", "together"):
+        (folder := tmp_path / name).mkdir()
+        kept = store(folder, *(each for each in ALL if each != ALL[5]))
+        kept.offer(found(ALL[4]))
+        written.clear()
+        records = [found(each, number, number) for number, each in enumerate(smallest_last)]
+        if name == "alone":
+            for each in records:
+                kept.offer(each)
+        else:
+            kept.offer_all([records], beside=2)
+        there = {str(path.relative_to(folder)): path.read_text() for path in folder.glob("**/*.s2")}
+        made.append(({each: text.replace(str(folder), "") for each, text in there.items()}, len(written)))
+        (filed,) = kept.findings()
+        assert filed.count == len(ALL)
+    (alone, writes), (together, fewer) = made
+    assert alone == together
+    assert len(alone) == KEPT == fewer < writes
+
+
+def test_what_is_expected_of_a_replayer_is_what_is_asked_of_it() -> None:
+    class Told(Scripted):
+        def expect(self, programs: Sequence[str], reference: str, candidate: str, beside: int) -> None:
+            self.told = [*programs], beside
+
+    replayer = Told({print_program(each): [Finding(KIND, SIGNATURE, "seen again", 0)] for each in ALL})
+    kept = Store(None, "original", "rfc-v1", replayer)
+    kept.offer(found(ALL[4]))
+    replayer.asked.clear()
+    kept.offer_all([sorted(map(found, ALL), key=FindingRecord.size)], beside=3)
+    assert replayer.told == (replayer.asked, 3)
+    assert len(replayer.asked) == KEPT
+
+
+def test_ctrl_c_leaves_files_of_what_was_replayed(tmp_path: Path) -> None:
+    class Interrupted(Scripted):
+        def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
+            if program == print_program(ALL[5]):
+                raise KeyboardInterrupt
+            return super().shows(program, reference, candidate)
+
+    answer = [Finding(KIND, SIGNATURE, "seen again", 0)]
+    kept = Store(tmp_path, "original", "rfc-v1", Interrupted({print_program(each): answer for each in ALL}))
+    kept.offer(found(ALL[1]))
+    with pytest.raises(KeyboardInterrupt):
+        kept.offer_all([[found(ALL[0]), found(ALL[5]), found(ALL[10])]])
+    assert load(tmp_path / MAIN) == ALL[0]
+    assert sorted(files(tmp_path).values(), key=str) == sorted(ALL[:2], key=str)
 
 
 def test_same_operations_on_another_machine_are_another_structure() -> None:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Several requests of `fuzz.findings.replay_server` at a time, each answered by a copy of that process."""
+
+import select
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..processes.fork import Fork
+from ..processes.starting import NoProcessError
+
+
+def answers(
+    requests: Sequence[Any], beside: int, work: Callable[[Any], Any]
+) -> Iterator[tuple[int, Any]]:
+    """Do several pieces of work, so many at a time.
+
+    :param requests: the pieces, begun in their order
+    :param work: makes an answer of a request, both of built-in types, in another process
+    :returns: the place of each request and its answer, as they come; None where there is none
+    """
+    idle = [Fork("a process that replays", work) for _ in range(min(beside, len(requests)))]
+    busy: dict[Fork, int] = {}
+    waiting = list(enumerate(requests))
+    try:
+        while waiting or busy:
+            while waiting and idle:
+                number, request = waiting.pop(0)
+                copy = idle.pop()
+                try:
+                    if copy.pid < 0:
+                        copy.start()
+                except NoProcessError:
+                    # The others go on.
+                    yield number, None
+                    idle.append(copy)
+                    continue
+                copy.send(request)
+                busy[copy] = number
+            if not busy:
+                break
+            ready, _, _ = select.select([copy.answers for copy in busy], [], [])
+            for copy in [copy for copy in busy if copy.answers in ready]:
+                answer = copy.read()
+                if answer is None:
+                    copy.close()
+                idle.append(copy)
+                yield busy.pop(copy), None if answer is None else answer[0]
+    finally:
+        for copy in (*idle, *busy):
+            copy.close()
