@@ -15,6 +15,10 @@ class Abandoned(BaseException):
     """The code will not be resumed any more: it ends where it left."""
 
 
+def nothing() -> None:
+    """The body of code that has ended."""
+
+
 class Coroutine:
     """Code that can leave in the middle of any call.
 
@@ -38,7 +42,13 @@ class Coroutine:
         except Abandoned:
             pass
         finally:
-            self.done = True
+            self.over()
+
+    def over(self) -> None:
+        """It has ended: let go of all that it ran on, which has it in turn."""
+        self.done = True
+        self.body = nothing
+        self.greenlet = self.switch = None
 
     def resume(self) -> None:
         """Run the code until it leaves or ends; whatever it raises is raised here."""
@@ -72,4 +82,4 @@ class Coroutine:
         if self.begun and not self.done:
             self.abandoned = True
             self.resume()
-        self.done = True
+        self.over()

@@ -136,6 +136,7 @@ class Executor:
     def dismantle(self) -> None:
         """Let go of all that the run holds, a tree's process among it; nothing can be done with it then."""
         self.checkers.dismantle()
+        self.par.dismantle()
         self.side.dismantle()
 
     def guarded(self, call: Callable[[], Outcome | int | None], at: int) -> Outcome | int | None:

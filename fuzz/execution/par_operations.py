@@ -101,6 +101,12 @@ class ParOperations(Scheduler):
             self.actors.append(Actor(number, cpu, accesses, switches, numbers, before.copy(), coroutine))
         self.by_number = {each.cpu: each for each in self.actors}
 
+    def dismantle(self) -> None:
+        """Cut the reference cycles; see `fuzz.sides.side.Side.dismantle`."""
+        self.actors.clear()
+        self.by_number.clear()
+        self.steps = None
+
     def act(self, at: int) -> None:
         """Do all that an actor has to do; runs in its coroutine.
 

@@ -37,8 +37,11 @@ class ProgramUnderWay:
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
         self.begun = self.done = False
-        # What it is left by, and goes on with: that of an actor, where a par block runs.
-        self.greenlet: Any = greenlet(self.body)
+        # What it is left by, and goes on with: that of an actor, where a par block runs. None: it has not begun, or
+        # has ended, and nothing is kept that would keep it in turn.
+        self.greenlet: Any = None
+        # Where it goes on when it ends, whoever began it.
+        self.parent: Any = getcurrent()
         self.pulse = (0, 0)
 
     def body(self) -> None:
@@ -51,10 +54,13 @@ class ProgramUnderWay:
             self.error = error
         finally:
             self.done = True
+            self.greenlet = None
 
     def resume(self) -> None:
         """Go on with it, from another one or from outside of all."""
         PULSE.resume(self.pulse)
+        if not self.begun:
+            self.greenlet = greenlet(self.body, self.parent)
         self.greenlet.switch()
 
 

@@ -123,3 +123,13 @@ def test_it_leaves_from_deep_within() -> None:
             if not one.done:
                 one.resume()
     assert said == ["00", "11", "22"] * 41
+
+
+def test_code_that_has_ended_leaves_nothing_to_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert ended()[1:] == (True, True)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The objects of a program go with its verdict: nothing is left for the collector, which seldom comes.
+
+What waits for it adds up: a process grows by the largest programs of the meantime.
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+import candidate
+from fuzz.engines.session import offers_of
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+from fuzz.judging.overlap import Overlap
+from fuzz.language.program import Program, has_blocks
+from fuzz.language.text import parse
+
+LOCKED = parse("""\
+s2fuzz 1
+vm cpus=2
+slot a size=4M backing=thp log=on
+par
+cpu0 write a+0
+cpu1 read a+4K
+end
+""")
+
+
+@pytest.fixture(autouse=True)
+def no_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+def left(differential: Differential, program: Program) -> Counter[str]:
+    """The objects that are left of a program once its verdict is gone, by type."""
+    gc.collect()
+    overlap = Overlap(differential)
+    overlap.add(program)
+    overlap.take()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    gc.set_debug(0)
+    found = Counter(type(each).__name__ for each in gc.garbage)
+    gc.garbage.clear()
+    return found
+
+
+@pytest.mark.parametrize("name", ["rfc-v1", "v5.14"])
+def test_nothing_is_left_of_a_program(name: str) -> None:
+    differential = Differential(candidate.get("original"), candidate.get(name))
+    differential.features = True
+    generator = Generator(3, offers=offers_of(differential.reference, differential.candidate))
+    programs = [generator.next() for _ in range(40)]
+    assert 5 < sum(map(has_blocks, programs)) < 35
+    assert [left(differential, each) for each in programs] == [Counter()] * len(programs)
+
+
+def test_nothing_is_left_of_a_program_that_is_never_begun() -> None:
+    differential = Differential(candidate.get("original"), candidate.get("rfc-v1"))
+    overlap = Overlap(differential, 2)
+    overlap.add(LOCKED)
+    overlap.add(LOCKED)
+    overlap.take()
+    overlap.drop()
+    assert gc.collect() == 0
