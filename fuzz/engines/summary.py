@@ -211,4 +211,4 @@ class Keeper(Closing):
         summary.findings = [each for each in found if each.kind != CRASH]
         summary.crashes = [each for each in found if each.kind == CRASH]
         summary.unreplayed = unreplayed
-        summary.trouble = self.store.trouble
+        summary.trouble = self.store.files.trouble

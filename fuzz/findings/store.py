@@ -1,33 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Findings on their way into files: each once, replayed first, with a few programs that show it.
 
-A folder has for each finding
-
-* ``<file_name>``: the smallest program that shows it;
-* ``alternatives/``: up to `KEPT` - 1 larger ones of another structure: the
-  same bug on another route, which may tell more, or survive a change of the candidate;
-* ``unreplayed/``: a program that showed it once and did not in a fresh process.
-
-Files are named after finding and structure, so a name keeps its meaning.
+`fuzz.findings.finding_files` says which files there are.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ..closing import Closing
-from ..files import write_atomically, write_together
 from ..judging.finding import Finding, Key
 from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
-from .digests import code_text
-from .found import CRASH, commented, file_name, reproduce
-from .record import FindingRecord, file_text, in_order
+from .finding_files import FindingFiles, structure
+from .found import CRASH
+from .record import FindingRecord, in_order
 from .replay import NO_ANSWER, Replayer
-from .witness import stamp_of, with_stamp
 
 # Programs of a finding, the smallest included.
 KEPT: Final = 3
@@ -35,14 +25,6 @@ KEPT: Final = 3
 TRIES: Final = 3
 # Answers of the replayer that are remembered.
 ANSWERS: Final = 256
-ALTERNATIVES: Final = "alternatives"
-UNREPLAYED: Final = "unreplayed"
-
-
-def structure(program: Program) -> str:
-    """Return a digest of the kinds of a program's operations, in their order, and of its machine."""
-    kinds = [type(operation).__name__ for operation in program.operations]
-    return hashlib.sha256(repr((program.vm, kinds)).encode()).hexdigest()[:8]
 
 
 class Store(Closing):
@@ -60,7 +42,7 @@ class Store(Closing):
     """
 
     def __init__(self, folder: Path | None, reference: str, candidate: str, replayer: Replayer | None = None) -> None:
-        self.folder = folder
+        self.files = FindingFiles(folder, reference, candidate)
         self.reference = reference
         self.candidate = candidate
         self.replayer = replayer or Replayer()
@@ -69,10 +51,6 @@ class Store(Closing):
         # Findings that did not replay, and the number of their programs that were tried.
         self.lost: dict[Key, FindingRecord] = {}
         self.tries: dict[Key, int] = {}
-        # The last reason why a file could not be written; "" if all could.
-        self.trouble = ""
-        # Digests of the code that the programs were replayed on; "": nobody has asked yet.
-        self.code = ""
         # Answers of the replayer, by the text of the program: many a program shows several findings.
         self.answers: dict[str, list[Finding]] = {}
 
@@ -105,7 +83,7 @@ class Store(Closing):
                 for each in programs:
                     self.offer(each, settle=False)
         finally:
-            self._settle([self.kept[programs[0].finding.key] for programs in groups])
+            self.files.settle([self.kept[programs[0].finding.key] for programs in groups])
 
     def offer(self, found: FindingRecord, settle: bool = True) -> FindingRecord | None:
         """Count a finding, keep its program if it is worth it and shows the finding again.
@@ -118,7 +96,7 @@ class Store(Closing):
         programs = self.kept.get(key)
         if programs is None:
             programs = [] if key in self.lost else self._earlier(found)
-            self._settle([programs])
+            self.files.settle([programs])
         count = found.count + (programs[0].count if programs else 0)
         if key in self.lost:
             count += self.lost[key].count
@@ -129,7 +107,7 @@ class Store(Closing):
             if any(each.key == key for each in shown):
                 programs = self._add(found, programs)
                 if settle:
-                    self._settle([programs])
+                    self.files.settle([programs])
             elif not programs:
                 self._set_aside(found, shown, count)
         if not programs:
@@ -148,8 +126,7 @@ class Store(Closing):
         found.finding = noted(found.finding, "interrupted before a fresh process could show it")
         self.tries[key] = 0
         self.lost[key] = found
-        if self.folder is not None:
-            self._write([(found, self.folder / UNREPLAYED / file_name(found.finding))])
+        self.files.set_aside(found)
 
     def replace(self, found: FindingRecord, comments: dict[str, str]) -> None:
         """Put a smaller program, which a fresh process has shown, into the file of the smallest one.
@@ -157,12 +134,7 @@ class Store(Closing):
         :param found: with the path of that file
         :param comments: of the file; what they say of the program is brought up to date
         """
-        assert found.path is not None
-        about = {**comments, "reason": found.reason, "at": found.where()}
-        try:
-            write_atomically(found.path, commented(about, found.program))
-        except OSError as error:
-            self.trouble = f"{found.path}: {error.strerror or error}"
+        if not self.files.rewrite(found, comments):
             return
         programs = self.kept.get(found.finding.key)
         if programs:
@@ -195,7 +167,7 @@ class Store(Closing):
         self.tries.pop(key, None)
         lost = self.lost.pop(key, None)
         if lost is not None and lost.path is not None:
-            self._remove(lost.path)
+            self.files.remove(lost.path)
         return with_one_more(found, programs)
 
     def _foreseen(self, offered: Sequence[FindingRecord]) -> list[FindingRecord]:
@@ -208,46 +180,10 @@ class Store(Closing):
                 wanted.append(each)
         return wanted
 
-    def _settle(self, groups: Sequence[list[FindingRecord]]) -> None:
-        """Write the files of programs of findings; the smallest has its new file before it loses the old one.
-
-        :param groups: of each finding its programs, the smallest first
-        """
-        files: list[tuple[FindingRecord, Path | None]] = []
-        for programs in groups:
-            files += [(each, self._place(each, smallest=False)) for each in programs[1:]]
-            files += [(each, self._place(each, smallest=True)) for each in programs[:1]]
-        self._write(files)
-        for programs in groups:
-            wanted = {kept.path for kept in programs}
-            for path in self._alternatives_of(programs[0]) if programs else ():
-                if path not in wanted:
-                    self._remove(path)
-
-    def _place(self, found: FindingRecord, smallest: bool) -> Path | None:
-        """The file of a program."""
-        if self.folder is None:
-            return None
-        name = file_name(found.finding)
-        if smallest:
-            return self.folder / name
-        stem = name.removesuffix(".s2")
-        return self.folder / ALTERNATIVES / f"{stem}-{structure(found.program)}.s2"
-
-    def _alternatives_of(self, found: FindingRecord) -> list[Path]:
-        if self.folder is None:
-            return []
-        stem = file_name(found.finding).removesuffix(".s2")
-        return sorted((self.folder / ALTERNATIVES).glob(f"{stem}-????????.s2"))
-
     def _earlier(self, found: FindingRecord) -> list[FindingRecord]:
         """The programs that an earlier session kept, as far as they still show the finding."""
-        if self.folder is None:
-            return []
         programs: list[FindingRecord] = []
-        for path in (self.folder / file_name(found.finding), *self._alternatives_of(found)):
-            if not path.exists():
-                continue
+        for path in self.files.there(found):
             try:
                 program = load(path)
             except ProgramError:
@@ -271,49 +207,7 @@ class Store(Closing):
         said = ", ".join(shown_text(each) for each in shown) or "nothing"
         found.finding = noted(found.finding, f"a fresh process showed: {said}")
         self.lost[key] = found
-        if self.folder is not None:
-            self._write([(found, self.folder / UNREPLAYED / file_name(found.finding))])
-
-    def _write(self, files: Sequence[tuple[FindingRecord, Path | None]]) -> None:
-        """Have the programs of findings in these files, if there is a place for them."""
-        new: list[tuple[FindingRecord, Path, str]] = []
-        for found, path in files:
-            if path is None or found.path == path:
-                continue
-            try:
-                new.append((found, path, self._text(found, path)))
-            except OSError as error:
-                self.trouble = f"{path}: {error.strerror or error}"
-        errors = write_together([(path, text) for _, path, text in new])
-        for (found, path, _), failed in zip(new, errors, strict=True):
-            if failed is None:
-                found.path = path
-            else:
-                self.trouble = f"{path}: {failed.strerror or failed}"
-
-    def _text(self, found: FindingRecord, path: Path) -> str:
-        """The content of a file that the program of a finding gets; its folder is there then.
-
-        :raises OSError: the file that it has cannot be read, or there is no folder
-        """
-        if path.parent != self.folder:
-            path.parent.mkdir(exist_ok=True)
-        if found.path is not None:
-            # It may come from another seed, or have been edited.
-            old, new = (reproduce(self.reference, self.candidate, each) for each in (found.path, path))
-            return found.path.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
-        self.code = self.code or code_text(self.reference, self.candidate)
-        text = file_text(found, self.reference, self.candidate, path, self.code)
-        # The word of a real kernel on the same finding, by a larger program.
-        stamp = stamp_of(path, found.signature)
-        return with_stamp(text, stamp) if stamp else text
-
-    def _remove(self, path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            self.trouble = f"{path}: {error.strerror or error}"
-
+        self.files.set_aside(found)
 
 def with_one_more(found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
     """The programs of a finding that are kept, with one that is wanted: one of each structure."""

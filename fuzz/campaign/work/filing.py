@@ -243,14 +243,14 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
         operations = record.operations
     except ProgramError as error:
         return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
-    store.trouble = ""
+    store.files.trouble = ""
     try:
         kept = store.offer(record)
     except CandidateMistake as error:
         # The engine that ran it before has reported it, and ended the campaign.
         return Replayed(pending, UNREPLAYED, noted(record.finding, str(error)).reason, "", operations)
-    if store.trouble:
-        return Replayed(pending, UNREPLAYED, "", "", 0, store.trouble)
+    if store.files.trouble:
+        return Replayed(pending, UNREPLAYED, "", "", 0, store.files.trouble)
     if kept is None:
         lost = store.lost.get(record.finding.key)
         reason = lost.reason if lost is not None else record.reason

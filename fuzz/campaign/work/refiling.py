@@ -132,6 +132,6 @@ def _put(store: Store, path: Path, comments: dict[str, str], shown: Finding, tex
     """
     numbers = _SEED.fullmatch(comments.get("seed", ""))
     seed, number = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-    store.trouble = ""
+    store.files.trouble = ""
     store.replace(FindingRecord(shown, text, number, seed, path=path, minimized=how), {**comments, "minimized": how})
-    return store.trouble
+    return store.files.trouble

@@ -13,10 +13,10 @@ import candidate
 from fuzz.engines.drivers import run_here
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import Message, Result, Unit, UnitState, from_line, to_line
+from fuzz.findings.finding_files import ALTERNATIVES, UNREPLAYED
 from fuzz.findings.found import file_name, folder_name, known_text, reproduce
 from fuzz.findings.record import FindingRecord
 from fuzz.findings.severity import weight
-from fuzz.findings.store import ALTERNATIVES, UNREPLAYED
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import CLASSES, Differential, Finding, Verdict

@@ -18,7 +18,8 @@ from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findi
 from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.view.lines import answer, summary
 from fuzz.campaign.view.overview import read
-from fuzz.findings import store
+from fuzz.files import write_together
+from fuzz.findings import finding_files
 from fuzz.findings.accepted import Accepted
 from fuzz.findings.record import FindingRecord
 from fuzz.findings.replay import Replayer
@@ -256,13 +257,13 @@ def test_a_thread_that_writes_is_waited_for(
     assert pending is not None
     writes, go = threading.Event(), threading.Event()
 
-    def slow(path: Path, content: str) -> None:
+    def slow(files: list[tuple[Path, str]]) -> list[OSError | None]:
         writes.set()
         # Whoever closes is there by then, or will be.
         go.wait(60)
-        path.write_text(content)
+        return write_together(files)
 
-    monkeypatch.setattr(store, "write_atomically", slow)
+    monkeypatch.setattr(finding_files, "write_together", slow)
     one.filer.ask(pending, OLD)
     assert writes.wait(60)
     closing_thread = threading.Thread(target=one.filer.close, args=(0,))

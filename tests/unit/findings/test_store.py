@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from fuzz.files import write_together
-from fuzz.findings import store as findings_store
+from fuzz.findings import finding_files
+from fuzz.findings.finding_files import ALTERNATIVES, UNREPLAYED, structure
 from fuzz.findings.found import CRASH, file_name
 from fuzz.findings.record import FindingRecord, record_of
-from fuzz.findings.store import ALTERNATIVES, KEPT, TRIES, UNREPLAYED, Store, structure
+from fuzz.findings.store import KEPT, TRIES, Store
 from fuzz.judging.finding import Finding
 from fuzz.language import text as language_text
 from fuzz.language.program import Program
@@ -153,7 +154,7 @@ def test_programs_offered_together_are_those_of_one_by_one_and_files_are_written
         written.extend(path for path, _ in files)
         return write_together(files)
 
-    monkeypatch.setattr(findings_store, "write_together", write)
+    monkeypatch.setattr(finding_files, "write_together", write)
     smallest_last = sorted(ALL[1:], key=lambda each: found(each).size())
     made: list[tuple[dict[str, str], int]] = []
     for name in ("alone", "together"):
@@ -254,5 +255,5 @@ def test_a_folder_that_cannot_be_written_is_trouble_and_loses_nothing(tmp_path: 
     for each in (ALL[1], ALL[0]):
         kept.offer(found(each))
     assert [each.program for each in kept.findings()] == [ALL[0]]
-    assert str(tmp_path / "gone") in kept.trouble
+    assert str(tmp_path / "gone") in kept.files.trouble
     assert list(tmp_path.iterdir()) == []

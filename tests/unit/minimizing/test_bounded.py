@@ -7,9 +7,9 @@ import pytest
 
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.findings.accepted import Accepted, Entry
+from fuzz.findings.finding_files import ALTERNATIVES
 from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.record import FindingRecord, record_of
-from fuzz.findings.store import ALTERNATIVES
 from fuzz.judging.finding import Finding
 from fuzz.language.text import load, parse
 from fuzz.minimizing.bounded import smaller
