@@ -41,6 +41,8 @@ def no_collection() -> Iterator[None]:
 
 def left(differential: Differential, program: Program) -> Counter[str]:
     """The objects that are left of a program once its verdict is gone, by type."""
+    # What is imported at its first use leaves classes behind.
+    differential.run(program)
     gc.collect()
     overlap = Overlap(differential)
     overlap.add(program)
@@ -58,13 +60,15 @@ def test_nothing_is_left_of_a_program(name: str) -> None:
     differential = Differential(candidate.get("original"), candidate.get(name))
     differential.features = True
     generator = Generator(3, offers=offers_of(differential.reference, differential.candidate))
-    programs = [generator.next() for _ in range(40)]
-    assert 5 < sum(map(has_blocks, programs)) < 35
+    programs = [generator.next() for _ in range(30)]
+    assert 3 < sum(map(has_blocks, programs)) < 27
     assert [left(differential, each) for each in programs] == [Counter()] * len(programs)
 
 
 def test_nothing_is_left_of_a_program_that_is_never_begun() -> None:
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"))
+    left(differential, LOCKED)
+    gc.collect()
     overlap = Overlap(differential, 2)
     overlap.add(LOCKED)
     overlap.add(LOCKED)
