@@ -14,10 +14,11 @@ from .capabilities import ARM64_HAS_TLB_RANGE, NO_VHE
 from .compiled.annotations import mypyc_attr
 from .events import EVENT_NAMES, Observer
 from .last_places import LastPlaces
-from .machine.arena import Arena
+from .machine.arena import POISON, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
 from .machine.instructions import DOMAINS
+from .machine.sparse import SparseWords
 from .machine.words import Words
 from .steps import Steps
 from .tlb import AnyTlb, TlbNvhe, TlbVhe
@@ -82,9 +83,7 @@ class Kernel:
         self.hardware = hardware
         self.arena: Arena = hardware.arena
         self.base = self.arena.base
-        self.words: list[int] = self.arena.words
-        # True if `words` reports plain stores; an assignment here would count as one.
-        self.watched = False
+        self.words: SparseWords = self.arena.words
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
@@ -214,10 +213,7 @@ class Kernel:
 
     def store(self, ptep: int, old: int, pte: int, release: bool) -> None:
         """Store to a table entry that is there, and holds *old*."""
-        if self.watched:
-            list.__setitem__(self.words, ptep, pte)
-        else:
-            self.words[ptep] = pte
+        self.words.put(ptep, pte)
         for o in self.on_store:
             o.store(ptep, old, pte, release)
 
@@ -262,8 +258,7 @@ class Kernel:
 
     def watch_plain_stores(self) -> None:
         """Make ``mem[ptep] = pte`` an event from here on; call it before anything uses table memory."""
-        self.watched = True
-        self.words = self.arena.words = Words(self.plain_store)
+        self.words = self.arena.words = Words(POISON, self.plain_store)
 
     def plain_store(self, ptep: int, pte: int) -> None:
         """``*ptep = pte``: a store like any other, but that the compiler may split, repeat or move it.
@@ -273,7 +268,7 @@ class Kernel:
         if ptep < 0:
             raise IndexError("not a table entry")
         old = self.words[ptep]
-        list.__setitem__(self.words, ptep, pte)
+        self.words.put(ptep, pte)
         for o in self.on_store:
             o.store(ptep, old, pte, False)
         for o in self.on["plain_store"]:
@@ -686,10 +681,7 @@ class Kernel:
     def hardware_sets_af(self, ptep: int, af: int) -> None:
         """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""
         old = self.words[ptep]
-        if self.watched:
-            list.__setitem__(self.words, ptep, old | af)
-        else:
-            self.words[ptep] = old | af
+        self.words.put(ptep, old | af)
         for o in self.on["set_af"]:
             o.set_af(ptep, old, old | af)
 

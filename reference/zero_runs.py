@@ -8,9 +8,7 @@ them goes on behind a run of zeroes. All counts are as if it had visited each en
 
 from typing import Final
 
-# Entries that are compared at a time: Python compares lists faster than we do entries one by one.
-_STRIDES: Final = (512, 64, 8)
-_ZEROES: Final = tuple([[0] * stride for stride in _STRIDES])
+from .machine.sparse import SparseWords
 
 # What decides, beside a callback, on what happens to an entry: who visits it, and what it is taken for.
 VISITS: Final = (
@@ -26,17 +24,9 @@ DECLARATION: Final = "PASSES_ZEROES"
 _known: dict[type, tuple[bool, frozenset[str]]] = {}
 
 
-def zeroes_from(words: list[int], start: int, most: int) -> int:
+def zeroes_from(words: SparseWords, start: int, most: int) -> int:
     """Return how many words in a row, from index *start* on, are zero: *most* at most."""
-    at = start
-    end = start + most
-    for number in range(3):
-        stride = _STRIDES[number]
-        while at + stride <= end and words[at : at + stride] == _ZEROES[number]:
-            at += stride
-    while at < end and words[at] == 0:
-        at += 1
-    return at - start
+    return words.first_used(start, start + most) - start
 
 
 def passed_by(version: type[object]) -> tuple[bool, frozenset[str]]:

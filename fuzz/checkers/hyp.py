@@ -153,9 +153,8 @@ class Hyp(Checker):
         table.children[index] = child
         self.by_page[page] = child
         first = page * self.entries
-        for number, word in enumerate(self.kernel.words[first : first + self.entries]):
-            if word:
-                self.entry_written(child, number, 0, word)
+        for number in self.kernel.words.used(first, self.entries):
+            self.entry_written(child, number, 0, self.kernel.words[first + number])
 
     def free(self, page: int, count: int) -> None:
         self.dropped(page, count)

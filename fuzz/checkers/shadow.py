@@ -6,8 +6,6 @@ Built from the store events alone, never by asking the code under test.
 
 from __future__ import annotations
 
-from typing import Final
-
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
 from reference.vtcr import root_pages
@@ -20,9 +18,6 @@ from .places import Range
 from .rule import Rule
 from .severity import Severity
 from .table import Table
-
-# Entries that are read at a time; divides the entries of a table.
-STRIDE: Final = 64
 
 
 class Shadow(GuestChecker):
@@ -48,7 +43,6 @@ class Shadow(GuestChecker):
         self.entries = self.granule.entries
         self.index_bits = self.entries.bit_length() - 1
         self.page_mask = self.granule.page_size - 1
-        self.zeros = [0] * STRIDE
         self.by_page: dict[int, Table] = {}
         # Equal tables in a row, from address 0 on; each translates 2 ** *root_shift* bytes.
         self.roots: list[Table] = []
@@ -191,7 +185,7 @@ class Shadow(GuestChecker):
         if child.level > 3:
             return
         first = page * self.entries
-        for i in self.entries_of(page):
+        for i in self.kernel.words.used(first, self.entries):
             child.non_zero += 1
             word = self.kernel.words[first + i]
             if word & 1:
@@ -202,20 +196,6 @@ class Shadow(GuestChecker):
                     self.attach(child, i, word, ipa + (i << self.shifts[child.level]))
                 else:
                     child.reserved.add(i)
-
-    def entries_of(self, page: int) -> list[int]:
-        """Return the indices of the entries of a table page that are not zero in memory, in order."""
-        found: list[int] = []
-        first = page * self.entries
-        words = self.kernel.words
-        for start in range(0, self.entries, STRIDE):
-            # Most are zero: Python compares them faster than we do one by one.
-            part = words[first + start : first + start + STRIDE]
-            if part != self.zeros:
-                for i, word in enumerate(part):
-                    if word:
-                        found.append(start + i)
-        return found
 
     def scan(self) -> None:
         """Read all live tables from memory: they must be what the stores made of them.
@@ -230,7 +210,7 @@ class Shadow(GuestChecker):
         if self.by_page.get(table.page) is not table:
             return
         first = table.page * self.entries
-        used = self.entries_of(table.page)
+        used = self.kernel.words.used(first, self.entries)
         valid = 0
         alike = len(used) == table.non_zero
         for i in used:

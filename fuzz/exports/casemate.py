@@ -305,7 +305,7 @@ class Casemate(Observer):
     def filled(self, broken: Broken) -> bool:
         """Tell whether a table that was cut off has valid entries."""
         start = broken.table * self.kernel.entries
-        return any(entry & VALID_BIT for entry in self.kernel.arena.words[start : start + self.kernel.entries])
+        return any(entry & VALID_BIT for entry in self.kernel.arena.words.part(start, self.kernel.entries))
 
     def flush_all(self, vm: TracedVm) -> None:
         """Flush as ``__kvm_tlb_flush_vmid()`` does."""

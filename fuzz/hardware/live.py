@@ -66,7 +66,7 @@ class Copy:
         granule, entries = self.granule, self.tables.entries
         shift = granule.level_shift(level)
         before = -1
-        for index, word in enumerate(self.arena.words[old : old + count]):
+        for index, word in enumerate(self.arena.words.part(old, count)):
             if not word:
                 if before == index - 1 >= 0:
                     # Just behind the mapped range.

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 from reference.machine.arena import Arena
+from reference.machine.sparse import SparseWords
 from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, Regime, Walk, walk
 
 from . import layout
@@ -83,7 +84,8 @@ class TableMemory:
     """
 
     def __init__(self, shared: "memoryview[int] | array[int]") -> None:
-        self.words = [0] * (layout.TABLES_SIZE >> 3)
+        self.words = SparseWords()
+        self.words.grow(layout.TABLES_SIZE >> 3)
         self.arenas: dict[int, Arena] = {}
         for shift, granule in GRANULES.items():
             arena = Arena(granule, layout.TABLES)

@@ -157,7 +157,7 @@ class RealTables:
 
         def ours(address: int, count: int) -> list[int]:
             first = (address - arena.base) >> 3
-            return [word % _NEGATIVE for word in arena.words[first : first + count]]
+            return [word % _NEGATIVE for word in arena.words.part(first, count)]
 
         def theirs(address: int, count: int) -> list[int]:
             return self.memory.words(address, count).tolist()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory that holds translation tables: one flat array of 64-bit words.
+"""The memory that holds translation tables: 64-bit words in a row.
 
 A pointer to a table entry is an index into the array. Values are signed
 (two's complement): `wrap` and `unwrap` are the one place where the sign
@@ -9,6 +9,7 @@ changes.
 from typing import Final
 
 from .granule import PA_BITS, Granule
+from .sparse import SparseWords
 
 # Where the kernel's tables lie: above every frame that a guest or the host owns.
 BASE: Final = 1 << 46
@@ -50,25 +51,19 @@ class Arena:
         self.base = memory_start(granule) + base
         self.entries = granule.entries
         self.page_shift = granule.page_shift
-        self.words: list[int] = []
+        self.words = SparseWords(POISON)
         self.pages = 0
-        # A page as it is handed out, and as it is given back.
-        self.zeroed = [0] * self.entries
-        self.poisoned = [POISON] * self.entries
 
     def grow(self, pages: int) -> int:
         """Add zeroed *pages* in a row; the index of the first word."""
         first = len(self.words)
-        for _ in range(pages):
-            self.words.extend(self.zeroed)
+        self.words.grow(pages * self.entries)
         self.pages += pages
         return first
 
     def poison(self, page: int) -> None:
         """Fill a page, by its number, with a pattern no table holds."""
-        start = page * self.entries
-        # The list's own method, since `Words` would take it for stores by the kernel.
-        list.__setitem__(self.words, slice(start, start + self.entries), self.poisoned)
+        self.words.poison(page * self.entries, self.entries)
 
     def holds(self, pa: int) -> bool:
         """Tell whether physical address *pa* lies in a page handed out."""

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Table memory that reports stores that go past the kernel layer. Never compiled: it is a list of Python's."""
+"""Table memory that reports stores that go past the kernel layer. Never compiled: candidates store to it in Python."""
 
 from collections.abc import Callable
 from typing import Any
 
+from .sparse import SparseWords
 
-class Words(list[int]):
-    """64-bit words; ``words[index] = value`` is left to *store*, which uses the list's own method.
 
+class Words(SparseWords):
+    """Words of which ``words[index] = value`` is left to *store*, which uses `SparseWords.put`.
+
+    :param poison: as of `SparseWords`
     :param store: called with an index, which may be one that there is not, and a value
     """
 
-    __slots__ = ("store",)
-
-    def __init__(self, store: Callable[[int, int], None]) -> None:
-        super().__init__()
+    def __init__(self, poison: int, store: Callable[[int, int], None]) -> None:
+        super().__init__(poison)
         self.store = store
 
     def __setitem__(self, key: Any, value: Any) -> None:

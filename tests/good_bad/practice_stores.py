@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions that store to tables without WRITE_ONCE(), which was not seen. Apart: the source of a module decides."""
 
+from reference.machine.words import Words
 from reference.pgtable import NULL, Pgtable, hyp_map_data, stage2_attr_data
 
 
@@ -41,7 +42,9 @@ class PlainRange(Pgtable):
     """``memcpy()`` of one entry."""
 
     def kvm_set_invalid_pte(self, ptep: int) -> None:
-        self.mem[ptep : ptep + 1] = [self.mem[ptep] & ~1]
+        words = self.mem
+        assert isinstance(words, Words)
+        words[ptep : ptep + 1] = [words[ptep] & ~1]
 
 
 class PlainNull(Pgtable):
@@ -68,6 +71,8 @@ class FillsPlainly(Pgtable):
     """Right: a table is cleared once more before it is linked, as ``memset()`` may."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
-        self.mem[childp : childp + self.PTRS_PER_PTE] = [0] * self.PTRS_PER_PTE
-        self.mem[childp + 1] = 0
+        words = self.mem
+        assert isinstance(words, Words)
+        words[childp : childp + self.PTRS_PER_PTE] = [0] * self.PTRS_PER_PTE
+        words[childp + 1] = 0
         super().kvm_set_table_pte(ptep, childp)

@@ -130,7 +130,7 @@ def test_events_of_the_model() -> None:
 
     def words(address: int, count: int) -> list[int]:
         first = (address - arena.base) >> 3
-        return list(arena.words[first : first + count])
+        return arena.words.part(first, count)
 
     places = tables(words, arena.base + (regime.root << 3), regime.start_level, regime.ia_bits, GRANULE)
     found = events.take(places, GRANULE)

@@ -111,9 +111,9 @@ def test_the_kernel_layer_stores_past_the_watch() -> None:
     kernel.WRITE_ONCE(1, 5)
     kernel.smp_store_release(2, 6)
     kernel.hardware_sets_af(3, 1 << 10)
-    assert kernel.words[:4] == [0, 5, 6, 1 << 10]
+    assert kernel.words.part(0, 4) == [0, 5, 6, 1 << 10]
     kernel.put_page(0)
-    assert kernel.words[:2] == [POISON, POISON]
+    assert kernel.words.part(0, 2) == [POISON, POISON]
     assert told == []
     kernel.words[1:3] = [7, 8]
     kernel.words[4] = 9
@@ -129,4 +129,4 @@ def test_there_is_nothing_outside_of_table_memory(ptep: int) -> None:
         kernel.WRITE_ONCE(ptep, 0)
     with pytest.raises(IndexError):
         kernel.smp_store_release(ptep, 0)
-    assert kernel.words == [0] * 512
+    assert kernel.words.part(0, 512) == [0] * 512

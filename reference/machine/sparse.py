@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""64-bit words of which nearly all are zero: a stretch of zeroes takes neither memory nor time."""
+
+from typing import Final
+
+from ..compiled.annotations import mypyc_attr
+
+SHIFT: Final = 6
+# Words of a stretch; divides those of a page.
+STRETCH: Final = 1 << SHIFT
+_ZEROES: Final = [0] * STRETCH
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class SparseWords:
+    """Words by index; behind the last one there is nothing (`IndexError`).
+
+    :param poison: the pattern that `poison` leaves
+    """
+
+    def __init__(self, poison: int = 0) -> None:
+        # Stretches that are zero, or poisoned, as a whole are one and the same list: a store copies it.
+        self.stretches: list[list[int]] = []
+        self.poisoned = [poison] * STRETCH
+
+    def __len__(self) -> int:
+        return len(self.stretches) << SHIFT
+
+    def __getitem__(self, index: int) -> int:
+        return self.stretches[index >> SHIFT][index & STRETCH - 1]
+
+    def __setitem__(self, index: int, word: int) -> None:
+        self.put(index, word)
+
+    def put(self, index: int, word: int) -> None:
+        """Store a word; what a derived class does with an assignment is passed by."""
+        words = self.stretches[index >> SHIFT]
+        if words is _ZEROES or words is self.poisoned:
+            words = self.stretches[index >> SHIFT] = words[:]
+        words[index & STRETCH - 1] = word
+
+    def grow(self, count: int) -> None:
+        """Add zeroes, a multiple of `STRETCH`."""
+        self.stretches.extend([_ZEROES] * (count >> SHIFT))
+
+    def poison(self, start: int, count: int) -> None:
+        """Fill *count* words with the pattern; both are multiples of `STRETCH`."""
+        first = start >> SHIFT
+        self.stretches[first : first + (count >> SHIFT)] = [self.poisoned] * (count >> SHIFT)
+
+    def clear(self) -> None:
+        """Give all memory back."""
+        self.stretches.clear()
+
+    def part(self, start: int, count: int) -> list[int]:
+        """Return *count* words in a row."""
+        return [self[index] for index in range(start, start + count)]
+
+    def used(self, start: int, count: int) -> list[int]:
+        """Return which of *count* words are not zero, from 0 on; *start* and *count* are multiples of `STRETCH`."""
+        found: list[int] = []
+        for base in range(0, count, STRETCH):
+            words = self.stretches[start + base >> SHIFT]
+            if words is not _ZEROES:
+                for at, word in enumerate(words):
+                    if word:
+                        found.append(base + at)
+        return found
+
+    def first_used(self, start: int, end: int) -> int:
+        """Return the index of the first word of [start, end) that is not zero; *end*: none is."""
+        index = start
+        while index < end:
+            words = self.stretches[index >> SHIFT]
+            behind = (index | STRETCH - 1) + 1
+            if words is not _ZEROES:
+                for at in range(index, min(behind, end)):
+                    if words[at & STRETCH - 1]:
+                        return at
+            index = behind
+        return end
