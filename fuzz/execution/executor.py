@@ -40,6 +40,8 @@ KERNEL: Final = ("reference.pgtable", "reference.mmu", "reference.tlb", "referen
 TREE: Final = "candidate.tree."
 # ``*ptep`` (`reference.pgtable.Pgtable.load`), which is no function of the kernel's.
 LOAD: Final = "load"
+# Nor is table memory.
+MEMORY: Final = "reference.machine.sparse"
 
 
 class Executor:
@@ -230,8 +232,9 @@ def innermost(error: BaseException) -> str:
     trace = error.__traceback__
     name = "?"
     while trace is not None:
-        if trace.tb_frame.f_code.co_name != LOAD:
-            name = trace.tb_frame.f_code.co_name
+        frame = trace.tb_frame
+        if frame.f_code.co_name != LOAD and frame.f_globals.get("__name__", "") != MEMORY:
+            name = frame.f_code.co_name
         trace = trace.tb_next
     return name
 
