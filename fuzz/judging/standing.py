@@ -10,7 +10,7 @@ from ..checkers import Violation
 from ..checkers.places import Range, overlap
 
 # Pages that are looked up one by one; of larger ranges all are gone through.
-_FEW: Final = 512
+_FEW: Final = 32
 
 
 class Standing:
@@ -78,14 +78,14 @@ class StandingViolations:
             found.update(self.by_table.get(violation.table, ()))
         return tuple([self.all[number].violation for number in sorted(found)])
 
-    def near(self, ranges: list[Range]) -> list[int]:
-        """Return the numbers of those that may concern the same pages; some twice."""
+    def near(self, ranges: list[Range]) -> set[int]:
+        """Return the numbers of those that may concern the same pages."""
         if self.size(ranges) > _FEW:
-            return list(range(len(self.all)))
-        found = list(self.wide)
+            return set(range(len(self.all)))
+        found = set(self.wide)
         for start, end in ranges:
             for page in range(start >> self.shift, (end - 1 >> self.shift) + 1):
-                found += self.by_page.get(page, ())
+                found.update(self.by_page.get(page, ()))
         return found
 
     def size(self, ranges: list[Range]) -> int:
