@@ -21,7 +21,6 @@ from .severity import Severity
 from .shadow import Shadow
 from .tlb import Tlb
 
-AGES: Final = (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung)
 # Where only pages behind the first of a host page's range are concerned.
 BEHIND: Final = ", behind the first leaf of a huge page"
 
@@ -58,7 +57,7 @@ class Ageing(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.agers.clear()
-        self.active = isinstance(op, AGES)
+        self.active = ages(op)
         if not self.active:
             return
         self.disturbed = False
@@ -68,7 +67,7 @@ class Ageing(GuestChecker):
 
     def actor_begins(self, op: Operation) -> None:
         # Beside others it is judged only that nobody else clears the flag.
-        if isinstance(op, AGES):
+        if ages(op):
             self.agers.add(self.kernel.actor)
         else:
             self.agers.discard(self.kernel.actor)
@@ -183,6 +182,12 @@ class AgeingResults(Checker):
             if guest.young:
                 what = "young page reported old" + ("" if guest.first else BEHIND)
                 guest.complain(what, guest.first or guest.young, f"{pages_text(guest.young)} had the access flag")
+
+
+def ages(op: Operation | None) -> bool:
+    """Tell whether an operation ages, or asks for an age."""
+    # Spelled out, this is compiled to comparisons; a tuple that has a name is not.
+    return isinstance(op, (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung))
 
 
 def pages_text(leaves: list[tuple[int, int]]) -> str:

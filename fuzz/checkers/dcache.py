@@ -286,7 +286,8 @@ class Dcache(GuestChecker):
         Cache controls trap from a reset, or a set/way operation, until the caches
         are on; a set/way operation counts while they do not.
         """
-        if not isinstance(op, GuestSetWay | GuestCache | GuestReset) or self.side.guest_of(op.cpu) is not self.guest:
+        # As a tuple, this is compiled to comparisons; a union is made anew each time.
+        if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or self.side.guest_of(op.cpu) is not self.guest:
             return False
         untrapped = op.cpu in self.untrapped
         if isinstance(op, GuestCache):

@@ -33,8 +33,6 @@ from .dirty_log import DirtyLog
 from .places import Places, without
 from .shadow import Shadow
 
-# The calls that are judged.
-WATCHED: Final = (SetLog, SlotCreate, SlotMove, GetLog, ClearLog)
 # Callbacks that take nobody's right to write away: those of the ports, then of later kernels.
 READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
 INSTALLED: Final = "write-protected before the log was installed"
@@ -105,7 +103,7 @@ class LogOrder(GuestChecker):
 
     def actor_begins(self, op: Operation) -> None:
         # One call at a time has slots_lock of a VM: that which began first, for nobody comes between.
-        if not isinstance(op, WATCHED) or self.side.by_name[op.slot].slot.vm != self.guest.number:
+        if not self.is_call(op):
             return
         if self.watching and self.caller:
             self.waiting.append((self.kernel.actor, op))
@@ -125,7 +123,7 @@ class LogOrder(GuestChecker):
 
     def watch(self, op: Operation | None, caller: int) -> None:
         """Watch an operation that begins, if it is such a call for this VM; *caller*: the actor whose it is."""
-        watching = isinstance(op, WATCHED) and self.side.by_name[op.slot].slot.vm == self.guest.number
+        watching = self.is_call(op)
         self.caller = caller
         if watching != self.watching:
             self.watching = watching
@@ -137,6 +135,13 @@ class LogOrder(GuestChecker):
                 self.kernel.dismiss(self.events)
         if self.lost:
             self.forget()
+
+    def is_call(self, op: Operation | None) -> bool:
+        """Tell whether an operation is a call that is judged, for this VM."""
+        # Spelled out, this is compiled to comparisons; a tuple that has a name is not.
+        if not isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog)):
+            return False
+        return self.side.by_name[op.slot].slot.vm == self.guest.number
 
     def dismantle(self) -> None:
         """Cut the reference cycle; see `CheckerSuite.dismantle`."""

@@ -155,7 +155,7 @@ class Lockstep:
             op = self.program.operations[at]
             signature = f"result: {type(op).__name__}"
             # How old pages are depends on who came first, as the map does.
-            asked_for = fail_of(op) is not None or (isinstance(op, AGES) and not self.ordered)
+            asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
             if signature not in differences and not asked_for and not a.same_as(b) and not self.flags.answer(op):
                 names = self.differential
                 text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
