@@ -72,8 +72,8 @@ class DirtyLog(GuestChecker):
         self.faults: dict[int, int] = {}
         self.begun = 0
         self.flying: dict[tuple[int, int], list[int]] = {}
-        # Pages that the call under way of an actor clears.
-        self.clearing: dict[int, list[int]] = {}
+        # What the call under way of an actor clears: its first page, and the words from there on.
+        self.clearing: dict[int, tuple[int, list[int]]] = {}
         # Likewise the collection under way of each actor.
         self.collections: dict[int, LogCollection] = {}
 
@@ -120,8 +120,8 @@ class DirtyLog(GuestChecker):
         if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
-            last = (op.offset + op.size - 1) >> shift >> 6
-            self.clearing[self.kernel.actor] = bits(words, op.offset >> shift >> 6, last + 1)
+            first, last = op.offset >> shift >> 6, (op.offset + op.size - 1) >> shift >> 6
+            self.clearing[self.kernel.actor] = first << 6, words[first : last + 1]
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if op is None:
@@ -138,8 +138,9 @@ class DirtyLog(GuestChecker):
             if isinstance(op, GetLog):
                 self.collected(layout, pages, outcome.value)
             elif isinstance(op, ClearLog):
-                for page in self.clearing.get(self.kernel.actor, []):
-                    pages.pop(page, None)
+                first, words = self.clearing.get(self.kernel.actor, (0, []))
+                for page in [page for page in pages if is_set(words, page - first)]:
+                    del pages[page]
 
     def follow(self, layout: SlotLayout) -> None:
         """Writes to a slot are followed while it is logged."""
@@ -157,7 +158,7 @@ class DirtyLog(GuestChecker):
         lost: dict[tuple[int, bool], list[int]] = {}
         kept: dict[int, tuple[int, bool]] = {}
         for page in sorted(pages):
-            if page >> 6 < len(bitmap) and bitmap[page >> 6] >> (page & 63) & 1:
+            if is_set(bitmap, page):
                 reported -= 1
             elif self.owed(layout.id, page):
                 lost.setdefault(pages[page], []).append(page)
@@ -195,16 +196,9 @@ class DirtyLog(GuestChecker):
         )
 
 
-def bits(words: list[int], first: int, last: int) -> list[int]:
-    """The numbers of the bits set in words *first* to *last* - 1, 64 a word."""
-    found: list[int] = []
-    for number in range(first, min(last, len(words))):
-        word = words[number]
-        while word:
-            lowest = word & -word
-            found.append((number << 6) + lowest.bit_length() - 1)
-            word ^= lowest
-    return found
+def is_set(words: list[int], number: int) -> bool:
+    """Tell whether a bit is set in some words, 64 a word, which may have none of this number."""
+    return 0 <= number >> 6 < len(words) and words[number >> 6] >> (number & 63) & 1 != 0
 
 
 def ranges(places: list[int], size: int) -> str:
