@@ -192,9 +192,14 @@ class Hyp(Checker):
 
     def judge_written(self) -> None:
         """Each leaf of this operation: within one call, with its address and attributes."""
+        table: Table | None = None
         for va in self.written:
-            level, entry = self.lookup(va)
-            if level < 0:
+            table = self.table_at(va, table)
+            if table is None:
+                continue
+            level = table.level
+            entry = table.leaves.get((va - table.base) >> self.shifts[level])
+            if entry is None:
                 continue
             size = 1 << self.shifts[level]
             wrong = "mapped, never asked for"
@@ -228,25 +233,27 @@ class Hyp(Checker):
     def judge_mapped(self, call: Call) -> None:
         """Judge a call that succeeded: all of its range must be mapped."""
         va = call.start
+        table: Table | None = None
         while va < call.end:
-            level, _ = self.lookup(va)
-            if level < 0:
+            table = self.table_at(va, table)
+            if table is None or (va - table.base) >> self.shifts[table.level] not in table.leaves:
                 reason = f"nothing at {va:#x} of [{call.start:#x}, {call.end:#x}) after success"
                 self.report("not mapped", -1, reason, frozenset([va]))
                 return
-            size = 1 << self.shifts[level]
+            size = 1 << self.shifts[table.level]
             va = (va & -size) + size
 
-    def lookup(self, va: int) -> tuple[int, int]:
-        """(level, descriptor) of the leaf at *va*; level -1: none."""
-        table: Table | None = self.root
+    def table_at(self, va: int, near: Table | None) -> Table | None:
+        """Return the table in which a walk to *va* ends; *near*: one on some walk, where it may be as well."""
+        table = near
+        if table is None or va < table.base or (va - table.base) >> self.shifts[table.level] >= self.entries:
+            table = self.root
         while table is not None:
-            index = (va - table.base) >> self.shifts[table.level]
-            leaf = table.leaves.get(index)
-            if leaf is not None:
-                return table.level, leaf
-            table = table.children.get(index)
-        return -1, 0
+            child = table.children.get((va - table.base) >> self.shifts[table.level])
+            if child is None:
+                break
+            table = child
+        return table
 
     def judge_counts(self) -> None:
         """The references of each table."""

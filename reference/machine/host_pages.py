@@ -104,8 +104,11 @@ class HostPages(AddressSpace):
         """The range around all host pages that are aged, or asked for their age, with those of [start, end)."""
         first, _ = self.unit_at(start)
         last, size = self.unit_at(end - 1)
-        pages = self.pages_to_age(start, end)
-        return min([first, *[hva for hva, _ in pages]]), max([last + size, *[hva + size for hva, size in pages]])
+        behind = last + size
+        for hva, size in self.pages_to_age(start, end):
+            first = min(first, hva)
+            behind = max(behind, hva + size)
+        return first, behind
 
     def folio_pages(self, hva: int) -> list[int]:
         """The addresses of the pages of the large folio that small entries map in the block around *hva*."""
