@@ -24,6 +24,8 @@ SHAREABILITY: Final = 3 << 8
 STRICT_DEVICE: Final = (0x0, 0x1)
 WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
+# A word of a dirty log without a clean page.
+ALL_DIRTY: Final = (1 << 64) - 1
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT
 
 
@@ -160,10 +162,12 @@ class Backing:
         page = gfn - slot.base_gfn
         end = page + pages
         while page < end:
-            # From this page on; pages beyond the word count as clean.
-            clean = ~bitmap[page >> 6] >> (page & 63)
-            first = page + (clean & -clean).bit_length() - 1
-            page = min((page | 63) + 1, end)
-            if first < page:
-                return first + slot.base_gfn
+            word = bitmap[page >> 6]
+            if word != ALL_DIRTY:
+                # From this page on; pages beyond the word count as clean.
+                clean = ~word >> (page & 63)
+                first = page + (clean & -clean).bit_length() - 1
+                if first < min((page | 63) + 1, end):
+                    return first + slot.base_gfn
+            page = (page | 63) + 1
         return -1

@@ -112,15 +112,15 @@ class Hyp(Checker):
         self.touched = True
         level = table.level
         va = table.base + (index << self.shifts[level])
-        places = frozenset([va])
         if self.repeated:
-            self.report("changed by the same call again", level, f"entry at {va:#x}: {self.text(new, level)}", places)
+            reason = f"entry at {va:#x}: {self.text(new, level)}"
+            self.report("changed by the same call again", level, reason, frozenset([va]))
         if old & 1:
             table.leaves.pop(index, None)
             table.children.pop(index, None)
             table.reserved.discard(index)
             reason = f"{self.text(old, level)} at {va:#x} became {self.text(new, level)}"
-            self.report("valid entry changed", level, reason, places)
+            self.report("valid entry changed", level, reason, frozenset([va]))
         if not new & 1:
             return
         what = kind(new, level, self.granule)
@@ -137,7 +137,7 @@ class Hyp(Checker):
         elif unknown_fields(new, level, self.granule):
             wrong = "illegal field"
         if wrong:
-            self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}", places)
+            self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}", frozenset([va]))
 
     def attach(self, table: HypTable, index: int, entry: int, va: int) -> None:
         """A table entry was written: the page must be one of ours, and in the tree only once."""

@@ -47,6 +47,8 @@ class Shadow(GuestChecker):
         # Equal tables in a row, from address 0 on; each translates 2 ** *root_shift* bytes.
         self.roots: list[Table] = []
         self.root_shift = 0
+        # The table in which the last look-up ended.
+        self.nearest: Table | None = None
         self.listeners: list[Checker] = []
         # Tables that lost their last way from the root, or an entry, in this operation.
         self.touched: dict[int, Table] = {}
@@ -86,6 +88,7 @@ class Shadow(GuestChecker):
         # Not the first attempt: what the last one made is gone.
         self.roots.clear()
         self.by_page.clear()
+        self.nearest = None
         regime: Regime = self.guest.regime
         levels = self.guest.kvm.levels
         self.root_shift = self.shifts[4 - levels] + self.index_bits
@@ -253,31 +256,27 @@ class Shadow(GuestChecker):
 
     def lookup(self, ipa: int) -> tuple[int, int]:
         """(level, descriptor) of the live leaf that maps *ipa*; level -1: none."""
-        root = self.root_at(ipa)
-        return (-1, 0) if root is None else self.lookup_in(root, ipa)
+        table = self.nearest = self.lookup_near(self.nearest, ipa)
+        if table is None:
+            return -1, 0
+        leaf = table.leaves.get((ipa - table.base) >> self.shifts[table.level])
+        return (-1, 0) if leaf is None else (table.level, leaf)
 
     def root_at(self, ipa: int) -> Table | None:
         """Return the root table that translates *ipa*; None if it is beyond them."""
         number = ipa >> self.root_shift
         return self.roots[number] if 0 <= number < len(self.roots) else None
 
-    def lookup_in(self, table: Table, ipa: int) -> tuple[int, int]:
-        """Do as `lookup`, from *table* down."""
-        while True:
-            index = (ipa - table.base) >> self.shifts[table.level]
-            leaf = table.leaves.get(index)
-            if leaf is not None:
-                return table.level, leaf
-            child = table.children.get(index)
-            if child is None:
-                return -1, 0
-            table = child
-
     def lookup_near(self, near: Table | None, ipa: int) -> Table | None:
-        """Return the live table in which a walk to *ipa* ends; *near*: one on some walk, where it may be as well."""
+        """Return the live table in which a walk to *ipa* ends; *near*: where one ended, it may be there as well."""
         table = near
         # What a leaf of level 3 would be the table of has no range of its own.
-        if table is None or table.level > 3 or (ipa - table.base) >> (self.shifts[table.level] + self.index_bits) != 0:
+        if (
+            table is None
+            or not table.live
+            or table.level > 3
+            or (ipa - table.base) >> (self.shifts[table.level] + self.index_bits) != 0
+        ):
             table = self.root_at(ipa)
         while table is not None:
             child = table.children.get((ipa - table.base) >> self.shifts[table.level])

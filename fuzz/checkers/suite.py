@@ -62,21 +62,34 @@ class CheckerSuite:
                 self.all += [self.peers.at(each, guest) for each in of_guest]
         # One list for all, so that violations stay in the order they happened.
         self.found: list[Violation] = []
+        # Those that listen to each event: to what a vCPU does by the number of its VM, last to what several actors do.
+        self.on_before_operation: list[Checker] = []
+        self.on_after_operation: list[Checker] = []
+        self.on_translated: list[list[Checker]] = [[] for _ in side.guests]
+        self.on_actor: list[Checker] = []
         for checker in self.all:
             checker.found = self.found
             side.kernel.observe(checker)
-            if isinstance(checker, GuestChecker) and listens(type(checker)).changed and not checker.on_demand:
-                self.shadows[checker.guest.number].listen(checker)
-        # Those that listen to each event.
-        self.on_before_operation = [c for c in self.all if listens(type(c)).before_operation]
-        self.on_after_operation = [c for c in self.all if listens(type(c)).after_operation]
-        # Those that look at what each of several actors does.
-        self.on_actor = [c for c in self.all if listens(type(c)).actors]
-        # Those that listen to what a vCPU does, by the number of its VM.
-        self.on_translated: list[list[Checker]] = []
-        for guest in side.guests:
-            listeners = [c for c in self.all if not isinstance(c, GuestChecker) or c.guest is guest]
-            self.on_translated.append([c for c in listeners if listens(type(c)).translated])
+            self.register(checker, listens(type(checker)))
+
+    def register(self, checker: Checker, heard: Listens) -> None:
+        """Note what a checker listens to."""
+        if heard.before_operation:
+            self.on_before_operation.append(checker)
+        if heard.after_operation:
+            self.on_after_operation.append(checker)
+        if heard.actors:
+            self.on_actor.append(checker)
+        if not isinstance(checker, GuestChecker):
+            if heard.translated:
+                for listeners in self.on_translated:
+                    listeners.append(checker)
+            return
+        number = checker.guest.number
+        if heard.translated:
+            self.on_translated[number].append(checker)
+        if heard.changed and not checker.on_demand:
+            self.shadows[number].listen(checker)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         """Tell the checkers of a vCPU's VM what it did."""

@@ -15,7 +15,8 @@ NONE: Final = "-O0"
 USUAL: Final = "-Og"
 # C files that take most of the time of judging, by parts of their names: full optimisation pays there.
 HOT: Final = (
-    *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___descriptor.", "checkers___shadow."),
+    *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___sparse.", "machine___descriptor."),
+    "checkers___shadow.",
     *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
 )
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.

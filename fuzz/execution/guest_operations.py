@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations of vCPUs: cache controls, moves, resets, what a CPU does of its own accord; accesses are sent on."""
 
-from typing import Final
-
 from reference.kvm_host import HCR_TVM
 from reference.machine.walk import SPECULATE
 
@@ -10,9 +8,6 @@ from ..language import operations as ops
 from ..sides.outcome import Outcome
 from .guest_accesses import GuestAccesses
 from .unhandled import unhandled
-
-# What user space, or the CPU, does with a vCPU that does not enter the guest for it.
-OUTSIDE: Final = (ops.GuestMove, ops.GuestReset, ops.Evict)
 
 
 class GuestOperations:
@@ -35,7 +30,8 @@ class GuestOperations:
         vcpu = guest.vcpus[number]
         side.kernel.cpu = side.cpu_of[op.cpu]
         guest.load(number, side.kernel.cpu)
-        if not isinstance(op, OUTSIDE):
+        # What user space, or the CPU, does with a vCPU does not enter the guest.
+        if not isinstance(op, (ops.GuestMove, ops.GuestReset, ops.Evict)):
             vcpu.has_run_once = True
         if isinstance(op, ops.GuestAccess):
             return self.accesses.access(op, at)

@@ -45,7 +45,10 @@ class Spans:
         """Make a run begin at *index*; its number."""
         if index >= self.size:
             return len(self.starts)
-        number = self.run_of(index)
+        return self.cut_in(self.run_of(index), index)
+
+    def cut_in(self, number: int, index: int) -> int:
+        """Do as `cut`; *number*: of the run that *index* lies in."""
         if self.starts[number] == index:
             return number
         self.starts.insert(number + 1, index)
@@ -64,8 +67,10 @@ class Spans:
             if (starts[number + 1] if number + 1 < len(starts) else self.size) >= end:
                 return
             start = starts[number]
-        first = self.cut(start)
-        behind = self.cut(end)
+        first = self.cut_in(number, start)
+        # Mostly the end lies in the same run.
+        near = end < self.size and (first + 1 == len(starts) or end < starts[first + 1])
+        behind = self.cut_in(first, end) if near else self.cut(end)
         if behind < len(values) and values[behind] == value:
             behind += 1
         if first > 0 and values[first - 1] == value:

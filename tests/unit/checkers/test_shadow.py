@@ -52,6 +52,29 @@ def test_leaves_are_found_from_the_table_before() -> None:
     assert shadow.lookup_near(near, 1 << 60) is None
 
 
+def test_look_ups_follow_what_becomes_of_the_tables() -> None:
+    """A look-up that begins in the table of the last one finds what one from the root does."""
+    text = (
+        "vm cpus=1\nslot a size=2M backing=thp log=on\nhost write a+0 2M\ncpu0 read a+0\ncpu0 write a+4K\n"
+        "table unmap a+0 4K\nlog a off\ncpu0 read a+8K\ncpu0 write a+0\nlog a on\ncpu0 write a+12K\n"
+        "slot a delete\nslot a create\ncpu0 read a+8K\n"
+    )
+    executor = Executor(candidate.get("original"), parse(f"s2fuzz 1\n{text}"))
+    executor.create()
+    shadow, ipa = executor.checkers.shadows[0], executor.side.by_name["a"].ipa
+    seen: set[int] = set()
+    for at in range(len(executor.program.operations)):
+        executor.step(at)
+        for place in (ipa, ipa + PAGE, ipa + 2 * PAGE):
+            table = shadow.lookup_near(None, place)
+            assert table is not None
+            leaf = table.leaves.get((place - table.base) >> shadow.shifts[table.level], 0)
+            level, found = shadow.lookup(place)
+            assert (found, shadow.nearest) == (leaf, table)
+            seen.add(level)
+    assert seen == {-1, 2, 3}
+
+
 def test_few_indices_and_many() -> None:
     shadow, _, pages = shadow_of()
     table = shadow.table_at(pages, 3)
