@@ -488,33 +488,33 @@ class Kernel:
 
         :param alone: nobody has it beside this one
         """
-        vmid = 0 if name == "mmap" else self.vmid
-        if name == "mmu":
+        is_mmu, is_mmap = name == "mmu", name == "mmap"
+        vmid = 0 if is_mmap else self.vmid
+        if is_mmu:
             self.reached("lock")
         if self.steps is not None:
             self.steps.take(name, vmid, alone)
-        if name == "mmu" and "mmu" in self.locks:
-            self.warn("lock-already-held")
-        elif name == "mmap" and "mmu" in self.locks:
-            self.warn("sleeping-call-under-lock")
+        if self.locks and (is_mmu or is_mmap) and "mmu" in self.locks:
+            self.warn("lock-already-held" if is_mmu else "sleeping-call-under-lock")
         self.locks.append(name)
-        if name == "mmu":
+        if is_mmu:
             self.mmu_shared = not alone
             self.mmu_holds += alone
         for o in self.on_lock:
             o.lock(name, vmid)
-        if name == "mmu":
+        if is_mmu:
             self.passed("lock")
 
     def unlock(self, name: str) -> None:
-        if name == "mmu":
+        is_mmu = name == "mmu"
+        if is_mmu:
             self.reached("unlock")
         last = len(self.locks) - 1
         while last >= 0 and self.locks[last] != name:
             last -= 1
         if last >= 0:
             self.locks.pop(last)
-            if name == "mmu":
+            if is_mmu:
                 self.mmu_shared = False
         else:
             self.warn("lock-not-held")
@@ -523,7 +523,7 @@ class Kernel:
             self.steps.drop(name, vmid)
         for o in self.on_unlock:
             o.unlock(name, vmid)
-        if name == "mmu":
+        if is_mmu:
             self.passed("unlock")
 
     def mutex_lock(self, name: str) -> None:

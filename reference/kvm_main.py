@@ -253,8 +253,10 @@ class KvmMain(Listener):
         elif new.dirty_bitmap is None:
             new.dirty_bitmap = [0] * ((new.npages + 63) >> 6)
             if self.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
-                for word in range(len(new.dirty_bitmap)):
-                    new.dirty_bitmap[word] = (1 << min(new.npages - (word << 6), 64)) - 1
+                # bitmap_set()
+                new.dirty_bitmap = [(1 << 64) - 1] * (new.npages >> 6)
+                if new.npages & 63:
+                    new.dirty_bitmap.append((1 << (new.npages & 63)) - 1)
 
         return self.kvm_set_memslot(old, new, change)
 

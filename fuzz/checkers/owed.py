@@ -265,13 +265,19 @@ class Owed:
         :param published: the barriers before the TLBI; what was stored since the last one stays owed
         """
         for at in range(4):
+            is_leaf = hint in (0, at)
+            # Mostly no table is owed.
+            is_table = not last and (hint == 0 or at < hint) and len(self.tables) > 0
+            if not is_leaf and not is_table:
+                continue
             key = (at, ipa >> self.shifts[at] << self.shifts[at])
-            if (hint == 0 or at < hint) and not last and key in self.tables and self.tables[key].published < published:
+            if is_table and key in self.tables and self.tables[key].published < published:
                 self.scatter(self.settle_table(key))
-            if hint in (0, at):
+            if is_leaf:
                 if key in self.leaves and self.leaves[key].published < published:
                     self.settle_leaf(key)
-                self.aged.pop(key, None)
+                if self.aged:
+                    self.aged.pop(key, None)
 
     def flush_range(self, ipa: int, size: int, hint: int, published: int) -> None:
         """Settle a TLBI by range: entries on the way to any address of the range go; else as `flush_ipa`."""
