@@ -34,7 +34,7 @@ RESCHEDS: Final = range(1, 100)
 GRACES: Final = range(1, 100)
 MANUAL: Final[tuple[ManualLog, ...]] = ("off", "on", "set")
 MAX_SLOTS: Final = 8
-MAX_SLOT_SIZE: Final = 2 * GIB
+MAX_SLOT_SIZE: Final = 16 * GIB
 MAX_OPERATIONS: Final = 10_000
 # The most that one direct call maps, in blocks of level 2: the memory cache
 # holds tables for no more.

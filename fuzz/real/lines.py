@@ -6,7 +6,7 @@ from typing import Final
 from ..language import operations as ops
 from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Slot, show_bytes
 from ..sides.guest import MANUAL_LOG
-from ..sides.side import HVA_BASE, HVA_STEP
+from ..sides.side import HVA_BASE, host_room
 from .errors import UnplayableError
 from .left_out import ACCESSES
 
@@ -102,9 +102,10 @@ def room(slot: Slot, start: int) -> int:
 def host_addresses(program: Program) -> dict[str, int]:
     """The host address of each slot, as the model lays them out."""
     found: dict[str, int] = {}
-    for number, slot in enumerate(program.slots):
-        base = found[slot.alias] if slot.alias else HVA_BASE + number * HVA_STEP
-        found[slot.name] = base + slot.offset
+    free = HVA_BASE
+    for slot in program.slots:
+        found[slot.name] = (found[slot.alias] if slot.alias else free) + slot.offset
+        free += host_room(slot)
     return found
 
 

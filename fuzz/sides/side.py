@@ -20,11 +20,11 @@ from reference.machine.host import Host
 from reference.machine.memory import INITIAL
 from reference.stores import writes_once
 
-from ..language.program import HUGE_SHIFT, MEMFD, Program, Slot, Vm
+from ..language.program import GIB, HUGE_SHIFT, MEMFD, Program, Slot, Vm
 from .guest import Guest, SlotLayout
 from .pulse import PULSE
 
-# Host addresses: each slot has 4G of its own, so that no area touches another.
+# Host addresses: each slot has 4G of its own, or as many as it needs, so that no area touches another.
 HVA_BASE: Final = 0x7F00_0000_0000
 HVA_STEP: Final = 1 << 32
 
@@ -38,6 +38,11 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_HAS_TLB_RANGE if vm.range else 0)
         | (ARM64_HAS_LPA2 if vm.pa > PA_BITS else 0)
     )
+
+
+def host_room(slot: Slot) -> int:
+    """The bytes of host addresses that a slot has: for its offset, and for whole pages of any size at its end."""
+    return -(-(slot.size + 2 * GIB) // HVA_STEP) * HVA_STEP if not slot.alias else HVA_STEP
 
 
 class Side(Listener):
@@ -89,6 +94,8 @@ class Side(Listener):
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
         self.by_name: dict[str, SlotLayout] = {}
+        # Where the next slot has its host addresses.
+        self.free_hva = HVA_BASE
         for slot in program.slots:
             self.lay_out(slot)
 
@@ -113,7 +120,8 @@ class Side(Listener):
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""
         number = len(self.layouts)
-        base = self.by_name[slot.alias].hva if slot.alias else HVA_BASE + number * HVA_STEP
+        base = self.by_name[slot.alias].hva if slot.alias else self.free_hva
+        self.free_hva += host_room(slot)
         layout = SlotLayout(slot, number, base + slot.offset)
         self.layouts.append(layout)
         self.by_name[slot.name] = layout

@@ -286,7 +286,7 @@ def test_slots_lie_apart() -> None:
 
 def test_a_large_slot_says_so_twice() -> None:
     pages = 16384
-    sizes = [(pages, 0), (pages + 1, 0xA5), (pages + 1, 0), (pages + 2, 0xFF), (1 << 20, 0xA5), (0, 0xA5)]
+    sizes = [(pages, 0), (pages + 1, 0xA5), (pages + 1, 0), (pages + 2, 0xFF), (1 << 23, 0xA5), (0, 0xA5)]
     program = slots("vm", *(slot(size=size, large=large, ipa=1 << 10) for size, large in sizes))
     assert [each.size // KIB for each in program.slots] == [65536, 65540, 4096, 6144, 2048, 2048]
 

@@ -22,7 +22,7 @@ NUMBER = "decimal with an optional K, M or G, or 0x and hexadecimal"
 NAME = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
 STATEMENTS = "cpu0 to cpu31, host, log, slot, table, hyp, par"
 ASCII, LIMIT = "printable ASCII, tabs, comments", "at most 0x10000000000000"
-SIZES, TO_4092K = "4K to 2G in steps of 4K", "4K to 4092K in steps of 4K"
+SIZES, TO_4092K = "4K to 16G in steps of 4K", "4K to 4092K in steps of 4K"
 PLACES, HYP_PLACES = "0 to 1073741820K in steps of 4K", "0 to 0xffffffffffff"
 PAGED, DEVICE = "anon, thp", "slot d has backing=device"
 RAM = "anon, thp, hugetlb64k, hugetlb2m, hugetlb32m, hugetlb1g"
@@ -59,7 +59,7 @@ TEXT_ERRORS = {
     "huge page of another host": ("s2fuzz 1\nvm granule=16K\nslot a size=1M backing=hugetlb64k\n", 3,
                                   "backing='hugetlb64k'", "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device, memfd"),
     "pages of 16K": ("s2fuzz 1\nvm granule=16K\nslot a size=4K backing=thp\n", 3, "size=4K",
-                     "16K to 2G in steps of 16K"),
+                     "16K to 16G in steps of 16K"),
     "pages of 64K": ("s2fuzz 1\nvm granule=64K\nslot a size=1M backing=thp\nhost split a+4K\n", 4,
                      "no such place in slot a: a+4K", "0 to 960K in steps of 64K"),
     "64 pages of 64K": ("s2fuzz 1\nvm granule=64K manual=set\nslot a size=16M backing=thp log=on\nlog a clear 1M 4M\n",
