@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..language.operations import Operation, SlotCreate
-from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program, ProgramError
-from ..language.validation_state import ValidationState
+from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program
+from .legal import alone, legal_part
 
 # Of a hundred programs.
 _SPLIT: Final = 25
@@ -101,24 +101,16 @@ def widened(program: Program, ipa: int) -> Program:
 
 def on_memfd(program: Program, source: random.Random) -> Program:
     """The program with a guest_memfd for one of its slots; operations that this cannot have are left out."""
-    shared = {slot.alias for slot in program.slots}
-    alone = [slot for slot in program.slots if not slot.alias and slot.name not in shared]
-    fit = [slot for slot in alone if slot.backing in ("anon", "thp")]
+    fit = [slot for slot in alone(program) if slot.backing in ("anon", "thp")]
     if not fit:
         return program
     chosen = source.choice(fit)
     memfd = replace(chosen, backing=MEMFD, log=False, ro=False)
     slots = tuple(memfd if slot is chosen else slot for slot in program.slots)
-    state = ValidationState(program.vm)
-    for slot in slots:
-        state.declare(slot)
-    operations: list[Operation] = []
-    for operation in program.operations:
+
+    def unlogged(operation: Operation) -> Operation:
         if isinstance(operation, SlotCreate) and operation.slot == memfd.name:
-            operation = replace(operation, log=False, ro=False)
-        try:
-            state.check(operation)
-        except ProgramError:
-            continue
-        operations.append(operation)
-    return replace(program, slots=slots, operations=tuple(operations))
+            return replace(operation, log=False, ro=False)
+        return operation
+
+    return legal_part(replace(program, slots=slots), map(unlogged, program.operations))

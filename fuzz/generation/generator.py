@@ -13,6 +13,7 @@ from .builder import ProgramBuilder
 from .capabilities import Offers, equipped, with_lpa
 from .capping import capped
 from .disturbances import DISTURBANCES
+from .large_slots import with_large_slot
 from .motifs import MOTIFS
 from .racing import racing
 
@@ -47,6 +48,7 @@ class Generator:
         compose(builder)
         # All of these are drawn apart: the programs of a seed are the same with and without.
         program = builder.program() if self.whole else capped(builder.program(), number)
+        program = with_large_slot(program, random.Random(f"large {number}"))
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         program = with_lpa(program, random.Random(f"lpa {number}"))

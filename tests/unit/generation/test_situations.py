@@ -12,6 +12,7 @@ from fuzz.generation.generator import Generator
 from fuzz.language.operations import HypMap, TableMap
 from fuzz.language.program import GIB, KIB, Program
 from reference.kernel import ENOMEM
+from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
 PROGRAMS: Final = 600
 
@@ -45,6 +46,9 @@ def situations(program: Program) -> set[str]:
             found.add("a slot of as many pages as a flush takes")
         if pages in (63, 65, 2047, 2049, 65535, 65537):
             found.add("a page beside that")
+        if pages >= MAX_TLBI_RANGE_PAGES:
+            found.add("a slot of the most pages that a flush takes, or more")
+            found |= {"such, with ranges"} if vm.range else set()
     hyp = [op for op in program.operations if isinstance(op, HypMap)]
     if len(set(hyp)) < len(hyp):
         found.add("the same call for the hypervisor's tables twice")
@@ -66,6 +70,8 @@ def situations(program: Program) -> set[str]:
         ("such, with level hints", 2),
         ("a slot of as many pages as a flush takes", 3),
         ("a page beside that", 5),
+        ("a slot of the most pages that a flush takes, or more", 4),
+        ("such, with ranges", 2),
         ("the same call for the hypervisor's tables twice", 15),
         ("a leaf over a leaf", 30),
         ("a map that failed, again", 30),
