@@ -17,8 +17,11 @@ TLBI_TTL_MASK: Final = 0xF << 44
 TLBI_RANGE_MASK: Final = 0x1F
 # Of a TLBI by range and the one by address in its stead: the distance of their numbers.
 _BY_RANGE: Final = RIPAS2E1 - IPAS2E1
-# ``__TLBI_RANGE_PAGES(31, 3)``: beyond it, the loop over scales shifts by negative numbers.
+# ``__TLBI_RANGE_PAGES(31, 3)``: beyond it, the loop over scales comes to negative ones.
 MAX_TLBI_RANGE_PAGES: Final = 32 << 16
+# The register by which arm64 shifts counts modulo 64, and what is shifted has 64 bits: so do negative scales.
+_SHIFT: Final = 63
+_WORD: Final = (1 << 64) - 1
 SZ_64K: Final = 1 << 16
 
 
@@ -77,16 +80,16 @@ class TlbFlush:
         ta |= scale << 44
         ta |= self.get_trans_granule() << 46
         ta |= asid << 48
-        return ta
+        return ta & _WORD
 
     def __TLBI_RANGE_PAGES__(self, num: int, scale: int) -> int:
         """``__TLBI_RANGE_PAGES()``"""
-        return (num + 1) << (5 * scale + 1)
+        return (num + 1) << (5 * scale + 1 & _SHIFT) & _WORD
 
     def __TLBI_RANGE_NUM__(self, pages: int, scale: int) -> int:
         """``__TLBI_RANGE_NUM()``: -1 where this scale has nothing to do."""
         most = min(pages, self.__TLBI_RANGE_PAGES__(31, scale))
-        return (most >> (5 * scale + 1)) - 1
+        return (most >> (5 * scale + 1 & _SHIFT)) - 1
 
     def __flush_tlb_range_op__(
         self, op: int, start: int, pages: int, stride: int, asid: int, tlb_level: int, lpa2: bool

@@ -76,6 +76,9 @@ class Invalidation:
         # Without a granule there is no hint, whatever the level.
         if tg:
             self.hint = operand >> TTL_SHIFT & TTL_LEVEL if tg == expected else MISFIT
+            # With pages of 4K, level 0 is a hint for a CPU with FEAT_LPA2, which may run tables without leaves there.
+            if self.hint == 0 and granule.page_shift == 12 and not granule.lpa2:
+                self.hint = MISFIT
 
 
 class Processor:

@@ -148,6 +148,35 @@ def test_right_ways_to_flush_an_address(design: type[AnyTlb], text: str) -> None
     assert violations(by(design), text) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "slot", "first", "shown"),
+    [
+        # 8G are one instruction; by mistake it flushes 512M.
+        ("bug-tlb-range-most", "size=8G", "508K", False),
+        ("bug-tlb-range-most", "size=8G", "524284K", False),
+        ("bug-tlb-range-most", "size=8G", "512M", True),
+        ("bug-tlb-range-most", "size=16G", "15G", True),
+        ("bug-tlb-range-most", "size=8388604K", "512M", False),
+        ("bug-tlb-range-most", "size=8388612K", "8G", False),
+        # By address where one page is left.
+        ("bug-tlb-range-hint", "size=4K", "0", True),
+        ("bug-tlb-range-hint", "size=8K", "0", False),
+        ("bug-tlb-range-hint", "size=12K", "8K", True),
+        ("bug-tlb-range-hint", "size=12K", "0", False),
+    ],
+)
+def test_what_a_wrong_flush_of_a_range_leaves(name: str, slot: str, first: str, shown: bool) -> None:
+    text = f"vm ttl=on range=on\nslot a {slot} backing=anon\ncpu0 write a+{first}\nlog a on\n"
+    assert any(each.checker == "tlb" for each in violations(candidate.get(name), text)) == shown
+    assert violations(candidate.get("v6.6-range"), text) == []
+
+
+@pytest.mark.parametrize(("ttl", "range_"), [("off", "on"), ("on", "off")])
+def test_a_level_of_0_needs_hints_and_ranges(ttl: str, range_: str) -> None:
+    text = f"vm ttl={ttl} range={range_}\nslot a size=4K backing=anon\ncpu0 write a+0\nlog a on\n"
+    assert violations(candidate.get("bug-tlb-range-hint"), text) == []
+
+
 def test_the_last_level_alone_is_right_for_leaves() -> None:
     assert violations(by(LastLevel), "vm cpus=1\n" + PAGE) == []
 

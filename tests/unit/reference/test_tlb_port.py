@@ -16,7 +16,7 @@ from reference.kernel import Kernel, kvm_s2_mmu
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.machine.instructions import RIPAS2E1, text
-from reference.machine.processor import EVERYWHERE, Invalidation
+from reference.machine.processor import EVERYWHERE, MISFIT, Invalidation
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
 GUEST, HOST = "msr vttbr_el2, 0x7000000000000", "msr vttbr_el2, 0x0"
@@ -135,6 +135,23 @@ def test_ranges_are_covered_and_no_more(page_shift: int, pa_bits: int, pages: in
         assert (each.ipa, each.hint) == (at, 0)
         at += each.size
     assert at == 0x40000000 + ((3 + pages) << page_shift)
+
+
+@pytest.mark.parametrize(("page_shift", "pa_bits", "hint"), [(12, 48, MISFIT), (12, 52, 0), (14, 48, 0), (16, 48, 0)])
+def test_level_0_is_a_hint_with_pages_of_4k(page_shift: int, pa_bits: int, hint: int) -> None:
+    """For a CPU with FEAT_LPA2 it names blocks of 512G, which tables have by FEAT_LPA2 alone; else it is none."""
+    flush = Invalidation(18, EVERYWHERE, 7, 0, 0)
+    flush.decode(((page_shift - 10) >> 1) << 46 | 0x40000, Granule(page_shift, pa_bits))
+    assert flush.hint == hint
+    flush = Invalidation(18, EVERYWHERE, 7, 0, 0)
+    flush.decode(0x40000, Granule(page_shift, pa_bits))
+    assert flush.hint == 0
+
+
+def test_scales_below_0_shift_as_arm64_does() -> None:
+    k, _ = kernel(ARM64_HAS_TLB_RANGE)
+    assert k.tlb.__TLBI_RANGE_PAGES__(1, -9) == 2 << 20
+    assert k.tlb.__TLBI_VADDR_RANGE__(0x40000, 0, -9, 1, 0) == 0xFFFF708000040000
 
 
 def test_the_largest_range_is_one_instruction() -> None:

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""asm/tlbflush.h with a mistake in how a range is flushed: what is left of it, or the level hint."""
+
+from reference.capabilities import ARM64_HAS_ARMv8_4_TTL
+from reference.tlb import TlbVhe
+from reference.tlbflush import TLBI_RANGE_MASK, TLBI_TTL_MASK
+
+from ..registry.declaration import Bug
+from ..v6_6_range import MmuV6_6Range, PgtableV6_6Range
+
+
+class PgtableTlbRange(PgtableV6_6Range):
+    """pgtable.c is the base's."""
+
+
+class MmuTlbRange(MmuV6_6Range):
+    """mmu.c is the base's."""
+
+
+class TlbRangeMost(TlbVhe):
+    def __TLBI_RANGE_NUM__(self, pages: int, scale: int) -> int:
+        # Wrong: the most pages that one instruction takes are 32 in units of the last scale, and 32 & 31 is 0. The loop
+        # goes on to scale -9, and flushes less.
+        return (pages >> (5 * scale + 1 & 63) & TLBI_RANGE_MASK) - 1
+
+
+class TlbRangeHint(TlbVhe):
+    def __tlbi_level__(self, op: int, addr: int, level: int) -> None:
+        arg = addr
+        # Wrong: level 0 is a level, and the flush of a range, which knows none, still says 0.
+        if 0 <= level <= 3 and self.a.caps & ARM64_HAS_ARMv8_4_TTL:
+            ttl = level | self.get_trans_granule() << 2
+            arg = arg & ~TLBI_TTL_MASK | ttl << 44
+        self.__tlbi__(op, arg)
+
+
+def _bug(name: str, tlb: type[TlbVhe], order: int, origin: str) -> Bug:
+    return Bug(
+        name,
+        PgtableTlbRange,
+        MmuTlbRange,
+        base="v6.6-range",
+        signature="tlb: stage2_attr_walker: leaf not flushed L3",
+        origin=origin,
+        order=order,
+        tlb=tlb,
+    )
+
+
+BUG = (
+    _bug(
+        *("bug-tlb-range-hint", TlbRangeHint, 211),
+        "as before upstream fix 0f0ff097bf77 (v6.9): the flush of a range by address has level 0 as its hint",
+    ),
+    _bug(
+        *("bug-tlb-range-most", TlbRangeMost, 320),
+        "as before upstream fix e3ba51ab24fd (v6.9): a range of the most pages is flushed in part",
+    ),
+)

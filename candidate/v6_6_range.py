@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux: arch/arm64/kvm/hyp/pgtable.c and mmu.c as of v6.6.
+"""v6.6-range: v5.14, and the flush of a range as v6.6 has it where a slot is write-protected.
+
+* 117940aa6e5f, v6.6: ``kvm_tlb_flush_vmid_range()`` flushes a range in pieces, as large as one instruction can, or the
+  whole VM where the CPU knows no ranges.
+* c42b6f0b1cde, 3756b6f2bb24, v6.6: a slot that is write-protected is flushed as a range.
+
+Left out: the flush of a range where a table becomes a block (defc8cc7abf0), and behind an unmap (7657ea920c54).
+"""
+
+from reference.capabilities import ARM64_HAS_TLB_RANGE
+from reference.compiled.annotations import mypyc_attr
+from reference.kernel import kvm_s2_mmu
+from reference.kvm_host import kvm, kvm_memory_slot
+from reference.tlbflush import MAX_TLBI_RANGE_PAGES
+
+from .registry.declaration import Candidate
+from .v5_14 import MmuV5_14, PgtableV5_14
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PgtableV6_6Range(PgtableV5_14):
+    def kvm_tlb_flush_vmid_range(self, mmu: kvm_s2_mmu, addr: int, size: int) -> None:
+        if not self.k.cpus_have_const_cap(ARM64_HAS_TLB_RANGE):
+            self.k.__kvm_tlb_flush_vmid__(mmu)
+            return
+
+        pages = size >> self.PAGE_SHIFT
+        while pages > 0:
+            inval_pages = min(pages, MAX_TLBI_RANGE_PAGES)
+            self.k.__kvm_tlb_flush_vmid_range__(mmu, addr, inval_pages)
+            addr += inval_pages << self.PAGE_SHIFT
+            pages -= inval_pages
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MmuV6_6Range(MmuV5_14):
+    def kvm_flush_remote_tlbs_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        """... and ``kvm_arch_flush_remote_tlbs_range()``, which it calls."""
+        assert isinstance(self.p, PgtableV6_6Range)
+        self.p.kvm_tlb_flush_vmid_range(kvm.mmu, memslot.base_gfn << self.PAGE_SHIFT, memslot.npages << self.PAGE_SHIFT)
+
+    def kvm_mmu_wp_memory_region(self, kvm: kvm, slot: int) -> None:
+        memslot = self.h.id_to_memslot(kvm, slot)
+
+        if memslot is None:
+            self.k.warn("in kvm_mmu_wp_memory_region")
+            return
+
+        start = memslot.base_gfn << self.PAGE_SHIFT
+        end = (memslot.base_gfn + memslot.npages) << self.PAGE_SHIFT
+
+        self.k.lock("mmu")
+        self.stage2_wp_range(kvm, start, end)
+        self.k.unlock("mmu")
+        self.kvm_flush_remote_tlbs_memslot(kvm, memslot)
+
+
+CANDIDATE = Candidate(
+    "v6.6-range",
+    PgtableV6_6Range,
+    MmuV6_6Range,
+    "v5.14, and a slot that is write-protected is flushed as a range (117940aa6e5f, v6.6)",
+    adds=("kvm_tlb_flush_vmid_range", "kvm_flush_remote_tlbs_memslot"),
+    order=80,
+)
