@@ -23,6 +23,7 @@ from ..generation.racing import may_race
 from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.block_repair import RECORDS
 from ..language.bounds import MAX_SLOTS
+from ..language.operations import Operation
 from ..language.program import Program, has_blocks
 from ..language.repair import large_size
 from .guidance import Counters, instrument
@@ -37,6 +38,9 @@ BLOCKS: Final = 4
 DEVICE_PAGES: Final = 2048
 # Of two programs that libFuzzer chose, in percent: cross them.
 CROSSED: Final = 15
+# A session begins with so many programs of the corpus and of the generator: there is little to change before, and what
+# many programs show is shown as soon as without guidance.
+BEGINNING: Final = 256
 # The changes of one that it chose, in percent; else some of its operations are mutated. A program
 # of the generator in its place, with another one's operations behind its own or by itself;
 FRESH: Final = 40
@@ -78,6 +82,7 @@ class Fuzzing:
         self.generator = Generator(session.unit.seed, offers=session.offers)
         # The first one last.
         self.seeds = [encode(program) for program in reversed(session.corpus)]
+        self.beginning = BEGINNING - len(self.seeds)
         records = 1 + MAX_SLOTS + OPERATIONS + BLOCKS * RECORDS
         self.longest = max([RECORD_SIZE * records, *map(len, self.seeds)])
 
@@ -109,10 +114,10 @@ class Fuzzing:
         return self.made(data, other if chance.randrange(100) < CROSSED else b"", longest, chance)
 
     def made(self, data: bytes, other: bytes, longest: int, chance: random.Random) -> bytes:
-        """A seed, while there are some; else a crossing if there is another input, else a mutation."""
+        """A seed or a fresh program at the beginning; else a crossing if there is another input, else a mutation."""
         if self.seeds:
             made = self.seeds.pop()
-        elif len(data) < RECORD_SIZE:
+        elif len(data) < RECORD_SIZE or self.generator.number < self.beginning:
             made = encode(self.fresh())
         elif other:
             made = self.derived(decode(data), lambda program: crossover(program, decode(other), chance, OPERATIONS))
@@ -160,13 +165,23 @@ def joined(first: Program, second: Program, chance: random.Random) -> Program:
 def slow(program: Program) -> bool:
     """Tell whether a program may take a hundred times as long as others.
 
-    Large slots are mapped page by page; or there is a par block beside slots that take long without one.
+    Large slots of device memory are mapped page by page, and long ranges of other large slots are worked on so. With
+    a par block beside them, such slots take twice as long.
     """
     if has_blocks(program) and not may_race(program.vm, program.slots):
         return True
-    device = DEVICE_PAGES * program.vm.granule
-    most = {"device": device, "anon": large_size(program.vm.granule), "thp": large_size(program.vm.granule)}
-    return any(slot.size > most.get(slot.backing, slot.size) for slot in program.slots)
+    device, large = DEVICE_PAGES * program.vm.granule, large_size(program.vm.granule)
+    vast = {slot.name for slot in program.slots if slot.backing in ("anon", "thp") and slot.size > large}
+    if any(slot.backing == "device" and slot.size > device for slot in program.slots):
+        return True
+    # Where all pages begin dirty, the whole log is cleared.
+    costly = has_blocks(program) or program.vm.manual == "set"
+    return bool(vast) and (costly or any(long_in(vast, each, large) for each in program.operations))
+
+
+def long_in(slots: set[str], operation: Operation, most: int) -> bool:
+    """Tell whether an operation has a range in one of the slots of more than so many bytes."""
+    return getattr(operation, "slot", "") in slots and getattr(operation, "size", 0) > most
 
 
 def drive(session: Session) -> None:

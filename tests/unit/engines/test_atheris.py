@@ -54,6 +54,7 @@ def test_programs_have_blocks_and_keep_them(monkeypatch: pytest.MonkeyPatch) -> 
     data = made.mutate(b"\n", LONGEST, 1)
     assert print_program(decode(data)) == text
     assert any(has_blocks(made.fresh()) for _ in range(40))
+    made.beginning = 0
     monkeypatch.setattr(atheris_records, "FRESH", 0)
     monkeypatch.setattr(atheris_records, "JOINED", 0)
     mutated = [decode(made.mutate(data, LONGEST, seed)) for seed in range(100)]
@@ -148,9 +149,21 @@ def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
         assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
 
 
+def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
+    """Whatever libFuzzer has chosen; programs of a corpus count too."""
+    generator = Generator(1, offers=Offers(par=True))
+    data = encode(Generator(2).next())
+    for _ in range(atheris_records.BEGINNING - 1):
+        assert bare.mutate(data, LONGEST, 7) == encode(generator.next())
+    assert bare.beginning == atheris_records.BEGINNING
+    begun = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=shipped("atheris")[:5]))
+    assert begun.beginning == atheris_records.BEGINNING - 5
+
+
 def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     for share in ("FRESH", "BYTES", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
+    bare.beginning = 0
     for seed in range(20):
         program = Generator(seed).next()
         chance = random.Random(seed)
@@ -164,6 +177,7 @@ def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
 
 def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atheris_records, "CROSSED", 100)
+    bare.beginning = 0
     for seed in range(20):
         one, other = Generator(seed).next(), Generator(seed + 100).next()
         chance = random.Random(seed)
@@ -173,10 +187,29 @@ def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         assert (made == expected) != slow(expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vm\nslot a size=16G backing=anon\ncpu0 write a+15G\nlog a on\n", False),
+        ("vm\nslot a size=16G backing=anon\nhost age a+15G 64M\n", False),
+        ("vm\nslot a size=16G backing=anon\nhost age a+0 65M\n", True),
+        ("vm\nslot a size=64M backing=anon\nslot b size=16G backing=thp\nhost age a+0 64M\n", False),
+        ("vm manual=set\nslot a size=16G backing=thp\ncpu0 write a+15G\n", True),
+        ("vm\nslot a size=16M backing=device\n", True),
+        ("vm\nslot a size=1G backing=hugetlb1g\nhost age a+0 1G\n", False),
+        ("vm cpus=2\nslot a size=65M backing=thp\npar\n  cpu0 write a+0\n  cpu1 write a+0\nend\n", True),
+        ("vm cpus=2\nslot a size=64M backing=thp\npar\n  cpu0 write a+0\n  cpu1 write a+0\nend\n", False),
+    ],
+)
+def test_programs_that_take_long(text: str, expected: bool) -> None:
+    assert slow(parse("s2fuzz 1\n" + text)) == expected
+
+
 def test_bytes_are_mutated_too(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     for share in ("FRESH", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     monkeypatch.setattr(atheris_records, "BYTES", 100)
+    bare.beginning = 0
     data = encode(Generator(1).next())
     assert bare.mutate(data, LONGEST, 1) == data[::-1]
     assert bare.mutate(data, 2 * RECORD_SIZE, 1) == data[::-1][: 2 * RECORD_SIZE]
@@ -192,6 +225,7 @@ def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     for share in ("FRESH", "BYTES", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     monkeypatch.setattr(atheris_records, "mutate", fail)
+    made.beginning = 0
     data = encode(Generator(1).next())
     assert made.mutate(data, LONGEST, 1) == data
     assert any("ZeroDivisionError" in str(message) for message in told)
