@@ -31,5 +31,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="lifetime: stage2_free_walker: double free",
     origin="the put_page() that the review of RFC v1 asked for is there, and is one too many",
-    order=120,
+    order=150,
 )

@@ -33,5 +33,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="bbm: stage2_map_walker: table->block made before the flush L2",
     origin="the flush comes after the block's store",
-    order=130,
+    order=160,
 )

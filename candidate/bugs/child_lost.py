@@ -28,5 +28,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: reference dropped on what is no table",
     origin="the old table is not remembered before the block is stored",
-    order=70,
+    order=100,
 )

@@ -29,5 +29,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="the old table is freed twice",
-    order=80,
+    order=110,
 )

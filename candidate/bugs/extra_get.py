@@ -28,5 +28,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="refcount: stage2_map_walker: too many references L2",
     origin="one get_page() too many where a table becomes a block",
-    order=110,
+    order=140,
 )

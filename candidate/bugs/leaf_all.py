@@ -31,5 +31,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
     origin="invalid entries below an anchor put references that they never took",
-    order=100,
+    order=130,
 )

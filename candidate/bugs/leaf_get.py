@@ -33,5 +33,5 @@ BUG = Bug(
     base="v5.14",
     signature="refcount: stage2_map_walker: too many references L3",
     origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never put",
-    order=30,
+    order=80,
 )

@@ -30,5 +30,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="leaves below an anchor keep their references, so tables are never freed",
-    order=90,
+    order=120,
 )

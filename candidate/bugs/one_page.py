@@ -25,5 +25,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
     origin="caches are maintained for a page, not for the block",
-    order=160,
+    order=70,
 )

@@ -63,7 +63,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: no dsb(ishst) between the store and the TLBI by IPA",
-        order=31,
+        order=170,
         tlb=TlbUnordered,
     ),
     Bug(
@@ -73,7 +73,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: no dsb(ish) between the TLBI by IPA and VMALLE1IS",
-        order=32,
+        order=250,
         tlb=TlbUnpaired,
     ),
     Bug(
@@ -83,7 +83,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_attr_walker: leaf not flushed L3",
         origin="tlb.c: no dsb(ish) behind the TLBI of a VMID",
-        order=33,
+        order=20,
         tlb=TlbIncomplete,
     ),
 )

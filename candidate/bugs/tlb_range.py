@@ -49,11 +49,11 @@ def _bug(name: str, tlb: type[TlbVhe], order: int, origin: str) -> Bug:
 
 BUG = (
     _bug(
-        *("bug-tlb-range-hint", TlbRangeHint, 211),
+        *("bug-tlb-range-hint", TlbRangeHint, 360),
         "as before upstream fix 0f0ff097bf77 (v6.9): the flush of a range by address has level 0 as its hint",
     ),
     _bug(
-        *("bug-tlb-range-most", TlbRangeMost, 320),
+        *("bug-tlb-range-most", TlbRangeMost, 370),
         "as before upstream fix e3ba51ab24fd (v6.9): a range of the most pages is flushed in part",
     ),
 )

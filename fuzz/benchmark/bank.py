@@ -13,6 +13,7 @@ from ..engines.registry import PEERS, PUBLIC
 from ..files import write_atomically
 from ..findings.digests import code_text
 from .finding import BenchmarkTrial, Task
+from .halves import RANDOM, Half, halves
 from .ranking import BenchmarkRow, grouped, ordered, rank, ranked, row, shown
 
 _HEAD: Final = """\
@@ -28,6 +29,10 @@ measure.
 _CELLS: Final = (
     "Cells have the seeds that found the bug, and the medians of CPU seconds and of programs that these took; "
     "`-`: at least half of the seeds did not find it."
+)
+_HALVES: Final = (
+    "What an engine needs of the first half of the bugs, in the order of this page, and of the second one, where "
+    "random programs need 1: geometric means of the quotients of the medians."
 )
 
 
@@ -98,7 +103,7 @@ def page(trials: Sequence[BenchmarkTrial]) -> str:
     there = ordered(trials)
     engines = [name for name in (*PUBLIC, *PEERS) if any(trial.engine == name for trial in there)]
     rows = [row(each) for each in grouped(there, lambda trial: (trial.bug, trial.engine))]
-    return _HEAD + "\n".join([*_bugs(), "", *_times(rows, engines), "", *_ranks(there)]) + "\n"
+    return _HEAD + "\n".join([*_bugs(), "", *_times(rows, engines), "", *_ranks(there), *_halves(rows, engines)]) + "\n"
 
 
 def _bugs() -> list[str]:
@@ -136,3 +141,21 @@ def _ranks(trials: list[BenchmarkTrial]) -> list[str]:
     forms = sorted({trial.form for trial in trials})
     caps = sorted({trial.cap for trial in trials})
     return [*lines, "", f"Made with: {'; '.join(forms)}. CPU seconds at most: {', '.join(f'{cap:g}' for cap in caps)}."]
+
+
+def _halves(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
+    """The table of what other engines need, where random programs need 1."""
+    others = [name for name in engines if name != RANDOM]
+    if not others or RANDOM not in engines:
+        return []
+    lines = ["", "## Against random programs", "", _HALVES, ""]
+    lines += ["| engine | shallow half: programs | CPU seconds | deep half: programs | CPU seconds |"]
+    lines += ["|---|---|---|---|---|"]
+    for name in others:
+        lines.append(f"| {name} | {' | '.join(map(_quotients, halves(rows, name)))} |")
+    return lines
+
+
+def _quotients(half: Half) -> str:
+    """Programs and seconds of a half."""
+    return f"{half.programs:.2f} | {half.cpu_seconds:.2f}" if half.bugs else "- | -"

@@ -11,7 +11,8 @@ import pytest
 from candidate.bugs import BUGS
 from fuzz.benchmark.bank import TrialsError, TrialsFile, loaded, page
 from fuzz.benchmark.finding import BenchmarkTrial, Task
-from fuzz.benchmark.ranking import ordered
+from fuzz.benchmark.halves import halves
+from fuzz.benchmark.ranking import grouped, ordered, row
 from fuzz.command_line import cli
 from fuzz.findings.digests import code_text
 
@@ -108,3 +109,31 @@ def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys
 
 def test_the_page_of_this_repository_is_that_of_its_trials() -> None:
     assert (DOCS / "bug-bank.md").read_text() == page(ordered(loaded(str(DOCS / "bug-bank.json"))))
+
+
+def test_halves_compare_medians_with_those_of_random_programs() -> None:
+    other = replace(FOUND, engine="hypothesis", programs=80, cpu_seconds=6.0)
+    second = replace(other, bug=BUGS[1].name, programs=30, cpu_seconds=1.0)
+    third = replace(other, bug=BUGS[2].name)
+    deep = replace(other, bug=LAST.name, programs=10, cpu_seconds=0.75)
+    trials = [FOUND, replace(FOUND, bug=BUGS[1].name, programs=60, cpu_seconds=4.0), replace(FOUND, bug=LAST.name)]
+    trials += [other, second, third, deep]
+    rows = [row(each) for each in grouped(trials, lambda trial: (trial.bug, trial.engine))]
+    shallow, last = halves(rows, "hypothesis")
+    # Twice and half the programs, four times and a quarter of the seconds; the third bug is not measured with both.
+    assert (shallow.bugs, round(shallow.programs, 6), round(shallow.cpu_seconds, 6)) == (2, 1.0, 1.0)
+    assert (last.bugs, last.programs, last.cpu_seconds) == (1, 0.25, 0.5)
+    assert "| hypothesis | 1.00 | 1.00 | 0.25 | 0.50 |" in page(trials).splitlines()
+    assert "Against random programs" not in page([FOUND])
+    assert "| hypothesis | - | - | - | - |" in page([FOUND, deep]).splitlines()
+
+
+def test_the_bank_is_measured_and_in_order() -> None:
+    """Every bug was found by an engine on four seeds of five; the order is that of the programs of the random one."""
+    trials = loaded(str(DOCS / "bug-bank.json"))
+    rows = [row(each) for each in grouped(ordered(trials), lambda trial: (trial.bug, trial.engine))]
+    for bug in BUGS:
+        assert any(each.found >= 4 for each in rows if each.bug == bug.name and each.trials == 5), bug.name
+    programs = [each.median_programs for each in rows if each.engine == "random"]
+    assert len(programs) == len(BUGS)
+    assert programs == sorted(programs, key=lambda each: each or 0)
