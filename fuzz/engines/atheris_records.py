@@ -196,4 +196,5 @@ def drive(session: Session) -> None:
         silence()
     options = arguments(session.unit.seed, fuzzing.longest)
     atheris.Setup(options, fuzzing.test, custom_mutator=fuzzing.mutate, custom_crossover=fuzzing.cross)
+    session.ready()
     atheris.Fuzz()

@@ -163,6 +163,7 @@ def drive(session: Session) -> None:
     # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
     search = Search(session)
+    session.ready()
     for number in count():
         if session.over():
             return

@@ -116,6 +116,11 @@ class Session:
         if self.unit.again:
             self.judge(parse(self.unit.again), self.number)
 
+    def ready(self) -> None:
+        """The engine is set up: its CPU time counts from here on, unless programs were judged before."""
+        if not self.state.programs:
+            self.spent = time.process_time()
+
     def over(self) -> bool:
         """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged."""
         unit, state = self.unit, self.state

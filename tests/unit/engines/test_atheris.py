@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,6 +148,25 @@ def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
     generator = Generator(1, offers=Offers(par=True))
     for seed in range(5):
         assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_setting_up_is_no_part_of_the_cpu_time() -> None:
+    session = Session(Unit("atheris", "original", "rfc-v1", 1, cpu=0.5), lambda _: None)
+    session.begin()
+    burn(0.6)
+    assert session.over()
+    session.ready()
+    assert not session.over()
+    session.judge(parse(f"{HEAD}cpu0 read a+0\n"))
+    burn(0.6)
+    session.ready()
+    assert session.over()
 
 
 def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
