@@ -182,7 +182,7 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--campaign --trees original rfc-v1", "bench --campaign with --find, --programs or --trees"),
         ("--trees original rfc-v0", "rfc-v0"),
         ("--memory 1 --find", "bench --memory with --find, --programs, --trees or --campaign"),
-        ("--find --bug fly", "bench --bug fly: no such bug; allowed: bug-root-get, "),
+        ("--find --bug fly", "bench --bug fly: no such bug; allowed: bug-never-cacheable, "),
         ("--find --deepest 3 --full", "bench --full, --deepest and --bug together"),
         ("--find --markdown page.md", "bench --markdown without --trials"),
         ("--find --trials /nowhere/trials.json", "--trials /nowhere/trials.json: No such file or directory"),
