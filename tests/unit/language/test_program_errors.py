@@ -94,7 +94,7 @@ SLOT_ERRORS = {
     "slot b fly": ("unknown 'fly'", SLOT),
     "slot b size=4K backing=ram": ("backing='ram'", ", ".join((*BACKINGS, MEMFD))),
     "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device, memfd"),
-    **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "3G")},
+    **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "17G")},
     **{f"slot b size=4K backing=thp offset={offset}": (f"offset={offset}", "0 to 1048572K in steps of 4K")
        for offset in ("2K", "1G")},
     "slot b size=4K backing=thp vm=2": ("vm=2", "0 to 1"),
