@@ -39,20 +39,17 @@ class MmuV6_6Range(MmuV5_14):
     def kvm_flush_remote_tlbs_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         """... and ``kvm_arch_flush_remote_tlbs_range()``, which it calls."""
         assert isinstance(self.p, PgtableV6_6Range)
-        self.p.kvm_tlb_flush_vmid_range(kvm.mmu, memslot.base_gfn << self.PAGE_SHIFT, memslot.npages << self.PAGE_SHIFT)
+        size = memslot.npages << self.PAGE_SHIFT
+        self.p.kvm_tlb_flush_vmid_range(kvm.mmu, memslot.base_gfn << self.PAGE_SHIFT, size)
 
     def kvm_mmu_wp_memory_region(self, kvm: kvm, slot: int) -> None:
         memslot = self.h.id_to_memslot(kvm, slot)
-
-        if memslot is None:
-            self.k.warn("in kvm_mmu_wp_memory_region")
+        if self.k.WARN_ON(memslot is None, "kvm_mmu_wp_memory_region") or memslot is None:
             return
 
         start = memslot.base_gfn << self.PAGE_SHIFT
-        end = (memslot.base_gfn + memslot.npages) << self.PAGE_SHIFT
-
         self.k.lock("mmu")
-        self.stage2_wp_range(kvm, start, end)
+        self.stage2_wp_range(kvm, start, start + (memslot.npages << self.PAGE_SHIFT))
         self.k.unlock("mmu")
         self.kvm_flush_remote_tlbs_memslot(kvm, memslot)
 

@@ -34,26 +34,25 @@ class TlbRangeHint(TlbVhe):
         self.__tlbi__(op, arg)
 
 
-def _bug(name: str, tlb: type[TlbVhe], order: int, origin: str) -> Bug:
-    return Bug(
-        name,
+BUG = (
+    Bug(
+        "bug-tlb-range-hint",
         PgtableTlbRange,
         MmuTlbRange,
-        base="v6.6-range",
-        signature="tlb: stage2_attr_walker: leaf not flushed L3",
-        origin=origin,
-        order=order,
-        tlb=tlb,
-    )
-
-
-BUG = (
-    _bug(
-        *("bug-tlb-range-hint", TlbRangeHint, 360),
+        "v6.6-range",
+        "tlb: stage2_attr_walker: leaf not flushed L3",
         "as before upstream fix 0f0ff097bf77 (v6.9): the flush of a range by address has level 0 as its hint",
+        order=360,
+        tlb=TlbRangeHint,
     ),
-    _bug(
-        *("bug-tlb-range-most", TlbRangeMost, 370),
+    Bug(
+        "bug-tlb-range-most",
+        PgtableTlbRange,
+        MmuTlbRange,
+        "v6.6-range",
+        "tlb: stage2_attr_walker: leaf not flushed L3",
         "as before upstream fix e3ba51ab24fd (v6.9): a range of the most pages is flushed in part",
+        order=370,
+        tlb=TlbRangeMost,
     ),
 )
