@@ -380,7 +380,6 @@ class Pgtable:
         idx = first
         while idx < behind:
             if data.addr >= data.end:
-                behind = idx
                 break
 
             # The cursor may point into the middle of the first entry.
@@ -394,10 +393,9 @@ class Pgtable:
             ret = self.__kvm_pgtable_visit__(data, pgtable + idx, level)
             idx += 1
             if ret:
-                behind = idx
                 break
 
-        self.k.visited += behind - first
+        self.k.visited += idx - first
         return ret
 
     def _kvm_pgtable_walk(self, data: kvm_pgtable_walk_data) -> int:

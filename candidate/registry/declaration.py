@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
-from reference.tlb import AnyTlb, TlbVhe
+from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
 
 from ..tree import PREFIX
 
@@ -31,6 +31,8 @@ class Candidate:
     :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
     :param content: of a kernel tree: changes with what is compiled of it
     :param tlb: tlb.c: the port of the original's, or a class that derives from it
+    :param nvhe: the same of a hypervisor below a kernel at EL1
+    :param caps: what its machines have beside what programs ask for (`reference.capabilities`)
     """
 
     name: str
@@ -42,6 +44,8 @@ class Candidate:
     main: type[KvmMain] = KvmMain
     content: str = ""
     tlb: type[AnyTlb] = TlbVhe
+    nvhe: type[AnyTlb] = TlbNvhe
+    caps: int = 0
 
     @property
     def parts(self) -> tuple[type[Pgtable], type[Mmu], type[AnyTlb]]:

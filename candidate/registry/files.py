@@ -169,7 +169,17 @@ def portable(name: str) -> str:
 
 
 def _named(version: Candidate, name: str) -> Candidate:
-    return Candidate(name, version.pgtable, version.mmu, version.origin, version.adds, version.order, tlb=version.tlb)
+    return Candidate(
+        name,
+        version.pgtable,
+        version.mmu,
+        version.origin,
+        version.adds,
+        version.order,
+        tlb=version.tlb,
+        nvhe=version.nvhe,
+        caps=version.caps,
+    )
 
 
 def _imported(module: str) -> ModuleType:

@@ -10,6 +10,7 @@ from typing import Final
 from .ageing import Ageing, AgeingResults
 from .bbm import Bbm
 from .checker import Checker, GuestChecker
+from .context import Context
 from .contract import Contract
 from .dcache import Dcache
 from .dirty_log import DirtyLog
@@ -31,6 +32,7 @@ from .rule import Rule
 from .shadow import Shadow
 from .tlb import Tlb
 from .translation import Translation
+from .walk_order import WalkOrder
 
 # The order decides which of two violations at one event is the first. Classes of which each VM
 # has a checker, and that stand in a row, are asked VM by VM.
@@ -60,6 +62,8 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     AgeingResults,
     Hyp,
     PlainStore,
+    Context,
+    WalkOrder,
     Leak,
 )
 

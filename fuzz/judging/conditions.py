@@ -70,6 +70,9 @@ class Conditions(PredicateNotes):
     def version_at(self, violation: Violation) -> int:
         """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
         for start, _ in violation.places.ranges[:1]:
+            # A wild leaf may lie in no VM's address space.
+            if vm_of(start) >= len(self.side.guests):
+                return -1
             guest = self.side.guests[vm_of(start)]
             index = self.side.memory.index_of(guest.backing_frame(ipa_of(start)))
             for _, _, version in self.side.memory.cached.runs(index, index + 1) if index >= 0 else ():

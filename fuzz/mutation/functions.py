@@ -9,11 +9,12 @@ from typing import Final
 from candidate.registry.places import source_of
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
+
+from .ours import METHODS, UNCALLED, Shared
 
 # What is mutated: the classes that hold the functions of a C file.
-CLASSES: Final[tuple[type, ...]] = (Pgtable, Mmu)
-# What stands in the classes and is no function of the kernel's.
-OURS: Final = frozenset({"__init__", "set_up", "dismantle", "load", "run_alone"})
+CLASSES: Final[tuple[type, ...]] = (Pgtable, Mmu, AnyTlb, TlbVhe, TlbNvhe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class _Plain(ast.NodeTransformer):
 
 def plain(node: ast.FunctionDef) -> str:
     """Return the text of a function; of two that do the same for all that a reader sees, the same."""
-    return ast.unparse(ast.fix_missing_locations(_Plain().visit(node)))
+    return ast.unparse(ast.fix_missing_locations(Shared().visit(_Plain().visit(node))))
 
 
 def functions() -> list[Function]:
@@ -72,5 +73,6 @@ def of_class(owner: str, source: Path) -> list[Function]:
     """
     tree = ast.parse(source.read_bytes())
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
-    there = [node for node in body if isinstance(node, ast.FunctionDef) and node.name not in OURS]
-    return [Function(owner, node.name, plain(node)) for node in there]
+    there = [node for node in body if isinstance(node, ast.FunctionDef) and node.name not in METHODS | UNCALLED]
+    functions = [Function(owner, node.name, plain(node)) for node in there]
+    return [each for each in functions if "raise NotImplementedError" not in each.text]

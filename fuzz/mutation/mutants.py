@@ -23,14 +23,24 @@ from candidate.registry.declaration import Candidate
 
 
 class MutantPgtable(Pgtable):
-{pgtable}
+{Pgtable}
 
 
 class MutantMmu(Mmu):
-{mmu}
+{Mmu}
 
 
-CANDIDATE = Candidate("mutant", MutantPgtable, MutantMmu, "{title}: {operator}")
+class MutantTlbVhe(TlbVhe):
+{TlbVhe}
+
+
+class MutantTlbNvhe(TlbNvhe):
+{TlbNvhe}
+
+
+CANDIDATE = Candidate(
+    "mutant", MutantPgtable, MutantMmu, "{title}: {operator}", tlb=MutantTlbVhe, nvhe=MutantTlbNvhe
+)
 '''
 _SAME: Final = '    """As the original\'s."""'
 
@@ -93,15 +103,24 @@ def candidate_text(mutant: Mutant) -> str:
     function = mutant.function
     owner = next(each for each in CLASSES if each.__name__ == function.owner)
     used = {node.id for node in ast.walk(ast.parse(mutant.text)) if isinstance(node, ast.Name)}
-    names = {each.__name__: {each.__name__} for each in CLASSES}
-    names[function.owner] |= used & vars(sys.modules[owner.__module__]).keys() - {"Pgtable", "Mmu"}
-    bodies = {each.__name__: _SAME for each in CLASSES} | {function.owner: indent(mutant.text, "    ")}
-    imports = [f"from {each.__module__} import {', '.join(sorted(names[each.__name__]))}" for each in CLASSES]
+    names: dict[str, set[str]] = {}
+    for each in CLASSES:
+        names.setdefault(each.__module__, set()).add(each.__name__)
+    classes = {each.__name__ for each in CLASSES}
+    names[owner.__module__] |= used & vars(sys.modules[owner.__module__]).keys() - classes
+    bodies = {
+        each.__name__: indent(mutant.text, "    ") if _has(each, owner, function.name) else _SAME for each in CLASSES
+    }
+    imports = [f"from {module} import {', '.join(sorted(found))}" for module, found in names.items()]
     return _FILE.format(
         title=function.title,
         operator=mutant.operator,
         change=mutant.change.replace("\\", "\\\\").replace('"', "'"),
         imports="\n".join(imports),
-        pgtable=bodies["Pgtable"],
-        mmu=bodies["Mmu"],
+        **bodies,
     )
+
+
+def _has(own: type, owner: type, name: str) -> bool:
+    """Tell whether a class has the function of its own or inherits it from *owner*."""
+    return issubclass(own, owner) and next(each for each in own.__mro__ if name in vars(each)) is owner

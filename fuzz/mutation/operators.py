@@ -9,11 +9,14 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from .ours import of_kernel
+
 LEFT_OUT: Final = "LeaveOut"
 # Operators of cosmic-ray that change nothing here, or choose at random.
 _UNFIT: Final = ("ExceptionReplacer", "RemoveDecorator", "VariableReplacer", "VariableInserter")
-# Results that are no whole numbers, or too large to be computed: no kernel code could have them.
-_NO_KERNEL: Final = ("_Div", "_Pow")
+# Results that are no whole numbers, or too large to be computed, and the identity of numbers, which C does not
+# have: no kernel code could have them.
+_NO_KERNEL: Final = ("_Div", "_Pow", "_Is", "_IsNot")
 
 
 class Change(NamedTuple):
@@ -30,7 +33,7 @@ class Change(NamedTuple):
 
 
 def changes(text: str) -> Iterator[Change]:
-    """Make all changes of a function that leave other code than it has, each result once.
+    """Make all changes of the kernel's code in a function that leave other code than it has, each result once.
 
     :param text: as `fuzz.mutation.functions.plain` has it
     :raises ImportError: cosmic-ray is not installed
@@ -44,7 +47,8 @@ def changes(text: str) -> Iterator[Change]:
         normal = ast.unparse(tree)
         if normal not in seen:
             seen.add(normal)
-            yield change._replace(text=normal)
+            if of_kernel(text, change.place):
+                yield change._replace(text=normal)
 
 
 def of_expressions(text: str) -> Iterator[Change]:

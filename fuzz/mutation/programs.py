@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs that mutants are tried on, in one order for all: those of the corpus, then random ones."""
+"""The programs that mutants are tried on, in one order for all: those of the corpus, then random ones.
 
-from typing import NamedTuple
+Each is run on a machine: the corpus on each machine in turn, a random program on one. What a machine has beside what
+programs ask for decides which functions of tlb.c run, and how instruction caches are invalidated.
+"""
+
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from candidate import Candidate
+from reference.capabilities import ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 
 from ..distribution import corpus_folder
 from ..engines.session import offers_of
@@ -12,15 +18,26 @@ from ..language.program import Program
 from ..language.text import parse
 from .streams import Point, record
 
+# By name, the capabilities of each machine; the first is that of all other runs.
+MACHINES: Final[dict[str, int]] = {
+    "": 0,
+    "EL1": NO_VHE,
+    "VPIPT, speculative AT": ICACHE_VPIPT | ARM64_WORKAROUND_SPECULATIVE_AT,
+    "EL1, VPIPT, speculative AT": NO_VHE | ICACHE_VPIPT | ARM64_WORKAROUND_SPECULATIVE_AT,
+    "VIPT": ICACHE_ALIASING,
+}
+
 
 class Tried(NamedTuple):
     """A program, and what the base makes of it.
 
     :param name: of its file, or its number
+    :param caps: of the machine
     """
 
     name: str
     program: Program
+    caps: int
     points: tuple[Point, ...]
 
 
@@ -37,17 +54,33 @@ class MutantPrograms:
         self.base = base
         self.made: list[Tried] = []
         self.generator = Generator(seed, offers=offers_of(base))
-        for folder in ("regressions", "seeds"):
-            for path in sorted((corpus_folder() / folder).glob("*.s2")):
-                self.add(path.stem, parse(path.read_text()))
-        self.corpus = len(self.made)
+        programs = [
+            (path.stem, parse(path.read_text()))
+            for folder in ("regressions", "seeds")
+            for path in sorted((corpus_folder() / folder).glob("*.s2"))
+        ]
+        # Those of the corpus that are to be run yet.
+        self.waiting = [(name, program, machine) for machine in MACHINES for name, program in programs]
+        self.corpus = len(self.waiting)
 
     def at(self, number: int) -> Tried:
         """Return a program by its number, from 0."""
+        machines = [*MACHINES]
         while number >= len(self.made):
-            self.add(f"random {len(self.made) - self.corpus + 1}", self.generator.next())
+            count = len(self.made) - self.corpus
+            if count < 0:
+                self.add(*self.waiting[count])
+            else:
+                self.add(f"random {count + 1}", self.generator.next(), machines[count % len(machines)])
         return self.made[number]
 
-    def add(self, name: str, program: Program) -> None:
-        """Run a program on the base, and keep it."""
-        self.made.append(Tried(name, program, record(self.base, program)))
+    def add(self, name: str, program: Program, machine: str = "") -> None:
+        """Run a program on the base, on a machine, and keep it."""
+        caps = MACHINES[machine]
+        shown = f"{name} ({machine})" if machine else name
+        self.made.append(Tried(shown, program, caps, record(on_machine(self.base, caps), program)))
+
+
+def on_machine(version: Candidate, caps: int) -> Candidate:
+    """Return a version on the machine with these capabilities."""
+    return replace(version, caps=caps) if caps else version

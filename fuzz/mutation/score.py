@@ -12,8 +12,8 @@ from .trial import MutantTrial
 _HEAD: Final = """\
 # Mutation score
 
-A mutant is the original with one small change of one function of `pgtable.c` or `mmu.c`, as cosmic-ray makes it, or
-with one statement left out. Each is run beside the original, on the corpus first, then on random programs, until
+A mutant is the original with one small change of one function of `pgtable.c`, `mmu.c` or `tlb.c`, as cosmic-ray makes
+it, or with one statement left out. Each is run beside the original, on the corpus first, then on random programs, until
 something tells them apart. This page is made by `make bench-mutants` from the trials in `mutation-score.jsonl`; do not
 edit it. [Benchmarks](benchmarks.md#how-many-small-changes-are-noticed) says how to measure.
 

@@ -18,7 +18,7 @@ from ..judging.differential import COMMON, Differential
 from ..language.text import print_program
 from ..processes.fork import Fork
 from .mutants import Mutant, candidate_text
-from .programs import MutantPrograms, Tried
+from .programs import MutantPrograms, Tried, on_machine
 from .streams import does_same
 
 BASE: Final = "original"
@@ -85,8 +85,9 @@ class MutantJudge:
                     continue
                 operations += len(tried.program.operations)
                 signal.setitimer(signal.ITIMER_PROF, PATIENCE)
-                if not does_same(self.programs.base, version, tried.program, tried.points):
-                    killed = self.judged(version, tried)
+                here = on_machine(version, tried.caps)
+                if not does_same(self.programs.base, here, tried.program, tried.points):
+                    killed = self.judged(here, tried)
                     by = tried.name if killed else ""
                     silent = silent or ("" if killed else print_program(tried.program))
                 signal.setitimer(signal.ITIMER_PROF, 0)
@@ -101,7 +102,7 @@ class MutantJudge:
 
     def judged(self, version: Candidate, tried: Tried) -> str:
         """Return the title of the first finding that tells a mutant from its base; "" for none."""
-        differential = Differential(self.programs.base, version)
+        differential = Differential(on_machine(self.programs.base, tried.caps), version)
         # What differs is known already.
         differential.ports = None
         try:

@@ -9,6 +9,7 @@ from reference.capabilities import (
     ARM64_HAS_LPA2,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
+    NO_VHE,
     ARM64_HAS_ARMv8_4_TTL,
 )
 from reference.kernel import Kernel
@@ -64,7 +65,8 @@ class Side(Listener):
         self.version = version
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
-        self.kernel = Kernel(granule, self.computer, capabilities(vm), version.tlb)
+        caps = capabilities(vm) | version.caps
+        self.kernel = Kernel(granule, self.computer, caps, version.nvhe if caps & NO_VHE else version.tlb)
         self.kernel.resched_every = vm.resched or 0
         self.kernel.contended_at = vm.contended or 0
         self.kernel.grace_at = vm.grace or 0

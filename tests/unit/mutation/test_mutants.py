@@ -10,10 +10,14 @@ import candidate
 from candidate.registry.files import load
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
-from fuzz.mutation.functions import CLASSES, OURS, functions
+from fuzz.mutation.functions import CLASSES, functions
 from fuzz.mutation.mutants import Mutant, candidate_text, ordered
 from fuzz.mutation.operators import LEFT_OUT, changes, left_out
+from fuzz.mutation.ours import METHODS, UNCALLED
+from fuzz.mutation.programs import MACHINES, on_machine
 from fuzz.mutation.streams import does_same, record
+from reference.capabilities import NO_VHE
+from reference.tlb import AnyTlb
 
 FUNCTION = """\
 def f(self, a):
@@ -37,12 +41,49 @@ def test_functions_are_those_of_the_files() -> None:
     found = {each.title: each.text for each in functions()}
     for owner in CLASSES:
         methods = {name for name, value in vars(owner).items() if callable(value) and not name.startswith("__new")}
-        titles = {f"{owner.__name__}.{name}" for name in methods - OURS}
+        titles = {f"{owner.__name__}.{name}" for name in methods - METHODS}
         assert {title for title in found if title.startswith(owner.__name__)} <= titles
     text = found["Mmu.kvm_age_hva_handler"]
     assert "assert" not in text
     assert "int:" not in text
     assert '"""' not in found["Mmu.__unmap_stage2_range__"]
+
+
+def test_functions_that_nothing_calls_are_not_mutated() -> None:
+    texts = [each.text for each in functions()]
+    assert {name for name in UNCALLED if hasattr(AnyTlb, name)} == UNCALLED
+    assert not any(name in text for name in UNCALLED for text in texts)
+
+
+def test_bookkeeping_of_ours_is_not_mutated() -> None:
+    pytest.importorskip("cosmic_ray", reason="cosmic-ray is not installed")
+    found = {each.title: each.text for each in functions()}
+    # There is one way to load an entry.
+    assert "alone" not in found["Pgtable.__kvm_pgtable_visit__"]
+    walk = found["Pgtable.__kvm_pgtable_walk__"]
+    texts = [change.text for change in changes(walk)]
+    assert "zeroes_from" in walk
+    ours = [line for line in walk.splitlines() if "zeroes_from" in line or "visited" in line or "walk_table" in line]
+    assert len(ours) == 3
+    assert all(line in text for line in ours for text in texts)
+    # The kernel's own lines beside them are.
+    assert any("idx += 1" not in text for text in texts)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_mutant_of_tlb_c_is_told_from_the_original(machine: str, tmp_path: Path) -> None:
+    """What both files have in common is changed in both; on a machine at EL1 the other file runs."""
+    caps = MACHINES[machine]
+    base = on_machine(candidate.get("original"), caps)
+    for owner in ("TlbNvhe",) if caps & NO_VHE else ("AnyTlb", "TlbVhe"):
+        name = "__tlb_switch_to_guest__" if owner == "TlbVhe" else "__kvm_tlb_flush_vmid_ipa__"
+        gone = "self.__load_guest_stage2__(mmu)" if owner == "TlbVhe" else "self.__tlbi__(VMALLE1IS)"
+        path = tmp_path / f"{owner}{caps}.py"
+        path.write_text(candidate_text(mutant(f"{owner}.{name}", gone, "pass")))
+        version = on_machine(load(path, str(path)), caps)
+        assert does_same(base, base, PROGRAM, record(base, PROGRAM))
+        assert not does_same(base, version, PROGRAM, record(base, PROGRAM))
+        assert REGRESSION in {finding.kind for finding in Differential(base, version).run(PROGRAM).findings}
 
 
 def test_each_statement_is_left_out_once() -> None:

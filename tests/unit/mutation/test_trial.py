@@ -18,7 +18,7 @@ PUT = "self.k.put_page(self.k.virt_to_page(ptep))"
 def programs() -> MutantPrograms:
     """A corpus of two programs, of which only the second one unmaps."""
     made = MutantPrograms(candidate.get("original"), 1)
-    made.made.clear()
+    made.waiting.clear()
     made.add("reads", parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\n"))
     made.add("unmaps", PROGRAM)
     made.corpus = 2

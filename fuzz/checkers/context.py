@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""context: tlb.c takes a CPU into a guest's context and back, with no walk between that mixes two.
+
+A register is in effect from the next ISB on, or from the exception that ends a call at EL1. Where a CPU may walk ahead
+for an AT that was only speculated (ARM64_WORKAROUND_SPECULATIVE_AT), stage-1 walks are disabled (TCR_EL1.EPD0 and
+EPD1; for a kernel at EL2 with stage 1 on) before, and in effect, until the host's context is. What the TLBI themselves
+achieve is for the checker tlb, but for those of one CPU alone.
+"""
+
+from typing import Final
+
+from reference.capabilities import ARM64_HAS_CACHE_DIC, ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
+from reference.machine.instructions import (
+    BROADCAST,
+    HCR_EL2,
+    HCR_TGE,
+    IC_IALLU,
+    IC_IALLUIS,
+    ISB,
+    ISHST,
+    SCTLR_EL1,
+    STORES_ALONE,
+    TCR_EL1,
+    VMALLE1,
+    VTTBR_EL2,
+)
+from reference.machine.processor import Processor
+
+from ..sides.side import Side
+from .checker import Checker, Peers
+from .rule import Rule
+from .severity import Severity
+
+EPD: Final = 1 << 7 | 1 << 23
+STAGE1_ON: Final = 1 << 0
+
+
+class Context(Checker):
+    """Judges the instructions of each call of tlb.c, and the CPU when the call is over."""
+
+    rule = Rule(
+        "context",
+        (
+            "tlb.c returns in the host's context; where the CPU walks for a speculative AT, stage-1 walks are off "
+            "while contexts mix; a CPU to which a vCPU moves drops what it has of the VM's other vCPUs"
+        ),
+        "host or guest would go by translations or code of another context",
+        Severity.STALE,
+        rank=3,
+    )
+
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        caps = side.kernel.caps
+        self.vhe = not caps & NO_VHE
+        self.erratum = caps & ARM64_WORKAROUND_SPECULATIVE_AT != 0
+        # A kernel at EL1 cannot reach the lines that such a cache has of a VMID.
+        self.owes_icache = not self.vhe and caps & ICACHE_VPIPT != 0 and not caps & ARM64_HAS_CACHE_DIC
+        # What was reported; each once.
+        self.told: set[str] = set()
+        # Of this call: registers written since the last ISB, as bits.
+        self.fresh = 0
+        # VMIDs whose combined entries this CPU drops, and has dropped; likewise instruction caches.
+        self.dropping: list[int] = []
+        self.dropped: list[int] = []
+        self.invalidates = False
+        self.invalidated = False
+
+    def wrong(self, what: str, reason: str) -> None:
+        """Note a violation; where it goes wrong is a function of tlb.c, whoever calls it."""
+        if what not in self.told:
+            self.told.add(what)
+            self.report(what, -1, reason, taints=False, function="tlb.c")
+
+    def instruction(self, op: int, operand: int) -> None:
+        cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
+        if op == ISB:
+            self.fresh = 0
+        elif op <= ISHST:
+            if not op & STORES_ALONE:
+                self.invalidated = self.invalidated or self.invalidates
+                self.dropped += self.dropping
+                self.dropping.clear()
+        elif op in (IC_IALLU, IC_IALLUIS):
+            self.invalidates = True
+        elif op >= VMALLE1:
+            if op & ~BROADCAST == VMALLE1 and not cpu.tge:
+                self.dropping.append(cpu.vmid)
+        else:
+            self.written(op, operand, cpu)
+            self.fresh |= 1 << op
+
+    def written(self, register: int, value: int, cpu: Processor) -> None:
+        """A system register was written, in effect after the next ISB."""
+        if self.erratum and self.mixes(register, value, cpu):
+            self.wrong(
+                "walks while contexts mix",
+                "the CPU may walk by the tables of one context and the VMID of the other, for an AT that it speculates",
+            )
+
+    def mixes(self, register: int, value: int, cpu: Processor) -> bool:
+        """Tell whether stage-1 walks may be on while one register is the host's and one the guest's."""
+        off = cpu.tcr & EPD == EPD and (not self.vhe or cpu.sctlr & STAGE1_ON != 0)
+        if register == VTTBR_EL2 and value:
+            return not off or (not self.vhe and self.pending(TCR_EL1))
+        if register == HCR_EL2 and not value & HCR_TGE:
+            return not off or self.pending(VTTBR_EL2) or self.pending(TCR_EL1) or self.pending(SCTLR_EL1)
+        if (register == TCR_EL1 and value & EPD != EPD) or (register == SCTLR_EL1 and not value & STAGE1_ON):
+            return cpu.vttbr != 0 or self.pending(VTTBR_EL2) or (self.vhe and (not cpu.tge or self.pending(HCR_EL2)))
+        return False
+
+    def pending(self, register: int) -> bool:
+        """Tell whether a register was written, and is not in effect."""
+        return self.fresh >> register & 1 != 0
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        if self.owes_icache and not self.invalidated:
+            self.wrong(
+                "lines of an unmapped page stay in a VPIPT cache",
+                "the hypervisor has to invalidate them, complete by a DSB: the page may get other code",
+            )
+        self.returned()
+
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        self.returned()
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        self.returned()
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        self.returned()
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        if vmid not in self.dropped or not self.invalidated:
+            self.wrong(
+                "a vCPU meets what another one left on the CPU",
+                f"entries that combine both stages, and lines of instruction caches, of VMID {vmid} stay on CPU {cpu}",
+            )
+        self.returned()
+
+    def returned(self) -> None:
+        """The call is over: the CPU is the host's."""
+        cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
+        if cpu.vttbr or cpu.vmid or cpu.tge != self.vhe or cpu.tcr or cpu.sctlr:
+            self.wrong(
+                "returned in another context than the host's",
+                f"VTTBR_EL2 {cpu.vttbr:#x} (VMID {cpu.vmid} in effect), TGE {cpu.tge}, "
+                f"TCR_EL1 {cpu.tcr:#x}, SCTLR_EL1 {cpu.sctlr:#x}",
+            )
+        self.fresh = 0
+        self.dropping.clear()
+        self.dropped.clear()
+        self.invalidates = self.invalidated = False

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What stands in the ports and in no C file: it is not mutated.
+
+A statement is ours if it names what only we have: the count of visited entries, the runs of zeroes that walks
+pass, the numbers of callbacks, the events that tell checkers of a walk. What hangs on a condition of
+ours is ours as well.
+"""
+
+import ast
+from typing import Final
+
+# Methods of the classes that are mutated.
+METHODS: Final = frozenset({"__init__", "set_up", "dismantle", "load", "run_alone"})
+# Variables, attributes and functions.
+NAMES: Final = frozenset(
+    {
+        # Cost.
+        "visited",
+        # `reference.zero_runs`.
+        "passes",
+        "passed",
+        "passes_tables",
+        "passing",
+        "zeroes_from",
+        # Callbacks that are called by their names.
+        "number",
+        "known",
+        "walkers",
+        # What reports say, and the events of a walk.
+        "walker_arg",
+        "walk",
+        "walk_table",
+    }
+)
+# `reference.pgtable.Pgtable.load` without a call, where nobody else is at work.
+ALONE: Final = "alone"
+# Functions of tlb.c that nothing calls here: two are of later kernels, whose trees do, and the third one is for arm.c
+# when it runs out of VMIDs, which is in no model. Unit tests hold them to their instructions.
+UNCALLED: Final = frozenset(
+    {"__kvm_tlb_flush_vmid_ipa_nsh__", "__kvm_tlb_flush_vmid_range__", "__kvm_flush_vm_context__"}
+)
+
+
+def of_kernel(text: str, place: tuple[int, int]) -> bool:
+    """Tell whether what stands at a place of a function's text is kernel code.
+
+    :param place: line, from 1, and column
+    """
+    return not any(_covers(node, place) for node in ast.walk(ast.parse(text)) if _ours(node))
+
+
+def _ours(node: ast.AST) -> bool:
+    if not isinstance(node, ast.stmt) or isinstance(node, ast.FunctionDef):
+        return False
+    match node:
+        case ast.If(test=head) | ast.While(test=head) | ast.For(iter=head):
+            return _names(head)
+        case _:
+            return _names(node)
+
+
+def _names(node: ast.AST) -> bool:
+    for each in ast.walk(node):
+        match each:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in NAMES:
+                return True
+    return False
+
+
+def _covers(node: ast.AST, place: tuple[int, int]) -> bool:
+    assert isinstance(node, ast.stmt)
+    end = (node.end_lineno or 0, node.end_col_offset or 0)
+    return (node.lineno, node.col_offset) <= place < end
+
+
+class Shared(ast.NodeTransformer):
+    """Loads entries by `reference.pgtable.Pgtable.load` alone, as the C code has one way to do it."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        match node.test:
+            case ast.Attribute(attr=name) if name == ALONE:
+                return node.orelse
+        return node

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""context: tlb.c comes back in the host's context, and no walk mixes two."""
+
+from dataclasses import replace
+
+import pytest
+
+from candidate import Candidate
+from reference.capabilities import ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
+from reference.kernel import kvm_s2_mmu
+from reference.machine.instructions import HCR_EL2, ISH, TCR_EL1, VMALLE1, VTTBR_EL2
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+from reference.tlb import HCR_HOST_VHE_FLAGS, TlbNvhe, TlbVhe, tlb_inv_context
+
+from .case import ORIGINAL, Case, each
+
+UNMAP = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\nhost unmap a+0 4K\n"
+# cpu1 of the VM comes to the CPU on which cpu0 was.
+MOVE = "vm cpus=2\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu1 move 0\n"
+
+
+class Stays(TlbVhe):
+    """The CPU stays in the guest's context."""
+
+    def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
+        pass
+
+
+class NotInEffect(TlbVhe):
+    """The host's context is written, and in effect only some time later."""
+
+    def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
+        self.a.write_sysreg(0, VTTBR_EL2)
+        self.a.write_sysreg(HCR_HOST_VHE_FLAGS, HCR_EL2)
+
+
+class Walks(TlbVhe):
+    """Stage-1 walks are on while contexts mix."""
+
+    def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
+        super().__tlb_switch_to_guest__(mmu, cxt)
+        self.a.write_sysreg(0, TCR_EL1)
+
+
+class WalksAtEl1(TlbNvhe):
+    """They are on again before the host's VMID is in effect."""
+
+    def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
+        self.a.write_sysreg(0, VTTBR_EL2)
+        self.a.write_sysreg(cxt.tcr, TCR_EL1)
+
+
+class KeepsLines(TlbNvhe):
+    def __flush_icache_all__(self) -> None:
+        pass
+
+
+class KeepsCombined(TlbVhe):
+    """VMALLE1 means the host's entries here."""
+
+    def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu) -> None:
+        self.__tlbi__(VMALLE1)
+        self.a.dsb(ISH)
+
+
+def vhe(tlb: type[TlbVhe], caps: int = 0) -> Candidate:
+    """The original with another vhe/tlb.c."""
+    return Candidate("broken", Pgtable, Mmu, "for a test", tlb=tlb, caps=caps)
+
+
+def nvhe(tlb: type[TlbNvhe], caps: int) -> Candidate:
+    """The original at EL1, with another nvhe/tlb.c."""
+    return Candidate("broken", Pgtable, Mmu, "for a test", nvhe=tlb, caps=caps | NO_VHE)
+
+
+ERRATUM = ARM64_WORKAROUND_SPECULATIVE_AT
+ELSEWHERE = "context: tlb.c: returned in another context than the host's"
+MIXED = "context: tlb.c: walks while contexts mix"
+CASES = (
+    Case("stays in the guest's context", ELSEWHERE, vhe(Stays), UNMAP),
+    Case("the host's context is not in effect", ELSEWHERE, vhe(NotInEffect), UNMAP),
+    Case("walks in a mix", MIXED, vhe(Walks, ERRATUM), UNMAP, replace(ORIGINAL, caps=ERRATUM)),
+    Case("walks too early", MIXED, nvhe(WalksAtEl1, ERRATUM), UNMAP, replace(ORIGINAL, caps=ERRATUM | NO_VHE)),
+    Case(
+        "lines of a VMID",
+        "context: tlb.c: lines of an unmapped page stay in a VPIPT cache",
+        nvhe(KeepsLines, ICACHE_VPIPT),
+        UNMAP,
+        replace(ORIGINAL, caps=ICACHE_VPIPT | NO_VHE),
+    ),
+    Case(
+        "another vCPU's entries",
+        "context: tlb.c: a vCPU meets what another one left on the CPU",
+        vhe(KeepsCombined),
+        MOVE,
+    ),
+)
+
+
+@each(CASES)
+def test_context_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_context_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+@pytest.mark.parametrize("caps", [0, ERRATUM, ERRATUM | NO_VHE, NO_VHE])
+def test_original_is_right_on_all_machines(caps: int) -> None:
+    version = replace(ORIGINAL, caps=caps)
+    for text in (UNMAP, MOVE):
+        assert Case("", "", version, text, version).all_good() == []

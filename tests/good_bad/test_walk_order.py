@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""walk-order: barriers stand behind what walkers are to find."""
+
+from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.pgtable import (
+    KVM_PGTABLE_WALK_LEAF,
+    KVM_PTE_LEAF_ATTR_LO_S2_AF,
+    NULL,
+    Pgtable,
+    hyp_map_data,
+    kvm_pgtable,
+    kvm_pgtable_walker,
+    stage2_map_data,
+)
+
+from .case import Case, broken, each
+
+READ = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+HYP = "vm cpus=1\nslot a size=4K backing=anon\nhyp map 0x10000 0x20000 4K rw\n"
+
+
+class MapsWithoutBarrier(Pgtable):
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        data = stage2_map_data(phys, pgt.mmu, mc)
+        # All flags.
+        return self.stage2_map_set_prot_attr(prot, data) or self.kvm_pgtable_walk(
+            pgt, addr, size, kvm_pgtable_walker(self.stage2_map_walker, 7, data)
+        )
+
+
+class AgesWithoutBarrier(Pgtable):
+    def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
+        return self.stage2_update_leaf_attrs(pgt, addr, 1, KVM_PTE_LEAF_ATTR_LO_S2_AF, 0)[1]
+
+
+class RootBehindBarrier(Pgtable):
+    """The root that the barrier orders is not the one that the VM gets."""
+
+    def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: kvm_s2_mmu) -> int:
+        ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)
+        if ret:
+            return ret
+        size = self.kvm_pgd_pages(pgt.ia_bits, pgt.start_level) * self.PAGE_SIZE
+        self.k.free_pages_exact(pgt.pgd, size)
+        pgt.pgd = self.k.alloc_pages_exact(size)
+        return 0 if pgt.pgd != NULL else -12
+
+
+class HypWithoutIsb(Pgtable):
+    def kvm_pgtable_hyp_map(self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int) -> int:
+        data = hyp_map_data(phys)
+        ret = self.hyp_map_set_prot_attr(prot, data)
+        if not ret:
+            walker = kvm_pgtable_walker(self.hyp_map_walker, KVM_PGTABLE_WALK_LEAF, data)
+            ret = self.kvm_pgtable_walk(pgt, addr, size, walker)
+            self.barriers()
+        return ret
+
+    def barriers(self) -> None:
+        """Order the stores, and no more."""
+        self.k.dsb("ishst")
+
+
+class HypIsbFirst(HypWithoutIsb):
+    def barriers(self) -> None:
+        self.k.isb()
+        self.k.dsb("ishst")
+
+
+CASES = (
+    Case(
+        "a leaf",
+        "walk-order: stage2_map_walker: entry not ordered before walks",
+        broken(MapsWithoutBarrier),
+        READ,
+    ),
+    Case(
+        "an access flag",
+        "walk-order: stage2_attr_walker: entry not ordered before walks",
+        broken(AgesWithoutBarrier),
+        READ + "table mkold a+0\ntable mkyoung a+0\n",
+    ),
+    Case(
+        "a root",
+        "walk-order: kvm_pgtable_stage2_init: root not ordered before walks",
+        broken(RootBehindBarrier),
+        READ,
+    ),
+    Case("the hypervisor's own", "walk-order: hyp_map_walker: entry not synchronized", broken(HypWithoutIsb), HYP),
+    Case("an ISB too early", "walk-order: hyp_map_walker: entry not synchronized", broken(HypIsbFirst), HYP),
+)
+
+
+@each(CASES)
+def test_walk_order_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_walk_order_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
