@@ -12,6 +12,7 @@ from typing import Final
 from reference.capabilities import ARM64_HAS_CACHE_DIC, ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
 from reference.machine.instructions import (
     BROADCAST,
+    HCR_E2H,
     HCR_EL2,
     HCR_TGE,
     IC_IALLU,
@@ -56,6 +57,7 @@ class Context(Checker):
         self.erratum = caps & ARM64_WORKAROUND_SPECULATIVE_AT != 0
         # A kernel at EL1 cannot reach the lines that such a cache has of a VMID.
         self.owes_icache = not self.vhe and caps & ICACHE_VPIPT != 0 and not caps & ARM64_HAS_CACHE_DIC
+        self.tcr = side.kernel.hardware.processors[0].tcr
         # What was reported; each once.
         self.told: set[str] = set()
         # Of this call: registers written since the last ISB, as bits.
@@ -92,6 +94,8 @@ class Context(Checker):
 
     def written(self, register: int, value: int, cpu: Processor) -> None:
         """A system register was written, in effect after the next ISB."""
+        if self.vhe and register == HCR_EL2 and not value & HCR_E2H:
+            self.wrong("host left", f"HCR_EL2 {value:#x}: without E2H the kernel at EL2 has other registers and tables")
         if self.erratum and self.mixes(register, value, cpu):
             self.wrong(
                 "walks while contexts mix",
@@ -141,7 +145,7 @@ class Context(Checker):
     def returned(self) -> None:
         """The call is over: the CPU is the host's."""
         cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
-        if cpu.vttbr or cpu.vmid or cpu.tge != self.vhe or cpu.tcr or cpu.sctlr:
+        if cpu.vttbr or cpu.vmid or cpu.tge != self.vhe or cpu.tcr != self.tcr or cpu.sctlr:
             self.wrong(
                 "returned in another context than the host's",
                 f"VTTBR_EL2 {cpu.vttbr:#x} (VMID {cpu.vmid} in effect), TGE {cpu.tge}, "

@@ -30,7 +30,7 @@ class Contract(Checker):
             "no warning, no undeserved error; no abort or I/O exit for an access that slot and host allow; the answer "
             "to a fault, and the address that emulation or the guest is told, are right; live entries are stored to by "
             "`WRITE_ONCE`; the mmu lock is not held over more than four times the entries (and 2^14) where the other "
-            "version reschedules"
+            "version reschedules; nobody asks for the page structure of a device's frame"
         ),
         "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
         Severity.CONTRACT,
@@ -50,6 +50,11 @@ class Contract(Checker):
         else:
             what, function = f"WARN {label}", self.kernel.entry
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
+
+    def thp(self, pfn: int, yes: bool) -> None:
+        if self.side.host.is_device(pfn):
+            reason = f"kvm_is_transparent_hugepage() goes by the page structure of {pfn:#x}, and a device has none"
+            self.report("page structure of a device", -1, reason, taints=False, function=self.kernel.entry)
 
     def crashed(self, outcome: Outcome) -> None:
         self.after_operation(None, outcome)

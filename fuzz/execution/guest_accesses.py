@@ -110,6 +110,8 @@ class GuestAccesses:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()
+        # A digest of all that the fault handler has returned so far.
+        self.answers = 0
         # Told of faults while several vCPUs are at work.
         self.turns: Turns | None = None
         self.unsettled = unsettled
@@ -121,7 +123,9 @@ class GuestAccesses:
         ipa = self.side.by_name[op.slot].ipa + op.offset
         ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
         status = self.exits.status
-        return Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
+        outcome = Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
+        outcome.answers = self.answers
+        return outcome
 
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """A guest access: faults are handled until it completes or leaves the guest."""
@@ -138,6 +142,7 @@ class GuestAccesses:
         pages = unsettled.pages_of(op, True) if within else []
         failed = within and unsettled.failed(pages)
         outcome = self.faults(op, at, ipa, access, changes)
+        outcome.answers = self.answers
         outcome.raced = guest.changed_since(changes, ipa)
         side.kernel.topup_gets = -1
         if unsettled.marked:
@@ -248,6 +253,7 @@ class GuestAccesses:
         ret = self.side.mmu.kvm_handle_guest_abort(vcpu)
         if steps is not None:
             steps.call_ends()
+        self.answers = (self.answers * 31 + ret) & 0xFFFF_FFFF
         self.checkers.contract.answered(ret, exits.status)
         if exits.address >= 0:
             self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)

@@ -172,4 +172,6 @@ def equal(one: Outcome, other: Outcome) -> bool:
         and one.faults == other.faults
         and one.predictable == other.predictable
         and one.detail == other.detail
+        and one.answers == other.answers
+        and all(equal(mine, theirs) for mine, theirs in zip(one.parts, other.parts, strict=True))
     )

@@ -4,7 +4,6 @@
 import ast
 import difflib
 import hashlib
-import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,18 +83,22 @@ def mutants() -> list[Mutant]:
 def ordered(there: Sequence[Mutant], seed: int) -> list[Mutant]:
     """Return mutants in an order that is drawn: one of each place first, then another one of each, and so on.
 
-    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one.
+    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one. The order
+    of some stays when others come or go: each draws a number by what it is.
     """
-    source = random.Random(seed)
     places: dict[tuple[str, tuple[int, int]], list[Mutant]] = {}
     for mutant in there:
         places.setdefault((mutant.function.title, mutant.place), []).append(mutant)
-    groups = [*places.values()]
-    source.shuffle(groups)
+    groups = sorted(places.values(), key=lambda group: drawn(seed, group[0].function.title, *group[0].place))
     for group in groups:
-        source.shuffle(group)
+        group.sort(key=lambda mutant: drawn(seed, mutant.key))
     longest = max(map(len, groups), default=0)
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+
+def drawn(*parts: object) -> str:
+    """Return a text that is drawn for some names and numbers, always the same."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def candidate_text(mutant: Mutant) -> str:

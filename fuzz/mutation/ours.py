@@ -53,6 +53,9 @@ def _ours(node: ast.AST) -> bool:
     if not isinstance(node, ast.stmt) or isinstance(node, ast.FunctionDef):
         return False
     match node:
+        case ast.If(test=head, body=body, orelse=[]) if not _names(head):
+            # A condition under which only something of ours happens.
+            return all(_ours(each) for each in body)
         case ast.If(test=head) | ast.While(test=head) | ast.For(iter=head):
             return _names(head)
         case _:

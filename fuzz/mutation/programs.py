@@ -22,8 +22,10 @@ from .streams import Point, record
 MACHINES: Final[dict[str, int]] = {
     "": 0,
     "EL1": NO_VHE,
-    "VPIPT, speculative AT": ICACHE_VPIPT | ARM64_WORKAROUND_SPECULATIVE_AT,
-    "EL1, VPIPT, speculative AT": NO_VHE | ICACHE_VPIPT | ARM64_WORKAROUND_SPECULATIVE_AT,
+    "speculative AT": ARM64_WORKAROUND_SPECULATIVE_AT,
+    "EL1, speculative AT": NO_VHE | ARM64_WORKAROUND_SPECULATIVE_AT,
+    "VPIPT": ICACHE_VPIPT,
+    "EL1, VPIPT": NO_VHE | ICACHE_VPIPT,
     "VIPT": ICACHE_ALIASING,
 }
 

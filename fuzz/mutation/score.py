@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .equivalents import contradicted, declared, name_of
-from .trial import MutantTrial
+from .equivalents import contradicted, declared, equivalent, harmless, name_of
+from .trial import COST, MutantTrial
 
 _HEAD: Final = """\
 # Mutation score
@@ -27,6 +27,7 @@ class Score:
     :param mutants: so many were tried
     :param killed: of these, a finding told so many from the original, or they crashed or hung
     :param by_corpus: of the killed, so many on a program of the corpus
+    :param by_cost: of the killed, so many by what they cost alone
     :param equivalents: of the others, so many are declared equivalent, and nothing says otherwise
     :param contradicted: declared, and yet their events or findings are others
     :param share: of the mutants that are not equivalent, this part was killed; None: there are none
@@ -36,6 +37,7 @@ class Score:
     mutants: int
     killed: int
     by_corpus: int
+    by_cost: int
     equivalents: int
     contradicted: int
     share: float | None
@@ -45,14 +47,14 @@ class Score:
 def score(trials: Sequence[MutantTrial]) -> Score:
     """Return the score of trials."""
     killed = [each for each in trials if each.killed]
-    reasons = declared()
-    equivalents = [each for each in trials if each.equal and name_of(each) in reasons]
+    equivalents = [each for each in trials if equivalent(each)]
     alive = tuple(each for each in trials if not each.killed and each not in equivalents)
     judged = len(trials) - len(equivalents)
     share = len(killed) / judged if judged else None
     by_corpus = sum(not each.by.startswith("random ") for each in killed)
+    by_cost = sum(each.killed.startswith(COST) for each in killed)
     wrong = len(contradicted(trials))
-    return Score(len(trials), len(killed), by_corpus, len(equivalents), wrong, share, alive)
+    return Score(len(trials), len(killed), by_corpus, by_cost, len(equivalents), wrong, share, alive)
 
 
 def text(found: Score) -> str:
@@ -72,8 +74,8 @@ def summary(found: Score) -> str:
     """Return one line."""
     share = "-" if found.share is None else f"{100 * found.share:.1f} %"
     return (
-        f"{found.killed} of {found.mutants} mutants killed ({found.by_corpus} by the corpus), "
-        f"{found.equivalents} equivalent, {len(found.alive)} alive: {share} of those that are not equivalent"
+        f"{found.killed} of {found.mutants} mutants killed ({found.by_corpus} by the corpus; {found.by_cost} by cost "
+        f"alone), {found.equivalents} equivalent, {len(found.alive)} alive: {share} of those that are not equivalent"
     )
 
 
@@ -91,6 +93,10 @@ def page(trials: Sequence[MutantTrial]) -> str:
         )
     ]
     lines += [f"| {name} | {' | '.join(str(count[name]) for count in counts)} |" for name in sorted(counts[0])]
+    lines += ["", "## By cost alone", "", "They do more work than the original, and nothing wrong.", ""]
+    dear = [each for each in trials if each.killed.startswith(COST)]
+    lines += ["| function | change | work |", "|---|---|---|"] if dear else ["None."]
+    lines += [f"| {each.function} | {cell(each.change)} | {each.killed.removeprefix(COST)} |" for each in dear]
     lines += ["", "## Alive", ""]
     if found.alive:
         lines += ["| function | operator | change | on all programs |", "|---|---|---|---|"]
@@ -98,12 +104,28 @@ def page(trials: Sequence[MutantTrial]) -> str:
         how = "other events, no finding" if each.silent else f"the same, for {each.operations} operations"
         lines.append(f"| {each.function} | {each.operator} | {cell(each.change)} | {how} |")
     lines += [] if found.alive else ["None."]
-    lines += ["", "## Equivalent", "", "Their events are those of the original in all of their programs.", ""]
-    lines += ["| function | change | reason |", "|---|---|---|"]
-    for each in trials:
-        if each.equal and each not in found.alive:
-            lines.append(f"| {each.function} | {cell(each.change)} | {declared()[name_of(each)]} |")
+    equivalents = [each for each in trials if equivalent(each)]
+    same = [each for each in equivalents if name_of(each) not in harmless()]
+    least = min((each.operations for each in same), default=0)
+    lines += ["", "## Equivalent", ""]
+    lines += [f"Their events are those of the original on the corpus and in {least} operations at least.", ""]
+    lines += reasons(same)
+    lines += [
+        "",
+        "## Harmless",
+        "",
+        "Their events are others, and nobody could tell by what the host or a guest sees.",
+        "",
+    ]
+    lines += reasons([each for each in equivalents if name_of(each) in harmless()])
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def reasons(trials: Sequence[MutantTrial]) -> list[str]:
+    """Return the lines of a table of mutants that are declared equivalent."""
+    lines = ["| function | change | reason |", "|---|---|---|"]
+    lines += [f"| {each.function} | {cell(each.change)} | {declared()[name_of(each)]} |" for each in trials]
+    return lines if trials else ["None."]
 
 
 def family(trial: MutantTrial) -> str:

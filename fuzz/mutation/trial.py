@@ -5,7 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from candidate import Candidate
 from candidate.registry.files import load
 
 from ..execution.mistakes import CandidateMistake
+from ..judging.cost import Comparison, Costs
 from ..judging.differential import COMMON, Differential
 from ..language.text import print_program
 from ..processes.fork import Fork
@@ -26,6 +27,10 @@ BASE: Final = "original"
 PATIENCE: Final = 5
 HANGS: Final = "does not come back"
 DIES: Final = "its process dies"
+# What a mutant is killed by that does more than its base, and nothing wrong.
+COST: Final = "cost: "
+# Not work, but what work is counted in.
+_NO_WORK: Final = frozenset({"events", "window_events", "longest_window"})
 # Seconds between two looks at the processes.
 _LOOK: Final = 0.5
 
@@ -35,7 +40,7 @@ class MutantTrial:
     """The outcome of a trial.
 
     :param key: of the mutant (`fuzz.mutation.mutants.Mutant.key`)
-    :param killed: title of the finding that tells it from its base; "": nothing did
+    :param killed: title of the finding that tells it from its base, or the cost (`COST`); "": nothing did
     :param by: name of the program of that finding
     :param programs: tried until then
     :param operations: of those
@@ -74,7 +79,7 @@ class MutantJudge:
     def attempt(self, mutant: Mutant) -> MutantTrial:
         """Try one; a mutant that hangs or crashes takes this process with it."""
         start = time.process_time()
-        killed = by = silent = ""
+        killed = by = silent = cost = ""
         number = operations = 0
         with tempfile.TemporaryDirectory() as folder:
             version = self.version(mutant, Path(folder))
@@ -87,10 +92,12 @@ class MutantJudge:
                 signal.setitimer(signal.ITIMER_PROF, PATIENCE)
                 here = on_machine(version, tried.caps)
                 if not does_same(self.programs.base, here, tried.program, tried.points):
-                    killed = self.judged(here, tried)
-                    by = tried.name if killed else ""
+                    killed, more = self.judged(here, tried)
+                    by = tried.name if killed or (more and not cost) else by
+                    cost = cost or more
                     silent = silent or ("" if killed else print_program(tried.program))
                 signal.setitimer(signal.ITIMER_PROF, 0)
+        killed = killed or cost
         spent = round(time.process_time() - start, 2)
         return outcome(mutant, killed, by, number, operations, "" if killed else silent, spent)
 
@@ -100,16 +107,28 @@ class MutantJudge:
         path.write_text(candidate_text(mutant))
         return load(path, str(path))
 
-    def judged(self, version: Candidate, tried: Tried) -> str:
-        """Return the title of the first finding that tells a mutant from its base; "" for none."""
-        differential = Differential(on_machine(self.programs.base, tried.caps), version)
+    def judged(self, version: Candidate, tried: Tried) -> tuple[str, str]:
+        """Return the title of the first finding that tells a mutant from its base, and what it does more; "": none."""
+        differential = Differential(on_machine(self.programs.base, tried.caps), version, measure=True)
         # What differs is known already.
         differential.ports = None
         try:
             verdict = differential.run(tried.program)
         except CandidateMistake:
-            return "mistake: no C compiler would take it"
-        return next((each.title for each in verdict.findings if each.kind != COMMON), "")
+            return "mistake: no C compiler would take it", ""
+        title = next((each.title for each in verdict.findings if each.kind != COMMON), "")
+        return title, costlier(verdict.costs)
+
+
+def costlier(costs: Comparison | None) -> str:
+    """Name the first kind of work of which the candidate does more; "": there is none."""
+    if costs is None or not costs.complete:
+        return ""
+    for each in fields(Costs):
+        most, more = getattr(costs.reference, each.name), getattr(costs.candidate, each.name)
+        if each.name not in _NO_WORK and more > most:
+            return f"{COST}{each.name} {more}, not {most}"
+    return ""
 
 
 def outcome(

@@ -17,6 +17,7 @@ class Outcome:
         of a par block the switches that did not take place
     :param parts: of a par block, the outcomes of its operations
 
+    *answers*: a digest of what fault handlers have returned by then, which only checkers judge;
     *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
     *raced*: of an access, whether a slot at its address came, moved or went meanwhile; *taken*: whether its page had
     failed, or actors beside it take it away
@@ -37,6 +38,7 @@ class Outcome:
         self.predictable = predictable
         self.detail = detail
         self.parts = parts
+        self.answers = 0
         self.either: tuple[str, ...] = ()
         self.raced = False
         self.taken = False

@@ -28,6 +28,8 @@ from .pulse import PULSE
 # Host addresses: each slot has 4G of its own, or as many as it needs, so that no area touches another.
 HVA_BASE: Final = 0x7F00_0000_0000
 HVA_STEP: Final = 1 << 32
+# TCR_EL1 of whoever runs at EL1: addresses of 39 bits, walks by both tables.
+TCR: Final = 25 | 25 << 16
 
 
 def capabilities(vm: Vm) -> int:
@@ -67,6 +69,8 @@ class Side(Listener):
         self.memory = self.computer.memory
         caps = capabilities(vm) | version.caps
         self.kernel = Kernel(granule, self.computer, caps, version.nvhe if caps & NO_VHE else version.tlb)
+        for cpu in self.computer.processors:
+            cpu.tcr = TCR
         self.kernel.resched_every = vm.resched or 0
         self.kernel.contended_at = vm.contended or 0
         self.kernel.grace_at = vm.grace or 0

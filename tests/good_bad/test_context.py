@@ -35,6 +35,15 @@ class NotInEffect(TlbVhe):
         self.a.write_sysreg(HCR_HOST_VHE_FLAGS, HCR_EL2)
 
 
+class WithoutE2h(TlbVhe):
+    """All bits of HCR_EL2 go."""
+
+    def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
+        self.__load_guest_stage2__(mmu)
+        self.a.write_sysreg(0, HCR_EL2)
+        self.a.isb()
+
+
 class Walks(TlbVhe):
     """Stage-1 walks are on while contexts mix."""
 
@@ -80,6 +89,7 @@ MIXED = "context: tlb.c: walks while contexts mix"
 CASES = (
     Case("stays in the guest's context", ELSEWHERE, vhe(Stays), UNMAP),
     Case("the host's context is not in effect", ELSEWHERE, vhe(NotInEffect), UNMAP),
+    Case("a host that is left", "context: tlb.c: host left", vhe(WithoutE2h), UNMAP),
     Case("walks in a mix", MIXED, vhe(Walks, ERRATUM), UNMAP, replace(ORIGINAL, caps=ERRATUM)),
     Case("walks too early", MIXED, nvhe(WalksAtEl1, ERRATUM), UNMAP, replace(ORIGINAL, caps=ERRATUM | NO_VHE)),
     Case(

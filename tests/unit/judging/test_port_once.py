@@ -13,6 +13,7 @@ from fuzz.judging.stream import Stream, word
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.events import EVENT_NAMES, Observer
+from reference.kvm_host import kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
@@ -31,6 +32,13 @@ class PgtableBarrier(Pgtable):
     def kvm_pgtable_stage2_mkyoung(self, pgt: object, addr: int) -> int:
         self.k.dsb("ishst")
         return super().kvm_pgtable_stage2_mkyoung(pgt, addr)  # type: ignore[arg-type]
+
+
+class MmuAnswers(Mmu):
+    """Asks user space to read an exit reason, where there is none; all events are the original's."""
+
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        return min(super().kvm_handle_guest_abort(vcpu), 0)
 
 
 class PgtableEndless(Pgtable):
@@ -84,6 +92,14 @@ def test_one_event_is_a_difference() -> None:
     once, again = compared(version(PgtableBarrier))
     assert once
     assert again
+
+
+@pytest.mark.parametrize("access", ["cpu0 read a+0\n", "par\n  cpu0 read a+0\n  cpu1 read a+4K\nend\n"])
+def test_what_the_fault_handler_returns_is_a_difference(access: str) -> None:
+    version = Candidate("answers", Pgtable, MmuAnswers, "for a test")
+    program = parse("s2fuzz 1\nvm\nslot a size=8K backing=anon\n" + access)
+    found = Differential(candidate.get("original"), version).run(program).findings
+    assert [each.title for each in found] == ["regression contract: kvm_handle_guest_abort: returns 0 after a fault"]
 
 
 def test_code_that_does_not_come_back() -> None:

@@ -16,13 +16,17 @@ KILLED = trial("a", "regression tlb: x", "b05-slot-move")
 LATE = trial("b", "divergence map", "random 7")
 SAME = trial("c")
 SILENT = trial("d", silent="s2fuzz 1\n")
+# Declared, with other events.
+HARMLESS = trial("h", silent="s2fuzz 1\n")
 
 
 @pytest.fixture(autouse=True)
 def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [equivalents.name_of(each) for each in (SAME, SILENT)]
-    monkeypatch.setattr(score, "declared", lambda: dict.fromkeys(names, "no reader"))
-    monkeypatch.setattr(equivalents, "declared", lambda: dict.fromkeys(names, "no reader"))
+    reasons = dict.fromkeys([equivalents.name_of(each) for each in (SAME, SILENT, HARMLESS)], "no reader")
+    other = frozenset([equivalents.name_of(HARMLESS)])
+    for module in (score, equivalents):
+        monkeypatch.setattr(module, "declared", lambda: reasons)
+        monkeypatch.setattr(module, "harmless", lambda: other)
 
 
 def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
@@ -33,6 +37,26 @@ def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
     assert found.contradicted == 1
     assert found.share == 0.5
     assert score.score([SAME]).share is None
+
+
+def test_cost_kills_and_is_told_apart() -> None:
+    dear = trial("x", "cost: flushes_vmid 2, not 1", "random 3")
+    found = score.score([KILLED, dear])
+    assert (found.killed, found.by_cost, found.share) == (2, 1, 1.0)
+    section = score.page([KILLED, dear]).split("## By cost alone")[1].split("## Alive")[0]
+    assert "| Mmu.f | `x => pass` | flushes_vmid 2, not 1 |" in section
+    assert "`a => pass`" not in section
+
+
+def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
+    found = score.score([KILLED, SAME, HARMLESS])
+    assert (found.equivalents, found.contradicted, found.alive) == (2, 0, ())
+    equal, harmless = score.page([KILLED, SAME, HARMLESS]).split("## Equivalent")[1].split("## Harmless")
+    assert ("`c => pass`" in equal, "`h => pass`" in equal) == (True, False)
+    assert ("`c => pass`" in harmless, "`h => pass`" in harmless) == (False, True)
+    assert "in 100 operations at least" in equal
+    # A finding contradicts it.
+    assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
 
 def test_page_and_text_name_what_is_alive() -> None:
@@ -74,6 +98,7 @@ def test_every_declared_equivalent_is_a_mutant_with_a_reason(monkeypatch: pytest
 
     monkeypatch.undo()
     entries = equivalents.declared()
-    there = {(each.function.title, each.operator, each.change) for each in mutants()}
+    names = [(each.function.title, each.operator, each.change, each.key) for each in mutants()]
+    there = {*names, *((*name[:3], "") for name in names)}
     assert [each for each in entries if each not in there] == []
     assert all(len(reason.split()) > 3 for reason in entries.values())

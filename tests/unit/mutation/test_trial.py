@@ -51,3 +51,12 @@ def test_worker_outlives_its_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {each.key: each for each in trial.attempts([endless, wrong], 1, 1, 1)}
     assert found[endless.key].killed == trial.HANGS
     assert found[wrong.key].killed.startswith("regression ")
+
+
+def test_more_work_for_nothing_kills_at_the_end(programs: MutantPrograms) -> None:
+    """A clean of memory that was clean is no mistake; each program says how much more it was."""
+    gone = "self.k.get_page(page)\n    data.phys"
+    come = "self.k.get_page(page)\n    self.k.__flush_dcache_area__(self.k.__va__(phys), granule)\n    data.phys"
+    found = trial.MutantJudge(programs, 10).attempt(mutant("Pgtable.stage2_map_walker_try_leaf", gone, come))
+    assert found.killed.startswith(trial.COST + "bytes_cleaned ")
+    assert (found.by, found.silent, found.operations >= 10) == ("reads", "", True)
