@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What stands in the ports and in no C file: it is not mutated.
+"""The code of the ports that stands in no C file: it is not mutated.
 
 A statement is ours if it names what only we have: the count of visited entries, the runs of zeroes that walks
 pass, the numbers of callbacks, the events that tell checkers of a walk. What hangs on a condition of

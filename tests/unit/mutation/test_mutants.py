@@ -72,7 +72,7 @@ def test_bookkeeping_of_ours_is_not_mutated() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_mutant_of_tlb_c_is_told_from_the_original(machine: str, tmp_path: Path) -> None:
-    """What both files have in common is changed in both; on a machine at EL1 the other file runs."""
+    """The code that both files have in common is changed in both; on a machine at EL1 the other file runs."""
     caps = MACHINES[machine]
     base = on_machine(candidate.get("original"), caps)
     for owner in ("TlbNvhe",) if caps & NO_VHE else ("AnyTlb", "TlbVhe"):
