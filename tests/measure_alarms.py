@@ -28,8 +28,9 @@ LOOK_EVERY: Final = 10
 class Alarms:
     """One version against itself.
 
-    *judged*, *operations*, *repeated*: so many programs and operations; *explained*: programs by signature and known
-    bug; *alarms*: by signature, of what none explains; *refused*: programs without a verdict
+    *judged*, *operations*, *repeated*: so many programs and operations; *granules*: programs by page size in bytes;
+    *explained*: programs by signature and known bug; *alarms*: by signature, of what none explains; *refused*: programs
+    without a verdict
 
     :param version: of both sides
     :param generator: of the programs
@@ -42,6 +43,7 @@ class Alarms:
         self.blocks = blocks
         self.differential = Differential(version, version)
         self.judged = self.operations = self.repeated = self.refused = 0
+        self.granules: Counter[int] = Counter()
         self.explained: Counter[str] = Counter()
         self.alarms: Counter[str] = Counter()
 
@@ -61,6 +63,7 @@ class Alarms:
         program = self.next()
         verdict = self.differential.run(program)
         self.judged += 1
+        self.granules[program.vm.granule] += 1
         self.operations += len(program.operations)
         self.refused += bool(verdict.refused)
         told: list[str] = []
@@ -82,9 +85,10 @@ class Alarms:
 
         :param cpu: seconds of CPU time
         """
-        done = f"{self.judged} programs, {self.operations} operations, {self.repeated} repeated, {self.refused} refused"
+        sizes = ", ".join(f"{count} of {granule // KIB}K" for granule, count in sorted(self.granules.items()))
+        runs = f"{self.judged} programs ({sizes}), {self.operations} operations, {self.repeated} repeated"
         found = f"{len(self.explained)} findings explained, {len(self.alarms)} not"
-        return f"{self.version.name}: {done}, {cpu:.0f} CPU s: {found}"
+        return f"{self.version.name}: {runs}, {self.refused} refused, {cpu:.0f} CPU s: {found}"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import pytest
 import candidate
 from fuzz.engines.session import offers_of
 from fuzz.generation.generator import Generator
+from fuzz.language.program import KIB
 
 from ..measure_alarms import Alarms
 
@@ -34,3 +35,12 @@ def test_what_they_do_not_explain_is_told_once() -> None:
     assert len(told) == len(alarms.alarms) > 0
     assert max(alarms.alarms.values()) > 1
     assert any("dcache" in each and "s2fuzz 1\n" in each for each in told)
+
+
+def test_programs_are_counted_by_granule() -> None:
+    version = candidate.get("v5.14")
+    alarms = Alarms(version, Generator(5, 64 * KIB, offers_of(version)), blocks=False)
+    for _ in range(3):
+        alarms.judge()
+    assert alarms.granules == {64 * KIB: 3}
+    assert "3 programs (3 of 64K)," in alarms.text(0.0)
