@@ -234,8 +234,14 @@ class AddressSpace:
         They map the same frames, those of a huge page of zeroes the small one.
         """
         start = hva & -(1 << self.pmd_shift)
-        pages = 1 << (self.pmd_shift - self.page_shift)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
+        self.map_small(hva)
+        self.listener.invalidate_range_end()
+
+    def map_small(self, hva: int) -> None:
+        """Do what `split` does between the two notifications."""
+        start = hva & -(1 << self.pmd_shift)
+        pages = 1 << (self.pmd_shift - self.page_shift)
         run = self.run_at(hva)
         # Meanwhile another thread may have split it, or taken it away.
         if run is not None and run.flags & THP and not run.flags & ABSENT:
@@ -243,4 +249,3 @@ class AddressSpace:
                 self.add_run(start, pages, self.zero_frame(), run.flags & ~THP)
             else:
                 self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP | FOLIO)
-        self.listener.invalidate_range_end()

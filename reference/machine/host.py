@@ -125,18 +125,19 @@ class Host(HostPages):
         return any(run.flags & (WRITABLE | ABSENT) == WRITABLE for run in runs)
 
     def split_huge(self, hva: int) -> None:
-        """``split_huge_page()`` of the huge page around *hva*, or of the large folio that small entries map."""
+        """``split_huge_page()`` of the huge page around *hva*, or of the large folio that small entries map.
+
+        From ``unmap_folio()`` to ``remap_page()`` migration entries stand for the pages, and a look-up waits for them.
+        So here the pages are there again before the notification ends.
+        """
         run = self.run_at(hva)
         if run is None or not run.flags & (THP | FOLIO) or run.flags & (ABSENT | ZEROES):
             return
-        if run.flags & THP:
-            self.split(hva)
-        else:
-            # unmap_folio()
-            block = hva & -self.pmd_size
-            self.listener.invalidate_range_start(block, block + self.pmd_size, True)
-            self.listener.invalidate_range_end()
+        block = hva & -self.pmd_size
+        self.listener.invalidate_range_start(block, block + self.pmd_size, True)
+        self.map_small(hva)
         self.dissolve(hva)
+        self.listener.invalidate_range_end()
 
     def dissolve(self, hva: int) -> None:
         """The large folio in the block around *hva* is one no more: ``__split_huge_page()``, ``remap_page()``."""

@@ -15,6 +15,7 @@ from fuzz.judging.differential import Differential, Lockstep
 from fuzz.language.text import parse
 from reference.machine.address_space import ZEROES
 
+from ..unit.block_run import Run
 from .fidelity import Stream
 from .trees import real_trees, version
 
@@ -131,6 +132,19 @@ def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
         assert zeroes == [reference.main.SPLIT_DROPS_ZEROES] * 2
         for side in (steps.left.side, steps.right.side):
             side.dismantle()
+
+
+@pytest.mark.parametrize("thread", ["split", "poison", "merge"])
+@pytest.mark.parametrize("tree", TREES)
+def test_a_page_of_zeroes_that_a_split_gives_back_is_mapped_nowhere(tree: str, thread: str) -> None:
+    """A look-up finds the huge page before the split, whose notification tells, or what is there behind it."""
+    text = "s2fuzz 1\nvm cpus=1\nslot a size=2M backing=anon\nhost discard a+0 4K\nhost collapse a+0\n"
+    places = [f"{side} {step} 1" for step in ("start", "change", "end") for side in ("before", "after")]
+    for place in places:
+        switches = f"switch host0 to cpu0 {place}\nswitch cpu0 to host0 after lookup 1\n"
+        block = f"par\nhost0 {thread} a+0\ncpu0 read a+0\n{switches}end\n"
+        run = Run(version(tree), f"{text}{block}cpu0 read a+0\n")
+        assert (place, run.violations) == (place, [])
 
 
 def lost(tree: str, settings: str) -> list[str]:

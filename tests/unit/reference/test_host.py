@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The host's changes of its pages, and its notifications."""
 
+from collections.abc import Callable
+
 import pytest
 
 from reference.machine.address_space import ABSENT, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, Listener, Vma
@@ -30,6 +32,37 @@ class Log(Listener):
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         self.calls.append(f"cow {(hva - HVA) // PAGE}+{pages}")
+
+
+class Watch(Log):
+    """Keeps the frames that changed while no notification was under way."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self.host = host
+        self.depth = 0
+        self.frames = self.look()
+        self.untold: list[int] = []
+
+    def look(self) -> list[int]:
+        return [self.host.frame_of(HVA + page * PAGE) for page in range(1024)]
+
+    def compare(self) -> None:
+        now = self.look()
+        self.untold += [page for page in range(1024) if now[page] != self.frames[page] != -1]
+        self.frames = now
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        super().invalidate_range_start(start, end, blockable)
+        if not self.depth:
+            self.compare()
+        self.depth += 1
+
+    def invalidate_range_end(self) -> None:
+        super().invalidate_range_end()
+        self.depth -= 1
+        if not self.depth:
+            self.frames = self.look()
 
 
 class Fixture:
@@ -269,6 +302,36 @@ def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
     ]
     assert f.frame(0) == f.frame(1) == f.frame(511) != old
     assert f.host.memory.guest_read(f.frame(8), True) == 0
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda host: host.split_huge(HVA + PAGE),
+        lambda host: host.fail_memory(HVA + PAGE),
+        lambda host: host.merge(HVA + PAGE),
+        lambda host: host.collapse(HVA + BLOCK),
+        lambda host: host.migrate(HVA + PAGE, HVA + 2 * PAGE),
+        lambda host: host.discard(HVA + PAGE, HVA + 2 * PAGE),
+        lambda host: host.unmap(HVA + PAGE, HVA + 2 * PAGE),
+        lambda host: host.share(HVA + PAGE, HVA + 2 * PAGE),
+    ],
+    ids=["split", "poison", "merge", "collapse", "migrate", "discard", "unmap", "share"],
+)
+def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], None], small: bool) -> None:
+    """Behind it a vCPU may have mapped the page again, and nobody would tell KVM."""
+    f = Fixture(0)
+    f.host.collapse(HVA)
+    if small:
+        # Small entries map the rest of the huge page.
+        f.host.discard(HVA, HVA + PAGE)
+    f.host.drops_zeroes = True
+    f.host.listener = watch = Watch(f.host)
+    change(f.host)
+    watch.compare()
+    assert watch.untold == []
+    assert "end" in watch.calls
 
 
 def test_a_large_folio_that_small_entries_map_is_aged_as_a_whole() -> None:
