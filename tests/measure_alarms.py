@@ -2,7 +2,8 @@
 """Judges versions against themselves, and shows what no known bug explains: an unknown bug of theirs, or a false alarm.
 
 ``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. One version runs after the other, in this
-process. One program in so many is run again: its events must be the same.
+process. Both sides of a program do the same, so one is judged for both. One program in so many is judged on both sides,
+and run again: its events must be the same.
 """
 
 import argparse
@@ -12,10 +13,14 @@ from typing import Final
 
 import candidate
 from candidate import Candidate
+from fuzz.checkers import Violation
 from fuzz.engines.repeated import repeat
 from fuzz.engines.session import REPEATED, offers_of
+from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
+from fuzz.judging.conditions import Conditions
 from fuzz.judging.differential import Differential
+from fuzz.judging.verdict import Judge, Verdict
 from fuzz.language.program import KIB, Program, has_blocks
 from fuzz.language.text import print_program
 
@@ -23,6 +28,30 @@ from .measure_races import cpu_seconds
 
 # Programs between two looks at the clock.
 LOOK_EVERY: Final = 10
+
+
+def judged_alone(version: Candidate, program: Program) -> Verdict | None:
+    """The verdict on a program of which one side stands for both; None: it did not come to its end."""
+    executor = Executor(version, program)
+    conditions = Conditions(executor)
+    found: list[Violation] = []
+
+    def take(more: list[Violation]) -> None:
+        conditions.explain(more)
+        found.extend(more)
+
+    try:
+        take(executor.create())
+        for at in range(len(program.operations)):
+            if not executor.dead:
+                take(executor.step(at)[1])
+        conditions.before_operation(None)
+        take(executor.destroy())
+        if executor.dead:
+            return None
+        return Judge(version, version, executor.side.granule).judge(found, found, [])
+    finally:
+        executor.dismantle()
 
 
 class Alarms:
@@ -61,8 +90,10 @@ class Alarms:
         :raises fuzz.engines.repeated.NotRepeatableError: another run of it has other events
         """
         program = self.next()
-        verdict = self.differential.run(program)
         self.judged += 1
+        sampled = self.judged % REPEATED == 1
+        alone = None if sampled else judged_alone(self.version, program)
+        verdict = self.differential.run(program) if alone is None else alone
         self.granules[program.vm.granule] += 1
         self.operations += len(program.operations)
         self.refused += bool(verdict.refused)
@@ -75,7 +106,7 @@ class Alarms:
                 about = f"program {self.generator.number}: {finding.signature}: {finding.reason}"
                 told.append(f"{about}\n{print_program(program)}")
             self.alarms[finding.signature] += 1
-        if has_blocks(program) and not verdict.refused and self.judged % REPEATED == 1:
+        if sampled and has_blocks(program) and not verdict.refused:
             repeat(self.version, program)
             self.repeated += 1
         return told

@@ -9,9 +9,10 @@ import pytest
 import candidate
 from fuzz.engines.session import offers_of
 from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
 from fuzz.language.program import KIB
 
-from ..measure_alarms import Alarms
+from ..measure_alarms import Alarms, judged_alone
 
 
 def alarms_of(name: str, seed: int, blocks: bool) -> Alarms:
@@ -35,6 +36,20 @@ def test_what_they_do_not_explain_is_told_once() -> None:
     assert len(told) == len(alarms.alarms) > 0
     assert max(alarms.alarms.values()) > 1
     assert any("dcache" in each and "s2fuzz 1\n" in each for each in told)
+
+
+@pytest.mark.parametrize("name", ["original", "rfc-v1"])
+def test_one_side_shows_what_both_do(name: str) -> None:
+    version = candidate.get(name)
+    generator, both = Generator(6, offers=offers_of(version)), Differential(version, version)
+    shown = 0
+    for _ in range(60):
+        program = generator.next()
+        alone, expected = judged_alone(version, program), both.run(program)
+        assert alone is not None
+        assert (alone.findings, alone.refused) == (expected.findings, expected.refused)
+        shown += len(alone.findings)
+    assert shown
 
 
 def test_programs_are_counted_by_granule() -> None:
