@@ -25,7 +25,8 @@ class HeldPredicates:
 class LastFault(Own):
     """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
 
-    *held*: what held in it; *logged*: the slot of its access had a dirty log when a fault began
+    *held*: what held in it; *logged*: the slot of its access had a dirty log when a fault began; *frames*: those of the
+    leaves that the handler of an access flag fault may have found; *left*: level and entry there when it gave way last
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,8 @@ class LastFault(Own):
         self.fault_level = -1
         self.fault_at = 0
         self.logged = False
+        self.frames: list[int] = []
+        self.left = (-1, 0)
 
     def begin(self, op: Operation | None) -> None:
         """Begin with an operation; None: creation or destruction of the VMs."""
@@ -48,4 +51,5 @@ class LastFault(Own):
         mine = LastFault()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
         mine.fault_level, mine.fault_at, mine.logged = self.fault_level, self.fault_at, self.logged
+        mine.frames, mine.left = self.frames[:], self.left
         return mine

@@ -8,6 +8,7 @@ A predicate is noted when it holds, with the guest addresses that it is about. C
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
 from reference.belongings import Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
@@ -44,6 +45,9 @@ from .predicates import (
     SMALLER,
 )
 from .wrong_leaves import WrongLeaves
+
+# Faults whose handler looks for the leaf that gave them.
+LEAF_FAULTS: Final = (ACCESS_FLAG, PERMISSION)
 
 
 @cache
@@ -95,7 +99,12 @@ class PredicateNotes(Checker):
     # Observations.
 
     def turn(self, actor: int) -> None:
+        if self.own.fault in LEAF_FAULTS:
+            self.own.left = self.at_fault()
         self.own = self.owns.of(actor)
+        if self.own.fault in LEAF_FAULTS and "mmu" in self.kernel.locks and self.at_fault() != self.own.left:
+            # Others hold the lock for reading too, and their faults change entries.
+            self.handler_finds()
 
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
@@ -182,6 +191,7 @@ class PredicateNotes(Checker):
         page = ipa & -self.granule.page_size
         self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
         self.own.fault_at = place(guest.number, page)
+        self.own.frames = [self.frame_of(walk.entry)]
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -247,21 +257,28 @@ class PredicateNotes(Checker):
         if name == "srcu" and isinstance(self.own.op, GuestAccess) and not self.own.logged:
             # From here on it has the slot as it is, whatever user space makes of it meanwhile.
             self.own.logged = self.is_logged(self.side.by_name[self.own.op.slot])
-        if self.own.fault not in (ACCESS_FLAG, PERMISSION) or name != "mmu":
-            return
-        vm, page = vm_of(self.own.fault_at), ipa_of(self.own.fault_at)
-        level, entry = self.shadows[vm].lookup(page)
-        if self.own.fault == ACCESS_FLAG:
-            # What the handler finds, which may not be what gave the fault.
-            self.own.fault_entry = entry
-            return
-        granule = self.granule
-        if level != self.own.fault_level or address_bits(entry, granule) != address_bits(self.own.fault_entry, granule):
-            self.note(GONE, page, page + granule.page_size, vm)
+        if self.own.fault in LEAF_FAULTS and name == "mmu":
+            self.own.frames.clear()
+            self.handler_finds()
+
+    def at_fault(self) -> tuple[int, int]:
+        """Level and entry that the tables have where the fault was."""
+        return self.shadows[vm_of(self.own.fault_at)].lookup(ipa_of(self.own.fault_at))
+
+    def frame_of(self, entry: int) -> int:
+        """The first frame that a leaf maps."""
+        return address_bits(entry, self.granule) >> self.granule.page_shift
+
+    def handler_finds(self) -> None:
+        """Note what the handler, which has the mmu lock, may find, and that may not be what gave the fault."""
+        own = self.own
+        level, entry = self.at_fault()
+        if own.fault == ACCESS_FLAG:
+            own.frames.append(self.frame_of(entry))
+        elif level != own.fault_level or self.frame_of(entry) != self.frame_of(own.fault_entry):
+            page = ipa_of(own.fault_at)
+            self.note(GONE, page, page + self.granule.page_size, vm_of(own.fault_at))
 
     def set_accessed(self, pfn: int) -> None:
-        if (
-            self.own.fault == ACCESS_FLAG
-            and pfn == address_bits(self.own.fault_entry, self.granule) >> self.granule.page_shift
-        ):
+        if self.own.fault == ACCESS_FLAG and pfn in self.own.frames:
             self.note(MARKED, 0, 0, 0)

@@ -47,14 +47,14 @@ PREDICATES: Final = {
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
-    GONE: "when the handler of a permission fault takes the mmu lock, another leaf, or none, is where the one was that "
-    "gave the fault",
+    GONE: "when the handler of a permission fault takes the mmu lock, or others have changed the tables under the same "
+    "hold of it, another leaf, or none, is where the one was that gave the fault",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
     "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
     LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving; "
     "of the leaf that maps it, as long as it stays",
-    MARKED: "the frame marked accessed is that of the leaf that the handler of an access flag fault finds when it "
-    "takes the mmu lock",
+    MARKED: "the frame marked accessed is that of a leaf that the handler of an access flag fault may find while it "
+    "has the mmu lock",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
 }

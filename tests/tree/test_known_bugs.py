@@ -12,8 +12,9 @@ from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
 from fuzz.judging.bearers import asked, has
-from fuzz.judging.differential import COMMON, REGRESSION, Differential
+from fuzz.judging.differential import COMMON, REGRESSION, Differential, Lockstep
 from fuzz.judging.known import known_bugs, program_of
+from fuzz.judging.predicates import GONE
 from fuzz.language.text import load, parse
 
 from .trees import planted, real_tree, version
@@ -104,3 +105,74 @@ def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     bugs = json.loads(capsys.readouterr().out)["bugs"]
     assert [each["id"] for each in bugs] == IDS
     assert {each["id"] for each in bugs if each["signature"]} == HAVE["6.12"]
+
+
+# Both have the mmu lock for reading: what the second one maps, the walk of the first one comes to.
+BESIDE_A_READER: Final = """\
+s2fuzz 1
+vm ipa=50 pa=52
+slot a ipa=1G size=2M backing=thp
+slot b ipa=2G size=4K backing=anon
+cpu0 read b+0
+cpu0 read a+0
+host age a+0 4K
+par
+  cpu0 read a+320K
+  host0 discard a+0 4K
+  cpu1 read a+320K
+  switch cpu0 to host0 before lock 1
+  switch host0 to cpu1 before store 1
+  switch cpu1 to cpu0 after load 1
+end
+"""
+
+
+def test_a_page_that_is_marked_is_that_to_which_the_walk_comes() -> None:
+    """R1, where a vCPU has mapped the page again since the handler has taken the lock."""
+    tree = candidate.get(version("6.12"))
+    marked = Differential(tree, tree).run(parse(BESIDE_A_READER)).findings
+    assert [each.known for each in marked] == ["R1"]
+    assert marked[0].signature.startswith("page-reference: ")
+
+
+BESIDE_A_RELAXING_FAULT: Final = """\
+s2fuzz 1
+vm
+slot a size=2M backing=thp log=on
+cpu0 read a+0
+par
+  cpu0 fetch a+0
+  user0 log a off
+  cpu1 read a+8K
+  switch cpu0 to user0 before lock 1
+  switch cpu1 to cpu0 before cmpxchg 1
+  switch cpu0 to cpu1 after lock 1
+end
+"""
+BREAKS_ITS_OWN: Final = """\
+s2fuzz 1
+vm
+slot a size=2M backing=thp log=on
+slot b ipa=2G size=4K backing=anon
+cpu0 read a+0
+log a off
+par
+  cpu0 write a+0
+  cpu1 read b+0
+  switch cpu0 to cpu1 before flush 1
+  switch cpu1 to cpu0 after lock 1
+end
+"""
+
+
+@pytest.mark.parametrize(("text", "gone"), [(BESIDE_A_RELAXING_FAULT, True), (BREAKS_ITS_OWN, False)])
+def test_a_leaf_is_gone_that_others_change_under_the_lock(text: str, gone: bool) -> None:
+    """Not one that the handler takes away itself."""
+    tree, program = candidate.get(version("6.12")), parse(text)
+    steps = Lockstep(Differential(tree, tree), program)
+    for at in range(len(program.operations)):
+        steps.step(at)
+    assert steps.notes == []
+    assert (GONE in steps.conditions[0].now) == gone
+    for side in (steps.left, steps.right):
+        side.dismantle()
