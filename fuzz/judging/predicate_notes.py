@@ -42,6 +42,7 @@ from .predicates import (
     PART,
     PARTLY,
     READ_ONLY,
+    REPLACED,
     SMALLER,
 )
 from .wrong_leaves import WrongLeaves
@@ -99,12 +100,15 @@ class PredicateNotes(Checker):
     # Observations.
 
     def turn(self, actor: int) -> None:
-        if self.own.fault in LEAF_FAULTS:
+        if self.own.fault != NONE:
             self.own.left = self.at_fault()
-        self.own = self.owns.of(actor)
-        if self.own.fault in LEAF_FAULTS and "mmu" in self.kernel.locks and self.at_fault() != self.own.left:
+        self.own = own = self.owns.of(actor)
+        if own.fault != NONE and "mmu" in self.kernel.locks and self.at_fault() != own.left:
             # Others hold the lock for reading too, and their faults change entries.
-            self.handler_finds()
+            if own.left[1] & VALID_BIT:
+                self.note(REPLACED, *self.page_of_fault())
+            if own.fault in LEAF_FAULTS:
+                self.handler_finds()
 
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
@@ -276,8 +280,12 @@ class PredicateNotes(Checker):
         if own.fault == ACCESS_FLAG:
             own.frames.append(self.frame_of(entry))
         elif level != own.fault_level or self.frame_of(entry) != self.frame_of(own.fault_entry):
-            page = ipa_of(own.fault_at)
-            self.note(GONE, page, page + self.granule.page_size, vm_of(own.fault_at))
+            self.note(GONE, *self.page_of_fault())
+
+    def page_of_fault(self) -> tuple[int, int, int]:
+        """Where the page of the fault begins and ends, and its VM."""
+        page = ipa_of(self.own.fault_at)
+        return page, page + self.granule.page_size, vm_of(self.own.fault_at)
 
     def set_accessed(self, pfn: int) -> None:
         if self.own.fault == ACCESS_FLAG and pfn in self.own.frames:

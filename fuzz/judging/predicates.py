@@ -23,6 +23,7 @@ UNWALKED: Final = "pages not walked"
 MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
+REPLACED: Final = "leaf of the fault replaced under the lock"
 COPIED: Final = "page mapped beside another invalidation"
 LEAVING: Final = "page of a slot that goes mapped"
 FAULTS: Final = {
@@ -49,6 +50,7 @@ PREDICATES: Final = {
     PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
     GONE: "when the handler of a permission fault takes the mmu lock, or others have changed the tables under the same "
     "hold of it, another leaf, or none, is where the one was that gave the fault",
+    REPLACED: "while the handler of a fault has the mmu lock, others change the leaf that is where the fault was",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
     "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
     LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving; "
@@ -63,6 +65,6 @@ PREDICATES: Final = {
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
-OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, MARKED)
+OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")

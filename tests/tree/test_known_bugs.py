@@ -23,8 +23,8 @@ IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1"},
     "6.1": {"C1", "A1", "M1", "M3", "P1", "A2", "R1"},
-    "6.12": {"M1", "M3", "P1", "R1", "U1"},
-    "7.3": {"M3", "P1", "U1"},
+    "6.12": {"D2", "M1", "M3", "P1", "R1", "U1"},
+    "7.3": {"D2", "M3", "P1", "U1"},
 }
 
 
@@ -176,3 +176,27 @@ def test_a_leaf_is_gone_that_others_change_under_the_lock(text: str, gone: bool)
     assert (GONE in steps.conditions[0].now) == gone
     for side in (steps.left, steps.right):
         side.dismantle()
+
+
+def test_a_near_miss_of_the_bug_of_a_block_that_is_split(tmp_path: Path) -> None:
+    """D2: nothing is marked, and nobody has replaced the leaf."""
+    marks = "\tif (writable && !ret) {\n\t\tkvm_set_pfn_dirty(pfn);\n"
+    copy = planted("6.12", tmp_path / "tree", MMU, marks, marks.replace("!ret", "!ret && exec_fault"))
+    alone = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\npar\ncpu0 read a+0\ncpu1 read a+4K\nend\n")
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(alone)
+    assert [(each.kind, each.known) for each in verdict.findings if "not marked dirty" in each.signature] == [
+        (REGRESSION, "")
+    ]
+
+
+def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
+    """D2, where the block takes the place of a table."""
+    text = (
+        "s2fuzz 1\nvm\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\npar\n  cpu1 write a+4K\n"
+        "  cpu0 write a+0\n  user0 log a on\n  switch cpu1 to cpu0 after fault 1\n"
+        "  switch cpu0 to user0 after store 1\nend\n"
+    )
+    tree = candidate.get(version("6.12"))
+    found = Differential(tree, tree).run(parse(text)).findings
+    assert {each.known for each in found} == {"D2"}
+    assert all("after a permission fault" in each.signature for each in found)
