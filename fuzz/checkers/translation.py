@@ -9,8 +9,10 @@ from reference.machine.descriptor import (
     TABLE,
     VALID_BIT,
     WRITE_BIT,
+    address_bits,
     kind,
 )
+from reference.machine.granule import Granule
 
 from ..language import operations as ops
 from ..sides.guest import Guest, Watcher, walked_range
@@ -26,6 +28,11 @@ STILL_THERE: Final = "still mapped after unmapping"
 UNMAPS: Final = "kvm_pgtable_stage2_unmap"
 # What is wrong with a leaf that maps what the host has changed since.
 STALE: Final = ("wrong frame", "writable, the host's page is not")
+
+
+def same_address(old: int, new: int, granule: Granule) -> bool:
+    """Tell whether two entries name the same memory."""
+    return address_bits(old, granule) == address_bits(new, granule)
 
 
 class Translation(GuestChecker):
@@ -226,7 +233,8 @@ class Translation(GuestChecker):
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
             self.written[ipa] = level
-            if self.kernel.actor:
+            # A leaf whose rights or access flag change was there before.
+            if self.kernel.actor and not (old & VALID_BIT and same_address(old, new, self.granule)):
                 self.leaves += 1
                 self.made[ipa] = self.leaves, self.kernel.actor
             if kind(new, level, self.granule) == RESERVED:

@@ -210,6 +210,17 @@ def test_a_page_that_is_marked_is_that_which_the_handler_has_found() -> None:
     assert {each.known for each in verdict.findings} == {"R1"}
 
 
+def test_a_leaf_that_stays_is_the_same_with_another_access_flag() -> None:
+    """B05 leaves it, and before the pages change another vCPU makes it young."""
+    text = (
+        "vm cpus=1\nslot a ipa=1050620K size=2044K backing=anon\ncpu0 read a+1M\nhost age a+1M 4K\npar\n"
+        "  host0 discard a+0 2044K\n  cpu0 read a+1M\n  switch host0 to cpu0 after unlock 1\nend\n"
+    )
+    verdict, found = judged(ORIGINAL, text)
+    assert any("still mapped after invalidation" in each.signature for each in found)
+    assert {each.known for each in verdict.findings} == {"B05", "R1"}
+
+
 def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
     class Other(Pgtable):
         def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
