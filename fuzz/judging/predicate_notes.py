@@ -283,7 +283,7 @@ class PredicateNotes(Checker):
             self.note(GONE, *self.page_of_fault())
 
     def page_of_fault(self) -> tuple[int, int, int]:
-        """Where the page of the fault begins and ends, and its VM."""
+        """The beginning and the end of the page of the fault, and its VM."""
         page = ipa_of(self.own.fault_at)
         return page, page + self.granule.page_size, vm_of(self.own.fault_at)
 
