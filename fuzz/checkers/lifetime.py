@@ -190,14 +190,15 @@ class Lifetime(Checker):
     def destroyed_while_linked(self, page: int, count: int) -> None:
         """A reference goes: nobody may find the root of tables that are being destroyed.
 
-        Unmapping, which drops references too, holds the lock and clears the entry before.
+        Unmapping, which drops references too, holds the lock and clears the entry before. A table that was cut off
+        before is found by nobody: RCU may free it at any time.
         """
         guest = self.side.active
         if guest.kvm.pgt is None or guest in self.reported:
             return
         if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             return
-        if "mmu" in self.kernel.locks and (count or not (self.is_root(page) or self.parent_of(page))):
+        if ("mmu" in self.kernel.locks and count) or not (self.is_root(page) or self.parent_of(page)):
             return
         self.reported.append(guest)
         self.report(

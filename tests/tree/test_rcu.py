@@ -134,3 +134,14 @@ def test_a_reader_makes_an_entry_in_what_another_cuts_off(tree: str) -> None:
         "switch cpu1 to cpu0 before cmpxchg 1\nswitch cpu1 to cpu0 before flush 1\nend\n"
     )
     assert violations(version(tree), program) == []
+
+
+def test_a_table_that_was_cut_off_may_be_freed_while_the_vm_is_destroyed() -> None:
+    """Its grace period ends then, before the root is unlinked."""
+    text = (
+        "s2fuzz 1\nvm cpus=1 haf=on grace=4\nslot a ipa=1G size=2M backing=thp\ntable map a+0 4K r\ncpu0 write a+0\n"
+        "host age a+0 4K\ncpu0 read a+0\n"
+    )
+    tree = candidate.get(version("6.12"))
+    findings = Differential(tree, tree).run(parse(text)).findings
+    assert [each.signature for each in findings if each.signature.startswith("lifetime: ")] == []
