@@ -15,7 +15,7 @@ from . import bugs
 from . import tree as kernel_tree
 from .inspection import Changes, Inspection, RefusedCandidate
 from .registry.declaration import CANDIDATE, Candidate
-from .registry.files import beside, canonical, load, path_of, portable
+from .registry.files import anywhere, beside, canonical, load, path_of, portable
 from .registry.folder import declared_by, declared_in
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Changes",
     "RefusedCandidate",
     "UnknownCandidate",
+    "anywhere",
     "changes",
     "get",
     "is_file",

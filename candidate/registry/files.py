@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
-from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
+from reference.compiled.choice import HOME, OUTSIDE, SANITIZE, TREE, is_file_name, module_of_file
 
 from ..inspection import RefusedCandidate
 from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
@@ -157,10 +157,18 @@ def modules_of(version: Candidate) -> list[str]:
     return list(dict.fromkeys(each.__module__ for top in version.parts for each in top.__mro__))
 
 
+def anywhere(name: str) -> str:
+    """The name of a version for a text that is read in another folder: that of a kernel tree has its whole path."""
+    if not name.startswith(TREE):
+        return name
+    option = SANITIZE if name.endswith(SANITIZE) else ""
+    return f"{TREE}{os.path.abspath(name.removeprefix(TREE).removesuffix(option))}{option}"
+
+
 def portable(name: str) -> str:
     """The name of a version in a command for a shell in the checkout."""
     if not is_file_name(name):
-        return name
+        return anywhere(name)
     try:
         path = path_of(name)
     except RefusedFile:

@@ -49,6 +49,7 @@ class Explored:
     :param shown: the findings, by class and signature
     :param refused: why there is no verdict, "" if there is one
     :param whole: False if there was no more time
+    :param interrupted: there was Ctrl-C, or a signal that ends s2fuzz
     """
 
     schedules: list[int] = field(default_factory=list)
@@ -57,6 +58,7 @@ class Explored:
     refused: str = ""
     whole: bool = True
     programs: int = 1
+    interrupted: bool = False
 
     def add(self, other: "Explored") -> None:
         """Add what came of other programs, with as many preemptions at most."""
@@ -65,6 +67,7 @@ class Explored:
         self.judged += other.judged
         self.refused = other.refused
         self.whole = self.whole and other.whole
+        self.interrupted = self.interrupted or other.interrupted
         for key, found in other.shown.items():
             known = self.shown.setdefault(key, found)
             if known is not found:
@@ -246,7 +249,15 @@ class Explorer:
         self.explored = Explored([0] * (preemptions + 1))
 
     def run(self) -> Explored:
-        """Judge all of them."""
+        """Judge all of them; Ctrl-C ends that, and what was judged by then is returned."""
+        try:
+            self.judge_all()
+        except KeyboardInterrupt:
+            self.explored.whole, self.explored.interrupted = False, True
+        return self.explored
+
+    def judge_all(self) -> None:
+        """Judge all of them, while there is time and each can be judged."""
         block = self.program.operations[self.at]
         assert isinstance(block, Par)
         for begun in orders(block):
@@ -254,12 +265,11 @@ class Explorer:
             while left:
                 if self.over():
                     self.explored.whole = False
-                    return self.explored
+                    return
                 # The last one first, so that they are judged in the order of the run.
                 left += reversed(self.judge(left.pop()))
                 if self.explored.refused:
-                    return self.explored
-        return self.explored
+                    return
 
     def judge(self, batch: Batch) -> list[Batch]:
         """Judge the first schedule of a batch, and those that are the same; return what is to be judged then."""

@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from candidate import anywhere
+
 from ..judging.finding import Finding
 from ..language.program import Program
 from ..language.text import headings, parse, print_program
@@ -122,8 +124,8 @@ def file_comments(
         "reason": record.reason,
         "at": record.where(),
         "known": known_text(record.finding, reference),
-        "reference": reference,
-        "candidate": candidate,
+        "reference": anywhere(reference),
+        "candidate": anywhere(candidate),
         "code": code,
         "seed": "",
         "reproduce": reproduce(reference, candidate, path),

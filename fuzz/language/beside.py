@@ -16,7 +16,7 @@ SHARED: Final = "shared"
 
 MAX_ACCESSES: Final = 8
 MAX_SWITCHES: Final = 16
-COUNTS: Final = range(1, 1000)
+COUNTS: Final = range(1, 1 << 20)
 FAULTS: Final = range(1, 17)
 
 

@@ -31,6 +31,8 @@ from .operations import (
 from .program import ProgramError
 from .repair import Repair
 
+# Switches of other numbers than there are have one from 1 to this: few calls make so many steps of a kind.
+_DRAWN: Final = 999
 # The most records that a block has.
 RECORDS: Final = MAX_ACCESSES + MAX_SWITCHES
 
@@ -122,5 +124,7 @@ def _switch(raw: RawSwitch, cpus: tuple[int, ...]) -> Switch | None:
         point = points[raw.point % len(points)]
     when: Any = "after" if point in ONLY_AFTER else MOMENTS[raw.when % len(MOMENTS)]
     of_block = point == "fault" or point in STEPS_OF_HOST
-    count = fit(raw.number, 1, (FAULTS if of_block else COUNTS)[-1])
+    count = raw.number
+    if count not in (FAULTS if of_block else COUNTS):
+        count = fit(raw.number, 1, FAULTS[-1] if of_block else _DRAWN)
     return Switch(cpu, to, when, point, count, 1 if of_block else fit(raw.fault, 1, FAULTS[-1]))

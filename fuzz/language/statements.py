@@ -185,6 +185,8 @@ def read_operation(words: Sequence[str]) -> Operation:
     :raises ProgramError: it is none; without file and line
     """
     head = HEADS.get(words[0])
+    if head is None and words[0] in THREADS:
+        raise refusal(f"{words[0]!a} outside of a par block", f"{BEGIN} before it, {END} behind it")
     if head is None:
         allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)

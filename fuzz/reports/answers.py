@@ -181,6 +181,7 @@ def explore_answer(file: str | None, reference: str, candidate: str, explored: E
         "schedules": explored.schedules,
         "judged": explored.judged,
         "whole": explored.whole,
+        "interrupted": explored.interrupted,
         "findings": findings,
         "refused": explored.refused or None,
     }

@@ -7,6 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE, NO_VERDICT, WORSE
+from ...processes.signals import exit_code
 from ..command import CLASSES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_versions
@@ -34,7 +35,7 @@ exit codes:
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program needs what is not modelled, or a process
        cannot be started, or is killed from outside
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was found before is printed
   141  whoever read the output has closed it
 """
 
@@ -101,6 +102,8 @@ def explore(arguments: Namespace) -> int:
         say_form(arguments)
         explored = explorer.run()
     code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
+    if explored.interrupted:
+        code = exit_code()
     if arguments.json:
         answer = explore_answer(arguments.program, reference.name, tested.name, explored)
         dump({**answer, "exit_code": code})
@@ -117,10 +120,9 @@ def text(explored: "Explored") -> str:
     from ...reports.report import plural
 
     total = sum(explored.schedules)
+    why = "s2fuzz was interrupted" if explored.interrupted else "no time was left"
     by = ", ".join(f"{count} with {number}" for number, count in enumerate(explored.schedules))
-    lines = [
-        f"{total} schedules ({by} preemptions){'' if explored.whole else '; there are more, but no time was left'}"
-    ]
+    lines = [f"{total} schedules ({by} preemptions){'' if explored.whole else f'; there are more, but {why}'}"]
     if explored.judged < total:
         lines.append(f"{explored.judged} were judged: the others are these with independent steps in another order")
     for shown in explored.shown.values():

@@ -275,3 +275,10 @@ def test_a_plain_store_in_a_file_is_seen(here: Path) -> None:
     (here / "plain.py").write_text(MINE.replace("super().stage2_flush_dcache(addr, size)", "self.mem[addr] = 0"))
     assert writes_once(candidate.get("./mine.py").pgtable)
     assert not writes_once(candidate.get("./plain.py").pgtable)
+
+
+def test_a_kernel_tree_has_a_name_for_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert candidate.anywhere("tree:../linux") == f"tree:{tmp_path.parent}/linux"
+    assert candidate.portable("tree:../linux:sanitize") == f"tree:{tmp_path.parent}/linux:sanitize"
+    assert candidate.anywhere("rfc-v1") == candidate.portable("rfc-v1") == "rfc-v1"

@@ -47,6 +47,18 @@ def test_minimize_leaves_the_best_so_far(tmp_path: Path, number: int, code: int)
     assert ended == code, err
 
 
+@pytest.mark.parametrize(("number", "code"), [(INT, 130), (TERM, 143)])
+def test_explore_says_what_it_has_found(tmp_path: Path, number: int, code: int) -> None:
+    """All schedules of the program take hours."""
+    accesses = "".join(f"cpu{cpu} write a+{4 * page}K\n" for page in range(4) for cpu in range(2))
+    (tmp_path / "p.s2").write_text(f"s2fuzz 1\nvm\nslot a size=2M backing=anon\npar\n{accesses}end\n")
+    explore = Started(tmp_path, "explore", "p.s2", "--candidate", "rfc-v1", "--preemptions", "4")
+    wait_for(lambda: "s2fuzz:" in explore.err.read_text(), "exploring")
+    ended, out, err = explore.end(number)
+    assert ended == code, err
+    assert "there are more, but s2fuzz was interrupted" in out
+
+
 @pytest.mark.parametrize(("numbers", "ignored", "code"), [([HUP], [], 129), ([INT, TERM], [INT], 143)])
 def test_a_campaign_ends_in_order(tmp_path: Path, numbers: list[int], ignored: list[int], code: int) -> None:
     arguments = ("campaign", "c", "--candidate", "rfc-v1", "--workers", "1")
