@@ -11,6 +11,7 @@ from typing import Final
 from .arena import memory_start
 from .granule import Granule
 from .spans import Spans
+from .whole_frames import WholeFrames
 
 # Version of the contents that the last owner left in memory.
 FOREIGN: Final = -1
@@ -54,6 +55,9 @@ class Memory:
         self.owner = Spans()
         # Instruction caches: all CPUs see the same invalidations, so one will do.
         self.icache: dict[int, int] = {}
+        # Of maintenance of data and instruction caches.
+        self.cleaned = WholeFrames(granule.page_shift)
+        self.invalidated = WholeFrames(granule.page_shift)
         # Frames where a store went past a dirty line: what is read next is
         # unpredictable (Arm ARM B2.8, mismatched memory attributes).
         self.torn: set[int] = set()
@@ -191,8 +195,9 @@ class Memory:
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """Data cache clean and invalidate to the point of coherency."""
-        start = max((pa >> self.page_shift) - self.first, 0)
-        end = min(((pa + size - 1) >> self.page_shift) - self.first + 1, self.frames)
+        first, behind = self.cleaned.through(pa, size)
+        start = max(first - self.first, 0)
+        end = min(behind - self.first, self.frames)
         if start < end:
             self.poc.paste(start, self.cached.runs(start, end), start)
             self.dirty.fill(start, end, 0)
@@ -208,14 +213,13 @@ class Memory:
 
     def invalidate_icache(self, pa: int, size: int) -> None:
         """Instruction cache invalidation by address."""
-        first = pa >> self.page_shift
-        last = (pa + size - 1) >> self.page_shift
+        first, behind = self.invalidated.through(pa, size)
         start = max(first - self.first, 0)
-        end = min(last - self.first + 1, self.frames)
+        end = min(behind - self.first, self.frames)
         if start < end:
             self.stale_code.fill(start, end, 0)
         if self.icache:
-            for pfn in [pfn for pfn in self.icache if first <= pfn <= last]:
+            for pfn in [pfn for pfn in self.icache if first <= pfn < behind]:
                 del self.icache[pfn]
 
     def invalidate_icache_all(self) -> None:

@@ -21,6 +21,13 @@ class CleanOnePage(Mmu):
         super().clean_dcache_guest_page(pfn, self.PAGE_SIZE)
 
 
+class CleanFourK(Mmu):
+    """Takes a page for 4K."""
+
+    def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
+        super().clean_dcache_guest_page(pfn, 4 << 10)
+
+
 class ChangeWithoutClean(Mmu):
     def kvm_set_spte_hva(self, kvm: kvm, hva: int, pfn: int) -> int:
         return self.handle_hva_to_gpa(
@@ -67,6 +74,12 @@ CASES = (
         "dcache: stage2_map_walker: empty->block after a translation fault, not cleaned L2",
         broken(mmu=CleanOnePage),
         "vm cpus=1\nslot a size=2M backing=thp\ncpu0 read a+0\n",
+    ),
+    Case(
+        "first map of a page of 64K",
+        "dcache: stage2_map_walker: empty->page after a translation fault, not cleaned L3",
+        broken(mmu=CleanFourK),
+        "vm cpus=1 granule=64K\nslot a size=64K backing=anon\ncpu0 read a+0\n",
     ),
     Case(
         "new frame by change_pte",

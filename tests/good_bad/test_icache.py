@@ -19,6 +19,13 @@ class InvalidateOnePage(Mmu):
         super().invalidate_icache_guest_page(pfn, self.PAGE_SIZE)
 
 
+class InvalidateFourK(Mmu):
+    """Takes a page for 4K."""
+
+    def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
+        super().invalidate_icache_guest_page(pfn, 4 << 10)
+
+
 class RelaxWithoutInvalidation(PgtableV5_14):
     """v7 without its hunk in the attribute walker."""
 
@@ -53,6 +60,12 @@ CASES = (
         "icache: stage2_map_walker: executable, not invalidated L2",
         broken(mmu=InvalidateOnePage),
         "vm cpus=1\nslot a size=2M backing=thp\ncpu0 fetch a+4K\n",
+    ),
+    Case(
+        "only 4K of a page of 64K",
+        "icache: stage2_map_walker: executable, not invalidated L3",
+        broken(mmu=InvalidateFourK),
+        "vm cpus=1 granule=64K\nslot a size=64K backing=anon\nhost write a+0 64K\ncpu0 fetch a+0\n",
     ),
     Case(
         "written again by the host after it was unmapped",

@@ -30,9 +30,17 @@ def test_cleaning_makes_both_alike(memory: Memory) -> None:
     assert memory.guest_read(PFN + 1, False) == FOREIGN
 
 
-def test_cleaning_part_of_a_frame_counts_as_the_frame(memory: Memory) -> None:
-    memory.clean_and_invalidate((PFN << 12) + 64, 64)
-    assert not memory.host_dirty[PFN - FIRST_PFN]
+def test_a_frame_is_clean_when_all_of_it_is(memory: Memory) -> None:
+    memory.host_write(PFN, 2, 7)
+    memory.clean_and_invalidate((PFN << 12) + 64, 4096)
+    assert memory.guest_read(PFN, False) == memory.guest_read(PFN + 1, False) == FOREIGN
+    # In calls that go on where the last one ended.
+    memory.clean_and_invalidate(PFN << 12, 64)
+    memory.clean_and_invalidate((PFN << 12) + 64, 4096)
+    assert memory.guest_read(PFN, False) == 7
+    assert memory.guest_read(PFN + 1, False) == FOREIGN
+    memory.clean_and_invalidate((PFN + 1 << 12) + 64, 4032)
+    assert memory.guest_read(PFN + 1, False) == 7
 
 
 def test_a_store_past_a_dirty_line_is_unpredictable(memory: Memory) -> None:
