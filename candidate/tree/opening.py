@@ -20,7 +20,7 @@ from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
-from .building.source import ARM, MMU, PGTABLE, TreeSource
+from .building.source import ARM, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -113,8 +113,6 @@ def opened(name: str) -> Opened:
 
     class BoundMmu(TreeMmu):
         """mmu.c of this tree."""
-
-        MARKS_AGED = found(MMU, r"^static \w+ handle_access_fault\((?:(?!^}).)*_accessed\(") is not None
 
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
             super().__init__(host, pgtable)

@@ -3,8 +3,8 @@
 
 The frame is pinned by the look-up, stays so while the fault maps it, and is
 released exactly once on every path. Before that the host's page is marked:
-accessed if the fault mapped it or granted more (for an access flag fault where
-the standard's handler does so), dirty if that made it writable. A fault that has lost
+accessed if the fault mapped it or granted more (not if it set an access flag, of
+which the host hears when it ages pages), dirty if that made it writable. A fault that has lost
 a race for an entry, and made none, marks nothing dirty. Whatever a fault
 marks is held meanwhile, by a reference or by the mmu lock, for
 which whoever frees the page has to wait.
@@ -296,8 +296,8 @@ class PageReference(FaultChecker):
 
     def judge(self, leaf: Mapped) -> None:
         """The marks that are due on the host page of a leaf."""
-        aged = self.own.fault == ACCESS_FLAG and not self.side.standard.mmu.MARKS_AGED
-        if not aged and not self.marked(self.own.accessed, leaf):
+        # Who has set an access flag tells the host of it when that ages its pages.
+        if self.own.fault != ACCESS_FLAG and not self.marked(self.own.accessed, leaf):
             self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
         if leaf.dirty and not self.marked(self.own.dirty, leaf):
             self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
