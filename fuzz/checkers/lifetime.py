@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.machine.address_space import ABSENT
-from reference.machine.descriptor import VALID_BIT, address_bits
+from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind, memattr
 from reference.machine.walk import LOST, Walk
 
 from ..language.operations import Operation
@@ -100,6 +100,20 @@ class Lifetime(Checker):
             and owed.tables[owed.pinned[page]].actor != self.kernel.actor
         )
 
+    def covered(self, level: int, old: int, new: int) -> bool:
+        """Tell whether the flush that is to come covers what CPUs may hold of an entry, before and after a change.
+
+        It does where one of them is not valid, and where both are leaves with other rights alone.
+        """
+        if not old & new & VALID_BIT:
+            return True
+        granule = self.granule
+        return (
+            kind(old, level, granule) == kind(new, level, granule) == LEAF
+            and address_bits(old, granule) == address_bits(new, granule)
+            and memattr(old) == memattr(new)
+        )
+
     def stored(self, ptep: int, old: int, new: int, number: int) -> None:
         """An entry was written in a table page that a walk cache of VM *number* may lead to.
 
@@ -109,11 +123,10 @@ class Lifetime(Checker):
         table = self.shadows[number].by_page.get(page)
         if table is None or table.live or page in self.early or self.destroying:
             return
-        if self.beside_who_cut_it(number, page) and not old & new & VALID_BIT:
-            # One entry is made, or broken: the flush that is to come covers it as well.
+        level = table.level
+        if self.beside_who_cut_it(number, page) and self.covered(level, old, new):
             return
         self.early.add(page)
-        level = table.level
         ipa = table.base + index * self.granule.level_size(level)
         self.report(
             "store to a table before the flush that covers it",
