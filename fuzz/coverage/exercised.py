@@ -13,6 +13,7 @@ from candidate.tree.building.source import TreeSource
 from candidate.tree.lines.code import Lines, code_lines
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise, TreeDifference
+from candidate.tree.lines.outside import outside
 from candidate.tree.opening import settings_of
 
 
@@ -101,8 +102,10 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
             _add(lines, code_lines(str(entry / built_trees.LIBRARY)).lines)
             digests[-1].update(built_trees.read(entry)["files"])
     one, other = digests
-    files = sorted(path for path in one | other if path.endswith((".c", ".h")) and one.get(path) != other.get(path))
-    return TreeDifference((root_of(names[0]), root_of(names[1])), files, code)
+    read = {path for path in one | other if path.endswith((".c", ".h"))}
+    files = sorted(path for path in read if one.get(path) != other.get(path))
+    roots = root_of(names[0]), root_of(names[1])
+    return TreeDifference(roots, files, code, outside(roots, read))
 
 
 def _add(lines: Lines, more: Lines) -> None:

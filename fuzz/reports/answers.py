@@ -25,8 +25,8 @@ the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 ``costs`` (``reference`` and
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
-``ran``, ``missing`` and ``codeless``: places, and ``unknown``: why none of this is known, or ""), ``error`` and
-``trace`` (text or null);
+``ran``, ``missing`` and ``codeless``: places, ``unknown``: why none of this is known, or "", and ``uncompiled``:
+files of KVM that differ and are not compiled), ``error`` and ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
 ``who``, ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
 ``qemu`` (`fuzz.hardware.report`).

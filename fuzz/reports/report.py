@@ -155,14 +155,17 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
     if not found.differs:
         yield "the two differ in comments alone, if at all: both sides run the same code"
         return
-    if not found.lines:
+    if found.lines:
+        yield f"{found.ran} of {plural(found.lines, 'line')} by which the two differ ran"
+        if found.missing:
+            yield f"did not run: {shortened(found.missing)}"
+        if found.codeless:
+            yield f"without code in this build: {shortened(found.codeless)}"
+    elif found.codeless:
         yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
-        return
-    yield f"{found.ran} of {plural(found.lines, 'line')} by which the two differ ran"
-    if found.missing:
-        yield f"did not run: {shortened(found.missing)}"
-    if found.codeless:
-        yield f"without code in this build: {shortened(found.codeless)}"
+    if found.uncompiled:
+        verbs = "differs, and is" if len(found.uncompiled) == 1 else "differ, and are"
+        yield f"{shortened(found.uncompiled)} {verbs} not compiled here"
 
 
 def shortened(names: list[str]) -> str:

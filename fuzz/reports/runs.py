@@ -10,7 +10,7 @@ from candidate.tree.lines.difference import Exercise
 
 from ..findings.accepted import Accepted
 from ..findings.found import rank
-from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION, Finding, Verdict
+from ..judging.differential import CLASSES, COMMON, DIVERGENCE, REGRESSION, Finding, Verdict
 from ..language.program import Program
 
 ALL: Final = "all"
@@ -52,8 +52,14 @@ class Run:
         if self.verdict is None:
             return REFUSED if self.refused else ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
-        idle = self.exercise is not None and not self.exercise.exercised
-        return next((kind for kind in CLASSES if kind in kinds), NOT_EXERCISED if idle else CLEAN)
+        return next((kind for kind in CLASSES if kind in kinds), NOT_EXERCISED if self.idle else CLEAN)
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing ran of that by which two kernel trees differ, as far as is known, and they did the same."""
+        if self.verdict is None or any(finding.kind != COMMON for finding in self.verdict.findings):
+            return False
+        return self.exercise is not None and not self.exercise.exercised
 
     @property
     def trouble(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree import SANITIZE
+from candidate.tree import PREFIX, SANITIZE
 from candidate.tree.build import build
 from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from candidate.tree.lines.code import CodeLines, code_lines
@@ -20,10 +20,13 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from fuzz.reports.report import exercise_lines
 
-from .trees import planted, real_tree, version
+from .trees import changed, planted, real_tree, version
 
 TREE = "6.12"
 HEADER = "arch/arm64/include/asm/kvm_pgtable.h"
+# Of KVM, and in the libraries of no tree; the second has one of ours in its place.
+TLB = "arch/arm64/kvm/hyp/vhe/tlb.c"
+EXCHANGE = "arch/arm64/include/asm/cmpxchg.h"
 TEXT = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\n"
 PROGRAM = parse(TEXT)
 # Where a page is mapped.
@@ -77,6 +80,41 @@ def test_a_header_counts(tmp_path: Path) -> None:
     text = "\treturn pte & KVM_PTE_VALID;"
     found = exercised(HEADER, text, "\treturn !!(pte & KVM_PTE_VALID);", tmp_path)
     assert (found.lines, found.ran, found.missing) == (1, 1, [])
+
+
+@pytest.mark.parametrize("path", [TLB, "arch/arm64/kvm/hyp/nvhe/tlb.c", "include/kvm/arm_psci.h", EXCHANGE])
+def test_a_file_that_is_not_compiled(path: str, tmp_path: Path) -> None:
+    """Nothing here can say anything of a change to it: the two trees are not the same code."""
+    source = (real_tree(TREE) / path).read_text()
+    line = next(each for each in source.splitlines(keepends=True) if each.startswith("#include"))
+    found = exercised(path, line, f"{line}extern int another;\n", tmp_path)
+    assert found == Exercise(0, 0, [], [], uncompiled=[path])
+    assert (found.differs, found.exercised) == (True, False)
+    assert list(exercise_lines(found)) == [f"{path} differs, and is not compiled here"]
+
+
+def test_a_file_that_is_not_compiled_beside_lines_that_ran(tmp_path: Path) -> None:
+    files = {path: (real_tree(TREE) / path).read_text() for path in (PGTABLE, TLB, EXCHANGE)}
+    files[PGTABLE] = files[PGTABLE].replace(WALKER, WALKER.replace("ctx, data)", "ctx, (data))"), 1)
+    files = {path: text if path == PGTABLE else f"{text}int another;\n" for path, text in files.items()}
+    copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', files)}"
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found == Exercise(1, 1, [], [], uncompiled=[EXCHANGE, TLB])
+    assert found.exercised
+    assert list(exercise_lines(found)) == [
+        "1 of 1 line by which the two differ ran",
+        f"{EXCHANGE}, {TLB} differ, and are not compiled here",
+    ]
+
+
+def test_comments_of_a_file_that_is_not_compiled(tmp_path: Path) -> None:
+    text = (real_tree(TREE) / TLB).read_text()
+    copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', {TLB: f'{text}/* The end. */'})}"
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found == Exercise(0, 0, [], [])
+    assert "both sides run the same code" in next(exercise_lines(found))
 
 
 def test_builds_with_sanitizers(tmp_path: Path) -> None:
@@ -142,14 +180,29 @@ def test_lines_of_a_program() -> None:
     assert CodeLines(Path(library)).lines[PGTABLE] > seen[0][PGTABLE]
 
 
-@pytest.mark.parametrize(("path", "code", "word"), [(NESTED, BAD_INPUT, "not exercised"), (PGTABLE, FINE, "clean")])
-def test_run_and_fuzz_say_so(
-    path: str, code: int, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+LOCKED = "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "instead", "code", "word", "said"),
+    [
+        (NESTED, LOCKED, f"{LOCKED}\tkvm->arch.mmu.vtcr++;\n", BAD_INPUT, "not exercised", "by which the two differ"),
+        (PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"), FINE, "clean", "by which the two differ ran"),
+        (TLB, "\tdsb(ish);\n", "", BAD_INPUT, "not exercised", f"{TLB} differs, and is not compiled here"),
+    ],
+)
+def test_run_fuzz_and_gate_say_so(
+    path: str,
+    text: str,
+    instead: str,
+    code: int,
+    word: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from fuzz.command_line.cli import main
 
-    text = WALKER if path == PGTABLE else "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
-    instead = text.replace("ctx, data)", "ctx, (data))") if path == PGTABLE else f"{text}\tkvm->arch.mmu.vtcr++;\n"
     copy = planted(TREE, tmp_path / "tree", path, text, instead)
     program = tmp_path / "p.s2"
     program.write_text(TEXT)
@@ -158,11 +211,18 @@ def test_run_and_fuzz_say_so(
     answer = json.loads(capsys.readouterr().out)
     assert answer["exit_code"] == code
     assert [each["verdict"] for each in answer["results"]] == [word]
+    assert [each["exercise"]["uncompiled"] for each in answer["results"]] == [[TLB] if path == TLB else []]
+    assert main(["run", str(program), *versions]) == code
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert ("the two do not differ" in text) == (word == "clean")
     budget = ["--programs", "4", "--seed", "3", "--out", str(tmp_path)]
     assert main(["fuzz", *versions, *budget]) == code
-    said = " ".join(capsys.readouterr().out.split())
-    assert ("not exercised: nothing ran" in said) == (word == "not exercised")
-    assert "by which the two differ" in said
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("not exercised: nothing ran" in text) == (word == "not exercised")
+    assert said in text
+    assert main(["gate", *versions, "--programs", "4", "--seed", "3"]) == code
+    assert said in " ".join(capsys.readouterr().out.replace("\\", "").split())
 
 
 def test_ways_through_the_code_guide() -> None:

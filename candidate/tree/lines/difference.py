@@ -8,7 +8,7 @@ that begins, and a changed macro by the lines that use it.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,7 @@ class Exercise:
     :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
     :param codeless: places of changes that have no code in this build
     :param unknown: why none of this is known; "" if it is
+    :param uncompiled: files of KVM that differ, and that no build here compiles
     """
 
     lines: int
@@ -44,11 +45,12 @@ class Exercise:
     missing: list[str]
     codeless: list[str]
     unknown: str = ""
+    uncompiled: list[str] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
         """True if the two differ in more than comments, or nobody knows."""
-        return bool(self.lines or self.codeless or self.unknown)
+        return bool(self.lines or self.codeless or self.unknown or self.uncompiled)
 
     @property
     def exercised(self) -> bool:
@@ -62,12 +64,16 @@ class TreeDifference:
     :param roots: their top folders, the reference's first
     :param files: paths below them that may differ
     :param lines: those that have code, of each
+    :param uncompiled: files by which they differ and that are not compiled
     *places*: the lines with code by which they differ; *codeless*: places of changes without any
     """
 
-    def __init__(self, roots: tuple[Path, Path], files: Sequence[str], lines: tuple[Lines, Lines]) -> None:
+    def __init__(
+        self, roots: tuple[Path, Path], files: Sequence[str], lines: tuple[Lines, Lines], uncompiled: Sequence[str] = ()
+    ) -> None:
         self.roots = roots
         self.lines = lines
+        self.uncompiled = list(uncompiled)
         self.places: set[Place] = set()
         self.codeless: list[str] = []
         self._texts: dict[tuple[int, str], list[str]] = {}
@@ -84,7 +90,8 @@ class TreeDifference:
         """
         missing = sorted((file, line, side) for side, file, line in self.places if line not in ran[side].get(file, ()))
         names = [f"{file}:{line}{' (removed)' if side == REFERENCE else ''}" for file, line, side in missing]
-        return Exercise(len(self.places), len(self.places) - len(missing), names, self.codeless)
+        ran_of_it = len(self.places) - len(missing)
+        return Exercise(len(self.places), ran_of_it, names, self.codeless, uncompiled=self.uncompiled)
 
     def text(self, side: int, file: str) -> list[str]:
         """The lines of a file without comments and spaces; none where there is no file."""

@@ -156,10 +156,8 @@ def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
 
 def idle(runs: "list[Run]") -> list[str]:
     """The candidates of which no program ran anything of that by which they differ from the reference."""
-    from ...reports.runs import NOT_EXERCISED
-
     names = dict.fromkeys(each.candidate for each in runs)
-    return [name for name in names if all(each.word == NOT_EXERCISED for each in runs if each.candidate == name)]
+    return [name for name in names if all(each.idle for each in runs if each.candidate == name)]
 
 
 def askable(programs: "list[tuple[str, Program]]", runs: "list[Run]") -> "list[tuple[str, Program]]":

@@ -113,6 +113,12 @@ def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
     assert "not exercised: nothing ran" in summary(idle)
     assert "not exercised: nothing ran" in shown(idle)
     assert exit_code_of(idle) == BAD_INPUT
+    unseen = overview_of(books, Exercise(0, 0, [], [], uncompiled=["hyp/tlb.c"]))
+    assert "not exercised: nothing ran" in summary(unseen)
+    assert "hyp/tlb.c differs, and is not compiled here" in summary(unseen)
+    assert "hyp/tlb.c differs, and is not compiled here" in shown(unseen)
+    assert answer(unseen)["exercise"]["uncompiled"] == ["hyp/tlb.c"]
+    assert exit_code_of(unseen) == BAD_INPUT
     # Before the first unit is done, nobody knows.
     assert exit_code_of(overview_of(books, IDLE, units=0)) == FINE
     for found in (None, Exercise(0, 0, [], []), Exercise(0, 0, [], [], "a tree is gone")):
