@@ -112,6 +112,8 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
+    if run.idle and run.word != NOT_EXERCISED:
+        lines.append(f"  {NOTHING_RAN}")
     if run.exercise is not None and run.exercise.differs:
         lines += [f"  {each}" for each in exercise_lines(run.exercise)]
     if run.word in (ERROR, REFUSED):

@@ -225,6 +225,19 @@ def test_run_fuzz_and_gate_say_so(
     assert said in " ".join(capsys.readouterr().out.replace("\\", "").split())
 
 
+def test_what_both_trees_show_is_no_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug of the reference shows nothing of a patch that did not run."""
+    from fuzz.command_line.cli import main
+
+    copy = planted(TREE, tmp_path / "tree", TLB, "\tdsb(ish);\n", "")
+    program = "corpus/regressions/r1-accessed-not-held.s2"
+    assert main(["run", program, "--reference", version(TREE), "--candidate", copy]) == BAD_INPUT
+    text = capsys.readouterr().out
+    assert text.splitlines()[0].endswith(": common")
+    assert "not exercised: nothing ran" in text
+    assert f"{TLB} differs, and is not compiled here" in text
+
+
 def test_ways_through_the_code_guide() -> None:
     """A program that runs other code has features that an earlier one has not."""
     one = candidate.get(version(TREE))
