@@ -62,6 +62,7 @@ static inline shim_u64 *rt_shadow_at(const volatile void *p)
 
 /* frame: of the function that kernel code called */
 void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame);
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_settle(void);
 void rt_read_entry(const volatile void *p);

@@ -55,7 +55,7 @@ static void lock(const void *p, int write, void **frame)
 		l->readers++;
 		l->reads[rt_actor + 1]++;
 	}
-	rt_emit(EV_LOCK, l->kind, l->vm, write, 0, frame);
+	rt_emit_visited(EV_LOCK, l->kind, l->vm, write, frame);
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_passed(POINT_LOCK);
 }
@@ -79,7 +79,7 @@ static void unlock(const void *p, int write, void **frame)
 		l->readers--;
 		l->reads[rt_actor + 1] -= l->reads[rt_actor + 1] > 0;
 	}
-	rt_emit(EV_UNLOCK, l->kind, l->vm, write, 0, frame);
+	rt_emit_visited(EV_UNLOCK, l->kind, l->vm, write, frame);
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_passed(POINT_UNLOCK);
 }
@@ -173,12 +173,12 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 
 	if (what == ASK_RUN) {
 		if (vm >= 0 || dropped)
-			rt_emit(EV_RESCHED, vm, what, 0, 0, FRAME);
+			rt_emit_visited(EV_RESCHED, vm, what, 0, FRAME);
 		dropped = 0;
 		return 0;
 	}
 	answer = waits();
-	rt_emit(EV_RESCHED, vm, what, answer, 0, FRAME);
+	rt_emit_visited(EV_RESCHED, vm, what, answer, FRAME);
 	return answer;
 }
 
@@ -188,7 +188,7 @@ static int resched(void *p, int write, void **frame)
 	int vm = -1;
 
 	shim_lock_kind_of(p, &vm);
-	rt_emit(EV_RESCHED, vm, ASK_OFFER, 0, 0, frame);
+	rt_emit_visited(EV_RESCHED, vm, ASK_OFFER, 0, frame);
 	if (!waits())
 		return 0;
 	unlock(p, write, frame);

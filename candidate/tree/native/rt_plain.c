@@ -59,19 +59,21 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
 /* A read of a table: a store before it is done by now. */
 #define TELLS(p) (!SHIM_READS_ON(p) || rt_plain_at)
+/* An entry is written, or read, which counts. */
+#define ENTRY(p, write, tells) ({ if (!(write)) shim_visit(p); (write) || (tells); })
 #ifdef SHIM_SANITIZE
 #define HEARD(name, n, write, tell) \
 	void __tsan_##name##n(void *p) { rt_check(p, n, write, FRAME); if (tell) plain_slow(p, write); }
 #define TSAN(n) \
-	HEARD(read, n, 0, SHIM_IN_ARENA(p) || WATCHED(p)) HEARD(write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
-	HEARD(unaligned_read, n, 0, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(read, n, 0, SHIM_IN_ARENA(p) ? ENTRY(p, 0, 1) : WATCHED(p)) HEARD(write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(unaligned_read, n, 0, SHIM_IN_ARENA(p) ? ENTRY(p, 0, 1) : WATCHED(p)) \
 	HEARD(unaligned_write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
 	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
 	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
 #else
 #define PLAIN(name, write) \
 	QUICK void name(void *p) \
-	{ if (!ON_STACK(p) && (SHIM_IN_ARENA(p) ? write || TELLS(p) : WATCHED(p))) plain_slow(p, write); }
+	{ if (!ON_STACK(p) && (SHIM_IN_ARENA(p) ? ENTRY(p, write, TELLS(p)) : WATCHED(p))) plain_slow(p, write); }
 #define VOLATILE(name, write) \
 	QUICK void name(void *p) { if (WATCHED(p) && !SHIM_IN_ARENA(p)) plain_slow(p, write); }
 #define TSAN(n) \

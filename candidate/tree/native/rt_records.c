@@ -263,11 +263,27 @@ void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 		shim_refuse(name);
 }
 
+unsigned long shim_visited, shim_visited_last;
+
 void shim_note(int on)
 {
-	if (rt_noting && !on)
+	static unsigned long visited;
+
+	if (rt_noting && !on) {
 		rt_settle();
+		visited = shim_visited;
+	} else if (!rt_noting && on) {
+		/* What was read meanwhile is of no account. */
+		shim_visited = visited;
+		shim_visited_last = 0;
+	}
 	rt_noting = on;
+}
+
+/* With the number of entries that the code had read by then: replay.py measures by these how long it holds the mmu lock. */
+void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame)
+{
+	rt_emit(kind, a, b, (shim_u64)shim_visited << 1 | !!flag, 0, frame);
 }
 
 static unsigned int last_read = -1u;

@@ -136,6 +136,7 @@ static char request(void)
 static void reply(unsigned int status)
 {
 	shim_control->status = status;
+	shim_control->visited = shim_visited;
 	/* Of what comes next. */
 	seconds_left = CPU_SECONDS;
 	if (several)

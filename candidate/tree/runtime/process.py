@@ -60,6 +60,7 @@ from .records import (
     TURNS,
     TURNS_AT,
     UNWANTED_AT,
+    VISITED_AT,
 )
 from .shared import core, hear, look, put, say, words_in
 from .words import WORD_BYTES, Words, words_of
@@ -73,6 +74,7 @@ _ACTOR: Final = ACTOR_AT // WORD_BYTES
 _ANCHORS: Final = ANCHORS_AT // WORD_BYTES
 _CORE: Final = CORE_AT // WORD_BYTES
 _ANSWERS: Final = ANSWERS_AT // WORD_BYTES
+_VISITED: Final = VISITED_AT // WORD_BYTES
 _HALF: Final = (1 << 32) - 1
 _GO: Final = b"G"
 _ANSWERED: Final = ord("R")
@@ -312,6 +314,10 @@ class Process:
         memory, at = self.memory, FIRST_ANSWER_AT + self.answer * ANSWER_BYTES
         memory[:ANSWER_HEAD] = memory[at : at + ANSWER_HEAD]
         memory[DIGEST_AT : DIGEST_AT + 8] = memory[at + ANSWER_BYTES - 8 : at + ANSWER_BYTES]
+
+    def visited(self) -> int:
+        """Return how many entries the code has read in the program so far; -1: there are later answers to look at."""
+        return -1 if self.answer + 1 < self.answers else look(self.shared, _VISITED)
 
     def asked(self) -> tuple[int, ...]:
         """Return the operation and the arguments that the answer is to."""

@@ -175,7 +175,9 @@ ANCHOR_WORDS: Final = 2
 ANCHORS_AT: Final = ACTOR_AT + ACTOR_WORDS * 8
 # The core of the driver from 1, 0: any; the one to which the process keeps.
 CORE_AT: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
-CONTROL_BYTES: Final = CORE_AT + 16
+# Entries that the code has read so far.
+VISITED_AT: Final = CORE_AT + 16
+CONTROL_BYTES: Final = VISITED_AT + 8
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

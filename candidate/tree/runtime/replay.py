@@ -74,6 +74,7 @@ class Replay(HostReplay):
                 kernel.walk_table(a & -kernel.entries, -1)
             else:
                 self.one(kind, head >> 16 & 0xFFFF, a, word(words, at - 2), word(words, at - 1))
+        self.visited(self.process.visited())
         self.chain = 0
         kernel.place = ""
         if at != turn and kernel.turns is not None:
@@ -128,7 +129,7 @@ class Replay(HostReplay):
         elif kind == r.LOCK:
             self.lock(a, b, c)
         elif kind == r.UNLOCK:
-            self.unlock(a, b)
+            self.unlock(a, b, c)
         elif kind <= r.NO_TABLE:
             self.page(kind, name, a, b)
         elif kind <= r.ICACHE:
@@ -223,16 +224,21 @@ class Replay(HostReplay):
             else:
                 k.invalidate_icache_range(k.__va__(a), b)
 
-    def lock(self, number: int, vm: int, alone: int) -> None:
-        """A lock was taken; those that do not concern stage 2 have no name."""
+    def lock(self, number: int, vm: int, what: int) -> None:
+        """A lock was taken; those that do not concern stage 2 have no name.
+
+        :param what: 1 if nobody else may hold it; entries read by then, from the next bit on
+        """
         name = r.LOCKS[number]
         if name:
             self.of(vm)
-            self.kernel.lock(name, not alone)
+            self.visited(what >> 1)
+            self.kernel.lock(name, not what & 1)
 
-    def unlock(self, number: int, vm: int) -> None:
+    def unlock(self, number: int, vm: int, what: int) -> None:
         """... and released."""
         name = r.LOCKS[number]
         if name:
             self.of(vm)
+            self.visited(what >> 1)
             self.kernel.unlock(name)

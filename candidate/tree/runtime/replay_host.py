@@ -107,16 +107,22 @@ class HostReplay:
         if vm >= 0:
             self.kernel.vmid = vm + 1
 
+    def visited(self, entries: int) -> None:
+        """Note how many entries the code has read so far; -1: that is not known yet."""
+        if entries >= 0:
+            self.kernel.visited = entries
+
     def memory(self, kind: int, a: int, b: int, c: int) -> None:
         """Memory caches, areas, frames."""
         k = self.kernel
         if kind == r.RESCHED:
             self.of(a)
+            self.visited(c >> 1)
             # Where the lock is dropped, records say so.
             if not b:
                 k.offer_resched()
             elif b < len(r.QUESTIONS):
-                k.note_question(r.QUESTIONS[b], c != 0)
+                k.note_question(r.QUESTIONS[b], c & 1 != 0)
             else:
                 k.cond_resched()
         elif kind == r.TOPUP:

@@ -37,6 +37,7 @@ LAYOUT: Final = {
     "ANCHOR_WORDS": "sizeof(struct shim_anchor) / 8",
     "ANCHORS_AT": "offsetof(struct shim_control, anchors)",
     "CORE_AT": "offsetof(struct shim_control, core)",
+    "VISITED_AT": "offsetof(struct shim_control, visited)",
     "CONTROL_BYTES": "sizeof(struct shim_control)",
     "NAMES_BYTES": "SHIM_NAME_BYTES",
     "CHAIN": "SHIM_CHAIN",
