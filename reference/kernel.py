@@ -129,7 +129,7 @@ class Kernel:
         self.last = LastPlaces()
         # Its argument, ``walker->arg``.
         self.walker_arg: object = None
-        # Cost: entries that the software walker visited, of tables whose walk is over.
+        # Cost: entries that the software walker visited, of tables whose walk is over; that a tree's code read.
         self.visited = 0
         self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
         self.on_load: list[Observer] = self.on["load"]

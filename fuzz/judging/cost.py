@@ -23,7 +23,7 @@ class Costs:
     """Totals of one side.
 
     *events*: calls of `reference.events.Observer`, of whatever kind.
-    *entries_visited*: by the software walker, *tables_walked*: that it entered;
+    *entries_visited*: by the software walker, or read by the code of a kernel tree, *tables_walked*: that it entered;
     *longest_hold_entries*: the most visited under one hold of the mmu lock (`Stretch`).
     *flushes_ipa*: by address and without a level, as far as the CPU takes hints;
     *flushes_ipa_hint*: with one; *flushes_range*: by range. *bytes_cleaned*: data cache to the point of
@@ -34,7 +34,7 @@ class Costs:
     *windows*: entries broken and made again under one mmu lock; *window_events*:
     events between the two stores, all windows together, and *longest_window* in
     one; *window_entries* and *longest_window_entries*: likewise entries visited,
-    in tables whose walk ended inside; *window_cleaned*: of *bytes_cleaned*.
+    in tables whose walk ended inside, or of kernel trees read inside; *window_cleaned*: of *bytes_cleaned*.
     """
 
     events: int = 0

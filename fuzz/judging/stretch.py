@@ -3,9 +3,10 @@
 
 A stretch lasts from the lock, or the ``cond_resched_lock()`` in it, to the
 next ``cond_resched_lock()`` or the unlock; a version that asks whether to drop
-the lock (``need_resched()``, ``rwlock_needbreak()``) reschedules there as well. Entries count when the walk of
-their table ends (`Kernel.visited`), so that those of a table that is being
-walked belong to the stretch in which that ends: a few tables' worth at most.
+the lock (``need_resched()``, ``rwlock_needbreak()``) reschedules there as well.
+Entries of a port count when the walk of their table ends (`Kernel.visited`), so that those of a table that is being
+walked belong to the stretch in which that ends: a few tables' worth at most. Those
+of a kernel tree count when its code reads them.
 A destroy walk holds no lock. One side alone is never wrong: it must hold the
 lock where the other one rescheduled.
 """

@@ -100,6 +100,8 @@ unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted plac
 	return id;
 }
 
+unsigned long shim_visited, shim_visited_last;
+
 static int unwanted(unsigned int kind, shim_u64 a)
 {
 	shim_u64 kinds = shim_control->unwanted;
@@ -123,7 +125,8 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 		r = &shim_records[shim_control->nrec++];
 		if (!shim_following) {
 			r->kind = kind;
-			r->name = text;
+			/* Stores have no name: the number of entries that the code has read, as far as it fits. */
+			r->name = kind >= EV_STORE && kind <= EV_PLAIN ? (unsigned short)shim_visited : text;
 			r->chain = chain_id(frame);
 			r->a = a;
 			r->b = b;
@@ -262,8 +265,6 @@ void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 	if (kind == EV_UNMODELLED)
 		shim_refuse(name);
 }
-
-unsigned long shim_visited, shim_visited_last;
 
 void shim_note(int on)
 {
