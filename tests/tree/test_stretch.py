@@ -48,12 +48,12 @@ def edited(folder: Path, file: str, text: str, instead: str) -> Candidate:
 
 
 def findings(reference: Candidate, version: Candidate, text: str) -> list[tuple[str, str]]:
-    """What a program shows, by kind and signature."""
+    """The findings of a program, by kind and signature."""
     return [(each.kind, each.signature) for each in Differential(reference, version).run(parse(text)).findings]
 
 
 def costs(reference: Candidate, version: Candidate, text: str) -> tuple[Costs, Costs]:
-    """What a program costs both sides."""
+    """The costs of a program, of both sides."""
     found = Differential(reference, version, measure=True).run(parse(text)).costs
     assert found is not None
     return found.reference, found.candidate
