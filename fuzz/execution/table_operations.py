@@ -160,6 +160,9 @@ class TableOperations:
 
     def map(self, op: ops.TableMap, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable) -> Outcome:
         """Map the host's frames, as far as they lie in a row."""
+        if not layout.live:
+            # An earlier creation failed, and nobody maps for no slot.
+            return Outcome("ok", "no such slot")
         kernel = self.side.kernel
         addr = layout.ipa + op.offset
         start, end = walked_range(addr, op.size, self.page_size)
