@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.machine.address_space import ABSENT
-from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind, memattr
+from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind, memattr, same_address
 from reference.machine.walk import LOST, Walk
 
 from ..language.operations import Operation
@@ -110,7 +110,7 @@ class Lifetime(Checker):
         granule = self.granule
         return (
             kind(old, level, granule) == kind(new, level, granule) == LEAF
-            and address_bits(old, granule) == address_bits(new, granule)
+            and same_address(old, new, granule)
             and memattr(old) == memattr(new)
         )
 

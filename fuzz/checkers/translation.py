@@ -9,10 +9,9 @@ from reference.machine.descriptor import (
     TABLE,
     VALID_BIT,
     WRITE_BIT,
-    address_bits,
     kind,
+    same_address,
 )
-from reference.machine.granule import Granule
 
 from ..language import operations as ops
 from ..sides.guest import Guest, Watcher, walked_range
@@ -28,11 +27,6 @@ STILL_THERE: Final = "still mapped after unmapping"
 UNMAPS: Final = "kvm_pgtable_stage2_unmap"
 # What is wrong with a leaf that maps what the host has changed since.
 STALE: Final = ("wrong frame", "writable, the host's page is not")
-
-
-def same_address(old: int, new: int, granule: Granule) -> bool:
-    """Tell whether two entries name the same memory."""
-    return address_bits(old, granule) == address_bits(new, granule)
 
 
 class Translation(GuestChecker):

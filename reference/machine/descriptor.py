@@ -71,6 +71,11 @@ def output_address(entry: int, level: int, granule: Granule) -> int:
     return address_bits(entry, granule) & -granule.level_size(level)
 
 
+def same_address(one: int, other: int, granule: Granule) -> bool:
+    """Tell whether two entries name the same memory."""
+    return address_bits(one, granule) == address_bits(other, granule)
+
+
 def memattr(entry: int) -> int:
     """MemAttr[3:0] of a leaf."""
     return entry >> 2 & 0xF
