@@ -248,12 +248,7 @@ class Hyp(Checker):
         table = near
         if table is None or va < table.base or (va - table.base) >> self.shifts[table.level] >= self.entries:
             table = self.root
-        while table is not None:
-            child = table.children.get((va - table.base) >> self.shifts[table.level])
-            if child is None:
-                break
-            table = child
-        return table
+        return None if table is None else table.end_of_walk(va, self.shifts)
 
     def judge_counts(self) -> None:
         """The references of each table."""

@@ -278,12 +278,7 @@ class Shadow(GuestChecker):
             or (ipa - table.base) >> (self.shifts[table.level] + self.index_bits) != 0
         ):
             table = self.root_at(ipa)
-        while table is not None:
-            child = table.children.get((ipa - table.base) >> self.shifts[table.level])
-            if child is None:
-                break
-            table = child
-        return table
+        return None if table is None else table.end_of_walk(ipa, self.shifts)
 
     def level_at(self, ipa: int) -> int:
         """Level of the live entry, leaf or empty, that a walk to *ipa* ends at."""

@@ -27,6 +27,18 @@ class Table:
         self.reserved: set[int] = set()
         self.non_zero = 0
 
+    def end_of_walk(self, address: int, shifts: list[int]) -> Table:
+        """Return the table, this one or one below, in which a walk to an address ends.
+
+        :param shifts: log2 of what an entry translates, by level
+        """
+        table = self
+        while True:
+            child = table.children.get((address - table.base) >> shifts[table.level])
+            if child is None:
+                return table
+            table = child
+
     def valid(self) -> int:
         """Number of valid entries."""
         return len(self.leaves) + len(self.children) + len(self.reserved)
