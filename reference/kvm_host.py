@@ -189,6 +189,16 @@ def memslot_is_readonly(slot: kvm_memory_slot) -> bool:
     return slot.flags & KVM_MEM_READONLY != 0
 
 
+def first_bitmap(kvm: kvm, npages: int) -> list[int]:
+    """Return a dirty bitmap as it is made, 64 pages a word: all dirty where the VM was set up so (``bitmap_set()``)."""
+    if not kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
+        return [0] * ((npages + 63) >> 6)
+    bitmap = [(1 << 64) - 1] * (npages >> 6)
+    if npages & 63:
+        bitmap.append((1 << (npages & 63)) - 1)
+    return bitmap
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class KvmHost:
     """The functions that mmu.c calls: of kvm_main.c, of the host's memory management and of fault injection.

@@ -8,11 +8,11 @@ from typing import ClassVar
 from .compiled.annotations import mypyc_attr
 from .kernel import EEXIST, EINVAL, ENOENT
 from .kvm_host import (
-    KVM_DIRTY_LOG_INITIALLY_SET,
     KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,
     KVM_MEMSLOT_INVALID,
+    first_bitmap,
     kvm,
     kvm_memory_slot,
 )
@@ -251,12 +251,7 @@ class KvmMain(Listener):
         if not new.flags & KVM_MEM_LOG_DIRTY_PAGES:
             new.dirty_bitmap = None
         elif new.dirty_bitmap is None:
-            new.dirty_bitmap = [0] * ((new.npages + 63) >> 6)
-            if self.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
-                # bitmap_set()
-                new.dirty_bitmap = [(1 << 64) - 1] * (new.npages >> 6)
-                if new.npages & 63:
-                    new.dirty_bitmap.append((1 << (new.npages & 63)) - 1)
+            new.dirty_bitmap = first_bitmap(self.kvm, new.npages)
 
         return self.kvm_set_memslot(old, new, change)
 

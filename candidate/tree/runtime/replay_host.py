@@ -6,7 +6,7 @@ from typing import Final
 from reference.belongings import Own, Owns
 from reference.events import Observer
 from reference.kernel import Kernel, kvm_mmu_memory_cache
-from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, memslot_is_readonly
+from reference.kvm_host import KvmHost, first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
 
@@ -257,19 +257,12 @@ class HostReplay:
             slot = kvm_memory_slot(number, base_gfn, pages, flags, hva)
             if logged:
                 known = None if old is None else old.dirty_bitmap
-                slot.dirty_bitmap = self.first_bitmap(machine, pages) if known is None else known
+                slot.dirty_bitmap = first_bitmap(machine, pages) if known is None else known
             left.append(slot)
             left.sort(key=lambda slot: -slot.base_gfn)
         machine.memslots = left
         for o in self.kernel.on["slots_installed"]:
             o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
-
-    def first_bitmap(self, machine: kvm, pages: int) -> list[int]:
-        """A bitmap as it is made: all pages dirty where the VM was set up so."""
-        words = (pages + 63) >> 6
-        if not machine.manual_dirty_log_protect & 2:
-            return [0] * words
-        return [(1 << min(pages - (word << 6), 64)) - 1 for word in range(words)]
 
     def log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
         """Bits of a dirty bitmap were cleared for user space."""
