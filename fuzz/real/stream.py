@@ -257,8 +257,7 @@ class Streams:
     def model_words(self, address: int, count: int) -> list[int]:
         """So many words of the model's tables."""
         arena = self.model.executor.side.kernel.arena
-        first = (address - arena.base) >> 3
-        return [word % (1 << 64) for word in arena.words.part(first, count)]
+        return arena.unsigned(address, count)
 
     def real_words(self, address: int, count: int) -> list[int]:
         """So many words of the machine's memory."""

@@ -29,7 +29,6 @@ _WRITE: Final = 1 << 7
 _ACCESSED: Final = 1 << 10
 _NO_EXECUTE: Final = 1 << 54
 _ROOT: Final = _ADDRESS & ~1
-_NEGATIVE: Final = 1 << 64
 
 # Leaves by guest address: level and entry.
 Leaves: TypeAlias = dict[int, tuple[int, int]]
@@ -155,15 +154,11 @@ class RealTables:
         """Guest address and the two leaves of each difference."""
         regime, arena = guest.regime, guest.side.kernel.arena
 
-        def ours(address: int, count: int) -> list[int]:
-            first = (address - arena.base) >> 3
-            return [word % _NEGATIVE for word in arena.words.part(first, count)]
-
         def theirs(address: int, count: int) -> list[int]:
             return self.memory.words(address, count).tolist()
 
         shape = (regime.start_level, regime.ia_bits, guest.granule)
-        model = leaves(ours, arena.base + (regime.root << 3), *shape)
+        model = leaves(arena.unsigned, arena.base + (regime.root << 3), *shape)
         real = leaves(theirs, root, *shape)
         # Our code in the guest has a slot that the model does not know of.
         mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}

@@ -65,6 +65,10 @@ class Arena:
         """Fill a page, by its number, with a pattern no table holds."""
         self.words.poison(page * self.entries, self.entries)
 
+    def unsigned(self, pa: int, count: int) -> list[int]:
+        """Return *count* words from physical address *pa* on, in their unsigned form."""
+        return [unwrap(word) for word in self.words.part((pa - self.base) >> 3, count)]
+
     def holds(self, pa: int) -> bool:
         """Tell whether physical address *pa* lies in a page handed out."""
         return 0 <= pa - self.base < len(self.words) << 3
