@@ -132,8 +132,8 @@ static char request(void)
 	return hear();
 }
 
-/* The driver is told, or the twin compares what there is to tell with what the other one has told. */
-static void reply(unsigned int status)
+/* Say how far it has come; of a step of several the driver is told with the next ones. */
+static void answer(unsigned int status)
 {
 	shim_control->status = status;
 	shim_control->visited = shim_visited;
@@ -141,20 +141,18 @@ static void reply(unsigned int status)
 	seconds_left = CPU_SECONDS;
 	if (several)
 		keep_answer();
+}
+
+/* The driver is told, or the twin compares what there is to tell with what the other one has told. */
+static void reply(unsigned int status)
+{
+	answer(status);
 	if (!shim_following)
 		say('R');
 	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
 		 memcmp(step->info, shim_control->info, sizeof(step->info)) ||
 		 memcmp(step->left, &shim_control->fail_pages, sizeof(step->left)))
 		end(S_DIFFERS, 0, 0);
-}
-
-/* A step of several is done: the driver is told of it with the next ones. */
-static void reply_later(void)
-{
-	shim_control->status = S_DONE;
-	seconds_left = CPU_SECONDS;
-	keep_answer();
 }
 
 /* Tell the driver something in the middle of kernel code, and do what it wants until it says to go on. */
@@ -278,7 +276,7 @@ static void copy_pages(void)
 
 		for (unsigned int j = 0; j < sizeof(each) / sizeof(*each); j++) {
 			if (i || j)
-				reply_later();
+				answer(S_DONE);
 			memset(shim_control->args, 0, sizeof(shim_control->args));
 			memcpy(&shim_control->op, each[j], sizeof(each[j]));
 			shim_control->ret = one_more(shim_control->op, shim_control->args);
