@@ -176,7 +176,8 @@ class TreeMain(KvmMain):
         self.copies = self.first_copy = 0
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
-        self.copies, self.first_copy = pages, pfn
+        # As many as there is room for answers, three each.
+        self.copies, self.first_copy = min(pages, r.ANSWERS // 3), pfn
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.ranges.setdefault(self.k.actor, []).append((start, end))
