@@ -82,6 +82,16 @@ class Observer:
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         """``__kvm_flush_cpu_context()`` on one CPU."""
 
+    def flush_vm_context(self) -> None:
+        """``__kvm_flush_vm_context()``: a generation of VMIDs has ended."""
+
+    def vmid_given(self, vmid: int, number: int) -> None:
+        """``update_vmid()``: a VM is entered for the first time in a generation.
+
+        :param vmid: the VM, as in all events
+        :param number: its VMID from here on
+        """
+
     def instruction(self, op: int, operand: int) -> None:
         """tlb.c executed an instruction or barrier (`reference.machine.instructions`), on `Assembly.cpu`.
 

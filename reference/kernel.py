@@ -49,11 +49,23 @@ class kvm_mmu_memory_cache:
         self.nobjs = 0
 
 
+class kvm_vmid:
+    """``struct kvm_vmid``: the number of a VM in VTTBR_EL2, and the generation in which it is that VM's."""
+
+    def __init__(self, vmid: int) -> None:
+        self.vmid_gen = 1
+        self.vmid = vmid
+
+
 class kvm_s2_mmu:
-    """``struct kvm_s2_mmu``: the object of a VMID."""
+    """``struct kvm_s2_mmu``: the tables of a VM.
+
+    *vmid*: says for ever which VM it is, in events and reports; *hardware_vmid*: its number in TLBs, which changes
+    """
 
     def __init__(self, vmid: int = 1) -> None:
         self.vmid = vmid
+        self.hardware_vmid = kvm_vmid(vmid)
 
 
 _overridden: dict[type[Observer], list[str]] = {}
@@ -677,6 +689,14 @@ class Kernel:
         self.assembly.leave()
         for o in self.on["flush_cpu_context"]:
             o.flush_cpu_context(mmu.vmid, cpu)
+
+    def __kvm_flush_vm_context__(self) -> None:
+        """Hypercall: flush all that any VM has, on all CPUs."""
+        self.assembly.enter(self.cpu)
+        self.tlb.__kvm_flush_vm_context__()
+        self.assembly.leave()
+        for o in self.on["flush_vm_context"]:
+            o.flush_vm_context()
 
     def hardware_sets_af(self, ptep: int, af: int) -> None:
         """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""

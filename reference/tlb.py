@@ -59,7 +59,7 @@ class AnyTlb(TlbFlush):
 
     def __load_guest_stage2__(self, mmu: kvm_s2_mmu) -> None:
         """``__load_guest_stage2()`` of asm/kvm_mmu.h; VTCR_EL2 is left out, since no TLBI goes by it."""
-        self.a.write_sysreg(mmu.vmid << VTTBR_VMID_SHIFT, VTTBR_EL2)
+        self.a.write_sysreg(mmu.hardware_vmid.vmid << VTTBR_VMID_SHIFT, VTTBR_EL2)
         if self.a.caps & ARM64_WORKAROUND_SPECULATIVE_AT:
             self.a.isb()
 

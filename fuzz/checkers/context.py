@@ -11,6 +11,7 @@ from typing import Final
 
 from reference.capabilities import ARM64_HAS_CACHE_DIC, ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
 from reference.machine.instructions import (
+    ALLE1,
     BROADCAST,
     HCR_E2H,
     HCR_EL2,
@@ -25,7 +26,7 @@ from reference.machine.instructions import (
     VMALLE1,
     VTTBR_EL2,
 )
-from reference.machine.processor import Processor
+from reference.machine.processor import ALL_VMIDS, Processor
 
 from ..sides.side import Side
 from .checker import Checker, Peers
@@ -43,7 +44,8 @@ class Context(Checker):
         "context",
         (
             "tlb.c returns in the host's context; where the CPU walks for a speculative AT, stage-1 walks are off "
-            "while contexts mix; a CPU to which a vCPU moves drops what it has of the VM's other vCPUs"
+            "while contexts mix; a CPU to which a vCPU moves drops what it has of the VM's other vCPUs; before VMIDs "
+            "are given again, all CPUs drop what they have of all VMs"
         ),
         "host or guest would go by translations or code of another context",
         Severity.STALE,
@@ -67,6 +69,9 @@ class Context(Checker):
         self.dropped: list[int] = []
         self.invalidates = False
         self.invalidated = False
+        # A generation of VMIDs has ended, and CPUs may still have entries, or lines of a VPIPT cache, by its numbers.
+        self.entries_left = False
+        self.lines_left = False
 
     def wrong(self, what: str, reason: str) -> None:
         """Note a violation; where it goes wrong is a function of tlb.c, whoever calls it."""
@@ -135,15 +140,39 @@ class Context(Checker):
         self.returned()
 
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
-        if vmid not in self.dropped or not self.invalidated:
+        number = self.side.guests[vmid - 1].hardware_vmid.vmid
+        if number not in self.dropped or not self.invalidated:
             self.wrong(
                 "a vCPU meets what another one left on the CPU",
-                f"entries that combine both stages, and lines of instruction caches, of VMID {vmid} stay on CPU {cpu}",
+                f"entries that combine both stages and lines of instruction caches of VMID {number} stay on CPU {cpu}",
             )
         self.returned()
 
+    def flush_vm_context(self) -> None:
+        self.entries_left = True
+        self.lines_left = self.kernel.caps & ICACHE_VPIPT != 0 and not self.invalidated
+        self.returned()
+
+    def dsb(self, domain: str) -> None:
+        self.look_for_entries()
+
+    def look_for_entries(self) -> None:
+        """A barrier may have completed the TLBI of all that TLBs have, on all CPUs."""
+        if self.entries_left:
+            gone = self.kernel.assembly.gone
+            self.entries_left = not any(each.op == ALLE1 and each.vmid == ALL_VMIDS for each in gone)
+
+    def vmid_given(self, vmid: int, number: int) -> None:
+        for left, what in ((self.entries_left, "entries of TLBs"), (self.lines_left, "lines of a VPIPT cache")):
+            if left:
+                self.wrong(
+                    f"{what} stay when VMIDs run out",
+                    f"VM {vmid - 1} has VMID {number} now, by which CPUs may still have {what} of another VM",
+                )
+
     def returned(self) -> None:
         """The call is over: the CPU is the host's."""
+        self.look_for_entries()
         cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
         if cpu.vttbr or cpu.vmid or cpu.tge != self.vhe or cpu.tcr != self.tcr or cpu.sctlr:
             self.wrong(

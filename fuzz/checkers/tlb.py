@@ -9,6 +9,7 @@ change that takes something away owes a flush, until one covers it (`Owed`).
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.instructions import ALLE1, VMALLS12E1
 from reference.machine.processor import ALL_VMIDS
+from reference.machine.tlb import CpuTlb
 from reference.machine.walk import NONE, Walk
 
 from ..language.operations import Operation
@@ -30,7 +31,9 @@ class Tlb(GuestChecker):
     Nothing runs on tables that are being destroyed. What a flush settles is told by
     the instructions of tlb.c (`Assembly.gone`), whatever its name: those that no
     barrier completes, that one CPU alone executes for itself, that come before the stores
-    are ordered or in the context of another VMID settle nothing.
+    are ordered or in the context of another VMID settle nothing. A VM that has no VMID of the
+    generation owes nothing: no CPU walks its tables. When it has one again, an access must not
+    meet what another VM has left by that number.
     """
 
     rule = Rule(
@@ -45,6 +48,7 @@ class Tlb(GuestChecker):
         finer=(
             ("*unmap*: leaf not flushed*", Severity.ISOLATION, 10),
             ("*: table not flushed*", Severity.LIFETIME, 6),
+            ("*: entry of another VM*", Severity.ISOLATION, 2),
         ),
     )
 
@@ -60,7 +64,7 @@ class Tlb(GuestChecker):
         self.destroying = True
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not old & VALID_BIT:
+        if not old & VALID_BIT or not self.guest.is_known_to_tlbs():
             return
         function = self.kernel.walker or self.kernel.entry
         if kind(old, level, self.granule) != TABLE:
@@ -88,13 +92,17 @@ class Tlb(GuestChecker):
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         self.settle()
 
+    def flush_vm_context(self) -> None:
+        self.settle()
+
     def dsb(self, domain: str) -> None:
         self.settle()
 
     def settle(self) -> None:
         """Settle what took effect by the instructions of this call."""
         for done in self.kernel.assembly.gone:
-            if done.vmid in (self.vmid, ALL_VMIDS):
+            # By the number of an old generation it settles what is owed to another VM, if any has that number.
+            if done.vmid in (self.guest.hardware_vmid.vmid, ALL_VMIDS):
                 self.owed.settle(done)
                 if done.op in (VMALLS12E1, ALLE1):
                     self.reported.clear()
@@ -204,9 +212,11 @@ class Tlb(GuestChecker):
         return now is not None and table.table is not None and now.page == table.table.page
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
+        if walk.ptep < 0 and self.side.arm.kvm_vmid_gen > 1:
+            self.judge_origin(cpu, ipa, walk)
         if walk.fault != NONE or walk.ptep < 0:
             return
-        for level, other in self.side.computer.tlbs[self.vmid - 1][self.side.cpu_of[cpu]].overlapping(ipa, walk.level):
+        for level, other in self.tlbs()[self.side.cpu_of[cpu]].overlapping(ipa, walk.level):
             self.report(
                 f"two sizes for one address, the other L{level}",
                 walk.level,
@@ -215,9 +225,29 @@ class Tlb(GuestChecker):
                 frozenset([ipa & -self.granule.page_size]),
             )
 
+    def tlbs(self) -> list[CpuTlb]:
+        """The TLBs by CPU: what each holds by the VMID of this VM."""
+        return self.side.computer.tlbs[self.guest.hardware_vmid.vmid - 1]
+
+    def judge_origin(self, cpu: int, ipa: int, walk: Walk) -> None:
+        """Judge an access through the TLB, now that VMIDs were given again: the entry must be of this VM."""
+        if walk.level < 0 or not walk.entry & VALID_BIT:
+            return
+        base = ipa >> self.shifts[walk.level] << self.shifts[walk.level]
+        if self.grants(walk.level, base, walk.entry) or self.owed.holds_leaf(walk.level, base):
+            return
+        self.report(
+            "entry of another VM",
+            walk.level,
+            f"cpu{cpu} holds {self.text(walk.entry, walk.level)} at {base:#x}, which is not of this VM's tables, nor "
+            "was since it has its VMID",
+            frozenset([ipa & -self.granule.page_size]),
+            grave=True,
+        )
+
     def scan(self) -> None:
         """Every leaf that a CPU holds: the tables must justify it."""
-        for cpu, tlb in enumerate(self.side.computer.tlbs[self.vmid - 1]):
+        for cpu, tlb in enumerate(self.tlbs() if self.guest.is_known_to_tlbs() else ()):
             for level in range(4):
                 for page, entry in tlb.leaves[level].items():
                     ipa = page << self.shifts[level]

@@ -206,10 +206,11 @@ class GuestAccesses:
         side = self.side
         guest = side.guest_of(cpu)
         where = side.cpu_of[cpu]
-        walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
+        vmid = guest.enter()
+        walk = side.computer.translate(where, vmid, guest.regime, ipa, access)
         if side.haf and walk.fault == ACCESS_FLAG and permits(walk.entry, access):
             side.kernel.hardware_sets_af(walk.ptep, AF_BIT)
-            walk = side.computer.translate(where, guest.vmid, guest.regime, ipa, access)
+            walk = side.computer.translate(where, vmid, guest.regime, ipa, access)
         self.checkers.translated(cpu, access, ipa, walk)
         return walk
 

@@ -24,15 +24,21 @@ class GuestOperations:
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""
         side = self.side
+        side.kernel.cpu = side.cpu_of[op.cpu]
+        if isinstance(op, ops.VmidRollover):
+            # Nothing of this vCPU's: its thread is not even running.
+            side.enter("update_vmid")
+            side.arm.begin_generation()
+            return Outcome("ok")
         guest = side.guest_of(op.cpu)
         side.active = guest
         number = op.cpu % side.cpus
         vcpu = guest.vcpus[number]
-        side.kernel.cpu = side.cpu_of[op.cpu]
         guest.load(number, side.kernel.cpu)
         # What user space, or the CPU, does with a vCPU does not enter the guest.
         if not isinstance(op, (ops.GuestMove, ops.GuestReset, ops.Evict)):
             vcpu.has_run_once = True
+            guest.enter()
         if isinstance(op, ops.GuestAccess):
             return self.accesses.access(op, at)
         if isinstance(op, ops.GuestCache):
@@ -83,7 +89,8 @@ class GuestOperations:
         ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         cpu = side.cpu_of[op.cpu]
         if isinstance(op, ops.Evict):
-            side.computer.evict(cpu, guest.vmid, ipa)
+            if guest.is_known_to_tlbs():
+                side.computer.evict(cpu, guest.hardware_vmid.vmid, ipa)
             return
-        walk = side.computer.speculate(cpu, guest.vmid, guest.regime, ipa)
+        walk = side.computer.speculate(cpu, guest.enter(), guest.regime, ipa)
         self.checkers.translated(op.cpu, SPECULATE, ipa, walk)

@@ -202,6 +202,10 @@ class FeatureCollector(Checker):
         self.flushes += 1
         self.note("flush by VMID", "")
 
+    def flush_vm_context(self) -> None:
+        self.flushes += 1
+        self.note("flush of all VMIDs", "")
+
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         self.flushes += 1
         self.note("flush by range", self.extent(size))

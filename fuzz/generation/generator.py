@@ -16,6 +16,7 @@ from .disturbances import DISTURBANCES
 from .large_slots import with_large_slot
 from .motifs import MOTIFS
 from .racing import racing
+from .vmids import with_rollover
 
 # Of a hundred programs, those in which another task waits for the mmu lock now and then, and at one point.
 _RESCHEDULED: Final = 6
@@ -49,6 +50,7 @@ class Generator:
         # All of these are drawn apart: the programs of a seed are the same with and without.
         program = builder.program() if self.whole else capped(builder.program(), number)
         program = with_large_slot(program, random.Random(f"large {number}"))
+        program = with_rollover(program, random.Random(f"vmids {number}"))
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         program = with_lpa(program, random.Random(f"lpa {number}"))

@@ -253,6 +253,10 @@ class PredicateNotes(Checker):
     def tlbi_vmid(self, vmid: int) -> None:
         self.hinted.flushed_vm(vmid - 1)
 
+    def flush_vm_context(self) -> None:
+        for guest in self.side.guests:
+            self.hinted.flushed_vm(guest.number)
+
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         start = place(vmid - 1, ipa)
         self.hinted.flushed_range(start, start + size)

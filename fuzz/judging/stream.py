@@ -158,6 +158,12 @@ class Stream(Observer):
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         self.note(22, vmid, cpu)
 
+    def flush_vm_context(self) -> None:
+        self.note(71, 0, 0)
+
+    def vmid_given(self, vmid: int, number: int) -> None:
+        self.note(72, vmid, number)
+
     def instruction(self, op: int, operand: int) -> None:
         self.note(70, op, operand)
 

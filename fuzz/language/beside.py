@@ -46,6 +46,8 @@ TABLE: Final = (
     Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
     Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
+    # The thread of another VM, which is no actor: force_vm_exit() has all vCPUs leave the guest, kernel code goes on.
+    Beside((ops.VmidRollover,), "", "", "", "update_vmid() of another VM (kvm_vmid_lock)"),
     # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
     Beside(
         (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),

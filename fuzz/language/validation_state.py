@@ -117,7 +117,7 @@ class ValidationState:
             if isinstance(op, ops.GuestMove):
                 within("move ", op.to, range(vm.cpus), str)
                 self.cpu_of[op.cpu] = op.to
-            if isinstance(op, (ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)):
+            if isinstance(op, (ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset, ops.VmidRollover)):
                 return
         name = op.slot
         slot = self.slots.get(name)

@@ -19,6 +19,7 @@ from ..language.operations import (
     Speculate,
     TablePlace,
     TableRange,
+    VmidRollover,
 )
 from ..language.program import Vm
 from .errors import UnplayableError
@@ -27,6 +28,7 @@ from .errors import UnplayableError
 LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
     (Speculate, "speculation is the CPU's own affair"),
     (Evict, "what a TLB loses is the CPU's own affair"),
+    (VmidRollover, "so many VMs that VMIDs run out are more than /init makes"),
     (HostWriteback, "when caches write back is the CPU's own affair"),
     (GuestExternalAbort, "memory of the emulated machine does not fail"),
     (HostAge, "user space cannot have pages aged at will"),

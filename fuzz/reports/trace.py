@@ -120,6 +120,12 @@ class Trace(TraceLines):
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
         self.flush(f"flush of the context of VMID {vmid} on CPU {cpu}")
 
+    def flush_vm_context(self) -> None:
+        self.flush("TLB flush of all VMIDs")
+
+    def vmid_given(self, vmid: int, number: int) -> None:
+        self.add(f"VM {vmid - 1} has VMID {number} from here on")
+
     def flush(self, call: str) -> None:
         """A helper call of tlb.c, with its instructions below it."""
         self.add(call)

@@ -149,7 +149,9 @@ class Guest:
     """One VM on a side.
 
     :param side: the machine and the kernel it runs on
-    :param number: from 0; its VMID is one more
+    :param number: from 0; events and reports have one more as *vmid*
+
+    *hardware_vmid*: the VMID by which TLBs know it
     """
 
     __deletable__: ClassVar = ["notified"]
@@ -158,6 +160,7 @@ class Guest:
         self.side = side
         self.number = number
         self.vmid = number + 1
+        self.arm = side.arm
         self.kernel = side.kernel
         self.granule = side.granule
         self.memory = side.memory
@@ -171,6 +174,7 @@ class Guest:
         self.kvm.split_page_chunk_size = vm.split
         self.kvm.dirty_ring_size = vm.ring
         self.kvm.dirty_ring_with_bitmap = vm.bitmap
+        self.hardware_vmid = self.kvm.mmu.hardware_vmid
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
@@ -287,6 +291,19 @@ class Guest:
         if self.last_ran[cpu] != vcpu:
             self.kernel.__kvm_flush_cpu_context__(self.kvm.mmu, cpu)
             self.last_ran[cpu] = vcpu
+
+    def enter(self) -> int:
+        """Enter the guest by one of its vCPUs: it has a VMID of the generation from then on.
+
+        :returns: its VMID
+        """
+        if self.hardware_vmid.vmid_gen != self.arm.kvm_vmid_gen:
+            self.arm.update_vmid(self.kvm.mmu)
+        return self.hardware_vmid.vmid
+
+    def is_known_to_tlbs(self) -> bool:
+        """Tell whether it has been entered since VMIDs ran out last: before, no TLB has anything of it."""
+        return self.hardware_vmid.vmid_gen == self.arm.kvm_vmid_gen
 
     def destroy(self) -> None:
         """Give tables and memory caches back, as when user space is gone."""

@@ -4,6 +4,7 @@
 from typing import ClassVar, Final
 
 from candidate import Candidate
+from reference.arm import Arm
 from reference.capabilities import (
     ARM64_HAS_CACHE_DIC,
     ARM64_HAS_LPA2,
@@ -79,6 +80,7 @@ class Side(Listener):
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.hold_to(version)
         self.kvm_host = KvmHost(self.kernel, self.host)
+        self.arm = Arm(self.kernel, vm.vms)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
         self.host.listener = self

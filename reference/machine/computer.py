@@ -14,7 +14,7 @@ class Computer(Hardware):
     """Hardware with TLBs and caches.
 
     :param cpus: number of CPUs
-    :param vms: number of VMIDs in use, from 1 on
+    :param vms: number of VMIDs in use at a time, from 1 on; VMs may change theirs
     """
 
     def __init__(self, granule: Granule, cpus: int, vms: int = 1) -> None:

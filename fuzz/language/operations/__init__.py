@@ -47,6 +47,7 @@ from .guest import (
     GuestSetWay,
     OnCpu,
     Speculate,
+    VmidRollover,
 )
 from .host import (
     HostAge,
@@ -166,6 +167,7 @@ __all__ = [
     "TableUnmap",
     "TableWrprotect",
     "Threaded",
+    "VmidRollover",
     "actor_name",
     "actors_of",
     "declaration_of",

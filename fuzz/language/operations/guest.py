@@ -115,6 +115,25 @@ class Evict(OnCpu):
 
 declare(Evict, 7, "cpuN evict SLOT+OFF", checkers=("translation",))
 
+
+@dataclass(frozen=True, slots=True)
+class VmidRollover(OnCpu):
+    """VMIDs run out: on the CPU of the vCPU another VM, none of the program, is entered and finds none left.
+
+    All that TLBs hold goes. The VMs of the program get VMIDs again in the order in which they are entered next.
+    """
+
+
+declare(VmidRollover, 35, "cpuN rollover", checkers=("translation",))
+
 GuestOperation: TypeAlias = (
-    GuestAccess | GuestCache | GuestSetWay | GuestExternalAbort | GuestMove | GuestReset | Speculate | Evict
+    GuestAccess
+    | GuestCache
+    | GuestSetWay
+    | GuestExternalAbort
+    | GuestMove
+    | GuestReset
+    | Speculate
+    | Evict
+    | VmidRollover
 )

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random programs in which VMIDs run out: mostly of two VMs, whose slots then often lie at the same guest addresses."""
+
+import random
+from dataclasses import replace
+from typing import Final
+
+from ..language.operations import GuestAccess, Operation, VmidRollover
+from ..language.program import GIB, Program, ProgramError, Slot, Vm
+from ..language.validation_state import ValidationState
+from .legal import legal_part
+
+# Of a hundred programs of several VMs, and of one; of a hundred of those of several, with addresses in common; and how
+# many times of a hundred other vCPUs are entered first.
+_SEVERAL: Final = 50
+_ONE: Final = 2
+_IN_COMMON: Final = 70
+_OTHERS: Final = 80
+
+
+def with_rollover(program: Program, lot: random.Random) -> Program:
+    """The program, now and then with one point or two at which VMIDs run out.
+
+    :param program: a valid one, as the result is
+    """
+    vm = program.vm
+    if lot.randrange(100) >= (_SEVERAL if vm.vms > 1 else _ONE) or not program.operations:
+        return program
+    if vm.vms > 1 and lot.randrange(100) < _IN_COMMON:
+        program = in_common(program)
+    # A TLB has something when somebody has been in the guest.
+    accesses = [each for each in program.operations if isinstance(each, GuestAccess)]
+    operations = list(program.operations)
+    for _ in range(lot.choice((1, 1, 2))):
+        at = lot.randrange(1, len(operations) + 1)
+        more: list[Operation] = [VmidRollover(lot.randrange(vm.cpus * vm.vms))]
+        if accesses and lot.randrange(100) < _OTHERS:
+            more += [replace(lot.choice(accesses), fail=None) for _ in range(lot.choice((1, 2, 3)))]
+        operations[at:at] = more
+    return legal_part(program, operations)
+
+
+def in_common(program: Program) -> Program:
+    """The program with the slots of each VM from that gigabyte on at which the first VM has its own, if that can be."""
+    first: dict[int, int] = {}
+    for slot in program.slots:
+        first[slot.vm] = min(first.get(slot.vm, slot.ipa), slot.ipa)
+    start = first[min(first)]
+
+    def moved(slot: Slot) -> Slot:
+        return replace(slot, ipa=slot.ipa + (start // GIB - first[slot.vm] // GIB) * GIB)
+
+    slots = tuple(moved(slot) for slot in program.slots)
+    return replace(program, slots=slots) if fit(program.vm, slots) else program
+
+
+def fit(vm: Vm, slots: tuple[Slot, ...]) -> bool:
+    """Tell whether slots are legal together."""
+    state = ValidationState(vm)
+    try:
+        for slot in slots:
+            state.declare(slot)
+    except ProgramError:
+        return False
+    return True

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12 (arch/arm64/kvm/arm.c).
+"""arm.c: the VMIDs by which TLBs tell VMs apart, which run out: generations of them."""
+
+from .kernel import Kernel, kvm_s2_mmu, kvm_vmid
+
+
+class Arm:
+    """The allocator of VMIDs: ``kvm_vmid_gen``, ``kvm_next_vmid`` and the functions that go by them.
+
+    Later kernels (vmid.c, v5.16) keep the number of a VM that is in the guest when a generation ends. Which VM has
+    which number depends on all VMs of the machine, in both. The model has those of the program share the lowest ones.
+
+    :param kernel: on which it runs
+    :param vms: the VMs that have been entered once, and have the lowest numbers
+    """
+
+    def __init__(self, kernel: Kernel, vms: int) -> None:
+        self.kernel = kernel
+        self.kvm_vmid_gen = 1
+        self.kvm_next_vmid = vms + 1
+
+    def need_new_vmid_gen(self, vmid: kvm_vmid) -> bool:
+        return vmid.vmid_gen != self.kvm_vmid_gen
+
+    def update_vmid(self, mmu: kvm_s2_mmu) -> None:
+        """``update_vmid()``, as each entry of a vCPU calls it, while numbers are left."""
+        vmid = mmu.hardware_vmid
+        if not self.need_new_vmid_gen(vmid):
+            return
+        vmid.vmid = self.kvm_next_vmid
+        self.kvm_next_vmid += 1
+        vmid.vmid_gen = self.kvm_vmid_gen
+        for o in self.kernel.on["vmid_given"]:
+            o.vmid_given(mmu.vmid, vmid.vmid)
+
+    def begin_generation(self) -> None:
+        """``update_vmid()`` for another VM, when ``kvm_next_vmid`` is 0: a new generation begins on `Kernel.cpu`.
+
+        ``force_vm_exit()`` has nothing to do: between two operations no vCPU is in the guest.
+        """
+        self.kvm_vmid_gen += 1
+        self.kvm_next_vmid = 1
+        self.kernel.__kvm_flush_vm_context__()
