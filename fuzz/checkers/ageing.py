@@ -163,6 +163,9 @@ class AgeingResults(Checker):
         super().__init__(side, peers)
         self.guests = peers.each(Ageing)
 
+    def vm_ended(self, guest: Guest) -> None:
+        self.guests = [each for each in self.guests if each.guest is not guest]
+
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not isinstance(op, (HostAge, HostTestAge, TableMkold, TableIsYoung)) or outcome.status != "ok":
             return

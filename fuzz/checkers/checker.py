@@ -147,6 +147,12 @@ class Checker(Observer):
     def scan(self) -> None:
         """Look at everything once, after the last operation: a cross-check of what was judged by events."""
 
+    def vm_ending(self, guest: Guest) -> None:
+        """A VM is about to end while others go on; its own checkers are told `before_destruction`."""
+
+    def vm_ended(self, guest: Guest) -> None:
+        """... and is gone; its own checkers are told last, hear nothing from then on, and those of others nothing."""
+
     def before_destruction(self) -> None:
         """The tables are about to be destroyed."""
 

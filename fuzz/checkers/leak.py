@@ -1,14 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
 
+from typing import Final
+
+from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .rule import Rule
 from .severity import Severity
 
+# Where all that a VM has is given back.
+END: Final = "kvm_free_stage2_pgd"
+
+
+class Balance:
+    """What was allocated for a VM and not freed: objects in memory caches, small and per-CPU allocations."""
+
+    def __init__(self) -> None:
+        self.cached = 0
+        self.small = 0
+        self.percpu_areas = 0
+
 
 class Leak(Checker):
-    """Balances allocations against frees, and judges once, at the end."""
+    """Balances allocations against frees, VM by VM, and judges when one is gone, or all are.
+
+    A page is that of the VM for which kernel code ran when it was allocated.
+    """
 
     rule = Rule(
         "leak",
@@ -20,55 +38,87 @@ class Leak(Checker):
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        self.cached = 0
+        self.balances = [Balance() for _ in side.guests]
         self.empty = False
-        self.small = 0
-        self.percpu_areas = 0
-        # The table pages of the hypervisor.
+        # The table pages of the hypervisor; of VMs by number, where there are several; those that were reported.
         self.hyp: set[int] = set()
+        self.pages: list[set[int]] = [set() for _ in side.guests]
+        self.several = len(side.guests) > 1
+        self.reported: set[int] = set()
+
+    @property
+    def balance(self) -> Balance:
+        """That of the VM for which kernel code runs."""
+        return self.balances[self.side.active.number]
 
     def alloc(self, page: int) -> None:
-        if page >= 0 and self.kernel.entry.startswith("kvm_pgtable_hyp_"):
+        if page < 0:
+            return
+        if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             self.hyp.add(page)
+        elif self.several:
+            self.pages[self.side.active.number].add(page)
+
+    def alloc_exact(self, page: int, pages: int) -> None:
+        if page >= 0 and self.several:
+            self.pages[self.side.active.number].update(range(page, page + pages))
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        self.cached += has - had
+        self.balance.cached += has - had
 
     def warn(self, label: str) -> None:
         # The object that follows comes from the page allocator.
         self.empty = label == "cache-empty"
 
     def mc_pop(self, left: int) -> None:
-        self.cached -= not self.empty
+        self.balance.cached -= not self.empty
         self.empty = False
 
     def mc_free(self, objects: int) -> None:
-        self.cached -= objects
+        self.balance.cached -= objects
 
     def kzalloc(self, ok: bool) -> None:
-        self.small += ok
+        self.balance.small += ok
 
     def kfree(self) -> None:
-        self.small -= 1
+        self.balance.small -= 1
 
     def percpu(self, ok: bool) -> None:
-        self.percpu_areas += ok
+        self.balance.percpu_areas += ok
 
     def percpu_free(self) -> None:
-        self.percpu_areas -= 1
+        self.balance.percpu_areas -= 1
+
+    def vm_ended(self, guest: Guest) -> None:
+        """Judge what is left of a VM that has ended while others go on."""
+        mine = self.pages[guest.number]
+        left = [page for page in sorted(mine) if self.kernel.counts[page] > 0]
+        self.judge(left, [self.balances[guest.number]], f"of VM {guest.number}: ")
+        # At the end of all it does not count again.
+        self.reported.update(left)
+        self.balances[guest.number] = Balance()
 
     def destroyed(self) -> None:
-        end = "kvm_free_stage2_pgd"
-        left = [page for page, count in enumerate(self.kernel.counts) if count > 0]
-        hyp = [page for page in left if page in self.hyp]
-        left = [page for page in left if page not in self.hyp]
-        if left:
-            self.report("table pages left", -1, f"table pages {left} are still allocated", function=end)
+        left = [page for page, count in enumerate(self.kernel.counts) if count > 0 and page not in self.reported]
+        self.judge(left, self.balances, "")
+
+    def judge(self, pages: list[int], balances: list[Balance], whose: str) -> None:
+        """Report what is left, if anything is.
+
+        :param whose: the VM that it was, where others go on
+        """
+        hyp = [page for page in pages if page in self.hyp]
+        pages = [page for page in pages if page not in self.hyp]
+        if pages:
+            self.report("table pages left", -1, f"{whose}table pages {pages} are still allocated", function=END)
         if hyp:
             what = f"table pages {hyp} are still allocated"
             self.report("table pages left", -1, what, function="kvm_pgtable_hyp_destroy")
-        if self.cached:
-            self.report("memory cache left", -1, f"{self.cached} objects are still in memory caches", function=end)
-        if self.small or self.percpu_areas:
-            what = f"{self.small} small and {self.percpu_areas} per-CPU allocations are not freed"
-            self.report("allocations left", -1, what, function=end)
+        cached = sum([each.cached for each in balances])
+        if cached:
+            self.report("memory cache left", -1, f"{whose}{cached} objects are still in memory caches", function=END)
+        small = sum([each.small for each in balances])
+        percpu = sum([each.percpu_areas for each in balances])
+        if small or percpu:
+            what = f"{whose}{small} small and {percpu} per-CPU allocations are not freed"
+            self.report("allocations left", -1, what, function=END)

@@ -38,6 +38,8 @@ class Lifetime(Checker):
         self.shadows = peers.each(Shadow)
         self.tlbs = peers.each(Tlb)
         self.destroying = False
+        # The tables of a VM that ends while others go on, as they were linked before.
+        self.going: set[int] = set()
         # Table pages that were stored to before their flush, and reported; no page is used twice.
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
@@ -49,6 +51,17 @@ class Lifetime(Checker):
 
     def before_destruction(self) -> None:
         self.destroying = True
+
+    def vm_ending(self, guest: Guest) -> None:
+        tables = self.shadows[guest.number].by_page.values()
+        self.going = {table.page for table in tables if table.live}
+
+    def vm_ended(self, guest: Guest) -> None:
+        self.going.clear()
+
+    def goes(self, page: int) -> bool:
+        """Tell whether the tables that a page belongs to are being destroyed."""
+        return self.destroying or page in self.going
 
     def before_operation(self, op: Operation | None) -> None:
         self.reported_walks = False
@@ -121,7 +134,7 @@ class Lifetime(Checker):
         """
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
-        if table is None or table.live or page in self.early or self.destroying:
+        if table is None or table.live or page in self.early or self.goes(page):
             return
         level = table.level
         if self.beside_who_cut_it(number, page) and self.covered(level, old, new):
@@ -150,7 +163,7 @@ class Lifetime(Checker):
     def free_exact(self, page: int, count: int) -> None:
         # Of the root, which may be freed again before it is ever in use.
         self.not_twice(page, count)
-        if self.destroying:
+        if self.goes(page):
             self.destroyed_while_linked(page, count)
 
     def not_twice(self, page: int, count: int) -> None:
@@ -161,9 +174,10 @@ class Lifetime(Checker):
     def dropped(self, page: int, count: int) -> None:
         """A reference went: at zero the page is free."""
         self.not_twice(page, count)
-        if self.destroying:
+        goes = self.goes(page)
+        if goes:
             self.destroyed_while_linked(page, count)
-        if count != 0 or self.destroying:
+        if count != 0 or goes:
             return
         for shadow in self.shadows:
             for table in shadow.roots:
@@ -193,7 +207,7 @@ class Lifetime(Checker):
 
     def call_rcu(self, number: int, page: int) -> None:
         """Judge what is to be freed once all who read now have left: nobody may find it any more."""
-        if page < 0 or self.destroying:
+        if page < 0 or self.goes(page):
             return
         parent = "it is a root" if self.is_root(page) else self.parent_of(page)
         if parent:

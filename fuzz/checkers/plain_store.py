@@ -3,6 +3,7 @@
 
 from reference.machine.stage1 import describe_stage1
 
+from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .contract import Contract
@@ -26,9 +27,17 @@ class PlainStore(Checker):
         self.shadows = peers.each(Shadow)
         self.hyp = peers.of(Hyp)
         self.destroying = False
+        # The VM that ends while others go on.
+        self.going: Guest | None = None
 
     def before_destruction(self) -> None:
         self.destroying = True
+
+    def vm_ending(self, guest: Guest) -> None:
+        self.going = guest
+
+    def vm_ended(self, guest: Guest) -> None:
+        self.going = None
 
     def plain_store(self, ptep: int, old: int, new: int) -> None:
         if self.destroying:
@@ -36,7 +45,7 @@ class PlainStore(Checker):
         page, index = divmod(ptep, self.granule.entries)
         for shadow in self.shadows:
             table = shadow.by_page.get(page)
-            if table is not None and table.live and not shadow.guest.creating:
+            if table is not None and table.live and not shadow.guest.creating and shadow.guest is not self.going:
                 self.judge(table, index, old, new, shadow.guest.number)
         hyp_table = self.hyp.by_page.get(page)
         if hyp_table is not None and self.kernel.entry == "kvm_pgtable_hyp_map":

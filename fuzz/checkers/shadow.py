@@ -108,6 +108,14 @@ class Shadow(GuestChecker):
         elif pages > needed:
             self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
 
+    def vm_ended(self, guest: Guest) -> None:
+        # Its pages may be tables of others from here on.
+        self.before_operation(None)
+        self.roots.clear()
+        self.by_page.clear()
+        self.nearest = None
+        self.shared_cuts.clear()
+
     def before_operation(self, op: Operation | None) -> None:
         self.touched.clear()
         self.removed.clear()

@@ -6,6 +6,7 @@ from typing import Final
 from reference.machine.walk import Walk
 
 from ..language.operations import Operation
+from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
@@ -56,6 +57,8 @@ class CheckerSuite:
         self.contract = self.peers.of(Contract)
         self.hyp = self.peers.of(Hyp)
         self.all: list[Checker] = []
+        # Those of VMs that have ended.
+        self.gone: list[Checker] = []
         for of_side, of_guest in RUNS if judged else ():
             self.all += [self.peers.of(kind) for kind in of_side]
             for guest in side.guests:
@@ -130,6 +133,40 @@ class CheckerSuite:
             if not isinstance(checker, GuestChecker):
                 checker.scan()
 
+    def vm_ending(self, guest: Guest) -> None:
+        """A VM is about to end while others go on: its own checkers cross-check it first, as `scan` does."""
+        self.shadows[guest.number].scan()
+        mine = self.of(guest)
+        for checker in reversed(mine):
+            if not isinstance(checker, Shadow):
+                checker.scan()
+        for checker in mine:
+            checker.before_destruction()
+        for checker in self.of_side():
+            checker.vm_ending(guest)
+
+    def vm_ended(self, guest: Guest) -> None:
+        """The VM is gone: its own checkers judge nothing any more."""
+        mine = self.of(guest)
+        for checker in self.of_side():
+            checker.vm_ended(guest)
+        for checker in mine:
+            checker.vm_ended(guest)
+            self.side.kernel.dismiss(checker)
+            for listeners in (self.all, self.on_before_operation, self.on_after_operation, self.on_actor):
+                if checker in listeners:
+                    listeners.remove(checker)
+            self.gone.append(checker)
+        self.on_translated[guest.number].clear()
+
+    def of_side(self) -> list[Checker]:
+        """The checkers of all VMs together, in their order."""
+        return [each for each in self.all if not isinstance(each, GuestChecker)]
+
+    def of(self, guest: Guest) -> list[Checker]:
+        """The checkers of one VM alone, in their order."""
+        return [each for each in self.all if isinstance(each, GuestChecker) and each.guest is guest]
+
     def before_destruction(self) -> None:
         """The tables are about to be destroyed."""
         for checker in self.all:
@@ -146,7 +183,7 @@ class CheckerSuite:
 
     def dismantle(self) -> None:
         """Cut the references between checkers that make cycles; see `Side.dismantle`."""
-        for checker in self.all:
+        for checker in (*self.all, *self.gone):
             checker.dismantle()
 
     def take(self, at: int) -> list[Violation]:

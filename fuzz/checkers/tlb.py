@@ -63,6 +63,10 @@ class Tlb(GuestChecker):
     def before_destruction(self) -> None:
         self.destroying = True
 
+    def vm_ended(self, guest: Guest) -> None:
+        # No vCPU runs by what CPUs still have of it.
+        self.owed = Owed(guest)
+
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not old & VALID_BIT or not self.guest.is_known_to_tlbs():
             return

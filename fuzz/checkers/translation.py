@@ -177,7 +177,7 @@ class Translation(GuestChecker):
             live = [layout for layout in self.guest.layouts if layout.live]
             mine = self.side.guest_of(op.cpu) is self.guest
             return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
-        if isinstance(op, (ops.HypMap, ops.GuestMove, ops.Speculate, ops.Evict, ops.VmidRollover)):
+        if isinstance(op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.Speculate, ops.Evict, ops.VmidRollover)):
             return []
         if isinstance(op, ops.Par):
             return [each for part in op.operations for each in self.range_of(ops.plain(part))]

@@ -20,6 +20,7 @@ from ..language.operations import (
     SlotPlace,
     TablePlace,
     TableRange,
+    VmEnd,
 )
 from ..language.program import MEMFD, Program
 from ..sides.outcome import Outcome
@@ -118,6 +119,15 @@ class Executor:
             side.kernel.locks.clear()
         return outcome, self.checkers.take(at)
 
+    def end(self, number: int) -> Outcome:
+        """End a VM while others go on: what it still has is judged now."""
+        guest = self.side.guests[number]
+        self.checkers.vm_ending(guest)
+        self.side.enter("kvm_free_stage2_pgd")
+        self.side.end(guest)
+        self.checkers.vm_ended(guest)
+        return Outcome("ok")
+
     def destroy(self) -> list[Violation]:
         """Cross-check everything, then tear the VM down."""
         if self.dead:
@@ -182,6 +192,8 @@ class Executor:
             return self.guest.run(op, self.at)
         if isinstance(op, HypMap):
             return self.hyp.map(op)
+        if isinstance(op, VmEnd):
+            return self.end(op.vm)
         layout = self.side.by_name[op.slot]
         if isinstance(op, (TableRange, TablePlace)):
             return self.table.run(op, layout)

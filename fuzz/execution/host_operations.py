@@ -76,7 +76,7 @@ class HostOperations:
     def test_age(self, start: int) -> Outcome:
         """``page_idle`` looks: every VM is asked until one says young."""
         self.side.enter("kvm_mmu_notifier_test_young")
-        for guest in reversed(self.side.guests):
+        for guest in reversed(self.side.running):
             self.side.active = guest
             self.side.calling()
             young = guest.main.test_young(start)
@@ -89,13 +89,13 @@ class HostOperations:
         host = self.side.host
         self.side.enter("kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young")
         pages = host.pages_to_age(start, end)
-        if len(self.side.guests) == 1 and self.side.kernel.turns is None:
+        if len(self.side.running) == 1 and self.side.kernel.turns is None:
             # Nobody comes between.
-            self.side.active = self.side.guests[0]
+            self.side.active = self.side.running[0]
             return Outcome("ok", self.side.active.main.age(pages, flush))
         young = 0
         for hva, size in pages:
-            for guest in reversed(self.side.guests):
+            for guest in reversed(self.side.running):
                 self.side.active = guest
                 self.side.calling()
                 clear = guest.main.clear_flush_young if flush else guest.main.clear_young

@@ -70,9 +70,9 @@ class Threads:
         side, actor = self.side, self.side.kernel.actor
         side.host.version = at + 1
         mode = LINES[type(op)].mmap
-        main = side.guests[0].main
+        main = side.running[0].main
         # Who calls notifiers knows of no VM.
-        side.active = side.guests[0]
+        side.active = side.running[0]
         side.enter("mmap_lock")
         if mode:
             main.lock_mmap(mode == SHARED)

@@ -33,6 +33,7 @@ from ..language.operations import (
     TablePlace,
     TableRange,
     TableRelax,
+    VmEnd,
     is_vcpu,
     plain,
 )
@@ -295,7 +296,7 @@ class FeatureCollector(Checker):
             for each in map(plain, op.operations):
                 self.meet(name, each, self.side.by_name[each.slot])
             return
-        if isinstance(op, HypMap) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
+        if isinstance(op, (HypMap, VmEnd)) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
             return
         self.meet(name, op, self.side.by_name[op.slot])
 

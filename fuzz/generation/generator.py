@@ -13,6 +13,7 @@ from .builder import ProgramBuilder
 from .capabilities import Offers, equipped, with_lpa
 from .capping import capped
 from .disturbances import DISTURBANCES
+from .ending import ending
 from .large_slots import with_large_slot
 from .motifs import MOTIFS
 from .racing import racing
@@ -54,6 +55,7 @@ class Generator:
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         program = with_lpa(program, random.Random(f"lpa {number}"))
+        program = ending(program, random.Random(f"end {number}"))
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 
 

@@ -90,6 +90,8 @@ def value(editor: ProgramEditor, make: type, name: str, old: Any) -> Any:
     random, vm = editor.random, editor.vm
     if name == "cpu":
         return editor.other(range(vm.cpus * vm.vms), old)
+    if name == "vm":
+        return editor.other(range(vm.vms), old)
     if name == "to":
         return editor.other(range(vm.cpus), old)
     if name in ("kind", "prot"):

@@ -88,6 +88,8 @@ TABLE: Final = (
         "the mmu lock of the caller",
     ),
     Beside((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
+    # The last reference is gone: no vCPU, and no call of user space, is inside; a notifier may be, and is waited for.
+    Beside((ops.VmEnd,), ALONE, ALONE, "", "kvm_destroy_vm(): mmu_notifier_unregister() waits for notifiers"),
 )  # fmt: skip
 
 LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}

@@ -23,7 +23,7 @@ byte    machine                     slot                               operation
 0       page size                   backing; `MEMFD_MARK`: memfd       kind
 1       bits of an address, -32     bit 0 log, bit 1 ro                vCPU
 2       cpus, -1                    VM                                 slot
-3       vms, -1                     alias: 0 none, else slot, +1       access, prot or CPU
+3       vms, -1                     alias: 0 none, else slot, +1       access, prot, CPU or VM
 4       bits 0-4: fwb, dic, ttl,    `LARGE`: over `large_size`         bit 0 mmu, on, flush or
         range, haf                                                     log, bit 1 ro, bit 2 ipa=
 5       manual                      `MEMFD_MARK`, with byte 0          fail, 0 none
@@ -210,7 +210,7 @@ def raw_operation(operation: Operation, index: dict[str, int], page: int) -> Raw
             cpu = value
         elif name == "slot":
             slot = index[value]
-        elif name == "to":
+        elif name in ("to", "vm"):
             choice = value
         elif name == "kind":
             choice = ACCESS_KINDS.index(value)

@@ -81,6 +81,8 @@ class Operands:
             if "slot" in FIELDS[make]:
                 return slot.vm * vm.cpus + raw.cpu % vm.cpus
             return raw.cpu % (vm.cpus * vm.vms)
+        if name == "vm":
+            return raw.choice % vm.vms
         if name == "to":
             return raw.choice % vm.cpus
         if name == "kind" or name == "prot":

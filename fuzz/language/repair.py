@@ -12,8 +12,8 @@ this module decides nothing, it only proposes, the nearest first.
   take many seconds) must say so in a second place, as one mutation rarely does.
 * A slot whose place is taken lies at the nearest end of another; where none is
   free, it is left out.
-* An operation goes to the next slot whose backing it can have; one that the state
-  does not allow becomes the one that leads there: a deleted slot is made again, logging
+* An operation goes to the next slot whose backing it can have, of a VM that has not ended, but for what hosts do;
+  one that the state does not allow becomes the one that leads there: a deleted slot is made again, logging
   is turned on. The last resort is an access by the guest, always legal.
 """
 
@@ -229,10 +229,14 @@ class Repair:
         """Yield the operation that *raw* means, then those near it."""
         make = OPERATIONS[raw.kind % len(OPERATIONS)]
         at = raw.slot % len(self.slots)
-        slot = self.slots[at]
+        around = [*self.slots[at:], *self.slots[:at]]
+        running = [each for each in around if self.state.runs(each.vm)] if self.state.ended else around
+        slot = running[0]
         if "slot" in FIELDS[make]:
             wanted = wanted_backings(make, self.vm.granule)
-            slots = [each for each in (*self.slots[at:], *self.slots[:at]) if each.backing in wanted]
+            # Memory outlives its VM.
+            there = around if issubclass(make, ops.SlotPlace) and make is not ops.ClearLog else running
+            slots = [each for each in there if each.backing in wanted]
             if slots:
                 slot = slots[0]
                 yield from self.on_slot(make, raw, slot)

@@ -19,7 +19,7 @@ MAX_NUMBER: Final = 1 << 52
 # The first words of operations; those whose second word is a slot have their verb behind it.
 _CPUS: Final = tuple(f"cpu{n}" for n in range(MAX_VCPUS))
 HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
-    word: word for word in ("host", "log", "slot", "table", "hyp")
+    word: word for word in ("host", "log", "slot", "table", "hyp", "vm")
 }
 _VERB_LAST: Final = ("log", "slot")
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
@@ -177,6 +177,8 @@ _OPERATIONS: Final = {
 }
 # The verbs that make an operation of a line that begins like a slot statement.
 SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
+# Likewise of one that begins like the statement of the machine.
+VM_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "vm"]
 
 
 def read_operation(words: Sequence[str]) -> Operation:
@@ -188,7 +190,7 @@ def read_operation(words: Sequence[str]) -> Operation:
     if head is None and words[0] in THREADS:
         raise refusal(f"{words[0]!a} outside of a par block", f"{BEGIN} before it, {END} behind it")
     if head is None:
-        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, {BEGIN}"
+        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, vm end, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
     verb = "".join(words[2:3] if head in _VERB_LAST else words[1:2])
     form = _OPERATIONS.get((head, verb))

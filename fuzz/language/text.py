@@ -16,7 +16,7 @@ from .bounds import MAX_OPERATIONS, MAX_SLOTS, check_vm
 from .forms import BEGIN, END
 from .operations import THREADS, Operation, Par, Switch, Threaded
 from .program import MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
-from .statements import BLOCK, SLOT, SLOT_VERBS, SWITCH, VM, line_of, operation_of_thread, read_operation
+from .statements import BLOCK, SLOT, SLOT_VERBS, SWITCH, VM, VM_VERBS, line_of, operation_of_thread, read_operation
 from .validate import validate
 
 VERSIONS: Final = ("1",)
@@ -76,7 +76,7 @@ class _Parser:
                 raise refusal(f"{head[:40]!a} in place of vm", VM.usage)
             self.vm = Vm(*VM.read(words))
             check_vm(self.vm)
-        elif head in ("s2fuzz", "vm"):
+        elif head == "s2fuzz" or (head == "vm" and words[1:2] not in VM_VERBS):
             raise refusal(f"second {head}", "exactly one")
         elif head == BEGIN:
             if len(words) > 1:

@@ -33,6 +33,8 @@ class ValidationState:
         self.ipa: dict[str, int] = {}
         self.live: set[str] = set()
         self.logged: set[str] = set()
+        # VMs that have ended; blocks end none.
+        self.ended: set[int] = set()
         # The CPU on which each vCPU runs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
 
@@ -103,6 +105,9 @@ class ValidationState:
         if isinstance(op, ops.HypMap):
             check_hyp(vm, op)
             return
+        if isinstance(op, ops.VmEnd):
+            self.end(op.vm)
+            return
         if isinstance(op, ops.Par):
             before = self.as_it_is()
             try:
@@ -114,6 +119,7 @@ class ValidationState:
             return
         if isinstance(op, ops.OnCpu):
             within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
+            self.check_running(op.cpu // vm.cpus, f"cpu{op.cpu}")
             if isinstance(op, ops.GuestMove):
                 within("move ", op.to, range(vm.cpus), str)
                 self.cpu_of[op.cpu] = op.to
@@ -129,6 +135,8 @@ class ValidationState:
             allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
             require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
             self.check_byte(slot, op.offset)
+        if not isinstance(op, (ops.SlotPlace, ops.OnCpu)) or isinstance(op, ops.ClearLog):
+            self.check_running(slot.vm, f"slot {name}")
         declared = ops.declaration_of(type(op))
         if isinstance(op, (ops.SlotPlace, ops.TableRange, ops.TablePlace)):
             if declared.align == BYTE:
@@ -145,6 +153,33 @@ class ValidationState:
             self.check_table(slot, op)
         elif isinstance(op, ops.OnSlot) and not isinstance(op, ops.GetLog):
             self.check_slot(slot, op)
+
+    def runs(self, vm: int) -> bool:
+        """Tell whether a VM has not ended."""
+        return vm not in self.ended
+
+    def check_running(self, vm: int, what: str) -> None:
+        """Check that a VM has not ended.
+
+        :param what: the part of it that is meant
+        """
+        others = [f"VM {number}" for number in range(self.vm.vms) if self.runs(number)]
+        require(self.runs(vm), f"{what}: VM {vm} has ended", *others)
+
+    def end(self, vm: int) -> None:
+        """A VM ends, and its slots are gone for good; raises a `refusal`, and nothing has changed."""
+        within("end ", vm, range(self.vm.vms), str)
+        self.check_running(vm, f"end {vm}")
+        others = [slot for slot in self.slots.values() if slot.vm != vm and self.runs(slot.vm)]
+        require(others, f"end {vm}: no slot is left to the others", "a VM beside others that have slots")
+        mine = [slot for slot in self.slots.values() if slot.vm == vm]
+        files = [slot.name for slot in mine if slot.backing == MEMFD]
+        # Its file, which user space maps, has a reference on the VM (``__kvm_gmem_create()``).
+        require(not files, f"end {vm}: slot {''.join(files[:1])} has backing={MEMFD}", f"a VM without backing={MEMFD}")
+        self.ended.add(vm)
+        for slot in mine:
+            self.live.discard(slot.name)
+            self.logged.discard(slot.name)
 
     def check_needs(self, slot: Slot, declared: Declaration) -> None:
         """Check that the needs of an operation's declaration are met where it stands."""

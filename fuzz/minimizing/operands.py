@@ -57,7 +57,7 @@ def plainer(program: Program, number: int, name: str) -> Iterator[Any]:
         yield from HYP_PROTS if isinstance(operation, HypMap) else PROTS
     elif name == "slot":
         yield from (slot.name for slot in program.slots)
-    elif name in ("cpu", "to"):
+    elif name in ("cpu", "to", "vm"):
         yield from range(value)
     elif name == "fail":
         yield None

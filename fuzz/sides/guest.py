@@ -313,6 +313,12 @@ class Guest:
         for vcpu in self.vcpus:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
 
+    def free_slots(self) -> None:
+        """Forget the slots of a VM that has ended (``kvm_free_memslots()``)."""
+        self.kvm.memslots = []
+        for layout in self.layouts:
+            layout.live = False
+
     def dismantle(self) -> None:
         """Cut the reference cycles; see `Side.dismantle`."""
         self.notified.watch = None

@@ -52,8 +52,8 @@ def host_room(slot: Slot) -> int:
 class Side(Listener):
     """The machine, the host, the kernel and its VMs for one run of a program.
 
-    It listens to the host's address space and tells every VM in turn, the newest first: ``mmu_notifier_register()``
-    puts each at the head of the list.
+    It listens to the host's address space and tells every VM that has not ended in turn, the newest first:
+    ``mmu_notifier_register()`` puts each at the head of the list.
 
     :param version: the code under test
     :param program: its settings and slots; the operations are run by `fuzz.execution.executor`
@@ -90,6 +90,8 @@ class Side(Listener):
         self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         self._active = self.guests[0]
+        # Those that have not ended, which notifiers reach; one at least.
+        self.running = self.guests[:]
         # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
         # Actors that are within an operation of the host.
@@ -192,9 +194,17 @@ class Side(Listener):
 
     def destroy(self) -> None:
         """Destroy all VMs, as when user space is gone: its memory goes first, and the notifier of each VM with it."""
-        for guest in reversed(self.guests):
+        for guest in reversed(self.running):
             self.active = guest
             guest.destroy()
+
+    def end(self, guest: Guest) -> None:
+        """End a VM while others go on (``kvm_destroy_vm()``): user space stays, and the memory behind its slots."""
+        self.active = guest
+        guest.destroy()
+        guest.free_slots()
+        self.running.remove(guest)
+        self.active = self.running[0]
 
     def dismantle(self) -> None:
         """Cut the reference cycles, so that all memory goes at once and does not wait for the collector.
@@ -208,13 +218,14 @@ class Side(Listener):
         for guest in self.guests:
             guest.dismantle()
         self.guests.clear()
+        self.running.clear()
         del self._active
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.memory.taker = 0
         self.step("start", False)
         active = self.begin_notification()
-        for guest in reversed(self.guests):
+        for guest in reversed(self.running):
             self.active = guest
             self.calling()
             guest.notified.invalidate_range_start(start, end, blockable)
@@ -227,17 +238,17 @@ class Side(Listener):
     def invalidate_range_end(self) -> None:
         self.memory.taker = 0
         if self.kernel.turns is not None:
-            self.guests[0].main.changed()
+            self.running[0].main.changed()
             self.step("change", True)
             self.step("end", False)
         active = self.begin_notification()
-        for guest in reversed(self.guests):
+        for guest in reversed(self.running):
             self.active = guest
             self.calling()
             guest.notified.invalidate_range_end()
         self.end_notification(active)
         self.step("end", True)
-        if self.guests[0].notified.under_way:
+        if self.running[0].notified.under_way:
             # This one was within another one.
             self.changes_pages()
 
@@ -281,7 +292,7 @@ class Side(Listener):
     def tell_of_page(self, hva: int, pfn: int) -> None:
         """Call ``change_pte()`` of all VMs."""
         active = self.begin_notification()
-        for guest in reversed(self.guests):
+        for guest in reversed(self.running):
             self.active = guest
             self.calling()
             guest.notified.change_pte(hva, pfn)
@@ -309,7 +320,7 @@ class Side(Listener):
 
     def areas_dropped(self) -> None:
         if self.kernel.turns is not None:
-            self.guests[0].main.downgrade_mmap()
+            self.running[0].main.downgrade_mmap()
             self.downgraded.add(self.kernel.actor)
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
@@ -317,8 +328,8 @@ class Side(Listener):
             o.cow(hva, pages, pfn)
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
-        if self.kernel.turns is None and len(self.guests) == 1:
-            self.guests[0].main.copying(hva, pages, pfn)
+        if self.kernel.turns is None and len(self.running) == 1:
+            self.running[0].main.copying(hva, pages, pfn)
 
     def host_update(self) -> None:
         for o in self.kernel.on["host_update"]:

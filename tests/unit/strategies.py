@@ -52,6 +52,11 @@ NEEDS_RAM: Final = (
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
 NEEDS_LOG: Final = (ops.GetLog, ops.ClearLog)
 RARE: Final = (ops.SlotCreate, ops.ClearLog)
+# Operations that have nothing to do with a VM: of the host, and of the hypervisor.
+WITHOUT_VM: Final = (
+    *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.HostUnmap, ops.HostPoison),
+    *(*NEEDS_PAGED, ops.HostAge, ops.HostTestAge, ops.HypMap),
+)
 # Operations that may be anywhere, not only at the start of a page.
 BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
 
@@ -66,6 +71,7 @@ class ProgramBuilder:
         self.ipa: dict[str, int] = {}
         self.live: set[str] = set()
         self.logged: set[str] = set()
+        self.ended: set[int] = set()
 
     def number(self, least: int, most: int, step: int = 1) -> int:
         return self.draw(st.integers(least // step, most // step)) * step
@@ -127,6 +133,10 @@ class ProgramBuilder:
     def possible(self, make: type, slot: Slot) -> bool:
         """Tell whether this kind of operation is legal on the slot now."""
         name = slot.name
+        if make is ops.VmEnd:
+            return slot.vm not in self.ended and any(each.vm not in {slot.vm, *self.ended} for each in self.slots)
+        if slot.vm in self.ended and make not in WITHOUT_VM:
+            return False
         if issubclass(make, NEEDS_RAM) and slot.backing == "device":
             return False
         if issubclass(make, NEEDS_PAGED) and slot.backing not in ("anon", "thp"):
@@ -153,6 +163,8 @@ class ProgramBuilder:
             case ops.SlotDelete():
                 self.live.discard(slot.name)
                 self.logged.discard(slot.name)
+            case ops.VmEnd(vm):
+                self.ended.add(vm)
             case ops.SlotMove(_, ipa):
                 self.ipa[slot.name] = ipa
             case ops.SlotCreate(_, ipa, log):
@@ -163,6 +175,7 @@ class ProgramBuilder:
         """Everything that is neither an offset nor a size."""
         cpus = self.vm.cpus
         values: dict[str, Any] = {name: self.draw(FLAG) for name in ("on", "mmu", "flush", "ro")}
+        values["vm"] = slot.vm
         values["log"] = slot.backing != "device" and self.draw(FLAG)
         values["cpu"] = slot.vm * cpus + self.number(0, cpus - 1)
         values["to"] = self.number(0, cpus - 1)

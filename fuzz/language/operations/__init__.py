@@ -84,8 +84,9 @@ from .tables import (
     TableUnmap,
     TableWrprotect,
 )
+from .vms import VmEnd
 
-Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | Par
+Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par
 
 # All classes of single lines, by their position.
 OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind: DECLARATIONS[kind].position))
@@ -167,6 +168,7 @@ __all__ = [
     "TableUnmap",
     "TableWrprotect",
     "Threaded",
+    "VmEnd",
     "VmidRollover",
     "actor_name",
     "actors_of",

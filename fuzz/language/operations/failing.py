@@ -7,8 +7,9 @@ from .host import HostOperation
 from .hyp import HypMap
 from .slots import SlotCreate, SlotMove, SlotOperation
 from .tables import TableMap, TableOperation
+from .vms import VmEnd
 
 
-def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | Par) -> int | None:
+def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par) -> int | None:
     """The number of the allocation of an operation that fails, from 1; None: none is made to."""
     return op.fail if isinstance(op, (GuestAccess, SlotCreate, SlotMove, TableMap, HypMap)) else None

@@ -36,7 +36,7 @@ POSITIONS: Final = (
     *("Evict", "HostWrite", "HostWriteback", "HostCollapse", "HostSplit", "HostMigrate", "HostDiscard", "HostUnmap"),
     *("HostPoison", "HostShare", "HostMerge", "HostAge", "HostTestAge", "SetLog", "GetLog", "ClearLog", "SlotDelete"),
     *("SlotCreate", "SlotMove", "TableMap", "TableUnmap", "TableWrprotect", "TableFlush", "TableMkyoung"),
-    *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover"),
+    *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover", "VmEnd"),
 )
 # Programs of the generator, and mutations for each class.
 PROGRAMS: Final = 300
