@@ -14,7 +14,7 @@ END: Final = "kvm_free_stage2_pgd"
 
 
 class Balance:
-    """What was allocated for a VM and not freed: objects in memory caches, small and per-CPU allocations."""
+    """The allocations for a VM that were not freed: objects in memory caches, small and per-CPU allocations."""
 
     def __init__(self) -> None:
         self.cached = 0

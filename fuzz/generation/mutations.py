@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..language.inside import changed_in, renumbered
 from ..language.operands import FIELDS
-from ..language.operations import GuestMove, OnCpu, Operation
+from ..language.operations import GuestMove, OnCpu, Operation, VmEnd
 from ..language.program import Program, has_blocks
 from . import block_mutations as blocks
 from . import operand_mutations as operands
@@ -87,6 +87,12 @@ def move(editor: ProgramEditor) -> None:
     editor.operations[at:at] = moved
 
 
+def end_vm(editor: ProgramEditor) -> None:
+    """One of several VMs ends, and others go on."""
+    if editor.vm.vms > 1:
+        editor.operations.insert(editor.position(), VmEnd(editor.random.randrange(editor.vm.vms)))
+
+
 def repeat_elsewhere(editor: ProgramEditor) -> None:
     """Another vCPU does the same, at once or a little later."""
     at = editor.pick(OnCpu)
@@ -126,6 +132,7 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     *(blocks.add_block,) * 3,
     blocks.gather,
     move,
+    end_vm,
     operands.change_slot,
     settings.change_vm,
     settings.change_vm,

@@ -17,6 +17,7 @@ from fuzz.language.operations import (
     OnSlot,
     Operation,
     SlotCreate,
+    VmEnd,
 )
 from reference.machine.descriptor import AF_BIT, WRITE_BIT
 
@@ -62,6 +63,8 @@ def state_of(executor: Executor, op: Operation) -> str:
     side = executor.side
     if isinstance(op, HypMap):
         return USED if executor.hyp.mapped else FRESH
+    if isinstance(op, VmEnd):
+        return whole_state(executor.checkers.shadows[op.vm], 0, 1 << side.guests[op.vm].regime.ia_bits)
     name: str | None = getattr(op, "slot", None)
     if name is None:
         assert isinstance(op, OnCpu)

@@ -20,7 +20,7 @@ HEAD = "s2fuzz 1\nvm\n"
 
 NUMBER = "decimal with an optional K, M or G, or 0x and hexadecimal"
 NAME = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
-STATEMENTS = "cpu0 to cpu31, host, log, slot, table, hyp, par"
+STATEMENTS = "cpu0 to cpu31, host, log, slot, table, hyp, vm end, par"
 ASCII, LIMIT = "printable ASCII, tabs, comments", "at most 0x10000000000000"
 SIZES, TO_4092K = "4K to 16G in steps of 4K", "4K to 4092K in steps of 4K"
 PLACES, HYP_PLACES = "0 to 1073741820K in steps of 4K", "0 to 0xffffffffffff"
