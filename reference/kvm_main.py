@@ -99,6 +99,10 @@ class KvmMain(Listener):
         self.k.unlock("mmu")
         self.k.unlock("srcu")
 
+    def kvm_destroy_vm(self) -> None:
+        """``kvm_destroy_vm()`` behind the release of the notifier: the slots go."""
+        self.kvm.memslots = []
+
     def notify_late(self, start: int, end: int, pfn: int) -> None:
         """The notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do.
 

@@ -314,8 +314,8 @@ class Guest:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
 
     def free_slots(self) -> None:
-        """Forget the slots of a VM that has ended (``kvm_free_memslots()``)."""
-        self.kvm.memslots = []
+        """Free the slots of a VM that has ended."""
+        self.main.kvm_destroy_vm()
         for layout in self.layouts:
             layout.live = False
 

@@ -55,6 +55,20 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 	return ret;
 }
 
+/*
+ * User space has closed a VM: all of kvm_destroy_vm(), but that the notifier was released before. The buses, slots and bitmaps that
+ * go are those whose making nobody was told of.
+ */
+static void end(struct vm *v)
+{
+	shim_within_cache(1);
+	kvm_destroy_vm(v->kvm);
+	shim_within_cache(-1);
+	shim_unwatch(v - vms);
+	shim_forget_bitmaps(v - vms);
+	memset(v, 0, sizeof(*v));
+}
+
 static int threads_holding;	/* the mmap lock */
 
 static void mmap_lock_of_host(int write, int take)

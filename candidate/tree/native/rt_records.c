@@ -379,6 +379,18 @@ void shim_watch(const void *p, enum shim_watch what, int vm)
 		rt_watch_high = (unsigned long)p;
 }
 
+/* A VM is gone, and what was its memory may be anything. */
+void shim_unwatch(int vm)
+{
+	int left = 0;
+
+	rt_settle();
+	for (int i = 0; i < nwatch; i++)
+		if (watches[i].vm != vm)
+			watches[left++] = watches[i];
+	nwatch = left;
+}
+
 extern int shim_notifying;	/* glue.c: a notifier runs, which reads and writes the sequence itself */
 
 void rt_own_records(void)

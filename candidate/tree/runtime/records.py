@@ -114,6 +114,8 @@ OP_AGE: Final = 31
 # The host copies pages, one by one: VM, address of the first, size, how many, frame of the first. Each is
 # OP_INVALIDATE_START, OP_CHANGE_PTE and OP_INVALIDATE_END, with an answer each.
 OP_COPY: Final = 32
+# A VM ends while others go on, behind OP_RELEASE and OP_LATE.
+OP_END: Final = 33
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

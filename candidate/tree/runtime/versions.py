@@ -205,6 +205,10 @@ class TreeMain(KvmMain):
     def change_pte(self, hva: int, pfn: int) -> None:
         self.tree.call(r.OP_CHANGE_PTE, self.number, hva, 0, pfn)
 
+    def kvm_destroy_vm(self) -> None:
+        self.tree.call(r.OP_END, self.number)
+        super().kvm_destroy_vm()
+
     def notify_late(self, start: int, end: int, pfn: int) -> None:
         self.tree.call(r.OP_LATE, self.number, start, end, pfn)
 
