@@ -61,9 +61,9 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
  */
 static void end(struct vm *v)
 {
-	shim_within_cache(1);
+	shim_free_untold(1);
 	kvm_destroy_vm(v->kvm);
-	shim_within_cache(-1);
+	shim_free_untold(0);
 	shim_unwatch(v - vms);
 	shim_forget_bitmaps(v - vms);
 	memset(v, 0, sizeof(*v));
