@@ -5,7 +5,7 @@ To free them takes long, and they go to a list that is emptied at one end only: 
 the last to go, and nothing is left.
 """
 
-from reference.kvm_host import KvmHost, kvm
+from reference.kernel import Kernel
 from reference.pgtable import kvm_pgtable
 
 from ..registry.declaration import Bug
@@ -13,27 +13,19 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 
 class PgtableEndParked(PgtableV5_14):
-    """pgtable.c is the base's."""
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.parked: list[kvm_pgtable] = []
+
+    def kvm_pgtable_stage2_destroy(self, pgt: kvm_pgtable) -> None:
+        self.parked.append(pgt)
+        # Wrong: the first VM may go on for long after this one.
+        while pgt.mmu.vmid == 1 and self.parked:
+            super().kvm_pgtable_stage2_destroy(self.parked.pop())
 
 
 class MmuEndParked(MmuV5_14):
-    def __init__(self, host: KvmHost, pgtable: PgtableEndParked) -> None:
-        super().__init__(host, pgtable)
-        self.parked: list[kvm_pgtable] = []
-
-    def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
-        self.k.lock("mmu")
-        pgt = kvm.pgt
-        if pgt is not None:
-            kvm.pgt = None
-            self.k.free_percpu()
-            self.parked.append(pgt)
-        self.k.unlock("mmu")
-
-        # Wrong: the first VM may go on for long after this one.
-        while kvm.mmu.vmid == 1 and self.parked:
-            self.p.kvm_pgtable_stage2_destroy(self.parked.pop())
-            self.k.kfree()
+    """mmu.c is the base's."""
 
 
 BUG = Bug(
