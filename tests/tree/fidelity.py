@@ -98,7 +98,8 @@ def normal(events: list[Event], operation: str) -> list[Event]:
             doing.held = ""
         if name == "rmb" and doing.held:
             continue
-        if operation == "destroy" and name in ("lock", "unlock") and event[1] == "srcu":
+        ends = operation == "destroy" or operation.startswith("VmEnd(")
+        if ends and name in ("lock", "unlock") and event[1] == "srcu":
             continue
         found.append(event)
     return found
