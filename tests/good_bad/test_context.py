@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+import candidate
 from candidate import Candidate
 from reference.capabilities import ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
 from reference.kernel import kvm_s2_mmu
-from reference.machine.instructions import HCR_EL2, ISH, TCR_EL1, VMALLE1, VTTBR_EL2
+from reference.machine.instructions import ALLE1IS, HCR_EL2, IC_IALLUIS, ISH, ISHST, TCR_EL1, VMALLE1, VTTBR_EL2
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import HCR_HOST_VHE_FLAGS, TlbNvhe, TlbVhe, tlb_inv_context
@@ -73,6 +74,25 @@ class KeepsCombined(TlbVhe):
         self.a.dsb(ISH)
 
 
+class LinesOfAll(TlbVhe):
+    """Lines of a VPIPT cache stay when VMIDs run out."""
+
+    def __kvm_flush_vm_context__(self) -> None:
+        self.a.dsb(ISHST)
+        self.__tlbi__(ALLE1IS)
+        self.a.dsb(ISH)
+
+
+class LinesToCome(TlbVhe):
+    """They are invalidated, and nobody waits until they are."""
+
+    def __kvm_flush_vm_context__(self) -> None:
+        self.a.dsb(ISHST)
+        self.__tlbi__(ALLE1IS)
+        self.a.dsb(ISH)
+        self.a.ic(IC_IALLUIS)
+
+
 def vhe(tlb: type[TlbVhe], caps: int = 0) -> Candidate:
     """The original with another vhe/tlb.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", tlb=tlb, caps=caps)
@@ -83,9 +103,14 @@ def nvhe(tlb: type[TlbNvhe], caps: int) -> Candidate:
     return Candidate("broken", Pgtable, Mmu, "for a test", nvhe=tlb, caps=caps | NO_VHE)
 
 
+# Any VM that has a VMID after they have run out may have that of another one.
+ROLLOVER = "vm cpus=2\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu1 rollover\ncpu0 read a+0\n"
+LEFT = "context: tlb.c: entries of TLBs stay when VMIDs run out"
+LINES = "context: tlb.c: lines of a VPIPT cache stay when VMIDs run out"
 ERRATUM = ARM64_WORKAROUND_SPECULATIVE_AT
 ELSEWHERE = "context: tlb.c: returned in another context than the host's"
 MIXED = "context: tlb.c: walks while contexts mix"
+VPIPT = replace(ORIGINAL, caps=ICACHE_VPIPT)
 CASES = (
     Case("stays in the guest's context", ELSEWHERE, vhe(Stays), UNMAP),
     Case("the host's context is not in effect", ELSEWHERE, vhe(NotInEffect), UNMAP),
@@ -105,6 +130,14 @@ CASES = (
         vhe(KeepsCombined),
         MOVE,
     ),
+    *(
+        Case(f"VMIDs run out, {name}", LEFT, candidate.get(f"bug-tlb-generation-{name}"), ROLLOVER)
+        for name in ("local", "open", "vmid")
+    ),
+    *(
+        Case(f"lines of all VMIDs, {tlb.__name__}", LINES, vhe(tlb, ICACHE_VPIPT), ROLLOVER, VPIPT)
+        for tlb in (LinesOfAll, LinesToCome)
+    ),
 )
 
 
@@ -121,5 +154,5 @@ def test_context_bad(case: Case) -> None:
 @pytest.mark.parametrize("caps", [0, ERRATUM, ERRATUM | NO_VHE, NO_VHE])
 def test_original_is_right_on_all_machines(caps: int) -> None:
     version = replace(ORIGINAL, caps=caps)
-    for text in (UNMAP, MOVE):
+    for text in (UNMAP, MOVE, ROLLOVER):
         assert Case("", "", version, text, version).all_good() == []

@@ -6,6 +6,7 @@ a leaf that is still mapped is found when it stays, not when it is used. So two
 of the bad cases ask only that the access is found as well.
 """
 
+import candidate
 from reference.kvm_host import kvm_memory_slot
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
@@ -44,6 +45,11 @@ CASES = (
 THROUGH_TLB = (
     "vm fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\nhost migrate a+0 4K\ncpu0 read a+0\n"
 )
+# VM 1 gets the VMID by which a CPU has entries of VM 0.
+ROLLOVER = (
+    "vm vms=2 fwb=on\nslot a ipa=1G size=4K backing=anon\nslot b ipa=1G size=4K backing=anon vm=1\n"
+    "cpu0 read a+0\ncpu1 rollover\ncpu2 read b+0\n"
+)
 SHARED = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
 READ_ONLY = "vm cpus=1 fwb=on\nslot a size=4K backing=anon ro=on\ncpu0 read a+0\ncpu0 write a+0\n"
 
@@ -65,6 +71,16 @@ def test_isolation_good_through_the_tlb() -> None:
 def test_isolation_bad_through_the_tlb() -> None:
     found = [violation.signature for violation in violations(Unmap.without("leaf flush"), THROUGH_TLB)]
     assert "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
+
+
+def test_isolation_good_when_vmids_run_out() -> None:
+    assert violations(ORIGINAL, ROLLOVER) == []
+
+
+def test_isolation_bad_when_vmids_run_out() -> None:
+    found = [violation.signature for violation in violations(candidate.get("bug-tlb-generation-local"), ROLLOVER)]
+    assert "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
+    assert "tlb: kvm_handle_guest_abort: entry of another VM L3" in found
 
 
 def test_isolation_good_write() -> None:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""VMIDs run out: VMs exchange theirs, and what a VM without one does to TLBs concerns no other VM."""
+
+from typing import Final
+
+import pytest
+
+from fuzz.checkers.tlb import Tlb
+from fuzz.execution.executor import Executor
+from fuzz.language.program import ProgramError
+from fuzz.language.text import parse
+from reference.machine.tlb import CpuTlb
+
+from ...good_bad.case import ORIGINAL, all_found, violations
+
+TWO: Final = "vm vms=2 fwb=on\nslot a ipa=1G size=64K backing=anon\nslot b ipa=1G size=64K backing=anon vm=1\n"
+BOTH: Final = f"{TWO}cpu0 write a+4K\ncpu2 write b+4K\n"
+
+
+def run(text: str) -> Executor:
+    """Run a program that shows nothing, up to its end, with its VMs."""
+    program = parse(f"s2fuzz 1\n{text}")
+    executor = Executor(ORIGINAL, program)
+    assert executor.create() == []
+    for at in range(len(program.operations)):
+        outcome, found = executor.step(at)
+        assert (outcome.status, found) == ("ok", [])
+    return executor
+
+
+def vmids(executor: Executor) -> list[int]:
+    return [guest.hardware_vmid.vmid for guest in executor.side.guests]
+
+
+def has(tlb: CpuTlb) -> bool:
+    return any(tlb.leaves)
+
+
+@pytest.mark.parametrize(
+    ("entered", "numbers"), [("cpu0 read a+4K\ncpu2 read b+4K\n", [1, 2]), ("cpu3 read b+4K\ncpu0 read a+4K\n", [2, 1])]
+)
+def test_the_order_of_entry_decides(entered: str, numbers: list[int]) -> None:
+    assert vmids(run(f"{BOTH}cpu1 rollover\n{entered}")) == numbers
+
+
+def test_nothing_is_left_in_any_tlb() -> None:
+    executor = run(BOTH)
+    assert [[has(tlb) for tlb in vm] for vm in executor.side.computer.tlbs] == [[True, False], [True, False]]
+    executor = run(f"{BOTH}cpu1 rollover\n")
+    assert not any(has(tlb) for vm in executor.side.computer.tlbs for tlb in vm)
+    assert not any(guest.is_known_to_tlbs() for guest in executor.side.guests)
+
+
+@pytest.mark.parametrize("enters", ["cpu2 cache on", "cpu2 setway", "cpu2 abort b+0", "cpu2 speculate b+4K"])
+def test_what_enters_the_guest(enters: str) -> None:
+    assert all_vmids(f"{BOTH}cpu0 rollover\n{enters}\n") == [False, True]
+
+
+@pytest.mark.parametrize("outside", ["cpu2 move 1", "cpu2 evict b+4K", "host migrate b+4K 4K"])
+def test_what_does_not(outside: str) -> None:
+    assert all_vmids(f"{BOTH}cpu0 rollover\n{outside}\n") == [False, False]
+
+
+def all_vmids(text: str) -> list[bool]:
+    """Tell of each VM whether it has a VMID of the generation."""
+    executor = Executor(ORIGINAL, program := parse(f"s2fuzz 1\n{text}"))
+    executor.create()
+    for at in range(len(program.operations)):
+        executor.step(at)
+    return [guest.is_known_to_tlbs() for guest in executor.side.guests]
+
+
+def test_a_tlbi_by_an_old_vmid_costs_another_vm_entries_only() -> None:
+    """VM 0 has no VMID yet, and flushes by its old one, which is VM 1's by now."""
+    swapped = f"{BOTH}cpu1 rollover\ncpu2 read b+4K\n"
+    assert has(run(swapped).side.computer.tlbs[0][0])
+    flushed = f"{swapped}table unmap a+4K 4K\n"
+    assert not run(flushed).side.computer.tlbs[0][0].leaves[3]
+    assert violations(ORIGINAL, f"{flushed}cpu2 read b+4K\ncpu0 read a+4K\ncpu1 read a+4K\n") == []
+
+
+def test_a_flush_of_an_old_vmid_settles_nothing_of_its_new_owner() -> None:
+    """What VM 1 owes is settled by its own VMID; VM 0, which has none, owes nothing."""
+    executor = run(f"{BOTH}cpu1 rollover\ncpu2 read b+4K\ntable unmap a+4K 4K\n")
+    for tlb in executor.checkers.peers.each(Tlb):
+        assert not tlb.owed.leaves
+        assert not tlb.owed.tables
+
+
+def test_not_in_a_par_block() -> None:
+    with pytest.raises(ProgramError, match="rollover in a par block"):
+        parse(f"s2fuzz 1\n{BOTH}par\n  cpu0 read a+0\n  cpu2 rollover\nend\n")
+
+
+def test_a_block_behind_one() -> None:
+    """Both VMs get their VMIDs within the block."""
+    text = f"{BOTH}cpu1 rollover\npar\n  cpu3 write b+8K\n  cpu0 write a+8K\n  switch cpu3 to cpu0 before lock 1\nend\n"
+    assert violations(ORIGINAL, text) == []
+    assert all(all_vmids(text))
+
+
+def test_the_original_is_right_whoever_comes_first() -> None:
+    text = "".join(
+        f"cpu{cpu} rollover\ncpu{first} read {slot}+4K\nhost discard {slot}+4K 4K\ncpu0 read a+4K\ncpu2 write b+8K\n"
+        for cpu, first, slot in ((0, 0, "a"), (3, 2, "b"), (1, 3, "b"), (2, 1, "a"))
+    )
+    assert all_found(ORIGINAL, parse(f"s2fuzz 1\n{BOTH}{text}")) == []
