@@ -40,6 +40,8 @@ ESR_ELx_FSC_LEVEL: Final = 0x03
 FSC_FAULT: Final = 0x04
 FSC_ACCESS: Final = 0x08
 FSC_PERM: Final = 0x0C
+# DFSC of a TLB conflict abort (Arm ARM, ISS encoding of a Data Abort).
+FSC_TLB_CONFLICT: Final = 0x30
 FSC_SEA: Final = (0x10, 0x14, 0x15, 0x16, 0x17, 0x18, 0x1C, 0x1D, 0x1E, 0x1F)
 
 HCR_TVM: Final = 1 << 26

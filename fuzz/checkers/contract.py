@@ -11,6 +11,7 @@ from ..sides.outcome import Outcome
 from .checker import Checker
 from .locking import WARNINGS
 from .memcache import EMPTY
+from .refusals import Refusal, refusal_of
 from .rule import Rule
 from .severity import Severity
 
@@ -27,10 +28,11 @@ class Contract(Checker):
     rule = Rule(
         "contract",
         (
-            "no warning, no undeserved error; no abort or I/O exit for an access that slot and host allow; the answer "
-            "to a fault, and the address that emulation or the guest is told, are right; live entries are stored to by "
-            "`WRITE_ONCE`; the mmu lock is not held over more than four times the entries (and 2^14) where the other "
-            "version reschedules; nobody asks for the page structure of a device's frame"
+            "no warning, no undeserved error; what KVM must refuse gets the right error; no abort or I/O exit for an "
+            "access that slot and host allow; the answer to a fault, and the address that emulation or the guest is "
+            "told, are right; live entries are stored to by `WRITE_ONCE`; the mmu lock is not held over more than four "
+            "times the entries (and 2^14) where the other version reschedules; nobody asks for the page structure of a "
+            "device's frame"
         ),
         "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
         Severity.CONTRACT,
@@ -61,7 +63,10 @@ class Contract(Checker):
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         entry = self.kernel.entry
-        if outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
+        refusal = refusal_of(op, self.side)
+        if refusal is not None:
+            self.judge_refusal(op, refusal, outcome)
+        elif outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             self.report(what, -1, reason, function=entry)
@@ -69,6 +74,14 @@ class Contract(Checker):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
             self.report(what, -1, reason, taints=False, function=entry)
+
+    def judge_refusal(self, op: Operation | None, refusal: Refusal, outcome: Outcome) -> None:
+        """Judge a call that asks for what KVM must refuse; one that user space did not make is told by its text."""
+        if outcome.value == refusal.value or self.asked_for(op, outcome) or isinstance(outcome.value, str):
+            return
+        answer = f"{outcome.status} {outcome.value}" if outcome.status in ("error", "oops") else "success"
+        reason = f"the caller asks for {refusal.why}, and gets {answer} in place of {refusal.value}"
+        self.report(f"{answer} for {refusal.why}", -1, reason, taints=False, function=self.kernel.entry)
 
     def answered(self, ret: int, status: str) -> None:
         """Judge the result *ret* of ``kvm_handle_guest_abort()``; *status* says what it did besides mapping.

@@ -10,6 +10,7 @@ from reference.kvm_host import (
     FSC_FAULT,
     FSC_PERM,
     FSC_SEA,
+    FSC_TLB_CONFLICT,
     ESR_ELx_CM,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
@@ -124,6 +125,15 @@ class GuestAccesses:
         ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
         status = self.exits.status
         outcome = Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
+        outcome.answers = self.answers
+        return outcome
+
+    def conflict(self, op: ops.GuestConflict) -> Outcome:
+        """A load gets a TLB conflict abort."""
+        self.side.enter("kvm_handle_guest_abort")
+        ipa = self.side.by_name[op.slot].ipa + op.offset
+        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_TLB_CONFLICT, ipa, ipa)
+        outcome = Outcome("error", ret) if ret < 0 else Outcome(self.exits.status or "ok", ret)
         outcome.answers = self.answers
         return outcome
 

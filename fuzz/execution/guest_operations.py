@@ -61,6 +61,8 @@ class GuestOperations:
             self.hardware(op)
         elif isinstance(op, ops.GuestExternalAbort):
             return self.accesses.external_abort(op)
+        elif isinstance(op, ops.GuestConflict):
+            return self.accesses.conflict(op)
         else:
             raise unhandled(op)
         return Outcome("ok")

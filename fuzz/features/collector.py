@@ -18,6 +18,7 @@ from ..language.operations import (
     Evict,
     GuestAccess,
     GuestCache,
+    GuestConflict,
     GuestExternalAbort,
     HostAge,
     HypMap,
@@ -44,7 +45,7 @@ from .raw import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, 
 # Likewise of an entry that an operation meets: less, for there are many kinds of operations.
 _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
 # Operations that have a place.
-_PLACED: Final = (GuestAccess, GuestExternalAbort, Speculate, Evict, SlotPlace, TableRange, TablePlace)
+_PLACED: Final = (GuestAccess, GuestExternalAbort, GuestConflict, Speculate, Evict, SlotPlace, TableRange, TablePlace)
 # The counters of an operation, for comparing the two sides.
 COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
 

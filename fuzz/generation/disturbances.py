@@ -110,7 +110,8 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    builder.add(ops.GuestExternalAbort(builder.cpu_of(slot), slot.name, offset))
+    make = ops.GuestConflict if builder.chance(25) else ops.GuestExternalAbort
+    builder.add(make(builder.cpu_of(slot), slot.name, offset))
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
@@ -155,7 +156,8 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     random = builder.random
     somewhere = builder.free_ipa() + random.choice((0, 0, builder.page, builder.block))
     if builder.chance(5):
-        somewhere = (1 << builder.vm.ipa) - slot.size
+        # The last place there is, or one that is a page too far.
+        somewhere = (1 << builder.vm.ipa) - slot.size + random.choice((0, 0, builder.page))
     fail = random.choice((1, 2)) if builder.chance(20) else None
     if slot.name not in builder.state.live:
         ipa = None if builder.chance(60) else somewhere

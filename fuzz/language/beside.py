@@ -41,7 +41,13 @@ class Beside(NamedTuple):
 
 TABLE: Final = (
     Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
-    Beside((ops.GuestExternalAbort, ops.GuestCache, ops.GuestSetWay), ALONE, "", "", "kvm_vcpu_ioctl() (vcpu->mutex)"),
+    Beside(
+        (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestCache, ops.GuestSetWay),
+        ALONE,
+        "",
+        "",
+        "kvm_vcpu_ioctl() (vcpu->mutex)",
+    ),
     # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
     Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),

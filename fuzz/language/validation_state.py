@@ -87,17 +87,21 @@ class ValidationState:
 
     def place(self, slot: Slot, ipa: int, what: str) -> None:
         """A slot comes to lie at *ipa*: within the address space, apart from the others of its VM."""
-        name = slot.name
         limit = 1 << self.vm.ipa
         within(what, ipa, range(0, limit, self.vm.granule), show_bytes)
         end = ipa + slot.size
         allowed = f"up to {show_bytes(limit)} with ipa={self.vm.ipa}"
-        require(end <= limit, f"slot {name} ends at {show_bytes(end)}", allowed)
+        require(end <= limit, f"slot {slot.name} ends at {show_bytes(end)}", allowed)
+        self.check_apart(slot, ipa)
+        self.ipa[slot.name] = ipa
+
+    def check_apart(self, slot: Slot, ipa: int) -> None:
+        """Check that at *ipa* a slot lies apart from the others of its VM."""
+        name, end = slot.name, ipa + slot.size
         for other in self.live - {name}:
             start = self.ipa[other]
             apart = end <= start or start + self.slots[other].size <= ipa or self.slots[other].vm != slot.vm
             require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
-        self.ipa[name] = ipa
 
     def check(self, op: ops.Operation) -> None:
         """Check one operation, which then counts as done; raises a `refusal`, and nothing has changed."""
@@ -226,20 +230,33 @@ class ValidationState:
             within("size ", op.size, range(1, bounds.MAX_MAP_BLOCKS * block + 1), show_bytes)
             check_fail(op.fail)
 
+    def refused(self, slot: Slot, ipa: int, what: str) -> bool:
+        """Tell whether KVM refuses *ipa* (-EFAULT), since the slot would end behind the address space."""
+        limit = 1 << self.vm.ipa
+        within(what, ipa, range(0, limit + 1, self.vm.granule), show_bytes)
+        if ipa + slot.size <= limit:
+            return False
+        # Else it were refused for that (-EEXIST).
+        self.check_apart(slot, ipa)
+        return True
+
     def check_slot(self, slot: Slot, op: ops.SlotChange) -> None:
-        """Check an operation on a slot as a whole, and note its effect on later ones."""
+        """Check an operation on a slot as a whole, and note its effect on later ones: one that is refused has none."""
         name = slot.name
         if isinstance(op, ops.SlotCreate):
             self.check_flags(slot, op.log, op.ro)
             check_fail(op.fail)
+            if op.ipa is not None and self.refused(slot, op.ipa, "ipa="):
+                return
             self.place(slot, self.ipa[name] if op.ipa is None else op.ipa, "ipa=")
             self.live.add(name)
             (self.logged.add if op.log else self.logged.discard)(name)
         elif isinstance(op, ops.SetLog):
-            (self.logged.add if op.on else self.logged.discard)(name)
+            (self.logged.add if op.on and slot.backing not in UNLOGGED else self.logged.discard)(name)
         elif isinstance(op, ops.SlotMove):
             check_fail(op.fail)
-            self.place(slot, op.ipa, "move ")
+            if not self.refused(slot, op.ipa, "move "):
+                self.place(slot, op.ipa, "move ")
         elif isinstance(op, ops.SlotDelete):
             self.live.discard(name)
             self.logged.discard(name)

@@ -7,6 +7,7 @@ from typing import Final
 from ..language.operations import (
     Evict,
     GuestAccess,
+    GuestConflict,
     GuestExternalAbort,
     HostAge,
     HostMerge,
@@ -32,6 +33,7 @@ LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
     (VmidRollover, "so many VMs that VMIDs run out are more than /init makes"),
     (HostWriteback, "when caches write back is the CPU's own affair"),
     (GuestExternalAbort, "memory of the emulated machine does not fail"),
+    (GuestConflict, "the TLB of the emulated machine has no conflicts"),
     (HostAge, "user space cannot have pages aged at will"),
     (HostTestAge, "user space cannot have pages aged at will"),
     (HostMerge, "when pages are merged is the kernel's own affair"),

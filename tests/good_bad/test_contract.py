@@ -3,8 +3,15 @@
 
 import pytest
 
-from reference.kernel import EINVAL
-from reference.kvm_host import kvm, kvm_vcpu, kvm_vcpu_trap_is_iabt
+from reference.kernel import EFAULT, EINVAL
+from reference.kvm_host import (
+    FSC_TLB_CONFLICT,
+    ESR_ELx_FSC,
+    kvm,
+    kvm_memory_slot,
+    kvm_vcpu,
+    kvm_vcpu_trap_is_iabt,
+)
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
 
@@ -44,6 +51,26 @@ class SucceedsWithoutTables(Mmu):
         return 0
 
 
+class TakesAnySlot(Mmu):
+    """Succeeds where `kvm_arch_prepare_memory_region` refuses."""
+
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+        return 0 if ret in (-EFAULT, -EINVAL) else ret
+
+
+class AnotherError(Mmu):
+    def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+        ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+        return -EINVAL if ret == -EFAULT else ret
+
+
+class GoesOnAfterConflicts(Mmu):
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        conflict = vcpu.esr & ESR_ELx_FSC == FSC_TLB_CONFLICT
+        return 1 if conflict else super().kvm_handle_guest_abort(vcpu)
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
 
@@ -78,6 +105,30 @@ CASES = (
         "contract: kvm_handle_guest_abort: read of memory answered with an I/O exit",
         broken(mmu=EmulatesReads),
         PAGE,
+    ),
+    Case(
+        "a slot behind the end, moved",
+        "contract: kvm_set_memory_region: success for a slot that ends behind the guest's address space",
+        broken(mmu=TakesAnySlot),
+        "vm cpus=1 ipa=36\nslot a size=8K backing=anon\nslot a move 67108860K\n",
+    ),
+    Case(
+        "a slot behind the end, made",
+        "contract: kvm_set_memory_region: error -22 for a slot that ends behind the guest's address space",
+        broken(mmu=AnotherError),
+        "vm cpus=1 ipa=36\nslot a size=8K backing=anon\nslot a delete\nslot a create ipa=64G\n",
+    ),
+    Case(
+        "a dirty log of device memory",
+        "contract: kvm_set_memory_region: success for a dirty log of device memory",
+        broken(mmu=TakesAnySlot),
+        "vm cpus=1\nslot a size=4K backing=device\nlog a on\n",
+    ),
+    Case(
+        "a TLB conflict",
+        "contract: kvm_handle_guest_abort: success for a TLB conflict abort, which stage 2 cannot answer",
+        broken(mmu=GoesOnAfterConflicts),
+        "vm cpus=1\nslot a size=4K backing=anon\ncpu0 conflict a+0\n",
     ),
 )
 

@@ -46,7 +46,7 @@ VMS: Final = st.builds(
 
 NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge)
 NEEDS_RAM: Final = (
-    *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.SetLog, ops.GetLog, ops.ClearLog),
+    *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.GetLog, ops.ClearLog),
     *(ops.HostPoison, *NEEDS_PAGED),
 )
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
@@ -58,7 +58,10 @@ WITHOUT_VM: Final = (
     *(*NEEDS_PAGED, ops.HostAge, ops.HostTestAge, ops.HypMap),
 )
 # Operations that may be anywhere, not only at the start of a page.
-BYTES: Final = (ops.GuestAccess, ops.GuestExternalAbort, ops.Speculate, ops.Evict, ops.TableRange, ops.TablePlace)
+BYTES: Final = (
+    *(ops.GuestAccess, ops.GuestExternalAbort, ops.GuestConflict, ops.Speculate, ops.Evict, ops.TableRange),
+    ops.TablePlace,
+)
 
 
 class ProgramBuilder:
@@ -159,16 +162,18 @@ class ProgramBuilder:
         operation = cast("Operation", make(**{field.name: values[field.name] for field in fields(make)}))
         match operation:
             case ops.SetLog(_, on):
-                (self.logged.add if on else self.logged.discard)(slot.name)
+                (self.logged.add if on and slot.backing != "device" else self.logged.discard)(slot.name)
             case ops.SlotDelete():
                 self.live.discard(slot.name)
                 self.logged.discard(slot.name)
             case ops.VmEnd(vm):
                 self.ended.add(vm)
             case ops.SlotMove(_, ipa):
-                self.ipa[slot.name] = ipa
+                if ipa + slot.size <= 1 << self.vm.ipa:
+                    self.ipa[slot.name] = ipa
             case ops.SlotCreate(_, ipa, log):
-                self.exists(slot, self.ipa[slot.name] if ipa is None else ipa, log)
+                if ipa is None or ipa + slot.size <= 1 << self.vm.ipa:
+                    self.exists(slot, self.ipa[slot.name] if ipa is None else ipa, log)
         return operation
 
     def settings(self, make: type, slot: Slot) -> dict[str, Any]:
@@ -184,6 +189,9 @@ class ProgramBuilder:
         values["prot"] = self.one(ops.HYP_PROTS if make is ops.HypMap else ops.PROTS)
         if make in (ops.SlotMove, ops.SlotCreate):
             values["ipa"] = self.place(slot)
+            if self.draw(st.integers(0, 4)) == 0:
+                # As far behind the last place that the slot is refused.
+                values["ipa"] = 1 << self.vm.ipa
         if make is ops.SlotCreate and self.fits(slot, self.ipa[slot.name]) and self.draw(FLAG):
             values["ipa"] = None
         return values

@@ -77,6 +77,17 @@ declare(GuestExternalAbort, 3, "cpuN abort SLOT+OFF", checkers=("contract",), by
 
 
 @dataclass(frozen=True, slots=True)
+class GuestConflict(OnCpu):
+    """The CPU reports a TLB conflict abort for an access to the place: KVM has no way to go on."""
+
+    slot: str
+    offset: int
+
+
+declare(GuestConflict, 37, "cpuN conflict SLOT+OFF", checkers=("contract",))
+
+
+@dataclass(frozen=True, slots=True)
 class GuestMove(OnCpu):
     """The vCPU is loaded on physical CPU *to*."""
 
@@ -131,6 +142,7 @@ GuestOperation: TypeAlias = (
     | GuestCache
     | GuestSetWay
     | GuestExternalAbort
+    | GuestConflict
     | GuestMove
     | GuestReset
     | Speculate

@@ -20,12 +20,14 @@ class OnSlot:
 
 @dataclass(frozen=True, slots=True)
 class SetLog(OnSlot):
-    """Dirty logging of a slot is turned on or off."""
+    """Dirty logging of a slot is turned on or off; a slot of device memory has none, so that KVM refuses."""
 
     on: bool
 
 
-declare(SetLog, 20, "log SLOT on|off", backings=RAM, needs=(LIVE,), checkers=("translation", "dirty-log"))
+declare(
+    SetLog, 20, "log SLOT on|off", backings=MAPPED, needs=(LIVE,), checkers=("translation", "dirty-log", "contract")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ declare(SlotDelete, 23, "slot SLOT delete", needs=(LIVE,), checkers=("translatio
 class SlotCreate(OnSlot):
     """A deleted slot is made again, at *ipa* (None: where it was), over the same host memory.
 
+    KVM refuses it where it would end behind the guest's address space, and a log of device memory; it stays deleted.
+
     *fail* is that of `GuestAccess`, for device memory, which is mapped at once.
     """
 
@@ -87,7 +91,10 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class SlotMove(OnSlot):
-    """A slot moves to another guest address; *fail* as in `SlotCreate`."""
+    """A slot moves to another guest address; *fail* as in `SlotCreate`.
+
+    KVM refuses where the slot would end behind the guest's address space; it stays where it is.
+    """
 
     ipa: int
     fail: int | None = None

@@ -36,7 +36,7 @@ POSITIONS: Final = (
     *("Evict", "HostWrite", "HostWriteback", "HostCollapse", "HostSplit", "HostMigrate", "HostDiscard", "HostUnmap"),
     *("HostPoison", "HostShare", "HostMerge", "HostAge", "HostTestAge", "SetLog", "GetLog", "ClearLog", "SlotDelete"),
     *("SlotCreate", "SlotMove", "TableMap", "TableUnmap", "TableWrprotect", "TableFlush", "TableMkyoung"),
-    *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover", "VmEnd"),
+    *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover", "VmEnd", "GuestConflict"),
 )
 # Programs of the generator, and mutations for each class.
 PROGRAMS: Final = 300
