@@ -284,6 +284,9 @@ class KvmHost:
         mm = self.mm
         run = mm.run_at(addr)
         if run is None or run.flags & (ABSENT | DEVICE | POISON) or not run.flags & WRITABLE:
+            if write_fault and mm.is_protected(addr):
+                # check_vma_flags()
+                return KVM_PFN_ERR_FAULT, False
             run = self.hva_to_pfn_slow(addr, write_fault)
         if run is not None and run.flags & POISON:
             return KVM_PFN_ERR_HWPOISON, False

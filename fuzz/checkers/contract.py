@@ -8,10 +8,9 @@ from reference.machine.address_space import POISON
 
 from ..language.operations import GuestAccess, Operation, fail_of
 from ..sides.outcome import Outcome
-from .checker import Checker
 from .locking import WARNINGS
 from .memcache import EMPTY
-from .refusals import Refusal, refusal_of
+from .refusal_checker import RefusalChecker
 from .rule import Rule
 from .severity import Severity
 
@@ -19,7 +18,7 @@ from .severity import Severity
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
 
 
-class Contract(Checker):
+class Contract(RefusalChecker):
     """Judges warnings when they come, results when the call returns.
 
     A warning harms no table: what other checkers find later stands for itself.
@@ -63,10 +62,12 @@ class Contract(Checker):
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         entry = self.kernel.entry
-        refusal = refusal_of(op, self.side)
-        if refusal is not None:
-            self.judge_refusal(op, refusal, outcome)
-        elif outcome.status in ("error", "oops") and not self.asked_for(op, outcome):
+        refusal = self.refusal_of(op)
+        if self.asked_for(op, outcome):
+            pass
+        elif refusal is not None and outcome.status != "oops":
+            self.judge_refusal(refusal, outcome)
+        elif outcome.status in ("error", "oops"):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             self.report(what, -1, reason, function=entry)
@@ -74,14 +75,6 @@ class Contract(Checker):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
             self.report(what, -1, reason, taints=False, function=entry)
-
-    def judge_refusal(self, op: Operation | None, refusal: Refusal, outcome: Outcome) -> None:
-        """Judge a call that asks for what KVM must refuse; one that user space did not make is told by its text."""
-        if outcome.value == refusal.value or self.asked_for(op, outcome) or isinstance(outcome.value, str):
-            return
-        answer = f"{outcome.status} {outcome.value}" if outcome.status in ("error", "oops") else "success"
-        reason = f"the caller asks for {refusal.why}, and gets {answer} in place of {refusal.value}"
-        self.report(f"{answer} for {refusal.why}", -1, reason, taints=False, function=self.kernel.entry)
 
     def answered(self, ret: int, status: str) -> None:
         """Judge the result *ret* of ``kvm_handle_guest_abort()``; *status* says what it did besides mapping.

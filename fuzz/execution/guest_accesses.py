@@ -191,7 +191,7 @@ class GuestAccesses:
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
             # A slot that goes in the middle of a fault may have no page any more when that is looked up.
-            if ret == -EFAULT and (self.unmapped(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
+            if ret == -EFAULT and (self.forbidden(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
                 return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
                 return Outcome("efault", "EHWPOISON", faults)
@@ -228,12 +228,12 @@ class GuestAccesses:
         """A vCPU by its number through all VMs."""
         return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
 
-    def unmapped(self, op: ops.GuestAccess) -> bool:
-        """Tell whether user space has unmapped the place: then an error is deserved."""
+    def forbidden(self, op: ops.GuestAccess) -> bool:
+        """Tell whether user space has unmapped the place, or may not write it either: then an error is deserved."""
         layout = self.side.by_name[op.slot]
-        hva = layout.hva + op.offset
-        vma = self.side.host.find_vma(hva)
-        return vma is None or vma.start > hva
+        vma = self.side.host.vma_at(layout.hva + op.offset)
+        # A walk of the guest's tables counts as a write, for it may set flags there.
+        return vma is None or (vma.readonly and op.kind in ("write", "clean", "walk"))
 
     def poisoned(self, op: ops.GuestAccess) -> bool:
         """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""

@@ -48,6 +48,8 @@ class HostOperations:
             host.discard(start, start + op.size)
         elif isinstance(op, ops.HostUnmap):
             host.unmap(start, start + op.size)
+        elif isinstance(op, ops.HostProtect):
+            host.protect(start, start + op.size, op.on)
         elif isinstance(op, ops.HostPoison):
             host.fail_memory(start)
         elif isinstance(op, ops.HostShare):

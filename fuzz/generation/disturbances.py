@@ -2,6 +2,7 @@
 """Single operations at a place, as they come between and inside of motifs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ..language import operations as ops
@@ -46,6 +47,15 @@ def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     # Nothing comes back: a large hole leaves little to happen behind it.
     size = min(builder.page * builder.random.choice((1, 1, 3)), slot.size - offset)
     builder.add(ops.HostUnmap(slot.name, offset, size))
+
+
+def protect(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Take the right to write a range from user space, or more often, where it was taken, give it back."""
+    before = [each for each in builder.operations if isinstance(each, ops.HostProtect) and each.slot == slot.name]
+    if before and before[-1].on and builder.chance(60):
+        builder.add(replace(before[-1], on=False))
+    else:
+        builder.add(ops.HostProtect(slot.name, *builder.range_at(slot, offset), builder.chance(85)))
 
 
 def poison(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
@@ -195,6 +205,7 @@ DISTURBANCES: Final[tuple[Disturbance, ...]] = (
     split,
     migrate,
     unmap,
+    protect,
     poison,
     share,
     merge,

@@ -72,6 +72,7 @@ TABLE: Final = (
         True,
     ),
     Beside((ops.HostSplit,), "", "", ALONE, "mprotect(): mmap_write_lock()", True),
+    Beside((ops.HostProtect,), "", "", ALONE, "mprotect(): mmap_write_lock()"),
     # For itself alone until the areas are gone.
     Beside((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
     Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),

@@ -15,6 +15,7 @@ HOST_CODES: Final = {
     ops.HostMigrate: "G",
     ops.HostDiscard: "D",
     ops.HostUnmap: "U",
+    ops.HostProtect: "A",
     ops.HostShare: "V",
     ops.HostCollapse: "K",
     ops.HostSplit: "S",
@@ -146,13 +147,15 @@ class PlayedLines:
             return f"{code} {number} {op.offset:#x}"
         offset, size = op.offset, op.size
         shift = self.shifts[op.slot]
-        if shift and isinstance(op, ops.HostDiscard | ops.HostUnmap):
+        if shift and isinstance(op, ops.HostDiscard | ops.HostUnmap | ops.HostProtect):
             # Of hugetlb only whole pages go.
             start = self.addresses[op.slot] + offset
             first, last = -(-start >> shift) << shift, (start + size) >> shift << shift
             if first >= last:
                 return "Z"
             offset, size = first - self.addresses[op.slot], last - first
+        if isinstance(op, ops.HostProtect):
+            code = "A" if op.on else "a"
         return f"{code} {number} {offset:#x} {size:#x}"
 
 

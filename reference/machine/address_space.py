@@ -30,6 +30,7 @@ class Vma:
     :param pgoff: first frame of a pfnmap area
     :param advised: user space wants transparent huge pages here (MADV_HUGEPAGE)
     :param file: of a file, whose pages are its own; else anonymous memory
+    :param readonly: user space may not write it (no VM_WRITE)
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Vma:
         pgoff: int,
         advised: bool = True,
         file: bool = False,
+        readonly: bool = False,
     ) -> None:
         self.start = start
         self.end = end
@@ -49,6 +51,21 @@ class Vma:
         self.pgoff = pgoff
         self.advised = advised
         self.file = file
+        self.readonly = readonly
+
+    def same_as(self, other: "Vma") -> bool:
+        """Tell whether two areas are alike in place and properties."""
+        return (self.start, self.end, self.pfnmap, self.huge_shift) == (
+            other.start,
+            other.end,
+            other.pfnmap,
+            other.huge_shift,
+        ) and (self.pgoff, self.advised, self.file, self.readonly) == (
+            other.pgoff,
+            other.advised,
+            other.file,
+            other.readonly,
+        )
 
 
 class PageRun:
@@ -125,6 +142,11 @@ class AddressSpace:
         """The area that holds *hva*."""
         vma = self.find_vma(hva)
         return vma if vma is not None and vma.start <= hva else None
+
+    def is_protected(self, hva: int) -> bool:
+        """Tell whether user space may read the area that holds *hva*, and not write it."""
+        vma = self.vma_at(hva)
+        return vma is not None and vma.readonly
 
     def run_at(self, hva: int) -> PageRun | None:
         """The newest run that backs *hva*."""

@@ -8,15 +8,16 @@ range that a huge page cannot give up) it does nothing.
 
 from typing import Final
 
-from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, PageRun, Vma
-from .host_pages import HostPages, owned
+from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, PageRun
+from .host_areas import HostAreas, without
+from .host_pages import owned
 from .memory import ZEROED
 
 # Copies of pages of which the listener is told at a time.
 _TOLD: Final = 32
 
 
-class Host(HostPages):
+class Host(HostAreas):
     """Guest memory, as user space uses it, and as memory management moves, merges and takes it."""
 
     def split_at_edges(self, start: int, end: int) -> None:
@@ -31,27 +32,13 @@ class Host(HostPages):
         run = self.run_at(hva)
         return run is not None and run.flags & (THP | ABSENT) == THP
 
-    def split_areas(self, start: int, end: int) -> None:
-        """Put boundaries of areas at the ends of a range: ``__split_vma()``, which calls ``vma_adjust_trans_huge()``.
-
-        One that comes to lie inside a block which the area has as a whole notifies for all of it, huge or not.
-        """
-        # Where the area that is split next begins: not before a boundary that was put already.
-        begin = -1
-        for edge in (start, end):
-            vma = self.find_vma(edge)
-            block = edge & -self.pmd_size
-            if vma is not None and max(vma.start, begin) < edge:
-                if max(vma.start, begin) <= block < edge and block + self.pmd_size <= vma.end:
-                    self.split(edge)
-                begin = edge
-
     def write(self, start: int, end: int) -> None:
         """User space stores to every page of the range."""
         hva = told = start
         while hva < end:
             run = self.run_at(hva)
-            if run is None or self.vma_at(hva) is None:
+            if run is None or not self.may_write(hva):
+                # A signal for user space, which goes on behind it.
                 hva += self.page_size
                 continue
             if run.flags & ABSENT:
@@ -216,14 +203,6 @@ class Host(HostPages):
         """Tell whether a page of the host has still this frame: other threads may have come between."""
         return self.frame_of(start) == pfn and self.unit_at(start) == (start, size)
 
-    def whole_pages(self, start: int, end: int) -> tuple[int, int]:
-        """The part of a range that may go: of hugetlb the pages that lie in it as a whole."""
-        vma = self.find_vma(start)
-        if vma is None or not vma.huge_shift:
-            return start, end
-        size = 1 << vma.huge_shift
-        return (start + size - 1) & -size, end & -size
-
     def discard(self, start: int, end: int) -> None:
         """madvise(MADV_DONTNEED): ``zap_page_range_single()`` for each area, past holes (``madvise_walk_vmas()``).
 
@@ -289,15 +268,6 @@ class Host(HostPages):
         self.runs = runs
         self.listener.invalidate_range_end()
 
-    def drop_areas(self, start: int, end: int) -> None:
-        """There is no area in a range any more; its pages are there."""
-        vmas: list[Vma] = []
-        for vma in self.vmas:
-            for first, last in without(vma.start, vma.end, start, end):
-                pgoff = vma.pgoff + ((first - vma.start) >> self.page_shift)
-                vmas.append(Vma(first, last, vma.pfnmap, vma.huge_shift, pgoff, vma.advised, vma.file))
-        self.vmas = vmas
-
     def fail_memory(self, hva: int) -> None:
         """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole.
 
@@ -341,7 +311,7 @@ class Host(HostPages):
         run = self.run_at(hva)
         found = run is not None and self.still_there(hva, self.page_size, pfn)
         if run is not None and found:
-            self.replace(hva, self.page_size, pfn, run.flags & ~WRITABLE)
+            self.replace(hva, self.page_size, pfn, run.flags & ~(WRITABLE | SOLE))
             self.listener.change_pte(hva, pfn)
         self.listener.invalidate_range_end()
         return found
@@ -365,11 +335,5 @@ class Host(HostPages):
         self.split_at_edges(start, end)
         for hva, stop, run in self.pieces(start, end):
             if owned(run):
-                self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~WRITABLE)
+                self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~(WRITABLE | SOLE))
         self.listener.invalidate_range_end()
-
-
-def without(first: int, last: int, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the rest of [first, last) when [start, end) is cut out."""
-    parts = [(first, min(last, start)), (max(first, end), last)]
-    return [(low, high) for low, high in parts if low < high]

@@ -130,6 +130,8 @@ class HostPages(AddressSpace):
         vma = self.vma_at(hva)
         if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
             return
+        # Who may not write the area finds what a read finds.
+        write = write and not vma.readonly
         size = self.page_size
         flags = WRITABLE
         if vma.huge_shift:

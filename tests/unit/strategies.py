@@ -47,7 +47,7 @@ VMS: Final = st.builds(
 NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge)
 NEEDS_RAM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.GetLog, ops.ClearLog),
-    *(ops.HostPoison, *NEEDS_PAGED),
+    *(ops.HostPoison, ops.HostProtect, *NEEDS_PAGED),
 )
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
 NEEDS_LOG: Final = (ops.GetLog, ops.ClearLog)

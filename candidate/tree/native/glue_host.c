@@ -229,7 +229,8 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	v->vm_end = shim_control->vma[best].end;
 	v->vm_mm = shim_mm;
 	v->vm_pgoff = shim_control->vma[best].pfn;
-	*(unsigned long *)&v->vm_flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE |
+	*(unsigned long *)&v->vm_flags = VM_READ | VM_MAYREAD | VM_MAYWRITE |
+		(shim_control->vma[best].flags & 2 ? 0 : VM_WRITE) |
 		(shim_control->vma[best].flags & 1 ? VM_PFNMAP | VM_IO : 0) |
 		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0);
 	/* KVM may ask by which memory type user space maps an area. */

@@ -350,7 +350,10 @@ class TreeSide:
         if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
             return
         self.vmas, self.runs, self.told = mm.vmas, mm.runs, told
-        areas = [(v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | v.huge_shift << 8) for v in mm.vmas]
+        areas = [
+            (v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | (2 if v.readonly else 0) | v.huge_shift << 8)
+            for v in mm.vmas
+        ]
         if areas != self.areas:
             self.areas = areas
             self.write(r.VMA_AT, rows(r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host"))
@@ -371,6 +374,8 @@ class TreeSide:
         if how & _TRUNCATE:
             mm.truncate(hva, hva + (how >> _PAGES << mm.page_shift))
             return 0, hva, 0, 3, 0
+        if how & 1 and mm.is_protected(hva):
+            return -EFAULT, 0, 0, 0, 0
         run = mm.run_at(hva)
         if run is not None and run.flags & POISON:
             return -EHWPOISON, 0, 0, 0, 0

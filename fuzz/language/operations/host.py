@@ -117,6 +117,24 @@ declare(
 
 
 @dataclass(frozen=True, slots=True)
+class HostProtect(SlotRange):
+    """User space calls ``mprotect()`` on the range: with *on* it may only read it, else write it too."""
+
+    on: bool
+
+
+declare(
+    HostProtect,
+    38,
+    "host protect SLOT+OFF SIZE on|off",
+    align=PAGE,
+    backings=RAM,
+    checkers=("translation", "isolation"),
+    by_events=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class HostPoison(SlotPlace):
     """``memory_failure()``: the frame of the page is broken; it is unmapped, and nobody may use it."""
 
@@ -189,6 +207,7 @@ HostOperation: TypeAlias = (
     | HostMigrate
     | HostDiscard
     | HostUnmap
+    | HostProtect
     | HostPoison
     | HostShare
     | HostMerge

@@ -109,7 +109,8 @@ static int advise(u64 start, u64 size, int advice, const char *what)
 }
 
 /*
- * H: write; K: collapse; S: split; G: migrate; D: discard; U: munmap; P: poison; V: share.
+ * H: write; K: collapse; S: split; G: migrate; D: discard; U: munmap; P: poison; V: share; A, a: mprotect, to read
+ * alone or to write too.
  * Returns 0 or a negative errno.
  */
 int host_operation(char code, struct slot *slot, u64 offset, u64 size)
@@ -130,6 +131,11 @@ int host_operation(char code, struct slot *slot, u64 offset, u64 size)
 		return advise(start, size, MADV_DONTNEED, "discard");
 	case 'U':
 		return munmap((void *)start, size) ? -errno : 0;
+	case 'A':
+	case 'a':
+		if (mprotect((void *)start, size, code == 'A' ? PROT_READ : PROT_READ | PROT_WRITE))
+			say("# protect: %s\n", strerror(errno));
+		return 0;
 	case 'P':
 		if (!sigsetjmp(bad_memory, 1))
 			advise(start, page_size, MADV_HWPOISON, "poison");

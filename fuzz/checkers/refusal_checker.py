@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A checker that knows the calls which KVM must refuse, whatever its tables hold, and the error that each gets."""
+
+from typing import Final, NamedTuple
+
+from reference.kernel import EFAULT, EINVAL
+
+from ..language.operations import GuestConflict, Operation, SetLog, SlotCreate, SlotMove
+from ..sides.outcome import Outcome
+from .checker import Checker
+
+
+class Refusal(NamedTuple):
+    """An error that a call must end with.
+
+    :param value: the negative errno
+    :param why: what the caller has asked for
+    """
+
+    value: int
+    why: str
+
+
+BEHIND: Final = Refusal(-EFAULT, "a slot that ends behind the guest's address space")
+LOGGED_DEVICE: Final = Refusal(-EINVAL, "a dirty log of device memory")
+CONFLICT: Final = Refusal(-EFAULT, "a TLB conflict abort, which stage 2 cannot answer")
+
+
+class RefusalChecker(Checker):
+    """Base of the checker that judges the answers to such calls."""
+
+    def refusal_of(self, op: Operation | None) -> Refusal | None:
+        """The refusal that an operation must get; None: none.
+
+        ``kvm_arch_prepare_memory_region()`` refuses slots behind ``kvm_phys_size()``, and logs of areas with
+        VM_PFNMAP; ``kvm_handle_guest_abort()`` faults that are no translation, permission or access flag fault.
+        """
+        side = self.side
+        if isinstance(op, GuestConflict):
+            return CONFLICT
+        if isinstance(op, (SlotMove, SlotCreate)):
+            layout = side.by_name[op.slot]
+            if op.ipa is not None and op.ipa + layout.size > 1 << side.guests[layout.slot.vm].regime.ia_bits:
+                return BEHIND
+        elif isinstance(op, SetLog) and op.on:
+            layout = side.by_name[op.slot]
+            if layout.slot.backing == "device":
+                end = layout.hva + layout.size
+                if any(vma.pfnmap and vma.start < end and vma.end > layout.hva for vma in side.host.vmas):
+                    return LOGGED_DEVICE
+        return None
+
+    def judge_refusal(self, refusal: Refusal, outcome: Outcome) -> None:
+        """Judge the answer to a call that asks for what KVM must refuse; one that was not made is told in words."""
+        if outcome.value == refusal.value or isinstance(outcome.value, str):
+            return
+        answer = f"{outcome.status} {outcome.value}" if outcome.status in ("error", "oops") else "success"
+        reason = f"the caller asks for {refusal.why}, and gets {answer} in place of {refusal.value}"
+        self.report(f"{answer} for {refusal.why}", -1, reason, taints=False, function=self.kernel.entry)
