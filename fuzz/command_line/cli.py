@@ -20,6 +20,7 @@ from ..distribution import (
     home_folder,
 )
 from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
+from ..loading import imported
 from ..processes.signals import exit_code, like_ctrl_c
 from ..processes.starting import NoProcessError
 from .failures import failure, report_failure
@@ -128,6 +129,7 @@ def run(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = Namespace()
     try:
+        imported()
         arguments = parse(argv)
         code = dispatch(arguments)
         sys.stdout.flush()
