@@ -29,7 +29,33 @@ class Parser(argparse.ArgumentParser):
         other = self.others.get(self.given[0]) if self.given else None
         if other is not None:
             return other.parse_known_args(self.given[1:], namespace)
-        return super().parse_known_args(args, namespace)
+        found, extra = super().parse_known_args(args, namespace)
+        commands = any(isinstance(action.choices, dict) for action in self._actions)
+        # An option that does not exist may have taken a word with it.
+        if extra and not commands and not any(word.startswith("-") for word in extra):
+            self.take(found, extra)
+            extra = []
+        return found, extra
+
+    def take(self, found: argparse.Namespace, words: list[str]) -> None:
+        """Take words that stand behind options: argparse ends a list of them at the first option.
+
+        :param found: what the others stand for; these are added
+        :raises SystemExit: the command takes no more words
+        """
+        places = [action for action in self._actions if not action.option_strings]
+        if places and places[-1].nargs in ("+", "*"):
+            try:
+                more = [self._get_value(places[-1], word) for word in words]
+            except argparse.ArgumentError as error:
+                self.error(str(error))
+            setattr(found, places[-1].dest, [*getattr(found, places[-1].dest), *more])
+            return
+        names = [str(action.metavar or action.dest) for action in places]
+        takes = f"one {names[0]}" if len(names) == 1 else " and ".join(names)
+        self.error(
+            f"takes {takes}, not {' '.join(words)} as well" if names else f"takes only options, not {' '.join(words)}"
+        )
 
     def add_other(self, name: str, description: str, exit_codes: str) -> "Parser":
         """Add an action to a command that has arguments of its own: ``action`` in the namespace is its name, or "".

@@ -16,6 +16,8 @@ import pytest
 from fuzz.campaign.view.lines import bars_for, sparkline
 from fuzz.command_line.commands import cover
 from fuzz.command_line.failures import failure
+from fuzz.command_line.parser import Parser
+from fuzz.command_line.registry import make_parser
 from fuzz.engines.unit import Result as UnitResult
 from fuzz.processes.starting import NoProcessError, starting
 from fuzz.reports.watched import Judging
@@ -203,3 +205,25 @@ def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
     assert done.stdout.isascii()
     assert b"features over time  " in done.stdout
     assert list((tmp_path / "c\u00e9" / "findings").glob("*.s2"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "place", "words"),
+    [
+        ("run a.s2 --trace b.s2 --cost c.s2", "program", ["a.s2", "b.s2", "c.s2"]),
+        ("corpus merge one --corpus all two", "source", ["one", "two"]),
+        ("cover --candidate rfc-v1 a.s2 --json b.s2", "program", ["a.s2", "b.s2"]),
+    ],
+)
+def test_a_list_goes_on_behind_an_option(typed: str, place: str, words: list[str]) -> None:
+    assert [str(word) for word in getattr(make_parser().parse_args(typed.split()), place)] == words
+
+
+def test_of_a_list_behind_an_option_each_word_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser("s2fuzz count")
+    parser.add_argument("number", nargs="+", type=int, metavar="NUMBER")
+    parser.add_argument("--up", action="store_true")
+    assert parser.parse_args(["1", "--up", "2"]).number == [1, 2]
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["1", "--up", "x"])
+    assert "argument NUMBER: invalid int value: 'x'" in capsys.readouterr().err
