@@ -30,11 +30,12 @@ class Summary:
     :param reference: name of the version that counts as the original
     :param candidate: name of the version under test
     :param engine: its name
-    :param programs: so many were judged, with so many operations, in so many seconds
+    :param programs: so many were judged, with so many operations, in so many seconds of an engine's process
     :param findings: in the order of `fuzz.findings.found.in_order`
     :param crashes: exceptions in our own code, and programs of which a process died or hung
     :param unreplayed: findings, and crashes, that were seen once and not again in a fresh process
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program together
+    :param elapsed: seconds of the whole session: also what stands before judging, replays and minimising
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could
     :param accepted: findings that the user knows of
@@ -50,6 +51,7 @@ class Summary:
     programs: int = 0
     operations: int = 0
     seconds: float = 0.0
+    elapsed: float = 0.0
     findings: list[FindingRecord] = field(default_factory=list)
     crashes: list[FindingRecord] = field(default_factory=list)
     unreplayed: list[FindingRecord] = field(default_factory=list)

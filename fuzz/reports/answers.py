@@ -39,7 +39,8 @@ the first with the fewest preemptions), ``refused`` (why there is no verdict, or
 ``cpus``, ``reference`` and ``candidate`` (the fields of `fuzz.comparing.measuring.Figures`).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
-``seconds``, ``programs_per_second``, ``operations_per_second``, ``interrupted``;
+``seconds`` (of judging), ``elapsed`` (seconds of the whole session, with replays and minimising),
+``programs_per_second`` and ``operations_per_second`` (of judging), ``interrupted``;
 ``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;
 ``findings``, ``crashes`` and ``unreplayed``: of each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``real``, ``accepted``,
@@ -204,6 +205,7 @@ def fuzz_answer(summary: Summary) -> Json:
     return {
         **session_head(summary),
         "seconds": round(summary.seconds, 3),
+        "elapsed": round(summary.elapsed, 3),
         "programs_per_second": per_second(summary.programs, summary.seconds),
         "operations_per_second": per_second(summary.operations, summary.seconds),
         "interrupted": summary.interrupted,

@@ -223,7 +223,7 @@ def fuzz_text(summary: Summary) -> str:
     ended = ", interrupted" if summary.interrupted else ""
     rates = [per_second(count, summary.seconds) for count in (summary.programs, summary.operations)]
     lines = [f"{summary.candidate} against {summary.reference}, seed {summary.seed}:"]
-    lines[0] += f" {judged} in {summary.seconds:.1f} s{ended}"
+    lines[0] += f" {judged} in {summary.seconds:.1f} s, all done in {summary.elapsed:.1f} s{ended}"
     lines += [f"{rates[0]} programs/s, {rates[1]} operations/s", ""]
     for found in summary.findings:
         lines += found_lines(found, summary)

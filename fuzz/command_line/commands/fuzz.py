@@ -82,6 +82,7 @@ def fuzz(arguments: Namespace) -> int:
     from ..inputs import known_findings, make_out
     from ..versions import open_versions, say_changed
 
+    start = time.monotonic()
     if arguments.programs is None and arguments.seconds is None:
         arguments.seconds = DEFAULT_SECONDS
     lacking = engine_of(arguments.engine).missing()
@@ -118,6 +119,7 @@ def fuzz(arguments: Namespace) -> int:
         finally:
             progress.clear()
     say_changed(versions)
+    summary.elapsed = time.monotonic() - start
     return print_summary(summary, result, arguments.json)
 
 

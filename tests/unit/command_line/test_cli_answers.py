@@ -2,6 +2,7 @@
 """The answers of run, fuzz and bench: exit codes, the keys of --json, the text."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_fuzz_json(call: Call) -> None:
     assert result[0] == 1
     found = answer(result)
     assert found.keys() == {
-        "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds",
+        "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds", "elapsed",
         "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
         "unreplayed", "known_findings", "exit_code", "changes", "refused", "exercise", "blocks", "repeated",
     }  # fmt: skip
@@ -153,6 +154,19 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     files = sorted(str(path) for path in Path("kept").glob("*/*.s2"))
     assert files
     assert all(out.count(name) == 1 for name in files)
+
+
+def test_fuzz_tells_the_time_of_judging_and_of_all(call: Call) -> None:
+    start = time.monotonic()
+    found = answer(call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept", "--json"))
+    elapsed = time.monotonic() - start
+    assert 0 < found["seconds"] < found["elapsed"] < elapsed
+    # What is left is for arguments and output.
+    assert found["elapsed"] > elapsed / 2
+    _, out, _ = call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept")
+    told = re.search(r" judged in ([\d.]+) s, all done in ([\d.]+) s\n", out)
+    assert told
+    assert 0 < float(told[1]) <= float(told[2])
 
 
 def test_fuzz_original_against_itself_is_fine(call: Call) -> None:
