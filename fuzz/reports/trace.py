@@ -11,7 +11,8 @@ from reference.machine.instructions import text
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers.hyp import HypTable
-from .trace_lines import TraceLines, errno_text
+from .results import errno_text
+from .trace_lines import TraceLines
 
 # The beginning of a line behind which events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "

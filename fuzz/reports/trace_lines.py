@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
 from reference.machine.descriptor import VALID_BIT, address_bits, describe
 from reference.machine.stage1 import describe_stage1
 
@@ -20,10 +19,10 @@ from ..execution.executor import Executor
 from ..language.program import show_bytes
 from ..sides.outcome import Outcome
 from ..sides.side import Side
+from .results import result_text
 
 # The number of a table page depends on earlier allocations: it is no difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
-_ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,6 @@ class Line:
     text: str
     key: str
     violation: str = ""
-
-
-def errno_text(ret: int) -> str:
-    """A return value of kernel code: ``0``, ``-EAGAIN``, ``-71``."""
-    return f"-{_ERRNO[-ret]}" if -ret in _ERRNO else str(ret)
 
 
 class TraceLines(Checker):
@@ -79,12 +73,8 @@ class TraceLines(Checker):
         :param outcome: what the operation gave; None at creation and destruction
         """
         if outcome is not None:
-            value = errno_text(outcome.value) if isinstance(outcome.value, int) else outcome.value_text()
-            if outcome.parts:
-                value = outcome.value_text()
-            faults = f", faults: {outcome.faults}" if outcome.faults else ""
-            unsure = "" if outcome.predictable else " (unpredictable)"
-            text = f"result: {outcome.status} {value}{unsure}{faults}"
+            executor = self.executor
+            text = f"result: {result_text(executor.program.operations[executor.at], outcome)}"
             self.keep(Line(text, text))
             if outcome.detail and outcome.parts:
                 self.keep(Line(outcome.detail, outcome.detail))

@@ -38,7 +38,7 @@ def run(arguments: list[str], folder: Path, path: Path = ROOT) -> "subprocess.Co
     """A command as a shell in *folder* would run it."""
     spread: list[str] = []
     for each in arguments:
-        spread += sorted(str(file.relative_to(folder)) for file in folder.glob(each))[:1] if "*" in each else [each]
+        spread += sorted(str(file.relative_to(folder)) for file in folder.glob(each)) if "*" in each else [each]
     return process(*spread, path=path, cwd=folder, stdout=subprocess.PIPE)
 
 
@@ -87,3 +87,8 @@ def test_a_file_is_registered_by_moving_it(tmp_path: Path) -> None:
     assert done.stdout.endswith("my-patch: 2 regression tests, 2 changed\n"), done.stderr
     assert "\n# expect my-patch: regression dcache: " in (folder / "dcache-logging-route.s2").read_text()
     assert run(judge, tmp_path, tmp_path).returncode in (0, 1)
+    assert run(["fuzz", "--candidate", "my-patch", "--programs", "8"], tmp_path, tmp_path).returncode == 1
+    (keep,) = commands(7)
+    done = run(keep, tmp_path, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\n# expect my-patch: regression dcache: " in (folder / f"{keep[-1]}.s2").read_text()

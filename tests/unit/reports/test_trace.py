@@ -9,9 +9,10 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import DIVERGENCE, Differential, Finding
 from fuzz.language.program import Program
 from fuzz.language.text import parse
+from fuzz.reports.results import errno_text
 from fuzz.reports.sidebyside import EventRow, Section, align, of_interest, record, render
 from fuzz.reports.trace import Trace
-from fuzz.reports.trace_lines import Line, errno_text
+from fuzz.reports.trace_lines import Line
 from reference.events import EVENT_NAMES, Observer
 
 ORIGINAL = candidate.get("original")
