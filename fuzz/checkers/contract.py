@@ -54,7 +54,8 @@ class Contract(RefusalChecker):
 
     def thp(self, pfn: int, yes: bool) -> None:
         if self.side.host.is_device(pfn):
-            reason = f"kvm_is_transparent_hugepage() goes by the page structure of {pfn:#x}, and a device has none"
+            reason = "kvm_is_transparent_hugepage(), as in 5.12, goes by the page structure of the frame: "
+            reason += f"{pfn:#x} is a device's, and has none"
             self.report("page structure of a device", -1, reason, taints=False, function=self.kernel.entry)
 
     def crashed(self, outcome: Outcome) -> None:

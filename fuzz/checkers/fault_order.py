@@ -30,6 +30,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import Peers
 from .fault_checker import FaultChecker
+from .generations import named
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -38,6 +39,9 @@ from .shadow import Shadow
 NOT_ASKED: Final = 0
 GO_ON: Final = 1
 RETRY: Final = 2
+
+# What is to be asked.
+ASKED: Final = named("mmu_notifier_retry")
 
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
 
@@ -133,8 +137,8 @@ class FaultOrder(FaultChecker):
         "fault-order",
         (
             "a fault samples the notifier sequence (and a barrier follows), looks the frame up, asks "
-            "`mmu_notifier_retry()` under the lock, and maps under the same hold; the dirty bit is not set before; a "
-            "notifier raises its count before it unmaps"
+            "`mmu_notifier_retry()` (in 6.1 and later `mmu_invalidate_retry()`) under the lock, and maps under the "
+            "same hold; the dirty bit is not set before; a notifier raises its count before it unmaps"
         ),
         "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
@@ -331,16 +335,22 @@ class FaultOrder(FaultChecker):
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
         """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
         if self.own.answer == RETRY:
-            return "mapped in spite of mmu_notifier_retry()", "the frame may no longer be the host's page there"
+            return (
+                "mapped in spite of mmu_notifier_retry()",
+                f"{ASKED} says that the frame may no longer be the host's page there",
+            )
         if self.own.answer == NOT_ASKED:
             kvm = self.guest.kvm
             if self.own.compared and not kvm.mmu_notifier_count and kvm.sequence in look_up.samples:
                 return "", ""
             if look_up.asked:
                 return "mapped under another hold of mmu_lock than mmu_notifier_retry()", (
-                    "a notifier that came when the lock was free is missed"
+                    f"a notifier that came when the lock was free is missed, for {ASKED} answered before"
                 )
-            return "mapped without mmu_notifier_retry()", "a notifier that came after the look-up is missed"
+            return (
+                "mapped without mmu_notifier_retry()",
+                f"a notifier that came after the look-up is missed, for nobody asks {ASKED}",
+            )
         if self.own.passed in look_up.samples:
             return "", ""
         if self.own.passed in look_up.unordered:

@@ -17,6 +17,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
+from .generations import named
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -155,7 +156,9 @@ class Locking(Checker):
 
     def resched(self) -> None:
         if "mmu" not in self.kernel.locks:
-            self.wrong("cond_resched_lock without mmu_lock", "cond_resched_lock() drops a lock that is not held")
+            self.wrong(
+                "cond_resched_lock without mmu_lock", f"{named('cond_resched_lock')} drops a lock that is not held"
+            )
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         if locked:
@@ -166,10 +169,12 @@ class Locking(Checker):
     def sleeps(self, what: str, function: str) -> None:
         """A function that may sleep was called."""
         if "mmu" in self.kernel.locks:
-            self.wrong(f"{what} under mmu_lock", f"{function}() may sleep and runs with the mmu lock held", function)
+            self.wrong(
+                f"{what} under mmu_lock", f"{named(function)} may sleep and runs with the mmu lock held", function
+            )
         elif self.kernel.rcu_depth > 0:
             self.wrong(
-                f"{what} under rcu_read_lock", f"{function}() may sleep, which a reader of RCU must not", function
+                f"{what} under rcu_read_lock", f"{named(function)} may sleep, which a reader of RCU must not", function
             )
 
     def cond_resched(self) -> None:
@@ -194,7 +199,7 @@ class Locking(Checker):
     def uses_slots(self, function: str) -> None:
         """A function that looks slots up was called, by a fault handler."""
         if "srcu" not in self.kernel.locks:
-            self.wrong("slots used outside of srcu", f"{function}() uses slots that may go meanwhile", function)
+            self.wrong("slots used outside of srcu", f"{named(function)} uses slots that may go meanwhile", function)
 
     def vma(self, hva: int, start: int, end: int) -> None:
         if "mmap" not in self.kernel.locks:

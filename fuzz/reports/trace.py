@@ -16,10 +16,24 @@ from .trace_lines import TraceLines
 
 # The beginning of a line behind which events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "
+# Functions of mmu.c and kvm_main.c that have other names, or none, in later kernels.
+IN_WORDS: Final = {
+    "gfn_to_pfn": "look up the frame of",
+    "kvm_get_pfn": "pin once more frame",
+    "kvm_release_pfn_clean": "unpin frame",
+    "kvm_set_pfn_accessed": "mark accessed frame",
+    "kvm_set_pfn_dirty": "mark dirty frame",
+    "mmu_notifier_retry": "ask whether to retry",
+}
 
 
 class Trace(TraceLines):
     """Notes the events of one side; judges nothing."""
+
+    def called(self, function: str, rest: str) -> None:
+        """Note a call of one of `IN_WORDS`: of a port by its name; of a tree, which may name it otherwise, in words."""
+        words = f"{IN_WORDS[function]}{rest}"
+        self.add(words if self.side.version.is_tree else f"{function}{rest}", words)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         result = "ok" if walk.fault == NONE else f"{FAULT_NAMES[walk.fault]} fault"
@@ -211,22 +225,22 @@ class Trace(TraceLines):
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         frame = f"frame {pfn:#x}" if pfn >= 0 else f"error {pfn:#x}"
         asked, got = " for write" if write else "", ", writable" if writable else ""
-        self.add(f"gfn_to_pfn {self.place(gfn << self.granule.page_shift)}{asked}: {frame}{got}")
+        self.called("gfn_to_pfn", f" {self.place(gfn << self.granule.page_shift)}{asked}: {frame}{got}")
 
     def pin(self, pfn: int) -> None:
         self.add(f"pin frame {pfn:#x}")
 
     def get_pfn(self, pfn: int) -> None:
-        self.add(f"kvm_get_pfn {pfn:#x}")
+        self.called("kvm_get_pfn", f" {pfn:#x}")
 
     def release(self, pfn: int) -> None:
-        self.add(f"kvm_release_pfn_clean {pfn:#x}")
+        self.called("kvm_release_pfn_clean", f" {pfn:#x}")
 
     def set_accessed(self, pfn: int) -> None:
-        self.add(f"kvm_set_pfn_accessed {pfn:#x}")
+        self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 
     def set_dirty(self, pfn: int) -> None:
-        self.add(f"kvm_set_pfn_dirty {pfn:#x}")
+        self.called("kvm_set_pfn_dirty", f" {pfn:#x}")
 
     def thp(self, pfn: int, yes: bool) -> None:
         self.add(f"frame {pfn:#x} is {'' if yes else 'not '}in a transparent huge page")
@@ -242,7 +256,7 @@ class Trace(TraceLines):
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         what = "retry" if result else "go on"
-        self.add(f"mmu_notifier_retry: {what} (sequence {sampled}, now {now}, {in_progress} in progress)")
+        self.called("mmu_notifier_retry", f": {what} (sequence {sampled}, now {now}, {in_progress} in progress)")
 
     def seq(self, sequence: int, in_progress: int) -> None:
         self.add(f"notifier: sequence {sequence}, {in_progress} in progress")

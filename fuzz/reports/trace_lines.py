@@ -84,9 +84,12 @@ class TraceLines(Checker):
         self.lines, self.shown = [], 0
         return lines
 
-    def add(self, text: str) -> None:
-        """Note an event, and the violations that checkers found in it."""
-        self.keep(Line(text, _IDENTITY.sub("table", text)))
+    def add(self, text: str, alike: str = "") -> None:
+        """Note an event, and the violations that checkers found in it.
+
+        :param alike: the same for all versions, where *text* is not
+        """
+        self.keep(Line(text, _IDENTITY.sub("table", alike or text)))
         found = self.checkers.found
         while self.shown < len(found):
             self.show(found[self.shown])
