@@ -17,6 +17,7 @@ from reference.machine.descriptor import (
 )
 
 from ..sides.guest import Guest, SlotLayout
+from .fields import STAGE2_BITS, execute_permission, memory_type, set_bits, shareability, write_permission
 
 # Fields that a leaf of KVM's may set; SH must be inner shareable.
 SHAREABILITY: Final = 3 << 8
@@ -26,6 +27,12 @@ WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
 # A word of a dirty log without a clean page.
 ALL_DIRTY: Final = (1 << 64) - 1
+# What may be wrong with fields of a leaf.
+ILLEGAL: Final = "illegal field"
+WRITABLE_LEAF: Final = ("writable, the host's page is not", "writable in a read-only slot")
+DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped as normal memory")
+DEVICE_CODE: Final = "device frame executable"
+NOT_CACHED: Final = "normal frame not mapped write-back"
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT
 
 
@@ -46,6 +53,26 @@ class Backing:
         self.last_entry = 0
         self.last_end = 0
         self.known = 0
+
+    def fields_of(self, wrong: str, entry: int) -> str:
+        """The fields of a leaf by which it is wrong, with what is allowed; "" if its place is wrong, or the frame's.
+
+        :param wrong: as `fault_of` says it
+        """
+        if wrong == ILLEGAL:
+            found = list(set_bits(entry & ~(FIELDS | self.granule.address_mask), STAGE2_BITS))
+            if not self.granule.lpa2 and entry & SHAREABILITY != SHAREABILITY:
+                found.append(shareability(entry))
+            return "; ".join(found)
+        if wrong in WRITABLE_LEAF:
+            return write_permission(entry)
+        if wrong in DEVICE_TYPE:
+            return memory_type(entry, STRICT_DEVICE)
+        if wrong == DEVICE_CODE:
+            return execute_permission(entry)
+        if wrong == NOT_CACHED:
+            return memory_type(entry, [WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK])
+        return ""
 
     def begin(self) -> None:
         """A pass over leaves begins, in which host and slots stay as they are."""
@@ -91,10 +118,10 @@ class Backing:
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
         if entry & ~(FIELDS | self.granule.address_mask):
-            return "illegal field", ipa
+            return ILLEGAL, ipa
         # With FEAT_LPA2 all memory is inner shareable, and the field is part of the address.
         if entry & SHAREABILITY != SHAREABILITY and not self.granule.lpa2:
-            return "illegal field", ipa
+            return ILLEGAL, ipa
         if pa & (size - 1):
             return "output address not aligned", ipa
         layout = self.guest.layout_of(ipa)
@@ -131,15 +158,15 @@ class Backing:
     def rights_of(self, entry: int, run: PageRun) -> str:
         """Say what is wrong with type and permissions, given the host's mapping."""
         if entry & WRITE_BIT and not run.flags & WRITABLE:
-            return "writable, the host's page is not"
+            return WRITABLE_LEAF[0]
         if run.flags & DEVICE:
             if memattr(entry) not in STRICT_DEVICE:
                 weak = memattr(entry) < 4
-                return "device frame mapped with gathering" if weak else "device frame mapped as normal memory"
+                return DEVICE_TYPE[0] if weak else DEVICE_TYPE[1]
             if not entry & XN_BIT:
-                return "device frame executable"
+                return DEVICE_CODE
         elif memattr(entry) != (WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK):
-            return "normal frame not mapped write-back"
+            return NOT_CACHED
         return ""
 
     def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
@@ -148,7 +175,7 @@ class Backing:
         if slot is None:
             return "leaf outside of any slot", ipa
         if layout.readonly:
-            return "writable in a read-only slot", ipa
+            return WRITABLE_LEAF[1], ipa
         page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
         if page >= 0:
             return "writable and not in the dirty log", page << self.granule.page_shift

@@ -21,6 +21,7 @@ from ..sides.guest import walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
+from .fields import STAGE1_BITS, attribute, one_bit, set_bits, shareability, type_text
 from .rule import Rule
 from .severity import Severity
 from .table import Table
@@ -131,13 +132,13 @@ class Hyp(Checker):
             self.written.append(va)
         else:
             table.reserved.add(index)
-        wrong = ""
+        wrong = fields = ""
         if what == RESERVED:
-            wrong = "reserved encoding"
-        elif unknown_fields(new, level, self.granule):
-            wrong = "illegal field"
+            wrong, fields = "reserved encoding", type_text(new, level)
+        elif unknown := unknown_fields(new, level, self.granule):
+            wrong, fields = "illegal field", "; ".join(set_bits(unknown, STAGE1_BITS if what == LEAF else {}))
         if wrong:
-            self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}", frozenset([va]))
+            self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}: {fields}", frozenset([va]))
 
     def attach(self, table: HypTable, index: int, entry: int, va: int) -> None:
         """A table entry was written: the page must be one of ours, and in the tree only once."""
@@ -202,33 +203,37 @@ class Hyp(Checker):
             if entry is None:
                 continue
             size = 1 << self.shifts[level]
-            wrong = "mapped, never asked for"
+            wrong, fields = "mapped, never asked for", ""
             for call in self.calls:
                 if call.start <= va and va + size <= call.end:
-                    wrong = self.fault_of(call, va, size, entry)
+                    wrong, fields = self.fault_of(call, va, size, entry)
                     break
             if wrong:
-                self.report(wrong, level, f"{self.text(entry, level)} at {va:#x}: {wrong}", frozenset([va]))
+                why = f"{wrong}: {fields}" if fields else wrong
+                self.report(wrong, level, f"{self.text(entry, level)} at {va:#x}: {why}", frozenset([va]))
 
-    def fault_of(self, call: Call, va: int, size: int, entry: int) -> str:
-        """Say what is wrong with a leaf that *call* made; "" if nothing."""
+    def fault_of(self, call: Call, va: int, size: int, entry: int) -> tuple[str, str]:
+        """Say what is wrong with a leaf that *call* made, and with which fields of it; "" if nothing."""
         prot = call.op.prot
         pa = address_bits(entry, self.granule)
         if pa & (size - 1):
-            return "output address not aligned"
+            return "output address not aligned", ""
         if pa != call.pa + va - call.start:
-            return "wrong output address"
-        if attribute_index(entry) != (self.side.pgtable.HYP_DEVICE_INDEX if prot == "device" else NORMAL):
-            return "wrong memory type"
+            return "wrong output address", f"{pa:#x}, asked for: {call.pa + va - call.start:#x}"
+        index = self.side.pgtable.HYP_DEVICE_INDEX if prot == "device" else NORMAL
+        if attribute_index(entry) != index:
+            return "wrong memory type", attribute(entry, index)
         if (entry & READ_ONLY_BIT == 0) != (prot in ("rw", "device")):
-            return "wrong write permission"
+            return "wrong write permission", one_bit(entry, 7, "AP[2]", ("read-write", "read-only"))
         if (entry & XN_BIT == 0) != (prot == "rx"):
-            return "wrong execute permission"
+            return "wrong execute permission", one_bit(entry, 54, "XN", ("executable", "never executable"))
         if not entry & AF_BIT:
-            return "access flag clear"
-        if not entry & AP1_BIT or (not self.granule.lpa2 and entry & SHAREABILITY != INNER_SHAREABLE):
-            return "AP[1] clear or not inner shareable"
-        return ""
+            return "access flag clear", one_bit(entry, 10, "AF", ("not accessed", "accessed"))
+        shared = self.granule.lpa2 or entry & SHAREABILITY == INNER_SHAREABLE
+        if not entry & AP1_BIT or not shared:
+            found = [] if entry & AP1_BIT else [one_bit(entry, 6, "AP[1]", ("", "as at EL2"))]
+            return "AP[1] clear or not inner shareable", "; ".join(found if shared else [*found, shareability(entry)])
+        return "", ""
 
     def judge_mapped(self, call: Call) -> None:
         """Judge a call that succeeded: all of its range must be mapped."""

@@ -18,6 +18,7 @@ from ..sides.guest import Guest, Watcher, walked_range
 from ..sides.outcome import Outcome
 from .backing import Backing
 from .checker import GuestChecker, Peers
+from .fields import type_text
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -232,7 +233,8 @@ class Translation(GuestChecker):
                 self.leaves += 1
                 self.made[ipa] = self.leaves, self.kernel.actor
             if kind(new, level, self.granule) == RESERVED:
-                self.report("reserved encoding", level, f"{self.text(new, level)} at {ipa:#x}", frozenset([ipa]))
+                reason = f"{self.text(new, level)} at {ipa:#x}: {type_text(new, level)}"
+                self.report("reserved encoding", level, reason, frozenset([ipa]))
         end = ipa + (1 << self.shifts[level])
         for start, stop in self.allowed:
             if ipa < stop and start < end:
@@ -368,7 +370,9 @@ class Translation(GuestChecker):
 
     def wrong(self, what: str, page: int, level: int, ipa: int, entry: int) -> None:
         """Report what is wrong with a leaf, at a page of it."""
-        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {what} (page {page:#x})", frozenset([page]))
+        fields = self.backing.fields_of(what, entry)
+        why = f"{what}: {fields}" if fields else what
+        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})", frozenset([page]))
 
 
 class BetweenHalves(Watcher):
