@@ -167,7 +167,9 @@ class FaultMarks(Own):
 
 
 class PageReference(FaultChecker):
-    """Judges the leaves that a fault writes, once its reference on their frame is gone.
+    """Judges the leaves that a fault writes, once it is over.
+
+    A mark that comes after the reference is gone is one that is not held, and no missing one.
 
     :param pins: must be told of events before this, and the translation checker of quiet points
     """
@@ -201,7 +203,7 @@ class PageReference(FaultChecker):
             self.tell()
 
     def returned(self) -> None:
-        """The fault before, if there was one, is over: what was not released still owes its marks."""
+        """The fault before, if there was one, is over: no mark comes any more."""
         if self.faulting:
             for leaf in self.own.waiting:
                 self.judge(leaf)
@@ -230,17 +232,6 @@ class PageReference(FaultChecker):
         if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
             self.own.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.own.fault_ipa))
-
-    def release(self, pfn: int) -> None:
-        if not self.own.waiting or pfn in self.pins.own.counts:
-            return
-        left: list[Mapped] = []
-        for leaf in self.own.waiting:
-            if leaf.first <= pfn < leaf.end:
-                self.judge(leaf)
-            else:
-                left.append(leaf)
-        self.own.waiting = left
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         # Within a fault, copy-on-write may call a notifier.

@@ -3,6 +3,8 @@
 
 from typing import ClassVar
 
+import pytest
+
 from candidate import Candidate
 from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
@@ -50,6 +52,32 @@ class DirtyTooLate(KvmHost):
         super().kvm_release_pfn_clean(pfn)
         if self.late >= 0:
             super().kvm_set_pfn_dirty(self.late)
+
+
+class AccessedTooLate(KvmHost):
+    """Marks the page once nothing holds it any more."""
+
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        pass
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        super().kvm_release_pfn_clean(pfn)
+        super().kvm_set_pfn_accessed(pfn)
+
+
+class MarksWhatTheLockHolds(KvmHost):
+    """Drops the reference, then marks the page: whoever would free it waits for the mmu lock."""
+
+    def kvm_set_pfn_dirty(self, pfn: int) -> None:
+        super().kvm_release_pfn_clean(pfn)
+        super().kvm_set_pfn_dirty(pfn)
+        super().kvm_set_pfn_accessed(pfn)
+
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        pass
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        pass
 
 
 class NotAccessed(KvmHost):
@@ -188,7 +216,7 @@ CASES = (
     ),
     Case(
         "dirty only after the release",
-        f"{RULE}mapped writable, not marked dirty{TRANSLATION} L3",
+        f"{RULE}marked dirty, not held{TRANSLATION}",
         with_host(DirtyTooLate),
         READ,
     ),
@@ -290,3 +318,13 @@ def test_who_sets_an_access_flag_need_not_mark_the_page() -> None:
     """2362506f7cff (v6.13) leaves that to ageing, which asks for the access flag."""
     version = with_host(NotAccessedAfterAgeing)
     assert Case("", "", version, AGED, version).all_good() == []
+
+
+@pytest.mark.parametrize(("host", "mark"), [(DirtyTooLate, "dirty"), (AccessedTooLate, "accessed")])
+def test_a_mark_that_comes_after_the_release_is_not_missed_as_well(host: type[KvmHost], mark: str) -> None:
+    found = violations(with_host(host), READ)
+    assert [violation.signature for violation in found] == [f"{RULE}marked {mark}, not held{TRANSLATION}"]
+
+
+def test_a_mark_after_the_release_and_under_the_lock_is_in_order() -> None:
+    assert violations(with_host(MarksWhatTheLockHolds), READ) == []
