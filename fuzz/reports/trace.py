@@ -17,7 +17,7 @@ from .trace_lines import TraceLines
 # The beginning of a line behind which events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "
 # Functions of mmu.c and kvm_main.c that have other names, or none, in later kernels.
-IN_WORDS: Final = {
+IN_WORDS: Final[dict[str, str]] = {
     "gfn_to_pfn": "look up the frame of",
     "kvm_get_pfn": "pin once more frame",
     "kvm_release_pfn_clean": "unpin frame",
