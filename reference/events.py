@@ -164,6 +164,9 @@ class Observer:
     def vma(self, hva: int, start: int, end: int) -> None:
         """``find_vma()``: the area found, or start -1."""
 
+    def vma_read(self, start: int, end: int) -> None:
+        """Kernel code of a tree has read a VMA, of [start, end), after it has dropped the mmap lock of the look-up."""
+
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         """Frame look-up; a negative *pfn* is one of the PFN errors."""
 

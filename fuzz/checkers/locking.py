@@ -59,7 +59,8 @@ class Locking(Checker):
         "locking",
         (
             "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock; live entries "
-            "are written, and roots unlinked, only under it, and among readers by compare-exchange only"
+            "are written, and roots unlinked, only under it, and among readers by compare-exchange only; no VMA is "
+            "read once the mmap lock of its look-up is dropped"
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
@@ -69,6 +70,7 @@ class Locking(Checker):
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
+            ("*: VMA read after*", Severity.LIFETIME, 9),
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )
@@ -204,6 +206,11 @@ class Locking(Checker):
     def vma(self, hva: int, start: int, end: int) -> None:
         if "mmap" not in self.kernel.locks:
             self.wrong("without the mmap lock", f"find_vma({hva:#x}) with {self.held()} held", "find_vma")
+
+    def vma_read(self, start: int, end: int) -> None:
+        area = f"the VMA of {start:#x}-{end:#x}"
+        reason = f"{area} is read after the mmap lock of its look-up was dropped: munmap() may have freed it by then"
+        self.wrong("VMA read after the mmap lock was dropped", reason)
 
 
 class TableLock(GuestChecker):

@@ -222,6 +222,9 @@ class Trace(TraceLines):
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(f"find_vma {self.host_place(hva)}: " + ("none" if start == -1 else f"{start:#x} to {end:#x}"))
 
+    def vma_read(self, start: int, end: int) -> None:
+        self.add(f"VMA of {start:#x} to {end:#x} read, and the mmap lock of its look-up is dropped")
+
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         frame = f"frame {pfn:#x}" if pfn >= 0 else f"error {pfn:#x}"
         asked, got = " for write" if write else "", ", writable" if writable else ""

@@ -190,7 +190,16 @@ int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn)
 	return user_get(hva, 1, may_fault, pfn, &writable, &dev);
 }
 
-static struct vm_area_struct *vmas[SHIM_MAX_VMAS];
+static struct vm_area_struct *vmas;
+
+/* Before the first VM, so that what is watched of VMAs and VMs lies close together. */
+void shim_make_vmas(void)
+{
+	if (vmas)
+		return;
+	vmas = shim_zalloc(SHIM_MAX_VMAS * sizeof(*vmas));
+	shim_vmas_at(vmas, sizeof(*vmas));
+}
 
 /* A file of hugetlbfs, by log2 of its page size: KVM asks it how large its pages are. */
 static struct file *huge_file(unsigned int shift)
@@ -222,9 +231,8 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	SHIM_EV(EV_VMA, a, best < 0 ? -1 : shim_control->vma[best].start, best < 0 ? -1 : shim_control->vma[best].end, 0);
 	if (best < 0)
 		return NULL;
-	v = vmas[best];
-	if (!v)
-		v = vmas[best] = shim_zalloc(sizeof(*v) + 4096);
+	v = &vmas[best];
+	shim_vma_found(best);
 	v->vm_start = shim_control->vma[best].start;
 	v->vm_end = shim_control->vma[best].end;
 	v->vm_mm = shim_mm;

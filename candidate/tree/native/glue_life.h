@@ -76,8 +76,10 @@ u64 read_sanitised_ftr_reg(u32 id)
 
 struct kvm *kvm_arch_alloc_vm(void)
 {
-	struct kvm *kvm = shim_zalloc(sizeof(struct kvm));
+	struct kvm *kvm;
 
+	shim_make_vmas();
+	kvm = shim_zalloc(sizeof(struct kvm));
 	vms[making].kvm = kvm;
 	shim_watch(&SEQ(kvm), WATCH_SEQ, making);
 	shim_watch(&COUNT(kvm), WATCH_COUNT, making);

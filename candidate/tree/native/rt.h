@@ -66,6 +66,8 @@ void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void *
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_settle(void);
 void rt_read_entry(const volatile void *p);
+int rt_in_vma(const void *p, int write, void **frame);
+void rt_mmap_dropped(void);
 void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);

@@ -79,6 +79,8 @@ static void unlock(const void *p, int write, void **frame)
 		l->readers--;
 		l->reads[rt_actor + 1] -= l->reads[rt_actor + 1] > 0;
 	}
+	if (l->kind == LOCK_MMAP && !l->reads[rt_actor + 1] && !l->writes[rt_actor + 1])
+		rt_mmap_dropped();
 	rt_emit_visited(EV_UNLOCK, l->kind, l->vm, write, frame);
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_passed(POINT_UNLOCK);

@@ -43,7 +43,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 			if (__builtin_expect(rt_actor >= 0, 0))
 				rt_will_load(p, FRAME);
 		}
-	} else {
+	} else if (!rt_in_vma(p, write, FRAME)) {
 		rt_touched(p, write, FRAME);
 	}
 }
@@ -85,7 +85,12 @@ TSAN(1) TSAN(2) TSAN(4) TSAN(8) TSAN(16)
 void __tsan_init(void) { }
 void __tsan_func_entry(void *p) { }
 void __tsan_func_exit(void) { }
-void __tsan_read_range(void *p, long n) { rt_check(p, n, 0, FRAME); }
+void __tsan_read_range(void *p, long n)
+{
+	rt_check(p, n, 0, FRAME);
+	if (rt_noting)
+		rt_in_vma(p, 0, FRAME);
+}
 void __tsan_write_range(void *p, long n)
 {
 	rt_check(p, n, 1, FRAME);

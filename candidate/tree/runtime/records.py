@@ -68,7 +68,8 @@ CALL: Final = 60
 UNMODELLED: Final = 61
 WALK: Final = 62
 MC_COUNT: Final = 63
-TURN: Final = 64
+VMA_READ: Final = 64
+TURN: Final = 65
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")

@@ -287,6 +287,10 @@ class HostReplay:
             for o in k.on["mc_count"]:
                 o.mc_count(a)
             return
+        if kind == r.VMA_READ:
+            for o in k.on["vma_read"]:
+                o.vma_read(a, b)
+            return
         if kind == r.INJECT:
             self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
         elif kind == r.IO:

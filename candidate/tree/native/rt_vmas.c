@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* VMAs that kernel code was given: an actor may read one from its look-up until it drops the mmap lock. */
+#include "rt.h"
+
+static unsigned long first, size;
+/* By actors, the first is for who is alone: VMAs that may be read, a bit for each. */
+static shim_u64 looked_up[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
+static struct { shim_u64 start, end; } areas[SHIM_MAX_VMAS];
+
+/* SHIM_MAX_VMAS of them lie in a row, of so many bytes each. They are heard of as watched words are. */
+void shim_vmas_at(const void *p, unsigned long bytes)
+{
+	first = (unsigned long)p;
+	size = bytes;
+	if (first < rt_watch_low)
+		rt_watch_low = first;
+	if (first + SHIM_MAX_VMAS * size > rt_watch_high)
+		rt_watch_high = first + SHIM_MAX_VMAS * size;
+}
+
+void shim_vma_found(unsigned int i)
+{
+	looked_up[rt_actor + 1][i / 64] |= 1ULL << i % 64;
+	areas[i].start = shim_control->vma[i].start;
+	areas[i].end = shim_control->vma[i].end;
+}
+
+void rt_mmap_dropped(void) { memset(looked_up[rt_actor + 1], 0, sizeof(*looked_up)); }
+
+/* Is it in a VMA? A read of one that may be gone is told of. */
+int rt_in_vma(const void *p, int write, void **frame)
+{
+	unsigned long offset = (unsigned long)p - first, i;
+
+	if (!first || offset >= SHIM_MAX_VMAS * size)
+		return 0;
+	i = offset / size;
+	if (!write && !(looked_up[rt_actor + 1][i / 64] >> i % 64 & 1))
+		rt_emit(EV_VMA_READ, areas[i].start, areas[i].end, 0, 0, frame);
+	return 1;
+}
