@@ -10,7 +10,7 @@ underscores carries two behind as well. ``kvm->arch.mmu.pgt`` is ``kvm.pgt``.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from .capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from .compiled.annotations import mypyc_attr
@@ -68,6 +68,9 @@ class Mmu:
     :param host: slots, frames, notifier counts
     :param pgtable: the pgtable.c that this mmu.c is linked with
     """
+
+    # A fault samples the notifier sequence before it drops the mmap lock of its VMA (13ec9308a857, v6.3).
+    SAMPLES_UNDER_MMAP: ClassVar[bool] = False
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
         # mypyc runs this twice for a subclass that has none of its own, and what is

@@ -20,7 +20,7 @@ from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
-from .building.source import ARM, PGTABLE, TreeSource
+from .building.source import ARM, MMU, PGTABLE, TreeSource
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -113,6 +113,8 @@ def opened(name: str) -> Opened:
 
     class BoundMmu(TreeMmu):
         """mmu.c of this tree."""
+
+        SAMPLES_UNDER_MMAP = found(MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*mmap_read_unlock\(") is not None
 
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
             super().__init__(host, pgtable)

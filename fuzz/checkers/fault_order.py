@@ -15,7 +15,11 @@ there: an entry that code had made invalid, and kept, or leaves that are rebuilt
 frame that this fault did not look up. Other checkers judge the
 rest of a fault: the top-up and its lock (memcache, locking), cleaning (dcache,
 icache), references (page-reference). Out of sight: which of two samples of the
-same value was passed on, and whether the VMA is older than the sample.
+same value was passed on.
+
+What a fault has learned from a VMA, such as the size of its pages, may be out of date once the
+mmap lock is dropped. Where the reference samples before that, the retry check tells (upstream
+13ec9308a857), and a candidate must do so too.
 """
 
 from typing import Final
@@ -90,6 +94,10 @@ class FaultSteps(Own):
         # Of this fault: samples, how many of them a barrier followed, and look-ups.
         self.samples: list[int] = []
         self.ordered = 0
+        # A VMA was looked up under the present hold of the mmap lock; under one that is over.
+        self.area = self.area_dropped = False
+        # Samples made behind that.
+        self.late: list[int] = []
         self.look_ups: list[LookUp] = []
         # Holds of the mmu lock in this fault, and events, are numbered.
         self.holds = 0
@@ -107,9 +115,11 @@ class FaultSteps(Own):
 
     def forget(self) -> None:
         """A fault may begin."""
+        self.area = self.area_dropped = False
         if not self.samples and not self.look_ups and not self.marks and not self.holds:
             return
         self.samples = []
+        self.late.clear()
         self.holds = self.moment = 0
         self.ordered = 0
         self.look_ups.clear()
@@ -123,6 +133,7 @@ class FaultSteps(Own):
         mine = FaultSteps()
         mine.fault_ipa = self.fault_ipa
         mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
+        mine.area, mine.area_dropped, mine.late = self.area, self.area_dropped, self.late[:]
         mine.holds, mine.moment = self.holds, self.moment
         mine.answer, mine.passed, mine.compared = self.answer, self.passed, self.compared
         mine.broken, mine.before = self.broken.copy(), self.before
@@ -136,9 +147,10 @@ class FaultOrder(FaultChecker):
     rule = Rule(
         "fault-order",
         (
-            "a fault samples the notifier sequence (and a barrier follows), looks the frame up, asks "
-            "`mmu_notifier_retry()` (in 6.1 and later `mmu_invalidate_retry()`) under the lock, and maps under the "
-            "same hold; the dirty bit is not set before; a notifier raises its count before it unmaps"
+            "a fault samples the notifier sequence (and a barrier follows; before it drops the mmap lock where the "
+            "reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
+            "`mmu_invalidate_retry()`) under the lock, and maps under the same hold; the dirty bit is not set before; "
+            "a notifier raises its count before it unmaps"
         ),
         "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
@@ -186,6 +198,11 @@ class FaultOrder(FaultChecker):
             self.own.compared = True
         else:
             self.own.samples.append(sequence)
+            if self.own.area_dropped and not self.own.area:
+                self.own.late.append(sequence)
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        self.own.area = self.faulting
 
     def rmb(self) -> None:
         self.own.ordered = len(self.own.samples)
@@ -203,6 +220,8 @@ class FaultOrder(FaultChecker):
         elif name == "mmap":
             # Reads under it are ordered: later kernels rely on that.
             self.own.ordered = len(self.own.samples)
+            self.own.area_dropped = self.own.area_dropped or self.own.area
+            self.own.area = False
 
     def resched(self) -> None:
         if self.faulting:
@@ -352,12 +371,20 @@ class FaultOrder(FaultChecker):
                 f"a notifier that came after the look-up is missed, for nobody asks {ASKED}",
             )
         if self.own.passed in look_up.samples:
+            if self.side.standard.mmu.SAMPLES_UNDER_MMAP and self.outdated(self.own.passed):
+                return "notifier sequence sampled after the mmap lock was dropped", (
+                    "a notifier that came between the two is missed, and what the VMA said may be out of date"
+                )
             return "", ""
         if self.own.passed in look_up.unordered:
             return "notifier sequence sampled without a barrier", (
                 "neither smp_rmb() nor mmap_read_unlock() keeps the look-up from coming first"
             )
         return "notifier sequence sampled after the look-up", "a notifier that came between the two is missed"
+
+    def outdated(self, sampled: int) -> bool:
+        """Tell whether a value was sampled only when the mmap lock of the look-up of a VMA was dropped."""
+        return sampled in self.own.late and self.own.late.count(sampled) == self.own.samples.count(sampled)
 
     def judge_marks(self, leaf: Writable) -> None:
         """A leaf that became writable: one that was marked was not only marked too early."""

@@ -69,6 +69,27 @@ def test_nothing_else_is_told_of_a_wrong_order() -> None:
         assert found == [NAME + what + AFTER]
 
 
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (GOOD["6.1"], []),
+        (Steps.order, [NAME + "notifier sequence sampled after the mmap lock was dropped" + AFTER]),
+        # A second sample of the same value may be the one that is passed on; no VMA has said anything.
+        ("topup mmap vma sample munmap sample rmb look-up lock retry map mark unlock release", []),
+        ("topup mmap munmap sample rmb look-up lock retry map mark unlock release", []),
+        # Another look-up under another hold of the lock.
+        ("topup mmap vma munmap mmap vma sample munmap look-up lock retry map mark unlock release", []),
+    ],
+)
+def test_the_sample_comes_before_the_mmap_lock_is_dropped(order: str, expected: list[str]) -> None:
+    class Under(Steps):
+        SAMPLES_UNDER_MMAP = True
+
+    Under.order = order
+    assert told(broken(mmu=Under), PAGE) == expected
+    assert told(steps(order), PAGE) == []
+
+
 @pytest.mark.parametrize("order", MARKED_EARLY)
 def test_marked_too_early(order: str) -> None:
     found = [violation.signature for violation in violations(steps(order), LOGGED)]

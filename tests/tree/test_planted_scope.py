@@ -6,8 +6,11 @@ from typing import Final, NamedTuple
 
 import pytest
 
+import candidate
 from candidate.tree import PREFIX
-from candidate.tree.building.source import MMU
+from candidate.tree.building.source import MMU, PGTABLE
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
 
 from ..unit.block_run import Run
 from .trees import changed, real_tree, real_trees, version
@@ -16,7 +19,7 @@ TREE: Final = "6.12"
 
 
 class PlantedScope(NamedTuple):
-    """A mistake: texts of a file and what stands there instead, a program, the signature, and the line at fault."""
+    """A mistake: texts of mmu.c and what stands there instead, a program, the signature, the line named, its file."""
 
     edits: tuple[tuple[str, str], ...]
     program: str
@@ -28,6 +31,9 @@ class PlantedScope(NamedTuple):
 FLAGS: Final = "\tvfio_allow_any_uc = vma->vm_flags & VM_ALLOW_ANY_UNCACHED;\n"
 GONE: Final = "\tvma = NULL;\n"
 UNLOCK: Final = "\tmmap_read_unlock(current->mm);\n\n\tpfn = "
+SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
+# Where an entry is made.
+MAKES: Final = "smp_store_release(ctx->ptep, new)"
 READ: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu0 write a+0\n"
 VMA_READ: Final = "locking: kvm_handle_guest_abort: VMA read after the mmap lock was dropped"
 PLANTED: Final = {
@@ -47,6 +53,19 @@ PLANTED: Final = {
         VMA_READ,
         "vma->vm_flags & VM_ALLOW_ANY_UNCACHED",
     ),
+    "the sequence sampled late": PlantedScope(
+        (
+            (
+                SAMPLE + UNLOCK,
+                UNLOCK.replace("\n\n", f"\n{SAMPLE}\tsmp_rmb();\n"),
+            ),
+        ),
+        READ,
+        "fault-order: kvm_handle_guest_abort: notifier sequence sampled after the mmap lock was dropped after a "
+        "translation fault",
+        MAKES,
+        PGTABLE,
+    ),
 }
 
 
@@ -54,15 +73,18 @@ PLANTED: Final = {
 def test_planted_scope(name: str, tmp_path: Path) -> None:
     planted = PLANTED[name]
     original = real_tree(TREE)
-    source = (original / planted.path).read_text()
+    source = (original / MMU).read_text()
     for text, instead in planted.edits:
         assert text in source, f"no {text!r} any more"
         source = source.replace(text, instead, 1)
-    copy = changed(original, tmp_path / "tree", {planted.path: source})
-    found = [each for each in Run(f"{PREFIX}{copy}", planted.program).violations if each.signature == planted.signature]
-    assert found
-    line = 1 + source[: source.index(planted.code)].count("\n")
-    assert f"({Path(planted.path).name}:{line})" in found[0].reason, found[0].reason
+    copy = changed(original, tmp_path / "tree", {MMU: source})
+    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    findings = differential.run(parse(planted.program)).findings
+    found = [each.reason for each in findings if (each.kind, each.signature) == (REGRESSION, planted.signature)]
+    assert found, findings
+    lines = enumerate((copy / planted.path).read_text().splitlines(), 1)
+    places = [f"({Path(planted.path).name}:{number})" for number, line in lines if planted.code in line]
+    assert any(place in found[0] for place in places), found[0]
 
 
 @pytest.mark.parametrize("program", sorted({planted.program for planted in PLANTED.values()}))
