@@ -164,6 +164,12 @@ class Observer:
     def vma(self, hva: int, start: int, end: int) -> None:
         """``find_vma()``: the area found, or start -1."""
 
+    def user_walk(self, start: int, end: int) -> None:
+        """Kernel code of a tree is about to walk the page tables of user space at [start, end), with interrupts on."""
+
+    def irqs_left(self, on: bool) -> None:
+        """A call into a tree has returned with interrupts on, or off, and has begun otherwise."""
+
     def vma_read(self, start: int, end: int) -> None:
         """Kernel code of a tree has read a VMA, of [start, end), after it has dropped the mmap lock of the look-up."""
 

@@ -60,7 +60,8 @@ class Locking(Checker):
         (
             "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock; live entries "
             "are written, and roots unlinked, only under it, and among readers by compare-exchange only; no VMA is "
-            "read once the mmap lock of its look-up is dropped"
+            "read once the mmap lock of its look-up is dropped; interrupts are off while user page tables are walked, "
+            "and on a return as they were"
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
@@ -71,6 +72,7 @@ class Locking(Checker):
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
             ("*: VMA read after*", Severity.LIFETIME, 9),
+            ("*: user page tables walked with*", Severity.LIFETIME, 9),
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )
@@ -206,6 +208,14 @@ class Locking(Checker):
     def vma(self, hva: int, start: int, end: int) -> None:
         if "mmap" not in self.kernel.locks:
             self.wrong("without the mmap lock", f"find_vma({hva:#x}) with {self.held()} held", "find_vma")
+
+    def user_walk(self, start: int, end: int) -> None:
+        reason = f"user page tables are walked at {start:#x} with interrupts on: whoever tears them down meanwhile"
+        reason += " waits for those CPUs alone that have them off (IPI), and frees a table under the walk"
+        self.wrong("user page tables walked with interrupts on", reason)
+
+    def irqs_left(self, on: bool) -> None:
+        self.wrong(f"interrupts {'on' if on else 'off'} on return", "the call has not put them back as they were")
 
     def vma_read(self, start: int, end: int) -> None:
         area = f"the VMA of {start:#x}-{end:#x}"

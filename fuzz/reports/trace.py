@@ -222,6 +222,12 @@ class Trace(TraceLines):
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(f"find_vma {self.host_place(hva)}: " + ("none" if start == -1 else f"{start:#x} to {end:#x}"))
 
+    def user_walk(self, start: int, end: int) -> None:
+        self.add(f"user page tables walked at {start:#x}, with interrupts on")
+
+    def irqs_left(self, on: bool) -> None:
+        self.add(f"interrupts are {'on' if on else 'off'} on return")
+
     def vma_read(self, start: int, end: int) -> None:
         self.add(f"VMA of {start:#x} to {end:#x} read, and the mmap lock of its look-up is dropped")
 

@@ -59,6 +59,10 @@ int shim_vmid_of_walk(const void *p)
 			return i + 1;
 	return -1;
 }
+int shim_walks_user_tables(const void *p)
+{
+	return (const void *)((const struct kvm_pgtable *)p)->pgd == (const void *)shim_mm->pgd;
+}
 #ifdef HAVE_MM_OPS
 static void *hyp_zalloc_page(void *arg) { return (void *)get_zeroed_page(GFP_KERNEL); }
 static void hyp_get_page(void *addr) { get_page(virt_to_page(addr)); }

@@ -6,7 +6,10 @@
 #include <shim.h>
 
 void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame);
+void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 int shim_vmid_of_walk(const void *pgt);		/* glue_tables.h */
+int shim_walks_user_tables(const void *pgt);
+extern unsigned long shim_irqs_on;		/* rt_locks.c */
 long real_kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64, shim_u64)
 	__attribute__((weak));
 
@@ -19,5 +22,7 @@ long kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shi
 
 	if (vmid >= 0)
 		rt_walk(vmid, addr, size, frame);
+	else if (shim_irqs_on && shim_walks_user_tables(pgt))
+		rt_emit(EV_USER_WALK, addr, size, 0, 0, __builtin_frame_address(0));
 	return real_kvm_pgtable_walk(pgt, addr, size, walker, more, rest);
 }

@@ -117,6 +117,9 @@ void shim_forget_locks(void)
 	}
 }
 
+/* As the flags of asm-generic/irqflags.h: 1, they are on; 0, they are off. */
+unsigned long shim_irqs_on = 1;
+
 /* The word too: assert_spin_locked() looks at it. */
 void _raw_spin_lock(void *p) { lock(p, 1, FRAME); *(int *)p = 1; }
 void _raw_spin_unlock(void *p) { *(int *)p = 0; unlock(p, 1, FRAME); }
@@ -271,6 +274,7 @@ void rt_own_locks(void)
 	rcuq = rt_keep(RCU_QUEUE * sizeof(*rcuq));
 	rt_own(&rcu_depth, sizeof(rcu_depth));
 	rt_own(&dropped, sizeof(dropped));
+	rt_own(&shim_irqs_on, sizeof(shim_irqs_on));
 }
 
 void shim_call_over(int last)

@@ -68,8 +68,10 @@ CALL: Final = 60
 UNMODELLED: Final = 61
 WALK: Final = 62
 MC_COUNT: Final = 63
-VMA_READ: Final = 64
-TURN: Final = 65
+USER_WALK: Final = 64
+IRQS_LEFT: Final = 65
+VMA_READ: Final = 66
+TURN: Final = 67
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")
