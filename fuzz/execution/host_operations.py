@@ -106,7 +106,7 @@ class HostOperations:
 
     def slot(self, op: ops.SlotChange, layout: SlotLayout) -> Outcome:
         """KVM_SET_USER_MEMORY_REGION; user space tries again after the failure that the program asked for."""
-        fail = op.fail if isinstance(op, ops.SlotCreate | ops.SlotMove) else None
+        fail = ops.fail_of(op)
         outcome = self.set_region(op, layout, fail)
         if fail is None or outcome.value != -ENOMEM:
             return outcome
@@ -201,7 +201,10 @@ class HostOperations:
         bitmap = layout.collected[first >> 6 : (first >> 6) + words]
         bitmap += [0] * (words - len(bitmap))
         self.side.calling()
+        if op.fail is not None:
+            self.side.kernel.topup_gets = op.fail - 1
         ret = guest.main.kvm_vm_ioctl_clear_dirty_log(layout.id, first, pages, bitmap)
+        self.side.kernel.topup_gets = -1
         for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
             layout.collected[word] = 0
         return Outcome("error", ret) if ret else Outcome("ok")

@@ -5,12 +5,14 @@ import random
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from ..language.operations import Operation, SlotCreate
+from ..language.operations import ClearLog, Operation, SetLog, SlotCreate
 from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program
 from .legal import alone, legal_part
 
 # Of a hundred programs.
 _SPLIT: Final = 25
+# Of a hundred operations that split blocks.
+_SPLIT_FAILS: Final = 15
 _RING: Final = 20
 _GRACE: Final = 6
 # As soon as the readers have left, during a later call, or only when the VM is gone.
@@ -54,17 +56,30 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     vm = program.vm
     if offers.split and source.randrange(100) < _SPLIT:
         vm = replace(vm, split=source.choice(SPLIT_SIZES[vm.granule]))
+        program = failing_splits(program, source)
     # Rings without bitmaps lose pages in all kernels that have them: such a program is written by hand.
     if offers.ring and vm.manual == "off" and source.randrange(100) < _RING:
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))
     if offers.grace and source.randrange(100) < _GRACE:
         vm = replace(vm, grace=source.choice(_GRACES))
-    program = program if vm is program.vm else replace(program, vm=vm)
+    program = program if vm == program.vm else replace(program, vm=vm)
     if offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
         program = widened(program, source.choice(_WIDE_IPA[vm.granule]))
     return program
+
+
+def failing_splits(program: Program, source: random.Random) -> Program:
+    """The program, in which now and then there is no memory to split blocks with when logging begins, or goes on."""
+
+    def failing(operation: Operation) -> Operation:
+        if (isinstance(operation, SetLog) and operation.on) or isinstance(operation, ClearLog):
+            if source.randrange(100) < _SPLIT_FAILS:
+                return replace(operation, fail=source.choice((1, 2)))
+        return operation
+
+    return replace(program, operations=tuple(map(failing, program.operations)))
 
 
 def with_lpa(program: Program, source: random.Random) -> Program:

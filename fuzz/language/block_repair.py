@@ -9,7 +9,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from .beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES
 from .operands import RawOperation, fit
@@ -25,6 +25,7 @@ from .operations import (
     Switch,
     Threaded,
     actors_of,
+    fail_of,
     plain,
     points_of,
 )
@@ -95,7 +96,7 @@ def by_actor(operation: Operation, number: int) -> Concurrent | None:
         return None
     if isinstance(operation, GuestAccess):
         return operation if operation.fail is None else replace(operation, fail=None)
-    done: Any = operation
+    done: Any = operation if fail_of(operation) is None else replace(cast(Any, operation), fail=None)
     actors = actors_of(done)
     assert actors is not None
     return Threaded(actors[number % len(actors)], done)

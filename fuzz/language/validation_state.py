@@ -216,6 +216,8 @@ class ValidationState:
         steps = f"multiples of {show_bytes(word)} ({bounds.CLEAR_PAGES} pages), or a size up to the end of the slot"
         fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
         require(fine, f"log clear of {slot.name}+{show_bytes(op.offset)} {show_bytes(op.size)}", steps)
+        if isinstance(op, ops.ClearLog):
+            check_fail(op.fail)
 
     def check_table(self, slot: Slot, op: ops.TableRange | ops.TablePlace) -> None:
         """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
@@ -252,6 +254,7 @@ class ValidationState:
             self.live.add(name)
             (self.logged.add if op.log else self.logged.discard)(name)
         elif isinstance(op, ops.SetLog):
+            check_fail(op.fail)
             (self.logged.add if op.on and slot.backing not in UNLOGGED else self.logged.discard)(name)
         elif isinstance(op, ops.SlotMove):
             check_fail(op.fail)

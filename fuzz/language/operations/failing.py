@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations in which an allocation may be made to fail."""
 
+from typing import Final
+
 from .concurrent import Par
 from .guest import GuestAccess, GuestOperation
 from .host import HostOperation
 from .hyp import HypMap
-from .slots import SlotCreate, SlotMove, SlotOperation
+from .slots import ClearLog, SetLog, SlotCreate, SlotMove, SlotOperation
 from .tables import TableMap, TableOperation
 from .vms import VmEnd
+
+FAILING: Final = (GuestAccess, SetLog, ClearLog, SlotCreate, SlotMove, TableMap, HypMap)
 
 
 def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par) -> int | None:
     """The number of the allocation of an operation that fails, from 1; None: none is made to."""
-    return op.fail if isinstance(op, (GuestAccess, SlotCreate, SlotMove, TableMap, HypMap)) else None
+    return op.fail if isinstance(op, FAILING) else None

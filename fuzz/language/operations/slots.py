@@ -20,13 +20,22 @@ class OnSlot:
 
 @dataclass(frozen=True, slots=True)
 class SetLog(OnSlot):
-    """Dirty logging of a slot is turned on or off; a slot of device memory has none, so that KVM refuses."""
+    """Dirty logging of a slot is turned on or off; a slot of device memory has none, so that KVM refuses.
+
+    *fail* is that of `GuestAccess`, for blocks that are split then.
+    """
 
     on: bool
+    fail: int | None = None
 
 
 declare(
-    SetLog, 20, "log SLOT on|off", backings=MAPPED, needs=(LIVE,), checkers=("translation", "dirty-log", "contract")
+    SetLog,
+    20,
+    "log SLOT on|off [fail=COUNT]",
+    backings=MAPPED,
+    needs=(LIVE,),
+    checkers=("translation", "dirty-log", "contract"),
 )
 
 
@@ -42,14 +51,16 @@ declare(GetLog, 21, "log SLOT get", backings=RAM, needs=(LIVE, LOGGED), checkers
 class ClearLog(SlotRange):
     """User space clears the collected part of the log in the range (KVM_CLEAR_DIRTY_LOG).
 
-    *offset* is a multiple of 64 pages, *size* too unless the range ends with the slot.
+    *offset* is a multiple of 64 pages, *size* too unless the range ends with the slot. *fail* as in `SetLog`.
     """
+
+    fail: int | None = None
 
 
 declare(
     ClearLog,
     22,
-    "log SLOT clear OFF SIZE",
+    "log SLOT clear OFF SIZE [fail=COUNT]",
     align=WORD,
     backings=RAM,
     needs=(LOGGED, MANUAL),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
+from fuzz.language.operations import ClearLog, Operation, SetLog
 from fuzz.language.program import KIB, MEMFD
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
@@ -13,13 +14,22 @@ from fuzz.language.validate import validate
 COUNT = 200
 
 
+def splitting_succeeds(operation: Operation) -> Operation:
+    """The operation with no allocation that fails where blocks are split."""
+    return replace(operation, fail=None) if isinstance(operation, SetLog | ClearLog) else operation
+
+
 def test_programs_ask_for_what_is_offered_alone() -> None:
     plain, both = Generator(3), Generator(3, offers=Offers(True, True, True))
-    splits = rings = graces = 0
+    splits = rings = graces = fails = 0
     for _ in range(COUNT):
         without, program = plain.next(), both.next()
         assert (without.vm.split, without.vm.ring, without.vm.grace) == (0, 0, None)
-        assert replace(program, vm=replace(program.vm, split=0, ring=0, grace=None)) == without
+        vm = replace(program.vm, split=0, ring=0, grace=None)
+        operations = tuple(map(splitting_succeeds, program.operations))
+        assert replace(program, vm=vm, operations=operations) == without
+        assert program.vm.split or operations == program.operations
+        fails += operations != program.operations
         splits += program.vm.split != 0
         rings += program.vm.ring != 0
         graces += program.vm.grace is not None
@@ -28,6 +38,7 @@ def test_programs_ask_for_what_is_offered_alone() -> None:
     assert splits > COUNT // 8
     assert rings > COUNT // 16
     assert graces > COUNT // 40
+    assert fails > 1
 
 
 def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:

@@ -162,7 +162,7 @@ LOG_ERRORS = {
     **{f"log d {verb}": (DEVICE, RAM) for verb in ("get", "clear 0 1M")},
     **{f"log a off\nlog a {verb}": ("log a is off here", f"{verb.split()[0]} after log a on")
        for verb in ("get", "clear 0 4M")},
-    "log a clear 0": ("'log a clear 0' is not complete", "log SLOT clear OFF SIZE"),
+    "log a clear 0": ("'log a clear 0' is not complete", "log SLOT clear OFF SIZE [fail=COUNT]"),
     "log a clear 4M 4K": ("no such place in slot a: a+4M", "0 to 4092K in steps of 4K"),
     "log a clear 4K 4M": ("size 4M", TO_4092K),
     **{f"log a clear {where}": (f"log clear of a+{where}", WORDS_64)
