@@ -4,6 +4,7 @@
 from typing import Final
 
 from reference.kernel import ENOMEM
+from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
 from reference.machine.address_space import POISON
 
 from ..language.operations import GuestAccess, Operation, fail_of
@@ -28,10 +29,10 @@ class Contract(RefusalChecker):
         "contract",
         (
             "no warning, no undeserved error; what KVM must refuse gets the right error; no abort or I/O exit for an "
-            "access that slot and host allow; the answer to a fault, and the address that emulation or the guest is "
-            "told, are right; live entries are stored to by `WRITE_ONCE`; the mmu lock is not held over more than four "
-            "times the entries (and 2^14) where the other version reschedules; nobody asks for the page structure of a "
-            "device's frame"
+            "access that slot and host allow; the answer to a fault, the address that emulation or the guest is told, "
+            "and the size that a SIGBUS names, are right; live entries are stored to by `WRITE_ONCE`; the mmu lock is "
+            "not held over more than four times the entries (and 2^14) where the other version reschedules; nobody "
+            "asks for the page structure of a device's frame"
         ),
         "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
         Severity.CONTRACT,
@@ -51,6 +52,38 @@ class Contract(RefusalChecker):
         else:
             what, function = f"WARN {label}", self.kernel.entry
         self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
+
+    def sigbus(self, hva: int, shift: int) -> None:
+        host = self.side.host
+        vma = host.vma_at(hva)
+        if vma is None:
+            # Another thread has unmapped it meanwhile.
+            return
+        sizes = {vma.huge_shift or host.page_shift}
+        for slot in self.side.active.kvm.memslots:
+            if slot.userspace_addr <= hva < slot.userspace_addr + (slot.npages << host.page_shift):
+                sizes.add(self.mapped_by(slot, hva, vma.huge_shift))
+                if slot.flags & KVM_MEM_LOG_DIRTY_PAGES or self.kernel.actor:
+                    sizes.add(host.page_shift)
+        if shift not in sizes:
+            right = " or ".join(str(size) for size in sorted(sizes))
+            reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, of the page that failed {right}: "
+            reason += "user space takes " + ("memory that is fine for broken" if shift > max(sizes) else "too little")
+            self.report("SIGBUS of another size", -1, reason, taints=False, function=self.kernel.entry)
+
+    def mapped_by(self, slot: kvm_memory_slot, hva: int, huge_shift: int) -> int:
+        """The log2 of the size by which stage 2 maps a page of hugetlb of 2 ** *huge_shift* bytes: as far as it fits.
+
+        As ``fault_supports_stage2_huge_mapping()``: slot and host are aligned alike, and the slot has all of a block.
+        """
+        host = self.side.host
+        start, end = slot.userspace_addr, slot.userspace_addr + (slot.npages << host.page_shift)
+        for shift in (2 * host.pmd_shift - host.page_shift, host.pmd_shift):
+            size = 1 << shift
+            alike = (start ^ slot.base_gfn << host.page_shift) & (size - 1) == 0
+            if huge_shift >= shift and alike and start <= hva & -size and (hva & -size) + size <= end:
+                return shift
+        return host.page_shift
 
     def thp(self, pfn: int, yes: bool) -> None:
         if self.side.host.is_device(pfn):

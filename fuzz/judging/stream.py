@@ -308,6 +308,15 @@ class Stream(Observer):
     def percpu_free(self) -> None:
         self.note(69, 0, 0)
 
+    def vma_read(self, start: int, end: int) -> None:
+        self.note(70, start, end)
+
+    def user_walk(self, start: int, end: int) -> None:
+        self.note(71, start, end)
+
+    def irqs_left(self, on: bool) -> None:
+        self.note(72, on, 0)
+
 
 def word(number: int) -> i64:
     """Return a number as one of 64 bits with a sign: addresses of guests and bitmaps of logs may have all 64 bits."""

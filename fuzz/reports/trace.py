@@ -294,7 +294,7 @@ class Trace(TraceLines):
         self.add(f"io_mem_abort {self.place(ipa)}")
 
     def sigbus(self, hva: int, shift: int) -> None:
-        self.add(f"SIGBUS {self.host_place(hva)}")
+        self.add(f"SIGBUS {self.host_place(hva)}, a page of {size_text(1 << shift)}")
 
     def sea(self, ipa: int) -> None:
         self.add(f"synchronous external abort {self.place(ipa)}")

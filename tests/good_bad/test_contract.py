@@ -71,6 +71,25 @@ class GoesOnAfterConflicts(Mmu):
         return 1 if conflict else super().kvm_handle_guest_abort(vcpu)
 
 
+class SignalsPages(Mmu):
+    def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
+        super().kvm_send_hwpoison_signal(address, self.PAGE_SHIFT)
+
+
+class SignalsBlocks(Mmu):
+    def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
+        super().kvm_send_hwpoison_signal(address, self.PMD_SHIFT)
+
+
+class SignalsHugetlb(Mmu):
+    """The size of the page of hugetlb, also where stage 2 maps by smaller ones."""
+
+    def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
+        vma = self.h.mm.vma_at(address)
+        assert vma is not None
+        super().kvm_send_hwpoison_signal(address, vma.huge_shift or self.PAGE_SHIFT)
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
 
@@ -167,3 +186,38 @@ def test_a_walk_that_reads_is_no_write(first: str) -> None:
     assert [violation.signature for violation in found] == [
         "contract: kvm_handle_guest_abort: walk of memory answered with an abort"
     ]
+
+
+# Blocks; logged; the slot has only a part of a page; host and guest are not aligned alike; half of a page of 1G; pages.
+SIGNALS = {
+    "blocks": "slot a size=4M backing=hugetlb2m\n",
+    "logged": "slot a size=4M backing=hugetlb2m log=on\n",
+    "a part": "slot a size=1M backing=hugetlb2m\n",
+    "not aligned": "slot a size=4M offset=4K backing=hugetlb2m\n",
+    "a part of 1G": "slot a size=4M backing=hugetlb1g\n",
+    "more than a page": "slot a size=128K backing=hugetlb64k\n",
+    "small pages": "slot a size=4M backing=anon\n",
+}
+POISON = "cpu0 write a+0\nhost poison a+4K\ncpu0 write a+4K\n"
+OTHER_SIZE = "contract: kvm_handle_guest_abort: SIGBUS of another size"
+
+
+@pytest.mark.parametrize("slot", SIGNALS)
+@pytest.mark.parametrize("mmu", [Mmu, SignalsHugetlb])
+def test_signals_of_the_right_size(slot: str, mmu: type[Mmu]) -> None:
+    text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{POISON}"
+    assert OTHER_SIZE not in [violation.signature for violation in violations(broken(mmu=mmu), text)]
+
+
+@pytest.mark.parametrize(
+    ("slot", "mmu"),
+    [
+        ("blocks", SignalsPages),
+        ("a part of 1G", SignalsPages),
+        ("small pages", SignalsBlocks),
+        ("more than a page", SignalsBlocks),
+    ],
+)
+def test_signals_of_another_size(slot: str, mmu: type[Mmu]) -> None:
+    text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{POISON}"
+    assert [violation.signature for violation in violations(broken(mmu=mmu), text)] == [OTHER_SIZE]

@@ -44,6 +44,8 @@ SPLIT: Final = f"s2fuzz 1\nvm split=2M\n{BLOCKS}log a on fail=1\ncpu0 write a+4K
 CLEARED: Final = (
     f"s2fuzz 1\nvm split=2M manual=set\n{BLOCKS}log a on\nlog a get\nlog a clear 0 4M fail=1\ncpu0 write a+4K\n"
 )
+POISONED: Final = "s2fuzz 1\nvm\nslot a size=4M backing=hugetlb2m\ncpu0 write a+0\nhost poison a+4K\ncpu0 write a+0\n"
+POISONED_PAGE: Final = "s2fuzz 1\nvm\nslot a size=4M backing=thp\ncpu0 write a+0\nhost poison a+4K\ncpu0 write a+4K\n"
 VMA_READ: Final = "locking: kvm_handle_guest_abort: VMA read after the mmap lock was dropped"
 PLANTED: Final = {
     "flags of a VMA": PlantedScope(
@@ -91,6 +93,18 @@ PLANTED: Final = {
         CLEARED,
         "locking: kvm_vm_ioctl_clear_dirty_log: lock not held",
         "",
+    ),
+    "a SIGBUS of a page for a block": PlantedScope(
+        (("kvm_send_hwpoison_signal(hva, vma_shift);", "kvm_send_hwpoison_signal(hva, PAGE_SHIFT);"),),
+        POISONED,
+        "contract: kvm_handle_guest_abort: SIGBUS of another size",
+        "send_sig_mceerr(",
+    ),
+    "a SIGBUS of a block for a page": PlantedScope(
+        (("kvm_send_hwpoison_signal(hva, vma_shift);", "kvm_send_hwpoison_signal(hva, PMD_SHIFT);"),),
+        POISONED_PAGE,
+        "contract: kvm_handle_guest_abort: SIGBUS of another size",
+        "send_sig_mceerr(",
     ),
     "the sequence sampled late": PlantedScope(
         (
