@@ -7,7 +7,7 @@ side of the same fault was cleaned: what an instruction cache fetches in
 between is stale again.
 """
 
-from reference.machine.descriptor import LEAF, VALID_BIT, XN_BIT, address_bits, kind
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, XN_BIT, address_bits, kind
 from reference.machine.spans import Spans
 
 from ..language.operations import Operation
@@ -19,10 +19,11 @@ from .places import Places, Range
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
+from .table import Table
 
 
 class Icache(GuestChecker):
-    """Judges each leaf that becomes executable."""
+    """Judges each leaf that becomes executable, by a store or with the table that holds it."""
 
     rule = Rule(
         "icache",
@@ -83,7 +84,29 @@ class Icache(GuestChecker):
                     self.refetched.fill(begin, stop, 1)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if self.guest.dic or not new & VALID_BIT or new & XN_BIT or kind(new, level, self.granule) != LEAF:
+        if self.guest.dic or not new & VALID_BIT:
+            return
+        what = kind(new, level, self.granule)
+        if what == TABLE:
+            child = self.shadow.table_at(ipa, level + 1)
+            if child is not None:
+                self.linked(child)
+        elif what == LEAF:
+            self.mapped(ipa, level, new)
+
+    def linked(self, table: Table) -> None:
+        """A table was linked: what it brings with it becomes visible. One leaf that is wrong says enough."""
+        before = len(self.found)
+        for index, leaf in table.leaves.items():
+            self.mapped(table.base + (index << self.shifts[table.level]), table.level, leaf)
+            if len(self.found) > before:
+                return
+        for child in table.children.values():
+            self.linked(child)
+
+    def mapped(self, ipa: int, level: int, new: int) -> None:
+        """A leaf became visible to the hardware."""
+        if new & XN_BIT:
             return
         shift = self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - self.guest.memory.first

@@ -19,9 +19,9 @@ TREE: Final = "6.12"
 
 
 class PlantedScope(NamedTuple):
-    """A mistake: texts of mmu.c and what stands there instead, a program, the signature.
+    """A mistake: texts and what stands there instead, a program, the signature.
 
-    *code*: the text of the line that is named, "": none is; *path*: of its file
+    *code*: the text of the line that is named, "": none is; *path*: of its file; *edited*: the file that is wrong
     """
 
     edits: tuple[tuple[str, str], ...]
@@ -29,6 +29,7 @@ class PlantedScope(NamedTuple):
     signature: str
     code: str
     path: str = MMU
+    edited: str = MMU
 
 
 FLAGS: Final = "\tvfio_allow_any_uc = vma->vm_flags & VM_ALLOW_ANY_UNCACHED;\n"
@@ -41,6 +42,9 @@ READ: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu0 wr
 HUGE: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\ncpu0 read a+0\n"
 BLOCKS: Final = "slot a size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\n"
 SPLIT: Final = f"s2fuzz 1\nvm split=2M\n{BLOCKS}log a on fail=1\ncpu0 write a+4K\n"
+RETRIES: Final = "\t\t\tif (ret)\n\t\t\t\tbreak;\n\t\t}\n\n\t\tpgt"
+PROT: Final = "\tprot = kvm_pgtable_stage2_pte_prot(pte);"
+CODE: Final = "s2fuzz 1\nvm split=2M\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 read a+0\nlog a on\n"
 CLEARED: Final = (
     f"s2fuzz 1\nvm split=2M manual=set\n{BLOCKS}log a on\nlog a get\nlog a clear 0 4M fail=1\ncpu0 write a+4K\n"
 )
@@ -77,11 +81,24 @@ PLANTED: Final = {
         "locking: kvm_handle_guest_abort: interrupts off on return",
         "",
     ),
-    "a failed top-up of eager splitting ignored": PlantedScope(
-        (("\t\t\tif (ret)\n\t\t\t\tbreak;\n\t\t}\n\n\t\tpgt", "\t\t}\n\n\t\tpgt"),),
+    "a warning where eager splitting finds no memory": PlantedScope(
+        (
+            (
+                "\t\t\tif (ret)\n\t\t\t\tbreak;\n\t\t}\n\n\t\tpgt",
+                "\t\t\tif (WARN_ON(ret))\n\t\t\t\tbreak;\n\t\t}\n\n\t\tpgt",
+            ),
+        ),
         SPLIT,
-        "memcache: kvm_pgtable_stage2_split: allocation without a top-up",
-        "kvm_mmu_memory_cache_alloc(mc)",
+        "contract: kvm_mmu_split_huge_pages: WARN",
+        "if (WARN_ON(ret))",
+    ),
+    "a block split into pages that may be executed": PlantedScope(
+        ((PROT, PROT.replace(";", " | KVM_PGTABLE_PROT_X;")),),
+        CODE,
+        "icache: stage2_split_walker: executable, not invalidated L3",
+        MAKES,
+        PGTABLE,
+        PGTABLE,
     ),
     "the lock not taken again where that top-up fails": PlantedScope(
         (
@@ -126,11 +143,11 @@ PLANTED: Final = {
 def test_planted_scope(name: str, tmp_path: Path) -> None:
     planted = PLANTED[name]
     original = real_tree(TREE)
-    source = (original / MMU).read_text()
+    source = (original / planted.edited).read_text()
     for text, instead in planted.edits:
         assert text in source, f"no {text!r} any more"
         source = source.replace(text, instead, 1)
-    copy = changed(original, tmp_path / "tree", {MMU: source})
+    copy = changed(original, tmp_path / "tree", {planted.edited: source})
     differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
     findings = differential.run(parse(planted.program)).findings
     found = [each.reason for each in findings if (each.kind, each.signature) == (REGRESSION, planted.signature)]
