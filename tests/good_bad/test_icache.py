@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """icache: what becomes executable was invalidated, and after its data side was cleaned."""
 
+import pytest
+
 import candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
+from reference.machine.descriptor import WRITE_BIT, XN_BIT
 from reference.mmu import Mmu
-from reference.pgtable import Pgtable, stage2_attr_data
+from reference.pgtable import Pgtable, kvm_pgtable, stage2_attr_data
 
-from .case import Case, broken, each
+from .case import Case, broken, each, violations
 
 
 class NeverInvalidate(Mmu):
@@ -31,6 +34,29 @@ class RelaxWithoutInvalidation(PgtableV5_14):
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
         return Pgtable.stage2_attr_walker(self, addr, end, level, ptep, flag, arg)
+
+
+class SplitsAtOnce(Pgtable):
+    """Makes a table of the block of 2M at the beginning of a range, with all its pages, and links it."""
+
+    executable = False
+
+    def kvm_pgtable_stage2_wrprotect(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
+        ptep = self.kvm_pte_follow(self.load(pgt.pgd + (addr >> 30))) + (addr >> 21 & self.PTRS_PER_PTE - 1)
+        old = self.load(ptep)
+        page = old & ~WRITE_BIT & (~XN_BIT if self.executable else -1) | 2
+        childp = self.k.zeroed_page()
+        for index in range(self.PTRS_PER_PTE):
+            self.k.WRITE_ONCE(childp + index, page + (index << 12))
+            self.k.get_page(self.k.virt_to_page(childp))
+        self.k.WRITE_ONCE(ptep, 0)
+        self.k.__kvm_tlb_flush_vmid_ipa__(pgt.mmu, addr, 2)
+        self.kvm_set_table_pte(ptep, childp)
+        return 0
+
+
+class SplitsIntoCode(SplitsAtOnce):
+    executable = True
 
 
 HEAD = "vm cpus=1\nslot a size=4K backing=anon\nhost write a+0 4K\n"
@@ -98,3 +124,19 @@ def test_icache_good_with_dic() -> None:
     assert Case("", "", case.bad, case.text, case.bad).all_good() != []
     with_dic = case.text.replace("cpus=1", "cpus=1 dic=on")
     assert Case("", "", case.bad, with_dic, case.bad).all_good() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "access", "expected"),
+    [
+        (SplitsAtOnce, "read", []),
+        # What the host has written since is the guest's affair.
+        (SplitsAtOnce, "fetch", []),
+        (SplitsIntoCode, "fetch", []),
+        (SplitsIntoCode, "read", ["icache: kvm_pgtable_stage2_wrprotect: executable, not invalidated L3"]),
+    ],
+)
+def test_what_a_table_brings_with_it(version: type[Pgtable], access: str, expected: list[str]) -> None:
+    text = f"vm cpus=1\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 {access} a+0\nhost write a+0 4K\n"
+    found = [violation.signature for violation in violations(broken(version), text + "table wrprotect a+0 2M\n")]
+    assert [signature for signature in found if signature.startswith("icache: ")] == expected
