@@ -8,6 +8,7 @@
 #include <Python.h>
 #include "CPy.h"
 #include "shared.h"
+#include "short.h"
 #include <string.h>
 
 /* A function that runs too rarely to be worth optimising. */
