@@ -113,6 +113,7 @@ class kvm_pgtable_walker:
         self.passes = False
 
 
+@mypyc_attr(free_list_len=1)
 class kvm_pgtable_walk_data:
     """``struct kvm_pgtable_walk_data``: *addr* is the cursor."""
 
@@ -131,6 +132,7 @@ class hyp_map_data:
         self.attr = 0
 
 
+@mypyc_attr(free_list_len=1)
 class stage2_map_data:
     """``struct stage2_map_data``; *follow* is RFC v1 3/4's, *childp* v5.13's, unused by others."""
 
@@ -144,6 +146,7 @@ class stage2_map_data:
         self.memcache = memcache
 
 
+@mypyc_attr(free_list_len=1)
 class stage2_attr_data:
     """``struct stage2_attr_data``"""
 

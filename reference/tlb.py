@@ -45,6 +45,7 @@ SCTLR_ELx_M: Final = 1 << 0
 HCR_HOST_VHE_FLAGS: Final = HCR_E2H | HCR_TGE
 
 
+@mypyc_attr(free_list_len=1)
 class tlb_inv_context:
     """``struct tlb_inv_context``; interrupts, which it masks, do not come here."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reference.compiled.annotations import mypyc_attr
 
+
+@mypyc_attr(free_list_len=1)
 class Outcome:
     """The result of an operation, as guest and user space see it.
 

@@ -9,6 +9,7 @@ has may fill them again. A system register counts from the next context synchron
 
 from typing import Final
 
+from ..compiled.annotations import mypyc_attr
 from .granule import Granule
 from .instructions import (
     ALLE1,
@@ -40,6 +41,7 @@ ALL_VMIDS: Final = -1
 MISFIT: Final = -1
 
 
+@mypyc_attr(free_list_len=1)
 class Invalidation:
     """A TLBI, from its beginning on.
 

@@ -7,6 +7,7 @@ address size, access flag, permission.
 
 from typing import Final
 
+from ..compiled.annotations import mypyc_attr
 from .arena import Arena
 from .descriptor import AF_BIT, LEAF, READ_BIT, RESERVED, TABLE, WRITE_BIT, XN_FIELD, XN_LOW_BIT, kind
 from .granule import Granule
@@ -81,6 +82,7 @@ class Regime:
         return pa
 
 
+@mypyc_attr(free_list_len=1)
 class Walk:
     """Result of one walk.
 
