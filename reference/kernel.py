@@ -12,8 +12,9 @@ from typing import Final
 from .assembly import Assembly
 from .capabilities import ARM64_HAS_TLB_RANGE, NO_VHE
 from .compiled.annotations import mypyc_attr
-from .events import EVENT_NAMES, Observer
+from .events import Observer
 from .last_places import LastPlaces
+from .listeners import Listeners
 from .machine.arena import POISON, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
@@ -66,18 +67,6 @@ class kvm_s2_mmu:
     def __init__(self, vmid: int = 1) -> None:
         self.vmid = vmid
         self.hardware_vmid = kvm_vmid(vmid)
-
-
-_overridden: dict[type[Observer], list[str]] = {}
-
-
-def overridden(observer: type[Observer]) -> list[str]:
-    """The events that a class of observers wants to see."""
-    names = _overridden.get(observer)
-    if names is None:
-        names = [name for name in EVENT_NAMES if getattr(observer, name) is not getattr(Observer, name)]
-        _overridden[observer] = names
-    return names
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -143,36 +132,33 @@ class Kernel:
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over; that a tree's code read.
         self.visited = 0
-        self.on: dict[str, list[Observer]] = {name: [] for name in EVENT_NAMES}
-        self.on_load: list[Observer] = self.on["load"]
-        self.on_store: list[Observer] = self.on["store"]
-        self.on_get: list[Observer] = self.on["get"]
-        self.on_put: list[Observer] = self.on["put"]
-        self.on_lock: list[Observer] = self.on["lock"]
-        self.on_unlock: list[Observer] = self.on["unlock"]
-        self.on_dsb: list[Observer] = self.on["dsb"]
-        self.on_dcache: list[Observer] = self.on["dcache"]
-        self.on_walk: list[Observer] = self.on["walk"]
-        self.on_walk_table: list[Observer] = self.on["walk_table"]
-        self.assembly = Assembly(hardware, caps, self.on["instruction"])
+        self.on = Listeners()
+        self.on_load: list[Observer] = self.on.load
+        self.on_store: list[Observer] = self.on.store
+        self.on_get: list[Observer] = self.on.get
+        self.on_put: list[Observer] = self.on.put
+        self.on_lock: list[Observer] = self.on.lock
+        self.on_unlock: list[Observer] = self.on.unlock
+        self.on_dsb: list[Observer] = self.on.dsb
+        self.on_dcache: list[Observer] = self.on.dcache
+        self.on_walk: list[Observer] = self.on.walk
+        self.on_walk_table: list[Observer] = self.on.walk_table
+        self.assembly = Assembly(hardware, caps, self.on.instruction)
         hardware.boot(not caps & NO_VHE)
         original = TlbNvhe if caps & NO_VHE else TlbVhe
         self.tlb: AnyTlb = (tlb or original)(self.assembly)
 
     def observe(self, observer: Observer) -> None:
         """Send events to *observer* too: those whose methods it overrides."""
-        for name in overridden(type(observer)):
-            self.on[name].append(observer)
+        self.on.add(observer)
 
     def dismiss(self, observer: Observer) -> None:
         """Send no more events to *observer*; not to be called from one of its events."""
-        for name in overridden(type(observer)):
-            self.on[name].remove(observer)
+        self.on.remove(observer)
 
     def dismiss_all(self) -> None:
         """Send no more events to anybody."""
-        for observers in self.on.values():
-            observers.clear()
+        self.on.clear()
 
     def reached(self, point: str) -> None:
         """Kernel code is about to do something, which takes effect when this returns; others may come before."""
@@ -194,7 +180,7 @@ class Kernel:
         return condition
 
     def warn(self, label: str) -> None:
-        for o in self.on["warn"]:
+        for o in self.on.warn:
             o.warn(label)
 
     def WRITE_ONCE(self, ptep: int, pte: int) -> None:
@@ -243,10 +229,10 @@ class Kernel:
             self.exchanging = True
             self.store(ptep, old, new, True)
             self.exchanging = False
-            for o in self.on["exchanged"]:
+            for o in self.on.exchanged:
                 o.exchanged(ptep, old, new)
         else:
-            for o in self.on["exchange_lost"]:
+            for o in self.on.exchange_lost:
                 o.exchange_lost(ptep, found, new)
         self.passed("cmpxchg")
         return found
@@ -283,7 +269,7 @@ class Kernel:
         self.words.put(ptep, pte)
         for o in self.on_store:
             o.store(ptep, old, pte, False)
-        for o in self.on["plain_store"]:
+        for o in self.on.plain_store:
             o.plain_store(ptep, old, pte)
 
     def walk_table(self, table: int, level: int) -> None:
@@ -300,7 +286,7 @@ class Kernel:
     def isb(self) -> None:
         self.assembly.cpu = self.cpu
         self.assembly.synchronize()
-        for o in self.on["isb"]:
+        for o in self.on.isb:
             o.isb()
 
     def __pa__(self, va: int) -> int:
@@ -322,7 +308,7 @@ class Kernel:
 
     def _no_table(self, call: str, page: int) -> None:
         """Report a function that counts references and got a page that is no table: nothing of ours changes."""
-        for o in self.on["no_table"]:
+        for o in self.on.no_table:
             o.no_table(call, page)
 
     def page_count(self, page: int) -> int:
@@ -331,7 +317,7 @@ class Kernel:
             self._no_table("page_count", page)
             return 1
         count = self.counts[page]
-        for o in self.on["page_count"]:
+        for o in self.on.page_count:
             o.page_count(page, count)
         return count
 
@@ -367,7 +353,7 @@ class Kernel:
         self.counts[page] = count
         if count == 0:
             self.arena.poison(page)
-        for o in self.on["free"]:
+        for o in self.on.free:
             o.free(page, count)
 
     def _take_pages(self, pages: int) -> int:
@@ -389,7 +375,7 @@ class Kernel:
     def zeroed_page(self) -> int:
         """Do as `get_zeroed_page`, from the memory cache or atomically."""
         page = self._take_pages(1)
-        for o in self.on["alloc"]:
+        for o in self.on.alloc:
             o.alloc(page)
         return page * self.entries if page >= 0 else -1
 
@@ -397,7 +383,7 @@ class Kernel:
         """``alloc_pages_exact()``: index of the first word, or -1."""
         pages = size >> self.granule.page_shift
         page = self._take_pages(pages)
-        for o in self.on["alloc_exact"]:
+        for o in self.on.alloc_exact:
             o.alloc_exact(page, pages)
         return page * self.entries if page >= 0 else -1
 
@@ -414,19 +400,19 @@ class Kernel:
             count = self.counts[page]
             if count == 0:
                 self.arena.poison(page)
-            for o in self.on["free_exact"]:
+            for o in self.on.free_exact:
                 o.free_exact(page, count)
 
     def kzalloc(self) -> bool:
         """A small allocation; false where it fails."""
         ok = self._small()
-        for o in self.on["kzalloc"]:
+        for o in self.on.kzalloc:
             o.kzalloc(ok)
         return ok
 
     def alloc_percpu(self) -> bool:
         ok = self._small()
-        for o in self.on["percpu"]:
+        for o in self.on.percpu:
             o.percpu(ok)
         return ok
 
@@ -438,11 +424,11 @@ class Kernel:
         return True
 
     def kfree(self) -> None:
-        for o in self.on["kfree"]:
+        for o in self.on.kfree:
             o.kfree()
 
     def free_percpu(self) -> None:
-        for o in self.on["percpu_free"]:
+        for o in self.on.percpu_free:
             o.percpu_free()
 
     def kvm_mmu_topup_memory_cache(self, mc: kvm_mmu_memory_cache, minimum: int) -> int:
@@ -464,14 +450,14 @@ class Kernel:
                     self.topup_gets -= 1
                 mc.nobjs += 1
             self.topup_gets = -1
-        for o in self.on["topup"]:
+        for o in self.on.topup:
             o.topup(minimum, had, mc.nobjs, ret, locked)
         return ret
 
     def kvm_mmu_free_memory_cache(self, mc: kvm_mmu_memory_cache) -> None:
         objects = mc.nobjs
         mc.nobjs = 0
-        for o in self.on["mc_free"]:
+        for o in self.on.mc_free:
             o.mc_free(objects)
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
@@ -480,7 +466,7 @@ class Kernel:
             mc.nobjs -= 1
         else:
             self.warn("cache-empty")
-        for o in self.on["mc_pop"]:
+        for o in self.on.mc_pop:
             o.mc_pop(mc.nobjs)
         return self.zeroed_page()
 
@@ -555,12 +541,12 @@ class Kernel:
     def rcu_read_lock(self) -> None:
         """``rcu_read_lock()``: what others cut off from here on stays until the end of the section."""
         self.rcu_depth += 1
-        for o in self.on["rcu_read_lock"]:
+        for o in self.on.rcu_read_lock:
             o.rcu_read_lock(self.rcu_depth)
 
     def rcu_read_unlock(self) -> None:
         self.rcu_depth -= 1
-        for o in self.on["rcu_read_unlock"]:
+        for o in self.on.rcu_read_unlock:
             o.rcu_read_unlock(self.rcu_depth)
         self.rcu_depth = max(self.rcu_depth, 0)
 
@@ -572,14 +558,14 @@ class Kernel:
         """
         number = self.rcu_posted
         self.rcu_posted += 1
-        for o in self.on["call_rcu"]:
+        for o in self.on.call_rcu:
             o.call_rcu(number, page)
         return number
 
     def rcu_callback(self, number: int) -> None:
         """A grace period has passed: the callback of this number is about to run."""
         self.rcu_passed = max(self.rcu_passed, number + 1)
-        for o in self.on["rcu_callback"]:
+        for o in self.on.rcu_callback:
             o.rcu_callback(number)
 
     def assert_spin_locked(self) -> None:
@@ -619,17 +605,17 @@ class Kernel:
 
     def note_question(self, function: str, answer: bool) -> None:
         """Kernel code was told whether another task waits."""
-        for o in self.on["resched_asked"]:
+        for o in self.on.resched_asked:
             o.resched_asked(function, answer)
 
     def cond_resched(self) -> None:
         """Another task may run here."""
-        for o in self.on["cond_resched"]:
+        for o in self.on.cond_resched:
             o.cond_resched()
 
     def offer_resched(self) -> None:
         """The mmu lock may be dropped here."""
-        for o in self.on["resched"]:
+        for o in self.on.resched:
             o.resched()
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
@@ -638,7 +624,7 @@ class Kernel:
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid_ipa__(mmu, ipa, level)
         self.assembly.leave()
-        for o in self.on["tlbi_ipa"]:
+        for o in self.on.tlbi_ipa:
             o.tlbi_ipa(mmu.vmid, ipa, level)
         self.passed("flush")
 
@@ -648,7 +634,7 @@ class Kernel:
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
         self.assembly.leave()
-        for o in self.on["tlbi_ipa_local"]:
+        for o in self.on.tlbi_ipa_local:
             o.tlbi_ipa_local(mmu.vmid, ipa, level)
         self.passed("flush")
 
@@ -658,7 +644,7 @@ class Kernel:
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid__(mmu)
         self.assembly.leave()
-        for o in self.on["tlbi_vmid"]:
+        for o in self.on.tlbi_vmid:
             o.tlbi_vmid(mmu.vmid)
         self.passed("flush")
 
@@ -678,7 +664,7 @@ class Kernel:
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid_range__(mmu, ipa, pages)
         self.assembly.leave()
-        for o in self.on["tlbi_range"]:
+        for o in self.on.tlbi_range:
             o.tlbi_range(mmu.vmid, ipa & -self.granule.page_size, size)
         self.passed("flush")
 
@@ -687,7 +673,7 @@ class Kernel:
         self.assembly.enter(cpu)
         self.tlb.__kvm_flush_cpu_context__(mmu)
         self.assembly.leave()
-        for o in self.on["flush_cpu_context"]:
+        for o in self.on.flush_cpu_context:
             o.flush_cpu_context(mmu.vmid, cpu)
 
     def __kvm_flush_vm_context__(self) -> None:
@@ -702,7 +688,7 @@ class Kernel:
         """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""
         old = self.words[ptep]
         self.words.put(ptep, old | af)
-        for o in self.on["set_af"]:
+        for o in self.on.set_af:
             o.set_af(ptep, old, old | af)
 
     def __flush_dcache_area__(self, va: int, size: int) -> None:
@@ -718,11 +704,11 @@ class Kernel:
         pa = self.base + (va << 3)
         self.reached("clean")
         self.hardware.invalidate_icache(pa, size)
-        for o in self.on["icache"]:
+        for o in self.on.icache:
             o.icache(pa, size)
         self.passed("clean")
 
     def __flush_icache_all__(self) -> None:
         self.hardware.invalidate_icache_all()
-        for o in self.on["icache_all"]:
+        for o in self.on.icache_all:
             o.icache_all()

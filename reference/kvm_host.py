@@ -95,8 +95,8 @@ class kvm:
 
     def attach(self, kernel: Kernel) -> None:
         """Send events to the observers of *kernel*."""
-        self.on_root = kernel.on["root_linked"]
-        self.on_sample = kernel.on["sample"]
+        self.on_root = kernel.on.root_linked
+        self.on_sample = kernel.on.sample
 
     @property
     def pgt(self) -> kvm_pgtable | None:
@@ -218,7 +218,7 @@ class KvmHost:
 
     def find_vma(self, hva: int) -> Vma | None:
         vma = self.mm.find_vma(hva)
-        for o in self.k.on["vma"]:
+        for o in self.k.on.vma:
             o.vma(hva, vma.start if vma else -1, vma.end if vma else -1)
         return vma
 
@@ -275,7 +275,7 @@ class KvmHost:
         else:
             pfn, writable = self.hva_to_pfn(addr, write_fault)
             writable = writable and not memslot_is_readonly(slot)
-        for o in self.k.on["gfn_to_pfn"]:
+        for o in self.k.on.gfn_to_pfn:
             o.gfn_to_pfn(gfn, pfn, write_fault, writable)
         self.k.passed("lookup")
         return pfn, writable
@@ -297,7 +297,7 @@ class KvmHost:
         if not run.flags & DEVICE:
             self.pins[pfn] = self.pins.get(pfn, 0) + 1
             mm.hold(pfn)
-            for o in self.k.on["pin"]:
+            for o in self.k.on.pin:
                 o.pin(pfn)
         return pfn, run.flags & WRITABLE != 0
 
@@ -329,7 +329,7 @@ class KvmHost:
 
     def kvm_is_transparent_hugepage(self, pfn: int) -> bool:
         yes = self.mm.frame_has(pfn, THP)
-        for o in self.k.on["thp"]:
+        for o in self.k.on.thp:
             o.thp(pfn, yes)
         return yes
 
@@ -337,7 +337,7 @@ class KvmHost:
         if self.pfn_valid(pfn):
             self.pins[pfn] = self.pins.get(pfn, 0) + 1
             self.mm.hold(pfn)
-            for o in self.k.on["get_pfn"]:
+            for o in self.k.on.get_pfn:
                 o.get_pfn(pfn)
 
     def kvm_release_pfn_clean(self, pfn: int) -> None:
@@ -348,17 +348,17 @@ class KvmHost:
             else:
                 del self.pins[pfn]
             self.mm.let_go(pfn)
-            for o in self.k.on["release"]:
+            for o in self.k.on.release:
                 o.release(pfn)
 
     def kvm_set_pfn_accessed(self, pfn: int) -> None:
         if self.pfn_valid(pfn):
-            for o in self.k.on["set_accessed"]:
+            for o in self.k.on.set_accessed:
                 o.set_accessed(pfn)
 
     def kvm_set_pfn_dirty(self, pfn: int) -> None:
         if self.pfn_valid(pfn):
-            for o in self.k.on["set_dirty"]:
+            for o in self.k.on.set_dirty:
                 o.set_dirty(pfn)
 
     def mark_page_dirty(self, kvm: kvm, gfn: int) -> None:
@@ -369,40 +369,40 @@ class KvmHost:
         if slot.dirty_bitmap is not None:
             rel_gfn = gfn - slot.base_gfn
             slot.dirty_bitmap[rel_gfn >> 6] |= 1 << (rel_gfn & 63)
-        for o in self.k.on["mark_page_dirty"]:
+        for o in self.k.on.mark_page_dirty:
             o.mark_page_dirty(gfn, slot.id, logged)
 
     def smp_rmb(self) -> None:
-        for o in self.k.on["rmb"]:
+        for o in self.k.on.rmb:
             o.rmb()
 
     def mmu_notifier_retry(self, kvm: kvm, mmu_seq: int) -> bool:
         result = kvm.mmu_notifier_count != 0 or kvm.sequence != mmu_seq
-        for o in self.k.on["retry"]:
+        for o in self.k.on.retry:
             o.retry(mmu_seq, kvm.sequence, kvm.mmu_notifier_count, result)
         return result
 
     def kvm_err(self) -> None:
-        for o in self.k.on["kvm_err"]:
+        for o in self.k.on.kvm_err:
             o.kvm_err()
 
     def send_sig_mceerr(self, address: int, lsb: int) -> None:
-        for o in self.k.on["sigbus"]:
+        for o in self.k.on.sigbus:
             o.sigbus(address, lsb)
 
     def kvm_handle_guest_sea(self, fault_ipa: int) -> int:
         """:returns: an error, as where the firmware has nothing to say"""
-        for o in self.k.on["sea"]:
+        for o in self.k.on.sea:
             o.sea(fault_ipa)
         return 1
 
     def inject(self, what: str, address: int) -> None:
         """``kvm_inject_dabt()``, ``_pabt()``, ``_vabt()``"""
-        for o in self.k.on["inject"]:
+        for o in self.k.on.inject:
             o.inject(what, address)
 
     def io_mem_abort(self, fault_ipa: int) -> int:
         """An emulated device access; it always succeeds."""
-        for o in self.k.on["io"]:
+        for o in self.k.on.io:
             o.io(fault_ipa)
         return 1

@@ -46,7 +46,7 @@ class KvmMain(Listener):
         kvm.attach(self.k)
 
     def _seq(self) -> None:
-        for o in self.k.on["seq"]:
+        for o in self.k.on.seq:
             o.seq(self.kvm.sequence, self.kvm.mmu_notifier_count)
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
@@ -157,11 +157,11 @@ class KvmMain(Listener):
         return young
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
-        for o in self.k.on["cow"]:
+        for o in self.k.on.cow:
             o.cow(hva, pages, pfn)
 
     def host_update(self) -> None:
-        for o in self.k.on["host_update"]:
+        for o in self.k.on.host_update:
             o.host_update()
 
     def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
@@ -172,7 +172,7 @@ class KvmMain(Listener):
         slots.sort(key=lambda slot: -slot.base_gfn)
         self.kvm.memslots = slots
         flags = -1 if change == KVM_MR_DELETE else memslot.flags
-        for o in self.k.on["slots_installed"]:
+        for o in self.k.on.slots_installed:
             o.slots_installed(self.kvm.mmu.vmid, memslot.id, flags, flags != -1 and memslot.dirty_bitmap is not None)
         # ``install_new_memslots()``: faults in flight have the old ones.
         self.k.synchronize_srcu()
@@ -295,7 +295,7 @@ class KvmMain(Listener):
         """Clear bits of a dirty bitmap that user space gets now, or got before."""
         assert memslot.dirty_bitmap is not None
         memslot.dirty_bitmap[word] &= ~mask
-        for o in self.k.on["log_taken"]:
+        for o in self.k.on.log_taken:
             o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
 
     def kvm_vm_ioctl_get_dirty_log(self, id: int) -> tuple[int, list[int]]:

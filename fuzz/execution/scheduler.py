@@ -58,7 +58,7 @@ class Scheduler(Turns):
         self.onlooker: Onlooker | None = None
         # Of the block under way, where a port runs: a tree's process has its own.
         self.steps: Steps | None = None
-        self.on_turn: list[Observer] = side.kernel.on["turn"]
+        self.on_turn: list[Observer] = side.kernel.on.turn
 
     def watched_by(self, onlooker: Onlooker) -> None:
         """Tell somebody of faults and switches."""
@@ -216,7 +216,7 @@ class Scheduler(Turns):
     def begins_to_wait(self, actor: Actor, lock: str, holder: int, moved: bool) -> None:
         """The actor waits, or still does."""
         if moved or not actor.waiting:
-            for o in self.kernel.on["wait"]:
+            for o in self.kernel.on.wait:
                 o.wait(lock, holder)
         if moved:
             self.nobody_waits()

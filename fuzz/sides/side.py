@@ -324,7 +324,7 @@ class Side(Listener):
             self.downgraded.add(self.kernel.actor)
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
-        for o in self.kernel.on["cow"]:
+        for o in self.kernel.on.cow:
             o.cow(hva, pages, pfn)
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
@@ -332,5 +332,5 @@ class Side(Listener):
             self.running[0].main.copying(hva, pages, pfn)
 
     def host_update(self) -> None:
-        for o in self.kernel.on["host_update"]:
+        for o in self.kernel.on.host_update:
             o.host_update()

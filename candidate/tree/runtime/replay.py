@@ -26,7 +26,7 @@ def unwanted(kernel: Kernel) -> int:
     """Return the kinds of records that change nothing, and of which nobody hears, a bit for each."""
     kinds = 1 << r.CALL
     for kind, event in _TOLD_ONLY:
-        if not kernel.on[event]:
+        if not kernel.on.named(event):
             kinds |= 1 << kind
     return kinds
 
@@ -198,7 +198,7 @@ class Replay(HostReplay):
             self.had(a, b)
             k.loaded(a, b)
         elif kind == r.NO_TABLE:
-            for o in k.on["no_table"]:
+            for o in k.on.no_table:
                 o.no_table(self.name(name), a - (k.base >> k.granule.page_shift))
 
     def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:

@@ -129,47 +129,47 @@ class HostReplay:
             has = c & 0xFFFFFFFF
             if self.own.cache is not None:
                 self.own.cache.nobjs = has
-            for o in k.on["topup"]:
+            for o in k.on.topup:
                 o.topup(a, b, has, -12 if c >> 32 else 0, "mmu" in k.locks)
         elif kind == r.MC_POP:
             if b:
                 k.warn("cache-empty")
             if self.own.cache is not None:
                 self.own.cache.nobjs = a
-            for o in k.on["mc_pop"]:
+            for o in k.on.mc_pop:
                 o.mc_pop(a)
         elif kind == r.MC_FREE:
-            for o in k.on["mc_free"]:
+            for o in k.on.mc_free:
                 o.mc_free(a)
         elif kind == r.VMA:
-            for o in k.on["vma"]:
+            for o in k.on.vma:
                 o.vma(a, b, c)
         elif kind == r.PIN:
             self.pinned(a)
-            for o in k.on["pin"]:
+            for o in k.on.pin:
                 o.pin(a)
         elif kind == r.GFN:
             pfn = b if 0 <= b < _ERRORS else -4 if b < 0 else {1: -1, 2: -3}.get(b & 3, -2)
             slot = self.host.gfn_to_memslot(self.vms[k.vmid - 1], a)
             writable = c & 2 != 0 and pfn >= 0 and slot is not None and not memslot_is_readonly(slot)
-            for o in k.on["gfn_to_pfn"]:
+            for o in k.on.gfn_to_pfn:
                 o.gfn_to_pfn(a, pfn, c & 1 != 0, writable)
         elif kind == r.GET_PFN:
             self.pinned(a)
-            for o in k.on["get_pfn"]:
+            for o in k.on.get_pfn:
                 o.get_pfn(a)
         elif kind == r.RELEASE_PFN:
             pfn = self.released(a)
-            for o in k.on["release"]:
+            for o in k.on.release:
                 o.release(pfn)
         elif kind == r.ACCESSED:
-            for o in k.on["set_accessed"]:
+            for o in k.on.set_accessed:
                 o.set_accessed(a)
         elif kind == r.DIRTY:
-            for o in k.on["set_dirty"]:
+            for o in k.on.set_dirty:
                 o.set_dirty(a)
         elif kind == r.THP:
-            for o in k.on["thp"]:
+            for o in k.on.thp:
                 o.thp(a, b != 0)
         elif kind == r.MARK:
             self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
@@ -209,7 +209,7 @@ class HostReplay:
                 self.retry(b, counted, b != self.own.sampled)
             else:
                 self.own.sampled = b
-                for o in k.on["sample"]:
+                for o in k.on.sample:
                     o.sample(b)
         elif kind == r.COUNT_READ:
             # mmu_notifier_retry() asks for the count, and only where that is 0 for the sequence.
@@ -221,7 +221,7 @@ class HostReplay:
             self.of(a)
             vm = self.vms[a]
             vm.sequence, vm.mmu_notifier_count = b, c
-            for o in k.on["seq"]:
+            for o in k.on.seq:
                 o.seq(b, c)
         elif kind == r.SLOTS:
             self.slots(a >> 32, a & 0xFFFFFFFF, b, c)
@@ -241,7 +241,7 @@ class HostReplay:
 
     def retry(self, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()`` was asked."""
-        for o in self.kernel.on["retry"]:
+        for o in self.kernel.on.retry:
             o.retry(self.own.sampled, now, in_progress, result)
 
     def slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
@@ -261,7 +261,7 @@ class HostReplay:
             left.append(slot)
             left.sort(key=lambda slot: -slot.base_gfn)
         machine.memslots = left
-        for o in self.kernel.on["slots_installed"]:
+        for o in self.kernel.on.slots_installed:
             o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
 
     def log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
@@ -274,7 +274,7 @@ class HostReplay:
             slot.dirty_bitmap[word] &= ~(mask << bit)
             if mask >> 64 - bit:
                 slot.dirty_bitmap[word + 1] &= ~(mask >> 64 - bit)
-        for o in self.kernel.on["log_taken"]:
+        for o in self.kernel.on.log_taken:
             o.log_taken(machine.mmu.vmid, number, gfn, mask)
 
     def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
@@ -284,7 +284,7 @@ class HostReplay:
             self.walk(a, b, c)
             return
         if kind == r.MC_COUNT:
-            for o in k.on["mc_count"]:
+            for o in k.on.mc_count:
                 o.mc_count(a)
             return
         if kind == r.USER_WALK:
@@ -323,10 +323,10 @@ class HostReplay:
         """Small allocations of the files under test."""
         k = self.kernel
         if kind == r.KZALLOC:
-            for o in k.on["kzalloc"]:
+            for o in k.on.kzalloc:
                 o.kzalloc(ok)
         elif kind == r.PERCPU:
-            for o in k.on["percpu"]:
+            for o in k.on.percpu:
                 o.percpu(ok)
         elif kind == r.KFREE:
             k.kfree()
