@@ -45,8 +45,8 @@ class SparseWords:
 
     def poison(self, start: int, count: int) -> None:
         """Fill *count* words with the pattern; both are multiples of `STRETCH`."""
-        first = start >> SHIFT
-        self.stretches[first : first + (count >> SHIFT)] = [self.poisoned] * (count >> SHIFT)
+        for stretch in range(start >> SHIFT, start + count >> SHIFT):
+            self.stretches[stretch] = self.poisoned
 
     def clear(self) -> None:
         """Give all memory back."""

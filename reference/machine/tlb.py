@@ -75,13 +75,12 @@ class CpuTlb:
         :param last_level: TLBI IPAS2LE1, which leaves tables alone
         """
         for level in range(MAX_LEVELS):
+            leaves, tables = self.leaves[level], self.tables[level]
             key = ipa >> self.shifts[level]
-            if hint in (0, level):
-                entry = self.leaves[level].pop(key, None)
-                if entry is not None:
-                    self.combined[level, key] = entry
-            if (hint == 0 or level < hint) and not last_level:
-                self.tables[level].pop(key, None)
+            if hint in (0, level) and key in leaves:
+                self.combined[level, key] = leaves.pop(key)
+            if (hint == 0 or level < hint) and not last_level and key in tables:
+                del tables[key]
 
     def invalidate_range(self, ipa: int, size: int, hint: int = 0) -> None:
         """TLBI RIPAS2E1: every entry used to translate an address of the range goes; *hint* as of one address."""
