@@ -135,11 +135,10 @@ class Bbm(GuestChecker):
     def judge(self, ipa: int, level: int, new: int) -> None:
         """An entry was made: no CPU may hold one that it must not meet."""
         owed = self.owed
-        key = (level, ipa)
-        cut = owed.tables.get(key)
+        cut = owed.tables.get((level, ipa)) if owed.tables else None
         if cut is not None:
             self.compare(ipa, level, cut.entry, new)
-        same = owed.leaves.get(key)
+        same = owed.leaves.get((level, ipa)) if owed.leaves else None
         if same is not None:
             self.compare(ipa, level, same.entry, new)
         if kind(new, level, self.granule) == TABLE:
@@ -150,10 +149,11 @@ class Bbm(GuestChecker):
             return
         # Nothing smaller may be held within a leaf, no larger leaf around it.
         end = ipa + (1 << self.shifts[level])
-        for (at, base), table in owed.tables.items():
-            if at > level and ipa <= base < end:
-                self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, at, new)
-                return
+        if owed.tables:
+            for (at, base), table in owed.tables.items():
+                if at > level and ipa <= base < end:
+                    self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, at, new)
+                    return
         for (at, base), leaf in owed.leaves.items():
             if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
                 if leaf.below and cut is None:

@@ -103,10 +103,9 @@ class Hyp(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         if not self.by_page:
             return
-        page, index = divmod(ptep, self.entries)
-        table = self.by_page.get(page)
+        table = self.by_page.get(ptep // self.entries)
         if table is not None:
-            self.entry_written(table, index, old, new)
+            self.entry_written(table, ptep % self.entries, old, new)
 
     def entry_written(self, table: HypTable, index: int, old: int, new: int) -> None:
         """An entry of a table changed: it may only become valid, and once."""

@@ -32,16 +32,21 @@ class Refcount(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
+        # The pages whose references were counted in this operation, in order; the last one, which often comes again.
         self.asked: dict[int, int] = {}
+        self.last = -1
 
     def before_operation(self, op: Operation | None) -> None:
         self.asked.clear()
+        self.last = -1
 
     def get(self, page: int, count: int) -> None:
-        self.asked[page] = count
+        if page != self.last:
+            self.asked[page] = self.last = page
 
     def put(self, page: int, count: int) -> None:
-        self.asked[page] = count
+        if page != self.last:
+            self.asked[page] = self.last = page
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for page in self.asked:

@@ -52,6 +52,8 @@ class Shadow(GuestChecker):
         self.listeners: list[Checker] = []
         # Tables that lost their last way from the root, or an entry, in this operation.
         self.touched: dict[int, Table] = {}
+        # The one that was stored to last: often the next store is to the same.
+        self.touching: Table | None = None
         # (level, address, descriptor) of leaves that left the live tables in
         # this operation, and the subtrees that did.
         self.removed: list[tuple[int, int, int]] = []
@@ -118,6 +120,7 @@ class Shadow(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.touched.clear()
+        self.touching = None
         self.removed.clear()
         self.detached.clear()
 
@@ -140,7 +143,8 @@ class Shadow(GuestChecker):
             self.written[page] = self.side.computer.published
         level = table.level
         table.non_zero += (new != 0) - (old != 0)
-        self.touched[page] = table
+        if table is not self.touching:
+            self.touched[page] = self.touching = table
         ipa = table.base + (index << self.shifts[level])
         if old & 1:
             table.reserved.discard(index)
