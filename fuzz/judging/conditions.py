@@ -34,7 +34,8 @@ class Conditions(PredicateNotes):
 
     def before_operation(self, op: Operation | None) -> None:
         super().before_operation(op)
-        self.standing.keep(self.stands)
+        if self.standing.all:
+            self.standing.keep(self.stands)
 
     def explain(self, violations: list[Violation]) -> None:
         """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""

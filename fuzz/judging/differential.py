@@ -124,10 +124,10 @@ class Lockstep:
 
     def take(self, ours: list[Violation], theirs: list[Violation]) -> None:
         """Add the violations of the two sides, and the known bugs that explain them."""
-        for conditions, found, more in zip(self.conditions, self.found, (ours, theirs), strict=True):
+        for side, more in enumerate((ours, theirs)):
             if more:
-                conditions.explain(more)
-                found.extend(more)
+                self.conditions[side].explain(more)
+                self.found[side].extend(more)
 
     def step(self, at: int) -> None:
         """Run operation number *at* on both sides, unless one is dead."""

@@ -21,6 +21,10 @@ class HeldPredicates:
         self.noted: dict[str, list[Range]] = {}
         self.walks: list[Range] = []
 
+    def any(self) -> bool:
+        """Tell whether any is noted."""
+        return bool(self.noted or self.walks or self.of_operation)
+
 
 class LastFault(Own):
     """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
@@ -43,7 +47,8 @@ class LastFault(Own):
     def begin(self, op: Operation | None) -> None:
         """Begin with an operation; None: creation or destruction of the VMs."""
         self.op = op
-        self.held = HeldPredicates()
+        if self.held.any():
+            self.held = HeldPredicates()
         self.fault = NONE
         self.logged = False
 

@@ -126,6 +126,8 @@ class PredicateNotes(Checker):
         self.look_at(op)
 
     def actor_begins(self, op: Operation) -> None:
+        # What held in its operation before is asked for later.
+        self.own.held = HeldPredicates()
         self.own.begin(op)
         self.held_in.append(self.own.held)
         self.look_at(op)

@@ -57,8 +57,6 @@ class StandingViolations:
 
     def keep(self, stands: Callable[[Standing], bool]) -> None:
         """Drop those that do not stand any more."""
-        if not self.all:
-            return
         left = [each for each in self.all if stands(each)]
         if len(left) < len(self.all):
             self.all, self.wide = [], []
