@@ -9,6 +9,7 @@
 #include "CPy.h"
 #include "shared.h"
 #include "short.h"
+#include "sparse.h"
 #include <string.h>
 
 /* A function that runs too rarely to be worth optimising. */

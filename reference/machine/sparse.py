@@ -10,6 +10,24 @@ SHIFT: Final = 6
 STRETCH: Final = 1 << SHIFT
 _ZEROES: Final = [0] * STRETCH
 
+# Compiled code calls the functions of fuzz/compilation/sparse.h in place of these two.
+
+
+def word_of(stretches: list[list[int]], index: int) -> int:
+    """Return the word of an index.
+
+    :raises IndexError: there is none
+    """
+    return stretches[index >> SHIFT][index & STRETCH - 1]
+
+
+def used_from(words: list[int], first: int) -> int:
+    """Return the index of the first word of a stretch, from *first* on, that is not zero; `STRETCH`: none is."""
+    at = first
+    while at < STRETCH and not words[at]:
+        at += 1
+    return at
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class SparseWords:
@@ -27,7 +45,7 @@ class SparseWords:
         return len(self.stretches) << SHIFT
 
     def __getitem__(self, index: int) -> int:
-        return self.stretches[index >> SHIFT][index & STRETCH - 1]
+        return word_of(self.stretches, index)
 
     def __setitem__(self, index: int, word: int) -> None:
         self.put(index, word)
@@ -62,9 +80,10 @@ class SparseWords:
         for base in range(0, count, STRETCH):
             words = self.stretches[start + base >> SHIFT]
             if words is not _ZEROES:
-                for at, word in enumerate(words):
-                    if word:
-                        found.append(base + at)
+                at = used_from(words, 0)
+                while at < STRETCH:
+                    found.append(base + at)
+                    at = used_from(words, at + 1)
         return found
 
     def first_used(self, start: int, end: int) -> int:
@@ -72,10 +91,10 @@ class SparseWords:
         index = start
         while index < end:
             words = self.stretches[index >> SHIFT]
-            behind = (index | STRETCH - 1) + 1
+            base = index & -STRETCH
             if words is not _ZEROES:
-                for at in range(index, min(behind, end)):
-                    if words[at & STRETCH - 1]:
-                        return at
-            index = behind
+                at = used_from(words, index - base)
+                if at < STRETCH:
+                    return min(base + at, end)
+            index = base + STRETCH
         return end

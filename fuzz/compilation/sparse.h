@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The functions of reference/machine/sparse.py for compiled code: they make no objects, and keep none for a moment. */
+#ifndef S2FUZZ_SPARSE_H
+#define S2FUZZ_SPARSE_H
+#include <Python.h>
+#include "CPy.h"
+
+/* As in that module. */
+#define S2FUZZ_SHIFT 6
+#define S2FUZZ_STRETCH (1 << S2FUZZ_SHIFT)
+
+static inline CPyTagged s2fuzz_word_of(PyObject *stretches, CPyTagged index)
+{
+	Py_ssize_t number = CPyTagged_ShortAsSsize_t(index);
+	Py_ssize_t at = number >> S2FUZZ_SHIFT;
+	PyObject *stretch, *word;
+
+	if (unlikely(at < 0))
+		at += PyList_GET_SIZE(stretches);
+	if (unlikely(!CPyTagged_CheckShort(index) || (size_t)at >= (size_t)PyList_GET_SIZE(stretches)))
+		goto none;
+	stretch = PyList_GET_ITEM(stretches, at);
+	if (unlikely(!PyList_Check(stretch) || PyList_GET_SIZE(stretch) != S2FUZZ_STRETCH))
+		goto none;
+	word = PyList_GET_ITEM(stretch, number & (S2FUZZ_STRETCH - 1));
+	if (unlikely(!PyLong_Check(word)))
+		goto none;
+	return CPyTagged_FromObject(word);
+none:
+	PyErr_SetString(PyExc_IndexError, "list index out of range");
+	return CPY_INT_TAG;
+}
+
+static inline CPyTagged s2fuzz_used_from(PyObject *words, CPyTagged first)
+{
+	Py_ssize_t at = CPyTagged_ShortAsSsize_t(first);
+	Py_ssize_t size = PyList_GET_SIZE(words);
+
+	while (at < size && !CPyTagged_BorrowFromObject(PyList_GET_ITEM(words, at)))
+		at++;
+	return (CPyTagged)(at < size ? at : S2FUZZ_STRETCH) << 1;
+}
+#endif
