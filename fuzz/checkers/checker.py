@@ -31,7 +31,8 @@ class Peers:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.of_side: dict[type[Checker], Checker] = {}
-        self.of_guest: dict[tuple[type[Checker], int], Checker] = {}
+        # By the number of the VM.
+        self.of_guest: list[dict[type[Checker], Checker]] = [{} for _ in side.guests]
 
     def of(self, kind: type[AnyChecker]) -> AnyChecker:
         """The checker of a class of which the side has one."""
@@ -43,9 +44,10 @@ class Peers:
 
     def at(self, kind: type[AnyGuestChecker], guest: Guest) -> AnyGuestChecker:
         """The checker of a class of which each VM has one."""
-        found = self.of_guest.get((kind, guest.number))
+        known = self.of_guest[guest.number]
+        found = known.get(kind)
         if found is None:
-            found = self.of_guest[kind, guest.number] = kind(guest, self)
+            found = known[kind] = kind(guest, self)
         assert isinstance(found, kind)
         return found
 

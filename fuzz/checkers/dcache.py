@@ -15,7 +15,7 @@ from typing import Final
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE
 
-from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, TableFlush
+from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, Par, TableFlush
 from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
 from .beside import left_of, written_beside
@@ -83,7 +83,8 @@ class Dcache(GuestChecker):
         self.unmapped.clear()
         self.cleans.clear()
         self.owes_flush = self.flush_is_owed(op)
-        self.written = written_beside(self.guest, op)
+        if self.written or isinstance(op, Par):
+            self.written = written_beside(self.guest, op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.guest.fwb:

@@ -10,7 +10,7 @@ between is stale again.
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, XN_BIT, address_bits, kind
 from reference.machine.spans import Spans
 
-from ..language.operations import Operation
+from ..language.operations import Operation, Par
 from ..sides.guest import Guest
 from .beside import left_of, written_beside
 from .checker import GuestChecker, Peers
@@ -49,7 +49,8 @@ class Icache(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.early.clear()
-        self.written = written_beside(self.guest, op)
+        if self.written or isinstance(op, Par):
+            self.written = written_beside(self.guest, op)
         if self.refetched.size:
             self.refetched = Spans()
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """translation: what the tables say stays within what host and slots allow."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from reference.machine.descriptor import (
@@ -116,9 +115,8 @@ class Translation(GuestChecker):
         self.since[self.kernel.actor] = -1
 
     def lock(self, name: str, vmid: int) -> None:
-        actor = self.kernel.actor
-        if self.since and name == "mmu" and vmid == self.vmid and self.since.get(actor, 0) < 0:
-            self.since[actor] = self.leaves
+        if self.since and name == "mmu" and vmid == self.vmid and self.since.get(self.kernel.actor, 0) < 0:
+            self.since[self.kernel.actor] = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
         """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.
@@ -136,9 +134,7 @@ class Translation(GuestChecker):
         self.written.clear()
         self.taken.clear()
         self.allowed = self.range_of(op)
-        self.growing = []
-        for access in accesses_of(op):
-            self.growing += self.slot_of(access)
+        self.growing = self.slots_of(op)
 
     def actor_begins(self, op: ops.Operation) -> None:
         if isinstance(op, (ops.SlotDelete, ops.SlotMove)):
@@ -210,6 +206,14 @@ class Translation(GuestChecker):
         _, size = self.guest.host.unit_at(layout.hva + ipa - layout.ipa)
         size = max(size, 1 << self.shifts[2])
         return [(ipa & -size, (ipa & -size) + size)]
+
+    def slots_of(self, op: ops.Operation | None) -> list[tuple[int, int]]:
+        """The guest addresses of the slots of the guest accesses that an operation is, or that are in it."""
+        if isinstance(op, ops.GuestAccess):
+            return self.slot_of(op)
+        if isinstance(op, ops.Par):
+            return [each for part in op.operations if isinstance(part, ops.GuestAccess) for each in self.slot_of(part)]
+        return []
 
     def slot_of(self, op: ops.GuestAccess) -> list[tuple[int, int]]:
         """The guest addresses of the slot of a guest's access."""
@@ -302,10 +306,17 @@ class Translation(GuestChecker):
                     self.judge(table.level, ipa >> shift << shift, entry)
         for hva, hva_end in self.guest.notified.ranges:
             self.judge_range(hva, hva_end)
-        for part in map(ops.plain, op.operations) if isinstance(op, ops.Par) else (op,):
-            if isinstance(part, (ops.SetLog, ops.GetLog, ops.ClearLog)):
-                layout = self.side.by_name[part.slot]
-                self.judge_range(layout.hva, layout.hva + layout.size)
+        if isinstance(op, ops.Par):
+            for part in op.operations:
+                self.judge_logged(ops.plain(part))
+        else:
+            self.judge_logged(op)
+
+    def judge_logged(self, op: ops.Operation | None) -> None:
+        """Judge the slot of an operation on its dirty log."""
+        if isinstance(op, (ops.SetLog, ops.GetLog, ops.ClearLog)):
+            layout = self.side.by_name[op.slot]
+            self.judge_range(layout.hva, layout.hva + layout.size)
 
     def judge_effect(self, op: ops.Operation | None) -> None:
         """An operation that takes mappings or rights away leaves none of them."""
@@ -389,10 +400,3 @@ class BetweenHalves(Watcher):
 
     def changed(self, start: int, end: int) -> None:
         self.checker.host_changed(start, end)
-
-
-def accesses_of(op: ops.Operation | None) -> Sequence[ops.GuestAccess]:
-    """The guest accesses that are an operation, or that are in it."""
-    if isinstance(op, ops.Par):
-        return [each for each in op.operations if isinstance(each, ops.GuestAccess)]
-    return [op] if isinstance(op, ops.GuestAccess) else []

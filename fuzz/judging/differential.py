@@ -153,13 +153,14 @@ class Lockstep:
         if outcomes is not None:
             a, b = outcomes
             op = self.program.operations[at]
-            signature = f"result: {type(op).__name__}"
-            # How old pages are depends on who came first, as the map does.
-            asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
-            if signature not in differences and not asked_for and not a.same_as(b) and not self.flags.answer(op):
-                names = self.differential
-                text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
-                differences[signature] = Finding(DIVERGENCE, signature, text, at)
+            if not a.same_as(b):
+                signature = f"result: {type(op).__name__}"
+                # How old pages are depends on who came first, as the map does.
+                asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
+                if signature not in differences and not asked_for and not self.flags.answer(op):
+                    names = self.differential
+                    text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
+                    differences[signature] = Finding(DIVERGENCE, signature, text, at)
         # The order in which vCPUs map may show in the tables from a block on: legal schedules differ in age, size and
         # presence of what both map. Frames and rights are the checkers' business, on each side.
         if at >= 0 and isinstance(self.program.operations[at], Par):

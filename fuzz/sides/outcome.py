@@ -52,8 +52,8 @@ class Outcome:
             return False
         if self.status != other.status:
             return self.status in self.either and other.status in self.either
-        for mine, theirs in zip(self.parts, other.parts, strict=True):
-            if not mine.same_as(theirs):
+        for number, mine in enumerate(self.parts):
+            if not mine.same_as(other.parts[number]):
                 return False
         return self.value == other.value or not self.predictable or not other.predictable
 
