@@ -38,6 +38,8 @@ HIDDEN: Final = "-fvisibility=hidden"
 # Distributions build Python, and so its extension modules, with checks of the stack; translated code pays for one at
 # each call that goes through Python.
 UNGUARDED: Final = "-fno-stack-protector"
+# The address of each function of Python is looked up when the library is loaded, and called directly.
+NEAR: Final = "-fno-plt"
 
 
 def main(folder: Path, cache: str, sources: list[str]) -> None:
@@ -142,7 +144,13 @@ def compile_all(compiler: Any, todo: list[Job], folder: Path, ahead: "dict[str, 
 
 def options_for(job: Job, level: str) -> list[str]:
     """The compiler's options but for includes."""
-    return [*(each for each in job.extension.extra_compile_args if not each.startswith("-O")), HIDDEN, UNGUARDED, level]
+    return [
+        *(each for each in job.extension.extra_compile_args if not each.startswith("-O")),
+        HIDDEN,
+        UNGUARDED,
+        NEAR,
+        level,
+    ]
 
 
 def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:

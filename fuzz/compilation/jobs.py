@@ -16,7 +16,9 @@ USUAL: Final = "-Og"
 # C files that take most of the time of judging, by parts of their names: full optimisation pays there.
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___sparse.", "machine___descriptor."),
-    "checkers___shadow.",
+    *("checkers___shadow.", "checkers___suite.", "checkers___table.", "checkers___backing."),
+    *("checkers___bbm.", "checkers___progress.", "checkers___refcount.", "judging___tables.", "reference___assembly."),
+    *("machine___computer.", "machine___hardware.", "machine___memory.", "machine___processor.", "machine___tlb."),
     *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
 )
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
