@@ -98,7 +98,7 @@ class Lifetime(Checker):
         page = ptep // self.kernel.entries
         self.used(page, "store to")
         for number, tlb in enumerate(self.tlbs):
-            if page in tlb.owed.pinned and old != new:
+            if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
 
     def beside_who_cut_it(self, number: int, page: int) -> bool:
@@ -292,20 +292,22 @@ class Lifetime(Checker):
                             return f"entry {index} of live table page {table.page} names it"
         return ""
 
+    def went_through(self, page: int, cpu: int, ipa: int, level: int) -> bool:
+        """Judge a table page on the way of a hardware walk; return whether it is free."""
+        counts = self.kernel.counts
+        if page < 0 or page >= len(counts) or counts[page] > 0:
+            return False
+        reason = f"cpu{cpu} at {ipa:#x} went through table page {page}"
+        self.report("hardware walk of a freed table", level, reason, grave=True, table=page)
+        return True
+
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         base, shift = self.kernel.base, self.granule.page_shift
-        pages = [(address_bits(entry, self.granule) - base) >> shift for _, _, entry in walk.tables]
+        for _, _, entry in walk.tables:
+            if self.went_through((address_bits(entry, self.granule) - base) >> shift, cpu, ipa, walk.level):
+                return
         if walk.fault != LOST and walk.ptep >= 0:
-            pages.append(walk.ptep // self.kernel.entries)
-        for page in pages:
-            if 0 <= page < len(self.kernel.counts) and self.kernel.counts[page] <= 0:
-                self.report(
-                    "hardware walk of a freed table",
-                    walk.level,
-                    f"cpu{cpu} at {ipa:#x} went through table page {page}",
-                    grave=True,
-                    table=page,
-                )
+            if self.went_through(walk.ptep // self.kernel.entries, cpu, ipa, walk.level):
                 return
         if walk.fault == LOST:
             self.report("hardware walk of what is no table", walk.level, f"cpu{cpu} at {ipa:#x} left the tables")

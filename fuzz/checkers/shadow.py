@@ -343,6 +343,10 @@ class Shadow(GuestChecker):
             table = table.children.get((ipa - table.base) >> self.shifts[table.level])
         return table
 
+    def has_live(self, table: Table) -> bool:
+        """Tell whether the hardware reaches a table, which is the last one that was made of its page."""
+        return table.live and self.by_page.get(table.page) is table
+
     def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
         found: list[tuple[int, int, int]] = []
@@ -365,6 +369,8 @@ class Shadow(GuestChecker):
         shift = self.shifts[table.level]
         first = max((start - table.base) >> shift, 0)
         last = min((end - 1 - table.base) >> shift, self.entries - 1)
+        if first == last:
+            return [first]
         leaves = table.leaves
         children = table.children
         if last - first < len(leaves) + len(children):

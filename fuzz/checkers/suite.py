@@ -70,6 +70,8 @@ class CheckerSuite:
         self.on_after_operation: list[Checker] = []
         self.on_translated: list[list[Checker]] = [[] for _ in side.guests]
         self.on_actor: list[Checker] = []
+        # Those that `scan` asks, but for the shadows.
+        self.scanning: list[Checker] = []
         for checker in self.all:
             checker.found = self.found
             side.kernel.observe(checker)
@@ -83,6 +85,8 @@ class CheckerSuite:
             self.on_after_operation.append(checker)
         if heard.actors:
             self.on_actor.append(checker)
+        if heard.scan and not isinstance(checker, Shadow):
+            self.scanning.append(checker)
         if not isinstance(checker, GuestChecker):
             if heard.translated:
                 for listeners in self.on_translated:
@@ -124,7 +128,7 @@ class CheckerSuite:
         """
         for shadow in self.shadows:
             shadow.scan()
-        scanning = [c for c in reversed(self.all) if listens(type(c)).scan and not isinstance(c, Shadow)]
+        scanning = self.scanning[::-1]
         for guest in self.side.guests:
             for checker in scanning:
                 if isinstance(checker, GuestChecker) and checker.guest is guest:

@@ -33,11 +33,12 @@ class Table:
         :param shifts: log2 of what an entry translates, by level
         """
         table = self
-        while True:
+        while table.children:
             child = table.children.get((address - table.base) >> shifts[table.level])
             if child is None:
-                return table
+                break
             table = child
+        return table
 
     def valid(self) -> int:
         """Number of valid entries."""

@@ -27,6 +27,48 @@ S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 	return PyType_IsSubtype(kind, type);
 }
 
+/* The integers of Python that are always the same objects; each from when it is needed first. */
+#define S2FUZZ_SMALL 256
+__attribute__((weak, visibility("hidden"))) PyObject *s2fuzz_small[S2FUZZ_SMALL + 1];
+
+static inline PyObject *s2fuzz_boxed(CPyTagged number)
+{
+	PyObject *object = CPyTagged_StealAsObject(number);
+
+	if (number <= S2FUZZ_SMALL << 1 && CPyTagged_CheckShort(number))
+		s2fuzz_small[number >> 1] = object;
+	return object;
+}
+
+S2FUZZ_SHORT PyObject *s2fuzz_as_object(CPyTagged number)
+{
+	if (number <= S2FUZZ_SMALL << 1 && CPyTagged_CheckShort(number)) {
+		PyObject *object = s2fuzz_small[number >> 1];
+
+		if (likely(object != NULL)) {
+			Py_INCREF(object);
+			return object;
+		}
+	}
+	return s2fuzz_boxed(number);
+}
+
+#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+/* Two digits at most: guest addresses and descriptors have no more. Of zero, the first digit is zero as well. */
+S2FUZZ_SHORT CPyTagged s2fuzz_from_object(PyObject *object)
+{
+	const digit *digits = ((PyLongObject *)object)->ob_digit;
+
+	if ((size_t)Py_SIZE(object) <= 1)
+		return (CPyTagged)digits[0] << 1;
+	if (Py_SIZE(object) == 2)
+		return ((CPyTagged)digits[1] << PyLong_SHIFT | digits[0]) << 1;
+	return CPyTagged_FromObject(object);
+}
+#else
+#define s2fuzz_from_object CPyTagged_FromObject
+#endif
+
 /* An element of a list by an index from the front. */
 S2FUZZ_SHORT PyObject *s2fuzz_list_item_borrowed(PyObject *list, CPyTagged index)
 {
@@ -124,6 +166,31 @@ S2FUZZ_SHORT PyObject *s2fuzz_dict_get(PyObject *dict, PyObject *key)
 	return value;
 }
 
+/* ``setdefault(key, [])``, or with an empty dictionary or set: the library raises KeyError where there is none. */
+static inline PyObject *s2fuzz_dict_default(PyObject *dict, PyObject *key, int kind)
+{
+	PyObject *value;
+
+	if (unlikely(!PyDict_CheckExact(dict)))
+		return CPyDict_SetDefaultWithEmptyDatatype(dict, key, kind);
+	value = PyDict_GetItemWithError(dict, key);
+	if (value) {
+		Py_INCREF(value);
+		return value;
+	}
+	if (unlikely(PyErr_Occurred() != NULL))
+		return NULL;
+	value = kind == 1 ? PyList_New(0) : kind == 2 ? PyDict_New() : PySet_New(NULL);
+	if (value && PyDict_SetItem(dict, key, value) < 0)
+		Py_CLEAR(value);
+	return value;
+}
+
+S2FUZZ_SHORT Py_ssize_t s2fuzz_dict_size(PyObject *dict)
+{
+	return ((PyDictObject *)dict)->ma_used;
+}
+
 S2FUZZ_SHORT int s2fuzz_dict_contains(PyObject *dict, PyObject *key)
 {
 	return ((PyDictObject *)dict)->ma_used ? PyDict_Contains(dict, key) : 0;
@@ -136,6 +203,10 @@ S2FUZZ_SHORT int s2fuzz_set_contains(PyObject *set, PyObject *key)
 
 #undef PyObject_TypeCheck
 #define PyObject_TypeCheck(object, type) s2fuzz_type_check((PyObject *)(object), type)
+#define CPyTagged_StealAsObject s2fuzz_as_object
+#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+#define CPyTagged_FromObject s2fuzz_from_object
+#endif
 #define CPyList_GetItem s2fuzz_list_item
 #define CPyList_GetItemBorrow s2fuzz_list_item_borrowed
 #define PyList_Append s2fuzz_list_append
@@ -145,6 +216,8 @@ S2FUZZ_SHORT int s2fuzz_set_contains(PyObject *set, PyObject *key)
 #define CPyDict_Clear s2fuzz_dict_clear
 #define PySet_Clear s2fuzz_set_clear
 #define CPyDict_GetWithNone s2fuzz_dict_get
+#define CPyDict_SetDefaultWithEmptyDatatype s2fuzz_dict_default
+#define PyDict_Size s2fuzz_dict_size
 #define PyDict_Contains s2fuzz_dict_contains
 #define PySet_Contains s2fuzz_set_contains
 #endif

@@ -31,12 +31,21 @@ none:
 	return CPY_INT_TAG;
 }
 
+static inline int s2fuzz_is_zero(PyObject *word)
+{
+#if PY_VERSION_HEX < 0x030c0000
+	return !Py_SIZE(word);
+#else
+	return !CPyTagged_BorrowFromObject(word);
+#endif
+}
+
 static inline CPyTagged s2fuzz_used_from(PyObject *words, CPyTagged first)
 {
 	Py_ssize_t at = CPyTagged_ShortAsSsize_t(first);
 	Py_ssize_t size = PyList_GET_SIZE(words);
 
-	while (at < size && !CPyTagged_BorrowFromObject(PyList_GET_ITEM(words, at)))
+	while (at < size && s2fuzz_is_zero(PyList_GET_ITEM(words, at)))
 		at++;
 	return (CPyTagged)(at < size ? at : S2FUZZ_STRETCH) << 1;
 }

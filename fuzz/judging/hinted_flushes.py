@@ -31,9 +31,10 @@ class HintedFlushes:
     def next_operation(self) -> None:
         """Forget what was cut off, and what other flushes have covered."""
         self.cut.clear()
-        for key in self.settled:
-            self.debts.pop(key, None)
-        self.settled.clear()
+        if self.settled:
+            for key in self.settled:
+                self.debts.pop(key, None)
+            self.settled.clear()
         self.covered.clear()
 
     def cut_off(self, level: int, start: int, table: int) -> None:

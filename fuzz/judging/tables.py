@@ -26,7 +26,7 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None 
             continue
         stores = Stores(a.kernel.last, b.kernel.last, a.granule, flags, number)
         if flags is not None and not flags.excused:
-            if has_what_was_written(a, b) and has_what_was_written(b, a):
+            if written_alike(a, b):
                 continue
             stores.written_to = (a.touched, b.touched)
         for root_a, root_b in zip(a.roots, b.roots, strict=False):
@@ -40,19 +40,30 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None 
     return f"hyp: {text}" if text else ""
 
 
-def has_what_was_written(other: Shadow, mine: Shadow) -> bool:
-    """Tell whether the tables that a side wrote to in this operation are there on the other side, entry for entry.
+def written_alike(a: Shadow, b: Shadow) -> bool:
+    """Tell whether each table that a side wrote to in this operation is on the other side too, entry for entry.
 
-    Where that is so both ways, all is alike that was before.
+    All is alike then that was before.
     """
-    for table in mine.touched.values():
-        if table.live and mine.by_page.get(table.page) is table:
-            there = other.table_at(table.base, table.level)
-            if there is None or table.leaves != there.leaves:
+    for table in a.touched.values():
+        if a.has_live(table):
+            there = b.table_at(table.base, table.level)
+            if there is None or not same_entries(table, there):
                 return False
-            if (table.children or there.children) and table.children.keys() != there.children.keys():
+    for table in b.touched.values():
+        if b.has_live(table):
+            there = a.table_at(table.base, table.level)
+            # Where both sides wrote to it, that was compared already.
+            if there is None or (a.touched.get(there.page) is not there and not same_entries(table, there)):
                 return False
     return True
+
+
+def same_entries(a: Table, b: Table) -> bool:
+    """Tell whether two tables have the same leaves, and tables below at the same entries."""
+    if a.leaves != b.leaves:
+        return False
+    return a.children.keys() == b.children.keys() if a.children or b.children else True
 
 
 class Stores:

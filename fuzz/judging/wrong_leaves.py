@@ -25,6 +25,8 @@ class WrongLeaves:
         self.guests = guests
         # The place of each, with its level and its address bits.
         self.leaves: dict[str, dict[int, tuple[int, int]]] = {COPIED: {}, LEAVING: {}}
+        # There has been any.
+        self.found = False
 
     def keep(self, predicate: str, at: int) -> None:
         """Remember the leaf at a place if the operation, for which a predicate held, has left it wrong."""
@@ -38,9 +40,12 @@ class WrongLeaves:
             right = guest.maps_backing(page, bits >> self.granule.page_shift)
         if not right:
             self.leaves[predicate][at] = (level, bits)
+            self.found = True
 
     def drop_replaced(self) -> None:
         """Forget those that have gone."""
+        if not self.found:
+            return
         for predicate, leaves in self.leaves.items():
             if leaves:
                 self.leaves[predicate] = {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}

@@ -32,7 +32,8 @@ class CpuTlb:
                 if entry is not None:
                     return level, entry
         for level in range(MAX_LEVELS - 1, -1, -1):
-            entry = self.leaves[level].get(ipa >> self.shifts[level])
+            leaves = self.leaves[level]
+            entry = leaves.get(ipa >> self.shifts[level]) if leaves else None
             if entry is not None:
                 return level, entry
         return -1, 0
@@ -40,7 +41,8 @@ class CpuTlb:
     def table(self, ipa: int) -> tuple[int, int]:
         """(level, descriptor) of the deepest table held on the way to *ipa*; level -1: none."""
         for level in range(MAX_LEVELS - 2, -1, -1):
-            entry = self.tables[level].get(ipa >> self.shifts[level])
+            tables = self.tables[level]
+            entry = tables.get(ipa >> self.shifts[level]) if tables else None
             if entry is not None:
                 return level, entry
         return -1, 0
@@ -77,9 +79,9 @@ class CpuTlb:
         for level in range(MAX_LEVELS):
             leaves, tables = self.leaves[level], self.tables[level]
             key = ipa >> self.shifts[level]
-            if hint in (0, level) and key in leaves:
+            if leaves and hint in (0, level) and key in leaves:
                 self.combined[level, key] = leaves.pop(key)
-            if (hint == 0 or level < hint) and not last_level and key in tables:
+            if tables and (hint == 0 or level < hint) and not last_level and key in tables:
                 del tables[key]
 
     def invalidate_range(self, ipa: int, size: int, hint: int = 0) -> None:

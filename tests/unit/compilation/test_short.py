@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The short ways of compiled code (fuzz/compilation/short.h and sparse.h) lead where the long ones do."""
+
+from typing import cast
+
+import pytest
+
+from reference.compiled import choice as native
+from reference.events import EVENT_NAMES, Observer
+from reference.kernel import Kernel
+from reference.listeners import Listeners
+from reference.machine.granule import Granule
+from reference.machine.hardware import Hardware
+from reference.machine.spans import Spans
+from reference.machine.sparse import STRETCH, SparseWords
+
+needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled build: run `s2fuzz build`")
+
+
+class Stores(Observer):
+    """Notes what is stored."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def store(self, ptep: int, old: int, new: int, release: bool) -> None:
+        self.seen.append(new)
+
+
+class Other:
+    """No observer."""
+
+
+class Both(Other, Stores):
+    """An observer, but not by its first base."""
+
+
+def a_kernel() -> Kernel:
+    """Return a kernel with one table page."""
+    kernel = Kernel(Granule(12), Hardware(Granule(12)))
+    kernel.arena.grow(1)
+    return kernel
+
+
+@pytest.mark.parametrize("kind", [Stores, Both])
+def test_an_observer_is_one_by_any_of_its_bases(kind: type[Stores]) -> None:
+    kernel, observer = a_kernel(), kind()
+    kernel.observe(observer)
+    kernel.WRITE_ONCE(5, 7)
+    assert observer.seen == [7]
+
+
+@needs_build
+def test_what_is_no_observer_is_refused() -> None:
+    kernel = a_kernel()
+    kernel.on_store.append(cast(Observer, Other()))
+    with pytest.raises(TypeError):
+        kernel.WRITE_ONCE(5, 7)
+
+
+def test_the_lists_of_observers_are_in_the_order_of_the_events() -> None:
+    listeners = Listeners()
+    assert [listeners.named(name) for name in EVENT_NAMES] == listeners.all
+    assert all(listeners.named(name) is getattr(listeners, name) for name in EVENT_NAMES)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 100])
+def test_a_list_may_grow_while_it_is_cleared(count: int) -> None:
+    listeners, last = Listeners(), Stores()
+
+    class Leaving(Stores):
+        def __del__(self) -> None:
+            listeners.store.append(last)
+
+    for _ in range(count):
+        listeners.add(Leaving())
+    listeners.clear()
+    assert listeners.store == [last] * count
+    listeners.clear()
+    assert listeners.store == []
+
+
+def test_runs_come_and_go() -> None:
+    """Lists that elements are taken from, at the end and before it, and put in again."""
+    spans, plain = Spans(), [0] * 64
+    spans.grow(64, 0)
+    for step in range(200):
+        start, end = step * 37 % 60, step * 37 % 60 + step % 9
+        spans.fill(start, end, step % 3)
+        plain[start:end] = [step % 3] * len(plain[start:end])
+        assert [spans[index] for index in range(64)] == plain[:64]
+
+
+@pytest.mark.parametrize(
+    "value", [0, 1, 255, 256, 257, -1, -5, -6, (1 << 30) - 1, 1 << 30, (1 << 60) - 1, 1 << 60, 1 << 62]
+)
+def test_numbers_are_what_they_were(value: int) -> None:
+    words = SparseWords()
+    words.grow(STRETCH)
+    for _ in range(2):
+        words.put(3, value)
+        assert words[3] == value
+        assert words.stretches[0][3] == value
+
+
+@pytest.mark.parametrize("index", [STRETCH, 2 * STRETCH, 1 << 70, -STRETCH - 1])
+def test_there_is_no_word_outside(index: int) -> None:
+    words = SparseWords()
+    words.grow(STRETCH)
+    with pytest.raises(IndexError):
+        words[index]
+
+
+def test_negative_indices_are_from_the_end() -> None:
+    words = SparseWords()
+    words.grow(2 * STRETCH)
+    words.put(2 * STRETCH - 1, 9)
+    assert words[-1] == 9
+    assert words[-2] == 0
