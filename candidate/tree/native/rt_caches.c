@@ -53,8 +53,8 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	if (!object)
 		return 0;
 	va = rt_take(1, EV_ALLOC, 0, FRAME);
-	if (va) {
-		/* As zeroed as the tree asked for it to be. */
+	if (va && !rt_is_zero(object)) {
+		/* As zeroed as the tree asked for it to be; a page that is new is zero. */
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
 		memcpy(rt_shadow_at(va), object, 1UL << RT_PAGE_SHIFT);
 	}

@@ -10,6 +10,8 @@ int rt_counting_failures, rt_in_cache;
 /* Pages behind the arena that are in use: of user page tables, from its end on; of the stock, from the far end. */
 unsigned int rt_host_next, rt_stock_next;
 static unsigned int stock_free, *stock;
+/* By pages of the stock, the farthest first: the program that was the last one to look at what it holds. */
+static unsigned int *stock_seen, *programs;
 
 void shim_count_failures(int on) { rt_counting_failures = on; }
 
@@ -74,6 +76,53 @@ unsigned long shim_host_page(void)	/* a page for user page tables; returns its p
 	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << RT_PAGE_SHIFT);
 }
 
+/* A page of the stock holds zeroes. */
+int rt_is_zero(const void *va)
+{
+	const shim_u64 *word = va, *end = word + (1UL << (RT_PAGE_SHIFT - 3));
+	unsigned long number = RT_ARENA_PAGES + RT_HOST_PAGES - 1 - (((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT);
+
+	/* A cache that was written to may hold anything. */
+	if (number >= rt_stock_next)
+		return 0;
+	stock_seen[number] = *programs;
+	for (; word < end; word += 8)
+		if (word[0] | word[1] | word[2] | word[3] | word[4] | word[5] | word[6] | word[7])
+			return 0;
+	return 1;
+}
+
+/* What holds zeroes already need not be written. */
+static void *zeroed(void *va)
+{
+	if (!rt_is_zero(va))
+		memset(va, 0, 1UL << RT_PAGE_SHIFT);
+	return va;
+}
+
+/*
+ * The program is over: the stock is as it was at first. Few of its pages were looked at, and hold something even more rarely. Nobody
+ * should have written to the others: the host has them back.
+ */
+void rt_put_back_stock(void)
+{
+	unsigned int unseen = 0;
+
+	for (unsigned int i = 0; i <= rt_stock_next; i++) {
+		char *page = rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - 1 - i);
+
+		if (i < rt_stock_next && stock_seen[i] != *programs) {
+			unseen++;
+			continue;
+		}
+		rt_give_back(page + (1UL << RT_PAGE_SHIFT), (size_t)unseen << RT_PAGE_SHIFT);
+		unseen = 0;
+		if (i < rt_stock_next)
+			zeroed(page);
+	}
+	++*programs;
+}
+
 /*
  * Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. Caches
  * are filled with many more than that: those that are new are zero already, and are not touched.
@@ -83,7 +132,7 @@ void *rt_stock_page(void)
 	if (rt_fails(&shim_control->fail_topup))
 		return 0;
 	if (stock_free)
-		return memset(rt_page(stock[--stock_free]), 0, 1UL << RT_PAGE_SHIFT);
+		return zeroed(rt_page(stock[--stock_free]));
 	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
 		shim_refuse("more host pages than there are");
 		return 0;
@@ -195,4 +244,8 @@ void shim_memory(void)
 	rt_shadow = rt_keep(SHIM_ARENA_SIZE);
 	rt_counts = rt_keep(RT_ARENA_PAGES * sizeof(int));
 	stock = rt_keep(RT_HOST_PAGES * sizeof(*stock));
+	stock_seen = rt_keep(RT_HOST_PAGES * sizeof(*stock_seen));
+	/* Pages that no program has looked at have another number. */
+	programs = rt_keep(sizeof(*programs));
+	*programs = 1;
 }

@@ -101,7 +101,7 @@ void shim_snapshot(void)
 }
 
 /* Memory reads as zero again, and the host has it back. */
-static void give_back(char *start, size_t bytes)
+void rt_give_back(char *start, size_t bytes)
 {
 	if (bytes && madvise(start, bytes, MADV_DONTNEED))
 		shim_crash("memory cannot be given back", __builtin_frame_address(0), 0);
@@ -113,7 +113,7 @@ static void zero(char *start, size_t used)
 
 	memset(start, 0, kept);
 	/* What is given back begins with a page of the host. */
-	give_back(start + kept, used - kept);
+	rt_give_back(start + kept, used - kept);
 }
 
 /* A program is over: all memory is as it was when the snapshot was taken. */
@@ -125,7 +125,7 @@ void shim_restore(void)
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
 	/* The one that the snapshot has is empty. */
 	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
-	zero(rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - rt_stock_next), (size_t)rt_stock_next << RT_PAGE_SHIFT);
+	rt_put_back_stock();
 #ifdef SHIM_SANITIZE
 	rt_zones_restore(small_next - small);
 #endif
