@@ -31,7 +31,7 @@ class Arm:
         vmid.vmid = self.kvm_next_vmid
         self.kvm_next_vmid += 1
         vmid.vmid_gen = self.kvm_vmid_gen
-        for o in self.kernel.on["vmid_given"]:
+        for o in self.kernel.on.vmid_given:
             o.vmid_given(mmu.vmid, vmid.vmid)
 
     def begin_generation(self) -> None:

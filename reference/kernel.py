@@ -681,7 +681,7 @@ class Kernel:
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_flush_vm_context__()
         self.assembly.leave()
-        for o in self.on["flush_vm_context"]:
+        for o in self.on.flush_vm_context:
             o.flush_vm_context()
 
     def hardware_sets_af(self, ptep: int, af: int) -> None:

@@ -288,15 +288,15 @@ class HostReplay:
                 o.mc_count(a)
             return
         if kind == r.USER_WALK:
-            for o in k.on["user_walk"]:
+            for o in k.on.user_walk:
                 o.user_walk(a, a + b)
             return
         if kind == r.IRQS_LEFT:
-            for o in k.on["irqs_left"]:
+            for o in k.on.irqs_left:
                 o.irqs_left(a != 0)
             return
         if kind == r.VMA_READ:
-            for o in k.on["vma_read"]:
+            for o in k.on.vma_read:
                 o.vma_read(a, b)
             return
         if kind == r.INJECT:
