@@ -46,6 +46,8 @@ class Listeners:
         self.tlbi_vmid: list[Observer] = []
         self.tlbi_range: list[Observer] = []
         self.flush_cpu_context: list[Observer] = []
+        self.flush_vm_context: list[Observer] = []
+        self.vmid_given: list[Observer] = []
         self.instruction: list[Observer] = []
         self.set_af: list[Observer] = []
         self.dsb: list[Observer] = []
@@ -68,6 +70,9 @@ class Listeners:
         self.mc_count: list[Observer] = []
         self.mc_free: list[Observer] = []
         self.vma: list[Observer] = []
+        self.user_walk: list[Observer] = []
+        self.irqs_left: list[Observer] = []
+        self.vma_read: list[Observer] = []
         self.gfn_to_pfn: list[Observer] = []
         self.pin: list[Observer] = []
         self.get_pfn: list[Observer] = []
@@ -117,6 +122,8 @@ class Listeners:
             self.tlbi_vmid,
             self.tlbi_range,
             self.flush_cpu_context,
+            self.flush_vm_context,
+            self.vmid_given,
             self.instruction,
             self.set_af,
             self.dsb,
@@ -139,6 +146,9 @@ class Listeners:
             self.mc_count,
             self.mc_free,
             self.vma,
+            self.user_walk,
+            self.irqs_left,
+            self.vma_read,
             self.gfn_to_pfn,
             self.pin,
             self.get_pfn,

@@ -145,7 +145,8 @@ MAX_VMS: Final = 4
 MAX_CPUS: Final = 16
 MAX_VMAS: Final = 128
 MAX_DEVICES: Final = 64
-LOG_WORDS: Final = 16384
+# 64 pages each, of the largest slot that a program may have.
+LOG_WORDS: Final = 65536
 
 # struct shim_control: op and arguments, result and what goes with it, counts, knobs, text, areas, dirty log.
 ARGS: Final = struct.Struct("<9Q")

@@ -265,8 +265,11 @@ class TreeMain(KvmMain):
         return self.tree.call(r.OP_RING_RESET, self.number)
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
+        words = self.log_words(id)
+        if words > r.LOG_WORDS:
+            raise TreeRefused(f"a dirty log of more than {r.LOG_WORDS} words")
         ret = self.tree.call(r.OP_GET_LOG, self.number, id)
-        return (ret, []) if ret else (0, self.log(self.log_words(id)))
+        return (ret, []) if ret else (0, self.log(words))
 
     def log_words(self, id: int) -> int:
         """Return the number of words of a slot's bitmap."""
