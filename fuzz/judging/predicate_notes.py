@@ -72,6 +72,8 @@ class PredicateNotes(Checker):
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.block = self.granule.level_size(2)
+        # No range is as long as the entries of a level above this size.
+        self.widest = self.granule.level_size(0)
         # Of the actor that runs.
         self.own = LastFault()
         self.owns = Owns(self.own)
@@ -230,7 +232,12 @@ class PredicateNotes(Checker):
                 self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
             self.own.held.walks.append((place(vm, start), place(vm, end)))
-        if not start & (self.block - 1) or end <= (start & -self.block) + self.block:
+        # The size of the smallest entries, from blocks on, that the walk may begin inside of: a whole number of larger ones
+        # are passed where their edges are not crossed.
+        unit = self.block
+        while not start & (unit - 1) and unit < self.widest:
+            unit <<= self.granule.page_shift - 3
+        if end <= (start & -unit) + unit:
             return
         shadow = self.shadows[vm]
         size = 1 << self.shifts[shadow.level_at(start)]

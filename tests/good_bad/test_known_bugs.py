@@ -119,6 +119,16 @@ def test_a_leaf_that_is_wrong_stays_so_with_other_permissions() -> None:
     assert {each.known for each in verdict.findings} == {"B05"}
 
 
+def test_a_range_that_begins_inside_an_entry_above_blocks() -> None:
+    """B05 where the range begins at a block, within an entry of level 1 that maps nothing, and ends behind others."""
+    verdict, _ = judged(
+        ORIGINAL,
+        "vm cpus=1 ipa=45 fwb=on\nslot a ipa=1030M size=8G backing=thp offset=6M\n"
+        "cpu0 write a+8188M\nslot a delete\ncpu0 read a+0\n",
+    )
+    assert {each.known for each in verdict.findings} == {"B05"}
+
+
 def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
     """A later one takes nothing from what is known of the first."""
     text = (
