@@ -71,8 +71,8 @@ class Locking(Checker):
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
-            ("*: VMA read after*", Severity.LIFETIME, 9),
-            ("*: user page tables walked with*", Severity.LIFETIME, 9),
+            ("*: VMA read after*", Severity.LIFETIME, 16),
+            ("*: user page tables walked with*", Severity.LIFETIME, 17),
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
         ),
     )

@@ -157,7 +157,8 @@ class CheckerSuite:
         for checker in mine:
             checker.vm_ended(guest)
             self.side.kernel.dismiss(checker)
-            for listeners in (self.all, self.on_before_operation, self.on_after_operation, self.on_actor):
+            heard = (self.all, self.scanning, self.on_before_operation, self.on_after_operation, self.on_actor)
+            for listeners in heard:
                 if checker in listeners:
                     listeners.remove(checker)
             self.gone.append(checker)

@@ -48,7 +48,7 @@ class Tlb(GuestChecker):
         finer=(
             ("*unmap*: leaf not flushed*", Severity.ISOLATION, 10),
             ("*: table not flushed*", Severity.LIFETIME, 6),
-            ("*: entry of another VM*", Severity.ISOLATION, 2),
+            ("*: entry of another VM*", Severity.ISOLATION, 11),
         ),
     )
 

@@ -49,9 +49,9 @@ class Generator:
         self.number += 1
         compose(builder)
         # All of these are drawn apart: the programs of a seed are the same with and without.
-        program = builder.program() if self.whole else capped(builder.program(), number)
+        program = with_rollover(builder.program(), random.Random(f"vmids {number}"))
+        program = program if self.whole else capped(program, number)
         program = with_large_slot(program, random.Random(f"large {number}"))
-        program = with_rollover(program, random.Random(f"vmids {number}"))
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         program = with_lpa(program, random.Random(f"lpa {number}"))

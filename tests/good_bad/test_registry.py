@@ -15,6 +15,7 @@ import pytest
 import fuzz.checkers
 from fuzz.checkers.checker import Checker, GuestChecker
 from fuzz.checkers.fault_checker import FaultChecker
+from fuzz.checkers.refusal_checker import RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Rule
 from fuzz.checkers.severity import Severity
@@ -24,7 +25,7 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # The pages that may have the table of rules; one of them must.
-BASES: Final = (Checker, GuestChecker, FaultChecker)
+BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker)
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
 

@@ -79,7 +79,7 @@ def long_program(judge: Judge, wanted: str, seed: int) -> tuple[Program, Key]:
     return program, key
 
 
-@pytest.mark.parametrize("seed", [1, 4, 6])
+@pytest.mark.parametrize("seed", [1, 4, 7])
 def test_the_coalescing_finding_shrinks_to_three_operations_at_most(seed: int) -> None:
     judge = judge_here(ORIGINAL, candidate.get("rfc-v1"))
     program, key = long_program(judge, COALESCING, seed)

@@ -13,4 +13,4 @@ class VmEnd:
     vm: int
 
 
-declare(VmEnd, 36, "vm end COUNT", checkers=("translation", "leak", "lifetime"))
+declare(VmEnd, 36, "vm end COUNT", checkers=("translation",))

@@ -30,7 +30,7 @@ COMMAND = Command("greet", "say hello", "Say hello.", lambda parser: parser.add_
 # What ``--help`` may import: the command line, and what reads no kernel code.
 CHEAP: Final = (
     *("fuzz.command_line", "fuzz.processes", "reference.compiled"),
-    *("fuzz.distribution", "fuzz.exit_codes", "fuzz.suggestions", "fuzz.engines.registry"),
+    *("fuzz.distribution", "fuzz.exit_codes", "fuzz.loading", "fuzz.suggestions", "fuzz.engines.registry"),
 )
 # Packages that hold only a constant or a purpose in their ``__init__.py``.
 EMPTY: Final = ("fuzz", "reference", "fuzz.engines", "fuzz.campaign")

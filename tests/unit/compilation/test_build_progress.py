@@ -158,7 +158,7 @@ def test_small_modules_of_one_level_are_one_job(tmp_path: Path) -> None:
         "__native_fuzz___language___binary.c": JOINED[NONE] - 400,
         "__native_fuzz___language___repair.c": 300,
         "__native_fuzz___checkers___tlb.c": 400,
-        "__native_fuzz___checkers___bbm.c": 200,
+        "__native_fuzz___checkers___hyp.c": 200,
         "__native_reference___kernel.c": 100,
         "__native_reference___pgtable.c": 100,
         "list_ops.c": 10,
@@ -169,7 +169,7 @@ def test_small_modules_of_one_level_are_one_job(tmp_path: Path) -> None:
     todo = jobs([Extension(LIBRARY, [os.fspath(tmp_path / name) for name in sizes])])
     names = {tuple(Path(source).name for source in job.sources): job for job in todo}
     small = ("__native_fuzz___language___repair.c", "__native_fuzz___language___text.c")
-    usual = ("__native_fuzz___checkers___bbm.c", "__native_fuzz___checkers___tlb.c")
+    usual = ("__native_fuzz___checkers___hyp.c", "__native_fuzz___checkers___tlb.c")
     assert sorted(names) == sorted([small, usual, *((name,) for name in sizes if name not in small + usual)])
     assert names[small].modules == 2
     assert names[small].level == NONE

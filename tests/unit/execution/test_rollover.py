@@ -80,7 +80,7 @@ def test_a_tlbi_by_an_old_vmid_costs_another_vm_entries_only() -> None:
 
 
 def test_a_flush_of_an_old_vmid_settles_nothing_of_its_new_owner() -> None:
-    """What VM 1 owes is settled by its own VMID; VM 0, which has none, owes nothing."""
+    """Only its own VMID settles what VM 1 owes; VM 0, which has none, owes nothing."""
     executor = run(f"{BOTH}cpu1 rollover\ncpu2 read b+4K\ntable unmap a+4K 4K\n")
     for tlb in executor.checkers.peers.each(Tlb):
         assert not tlb.owed.leaves

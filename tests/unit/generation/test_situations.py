@@ -72,7 +72,7 @@ def situations(program: Program) -> set[str]:
         ("a page beside that", 5),
         ("a slot of the most pages that a flush takes, or more", 4),
         ("such, with ranges", 2),
-        ("the same call for the hypervisor's tables twice", 15),
+        ("the same call for the hypervisor's tables twice", 12),
         ("a leaf over a leaf", 30),
         ("a map that failed, again", 30),
     ],

@@ -57,6 +57,8 @@ host discard a+0 4K
 host poison a+12K
 host share a+0 8K
 host unmap a+4K 4K
+host protect a+8K 4K on
+host protect a+8K 4K off
 log a on
 log a get
 log a clear 0 4M
@@ -69,6 +71,7 @@ slot a create ipa=4G log=on
     assert part.lines[2:] == (
         *("R 0 0 0x0", "W 0 0 0x1000", "F 0 0 0x2000", "C 0 on", "C 0 way", "Z", "I 1", "H 0 0x0 0x2000", "K 0 0x0"),
         *("S 0 0x0", "G 0 0x0 0x1000", "D 0 0x0 0x1000", "P 0 0x3000", "V 0 0x0 0x2000", "U 0 0x1000 0x1000"),
+        *("A 0 0x2000 0x1000", "a 0 0x2000 0x1000"),
         *("L 0 on", "g 0", "c 0 0x0 0x400000", "m 0 0x200000000", "X 0", "N 0 0x100000000 1"),
     )
     kinds = {type(op) for op in part.program.operations} | {kind for kind, _ in LEFT_OUT}
@@ -129,7 +132,7 @@ def test_of_hugetlb_whole_pages_go() -> None:
 def test_random_programs() -> None:
     """The rest of each is a valid program, with a line for each operation, and room for our code."""
     generator, number = Generator(1, PAGE), 0
-    codes = {*ACCESSES.values(), *HOST_CODES.values(), *"CIZLgcXNm"}
+    codes = {*ACCESSES.values(), *HOST_CODES.values(), *"aCIZLgcXNm"}
     for _ in range(200):
         program = generator.next()
         try:
