@@ -232,8 +232,8 @@ class PredicateNotes(Checker):
                 self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
             self.own.held.walks.append((place(vm, start), place(vm, end)))
-        # The size of the smallest entries, from blocks on, that the walk may begin inside of: a whole number of larger ones
-        # are passed where their edges are not crossed.
+        # The size of the smallest entries, from blocks on, that the walk may begin inside of. One that does not cross
+        # their edges crosses those of larger entries neither.
         unit = self.block
         while not start & (unit - 1) and unit < self.widest:
             unit <<= self.granule.page_shift - 3
