@@ -120,7 +120,7 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    make = ops.GuestConflict if builder.chance(25) else ops.GuestExternalAbort
+    make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
     builder.add(make(builder.cpu_of(slot), slot.name, offset))
 
 

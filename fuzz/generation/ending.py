@@ -8,6 +8,7 @@ from ..language.operations import VmEnd
 from ..language.program import Program
 from . import disturbances as do
 from .builder import ProgramBuilder
+from .capping import shortened
 
 # Of a hundred programs with several VMs.
 _ENDS: Final = 30
@@ -39,5 +40,8 @@ def ending(program: Program, source: random.Random) -> Program:
         else:
             slot = source.choice(others)
             builder.access(slot, builder.page_in(slot, builder.block_of(slot)))
+    # The rest is capped already.
+    slots = {slot.name: slot for slot in program.slots}
+    builder.operations[at:] = [shortened(each, slots, vm.granule) for each in builder.operations[at:]]
     builder.add(*program.operations[at:])
     return builder.program()
