@@ -54,13 +54,15 @@ S2FUZZ_SHORT PyObject *s2fuzz_as_object(CPyTagged number)
 }
 
 #if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
-/* Two digits at most: guest addresses and descriptors have no more. Of zero, the first digit is zero as well. */
+/* Two digits at most: guest addresses and descriptors have no more. A zero of a derived class, as of an enumeration, has none. */
 S2FUZZ_SHORT CPyTagged s2fuzz_from_object(PyObject *object)
 {
 	const digit *digits = ((PyLongObject *)object)->ob_digit;
 
-	if ((size_t)Py_SIZE(object) <= 1)
+	if (Py_SIZE(object) == 1)
 		return (CPyTagged)digits[0] << 1;
+	if (Py_SIZE(object) == 0)
+		return 0;
 	if (Py_SIZE(object) == 2)
 		return ((CPyTagged)digits[1] << PyLong_SHIFT | digits[0]) << 1;
 	return CPyTagged_FromObject(object);

@@ -32,7 +32,7 @@ from ..language.operations import Operation
 from ..language.text import print_program
 from .choices import SOURCES, ChosenBuilder
 
-HOST: Final = (do.host_write, do.write_back, do.discard, do.unmap, do.poison)
+HOST: Final = (do.host_write, do.write_back, do.discard, do.unmap, do.protect, do.poison)
 HUGE_PAGES: Final = (do.collapse, do.split, do.migrate, do.share, do.merge)
 AGEING: Final = (do.age, do.test_age)
 LOGGING: Final = (do.toggle_log, do.get_log, do.clear_log)

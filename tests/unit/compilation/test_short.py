@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The short ways of compiled code (fuzz/compilation/short.h and sparse.h) lead where the long ones do."""
 
+from enum import IntEnum
 from typing import cast
 
 import pytest
@@ -101,6 +102,23 @@ def test_numbers_are_what_they_were(value: int) -> None:
         words.put(3, value)
         assert words[3] == value
         assert words.stretches[0][3] == value
+
+
+class Level(IntEnum):
+    """Numbers of a derived class, which has attributes behind the digits."""
+
+    NONE = 0
+    SOME = 7
+    MANY = 1 << 40
+
+
+@pytest.mark.parametrize("level", Level)
+def test_numbers_of_a_derived_class_are_numbers(level: Level) -> None:
+    kernel, observer = a_kernel(), Stores()
+    kernel.observe(observer)
+    kernel.WRITE_ONCE(5, level)
+    kernel.WRITE_ONCE(6, level + 1)
+    assert observer.seen == [int(level), int(level) + 1]
 
 
 @pytest.mark.parametrize("index", [STRETCH, 2 * STRETCH, 1 << 70, -STRETCH - 1])
