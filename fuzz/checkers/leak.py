@@ -48,7 +48,7 @@ class Leak(Checker):
 
     @property
     def balance(self) -> Balance:
-        """That of the VM for which kernel code runs."""
+        """The balance of the VM for which kernel code runs."""
         return self.balances[self.side.active.number]
 
     def alloc(self, page: int) -> None:

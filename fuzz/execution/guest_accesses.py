@@ -9,8 +9,6 @@ from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
     FSC_PERM,
-    FSC_SEA,
-    FSC_TLB_CONFLICT,
     ESR_ELx_CM,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
@@ -118,22 +116,16 @@ class GuestAccesses:
         self.unsettled = unsettled
         side.kernel.observe(self.exits)
 
-    def external_abort(self, op: ops.GuestExternalAbort) -> Outcome:
-        """A load gets a synchronous external abort, not on a table walk."""
+    def aborted(self, op: ops.GuestExternalAbort | ops.GuestConflict, fsc: int) -> Outcome:
+        """A load gets an abort that is no matter of the tables, and not one on a table walk.
+
+        :param fsc: the fault status code of the syndrome
+        """
         self.side.enter("kvm_handle_guest_abort")
         ipa = self.side.by_name[op.slot].ipa + op.offset
-        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_SEA[0], ipa, ipa)
+        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | fsc, ipa, ipa)
         status = self.exits.status
         outcome = Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
-        outcome.answers = self.answers
-        return outcome
-
-    def conflict(self, op: ops.GuestConflict) -> Outcome:
-        """A load gets a TLB conflict abort."""
-        self.side.enter("kvm_handle_guest_abort")
-        ipa = self.side.by_name[op.slot].ipa + op.offset
-        ret = self.abort(self.vcpu(op.cpu), ESR_ELx_EC_DABT_LOW, ESR_ELx_ISV | FSC_TLB_CONFLICT, ipa, ipa)
-        outcome = Outcome("error", ret) if ret < 0 else Outcome(self.exits.status or "ok", ret)
         outcome.answers = self.answers
         return outcome
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations of vCPUs: cache controls, moves, resets, what a CPU does of its own accord; accesses are sent on."""
 
-from reference.kvm_host import HCR_TVM
+from reference.kvm_host import FSC_SEA, FSC_TLB_CONFLICT, HCR_TVM
 from reference.machine.walk import SPECULATE
 
 from ..language import operations as ops
@@ -60,9 +60,9 @@ class GuestOperations:
         elif isinstance(op, (ops.Speculate, ops.Evict)):
             self.hardware(op)
         elif isinstance(op, ops.GuestExternalAbort):
-            return self.accesses.external_abort(op)
+            return self.accesses.aborted(op, FSC_SEA[0])
         elif isinstance(op, ops.GuestConflict):
-            return self.accesses.conflict(op)
+            return self.accesses.aborted(op, FSC_TLB_CONFLICT)
         else:
             raise unhandled(op)
         return Outcome("ok")
