@@ -57,7 +57,8 @@ def judged_alone(version: Candidate, program: Program) -> Verdict | None:
 class Alarms:
     """One version against itself.
 
-    *judged*, *operations*, *repeated*: so many programs and operations; *granules*: programs by page size in bytes;
+    *judged*, *operations*, *concurrent*, *repeated*: so many programs, operations, programs with par blocks, and of
+    these so many run again; *granules*: programs by page size in bytes;
     *explained*: programs by signature and known bug; *alarms*: by signature, of what none explains; *refused*: programs
     without a verdict
 
@@ -71,7 +72,7 @@ class Alarms:
         self.generator = generator
         self.blocks = blocks
         self.differential = Differential(version, version)
-        self.judged = self.operations = self.repeated = self.refused = 0
+        self.judged = self.operations = self.concurrent = self.repeated = self.refused = 0
         self.granules: Counter[int] = Counter()
         self.explained: Counter[str] = Counter()
         self.alarms: Counter[str] = Counter()
@@ -91,6 +92,7 @@ class Alarms:
         """
         program = self.next()
         self.judged += 1
+        self.concurrent += has_blocks(program)
         sampled = self.judged % REPEATED == 1
         alone = None if sampled else judged_alone(self.version, program)
         verdict = self.differential.run(program) if alone is None else alone
@@ -117,9 +119,10 @@ class Alarms:
         :param cpu: seconds of CPU time
         """
         sizes = ", ".join(f"{count} of {granule // KIB}K" for granule, count in sorted(self.granules.items()))
-        runs = f"{self.judged} programs ({sizes}), {self.operations} operations, {self.repeated} repeated"
+        runs = f"{self.judged} programs ({sizes}), {self.operations} operations"
+        blocks = f"{self.concurrent} with par blocks, {self.repeated} of these repeated"
         found = f"{len(self.explained)} findings explained, {len(self.alarms)} not"
-        return f"{self.version.name}: {runs}, {self.refused} refused, {cpu:.0f} CPU s: {found}"
+        return f"{self.version.name}: {runs}, {blocks}, {self.refused} refused, {cpu:.0f} CPU s: {found}"
 
 
 def main() -> None:

@@ -194,8 +194,11 @@ class Translation(GuestChecker):
         if isinstance(op, ops.SlotMove) and op.ipa == layout.ipa:
             return []
         ranges = [(layout.ipa, layout.ipa + layout.size)]
-        if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and op.ipa is not None:
+        if isinstance(op, ops.SlotMove):
             ranges.append((op.ipa, op.ipa + layout.size))
+        elif isinstance(op, ops.SlotCreate) and op.ipa is not None:
+            # Where the slot was before it was deleted, another one may be by now.
+            ranges = [(op.ipa, op.ipa + layout.size)]
         return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
 
     def around(self, ipa: int) -> list[tuple[int, int]]:

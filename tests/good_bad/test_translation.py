@@ -26,6 +26,11 @@ class ChangeToWrongFrame(Mmu):
         return super().kvm_set_spte_handler(kvm, gpa, size, pfn - 1)
 
 
+class KeepDeleted(Mmu):
+    def kvm_arch_flush_shadow_memslot(self, kvm: kvm, slot: kvm_memory_slot) -> None:
+        return None
+
+
 class AlwaysHuge(Mmu):
     def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
         return True
@@ -198,6 +203,13 @@ CASES = (
         "translation: stage2_map_walker: output address not aligned L2",
         broken(BlockOffByAPage),
         BLOCK + "cpu0 read a+0\n",
+    ),
+    Case(
+        "slot that comes back elsewhere, while another is where it was",
+        "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",
+        broken(mmu=KeepDeleted),
+        "vm cpus=1 fwb=on\nslot a ipa=1G size=4K backing=anon\nslot b ipa=2G size=4K backing=anon\ncpu0 read a+0\n"
+        "slot a delete\nslot b move 1G\ncpu0 read b+0\nslot a create ipa=8G\n",
     ),
     Case(
         "page that was mapped while the notifier waited for the lock",
