@@ -18,6 +18,7 @@ from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
 from ..judging.differential import Differential, Finding, Verdict
+from ..judging.finding import Key
 from ..judging.overlap import Overlap
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
@@ -98,7 +99,7 @@ class Session:
         self.last = None if unit.programs is None else unit.first + unit.programs - bool(unit.again) - 1
         self.number = unit.first - 1
         self.state = UnitState()
-        self.sizes: dict[str, tuple[int, int]] = {}
+        self.sizes: dict[str, tuple[bool, int, int]] = {}
         self.features = set(unit.seen)
         self.reached = False
         self.start = time.monotonic()
@@ -242,11 +243,14 @@ class Session:
         if verdict.refused:
             self.state.refused[verdict.refused] = self.state.refused.get(verdict.refused, 0) + 1
             return
-        seen: set[tuple[str, str]] = set()
+        shown: dict[Key, Finding] = {}
         for finding in verdict.findings:
-            if finding.key not in seen:
-                seen.add(finding.key)
-                self.note(finding, program)
+            before = shown.setdefault(finding.key, finding)
+            # What no known bug explains comes first, as in `FindingRecord.size`.
+            if before.known and not finding.known:
+                shown[finding.key] = finding
+        for finding in shown.values():
+            self.note(finding, program)
         self.state.costs.add(verdict.costs)
         if self.unit.features and not self.features.issuperset(verdict.features):
             self.features.update(verdict.features)
@@ -256,11 +260,12 @@ class Session:
         """Count a finding; send it if its program is the smallest so far."""
         key = finding.title
         self.state.counts[key] = self.state.counts.get(key, 0) + 1
-        known = self.sizes.get(key)
-        if known is None or len(program.operations) <= known[0]:
+        before = self.sizes.get(key)
+        explained = bool(finding.known)
+        if before is None or (explained, len(program.operations)) <= before[:2]:
             text = print_program(program)
-            size = len(program.operations), len(text)
-            if known is None or size < known:
+            size = explained, len(program.operations), len(text)
+            if before is None or size < before:
                 self.sizes[key] = size
                 self.tell(FindingRecord(finding, text, self.number, self.unit.seed))
                 # With each finding, what ran for it: this process may end before the next state.

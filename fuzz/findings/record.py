@@ -76,12 +76,13 @@ class FindingRecord:
         """The number of operations of the program."""
         return len(self.program.operations)
 
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[bool, int, int]:
         """Return the sort key of the smallest program: operations, then length of the text.
 
-        Only fewer operations beat a program that its file had already.
+        A program of which a known bug explains the finding comes behind each of which none does: a bug that nobody
+        knows may have the signature of a known one. Only fewer operations beat a program that its file had already.
         """
-        return self.operations, len(self.text) if self.number else 0
+        return bool(self.finding.known), self.operations, len(self.text) if self.number else 0
 
     def where(self) -> str:
         """Return the operation at which the program shows the finding; "" for a crash."""

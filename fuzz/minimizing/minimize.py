@@ -57,7 +57,7 @@ def minimized(
     """Shrink a program; Ctrl-C ends it early with the best so far.
 
     :param program: a valid one
-    :param key: kind and signature of the finding that it must keep
+    :param key: kind and signature of the finding that it must keep, and with it the known bug that explains it or none
     :param judge: returns the findings of a program
     :param seconds: at most so long, to the end of the run of then; None: no limit
     :param runs: at most so many programs are judged; None: no limit

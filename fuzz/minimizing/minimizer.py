@@ -89,6 +89,9 @@ class Minimizer:
         self.doing = ""
         self.size = measure(program)
         self.tried: set[str] = set()
+        # The known bug that explains the finding, "" if none does, as the first program shows it: where another cause
+        # explains it, a program is about something else.
+        self.known: str | None = None
 
     def attempt(self, program: Program | None) -> bool:
         """Take a program, or its legal rest, as the best if it is simpler and shows the finding; true if so.
@@ -124,7 +127,11 @@ class Minimizer:
         if self.progress is not None:
             self.progress(MinimizingProgress(self.elapsed(), self.runs, self.doing, self.best))
         self.runs += 1
-        return next((each for each in self.judge(program) if each.key == self.key), None)
+        shown = [each for each in self.judge(program) if each.key == self.key]
+        if self.known is None and shown:
+            # What no known bug explains is what somebody wants to see.
+            self.known = min(each.known for each in shown)
+        return next((each for each in shown if each.known == self.known), None)
 
     def elapsed(self) -> float:
         """Seconds since the start."""

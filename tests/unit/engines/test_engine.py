@@ -11,6 +11,7 @@ import pytest
 
 import candidate
 from fuzz.engines.drivers import run_here
+from fuzz.engines.session import Session
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import Message, Result, Unit, UnitState, from_line, to_line
 from fuzz.findings.finding_files import ALTERNATIVES, UNREPLAYED
@@ -196,20 +197,37 @@ def test_findings_are_distinct_and_in_order_of_weight(kept: Summary) -> None:
 def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -> None:
     generator = Generator(1, offers=Offers(par=True))
     differential = Differential(ORIGINAL, RFC_V1)
-    shown: dict[tuple[str, str], list[Program]] = {}
+    shown: dict[tuple[str, str], set[tuple[bool, Program]]] = {}
     operations = 0
     for _ in range(PROGRAMS):
         program = generator.next()
         operations += len(program.operations)
-        for key in {(finding.kind, finding.signature) for finding in differential.run(program).findings}:
-            shown.setdefault(key, []).append(program)
+        for finding in differential.run(program).findings:
+            shown.setdefault(finding.key, set()).add((bool(finding.known), program))
     assert {(found.kind, found.signature): found.count for found in kept.findings} == {
-        key: len(programs) for key, programs in shown.items()
+        key: len({program for _, program in programs}) for key, programs in shown.items()
     }
     for found in kept.findings:
-        sizes = [(len(p.operations), len(print_program(p))) for p in shown[found.kind, found.signature]]
+        programs = shown[found.finding.key]
+        sizes = [(explained, len(p.operations), len(print_program(p))) for explained, p in programs]
         assert found.size() == min(sizes)
     assert (kept.programs, kept.operations) == (PROGRAMS, operations)
+
+
+def test_a_program_that_no_known_bug_explains_comes_first() -> None:
+    """Another that shows the same by a known bug does not hide it, however short."""
+    told: list[Message] = []
+    session = Session(Unit("random", "original", "rfc-v1", 1, 1), told.append)
+    text = print_program(EMPTY)
+    unknown, explained = Finding("common", "a: b: c", "why", 0), Finding("common", "a: b: c", "why", 0, "B05")
+    for count, findings in ((1, [explained]), (9, [explained, unknown]), (2, [explained])):
+        verdict = Verdict()
+        verdict.findings += findings
+        session.take(verdict, parse(text + "cpu0 read a+0\n" * count))
+    records = [each for each in told if isinstance(each, FindingRecord)]
+    assert [(each.finding, each.operations) for each in records] == [(explained, 1), (unknown, 9)]
+    assert min(records, key=FindingRecord.size).finding == unknown
+    assert session.state.counts == {"common a: b: c": 3}
 
 
 def test_files_replay(kept: Summary) -> None:

@@ -103,6 +103,18 @@ def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
     assert all(each == GuestAccess(0, "read", "a", 0) for each in small.operations)
 
 
+@pytest.mark.parametrize("known", ["", "B05"])
+def test_what_explains_the_finding_stays(known: str) -> None:
+    """A program of one access would show the same signature for another reason."""
+
+    def judge(program: Program) -> list[Finding]:
+        number = len(program.operations)
+        return [Finding(*KEY, "a reason", 0, known if number > 2 else "B24")] if number else []
+
+    result = minimized(parse(HEAD + "cpu0 read a+0\n" * 5), KEY, judge, seconds=None)
+    assert len(result.program.operations) == 3
+
+
 def test_runs_are_bounded_and_told() -> None:
     told: list[MinimizingProgress] = []
     program = parse(HEAD + "cpu0 read a+0\n" * 50)
