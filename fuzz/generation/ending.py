@@ -11,22 +11,30 @@ from .builder import ProgramBuilder
 from .capping import shortened
 
 # Of a hundred programs with several VMs.
-_ENDS: Final = 30
+ENDS: Final = 30
 # What happens to the memory that is left, and may be that of others too.
 _HOST: Final = (do.host_write, do.discard, do.migrate, do.share, do.age, do.test_age)
 
 
 def ending(program: Program, source: random.Random) -> Program:
-    """The program, now and then with the end of a VM in it, and with what shows that the others are unharmed.
-
-    Its other operations stay, but for those of that VM.
+    """The program, now and then as `ended` makes it.
 
     :param program: a valid one, as the result is
     :param source: where the choices come from
     """
+    several = program.vm.vms > 1
+    return ended(program, source) if several and source.randrange(100) < ENDS else program
+
+
+def ended(program: Program, source: random.Random) -> Program:
+    """The program with the end of a VM in it, if that can be, and with what shows that the others are unharmed.
+
+    Its other operations stay, but for those of that VM.
+
+    :param program: a valid one of several VMs, as the result is
+    :param source: where the choices come from
+    """
     vm = program.vm
-    if vm.vms < 2 or source.randrange(100) >= _ENDS:
-        return program
     at = source.randrange(len(program.operations) + 1)
     builder = ProgramBuilder(source, 0, Program(vm, program.slots, program.operations[:at]))
     builder.add(VmEnd(source.randrange(vm.vms)))

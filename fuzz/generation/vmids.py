@@ -19,12 +19,25 @@ _OTHERS: Final = 80
 
 
 def with_rollover(program: Program, lot: random.Random) -> Program:
-    """The program, now and then with one point or two at which VMIDs run out.
+    """The program, now and then as `rolled_over` makes it.
+
+    :param program: a valid one, as the result is
+    """
+    return rolled_over(program, lot) if lot.randrange(100) < how_often(program.vm) else program
+
+
+def how_often(vm: Vm) -> int:
+    """The programs of a hundred in which VMIDs run out."""
+    return _SEVERAL if vm.vms > 1 else _ONE
+
+
+def rolled_over(program: Program, lot: random.Random) -> Program:
+    """The program with one point or two at which VMIDs run out, if it does something.
 
     :param program: a valid one, as the result is
     """
     vm = program.vm
-    if lot.randrange(100) >= (_SEVERAL if vm.vms > 1 else _ONE) or not program.operations:
+    if not program.operations:
         return program
     if vm.vms > 1 and lot.randrange(100) < _IN_COMMON:
         program = in_common(program)

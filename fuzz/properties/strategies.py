@@ -7,9 +7,11 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from ..generation.ending import ENDS, ended
 from ..generation.generator import compose
 from ..generation.mutations import crossover, mutate
 from ..generation.racing import may_race, race
+from ..generation.vmids import how_often, rolled_over
 from ..language.program import Program
 from .choices import SOURCES, Choices, ChosenBuilder
 
@@ -37,7 +39,11 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
         compose(builder)
         if builder.chance(_RACING) and may_race(builder.vm, builder.slots):
             race(builder, builder.pick_slot())
-        return builder.program()
+            return builder.program()
+        program = builder.program()
+        if builder.chance(how_often(program.vm)):
+            program = rolled_over(program, choices)
+        return ended(program, choices) if program.vm.vms > 1 and builder.chance(ENDS) else program
 
     return SOURCES.map(make)
 
