@@ -11,7 +11,7 @@ from typing import Final
 from candidate import get, names, portable
 
 from ..distribution import home_folder
-from ..judging.bearers import explanation, known_bug
+from ..judging.bearers import bugs_like, explanation
 from ..judging.finding import CLASSES, COMMON, CURED, Finding
 from ..judging.known import KnownBug
 from ..language.program import Program
@@ -65,10 +65,11 @@ def known_text(finding: Finding, reference: str) -> str:
     if bug is not None:
         link = f" Fixed upstream: {bug.link}." if bug.link else ""
         return f"known bug {bug.id} of {called(reference)}: {bug.reason}{link}"
-    bug = known_bug(finding.signature, get(reference))
-    if bug is None or finding.kind in (COMMON, CURED):
+    alike = [bug.id for bug in bugs_like(finding.signature, get(reference))]
+    if not alike or finding.kind in (COMMON, CURED):
         return ""
-    return f"same signature as known bug {bug.id} of {called(reference)}, which did not show it here"
+    bugs = f"bug {alike[0]}" if len(alike) == 1 else f"bugs {', '.join(alike[:-1])} and {alike[-1]}"
+    return f"same signature as known {bugs} of {called(reference)}, which did not show it here"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:

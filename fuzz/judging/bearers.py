@@ -6,6 +6,7 @@ functions of a kernel tree do, no class says: the program of the bug is run on t
 and the tree has the bug if it shows it and the condition holds. No version number is looked at.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -76,8 +77,12 @@ def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | No
 
     A signature that fits explains nothing yet: `fuzz.judging.conditions` knows whether the condition held.
     """
-    version = version or candidate.get(candidate.names()[0])
-    return next((bug for _, bug in fitting(signature) if has(version, bug)), None)
+    return next(bugs_like(signature, version or candidate.get(candidate.names()[0])), None)
+
+
+def bugs_like(signature: str, version: Candidate) -> Iterator[KnownBug]:
+    """The known bugs of a version whose signature this is, as with `known_bug`."""
+    return (bug for _, bug in fitting(signature) if has(version, bug))
 
 
 def explanation(finding: Finding, version: Candidate) -> KnownBug | None:

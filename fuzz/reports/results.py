@@ -16,7 +16,7 @@ _STATUSES: Final = {
     "io": "no slot has this address: user space is to emulate the access",
     "abort": "the guest gets an abort",
     "sigbus": "user space gets SIGBUS, for memory has failed",
-    "efault": "user space gets an error: it has no memory there",
+    "efault": "user space gets an error: it has no memory there, or may not use it so",
     "stuck": "does not come to an end",
     "deadlock": "deadlock",
     "oops": "the kernel crashes",
