@@ -65,6 +65,10 @@ class Icache(GuestChecker):
         start, end = self.range_of(pa, size)
         self.refetched.fill(start, min(end, self.refetched.size), 0)
         if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
+            # Pages that are mapped one by one are often neighbours.
+            if self.early and self.early[-1][0] <= start <= self.early[-1][1]:
+                start, end = self.early[-1][0], max(end, self.early[-1][1])
+                self.early.pop()
             self.early.append((start, end))
             self.dirty_then = self.guest.memory.host_dirty.copy()
 
