@@ -24,7 +24,7 @@ HOT: Final = (
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
 COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),
-    *("tree___lines___", "runtime___errors.", "runtime___history.", "runtime___script.", "runtime___versions."),
+    *("tree___lines___", "runtime___errors.", "runtime___script.", "runtime___versions."),
     *("checkers___plain_store.", "checkers___registry.", "checkers___rule."),
     *("judging___bearers.", "judging___notes.", "judging___predicates."),
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),
