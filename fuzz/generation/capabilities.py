@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..language.operations import ClearLog, Operation, SetLog, SlotCreate
 from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program
+from .capping import WHOLE, splits_long
 from .legal import alone, legal_part
 
 # Of a hundred programs.
@@ -55,8 +56,10 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     """
     vm = program.vm
     if offers.split and source.randrange(100) < _SPLIT:
-        vm = replace(vm, split=source.choice(SPLIT_SIZES[vm.granule]))
-        program = failing_splits(program, source)
+        split = source.choice(SPLIT_SIZES[vm.granule])
+        if not splits_long(program, split) or source.randrange(WHOLE) == 0:
+            vm = replace(vm, split=split)
+            program = failing_splits(program, source)
     # Rings without bitmaps lose pages in all kernels that have them: such a program is written by hand.
     if offers.ring and vm.manual == "off" and source.randrange(100) < _RING:
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))

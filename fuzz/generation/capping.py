@@ -12,6 +12,8 @@ from ..language.program import Program, Slot
 PAGES: Final = 512
 # One program in so many keeps its ranges.
 WHOLE: Final = 16
+# Chunks that a slot is split in when its logging begins, and pages that its blocks become then.
+_SPLITS: Final = 16384
 
 
 def capped(program: Program, number: int) -> Program:
@@ -43,6 +45,17 @@ def excess(operation: Operation, slots: dict[str, Slot], page: int) -> int:
     if isinstance(operation, TableMap) and in_blocks(operation, slots[operation.slot], page):
         return 0
     return max(operation.size // page - PAGES, 0)
+
+
+def splits_long(program: Program, split: int) -> bool:
+    """Tell whether the slots of a program take long to be split: of 1G, or in many chunks.
+
+    :param split: bytes of a chunk
+    """
+    return any(
+        slot.size // split > _SPLITS or (slot.backing == "hugetlb1g" and slot.size // program.vm.granule > _SPLITS)
+        for slot in program.slots
+    )
 
 
 def in_blocks(operation: TableMap, slot: Slot, page: int) -> bool:

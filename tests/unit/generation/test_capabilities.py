@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs ask for what both versions have, and are the same otherwise."""
 
+import random
 from dataclasses import replace
 
-from fuzz.generation.capabilities import Offers
+import pytest
+
+from fuzz.generation.capabilities import Offers, equipped
+from fuzz.generation.capping import splits_long
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import ClearLog, Operation, SetLog
@@ -86,6 +90,20 @@ def test_each_is_offered_by_itself() -> None:
     programs = [generator.next() for _ in range(COUNT)]
     assert {program.vm.ring for program in programs} == {0}
     assert len({program.vm.split for program in programs}) > 3
+
+
+@pytest.mark.parametrize(
+    ("slot", "often"),
+    [("size=1G backing=hugetlb1g", False), ("size=8G backing=thp", True), ("size=2M backing=thp", True)],
+)
+def test_what_takes_long_to_be_split_is_split_now_and_then(slot: str, often: bool) -> None:
+    """A block of 1G becomes 262144 pages; a slot of 8G has two million chunks of 4K."""
+    program = parse(f"s2fuzz 1\nvm\nslot a {slot}\nlog a on\n")
+    drawn = [equipped(program, Offers(split=True), random.Random(number)) for number in range(COUNT * 5)]
+    split = [each for each in drawn if each.vm.split]
+    assert (COUNT // 2 if often else 5) < len(split) < (COUNT * 2 if often else COUNT // 5)
+    long = [each for each in split if splits_long(each, each.vm.split)]
+    assert (0 if slot.startswith("size=2M") else 5) <= len(long) < COUNT // 5
 
 
 def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
