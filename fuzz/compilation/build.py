@@ -99,6 +99,7 @@ def current() -> bool:
             manifest["format"] == native.FORMAT
             and manifest["suffix"] == EXTENSION_SUFFIXES[0]
             and manifest["sources"] == digests(sources())
+            and manifest["c"] == digests(native.c_sources())
             and manifest.get("interpreted", {}) == digests(list(interpreted()))
             and (native.FOLDER / manifest["folder"]).is_dir()
         )
@@ -125,13 +126,13 @@ def compile_all(files: list[str]) -> str:
 
     :raises BuildError: the compiler refused, or a source changed meanwhile
     """
-    before = digests(files)
+    before, c_before = digests(files), digests(native.c_sources())
     folder = Path(tempfile.mkdtemp(prefix="build-", dir=native.FOLDER))
     try:
         run_compiler(folder, files, native.HOME if native.CHECKOUT else staged(folder, {}))
-        if digests(files) != before:
+        if (digests(files), digests(native.c_sources())) != (before, c_before):
             raise BuildError("sources changed during the build: run `s2fuzz build` again")
-        publish(folder / "out", before)
+        publish(folder / "out", before, c_before)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return f"compiled {len(files)} modules into {native.FOLDER}"
@@ -176,26 +177,30 @@ def run_compiler(folder: Path, files: list[str], home: Path) -> None:
         raise BuildError(f"the compiler failed: {wrong[0] if wrong else f'exit code {status}'}; log: {LOG}")
 
 
-def publish(made: Path, built: dict[str, str]) -> None:
-    """Give a finished build its place, and name it in the manifest, which is replaced as a whole."""
+def publish(made: Path, built: dict[str, str], c_files: dict[str, str]) -> None:
+    """Give a finished build its place, and name it in the manifest, which is replaced as a whole.
+
+    :param built: see `manifest`, as *c_files*
+    """
     try:
         last = json.loads(native.MANIFEST.read_bytes())["folder"]
     except (OSError, ValueError, LookupError, TypeError):
         last = ""
     name = made.parent.name.replace("build-", "group-")
     os.rename(made, native.FOLDER / name)
-    write_atomically(native.MANIFEST, manifest(name, built, {}))
+    write_atomically(native.MANIFEST, manifest(name, built, c_files, {}))
     # Folders stay that running processes may still import from; those of interrupted builds go.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def manifest(folder: str, built: dict[str, str], outside: dict[str, str]) -> str:
+def manifest(folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str]) -> str:
     """The manifest of a build, as `reference.compiled.choice` reads it.
 
     :param folder: beside the manifest
     :param built: digests by source
+    :param c_files: digests by C file of ours
     :param outside: digests of files from outside by path
     """
     from mypy.version import __version__ as mypyc
@@ -206,6 +211,7 @@ def manifest(folder: str, built: dict[str, str], outside: dict[str, str]) -> str
         "mypyc": mypyc,
         "folder": folder,
         "sources": built,
+        "c": c_files,
         "interpreted": digests(list(interpreted())),
         "outside": outside,
     }

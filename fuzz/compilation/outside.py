@@ -49,8 +49,8 @@ def build_with(name: str, force: bool = False) -> str:
     check_stores(paths)
     with possible():
         outside, files = outside_digests(paths), sources()
-        built = digests(files)
-        place = native.FOLDER / f"{native.WITH}{key_of({**outside, **built})}"
+        built, c_files = digests(files), digests(native.c_sources())
+        place = native.FOLDER / f"{native.WITH}{key_of({**outside, **built, **c_files})}"
         there = native.chosen_by(place / "manifest.json")
         if not force and there.mypyc and not there.remark:
             os.utime(place)
@@ -64,12 +64,12 @@ def build_with(name: str, force: bool = False) -> str:
         try:
             inside = {native.module_of_file(path).replace(".", "/") + ".py": path for path in paths}
             run_compiler(folder, [*files, *inside], staged(folder, inside))
-            if (digests(files), outside_digests(paths)) != (built, outside):
+            if (digests(files), digests(native.c_sources()), outside_digests(paths)) != (built, c_files, outside):
                 raise BuildError("sources changed during the build: run `s2fuzz build` again")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             os.rename(folder / "out", place / "group")
-            write_atomically(place / "manifest.json", manifest("group", built, outside))
+            write_atomically(place / "manifest.json", manifest("group", built, c_files, outside))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         forget_old()

@@ -8,6 +8,7 @@ each source. The sources decide:
 * each compiled module of reference/ and fuzz/ must be as it was built, or all run as plain Python;
 * candidate/ is compiled only as a whole, but for what the build left interpreted: if a
   file in it is new, changed or gone, all of it runs as plain Python on the compiled rest;
+* C code of ours that is compiled with them (`c_sources`) counts as a module of fuzz/;
 * ``S2FUZZ_FILES`` in the environment names files from outside that will be run: a group that has them
   too (``s2fuzz build --candidate FILE``) comes first;
 * ``S2FUZZ_PURE=1`` in the environment asks for plain Python.
@@ -43,13 +44,20 @@ def digest(source: Path) -> str:
         return ""
 
 
+def c_sources() -> list[str]:
+    """Return the C files of ours that are compiled with the modules, as paths below `HOME`, sorted."""
+    files = (HOME / "fuzz" / "compilation").glob("*.[ch]")
+    return sorted(path.relative_to(HOME).as_posix() for path in files)
+
+
 def build_folder() -> Path:
     """Return the folder of the builds."""
     if CHECKOUT:
         return HOME / "build" / "native"
     total = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
     # Not candidate/: a version that is added there leaves the rest compiled.
-    for source in sorted(path for tree in ("reference", "fuzz") for path in (HOME / tree).rglob("*.py")):
+    modules = sorted(path for tree in ("reference", "fuzz") for path in (HOME / tree).rglob("*.py"))
+    for source in [*modules, *(HOME / name for name in c_sources())]:
         total.update(f"{source.relative_to(HOME).as_posix()} {digest(source)}\n".encode())
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(cache) / "s2fuzz" / f"native-{total.hexdigest()[:16]}"
@@ -63,8 +71,8 @@ ASKED: Final = "S2FUZZ_FILES"
 WITH: Final = "with-"
 # Name of the shared library that holds the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
-# Also the code that C files get in addition: an older build does not have it.
-FORMAT: Final = 3
+# Of the manifest, and of what is made of the sources.
+FORMAT: Final = 4
 # What stands beside the candidates, finds them, looks at them or builds one; like ``__init__.py`` never compiled.
 UNCOMPILED: Final = (
     *("candidate/inspection/", "candidate/registry/", "candidate/bugs/"),
@@ -178,7 +186,7 @@ def chosen_by(file: Path) -> Choice:
         interpreted: dict[str, str] = manifest.get("interpreted", {})
         # Files from outside by absolute path.
         outside: dict[str, str] = manifest.get("outside", {})
-        known = {**sources, **interpreted, **outside}
+        known = {**sources, **manifest["c"], **interpreted, **outside}
         mypyc: str = manifest["mypyc"]
         folder = file.parent / manifest["folder"]
     except FileNotFoundError:

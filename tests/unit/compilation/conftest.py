@@ -38,6 +38,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "mypyc": "0",
         "folder": "group-0",
         "sources": build.digests(sources()),
+        "c": build.digests(native.c_sources()),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path

@@ -19,8 +19,8 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, a candidate.
-KERNEL, CANDIDATE = "reference/kernel.py", "candidate/rfc_v1.py"
+# One of each kind: what everything needs, a candidate, C code that is compiled with them.
+KERNEL, CANDIDATE, C_FILE = "reference/kernel.py", "candidate/rfc_v1.py", "fuzz/compilation/sparse.h"
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monk
     assert native.module_of_file(mine) not in compiled_with([mine.with_name("other.py")], monkeypatch).files
 
 
-@pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL])
+@pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL, C_FILE])
 def test_a_build_with_a_file_is_for_these_sources(
     building_with: list[list[str]], building: Path, mine: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside.build_with(str(mine))
-    path = building / KERNEL if changed == KERNEL else mine.with_name(changed)
+    path = building / changed if "/" in changed else mine.with_name(changed)
     before = path.read_bytes()
     path.write_bytes(before + b"\n")
     assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
@@ -163,8 +163,11 @@ def test_an_installation_builds_into_the_cache_folder(tmp_path: Path) -> None:
     assert first.parent == tmp_path / "cache" / "s2fuzz"
     (home / "candidate" / "mine.py").touch()
     assert folder() == first
+    (home / "fuzz" / "compilation" / "mine.h").touch()
+    second = folder()
+    assert second != first
     (home / "reference" / "mine.py").touch()
-    assert folder() != first
+    assert folder() not in (first, second)
 
 
 def folders() -> list[str]:
@@ -175,6 +178,22 @@ def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[st
     assert build.build() == "the compiled build is up to date"
     assert folders() == ["group-0"]
     assert capsys.readouterr().err == ""
+
+
+C_FILES = ("multiply.c", "shared.h", "short.h", "sparse.h", "words.h")
+
+
+@pytest.mark.parametrize("name", C_FILES)
+def test_c_code_that_has_changed_is_compiled_anew(building: Path, name: str) -> None:
+    with open(building / "fuzz" / "compilation" / name, "a") as file:
+        file.write("\n")
+    assert native.choose().remark == native.OUT_OF_DATE
+    assert build.build().startswith("compiled ")
+    assert build.build() == "the compiled build is up to date"
+
+
+def test_all_c_code_of_ours_is_known() -> None:
+    assert native.c_sources() == [f"fuzz/compilation/{name}" for name in C_FILES]
 
 
 def test_a_new_candidate_joins_the_group(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,9 +266,10 @@ def test_a_build_that_does_not_end_leaves_nothing(
     assert native.choose().mypyc == "0"
 
 
-def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("source", [KERNEL, C_FILE])
+def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     def change(folder: Path, files: list[str], home: Path) -> None:
-        (building / KERNEL).write_text("")
+        (building / source).write_text("")
 
     monkeypatch.setattr(build, "run_compiler", change)
     with pytest.raises(build.BuildError, match="changed during the build"):

@@ -15,8 +15,9 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, what a checker needs, a candidate.
+# One of each kind: what everything needs, what a checker needs, a candidate, C code that is compiled with them.
 KERNEL, CHECKER, CANDIDATE = "reference/kernel.py", "fuzz/checkers/tlb.py", "candidate/rfc_v1.py"
+C_FILE = "fuzz/compilation/short.h"
 
 
 def test_all_of_an_unchanged_checkout(checkout: Path) -> None:
@@ -25,7 +26,7 @@ def test_all_of_an_unchanged_checkout(checkout: Path) -> None:
     assert set(choice.files) == {native.module_of(source) for source in sources()} | {native.LIBRARY}
 
 
-@pytest.mark.parametrize("source", [KERNEL, CHECKER])
+@pytest.mark.parametrize("source", [KERNEL, CHECKER, C_FILE])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_change_below_candidates_makes_all_plain(checkout: Path, source: str, gone: bool) -> None:
     if gone:
