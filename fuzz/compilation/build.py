@@ -54,19 +54,20 @@ def obstacle() -> str:
     return ""
 
 
-def build(force: bool = False) -> str:
+def build(force: bool = False, thorough: bool = False) -> str:
     """Compile, unless what there is still fits.
 
     :param force: compile in any case
+    :param thorough: for the most speed; a build that was made so fits without, too
     :returns: one line on what was done
     :raises BuildError: it cannot be done, or failed
     """
     with possible():
-        if not force and current():
+        if not force and current(thorough):
             return "the compiled build is up to date"
         files = sources()
         say_interpreted()
-        return compile_all(files)
+        return compile_all(files, thorough)
 
 
 def say_interpreted() -> None:
@@ -91,8 +92,8 @@ def possible() -> Iterator[None]:
         raise BuildError(f"cannot compile: {error.filename}: {error.strerror}") from None
 
 
-def current() -> bool:
-    """Tell whether the build on disk is the one that would be made now."""
+def current(thorough: bool = False) -> bool:
+    """Tell whether the build on disk is the one that would be made now, or a thorough one of the same sources."""
     try:
         manifest = json.loads(native.MANIFEST.read_bytes())
         return bool(
@@ -101,6 +102,7 @@ def current() -> bool:
             and manifest["sources"] == digests(sources())
             and manifest["c"] == digests(native.c_sources())
             and manifest.get("interpreted", {}) == digests(list(interpreted()))
+            and manifest.get("thorough", False) >= thorough
             and (native.FOLDER / manifest["folder"]).is_dir()
         )
     except (OSError, ValueError, LookupError, TypeError):
@@ -121,30 +123,33 @@ def locked() -> Iterator[None]:
         yield
 
 
-def compile_all(files: list[str]) -> str:
+def compile_all(files: list[str], thorough: bool = False) -> str:
     """Compile, then let the manifest name the result; older folders but the last one go.
 
+    :param thorough: see `build`
     :raises BuildError: the compiler refused, or a source changed meanwhile
     """
     before, c_before = digests(files), digests(native.c_sources())
     folder = Path(tempfile.mkdtemp(prefix="build-", dir=native.FOLDER))
     try:
-        run_compiler(folder, files, native.HOME if native.CHECKOUT else staged(folder, {}))
+        run_compiler(folder, files, native.HOME if native.CHECKOUT else staged(folder, {}), thorough)
         if (digests(files), digests(native.c_sources())) != (before, c_before):
             raise BuildError("sources changed during the build: run `s2fuzz build` again")
-        publish(folder / "out", before, c_before)
+        publish(folder / "out", before, c_before, thorough)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return f"compiled {len(files)} modules into {native.FOLDER}"
 
 
-def run_compiler(folder: Path, files: list[str], home: Path) -> None:
+def run_compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
     """Run `fuzz.compilation.compile` and show its progress; it and its children end with us.
 
     :param home: what the paths of *files* start from
+    :param thorough: see `build`
     :raises BuildError: it failed; the log stays
     """
-    command = [sys.executable, "-m", "fuzz.compilation.compile", str(folder), str(CACHE), *files]
+    options = ["--thorough"] if thorough else []
+    command = [sys.executable, "-m", "fuzz.compilation.compile", *options, str(folder), str(CACHE), *files]
     environment = {**os.environ, "S2FUZZ_PURE": "1"}
     with (
         open(LOG, "w") as log,
@@ -177,10 +182,10 @@ def run_compiler(folder: Path, files: list[str], home: Path) -> None:
         raise BuildError(f"the compiler failed: {wrong[0] if wrong else f'exit code {status}'}; log: {LOG}")
 
 
-def publish(made: Path, built: dict[str, str], c_files: dict[str, str]) -> None:
+def publish(made: Path, built: dict[str, str], c_files: dict[str, str], thorough: bool = False) -> None:
     """Give a finished build its place, and name it in the manifest, which is replaced as a whole.
 
-    :param built: see `manifest`, as *c_files*
+    :param built: see `manifest`, as *c_files* and *thorough*
     """
     try:
         last = json.loads(native.MANIFEST.read_bytes())["folder"]
@@ -188,20 +193,23 @@ def publish(made: Path, built: dict[str, str], c_files: dict[str, str]) -> None:
         last = ""
     name = made.parent.name.replace("build-", "group-")
     os.rename(made, native.FOLDER / name)
-    write_atomically(native.MANIFEST, manifest(name, built, c_files, {}))
+    write_atomically(native.MANIFEST, manifest(name, built, c_files, {}, thorough))
     # Folders stay that running processes may still import from; those of interrupted builds go.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def manifest(folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str]) -> str:
+def manifest(
+    folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str], thorough: bool = False
+) -> str:
     """The manifest of a build, as `reference.compiled.choice` reads it.
 
     :param folder: beside the manifest
     :param built: digests by source
     :param c_files: digests by C file of ours
     :param outside: digests of files from outside by path
+    :param thorough: whether it was made for the most speed
     """
     from mypy.version import __version__ as mypyc
 
@@ -214,5 +222,6 @@ def manifest(folder: str, built: dict[str, str], c_files: dict[str, str], outsid
         "c": c_files,
         "interpreted": digests(list(interpreted())),
         "outside": outside,
+        "thorough": thorough,
     }
     return json.dumps(about, indent=1)

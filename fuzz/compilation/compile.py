@@ -1,56 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The compiler's part of ``s2fuzz build``: a process of its own, run in the checkout.
 
-Usage: ``python -m fuzz.compilation.compile FOLDER CACHE SOURCE...``.
+Usage: ``python -m fuzz.compilation.compile [--thorough] FOLDER CACHE SOURCE...``.
 Extension modules go to FOLDER/out, C files to FOLDER/c. Standard output has reports of progress
 (`fuzz.compilation.progress`) between what compilers say.
 """
 
 import os
-import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from sysconfig import get_path
-from typing import Any, Final
+from typing import Any
 
 from reference.compiled.choice import LIBRARY
 
 from .entries import combined, link
-from .jobs import NONE, USUAL, Job, jobs
-from .primitives import HEADER, register
-from .progress import report
+from .jobs import Job, jobs
+from .objects import GROUP, Objects, compile_one
+from .primitives import register
+from .profile import AGAIN, COUNTED, LINKED, PLAIN, PROFILED, supported, trained
+from .progress import tell
 from .rare import mark_rare
 from .runtime import MACRO, withstand_signals
 
-GROUP: Final = LIBRARY.removesuffix("__mypyc")
-# The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
-HEADERS: Final = f'#include "__native_{GROUP}.h"\n#include "__native_internal_{GROUP}.h"\n'
-# Functions of a few instructions in these headers, which `USUAL` would call at each use.
-INLINE: Final = (
-    *("void (Py_INCREF)(PyObject *)", "void (Py_DECREF)(PyObject *)"),
-    "int (PyObject_TypeCheck)(PyObject *, PyTypeObject *)",
-    *(f"CPyTagged (CPyTagged_{name})(CPyTagged, CPyTagged)" for name in ("Add", "Subtract", "And", "Rshift", "Lshift")),
-)
-# Calls within the library need no detour that would let another library replace a function.
-HIDDEN: Final = "-fvisibility=hidden"
-# Distributions build Python, and so its extension modules, with checks of the stack; translated code pays for one at
-# each call that goes through Python.
-UNGUARDED: Final = "-fno-stack-protector"
-# The address of each function of Python is looked up when the library is loaded, and called directly.
-NEAR: Final = "-fno-plt"
 
+def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -> None:
+    """Compile *sources*, paths below the current directory, as one group of one C file each.
 
-def main(folder: Path, cache: str, sources: list[str]) -> None:
-    """Compile *sources*, paths below the current directory, as one group of one C file each."""
+    :param thorough: see `fuzz.compilation.jobs.Job`
+    """
     from mypyc.build import mypycify
     from setuptools import setup
     from setuptools.command.build_ext import build_ext
 
     def build_extensions(self: Any) -> None:
-        compile_all(self.compiler, jobs(self.extensions), Path(self.build_temp), ahead)
-        build_ext.build_extensions(self)
+        build_all(self, jobs(self.extensions, thorough), partial(build_ext.build_extensions, self), layers, ahead)
 
     register()
     # Translating takes one core; the others can do what does not depend on it.
@@ -83,8 +70,57 @@ def main(folder: Path, cache: str, sources: list[str]) -> None:
     link(layers, folder / "out")
 
 
+def build_all(
+    command: Any,
+    todo: list[Job],
+    linked: Callable[[], None],
+    layers: list[dict[str, str]],
+    ahead: "dict[str, Future[list[str]]]",
+) -> None:
+    """Compile and link all extension modules, hot files by a profile if the compiler makes one.
+
+    :param command: the ``build_ext`` of setuptools
+    :param todo: the C files of all
+    :param linked: its part that links what has object files only
+    :param layers: as `combined` returns them
+    :param ahead: see `runtime_ahead`
+    """
+    temp = Path(command.build_temp)
+    counting = supported(command.compiler.compiler_so, temp / "trial")
+    made = Objects(command.compiler, todo, temp, ahead, (COUNTED, PROFILED) if counting else (PLAIN,))
+    lacking = "this compiler makes none as gcc does"
+    if counting:
+        made.compile(COUNTED)
+        made.hand_over()
+        lacking = tried(command, linked, layers)
+        made.compile(AGAIN if lacking else PROFILED)
+    else:
+        made.compile(PLAIN)
+    if lacking:
+        tell(f"compiled without a profile, a tenth slower: {lacking}")
+    made.hand_over()
+    linked()
+
+
+def tried(command: Any, linked: Callable[[], None], layers: list[dict[str, str]]) -> str:
+    """Link the extension modules with counters, and do the training run.
+
+    :returns: what went wrong; "" if nothing did
+    """
+    out = Path(command.build_lib)
+    library = next(extension for extension in command.extensions if extension.name == LIBRARY)
+    usual = library.extra_link_args
+    command.build_lib = str(out.with_name("trial"))
+    library.extra_link_args = [*usual, LINKED]
+    linked()
+    link(layers, Path(command.build_lib))
+    lacking = trained(Path(command.build_lib))
+    command.build_lib, library.extra_link_args = str(out), usual
+    return lacking
+
+
 def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[list[str]]]":
-    """Start to compile the C files of mypyc's runtime library, as `compile_all` would.
+    """Start to compile the C files of mypyc's runtime library, as `Objects` would.
 
     :param folder: gets the object files
     :returns: the object file to come, by the name of the C file
@@ -107,85 +143,7 @@ def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[l
     return found
 
 
-def compile_all(compiler: Any, todo: list[Job], folder: Path, ahead: "dict[str, Future[list[str]]]") -> None:
-    """Compile C files side by side; in each extension module, object files take the place of its sources.
-
-    :param compiler: the ``CCompiler`` of setuptools
-    :param folder: gets the object files
-    :param ahead: see `runtime_ahead`; those that were cancelled are compiled here
-    """
-    modules, spent, whole = 0, 0.0, sum(job.cost for job in todo)
-    report(modules, spent)
-    made: dict[tuple[str, ...], list[str]] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        levels = (USUAL, NONE)
-        example = next(job for job in todo if job.modules)
-        parsed = dict(zip(levels, pool.map(partial(parse_headers, compiler, example, folder), levels), strict=True))
-        running = {}
-        for job in todo:
-            begun = None if job.modules else ahead.get(Path(job.sources[0]).name)
-            if begun is None or begun.cancelled():
-                begun = pool.submit(compile_one, compiler, job, folder, parsed.get(job.level, ""))
-            running[begun] = job
-        try:
-            for future in as_completed(running):
-                job = running[future]
-                made[job.sources] = future.result()
-                modules += job.modules
-                spent += job.cost
-                report(modules, spent / whole)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    for job in sorted(todo, key=lambda job: job.sources):
-        job.extension.extra_objects += made[job.sources]
-        job.extension.sources = []
-
-
-def options_for(job: Job, level: str) -> list[str]:
-    """The compiler's options but for includes."""
-    return [
-        *(each for each in job.extension.extra_compile_args if not each.startswith("-O")),
-        HIDDEN,
-        UNGUARDED,
-        NEAR,
-        level,
-    ]
-
-
-def parse_headers(compiler: Any, job: Job, folder: Path, level: str) -> str:
-    """Have the compiler keep `HEADERS` in parsed form, for the files of one level.
-
-    :param job: one of those files
-    :returns: the file to include; "" if the compiler has no such form
-    """
-    header = folder / f"headers{level}.h"
-    header.parent.mkdir(parents=True, exist_ok=True)
-    always = "".join([f"static inline {each} __attribute__((always_inline));\n" for each in INLINE])
-    header.write_text(HEADERS + (always if level == USUAL else ""))
-    folders = [f"-I{each}" for each in (*job.extension.include_dirs, *compiler.include_dirs)]
-    command = [*compiler.compiler_so, *folders, "-x", "c-header", header, "-o", f"{header}.gch"]
-    done = subprocess.run([*command, *options_for(job, level)], check=False)
-    return str(header) if done.returncode == 0 else ""
-
-
-def compile_one(compiler: Any, job: Job, folder: Path, header: str) -> list[str]:
-    """Compile the C files of a job.
-
-    :param header: see `parse_headers`
-    :returns: the object file
-    """
-    # The header that is parsed already comes first, or it does not count.
-    headers = [header, str(HEADER)] if job.modules else []
-    include = [part for each in headers if each for part in ("-include", each)]
-    made: list[str] = compiler.compile(
-        [job.file(folder)],
-        output_dir=str(folder),
-        include_dirs=job.extension.include_dirs,
-        extra_postargs=[*include, *options_for(job, job.level)],
-    )
-    return made
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    _thorough = sys.argv[1] == "--thorough"
+    _folder, _cache, *_sources = sys.argv[1 + _thorough :]
+    main(Path(_folder), _cache, _sources, _thorough)

@@ -13,14 +13,25 @@ FULL: Final = "-O2"
 NONE: Final = "-O0"
 # Compiles in less than half the time of `FULL`.
 USUAL: Final = "-Og"
-# C files that take most of the time of judging, by parts of their names: full optimisation pays there.
+# C files that take most of the time of judging for their size, by parts of their names: full optimisation pays there,
+# by a profile of the training run.
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___sparse.", "machine___descriptor."),
-    *("checkers___shadow.", "checkers___suite.", "checkers___table.", "checkers___backing."),
-    *("checkers___bbm.", "checkers___progress.", "checkers___refcount.", "judging___tables.", "reference___assembly."),
+    *("checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
+    *(
+        "checkers___progress.",
+        "checkers___refcount.",
+        "checkers___lifetime.",
+        "checkers___owed.",
+        "checkers___context.",
+    ),
     *("machine___computer.", "machine___hardware.", "machine___memory.", "machine___processor.", "machine___tlb."),
-    *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
+    *("machine___address_space.", "machine___host_pages.", "execution___guest_accesses.", "sides___side."),
+    *("reference___assembly.", "reference___listeners.", "reference___mmu."),
 )
+# As these, but of what drives kernel trees: the training run, which has none, says nothing of them.
+_TREES: Final = ("candidate___tree___",)
+UNTRAINED: Final = ("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process.")
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
 COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),
@@ -44,10 +55,12 @@ class Job:
 
     :param extension: the extension module that they are a part of
     :param sources: their paths; several only if they are modules of ours
+    :param thorough: whether all modules but those in `COLD` count as hot
     """
 
     extension: Any
     sources: tuple[str, ...]
+    thorough: bool = False
 
     @property
     def modules(self) -> int:
@@ -55,13 +68,24 @@ class Job:
         return len(self.sources) if holds_module(self.sources[0]) else 0
 
     @property
+    def hot(self) -> bool:
+        """Whether it is compiled by a profile, if there is one."""
+        return self.modules > 0 and self.level == FULL and not self.named(_TREES)
+
+    @property
     def level(self) -> str:
         """The compiler's option for optimisation."""
-        name = Path(self.sources[0]).name
-        if self.extension.name != LIBRARY or any(part in name for part in COLD):
+        if self.extension.name != LIBRARY or self.named(COLD):
             return NONE
         # The runtime of mypyc is hot as a whole.
-        return FULL if not self.modules or any(part in name for part in HOT) else USUAL
+        if not self.modules or self.named(HOT) or self.named(UNTRAINED):
+            return FULL
+        return FULL if self.thorough and not self.named(_TREES) else USUAL
+
+    def named(self, parts: Iterable[str]) -> bool:
+        """Tell whether the name of its first file has one of these parts."""
+        name = Path(self.sources[0]).name
+        return any(part in name for part in parts)
 
     @property
     def size(self) -> int:
@@ -91,9 +115,12 @@ def holds_module(source: str) -> bool:
     return name.startswith("__native_") and "___" in name
 
 
-def jobs(extensions: Iterable[Any]) -> list[Job]:
-    """The C files of all extension modules, the longest jobs first."""
-    single = [Job(extension, (source,)) for extension in extensions for source in extension.sources]
+def jobs(extensions: Iterable[Any], thorough: bool = False) -> list[Job]:
+    """The C files of all extension modules, the longest jobs first.
+
+    :param thorough: see `Job`
+    """
+    single = [Job(extension, (source,), thorough) for extension in extensions for source in extension.sources]
     return sorted(joined(single), key=lambda job: (-job.cost, job.sources))
 
 
@@ -102,6 +129,7 @@ def joined(single: list[Job]) -> list[Job]:
 
     :param single: jobs of one file each
     """
+    thorough = any(job.thorough for job in single)
     done = [job for job in single if not job.modules or job.level not in JOINED]
     for level, most in JOINED.items():
         sources: list[str] = []
@@ -111,11 +139,11 @@ def joined(single: list[Job]) -> list[Job]:
             (job for job in single if job.modules and job.level == level), key=lambda job: (job.size, job.sources)
         ):
             if sources and size + job.size > most:
-                done.append(Job(extension, tuple(sources)))
+                done.append(Job(extension, tuple(sources), thorough))
                 sources, size = [], 0
             sources.append(job.sources[0])
             size += job.size
             extension = job.extension
         if sources:
-            done.append(Job(extension, tuple(sources)))
+            done.append(Job(extension, tuple(sources), thorough))
     return done

@@ -7,6 +7,7 @@ that run the file.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -33,18 +34,19 @@ from .staging import staged
 KEPT: Final = 3
 
 
-def build_with(name: str, force: bool = False) -> str:
+def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
     """Compile the group with a file in it, unless that is there.
 
     :param name: of the file; with that of a registered version, this is `fuzz.compilation.build.build`
     :param force: compile in any case
+    :param thorough: for the most speed
     :returns: one line on what was done
     :raises BuildError: it cannot be done, or failed
     :raises candidate.RefusedCandidate: the file cannot be a candidate
     """
     version = candidate.get(name)
     if not candidate.is_file(version.name):
-        return build(force)
+        return build(force, thorough)
     paths = outside_sources(version)
     check_stores(paths)
     with possible():
@@ -52,7 +54,7 @@ def build_with(name: str, force: bool = False) -> str:
         built, c_files = digests(files), digests(native.c_sources())
         place = native.FOLDER / f"{native.WITH}{key_of({**outside, **built, **c_files})}"
         there = native.chosen_by(place / "manifest.json")
-        if not force and there.mypyc and not there.remark:
+        if not force and there.mypyc and not there.remark and is_thorough(place) >= thorough:
             os.utime(place)
             return f"the compiled build with {version.name} is up to date"
         print(
@@ -63,17 +65,25 @@ def build_with(name: str, force: bool = False) -> str:
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=native.FOLDER))
         try:
             inside = {native.module_of_file(path).replace(".", "/") + ".py": path for path in paths}
-            run_compiler(folder, [*files, *inside], staged(folder, inside))
+            run_compiler(folder, [*files, *inside], staged(folder, inside), thorough)
             if (digests(files), digests(native.c_sources()), outside_digests(paths)) != (built, c_files, outside):
                 raise BuildError("sources changed during the build: run `s2fuzz build` again")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             os.rename(folder / "out", place / "group")
-            write_atomically(place / "manifest.json", manifest("group", built, c_files, outside))
+            write_atomically(place / "manifest.json", manifest("group", built, c_files, outside, thorough))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         forget_old()
     return f"compiled {len(files) + len(paths)} modules, {version.name} among them, into {place}"
+
+
+def is_thorough(place: Path) -> bool:
+    """Tell whether a build was made for the most speed.
+
+    :param place: the folder of a build that is whole
+    """
+    return bool(json.loads((place / "manifest.json").read_bytes()).get("thorough"))
 
 
 def outside_sources(version: Candidate) -> list[Path]:

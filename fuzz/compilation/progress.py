@@ -12,6 +12,7 @@ from typing import Final
 
 _MARK: Final = "s2fuzz-progress"
 _REPORT: Final = re.compile(rf"{_MARK} (\d+) (0|1|0\.\d+)\n?")
+_REMARK: Final = "s2fuzz-remark"
 # Seconds between two renewals of the line.
 _RENEW: Final = 0.2
 
@@ -23,6 +24,11 @@ def report(done: int, fraction: float) -> None:
     :param fraction: part of the C compiler's work that is done, by the time that it is expected to take
     """
     print(f"{_MARK} {done} {min(max(fraction, 0.0), 1.0):.4g}", flush=True)
+
+
+def tell(text: str) -> None:
+    """Report a line that people see."""
+    print(f"{_REMARK} {text}", flush=True)
 
 
 class BuildProgress:
@@ -42,8 +48,13 @@ class BuildProgress:
     def take(self, line: str) -> bool:
         """Take a line of the compiler's output.
 
-        :returns: whether the line was a report, and nothing for the log
+        :returns: whether the line was a report or a remark, and nothing for the log
         """
+        if line.startswith(f"{_REMARK} "):
+            self.show(line.removeprefix(f"{_REMARK} ").rstrip())
+            if self.terminal:
+                print(file=sys.stderr)
+            return True
         match = _REPORT.fullmatch(line)
         if match is None:
             return False

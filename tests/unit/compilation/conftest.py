@@ -48,7 +48,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def building(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout in which the compiler only seems to run."""
 
-    def compiler(folder: Path, files: list[str], home: Path) -> None:
+    def compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (folder / "out").mkdir()
         (folder / "out" / "made").write_text(" ".join(files))
 

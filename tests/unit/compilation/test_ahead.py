@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from fuzz.compilation.compile import compile_all, runtime_ahead
+from fuzz.compilation.compile import runtime_ahead
 from fuzz.compilation.jobs import jobs
+from fuzz.compilation.objects import Objects
+from fuzz.compilation.profile import PLAIN
 from reference.compiled.choice import LIBRARY
 
 
@@ -49,7 +51,9 @@ def test_what_is_there_is_taken(tmp_path: Path) -> None:
     cancelled.set_running_or_notify_cancel()
     extension = Extension(LIBRARY, [str(source) for source in sources])
     compiler = Compiler()
-    compile_all(compiler, jobs([extension]), tmp_path, {"int_ops.c": done, "list_ops.c": cancelled})
+    objects = Objects(compiler, jobs([extension]), tmp_path, {"int_ops.c": done, "list_ops.c": cancelled}, (PLAIN,))
+    objects.compile(PLAIN)
+    objects.hand_over()
     assert sorted(compiler.compiled) == ["__native_reference___kernel.c", "list_ops.c", "str_ops.c"]
     assert sorted(extension.extra_objects) == [
         "ahead/int_ops.o",

@@ -14,8 +14,8 @@ import pytest
 
 from fuzz.compilation import build
 from fuzz.compilation.group import sources
-from fuzz.compilation.jobs import COLD, FULL, HOT, JOINED, NONE, USUAL, Job, jobs
-from fuzz.compilation.progress import BuildProgress, report
+from fuzz.compilation.jobs import COLD, FULL, HOT, JOINED, NONE, UNTRAINED, USUAL, Job, jobs
+from fuzz.compilation.progress import BuildProgress, report, tell
 from fuzz.compilation.rare import marked
 from reference.compiled.choice import LIBRARY
 
@@ -70,6 +70,17 @@ def test_a_line_that_renews_itself_in_a_terminal(
         "s2fuzz: compiled 3 of 9 modules, 14 s left",
         "",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_remark_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    tell("there is no profile")
+    line = capsys.readouterr().out
+    shown = BuildProgress(3)
+    assert shown.take(line)
+    shown.clear()
+    assert "s2fuzz: there is no profile\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["", "error: x", "s2fuzz-progress", "s2fuzz-progress 1 2\n", "s2fuzz-progress 1 0.5x"])
@@ -198,6 +209,23 @@ char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
 def test_every_hot_file_is_there() -> None:
     """A module that is renamed does not lose its optimisation in silence."""
     names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
-    for part in (*HOT, *COLD):
+    for part in (*HOT, *COLD, *UNTRAINED):
         assert part == "__native_s2fuzz." or any(part in name for name in names), part
     assert any(Job(Extension(LIBRARY), (name,)).level == USUAL for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "thorough"),
+    [
+        ("reference___kernel", (FULL, True), (FULL, True)),
+        ("fuzz___checkers___hyp", (USUAL, False), (FULL, True)),
+        ("fuzz___language___text", (NONE, False), (NONE, False)),
+        ("candidate___tree___runtime___replay", (FULL, False), (FULL, False)),
+        ("candidate___tree___runtime___pool", (USUAL, False), (USUAL, False)),
+    ],
+)
+def test_what_is_compiled_by_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
+    """Nothing that the training run does not reach: the compiler would take it for cold."""
+    for each, found in ((False, usual), (True, thorough)):
+        job = Job(Extension(LIBRARY), (f"__native_{name}.c",), each)
+        assert (job.level, job.hot) == found

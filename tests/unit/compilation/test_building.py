@@ -84,7 +84,7 @@ def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[
     """As `building`; what the compiler was given, all of which stands below the copy of the sources."""
     given: list[list[str]] = []
 
-    def compiler(folder: Path, files: list[str], home: Path) -> None:
+    def compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         given.append(files)
         for source in [*files, f"{native.LIBRARY}.py"]:
             assert source.startswith(native.LIBRARY) or (home / source).is_file()
@@ -255,7 +255,7 @@ def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
 def test_a_build_that_does_not_end_leaves_nothing(
     building: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    def stopped(folder: Path, files: list[str], home: Path) -> None:
+    def stopped(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (folder / "half").touch()
         raise error
 
@@ -268,7 +268,7 @@ def test_a_build_that_does_not_end_leaves_nothing(
 
 @pytest.mark.parametrize("source", [KERNEL, C_FILE])
 def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    def change(folder: Path, files: list[str], home: Path) -> None:
+    def change(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (building / source).write_text("")
 
     monkeypatch.setattr(build, "run_compiler", change)
