@@ -18,19 +18,14 @@ USUAL: Final = "-Og"
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___sparse.", "machine___descriptor."),
     *("checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
-    *(
-        "checkers___progress.",
-        "checkers___refcount.",
-        "checkers___lifetime.",
-        "checkers___owed.",
-        "checkers___context.",
-    ),
+    *("checkers___progress.", "checkers___refcount.", "checkers___lifetime.", "checkers___context."),
     *("machine___computer.", "machine___hardware.", "machine___memory.", "machine___processor.", "machine___tlb."),
     *("machine___address_space.", "machine___host_pages.", "execution___guest_accesses.", "sides___side."),
-    *("reference___assembly.", "reference___listeners.", "reference___mmu."),
+    *("reference___assembly.", "reference___listeners."),
 )
-# As these, but of what drives kernel trees: the training run, which has none, says nothing of them.
+# What drives kernel trees: the training run, which has none, says nothing of it.
 _TREES: Final = ("candidate___tree___",)
+# As hot, but compiled without a profile.
 UNTRAINED: Final = ("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process.")
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
 COLD: Final = (
