@@ -64,7 +64,7 @@ class Job:
 
     @property
     def hot(self) -> bool:
-        """Whether it is compiled by a profile, if there is one."""
+        """Tell whether it is compiled by a profile, if there is one."""
         return self.modules > 0 and self.level == FULL and not self.named(_TREES)
 
     @property

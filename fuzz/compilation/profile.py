@@ -67,7 +67,7 @@ class Round:
         return self.hot[0] if job.hot else ()
 
     def factor(self, job: Job) -> float:
-        """How long it takes, by `Job.cost`."""
+        """The time that it takes, by `Job.cost`."""
         return self.hot[1] if job.hot else 1.0
 
 
