@@ -16,12 +16,10 @@ USUAL: Final = "-Og"
 # C files that take most of the time of judging for their size, by parts of their names: full optimisation pays there,
 # by a profile of the training run.
 HOT: Final = (
-    *("reference___pgtable.", "reference___kernel.", "machine___spans.", "machine___sparse.", "machine___descriptor."),
-    *("checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
-    *("checkers___progress.", "checkers___refcount.", "checkers___lifetime.", "checkers___context."),
-    *("machine___computer.", "machine___hardware.", "machine___memory.", "machine___processor.", "machine___tlb."),
-    *("machine___address_space.", "machine___host_pages.", "execution___guest_accesses.", "sides___side."),
-    *("reference___assembly.", "reference___listeners."),
+    *("reference___pgtable.", "reference___kernel.", "reference___assembly.", "reference___listeners."),
+    *("machine___spans.", "machine___sparse.", "machine___descriptor.", "machine___computer.", "machine___memory."),
+    *("machine___tlb.", "checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
+    *("checkers___lifetime.", "sides___side."),
 )
 # What drives kernel trees: the training run, which has none, says nothing of it.
 _TREES: Final = ("candidate___tree___",)
