@@ -23,6 +23,7 @@ class Extension:
     sources: list[str]
     include_dirs: list[str] = field(default_factory=list)
     extra_compile_args: list[str] = field(default_factory=list)
+    extra_link_args: list[str] = field(default_factory=list)
     extra_objects: list[str] = field(default_factory=list)
 
 

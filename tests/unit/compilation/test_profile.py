@@ -21,20 +21,10 @@ from fuzz.language.program import Program
 from reference.compiled import choice as native
 from reference.compiled.choice import LIBRARY
 
+from .test_ahead import Extension
+
 needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled build: run `s2fuzz build`")
 HOT, USUAL = "__native_reference___kernel", "__native_fuzz___checkers___hyp"
-
-
-@dataclass
-class Extension:
-    """As one of setuptools."""
-
-    name: str
-    sources: list[str]
-    include_dirs: list[str] = field(default_factory=list)
-    extra_compile_args: list[str] = field(default_factory=list)
-    extra_link_args: list[str] = field(default_factory=list)
-    extra_objects: list[str] = field(default_factory=list)
 
 
 class Compiler:
