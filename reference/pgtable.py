@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from .capabilities import ARM64_HAS_STAGE2_FWB
 from .compiled.annotations import mypyc_attr
 from .kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, ERANGE, Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from .machine.sparse import word_of
 from .zero_runs import passed_by, zeroes_from
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
@@ -80,12 +81,14 @@ NULL: Final = -1
 
 
 # The walker callbacks of this file, in the order of `Pgtable.kvm_pgtable_visitor_cb`.
+MAP_WALKER: Final = 2
 WALKERS: Final = {
     "stage2_free_walker": 1,
-    "stage2_map_walker": 2,
+    "stage2_map_walker": MAP_WALKER,
     "stage2_unmap_walker": 3,
     "stage2_attr_walker": 4,
     "stage2_flush_walker": 5,
+    "hyp_map_walker": 6,
 }
 
 
@@ -175,13 +178,15 @@ class Pgtable:
     EXCHANGES_SHARED: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
-    # The walker callbacks for leaves that do nothing with an entry that is zero, whatever their argument. A class that
-    # overrides one of them, or what visits entries, declares anew (`reference.zero_runs.passed_by`).
+    # The walker callbacks for leaves that do nothing with an entry that is zero, whatever their argument; of mapping,
+    # below an anchor. A class that overrides one of them, or what visits entries, declares anew
+    # (`reference.zero_runs.passed_by`).
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = (
         "stage2_free_walker",
         "stage2_unmap_walker",
         "stage2_attr_walker",
         "stage2_flush_walker",
+        "stage2_map_walk_leaf",
     )
 
     def __init__(self, kernel: Kernel) -> None:
@@ -202,6 +207,7 @@ class Pgtable:
         # Name and number of the callbacks seen so far that are in `WALKERS`, and whether they pass zeroes.
         self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int, bool]] = {}
         self.passes_tables, self.passing = passed_by(type(self))
+        self.passes_detached = "stage2_map_walk_leaf" in self.passing
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
         self.run_alone(True)
 
@@ -211,7 +217,7 @@ class Pgtable:
 
     def load(self, ptep: int) -> int:
         """``*ptep``. Other actors may come between the load and the use of its value (`Kernel.load`)."""
-        return self.mem[ptep] if self.alone else self.k.load(ptep)
+        return word_of(self.mem.stretches, ptep) if self.alone else self.k.load(ptep)
 
     def run_alone(self, alone: bool) -> None:
         """Load entries by the list's own method, or by `load`, where several actors are at work.
@@ -219,6 +225,8 @@ class Pgtable:
         In plain Python the former is three times faster. A compiled object has no attribute in place of a method.
         """
         self.alone = alone
+        if not hasattr(self, "__dict__"):
+            return
         with suppress(AttributeError):
             if alone:
                 object.__setattr__(self, "load", self.mem.__getitem__)
@@ -334,13 +342,15 @@ class Pgtable:
             return self.stage2_attr_walker(addr, data.end, level, ptep, flag, walker.arg)
         if number == 5:
             return self.stage2_flush_walker(addr, data.end, level, ptep, flag, walker.arg)
+        if number == 6:
+            return self.hyp_map_walker(addr, data.end, level, ptep, flag, walker.arg)
         return walker.cb(addr, data.end, level, ptep, flag, walker.arg)
 
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr
         # `load`, without a call for each of the many entries that a lone actor visits.
-        pte = self.mem[ptep] if self.alone else self.load(ptep)
+        pte = word_of(self.mem.stretches, ptep) if self.alone else self.load(ptep)
         table = self.kvm_pte_table(pte, level)
         flags = data.walker.flags
 
@@ -349,7 +359,7 @@ class Pgtable:
 
         if not table and flags & KVM_PGTABLE_WALK_LEAF:
             ret = self.kvm_pgtable_visitor_cb(data, addr, level, ptep, KVM_PGTABLE_WALK_LEAF)
-            pte = self.mem[ptep] if self.alone else self.load(ptep)
+            pte = word_of(self.mem.stretches, ptep) if self.alone else self.load(ptep)
             table = self.kvm_pte_table(pte, level)
 
         if ret:
@@ -380,13 +390,18 @@ class Pgtable:
         first = self.kvm_pgtable_idx(data, level)
         behind = self.PTRS_PER_PTE
         passes = data.walker.passes and self.alone
+        # Mapping looks only for what is there as long as there is an anchor.
+        mapping: stage2_map_data | None = None
+        if self.passes_detached and self.alone and data.walker.number == MAP_WALKER:
+            mapping = data.walker.arg
         idx = first
         while idx < behind:
             if data.addr >= data.end:
                 break
 
             # The cursor may point into the middle of the first entry.
-            if passes and idx > first and self.mem[pgtable + idx] == 0:
+            passing = passes or (mapping is not None and mapping.anchor != NULL)
+            if passing and idx > first and word_of(self.mem.stretches, pgtable + idx) == 0:
                 size = self.sizes[level]
                 passed = zeroes_from(self.mem, pgtable + idx, min(behind - idx, (data.end - data.addr - 1) // size + 1))
                 data.addr += passed * size

@@ -13,7 +13,7 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from reference.machine.sparse import SparseWords
-from reference.pgtable import Pgtable, kvm_pgtable_walk_data
+from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
 from reference.zero_runs import passed_by, zeroes_from
 
 from ...stored_verdicts import digests
@@ -53,6 +53,16 @@ class Declaring(Visiting):
 class Later(Declaring):
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: Any) -> int:
         return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+
+
+class MapsLeaves(Pgtable):
+    def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
+        return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
+
+
+class Maps(Pgtable):
+    def stage2_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_map_data) -> int:
+        return super().stage2_map_walker(addr, end, level, ptep, flag, arg)
 
 
 class ZeroIsValid(Pgtable):
@@ -105,6 +115,12 @@ def test_who_overrides_declares_anew() -> None:
     assert passed_by(Visiting) == (False, frozenset())
     assert passed_by(Declaring) == (True, frozenset(["stage2_unmap_walker"]))
     assert passed_by(Later) == (True, frozenset())
+
+
+def test_who_maps_by_itself_sees_zeroes_below_an_anchor() -> None:
+    others = frozenset(Pgtable.PASSES_ZEROES) - {"stage2_map_walk_leaf"}
+    assert len(others) == len(Pgtable.PASSES_ZEROES) - 1
+    assert passed_by(MapsLeaves) == passed_by(Maps) == (True, others)
 
 
 @pytest.mark.parametrize("name", PORTS)
