@@ -24,6 +24,7 @@ def register() -> None:
         (f"{_TREES}.shared.say", [int_rprimitive, object_rprimitive], c_int_rprimitive, ERR_NEG_INT),
         (f"{_TREES}.shared.hear", [int_rprimitive], int_rprimitive, ERR_MAGIC),
         (f"{_MACHINE}.sparse.word_of", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_MAGIC),
+        (f"{_MACHINE}.spans.last_up_to", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_NEVER),
         (f"{_MACHINE}.sparse.used_from", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_NEVER),
     ):
         function_op(

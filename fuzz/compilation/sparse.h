@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The functions of reference/machine/sparse.py for compiled code: they make no objects, and keep none for a moment. */
+/*
+ * The functions of reference/machine/sparse.py and spans.py for compiled code: they make no objects, and keep none for a
+ * moment.
+ */
 #ifndef S2FUZZ_SPARSE_H
 #define S2FUZZ_SPARSE_H
 #include <Python.h>
@@ -48,5 +51,21 @@ static inline CPyTagged s2fuzz_used_from(PyObject *words, CPyTagged first)
 	while (at < size && s2fuzz_is_zero(PyList_GET_ITEM(words, at)))
 		at++;
 	return (CPyTagged)(at < size ? at : S2FUZZ_STRETCH) << 1;
+}
+
+/* Of numbers that fit in a word; tagged ones have the same order. */
+static inline CPyTagged s2fuzz_last_up_to(PyObject *starts, CPyTagged index)
+{
+	Py_ssize_t low = 0, high = PyList_GET_SIZE(starts);
+
+	while (high - low > 1) {
+		Py_ssize_t middle = (low + high) >> 1;
+
+		if ((Py_ssize_t)CPyTagged_FromObject(PyList_GET_ITEM(starts, middle)) <= (Py_ssize_t)index)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (CPyTagged)low << 1;
 }
 #endif

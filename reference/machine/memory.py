@@ -199,7 +199,7 @@ class Memory:
         start = max(first - self.first, 0)
         end = min(behind - self.first, self.frames)
         if start < end:
-            self.poc.paste(start, self.cached.runs(start, end), start)
+            self.poc.take(self.cached, start, end)
             self.dirty.fill(start, end, 0)
             self.host_dirty.fill(start, end, 0)
 
@@ -208,7 +208,7 @@ class Memory:
         start = max(pfn - self.first, 0)
         end = min(pfn - self.first + pages, self.frames)
         if start < end:
-            self.poc.paste(start, self.cached.runs(start, end), start)
+            self.poc.take(self.cached, start, end)
             self.dirty.fill(start, end, 0)
 
     def invalidate_icache(self, pa: int, size: int) -> None:

@@ -1,6 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An array in which long runs are alike, held as its runs: the cost follows the runs, not the length."""
 
+# Compiled code calls the function of fuzz/compilation/sparse.h in place of this one.
+
+
+def last_up_to(starts: list[int], index: int) -> int:
+    """Return the place of the last of some ascending numbers that is at most *index*; 0: all are above it."""
+    low = 0
+    high = len(starts)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if starts[middle] <= index:
+            low = middle
+        else:
+            high = middle
+    return low
+
 
 class Spans:
     """Integers by index, from 0.
@@ -21,16 +36,7 @@ class Spans:
 
     def run_of(self, index: int) -> int:
         """Number of the run that *index*, which the array has, lies in."""
-        starts = self.starts
-        low = 0
-        high = len(starts)
-        while high - low > 1:
-            middle = (low + high) >> 1
-            if starts[middle] <= index:
-                low = middle
-            else:
-                high = middle
-        return low
+        return last_up_to(self.starts, index)
 
     def grow(self, size: int, value: int) -> None:
         """Make the array *size* long; new elements hold *value*."""
@@ -120,6 +126,16 @@ class Spans:
             if held == value:
                 found.extend(range(first, stop))
         return found
+
+    def take(self, other: "Spans", start: int, end: int) -> None:
+        """Elements *start* to *end* (not included), which both arrays have, become those of another array."""
+        number = other.run_of(start)
+        while start < end:
+            value = other.values[number]
+            number += 1
+            stop = min(end, other.starts[number]) if number < len(other.starts) else end
+            self.fill(start, stop, value)
+            start = stop
 
     def paste(self, start: int, runs: list[tuple[int, int, int]], first: int) -> None:
         """Runs taken from *first* on, here or elsewhere, are written from *start* on."""

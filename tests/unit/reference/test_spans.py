@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.machine.spans import Spans
+from reference.machine.spans import Spans, last_up_to
 
 SIZE = 24
 RANGE = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))
@@ -37,6 +37,16 @@ def test_as_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, in
     array[place : place + max(end - start, 0)] = array[start:end]
     assert content(spans) == array
     assert taken.size == SIZE
+    was = content(taken)
+    taken.take(spans, start, start + length)
+    was[start : start + length] = array[start : start + length]
+    assert content(taken) == was
+
+
+@given(st.lists(st.integers(0, 1 << 58), min_size=1, unique=True).map(sorted), st.integers(0, 1 << 58))
+def test_the_last_up_to(starts: list[int], index: int) -> None:
+    for at in (index, *starts):
+        assert last_up_to(starts, at) == max(sum(start <= at for start in starts) - 1, 0)
 
 
 def test_a_range_that_sticks_out() -> None:
