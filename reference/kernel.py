@@ -14,7 +14,7 @@ from .capabilities import ARM64_HAS_TLB_RANGE, NO_VHE
 from .compiled.annotations import mypyc_attr
 from .events import Observer
 from .last_places import LastPlaces
-from .listeners import Listeners
+from .listeners import NOBODY, listeners
 from .machine.arena import POISON, Arena
 from .machine.granule import Granule
 from .machine.hardware import Hardware
@@ -132,7 +132,7 @@ class Kernel:
         self.walker_arg: object = None
         # Cost: entries that the software walker visited, of tables whose walk is over; that a tree's code read.
         self.visited = 0
-        self.on = Listeners()
+        self.on = listeners()
         self.on_load: list[Observer] = self.on.load
         self.on_store: list[Observer] = self.on.store
         self.on_get: list[Observer] = self.on.get
@@ -157,8 +157,9 @@ class Kernel:
         self.on.remove(observer)
 
     def dismiss_all(self) -> None:
-        """Send no more events to anybody."""
-        self.on.clear()
+        """Send no more events to anybody: kernel code does not run any more."""
+        self.on.leave()
+        self.on = NOBODY
 
     def reached(self, point: str) -> None:
         """Kernel code is about to do something, which takes effect when this returns; others may come before."""

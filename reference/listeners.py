@@ -7,6 +7,9 @@ from .events import EVENT_NAMES, Observer
 
 _NUMBERS: Final = {name: number for number, name in enumerate(EVENT_NAMES)}
 _overridden: Final[dict[type[Observer], list[int]]] = {}
+# Lists without observers, whose kernel has gone: there are many, and the next kernel needs as many.
+_SPARES: Final = 4
+_spares: Final["list[Listeners]"] = []
 
 
 def overridden(observer: type[Observer]) -> list[int]:
@@ -195,3 +198,18 @@ class Listeners:
         """Remove all observers."""
         for observers in self.all:
             observers.clear()
+
+    def leave(self) -> None:
+        """Remove all observers, of a kernel whose code does not run any more: another kernel may get the lists."""
+        self.clear()
+        if self is not NOBODY and len(_spares) < _SPARES:
+            _spares.append(self)
+
+
+# Of kernels that have gone.
+NOBODY: Final = Listeners()
+
+
+def listeners() -> Listeners:
+    """Return lists that have no observers."""
+    return _spares.pop() if _spares else Listeners()

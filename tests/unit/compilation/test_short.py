@@ -81,6 +81,22 @@ def test_a_list_may_grow_while_it_is_cleared(count: int) -> None:
     assert listeners.store == []
 
 
+def test_who_listened_to_a_kernel_that_has_gone_hears_no_other() -> None:
+    gone, early, late = a_kernel(), Stores(), Stores()
+    gone.observe(early)
+    lists = gone.on
+    gone.dismiss_all()
+    gone.dismiss_all()
+    kernels = [a_kernel(), a_kernel()]
+    assert kernels[0].on is lists
+    assert kernels[1].on is not lists
+    kernels[1].observe(late)
+    kernels[0].WRITE_ONCE(5, 7)
+    kernels[1].WRITE_ONCE(5, 8)
+    assert early.seen == []
+    assert late.seen == [8]
+
+
 def test_runs_come_and_go() -> None:
     """Lists that elements are taken from, at the end and before it, and put in again."""
     spans, plain = Spans(), [0] * 64
