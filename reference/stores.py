@@ -23,6 +23,7 @@ MEMORY: Final = ("mem", "words")
 TRUSTED: Final = ("reference", "fuzz", "builtins", "typing", "abc")
 
 _once: dict[type, bool] = {}
+_together: dict[tuple[type, ...], bool] = {}
 
 
 def plain_store(source: str | bytes) -> int:
@@ -45,7 +46,10 @@ def plain_store(source: str | bytes) -> int:
 
 def writes_once(*classes: type) -> bool:
     """Tell whether some classes, and what they call beside `reference`, store through the kernel layer alone."""
-    return all(_class_writes_once(each) for each in classes)
+    known = _together.get(classes)
+    if known is None:
+        known = _together[classes] = all(_class_writes_once(each) for each in classes)
+    return known
 
 
 def _class_writes_once(each: type) -> bool:

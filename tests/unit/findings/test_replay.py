@@ -169,6 +169,7 @@ def test_closing_leaves_no_process() -> None:
 
 def test_what_no_program_changes_is_looked_up_before_processes_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "_once", {})
+    monkeypatch.setattr(stores, "_together", {})
     has.cache_clear()
     replay_server.prepare(REQUEST)
     looked_up = len(stores._once), has.cache_info().misses
