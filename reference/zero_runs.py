@@ -3,7 +3,7 @@
 
 Most entries of a table are zero, and most walker callbacks only look for what is there. Each version declares which
 of its callbacks do nothing with an entry that is zero (`reference.pgtable.Pgtable.PASSES_ZEROES`); a walk with one of
-them goes on behind a run of zeroes. All counts are as if it had visited each entry.
+them goes on behind a run of zeroes, and so does mapping below an anchor. All counts are as if each were visited.
 """
 
 from typing import Final
