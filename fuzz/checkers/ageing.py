@@ -76,12 +76,11 @@ class Ageing(GuestChecker):
         """The guest addresses that *op* is about, one range for each host page and slot."""
         page = self.granule.page_size
         if isinstance(op, (HostAge, HostTestAge)):
-            host = self.guest.host
             start = self.side.by_name[op.slot].hva + op.offset
             if isinstance(op, HostTestAge):
                 return self.guest.ipa_ranges(start & -page, (start & -page) + page)
             found: list[tuple[int, int]] = []
-            for hva, size in host.pages_to_age(start, start + op.size):
+            for hva, size in self.side.pages_to_age(start, start + op.size):
                 found += self.guest.ipa_ranges(hva, hva + size)
             return found
         if isinstance(op, (TableMkold, TableMkyoung, TableIsYoung)):

@@ -159,4 +159,4 @@ class Contract(RefusalChecker):
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Tell whether the program itself made an allocation fail."""
-        return op is not None and fail_of(op) is not None and outcome.value == -ENOMEM
+        return outcome.value == -ENOMEM and op is not None and fail_of(op) is not None

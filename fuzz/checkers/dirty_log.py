@@ -152,9 +152,7 @@ class DirtyLog(GuestChecker):
     def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
         """Judge *bitmap*, which user space has got: all written pages must be in it."""
         assert isinstance(bitmap, list)
-        reported = 0
-        for word in bitmap:
-            reported += word.bit_count()
+        reported = sum(map(int.bit_count, bitmap))
         lost: dict[tuple[int, bool], list[int]] = {}
         kept: dict[int, tuple[int, bool]] = {}
         for page in sorted(pages):

@@ -45,7 +45,6 @@ class Lifetime(Checker):
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
         # The reference's walks under a shared mmu lock are readers of RCU.
-        self.walks_under_rcu = False
         # A walk of this operation was reported as no reader.
         self.reported_walks = False
 
@@ -65,7 +64,6 @@ class Lifetime(Checker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.reported_walks = False
-        self.walks_under_rcu = self.side.standard.pgtable.WALKS_UNDER_RCU
 
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
@@ -78,7 +76,7 @@ class Lifetime(Checker):
             self.report("walk of what is no table", level, f"index {table} is outside of all table pages")
             return
         self.used(page, "walk of")
-        if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.walks_under_rcu:
+        if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.side.walks_under_rcu:
             self.walked_unprotected(page)
 
     def walked_unprotected(self, page: int) -> None:
@@ -108,7 +106,7 @@ class Lifetime(Checker):
         """
         owed = self.tlbs[number].owed
         return (
-            self.walks_under_rcu
+            self.side.walks_under_rcu
             and self.kernel.rcu_depth > 0
             and owed.tables[owed.pinned[page]].actor != self.kernel.actor
         )

@@ -238,14 +238,12 @@ class TableLock(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.destroying = False
-        self.exchanges = False
         # Entries in which compare-exchanges have left a marker, each with the actor.
         self.marked: set[tuple[int, int]] = set()
 
     def before_operation(self, op: Operation | None) -> None:
-        # What is required is known once both sides are there.
-        self.exchanges = self.side.pgtable.EXCHANGES_SHARED or self.side.standard.pgtable.EXCHANGES_SHARED
-        self.marked.clear()
+        if self.marked:
+            self.marked.clear()
 
     def before_destruction(self) -> None:
         self.destroying = True
@@ -254,7 +252,7 @@ class TableLock(GuestChecker):
         if self.shadow.by_hardware or self.guest.creating or self.destroying:
             return
         if "mmu" in self.kernel.locks:
-            if self.kernel.mmu_shared and self.exchanges:
+            if self.kernel.mmu_shared and self.side.exchanges_shared:
                 self.among_readers(ipa, level, ptep, old, new)
             return
         self.report(

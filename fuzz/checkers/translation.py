@@ -182,7 +182,7 @@ class Translation(GuestChecker):
         if isinstance(op, (ops.HostAge, ops.HostTestAge)):
             size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
             start = layout.hva + op.offset
-            return self.guest.ipa_ranges(*self.guest.host.aged_range(start, start + size))
+            return self.guest.ipa_ranges(*self.side.aged_range(start, start + size))
         if layout.slot.vm != self.guest.number:
             return []
         if isinstance(op, ops.GuestAccess):

@@ -101,12 +101,7 @@ class Executor:
         op = self.program.operations[at]
         self.at = at
         side = self.side
-        side.kernel.walker = ""
-        side.kernel.cause = ""
-        # What no vCPU does, the first CPU does.
-        side.kernel.cpu = 0
-        for guest in side.guests:
-            guest.notified.forget()
+        side.begin_operation()
         # Each operation writes a version of its own.
         side.host.version = at + 1
         self.checkers.before_operation(op)

@@ -88,9 +88,8 @@ class HostOperations:
 
     def age(self, start: int, end: int, flush: bool) -> Outcome:
         """The host ages each of its pages, huge or not, as ``page_referenced()`` does."""
-        host = self.side.host
         self.side.enter("kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young")
-        pages = host.pages_to_age(start, end)
+        pages = self.side.pages_to_age(start, end)
         if len(self.side.running) == 1 and self.side.kernel.turns is None:
             # Nobody comes between.
             self.side.active = self.side.running[0]

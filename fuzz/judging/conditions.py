@@ -112,7 +112,7 @@ class Conditions(PredicateNotes):
             return not overlap(violation.reach(self.granule), merged(held.walks))
         if predicate == HINTED and violation.table >= 0:
             return self.hinted.concerns(violation.table)
-        ranges = (held.noted if predicate in OF_ACTOR else self.now).get(predicate, [])
+        ranges = (held.noted if self.held_in and predicate in OF_ACTOR else self.now).get(predicate, [])
         if time == NOW:
             if predicate not in OF_PAGES or not violation.places:
                 return bool(ranges)

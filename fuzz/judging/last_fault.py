@@ -13,7 +13,8 @@ from ..language.operations import Operation
 class HeldPredicates:
     """Predicates that held in one operation of an actor of a par block.
 
-    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages
+    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages,
+    outside of a block too
     """
 
     def __init__(self) -> None:

@@ -96,7 +96,7 @@ class PredicateNotes(Checker):
         """Note that a predicate holds, for guest addresses [start, end) of a VM."""
         where = (place(vm, start), place(vm, end))
         self.now.setdefault(predicate, []).append(where)
-        if predicate in OF_ACTOR:
+        if self.held_in and predicate in OF_ACTOR:
             self.own.held.noted.setdefault(predicate, []).append(where)
 
     # Observations.
@@ -176,7 +176,7 @@ class PredicateNotes(Checker):
 
     def aged(self, start: int, end: int) -> None:
         """Note predicates of the host addresses [start, end), which the host is about to age."""
-        for hva, size in self.side.host.pages_to_age(start, end):
+        for hva, size in self.side.pages_to_age(start, end):
             for layout in self.side.layouts:
                 # In a par block a slot may come back before its pages are aged.
                 gone = not layout.live and self.kernel.turns is None

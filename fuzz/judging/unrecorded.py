@@ -82,7 +82,7 @@ class AgeFlags:
         layout = side.by_name[op.slot]
         start = layout.hva + op.offset
         end = start + (op.size if isinstance(op, HostAge) else 1)
-        first, last = side.host.aged_range(start, end)
+        first, last = side.aged_range(start, end)
         for guest in side.guests:
             for ipa, stop in guest.ipa_ranges(first, last):
                 if self.within(guest.number, ipa, stop):

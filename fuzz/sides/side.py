@@ -100,6 +100,9 @@ class Side(Listener):
         self.downgraded: set[int] = set()
         # By actor, the page whose entry in the host's tables it has changed, and tells of under the lock of that table.
         self.telling: dict[int, int] = {}
+        # The host pages that the operation under way ages, and the host addresses that it names (`pages_to_age`).
+        self.aged: list[tuple[int, int]] = []
+        self.aged_start = self.aged_end = 0
         # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
@@ -125,6 +128,8 @@ class Side(Listener):
         :param standard: the one that this is compared with, or this one
         """
         self.standard = standard
+        self.walks_under_rcu = standard.pgtable.WALKS_UNDER_RCU
+        self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
         self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
 
     def lay_out(self, slot: Slot) -> None:
@@ -136,6 +141,31 @@ class Side(Listener):
         self.layouts.append(layout)
         self.by_name[slot.name] = layout
         self.guests[slot.vm].layouts.append(layout)
+
+    def begin_operation(self) -> None:
+        """An operation begins."""
+        # What no vCPU does, the first CPU does.
+        self.kernel.walker = self.kernel.cause = ""
+        self.kernel.cpu = 0
+        self.aged_start = self.aged_end = 0
+        for guest in self.guests:
+            guest.notified.forget()
+
+    def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The host pages that are aged with those of [start, end), as `HostPages.pages_to_age`.
+
+        Until an operation that ages them has done so they stay the same, but beside others.
+        """
+        if self.kernel.turns is not None:
+            return self.host.pages_to_age(start, end)
+        if start != self.aged_start or end != self.aged_end:
+            self.aged = self.host.pages_to_age(start, end)
+            self.aged_start, self.aged_end = start, end
+        return self.aged
+
+    def aged_range(self, start: int, end: int) -> tuple[int, int]:
+        """The range around them, as `HostPages.aged_range`."""
+        return self.host.aged_range(start, end, self.pages_to_age(start, end))
 
     def enter(self, entry: str) -> None:
         """Note, for reports, the entry point of the kernel that is about to be called."""

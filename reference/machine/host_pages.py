@@ -107,14 +107,17 @@ class HostPages(AddressSpace):
             hva = first + size
         return found
 
-    def aged_range(self, start: int, end: int) -> tuple[int, int]:
-        """The range around all host pages that are aged, or asked for their age, with those of [start, end)."""
+    def aged_range(self, start: int, end: int, pages: list[tuple[int, int]]) -> tuple[int, int]:
+        """The range around all host pages that are aged, or asked for their age, with those of [start, end).
+
+        :param pages: those that are aged (`pages_to_age`)
+        """
         first, _ = self.unit_at(start)
         last, size = self.unit_at(end - 1)
         behind = last + size
-        for hva, stop, _ in self.parts_to_age(start, end):
+        for hva, page in pages:
             first = min(first, hva)
-            behind = max(behind, stop)
+            behind = max(behind, hva + page)
         return first, behind
 
     def folio_parts(self, hva: int) -> list[tuple[int, int, int]]:

@@ -339,8 +339,9 @@ def test_a_large_folio_that_small_entries_map_is_aged_as_a_whole() -> None:
     small_entries(f)
     f.host.populate(HVA + PAGE, True)
     pages = [HVA + page * PAGE for page in range(512) if page != 1]
-    assert f.host.pages_to_age(HVA, HVA + PAGE) == [(page, PAGE) for page in pages]
-    assert f.host.aged_range(HVA, HVA + PAGE) == (HVA, HVA + BLOCK)
+    aged = f.host.pages_to_age(HVA, HVA + PAGE)
+    assert aged == [(page, PAGE) for page in pages]
+    assert f.host.aged_range(HVA, HVA + PAGE, aged) == (HVA, HVA + BLOCK)
     assert f.host.pages_to_age(HVA + PAGE, HVA + 2 * PAGE) == [(HVA + PAGE, PAGE)]
     assert len(f.host.pages_to_age(HVA, HVA + BLOCK)) == 512
 
