@@ -16,6 +16,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
+from .owed import key_of
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -140,7 +141,8 @@ class Ageing(GuestChecker):
             if young:
                 what = "still young after clearing" + ("" if first else BEHIND)
                 self.complain(what, first or young, f"{pages_text(young)} kept the access flag")
-            held = [key for key in self.cleared if key in self.tlb.owed.aged]
+            aged = self.tlb.owed.aged
+            held = [(level, ipa) for level, ipa in self.cleared if key_of(level, ipa) in aged]
             if isinstance(op, HostAge) and op.flush and held:
                 self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
 

@@ -22,6 +22,7 @@ from reference.machine.descriptor import (
 
 from ..sides.guest import Guest
 from .checker import GuestChecker, Peers
+from .owed import address_of, key_of, level_of
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -88,7 +89,7 @@ class Bbm(GuestChecker):
         held = old
         if not old & AF_BIT and kind(old, level, self.granule) != TABLE:
             # Not cached, unless the access flag was cleared only lately.
-            key = (level, ipa)
+            key = key_of(level, ipa)
             owed = self.owed.leaves.get(key)
             held = self.owed.aged.get(key, 0) if owed is None else owed.entry
         what = self.change(level, held, new) if held else ""
@@ -135,10 +136,11 @@ class Bbm(GuestChecker):
     def judge(self, ipa: int, level: int, new: int) -> None:
         """An entry was made: no CPU may hold one that it must not meet."""
         owed = self.owed
-        cut = owed.tables.get((level, ipa)) if owed.tables else None
+        key = key_of(level, ipa)
+        cut = owed.tables.get(key) if owed.tables else None
         if cut is not None:
             self.compare(ipa, level, cut.entry, new)
-        same = owed.leaves.get((level, ipa)) if owed.leaves else None
+        same = owed.leaves.get(key) if owed.leaves else None
         if same is not None:
             self.compare(ipa, level, same.entry, new)
         if kind(new, level, self.granule) == TABLE:
@@ -150,14 +152,16 @@ class Bbm(GuestChecker):
         # Nothing smaller may be held within a leaf, no larger leaf around it.
         end = ipa + (1 << self.shifts[level])
         if owed.tables:
-            for (at, base), table in owed.tables.items():
+            for held, table in owed.tables.items():
+                at, base = level_of(held), address_of(held)
                 if at > level and ipa <= base < end:
                     self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, at, new)
                     return
-        for (at, base), leaf in owed.leaves.items():
+        for held, leaf in owed.leaves.items():
+            at, base = level_of(held), address_of(held)
             if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
                 if leaf.below and cut is None:
-                    self.tlb.two_sizes(ipa, level, new, (at, base), leaf)
+                    self.tlb.two_sizes(ipa, level, new, held, leaf)
                 else:
                     what = f"{self.name_of(leaf.entry, at)}->{self.name_of(new, level)}"
                     self.too_early(ipa, level, what, leaf.entry, at, new)
@@ -175,7 +179,7 @@ class Bbm(GuestChecker):
                 self.judge(ipa, table.level, now)
                 continue
             below = cut.children.get(index) if cut is not None else None
-            other = self.owed.tables.get((table.level, ipa))
+            other = self.owed.tables.get(key_of(table.level, ipa))
             if other is not None:
                 self.compare(ipa, table.level, other.entry, now)
                 below = below or other.table

@@ -8,6 +8,8 @@ address, and the leaf there (Arm ARM C5.5 and D8.16, TLBI by IPA); each other le
 below is owed until a flush covers it.
 """
 
+from typing import Final
+
 from reference.machine.descriptor import (
     AF_BIT,
     READ_BIT,
@@ -24,8 +26,25 @@ from reference.machine.processor import MISFIT, Invalidation, last_level
 from ..sides.guest import Guest
 from .table import Table
 
-# Level, and guest address in bytes.
-Key = tuple[int, int]
+# Guest address of an entry in bytes, and in the bits that are clear in it (LEVEL) its level: one number, not two,
+# for each store and each flush looks some up.
+Key = int
+LEVEL: Final = 7
+
+
+def key_of(level: int, ipa: int) -> Key:
+    """The key of an entry."""
+    return ipa | level
+
+
+def level_of(key: Key) -> int:
+    """The level of an entry."""
+    return key & LEVEL
+
+
+def address_of(key: Key) -> int:
+    """The guest address of an entry."""
+    return key & ~LEVEL
 
 
 def takes_away(old: int, new: int) -> bool:
@@ -105,7 +124,7 @@ class Late:
 
     def __init__(self, what: str, key: Key, entry: int, function: str) -> None:
         self.what = what
-        self.level, self.ipa = key
+        self.level, self.ipa = level_of(key), address_of(key)
         self.entry = entry
         self.function = function
 
@@ -147,7 +166,7 @@ class Owed:
 
     def lose_leaf(self, key: Key, old: int, new: int, function: str) -> None:
         """A live leaf was written over, or broken."""
-        aged = self.aged.pop(key, 0)
+        aged = self.aged.pop(key, 0) if self.aged else 0
         held = aged if aged else old
         # Where the hardware sets the access flag, a CPU may do so, and keep the leaf, at any time.
         if aged or old & AF_BIT or self.haf:
@@ -197,11 +216,13 @@ class Owed:
 
     def within(self, key: Key, table: Key) -> bool:
         """Tell whether an entry lies below a table entry."""
-        return key[0] > table[0] and key[1] >> self.shifts[table[0]] == table[1] >> self.shifts[table[0]]
+        shift = self.shifts[level_of(table)]
+        return level_of(key) > level_of(table) and address_of(key) >> shift == address_of(table) >> shift
 
     def settle_table(self, key: Key) -> OwedTable:
         """No walk cache holds the entry any more; the pages below are not its business."""
-        owed = self.tables.pop(key)
+        owed = self.tables[key]
+        del self.tables[key]
         for page in owed.pages:
             if self.pinned.get(page) == key:
                 del self.pinned[page]
@@ -216,7 +237,7 @@ class Owed:
             return
         shift = self.shifts[table.level] if table.level < 4 else 0
         for index, entry in table.leaves.items():
-            key = (table.level, table.base + (index << shift))
+            key = key_of(table.level, table.base + (index << shift))
             held = self.held(owed, key, entry)
             if held and key not in self.leaves:
                 leaf = OwedLeaf(held, owed.function, True, True, owed.actor, owed.published)
@@ -227,7 +248,7 @@ class Owed:
             entry = address_field(pa, self.granule) | TYPE_BIT | VALID_BIT
             below = OwedTable(entry, owed.function, child, owed.aged, pages_of(child), owed.actor, owed.published)
             below.dropped, below.reported = owed.dropped, owed.reported
-            self.owe_table((table.level, table.base + (index << shift)), below)
+            self.owe_table(key_of(table.level, table.base + (index << shift)), below)
 
     def held(self, owed: OwedTable, key: Key, entry: int) -> int:
         """Return what a CPU may hold of a leaf below a table that was cut off; 0: nothing.
@@ -238,7 +259,8 @@ class Owed:
 
     def settle_leaf(self, key: Key) -> None:
         """No CPU holds a leaf any more."""
-        owed = self.leaves.pop(key)
+        owed = self.leaves[key]
+        del self.leaves[key]
         if owed.dropped:
             self.late.append(Late("leaf", key, owed.entry, owed.function))
 
@@ -265,12 +287,12 @@ class Owed:
         :param published: the barriers before the TLBI; what was stored since the last one stays owed
         """
         for at in range(4):
-            is_leaf = hint in (0, at)
             # Mostly no table is owed.
             is_table = not last and (hint == 0 or at < hint) and len(self.tables) > 0
+            is_leaf = hint in (0, at) and len(self.leaves) + len(self.aged) > 0
             if not is_leaf and not is_table:
                 continue
-            key = (at, ipa >> self.shifts[at] << self.shifts[at])
+            key = key_of(at, ipa >> self.shifts[at] << self.shifts[at])
             if is_table and key in self.tables and self.tables[key].published < published:
                 self.scatter(self.settle_table(key))
             if is_leaf:
@@ -283,15 +305,15 @@ class Owed:
         """Settle a TLBI by range: entries on the way to any address of the range go; else as `flush_ipa`."""
         for at in range(hint or 4):
             # From the top: what a table leaves behind may be in the range as well.
-            for key in [key for key in self.tables if key[0] == at and self.meets(key, ipa, size)]:
+            for key in [key for key in self.tables if level_of(key) == at and self.meets(key, ipa, size)]:
                 if self.tables[key].published < published:
                     owed = self.settle_table(key)
                     if hint or not self.covers(key, ipa, size):
                         self.scatter(owed)
-        for key in [key for key in self.leaves if hint in (0, key[0]) and self.meets(key, ipa, size)]:
+        for key in [key for key in self.leaves if hint in (0, level_of(key)) and self.meets(key, ipa, size)]:
             if self.leaves[key].published < published:
                 self.settle_leaf(key)
-        for key in [key for key in self.aged if hint in (0, key[0]) and self.meets(key, ipa, size)]:
+        for key in [key for key in self.aged if hint in (0, level_of(key)) and self.meets(key, ipa, size)]:
             del self.aged[key]
 
     def flush_all(self, published: int) -> None:
@@ -310,24 +332,24 @@ class Owed:
 
     def meets(self, key: Key, ipa: int, size: int) -> bool:
         """Tell whether an entry is used to translate an address of a range."""
-        level, base = key
-        return base < ipa + size and ipa < base + (1 << self.shifts[level])
+        base = address_of(key)
+        return base < ipa + size and ipa < base + (1 << self.shifts[level_of(key)])
 
     def covers(self, key: Key, ipa: int, size: int) -> bool:
         """Tell whether a range covers all that an entry translates."""
-        level, base = key
-        return ipa <= base and base + (1 << self.shifts[level]) <= ipa + size
+        base = address_of(key)
+        return ipa <= base and base + (1 << self.shifts[level_of(key)]) <= ipa + size
 
     def holds_leaf(self, level: int, ipa: int) -> bool:
         """Tell whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
-        if (level, ipa) in self.leaves:
+        if self.leaves and key_of(level, ipa) in self.leaves:
             return True
-        for at in range(level):
-            owed = self.tables.get((at, ipa >> self.shifts[at] << self.shifts[at]))
+        for at in range(level if self.tables else 0):
+            owed = self.tables.get(key_of(at, ipa >> self.shifts[at] << self.shifts[at]))
             table = None if owed is None else owed.table
             while table is not None and table.level <= level:
                 index = (ipa - table.base) >> self.shifts[table.level]
                 if owed is not None and table.level == level and index in table.leaves:
-                    return self.held(owed, (level, ipa), table.leaves[index]) != 0
+                    return self.held(owed, key_of(level, ipa), table.leaves[index]) != 0
                 table = table.children.get(index)
         return False

@@ -147,9 +147,11 @@ class Shadow(GuestChecker):
             self.touched[page] = self.touching = table
         ipa = table.base + (index << self.shifts[level])
         if old & 1:
-            table.reserved.discard(index)
-            leaf = table.leaves.pop(index, None)
+            if table.reserved:
+                table.reserved.discard(index)
+            leaf = table.leaves.get(index)
             if leaf is not None:
+                del table.leaves[index]
                 if table.live:
                     self.removed.append((level, ipa, leaf))
             else:

@@ -16,7 +16,7 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
-from .owed import Key, Late, Owed, OwedLeaf, OwedTable, takes_away
+from .owed import Key, Late, Owed, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -72,14 +72,14 @@ class Tlb(GuestChecker):
             return
         function = self.kernel.walker or self.kernel.entry
         if kind(old, level, self.granule) != TABLE:
-            self.owed.lose_leaf((level, ipa), old, new, function)
+            self.owed.lose_leaf(key_of(level, ipa), old, new, function)
             return
         if kind(new, level, self.granule) == TABLE:
             if address_bits(old, self.granule) == address_bits(new, self.granule):
                 return
         detached = self.shadow.detached
         known = bool(detached) and detached[-1].base == ipa and detached[-1].level == level + 1
-        self.owed.lose_table((level, ipa), old, function, detached[-1] if known else None)
+        self.owed.lose_table(key_of(level, ipa), old, function, detached[-1] if known else None)
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.settle()
@@ -158,12 +158,12 @@ class Tlb(GuestChecker):
         key = self.owed.pinned.get(page)
         if key is None:
             return ""
-        level, ipa = key
+        level, ipa = level_of(key), address_of(key)
         return f"{self.text(self.owed.tables[key].entry, level)} at {ipa:#x}, level {level}, was not flushed"
 
     def two_sizes(self, ipa: int, level: int, new: int, other: Key, leaf: OwedLeaf) -> None:
         """A leaf was made while a CPU may hold a leaf of another size, of a table that is gone."""
-        at, base = other
+        at, base = level_of(other), address_of(other)
         self.report(
             f"two sizes for one address, the other L{at}",
             level,
@@ -190,7 +190,7 @@ class Tlb(GuestChecker):
         """Judge one flush that is still owed."""
         if key in self.reported:
             return
-        level, ipa = key
+        level, ipa = level_of(key), address_of(key)
         self.reported.add(key)
         self.report(
             f"{what} not flushed",
@@ -202,7 +202,7 @@ class Tlb(GuestChecker):
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
         """Tell whether the live tables grant at least what a CPU may hold."""
-        return self.grants(key[0], key[1], leaf.entry)
+        return self.grants(level_of(key), address_of(key), leaf.entry)
 
     def grants(self, level: int, ipa: int, entry: int) -> bool:
         """Tell whether the live tables grant at least what *entry* grants."""
@@ -211,8 +211,7 @@ class Tlb(GuestChecker):
 
     def linked(self, key: Key, table: OwedTable) -> bool:
         """Tell whether the live tables name the same table again."""
-        level, ipa = key
-        now = self.shadow.table_at(ipa, level + 1)
+        now = self.shadow.table_at(address_of(key), level_of(key) + 1)
         return now is not None and table.table is not None and now.page == table.table.page
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
