@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The owner of the mistake behind an exception."""
+"""The owner of the mistake behind an exception, and what an executor keeps for one operation."""
 
 import pytest
 
@@ -18,3 +18,20 @@ def test_a_mistake_of_ours_is_not_the_candidates() -> None:
     trace.lines = None  # type: ignore[assignment]
     with pytest.raises(AttributeError, match="append"):
         executor.step(0)
+
+
+AGED = "s2fuzz 1\nvm\nslot a size=2M backing=thp\nhost age a+0 2M\nhost split a+0\nhost age a+0 2M\n"
+
+
+def test_the_pages_that_are_aged_are_those_of_the_operation() -> None:
+    executor = Executor(candidate.get("original"), parse(AGED))
+    executor.create()
+    side = executor.side
+    start, end = side.layouts[0].hva, side.layouts[0].hva + side.layouts[0].size
+    counts = []
+    for at in range(3):
+        executor.step(at)
+        counts.append(len(side.pages_to_age(start, end)))
+        assert side.pages_to_age(start, end) is side.pages_to_age(start, end)
+    assert counts[0] == 1
+    assert counts[2] == 512
