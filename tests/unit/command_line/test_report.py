@@ -70,7 +70,10 @@ def test_report_says_that_the_candidate_has_changed(call: Call) -> None:
     now = code_text("original", "rfc-v1-3")
     changed = "rfc-v1-3 has changed since this was filed"
     assert changed not in call("report", write(f"{ABOUT}# code: {now}\n{MISSING_CLEAN}"))[1]
-    assert changed in call("report", write(f"{ABOUT}# code: 0{now[1:-1]}0\n{MISSING_CLEAN}"))[1]
+    # Both digests are others, whatever they are.
+    first, last = ("1" if now.startswith("0") else "0"), ("1" if now.endswith("0") else "0")
+    other = f"{first}{now[1:-1]}{last}"
+    assert changed in call("report", write(f"{ABOUT}# code: {other}\n{MISSING_CLEAN}"))[1]
 
 
 def test_report_refuses_what_shows_nothing(call: Call) -> None:
