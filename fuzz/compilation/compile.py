@@ -97,7 +97,7 @@ def build_all(
     else:
         made.compile(PLAIN)
     if lacking:
-        tell(f"compiled without a profile, a tenth slower: {lacking}")
+        tell(f"compiled without a profile, somewhat slower: {lacking}")
     made.hand_over()
     linked()
 
