@@ -112,14 +112,21 @@ def cause_of(
     """The earlier violation of the same side, on the same pages or table, from which a grave one follows.
 
     The first one that taints is the cause, among those that still stand or that no known bug explains;
-    None unless a known bug explains it.
+    None unless a known bug explains it. An access of the same operation that was explained so has left its entry in the
+    TLB: what goes through that has the same cause.
 
     :param excused: whether a known bug explains a violation
     """
     for earlier in violations:
         if earlier is violation:
             break
-        if earlier.grave or not earlier.taints or not concerns_same(earlier, violation, granule):
+        if not earlier.taints or not concerns_same(earlier, violation, granule):
+            continue
+        if earlier.grave:
+            if (earlier.checker, earlier.at) == (violation.checker, violation.at):
+                cause = cause_of(earlier, violations, excused, granule)
+                if cause is not None:
+                    return cause
             continue
         if not excused(earlier):
             if any(excused(each) for each in earlier.after):
