@@ -107,15 +107,20 @@ def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
 
 
 def cause_of(
-    violation: Violation, violations: list[Violation], excused: Callable[[Violation], bool], granule: Granule
+    violation: Violation,
+    violations: list[Violation],
+    excused: Callable[[Violation], bool],
+    granule: Granule,
+    alone: bool = False,
 ) -> Violation | None:
     """The earlier violation of the same side, on the same pages or table, from which a grave one follows.
 
     The first one that taints is the cause, among those that still stand or that no known bug explains;
-    None unless a known bug explains it. An access of the same operation that was explained so has left its entry in the
-    TLB: what goes through that has the same cause.
+    None unless a known bug explains it. An access of the same operation that follows from one has left its entry in the
+    TLB: what goes through that follows from it as well.
 
     :param excused: whether a known bug explains a violation
+    :param alone: look at no such access
     """
     for earlier in violations:
         if earlier is violation:
@@ -123,10 +128,10 @@ def cause_of(
         if not earlier.taints or not concerns_same(earlier, violation, granule):
             continue
         if earlier.grave:
-            if (earlier.checker, earlier.at) == (violation.checker, violation.at):
-                cause = cause_of(earlier, violations, excused, granule)
-                if cause is not None:
-                    return cause
+            same = not alone and (earlier.checker, earlier.at) == (violation.checker, violation.at)
+            cause = cause_of(earlier, violations, excused, granule, alone=True) if same else None
+            if cause is not None:
+                return cause
             continue
         if not excused(earlier):
             if any(excused(each) for each in earlier.after):

@@ -9,6 +9,7 @@ from fuzz.checkers import Violation
 from fuzz.judging.bearers import known_bug
 from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
 from fuzz.judging.known import known_bugs
+from fuzz.judging.matching import cause_of
 from fuzz.judging.verdict import Judge
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record
@@ -264,3 +265,22 @@ def test_a_difference_of_dirty_logs_names_pages() -> None:
     assert finding.reason == "original: ok dirty pages 2-3, 16; marks-more: ok dirty pages 2-3, 16, 511"
     rows = [row for section in record(program, original, patched) for row in section.rows]
     assert "result: dirty pages 2-3, 16" in [row.left.text for row in rows if row.left]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_accesses_of_one_operation_have_the_cause_of_one_of_them(known: bool) -> None:
+    """Each is compared with those before it, and none of these with those before again: there may be many."""
+    granule = Granule(12)
+    cause = Violation("lifetime", "f", "freed", 1, "r", table=2)
+    # Who walked through the table; what follows goes through the TLB, which names no table.
+    walked = Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True, table=2)
+    later = [Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True) for _ in range(200)]
+    looked: list[Violation] = []
+
+    def excused(violation: Violation) -> bool:
+        looked.append(violation)
+        return known
+
+    found = [cause_of(each, [cause, walked, *later], excused, granule) for each in later]
+    assert found == [cause if known else None] * 200
+    assert len(looked) <= 2 * 200
