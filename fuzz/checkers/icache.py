@@ -38,8 +38,8 @@ class Icache(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         # Frames invalidated in this operation while host data was in the data
-        # cache only: index of the first, index behind the last.
-        self.early: list[tuple[int, int]] = []
+        # cache only.
+        self.early = Spans()
         # Frames where that data was cleaned only afterwards.
         self.refetched = Spans()
         # The frames that were dirty at the operation's first invalidation.
@@ -48,7 +48,8 @@ class Icache(GuestChecker):
         self.written: list[Range] = []
 
     def before_operation(self, op: Operation | None) -> None:
-        self.early.clear()
+        if self.early.size:
+            self.early = Spans()
         if self.written or isinstance(op, Par):
             self.written = written_beside(self.guest, op)
         if self.refetched.size:
@@ -65,11 +66,8 @@ class Icache(GuestChecker):
         start, end = self.range_of(pa, size)
         self.refetched.fill(start, min(end, self.refetched.size), 0)
         if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
-            # Pages that are mapped one by one are often neighbours.
-            if self.early and self.early[-1][0] <= start <= self.early[-1][1]:
-                start, end = self.early[-1][0], max(end, self.early[-1][1])
-                self.early.pop()
-            self.early.append((start, end))
+            self.early.grow(self.guest.memory.frames, 0)
+            self.early.fill(start, min(end, self.early.size), 1)
             self.dirty_then = self.guest.memory.host_dirty.copy()
 
     def icache_all(self) -> None:
@@ -78,12 +76,10 @@ class Icache(GuestChecker):
         )
 
     def dcache(self, pa: int, size: int) -> None:
-        if not self.early:
+        if not self.early.size:
             return
-        start, end = self.range_of(pa, size)
-        for first, last in self.early:
-            low, high = max(first, start), min(last, end)
-            for begin, stop, dirty in self.dirty_then.runs(low, high):
+        for first, last, invalidated in self.early.runs(*self.range_of(pa, size)):
+            for begin, stop, dirty in self.dirty_then.runs(first, last) if invalidated else ():
                 if dirty:
                     self.refetched.grow(self.guest.memory.frames, 0)
                     self.refetched.fill(begin, stop, 1)
