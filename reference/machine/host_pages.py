@@ -74,19 +74,12 @@ class HostPages(AddressSpace):
         return hva & -size, size
 
     def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
-        """(start, size in bytes) of the host pages, huge or not, that are aged with those of a range."""
-        found: list[tuple[int, int]] = []
-        for first, stop, size in self.parts_to_age(start, end):
-            found += [(page, size) for page in range(first, stop, size)]
-        return found
-
-    def parts_to_age(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """(start, end, size of each page) of the parts with the host pages that are aged with those of a range.
+        """(start, size in bytes) of the host pages, huge or not, that are aged with those of a range.
 
         Only pages on the LRU lists are: no hugetlb, no device, no page of zeroes. Of a large folio all pages are
         aged, each by itself (``folio_referenced_one()``).
         """
-        found: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int]] = []
         done = -1
         hva = start
         while hva < end:
@@ -95,7 +88,7 @@ class HostPages(AddressSpace):
                 # A huge page that may come there is none yet.
                 block = hva & -self.pmd_size
                 if run.flags & FOLIO and block != done:
-                    found += self.folio_parts(hva)
+                    found += [(page, self.page_size) for page in self.folio_pages(hva)]
                     done = block
                 hva = self.end_of(run, hva, min(end, block + self.pmd_size))
                 continue
@@ -103,7 +96,7 @@ class HostPages(AddressSpace):
             run = self.run_at(first)
             vma = self.find_vma(first)
             if run is not None and vma is not None and not vma.huge_shift and owned(run):
-                found.append((first, first + size, size))
+                found.append((first, size))
             hva = first + size
         return found
 
@@ -120,11 +113,14 @@ class HostPages(AddressSpace):
             behind = max(behind, hva + page)
         return first, behind
 
-    def folio_parts(self, hva: int) -> list[tuple[int, int, int]]:
-        """As of `parts_to_age`, those of the large folio that small entries map in the block around *hva*."""
+    def folio_pages(self, hva: int) -> list[int]:
+        """The addresses of the pages of the large folio that small entries map in the block around *hva*."""
         block = hva & -self.pmd_size
-        pieces = self.pieces(block, block + self.pmd_size)
-        return [(start, stop, self.page_size) for start, stop, run in pieces if run.flags & FOLIO]
+        found: list[int] = []
+        for start, stop, run in self.pieces(block, block + self.pmd_size):
+            if run.flags & FOLIO:
+                found += range(start, stop, self.page_size)
+        return found
 
     def populate(self, hva: int, write: bool) -> None:
         """Handle the touch of a page that is not there.
