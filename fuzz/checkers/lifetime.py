@@ -44,8 +44,7 @@ class Lifetime(Checker):
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
-        # The reference's walks under a shared mmu lock are readers of RCU.
-        # A walk of this operation was reported as no reader.
+        # A walk of this operation was reported as no reader of RCU.
         self.reported_walks = False
 
     def before_destruction(self) -> None:

@@ -128,7 +128,9 @@ class Side(Listener):
         :param standard: the one that this is compared with, or this one
         """
         self.standard = standard
+        # Its walks under a shared mmu lock are readers of RCU.
         self.walks_under_rcu = standard.pgtable.WALKS_UNDER_RCU
+        # One of both stores by compare-exchange under that lock.
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
         self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
 
