@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,21 +122,23 @@ def joined(single: list[Job]) -> list[Job]:
 
     :param single: jobs of one file each
     """
-    thorough = any(job.thorough for job in single)
     done = [job for job in single if not job.modules or job.level not in JOINED]
     for level, most in JOINED.items():
-        sources: list[str] = []
+        batch: list[Job] = []
         size = 0
-        extension = None
         for job in sorted(
             (job for job in single if job.modules and job.level == level), key=lambda job: (job.size, job.sources)
         ):
-            if sources and size + job.size > most:
-                done.append(Job(extension, tuple(sources), thorough))
-                sources, size = [], 0
-            sources.append(job.sources[0])
+            if batch and size + job.size > most:
+                done.append(as_one(batch))
+                batch, size = [], 0
+            batch.append(job)
             size += job.size
-            extension = job.extension
-        if sources:
-            done.append(Job(extension, tuple(sources), thorough))
+        if batch:
+            done.append(as_one(batch))
     return done
+
+
+def as_one(batch: list[Job]) -> Job:
+    """The job of compiling the files of several jobs of one file each as one."""
+    return replace(batch[0], sources=tuple(job.sources[0] for job in batch))
