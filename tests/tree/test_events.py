@@ -17,7 +17,7 @@ from fuzz.reports.trace import Trace
 from reference.kvm_main import KvmMain
 
 from .fidelity import Stream, difference
-from .trees import planted, real_trees, version
+from .trees import planted, real_tree, real_trees, version
 
 MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
 
@@ -42,6 +42,19 @@ def violations(name: str, program: Program) -> list[str]:
         found += executor.step(at)[1]
     found += executor.destroy()
     return [violation.signature for violation in found]
+
+
+KVM_MMU = "arch/arm64/include/asm/kvm_mmu.h"
+FETCHES = "s2fuzz 1\nvm\nslot a size=4M backing=thp\nslot b size=64K backing=anon\ncpu0 fetch b+0\ncpu0 fetch a+0\n"
+
+
+@pytest.mark.parametrize("tree", real_trees())
+def test_what_is_fetched_is_invalidated_line_by_line(tree: str) -> None:
+    """Trees that ask how long a line is invalidate everything in place of a block; that stands in patched code."""
+    found = [line for line in trace(version(tree), parse(FETCHES)) if line.startswith("I-cache")]
+    asks = "__invalidate_icache_max_range" in (real_tree(tree) / KVM_MMU).read_text()
+    block = "I-cache invalidate all" if asks else "I-cache invalidate 2M at 0x100000000"
+    assert found == ["I-cache invalidate 4K at 0x100400000", block]
 
 
 AGES = (

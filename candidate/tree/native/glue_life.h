@@ -69,6 +69,8 @@ u64 read_sanitised_ftr_reg(u32 id)
 					   5 | 2UL << 40 | 2UL << 32 | 2UL << 36;
 	if (id == SYS_ID_AA64MMFR1_EL1)
 		return 2 | 2UL << 4;				/* hardware access and dirty flags, 16-bit VMID */
+	if (id == SYS_CTR_EL0)
+		return SHIM_CTR_EL0;
 	return 0;
 }
 
