@@ -64,11 +64,11 @@ CREATE TABLE findings (
     reason TEXT NOT NULL, file TEXT NOT NULL DEFAULT '', operations INTEGER, accepted TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (kind, signature, version)
 );
--- Programs that are to be replayed before their finding is filed.
+-- Programs that are to be replayed before their finding is filed; known: the bug that explains what they show, or ''.
 CREATE TABLE pending (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
     reason TEXT NOT NULL, at INTEGER NOT NULL, number INTEGER NOT NULL, seed INTEGER NOT NULL,
-    unit INTEGER NOT NULL, text TEXT NOT NULL
+    unit INTEGER NOT NULL, text TEXT NOT NULL, known TEXT NOT NULL DEFAULT ''
 );
 -- The corpus; unit is null for programs that somebody else put there.
 CREATE TABLE programs (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, unit INTEGER, elapsed REAL NOT NULL);
@@ -107,6 +107,8 @@ CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT
 CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
 CREATE INDEX IF NOT EXISTS features_program ON features (program);
 """
+# Columns added to tables that older releases have made: table, column, what it is.
+_COLUMNS: Final = (("pending", "known", "TEXT NOT NULL DEFAULT ''"),)
 
 
 class CampaignError(Exception):
@@ -166,6 +168,9 @@ def connect(folder: Path) -> sqlite3.Connection:
             _check(db, path, version)
             db.executescript(_MODES)
         db.executescript(_LATER)
+        for table, column, kind in _COLUMNS:
+            if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column)).fetchone():
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
     return db
 
 

@@ -55,10 +55,24 @@ class Replayed:
 
 
 def pending(
-    id: int, kind: str, signature: str, version: int, reason: str, at: int, number: int, seed: int, text: str
+    id: int,
+    kind: str,
+    signature: str,
+    version: int,
+    reason: str,
+    at: int,
+    known: str,
+    number: int,
+    seed: int,
+    text: str,
 ) -> Pending:
     """Make the object of a row of the database."""
-    return Pending(id, version, FindingRecord(Finding(kind, signature, reason, at), text, number, seed))
+    return Pending(id, version, FindingRecord(Finding(kind, signature, reason, at, known), text, number, seed))
+
+
+def _weight(record: FindingRecord) -> tuple[bool, int]:
+    """Return a sort key like that of `FindingRecord.size`, of texts that this version may not be able to parse."""
+    return bool(record.finding.known), record.text.count("\n")
 
 
 class Findings:
@@ -88,7 +102,9 @@ class Findings:
     def add(
         self, found: FindingRecord, count: int, unit: int, engine: str, seed: int, version: int, elapsed: float
     ) -> Pending | None:
-        """Count a finding, within a transaction; its program is to be replayed, unless a smaller one waits already.
+        """Count a finding, within a transaction; its program is to be replayed, unless a better one waits already.
+
+        A smaller program is better, but one that no known bug explains is better than all that one does.
 
         One whose code was gone is replayed again: that code may be back.
 
@@ -107,12 +123,12 @@ class Findings:
             "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
         ).fetchone()
         for waiting in self._pending("kind = ? AND signature = ? AND version = ?", key):
-            if waiting.record.text.count("\n") <= found.text.count("\n"):
+            if _weight(waiting.record) <= _weight(found):
                 return waiting if state == GONE else None
-        row = (*key, found.reason, found.finding.at, found.number, seed)
+        row = (*key, found.reason, found.finding.at, found.finding.known, found.number, seed)
         added = self.db.execute(
-            "INSERT INTO pending (kind, signature, version, reason, at, number, seed, unit, text)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO pending (kind, signature, version, reason, at, known, number, seed, unit, text)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, unit, found.text),
         )
         return pending(added.lastrowid or 0, *row, found.text)
@@ -126,7 +142,7 @@ class Findings:
 
     def _pending(self, where: str, values: tuple[str | int, ...]) -> list[Pending]:
         rows = self.db.execute(
-            "SELECT pending.id, kind, signature, version, pending.reason, at, number, seed, text"
+            "SELECT pending.id, kind, signature, version, pending.reason, at, known, number, seed, text"
             f" FROM pending JOIN findings USING (kind, signature, version) WHERE {where} ORDER BY pending.id",
             values,
         )

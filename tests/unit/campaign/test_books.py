@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.database import connect, transaction
 from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
 from fuzz.campaign.store.records import Records
@@ -110,6 +111,31 @@ def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Pla
     assert unit.seen == (7,)
 
 
+def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records: tuple[Records, Planner]) -> None:
+    """It may be the only one that shows a new bug with the signature of a known one."""
+    books, _ = records
+
+    def added(known: str, operations: int) -> bool:
+        """Find it in a program of so many operations; tell whether that is to be replayed."""
+        text = "s2fuzz 1\nvm\nslot a size=4M backing=anon\n" + "cpu0 read a+0\n" * operations
+        record = FindingRecord(Finding("common", "leak: nowhere", "why", 3, known), text, 7, 5)
+        with transaction(books.db):
+            return books.findings.add(record, 1, 1, "random", 5, 1, 0.0) is not None
+
+    tried = ("M1", 2), ("M1", 3), ("", 4), ("", 5), ("M1", 1), ("", 3)
+    assert [each for each in tried if added(*each)] == [("M1", 2), ("", 4), ("", 3)]
+    assert [each.record.finding.known for each in books.findings.waiting(1)] == ["M1", "", ""]
+
+
+def test_a_campaign_that_an_older_release_has_begun_goes_on(tmp_path: Path) -> None:
+    db = connect(tmp_path)
+    db.execute("ALTER TABLE pending DROP COLUMN known")
+    db.close()
+    db = connect(tmp_path)
+    assert db.execute("SELECT known FROM pending").fetchall() == []
+    db.close()
+
+
 def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
@@ -118,7 +144,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
     for number, signature in enumerate((missing, "dcache: nowhere: nothing L2"), 1):
         books.db.execute(add, (signature,))
         key = ("regression", signature, 1, "why", 3, 7, 5)
-        books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (number, *key, MISSING_CLEAN))
+        books.db.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, '')", (number, *key, MISSING_CLEAN))
         record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
