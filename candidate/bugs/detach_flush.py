@@ -32,5 +32,5 @@ BUG = Bug(
     base="v5.14",
     signature="tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
     origin="upstream fix 3a0b870e3448 (v5.10) is lost: only the walk's address is flushed where a table goes",
-    order=230,
+    order=170,
 )

@@ -25,5 +25,5 @@ BUG = Bug(
     base="v5.14",
     signature="dcache: stage2_flush_walker: device frame cleaned",
     origin="every leaf counts as cacheable, so device memory is cleaned",
-    order=260,
+    order=190,
 )

@@ -35,5 +35,5 @@ BUG = Bug(
     base="v5.14",
     signature="translation: stage2_unmap_walker: change outside the range L3",
     origin="the tables of a VM that ends are unmapped before they are freed, by those that were walked last",
-    order=305,
+    order=340,
 )

@@ -35,5 +35,5 @@ BUG = Bug(
     base="v5.14",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="the tables of a VM that ends are freed when the first VM ends, not before",
-    order=261,
+    order=270,
 )

@@ -38,5 +38,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
     origin="the clean that the review of RFC v1 asked for is left out where the block may be executed",
-    order=320,
+    order=370,
 )

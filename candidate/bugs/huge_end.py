@@ -38,5 +38,5 @@ BUG = Bug(
     base="v5.14",
     signature="translation: stage2_map_walker: leaf outside of any slot L2",
     origin="off by one: a block may stick out of its slot by a page",
-    order=290,
+    order=350,
 )

@@ -36,5 +36,5 @@ BUG = Bug(
     base="original",
     signature="contract: hyp_map_walker_try_leaf: WARN",
     origin="hyp tables do not tolerate the very same mapping a second time",
-    order=300,
+    order=320,
 )

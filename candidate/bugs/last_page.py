@@ -29,5 +29,5 @@ BUG = Bug(
     base="original",
     signature="contract: kvm_set_memory_region: error -14",
     origin="mmu.c blob 77cb2d28f2a4 (v5.12-rc2): no slot may hold the last page of the guest's address space",
-    order=280,
+    order=330,
 )

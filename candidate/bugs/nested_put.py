@@ -37,5 +37,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="the put_page() that the review of RFC v1 asked for is missing, below a 1G block only",
-    order=330,
+    order=380,
 )

@@ -51,5 +51,5 @@ BUG = Bug(
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="a 1G block that gets more rights is flushed with the level hint of a 2M block",
-    order=390,
+    order=440,
 )

@@ -39,5 +39,5 @@ BUG = Bug(
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix 100baf018489 (2026): a flush with a level hint that was never written",
-    order=350,
+    order=410,
 )

@@ -44,5 +44,5 @@ BUG = Bug(
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
     origin="as before upstream fix be097997a273 (v6.7): a local flush, and none where the right is there already",
-    order=310,
+    order=360,
 )

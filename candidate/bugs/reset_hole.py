@@ -38,5 +38,5 @@ BUG = Bug(
     base="v5.14",
     signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",
     origin="a vCPU's reset unmaps a slot up to the first hole in the host's memory only",
-    order=380,
+    order=400,
 )

@@ -28,5 +28,5 @@ BUG = Bug(
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
     origin="an anchor within an anchor: the first is forgotten",
-    order=340,
+    order=390,
 )

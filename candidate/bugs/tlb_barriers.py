@@ -63,7 +63,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: no dsb(ishst) between the store and the TLBI by IPA",
-        order=170,
+        order=210,
         tlb=TlbUnordered,
     ),
     Bug(
@@ -73,7 +73,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: no dsb(ish) between the TLBI by IPA and VMALLE1IS",
-        order=250,
+        order=260,
         tlb=TlbUnpaired,
     ),
     Bug(

@@ -42,7 +42,7 @@ BUG = (
         "v6.6-range",
         "tlb: stage2_attr_walker: leaf not flushed L3",
         "as before upstream fix 0f0ff097bf77 (v6.9): the flush of a range by address has level 0 as its hint",
-        order=360,
+        order=430,
         tlb=TlbRangeHint,
     ),
     Bug(
@@ -52,7 +52,7 @@ BUG = (
         "v6.6-range",
         "tlb: stage2_attr_walker: leaf not flushed L3",
         "as before upstream fix e3ba51ab24fd (v6.9): a range of the most pages is flushed in part",
-        order=370,
+        order=420,
         tlb=TlbRangeMost,
     ),
 )

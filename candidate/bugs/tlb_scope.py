@@ -52,7 +52,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: no VMALLE1IS behind the TLBI by IPA",
-        order=200,
+        order=250,
         tlb=TlbStage2,
     ),
     Bug(
@@ -62,7 +62,7 @@ BUG = (
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
         origin="tlb.c: IPAS2E1 in place of IPAS2E1IS",
-        order=180,
+        order=220,
         tlb=TlbLocal,
     ),
 )

@@ -24,5 +24,5 @@ BUG = Bug(
     base="v5.12.9",
     signature="dcache: stage2_unmap_walker: unmapped, not cleaned L3",
     origin="upstream fix 094d00f8ca58 (v5.17) is lost: the clean of what an unmap breaks goes nowhere",
-    order=50,
+    order=60,
 )

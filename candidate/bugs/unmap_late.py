@@ -37,5 +37,5 @@ BUG = Bug(
     base="v5.14",
     signature="lifetime: stage2_unmap_walker: freed before the flush",
     origin="as before upstream fix f62d4c3eb687 (v6.9): an empty table is freed before the flush",
-    order=40,
+    order=50,
 )

@@ -28,5 +28,5 @@ BUG = Bug(
     base="v5.14",
     signature="translation: stage2_unmap_walker: still mapped after invalidation L3",
     origin="upstream fix 357ad203d45c (v5.12) is lost: a walk that starts inside of an entry ends early",
-    order=270,
+    order=280,
 )
