@@ -7,6 +7,16 @@
 #define S2FUZZ_SHORT_H
 #include <Python.h>
 #include "CPy.h"
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+/* What a dictionary is made of. */
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE
+#include "internal/pycore_dict.h"
+#undef Py_BUILD_CORE
+#else
+#include "internal/pycore_dict.h"
+#endif
+#endif
 
 /* Without the global lock, others change a list or a dictionary at any time: the library takes a lock of its own then. */
 #if defined(__GNUC__) && !defined(Py_GIL_DISABLED)
@@ -27,15 +37,85 @@ S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 	return PyType_IsSubtype(kind, type);
 }
 
+/* Those with one digit or two, which most have. */
+#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30 && !defined(Py_REF_DEBUG)
+#define S2FUZZ_LONGS
+#endif
+
+#ifdef S2FUZZ_LONGS
+/* Integers that nobody has any more, by their digits: the next ones are made of them. */
+#define S2FUZZ_SPARES 64
+struct s2fuzz_spares {
+	Py_ssize_t count;
+	PyLongObject *longs[S2FUZZ_SPARES];
+};
+__attribute__((weak, visibility("hidden"))) struct s2fuzz_spares s2fuzz_spares[2];
+
+static __attribute__((noinline, unused)) void s2fuzz_dealloc(PyObject *object)
+{
+	/* Of a negative one this is not small. */
+	size_t digits = (size_t)Py_SIZE(object);
+
+	if (PyLong_CheckExact(object) && digits - 1 < 2) {
+		struct s2fuzz_spares *spares = &s2fuzz_spares[digits - 1];
+
+		if (spares->count < S2FUZZ_SPARES) {
+			spares->longs[spares->count++] = (PyLongObject *)object;
+			return;
+		}
+	}
+	_Py_Dealloc(object);
+}
+
+static inline PyObject *s2fuzz_spare(size_t number)
+{
+	struct s2fuzz_spares *spares = &s2fuzz_spares[number >> PyLong_SHIFT != 0];
+	PyLongObject *object;
+
+	if (unlikely(!spares->count))
+		return NULL;
+	object = spares->longs[--spares->count];
+	object->ob_digit[0] = (digit)(number & PyLong_MASK);
+	if (number >> PyLong_SHIFT)
+		object->ob_digit[1] = (digit)(number >> PyLong_SHIFT);
+	Py_SET_REFCNT(object, 1);
+	return (PyObject *)object;
+}
+
+#undef CPy_DECREF
+#define CPy_DECREF(object) s2fuzz_decref((PyObject *)(object))
+#undef CPy_XDECREF
+#define CPy_XDECREF(object) s2fuzz_xdecref((PyObject *)(object))
+
+S2FUZZ_SHORT void s2fuzz_decref(PyObject *object)
+{
+	if (--object->ob_refcnt == 0)
+		s2fuzz_dealloc(object);
+}
+
+S2FUZZ_SHORT void s2fuzz_xdecref(PyObject *object)
+{
+	if (object)
+		s2fuzz_decref(object);
+}
+#else
+#define s2fuzz_spare(number) NULL
+#endif
+
 /* The integers of Python that are always the same objects; each from when it is needed first. */
 #define S2FUZZ_SMALL 256
 __attribute__((weak, visibility("hidden"))) PyObject *s2fuzz_small[S2FUZZ_SMALL + 1];
 
 static inline PyObject *s2fuzz_boxed(CPyTagged number)
 {
-	PyObject *object = CPyTagged_StealAsObject(number);
+	int small = number <= S2FUZZ_SMALL << 1 && CPyTagged_CheckShort(number);
+	int two_digits = !small && CPyTagged_CheckShort(number) && number >> 1 < (size_t)1 << 2 * PyLong_SHIFT;
+	PyObject *object = two_digits ? s2fuzz_spare(number >> 1) : NULL;
 
-	if (number <= S2FUZZ_SMALL << 1 && CPyTagged_CheckShort(number))
+	if (likely(object != NULL))
+		return object;
+	object = CPyTagged_StealAsObject(number);
+	if (small)
 		s2fuzz_small[number >> 1] = object;
 	return object;
 }
@@ -53,7 +133,7 @@ S2FUZZ_SHORT PyObject *s2fuzz_as_object(CPyTagged number)
 	return s2fuzz_boxed(number);
 }
 
-#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+#ifdef S2FUZZ_LONGS
 /* Two digits at most: guest addresses and descriptors have no more. A zero of a derived class, as of an enumeration, has none. */
 S2FUZZ_SHORT CPyTagged s2fuzz_from_object(PyObject *object)
 {
@@ -88,6 +168,18 @@ S2FUZZ_SHORT PyObject *s2fuzz_list_item(PyObject *list, CPyTagged index)
 		return item;
 	}
 	return CPyList_GetItem(list, index);
+}
+
+S2FUZZ_SHORT bool s2fuzz_list_set_item(PyObject *list, CPyTagged index, PyObject *item)
+{
+	if (likely(CPyTagged_CheckShort(index) && index >> 1 < (size_t)PyList_GET_SIZE(list))) {
+		PyObject *before = PyList_GET_ITEM(list, index >> 1);
+
+		PyList_SET_ITEM(list, index >> 1, item);
+		CPy_DECREF(before);
+		return true;
+	}
+	return CPyList_SetItem(list, index, item);
 }
 
 /* A list that has room: nothing moves. */
@@ -154,34 +246,110 @@ S2FUZZ_SHORT int s2fuzz_set_clear(PyObject *set)
 	return PySet_CheckExact(set) && !PySet_GET_SIZE(set) ? 0 : PySet_Clear(set);
 }
 
-/* A look-up in what is empty: the keys of compiled code have a hash, or mypy objects. */
-S2FUZZ_SHORT PyObject *s2fuzz_dict_get(PyObject *dict, PyObject *key)
+#if defined(S2FUZZ_LONGS) && PY_VERSION_HEX >= 0x030b0000
+S2FUZZ_SHORT Py_ssize_t s2fuzz_dict_index(const PyDictKeysObject *keys, size_t at)
 {
-	PyObject *value = ((PyDictObject *)dict)->ma_used ? PyDict_GetItemWithError(dict, key) : NULL;
+	if (keys->dk_log2_index_bytes == keys->dk_log2_size)
+		return ((const int8_t *)keys->dk_indices)[at];
+	if (keys->dk_log2_index_bytes == keys->dk_log2_size + 1)
+		return ((const int16_t *)keys->dk_indices)[at];
+	if (keys->dk_log2_index_bytes == keys->dk_log2_size + 2)
+		return ((const int32_t *)keys->dk_indices)[at];
+	return ((const int64_t *)keys->dk_indices)[at];
+}
 
-	if (!value) {
-		if (unlikely(((PyDictObject *)dict)->ma_used && PyErr_Occurred()))
-			return NULL;
-		value = Py_None;
+/* The entry of an integer of two digits at most, which is its own hash. -1: there is none; -2: it takes the long way. */
+static __attribute__((noinline, unused)) Py_ssize_t s2fuzz_dict_entry(PyDictKeysObject *keys, PyObject *key)
+{
+	const PyDictKeyEntry *entries = DK_ENTRIES(keys);
+	size_t mask = DK_SIZE(keys) - 1, hash = s2fuzz_from_object(key) >> 1, at = hash, perturb = hash;
+
+	for (;;) {
+		Py_ssize_t number = s2fuzz_dict_index(keys, at & mask);
+
+		if (number == DKIX_EMPTY)
+			return -1;
+		if (number >= 0 && entries[number].me_hash == (Py_hash_t)hash) {
+			PyObject *found = entries[number].me_key;
+
+			if (found == key)
+				return number;
+			if (!PyLong_CheckExact(found))
+				return -2;
+			if (Py_SIZE(found) == Py_SIZE(key) && s2fuzz_from_object(found) >> 1 == hash)
+				return number;
+		}
+		perturb >>= 5;
+		at = at * 5 + perturb + 1;
 	}
+}
+
+/* 1: found; 0: it is not there; -1: an error. */
+S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
+{
+	PyDictKeysObject *keys = ((PyDictObject *)dict)->ma_keys;
+
+	if (PyLong_CheckExact(key) && (size_t)Py_SIZE(key) <= 2 && keys->dk_kind == DICT_KEYS_GENERAL) {
+		Py_ssize_t number = s2fuzz_dict_entry(keys, key);
+
+		if (likely(number >= -1)) {
+			*value = number < 0 ? NULL : DK_ENTRIES(keys)[number].me_value;
+			return number >= 0;
+		}
+	}
+	*value = PyDict_GetItemWithError(dict, key);
+	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+#else
+S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
+{
+	*value = PyDict_GetItemWithError(dict, key);
+	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+#endif
+
+/* ``get(key, other)``; a look-up in what is empty: the keys of compiled code have a hash, or mypy objects. */
+S2FUZZ_SHORT PyObject *s2fuzz_dict_get_or(PyObject *dict, PyObject *key, PyObject *other)
+{
+	PyObject *value = NULL;
+
+	if (((PyDictObject *)dict)->ma_used && unlikely(s2fuzz_dict_find(dict, key, &value) < 0))
+		return NULL;
+	value = value ? value : other;
 	Py_INCREF(value);
 	return value;
+}
+
+S2FUZZ_SHORT PyObject *s2fuzz_dict_get(PyObject *dict, PyObject *key)
+{
+	return s2fuzz_dict_get_or(dict, key, Py_None);
+}
+
+/* A dictionary of a derived class may make what is not there. */
+S2FUZZ_SHORT PyObject *s2fuzz_dict_item(PyObject *dict, PyObject *key)
+{
+	PyObject *value;
+
+	if (PyDict_CheckExact(dict) && s2fuzz_dict_find(dict, key, &value) > 0) {
+		Py_INCREF(value);
+		return value;
+	}
+	return CPyDict_GetItem(dict, key);
 }
 
 /* ``setdefault(key, [])``, or with an empty dictionary or set: the library raises KeyError where there is none. */
 static inline PyObject *s2fuzz_dict_default(PyObject *dict, PyObject *key, int kind)
 {
 	PyObject *value;
+	int found;
 
 	if (unlikely(!PyDict_CheckExact(dict)))
 		return CPyDict_SetDefaultWithEmptyDatatype(dict, key, kind);
-	value = PyDict_GetItemWithError(dict, key);
-	if (value) {
+	found = s2fuzz_dict_find(dict, key, &value);
+	if (found > 0)
 		Py_INCREF(value);
+	if (found)
 		return value;
-	}
-	if (unlikely(PyErr_Occurred() != NULL))
-		return NULL;
 	value = kind == 1 ? PyList_New(0) : kind == 2 ? PyDict_New() : PySet_New(NULL);
 	if (value && PyDict_SetItem(dict, key, value) < 0)
 		Py_CLEAR(value);
@@ -195,7 +363,9 @@ S2FUZZ_SHORT Py_ssize_t s2fuzz_dict_size(PyObject *dict)
 
 S2FUZZ_SHORT int s2fuzz_dict_contains(PyObject *dict, PyObject *key)
 {
-	return ((PyDictObject *)dict)->ma_used ? PyDict_Contains(dict, key) : 0;
+	PyObject *value;
+
+	return ((PyDictObject *)dict)->ma_used ? s2fuzz_dict_find(dict, key, &value) : 0;
 }
 
 S2FUZZ_SHORT int s2fuzz_set_contains(PyObject *set, PyObject *key)
@@ -206,17 +376,20 @@ S2FUZZ_SHORT int s2fuzz_set_contains(PyObject *set, PyObject *key)
 #undef PyObject_TypeCheck
 #define PyObject_TypeCheck(object, type) s2fuzz_type_check((PyObject *)(object), type)
 #define CPyTagged_StealAsObject s2fuzz_as_object
-#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+#ifdef S2FUZZ_LONGS
 #define CPyTagged_FromObject s2fuzz_from_object
 #endif
 #define CPyList_GetItem s2fuzz_list_item
 #define CPyList_GetItemBorrow s2fuzz_list_item_borrowed
+#define CPyList_SetItem s2fuzz_list_set_item
 #define PyList_Append s2fuzz_list_append
 #define CPyList_PopLast s2fuzz_list_pop_last
 #define CPyList_Pop s2fuzz_list_pop
 #define CPyList_Clear s2fuzz_list_clear
 #define CPyDict_Clear s2fuzz_dict_clear
 #define PySet_Clear s2fuzz_set_clear
+#define CPyDict_GetItem s2fuzz_dict_item
+#define CPyDict_Get s2fuzz_dict_get_or
 #define CPyDict_GetWithNone s2fuzz_dict_get
 #define CPyDict_SetDefaultWithEmptyDatatype s2fuzz_dict_default
 #define PyDict_Size s2fuzz_dict_size

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The short ways of compiled code (fuzz/compilation/short.h and sparse.h) lead where the long ones do."""
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from reference.kernel import Kernel
 from reference.listeners import Listeners
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
+from reference.machine.memory import Memory
 from reference.machine.spans import Spans
 from reference.machine.sparse import STRETCH, SparseWords
 
@@ -120,6 +122,20 @@ def test_numbers_are_what_they_were(value: int) -> None:
         assert words.stretches[0][3] == value
 
 
+def test_numbers_that_nobody_has_any_more_leave_the_others_alone() -> None:
+    words, plain = SparseWords(), [0] * STRETCH
+    words.grow(STRETCH)
+    sizes = (9, 29, 30, 31, 59, 60, 61, 63)
+    for step in range(3000):
+        size, index = sizes[step * 5 % len(sizes)], step * 37 % STRETCH
+        value = ((1 << size) - 1 - step) * (-1 if step % 7 == 0 else 1)
+        words.put(index, value)
+        plain[index] = value
+        if not step % 100:
+            assert words.part(0, STRETCH) == plain
+    assert words.part(0, STRETCH) == plain
+
+
 class Level(IntEnum):
     """Numbers of a derived class, which has attributes behind the digits."""
 
@@ -135,6 +151,40 @@ def test_numbers_of_a_derived_class_are_numbers(level: Level) -> None:
     kernel.WRITE_ONCE(5, level)
     kernel.WRITE_ONCE(6, level + 1)
     assert observer.seen == [int(level), int(level) + 1]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        range(300),
+        # Most of them have the same place.
+        range(0, 1 << 20, 1 << 12),
+        # Of one digit, two and three; several have the same hash.
+        [0, 1, (1 << 30) - 1, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 61) - 1, 1 << 61, 1 << 90],
+        [-1, -2, -(1 << 30), 1, 2, 1 << 30],
+    ],
+)
+def test_numbers_are_looked_up_by_their_value(keys: Sequence[int]) -> None:
+    memory = Memory(Granule(12))
+    for count in (1, 2, 3):
+        for key in keys:
+            memory.hold(key)
+        assert memory.holds == dict.fromkeys(keys, count)
+    for _ in range(3):
+        for key in keys[::2]:
+            memory.let_go(key)
+    assert memory.holds == dict.fromkeys(keys[1::2], 3)
+    for key in keys:
+        memory.hold(key)
+    assert memory.holds == dict.fromkeys(keys[::2], 1) | dict.fromkeys(keys[1::2], 4)
+
+
+@pytest.mark.parametrize("key", [True, 4.0, Level.SOME, Level.MANY])
+def test_a_number_is_found_by_what_equals_it(key: Any) -> None:
+    memory = Memory(Granule(12))
+    memory.holds[key] = 5
+    memory.hold(int(key))
+    assert memory.holds == {key: 6}
 
 
 @pytest.mark.parametrize("index", [STRETCH, 2 * STRETCH, 1 << 70, -STRETCH - 1])
