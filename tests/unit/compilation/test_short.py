@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The short ways of compiled code (fuzz/compilation/short.h and sparse.h) lead where the long ones do."""
 
+import gc
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, cast
@@ -134,6 +135,25 @@ def test_numbers_that_nobody_has_any_more_leave_the_others_alone() -> None:
         if not step % 100:
             assert words.part(0, STRETCH) == plain
     assert words.part(0, STRETCH) == plain
+
+
+def test_lists_that_nobody_has_any_more_leave_the_others_alone() -> None:
+    """Comparing makes lists of tuples, and drops them; those that were returned stay, whatever the collector does."""
+    spans, plain = Spans(), [index * index // 3 % 2 for index in range(64)]
+    spans.grow(64, 0)
+    for index, value in enumerate(plain):
+        spans.fill(index, index + 1, value)
+    kept: list[tuple[int, int, list[tuple[int, int, int]]]] = []
+    for step in range(1000):
+        first, other, length = step * 7 % 40, step * 11 % 40, step % 24
+        assert spans.alike(first, other, length) == (plain[first : first + length] == plain[other : other + length])
+        if not step % 3:
+            kept.append((first, length, spans.runs(first, first + length)))
+        if not step % 100:
+            gc.collect()
+    for first, length, found in kept:
+        assert [value for start, end, value in found for _ in range(start, end)] == plain[first : first + length]
+        assert [start for start, _, _ in found] == ([first] if length else []) + [end for _, end, _ in found[:-1]]
 
 
 class Level(IntEnum):
