@@ -52,9 +52,9 @@ LEAF_FAULTS: Final = (ACCESS_FLAG, PERMISSION)
 
 
 @cache
-def asked_later() -> tuple[str, ...]:
+def asked_later() -> frozenset[str]:
     """Return the predicates that a condition asks for after their operation."""
-    return tuple(sorted({name for bug in known_bugs() for time, name in bug.condition if time == EARLIER}))
+    return frozenset([name for bug in known_bugs() for time, name in bug.condition if time == EARLIER])
 
 
 class PredicateNotes(Checker):
@@ -71,6 +71,7 @@ class PredicateNotes(Checker):
         # The predicates that hold in this operation, with their places; and those of the operations before.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
+        self.asked_later = asked_later()
         self.block = self.granule.level_size(2)
         # No range is as long as the entries of a level above this size.
         self.widest = self.granule.level_size(0)
@@ -114,12 +115,12 @@ class PredicateNotes(Checker):
 
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
-            for name in asked_later():
-                if name in self.now and name not in self.wrong.leaves:
-                    self.earlier.setdefault(name, []).extend(self.now[name])
-            for name in self.wrong.leaves:
-                for start, _ in self.now.get(name, ()):
-                    self.wrong.keep(name, start)
+            for name, ranges in self.now.items():
+                if name in self.wrong.leaves:
+                    for start, _ in ranges:
+                        self.wrong.keep(name, start)
+                elif name in self.asked_later:
+                    self.earlier.setdefault(name, []).extend(ranges)
             self.now = {}
         self.wrong.drop_replaced()
         self.hinted.next_operation()
