@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions of ours that compiled code calls as C, in place of their Python (`HEADER` defines them)."""
+"""Functions that compiled code calls as C, in place of their Python: ours, and a method of Python's (`HEADER`)."""
 
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,14 @@ _MACHINE: Final = "reference.machine"
 def register() -> None:
     """Tell mypyc of them; before it compiles anything."""
     from mypyc.ir.ops import ERR_MAGIC, ERR_NEVER
-    from mypyc.ir.rtypes import c_int_rprimitive, int_rprimitive, list_rprimitive, object_rprimitive
-    from mypyc.primitives.registry import ERR_NEG_INT, function_op
+    from mypyc.ir.rtypes import (
+        c_int_rprimitive,
+        dict_rprimitive,
+        int_rprimitive,
+        list_rprimitive,
+        object_rprimitive,
+    )
+    from mypyc.primitives.registry import ERR_NEG_INT, function_op, method_op
 
     for name, takes, gives, error in (
         (f"{_TREES}.words.words_of", [object_rprimitive], object_rprimitive, ERR_MAGIC),
@@ -34,3 +40,10 @@ def register() -> None:
             c_function_name=f"s2fuzz_{name.rpartition('.')[2]}",
             error_kind=error,
         )
+    method_op(
+        name="pop",
+        arg_types=[dict_rprimitive, object_rprimitive, object_rprimitive],
+        return_type=object_rprimitive,
+        c_function_name="s2fuzz_dict_pop",
+        error_kind=ERR_MAGIC,
+    )

@@ -24,16 +24,17 @@
 /* Elements for which a list keeps its room when it has lost them. */
 #define S2FUZZ_FEW 8
 
-/* An object of a derived class: nearly always one whose bases are the first ones all the way. */
+/* An object of a derived class. Where no class has two bases, the bases of a base are the last ones of all. */
 S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 {
 	PyTypeObject *kind = Py_TYPE(object);
+	Py_ssize_t derived;
 
 	if (kind == type)
 		return 1;
-	for (PyTypeObject *base = kind->tp_base; base; base = base->tp_base)
-		if (base == type)
-			return 1;
+	derived = Py_SIZE(kind->tp_mro) - Py_SIZE(type->tp_mro);
+	if (likely(derived > 0 && PyTuple_GET_ITEM(kind->tp_mro, derived) == (PyObject *)type))
+		return 1;
 	return PyType_IsSubtype(kind, type);
 }
 
@@ -393,6 +394,111 @@ S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **valu
 	*value = PyDict_GetItemWithError(dict, key);
 	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
 }
+
+/* The next entry of a dictionary that has some, and no attributes of an object; NULL: there is none. */
+S2FUZZ_SHORT PyDictKeyEntry *s2fuzz_dict_next(PyDictKeysObject *keys, CPyTagged *offset)
+{
+	Py_ssize_t at = CPyTagged_ShortAsSsize_t(*offset);
+
+	while (at < keys->dk_nentries) {
+		PyDictKeyEntry *entry = &DK_ENTRIES(keys)[at++];
+
+		if (likely(entry->me_value != NULL)) {
+			*offset = (CPyTagged)at << 1;
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+/* Whether two are integers of two digits at most, and the same number. */
+S2FUZZ_SHORT int s2fuzz_same_long(PyObject *one, PyObject *other)
+{
+	return PyLong_CheckExact(one) && PyLong_CheckExact(other) && Py_SIZE(one) == Py_SIZE(other) &&
+	       (size_t)Py_SIZE(one) <= 2 && s2fuzz_from_object(one) == s2fuzz_from_object(other);
+}
+
+/* Whether two dictionaries have the same numbers by the same numbers, put in in the same order. 0: it is not known. */
+static __attribute__((noinline, unused)) int s2fuzz_same_dict(PyDictObject *one, PyDictObject *other)
+{
+	PyDictKeysObject *left = one->ma_keys, *right = other->ma_keys;
+	CPyTagged at = 0, there = 0;
+
+	if (one->ma_used != other->ma_used || left->dk_kind != DICT_KEYS_GENERAL || right->dk_kind != DICT_KEYS_GENERAL)
+		return 0;
+	for (Py_ssize_t rest = one->ma_used; rest > 0; rest--) {
+		PyDictKeyEntry *mine = s2fuzz_dict_next(left, &at), *theirs = s2fuzz_dict_next(right, &there);
+
+		if (!mine || !theirs || !s2fuzz_same_long(mine->me_key, theirs->me_key) ||
+		    !s2fuzz_same_long(mine->me_value, theirs->me_value))
+			return 0;
+	}
+	return 1;
+}
+
+S2FUZZ_SHORT PyObject *s2fuzz_compare(PyObject *one, PyObject *other, int op)
+{
+	if ((op == Py_EQ || op == Py_NE) && PyDict_CheckExact(one) && PyDict_CheckExact(other) &&
+	    s2fuzz_same_dict((PyDictObject *)one, (PyDictObject *)other))
+		return PyBool_FromLong(op == Py_EQ);
+	return PyObject_RichCompare(one, other, op);
+}
+
+S2FUZZ_SHORT int s2fuzz_dict_is_general(PyObject *dict)
+{
+	return PyDict_CheckExact(dict) && ((PyDictObject *)dict)->ma_keys->dk_kind == DICT_KEYS_GENERAL;
+}
+
+static __attribute__((noinline, unused)) tuple_T3CIO s2fuzz_dict_next_key(PyObject *dict, CPyTagged offset)
+{
+	PyDictKeyEntry *entry;
+	tuple_T3CIO next;
+
+	if (!s2fuzz_dict_is_general(dict))
+		return CPyDict_NextKey(dict, offset);
+	entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
+	next.f0 = entry != NULL;
+	next.f1 = offset;
+	next.f2 = entry ? entry->me_key : Py_None;
+	Py_INCREF(next.f2);
+	return next;
+}
+
+static __attribute__((noinline, unused)) tuple_T3CIO s2fuzz_dict_next_value(PyObject *dict, CPyTagged offset)
+{
+	PyDictKeyEntry *entry;
+	tuple_T3CIO next;
+
+	if (!s2fuzz_dict_is_general(dict))
+		return CPyDict_NextValue(dict, offset);
+	entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
+	next.f0 = entry != NULL;
+	next.f1 = offset;
+	next.f2 = entry ? entry->me_value : Py_None;
+	Py_INCREF(next.f2);
+	return next;
+}
+
+static __attribute__((noinline, unused)) tuple_T4CIOO s2fuzz_dict_next_item(PyObject *dict, CPyTagged offset)
+{
+	PyDictKeyEntry *entry;
+	tuple_T4CIOO next;
+
+	if (!s2fuzz_dict_is_general(dict))
+		return CPyDict_NextItem(dict, offset);
+	entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
+	next.f0 = entry != NULL;
+	next.f1 = offset;
+	next.f2 = entry ? entry->me_key : Py_None;
+	next.f3 = entry ? entry->me_value : Py_None;
+	Py_INCREF(next.f2);
+	Py_INCREF(next.f3);
+	return next;
+}
+#define PyObject_RichCompare s2fuzz_compare
+#define CPyDict_NextKey s2fuzz_dict_next_key
+#define CPyDict_NextValue s2fuzz_dict_next_value
+#define CPyDict_NextItem s2fuzz_dict_next_item
 #else
 S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
 {
@@ -400,6 +506,38 @@ S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **valu
 	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 #endif
+
+/* Names are interned: then two that are equal are the same one. */
+S2FUZZ_SHORT int s2fuzz_is_name(PyObject *object)
+{
+	return PyUnicode_CheckExact(object) && PyUnicode_CHECK_INTERNED(object);
+}
+
+S2FUZZ_SHORT bool s2fuzz_equals_literal(PyObject *text, PyObject *literal, Py_ssize_t length)
+{
+	if (text == literal)
+		return true;
+	return s2fuzz_is_name(text) ? false : CPyStr_EqualLiteral(text, literal, length);
+}
+
+/* Whether a list has a name; -1: an error. */
+static inline int s2fuzz_has_name(PyObject *list, PyObject *name)
+{
+	for (Py_ssize_t at = 0; at < PyList_GET_SIZE(list); at++) {
+		PyObject *item = PyList_GET_ITEM(list, at);
+
+		if (item == name)
+			return 1;
+		if (!s2fuzz_is_name(item))
+			return PySequence_Contains(list, name);
+	}
+	return 0;
+}
+
+S2FUZZ_SHORT int s2fuzz_contains(PyObject *all, PyObject *one)
+{
+	return PyList_CheckExact(all) && s2fuzz_is_name(one) ? s2fuzz_has_name(all, one) : PySequence_Contains(all, one);
+}
 
 /* ``get(key, other)``; a look-up in what is empty: the keys of compiled code have a hash, or mypy objects. */
 S2FUZZ_SHORT PyObject *s2fuzz_dict_get_or(PyObject *dict, PyObject *key, PyObject *other)
@@ -487,8 +625,35 @@ S2FUZZ_SHORT int s2fuzz_set_contains(PyObject *set, PyObject *key)
 #define CPyDict_Get s2fuzz_dict_get_or
 #define CPyDict_GetWithNone s2fuzz_dict_get
 #define CPyDict_SetDefaultWithEmptyDatatype s2fuzz_dict_default
+#define CPyStr_EqualLiteral s2fuzz_equals_literal
+#define PySequence_Contains s2fuzz_contains
 #define PyDict_Size s2fuzz_dict_size
 #define PyDict_Contains s2fuzz_dict_contains
 #define PySet_Contains s2fuzz_set_contains
+#else
+static inline int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
+{
+	*value = PyDict_GetItemWithError(dict, key);
+	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+}
 #endif
+
+/* ``pop(key, other)`` of a dictionary; with any compiler. */
+static inline PyObject *s2fuzz_dict_pop(PyObject *dict, PyObject *key, PyObject *other)
+{
+	PyObject *value;
+	int found;
+
+	if (!PyDict_CheckExact(dict))
+		return PyObject_CallMethod(dict, "pop", "OO", key, other);
+	found = PyDict_Size(dict) ? s2fuzz_dict_find(dict, key, &value) : 0;
+	if (found < 0)
+		return NULL;
+	if (!found)
+		value = other;
+	Py_INCREF(value);
+	if (found && PyDict_DelItem(dict, key) < 0)
+		Py_CLEAR(value);
+	return value;
+}
 #endif

@@ -8,6 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from fuzz.checkers.owed import pages_of
+from fuzz.checkers.table import Table
+from fuzz.judging.tables import same_entries
 from reference.compiled import choice as native
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
@@ -205,6 +208,45 @@ def test_a_number_is_found_by_what_equals_it(key: Any) -> None:
     memory.holds[key] = 5
     memory.hold(int(key))
     assert memory.holds == {key: 6}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same"),
+    [
+        ({}, {}, True),
+        ({1: 2, 3: 1 << 40}, {1: 2, 3: 1 << 40}, True),
+        ({1: 2, 3: 4}, {3: 4, 1: 2}, True),
+        ({1: 1 << 80, 2: -3}, {1: 1 << 80, 2: -3}, True),
+        ({1: True}, {1: 1}, True),
+        ({1: 2, 3: 4}, {1: 2}, False),
+        ({1: 2, 3: 4}, {1: 2, 4: 4}, False),
+        ({1: 2, 3: 4}, {1: 2, 3: 4 + (1 << 30)}, False),
+        ({1: 2, 3: 4}, {1: 2, 3: -4}, False),
+        ({1: 1 << 80}, {1: 1 << 81}, False),
+    ],
+)
+def test_tables_are_the_same_by_their_entries(mine: dict[int, int], theirs: dict[int, int], same: bool) -> None:
+    one, other = Table(0, 3, 0, True), Table(1, 3, 0, True)
+    # The first entries have gone since.
+    one.leaves.update({1000: 1, 1001: 1})
+    one.leaves.update(mine)
+    del one.leaves[1000], one.leaves[1001]
+    other.leaves = theirs
+    assert same_entries(one, other) == same_entries(other, one) == same
+
+
+@pytest.mark.parametrize("gone", [[], [0], [7], [2, 3, 4], list(range(8))])
+def test_tables_below_are_visited_in_order(gone: list[int]) -> None:
+    table = Table(100, 1, 0, True)
+    for index in range(8):
+        table.children[index] = Table(index, 2, 0, True)
+    for index in gone:
+        del table.children[index]
+    left = [index for index in range(8) if index not in gone]
+    assert pages_of(table) == [100, *left]
+    copied = table.copy()
+    assert list(copied.children) == left
+    assert [child.page for child in copied.children.values()] == left
 
 
 @pytest.mark.parametrize("index", [STRETCH, 2 * STRETCH, 1 << 70, -STRETCH - 1])
