@@ -72,7 +72,8 @@ class Translation(GuestChecker):
         self.since: dict[int, int] = {}
         # By actor, the guest addresses of the slot that its call deletes or moves.
         self.left: dict[int, tuple[int, int]] = {}
-        self.written: dict[int, int] = {}
+        # The addresses of the entries that became valid in this operation.
+        self.written: list[int] = []
         self.allowed: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
@@ -234,7 +235,8 @@ class Translation(GuestChecker):
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
-            self.written[ipa] = level
+            if not self.written or self.written[-1] != ipa:
+                self.written.append(ipa)
             # A leaf whose rights or access flag change was there before.
             if self.kernel.actor and not (old & VALID_BIT and same_address(old, new, self.granule)):
                 self.leaves += 1
@@ -300,7 +302,7 @@ class Translation(GuestChecker):
         if outcome.status == "ok":
             self.judge_effect(op)
         table: Table | None = None
-        for ipa in self.written:
+        for ipa in each_once(self.written):
             table = self.shadow.lookup_near(table, ipa)
             if table is not None:
                 shift = self.shifts[table.level]
@@ -387,6 +389,16 @@ class Translation(GuestChecker):
         fields = self.backing.fields_of(what, entry)
         why = f"{what}: {fields}" if fields else what
         self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})", frozenset([page]))
+
+
+def each_once(addresses: list[int]) -> list[int]:
+    """Return addresses in their order, without those that were there before."""
+    last = -1
+    for address in addresses:
+        if address <= last:
+            return list(dict.fromkeys(addresses))
+        last = address
+    return addresses
 
 
 class BetweenHalves(Watcher):
