@@ -109,7 +109,7 @@ class Conditions(PredicateNotes):
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
         if predicate == UNWALKED:
-            return not overlap(violation.reach(self.granule), merged(held.walks))
+            return not overlap(violation.reach(self.granule), held.walks())
         if predicate == HINTED and violation.table >= 0:
             return self.hinted.concerns(violation.table)
         ranges = (held.noted if self.held_in and predicate in OF_ACTOR else self.now).get(predicate, [])

@@ -6,25 +6,38 @@ from __future__ import annotations
 from reference.belongings import Own
 from reference.machine.walk import NONE
 
-from ..checkers.places import Range
+from ..checkers.places import Range, merged
 from ..language.operations import Operation
 
 
 class HeldPredicates:
     """Predicates that held in one operation of an actor of a par block.
 
-    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places; *walks*: as it ages pages,
-    outside of a block too
+    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places
     """
 
     def __init__(self) -> None:
         self.of_operation: frozenset[str] = frozenset()
         self.noted: dict[str, list[Range]] = {}
-        self.walks: list[Range] = []
+        # Of walks as it ages pages, outside of a block too: many pages, one after the other.
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+
+    def walked(self, start: int, end: int) -> None:
+        """Note a walk of the places [start, end) as it ages pages."""
+        if self.ends and self.ends[-1] == start:
+            self.ends[-1] = end
+        else:
+            self.starts.append(start)
+            self.ends.append(end)
+
+    def walks(self) -> list[Range]:
+        """Return the places that were walked."""
+        return merged(zip(self.starts, self.ends, strict=True))
 
     def any(self) -> bool:
         """Tell whether any is noted."""
-        return bool(self.noted or self.walks or self.of_operation)
+        return bool(self.noted or self.starts or self.of_operation)
 
 
 class LastFault(Own):

@@ -232,7 +232,7 @@ class PredicateNotes(Checker):
             if own and any(each.ipa <= start < each.ipa + each.size for each in guest.leaving):
                 self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
-            self.own.held.walks.append((place(vm, start), place(vm, end)))
+            self.own.held.walked(place(vm, start), place(vm, end))
         # The size of the smallest entries, from blocks on, that the walk may begin inside of. One that does not cross
         # their edges crosses those of larger entries neither.
         unit = self.block

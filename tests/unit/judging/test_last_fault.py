@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The walks of an operation that ages pages, as conditions of known bugs ask for them."""
+
+import pytest
+
+from fuzz.checkers.places import Range
+from fuzz.judging.last_fault import HeldPredicates
+
+
+@pytest.mark.parametrize(
+    ("walks", "places"),
+    [
+        ([], []),
+        ([(4, 8), (8, 12), (12, 16)], [(4, 16)]),
+        ([(4, 8), (12, 16), (8, 12)], [(4, 16)]),
+        ([(4, 8), (12, 16), (16, 20), (4, 6)], [(4, 8), (12, 20)]),
+        ([(12, 16), (4, 8)], [(4, 8), (12, 16)]),
+    ],
+)
+def test_what_was_walked_is_known_by_its_places(walks: list[Range], places: list[Range]) -> None:
+    held = HeldPredicates()
+    for start, end in walks:
+        held.walked(start, end)
+    assert held.walks() == places
+    assert held.any() == bool(walks)
