@@ -96,7 +96,7 @@ class Memory:
         self.host_dirty.fill(start, end, 1)
         self.stale_code.fill(start, end, 1)
         if self.torn:
-            self.torn.difference_update(range(pfn, pfn + pages))
+            self.torn.difference_update([torn for torn in self.torn if pfn <= torn < pfn + pages])
 
     def copy(self, old: int, new: int, pages: int) -> None:
         """The host copies *pages* frames through its data cache."""

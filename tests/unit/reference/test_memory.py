@@ -44,11 +44,13 @@ def test_a_frame_is_clean_when_all_of_it_is(memory: Memory) -> None:
 
 
 def test_a_store_past_a_dirty_line_is_unpredictable(memory: Memory) -> None:
-    memory.guest_write(PFN, 9, cacheable=False)
-    assert not memory.predictable(PFN, True, False)
+    for pfn in (PFN, PFN + 1):
+        memory.guest_write(pfn, 9, cacheable=False)
+        assert not memory.predictable(pfn, True, False)
     memory.host_write(PFN, 1, 10)
     assert memory.predictable(PFN, True, False)
     assert not memory.predictable(PFN, False, False)
+    assert not memory.predictable(PFN + 1, True, False)
 
 
 def test_a_copy_is_as_torn_as_its_source(memory: Memory) -> None:
