@@ -226,33 +226,32 @@ class Shadow(GuestChecker):
         """Scan one table, and those below; not one that was freed, or entered twice, in spite of its parent."""
         if self.by_page.get(table.page) is not table:
             return
-        first = table.page * self.entries
-        used = self.kernel.words.used(first, self.entries)
-        valid = 0
-        alike = len(used) == table.non_zero
-        for i in used:
-            word = self.kernel.words[first + i]
-            if word & 1:
-                valid += 1
-                alike = alike and self.holds(table, i, word)
-        # Each valid entry is where it belongs, and nothing else is: all are as the stores made them.
-        if not alike or valid != table.valid():
+        # Each entry that the stores made is in memory, and nothing else is: so many are not zero, and so many valid.
+        counts = self.kernel.words.counts(table.page * self.entries, self.entries)
+        if counts != (table.non_zero, table.valid()) or not self.holds(table):
             raise AssertionError(
                 f"the shadow of table page {table.page} (level {table.level}) is not what memory holds"
             )
         for child in table.children.values():
             self.scan_table(child)
 
-    def holds(self, table: Table, index: int, word: int) -> bool:
-        """Tell whether the stores made this valid entry what memory says."""
-        what = kind(word, table.level, self.granule)
-        if what == LEAF:
-            return table.leaves.get(index, 0) == word
-        if what == TABLE and index not in table.reserved:
-            child = table.children.get(index)
-            pa = address_bits(word, self.granule)
-            return child is not None and child.page == (pa - self.kernel.base) >> self.granule.page_shift
-        return index in table.reserved
+    def holds(self, table: Table) -> bool:
+        """Tell whether memory has each valid entry of a table, as the stores made it."""
+        words = self.kernel.words
+        first = table.page * self.entries
+        for index, leaf in table.leaves.items():
+            if words[first + index] != leaf:
+                return False
+        for index, child in table.children.items():
+            word = words[first + index]
+            page = (address_bits(word, self.granule) - self.kernel.base) >> self.granule.page_shift
+            if kind(word, table.level, self.granule) != TABLE or child.page != page:
+                return False
+        for index in table.reserved:
+            word = words[first + index]
+            if not word & 1 or kind(word, table.level, self.granule) == LEAF or index in table.children:
+                return False
+        return True
 
     def set_live(self, table: Table, live: bool) -> None:
         """A subtree was cut off from the root, or joined to it."""

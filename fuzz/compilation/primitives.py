@@ -32,6 +32,8 @@ def register() -> None:
         (f"{_MACHINE}.sparse.word_of", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_MAGIC),
         (f"{_MACHINE}.spans.last_up_to", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_NEVER),
         (f"{_MACHINE}.sparse.used_from", [list_rprimitive, int_rprimitive], int_rprimitive, ERR_NEVER),
+        (f"{_MACHINE}.sparse.not_zero", [list_rprimitive], int_rprimitive, ERR_NEVER),
+        (f"{_MACHINE}.sparse.odd", [list_rprimitive], int_rprimitive, ERR_NEVER),
     ):
         function_op(
             name=name,

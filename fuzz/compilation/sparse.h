@@ -53,6 +53,31 @@ static inline CPyTagged s2fuzz_used_from(PyObject *words, CPyTagged first)
 	return (CPyTagged)(at < size ? at : S2FUZZ_STRETCH) << 1;
 }
 
+static inline CPyTagged s2fuzz_not_zero(PyObject *words)
+{
+	Py_ssize_t found = 0;
+
+	for (Py_ssize_t at = 0; at < PyList_GET_SIZE(words); at++)
+		found += !s2fuzz_is_zero(PyList_GET_ITEM(words, at));
+	return (CPyTagged)found << 1;
+}
+
+static inline CPyTagged s2fuzz_odd(PyObject *words)
+{
+	Py_ssize_t found = 0;
+
+	for (Py_ssize_t at = 0; at < PyList_GET_SIZE(words); at++) {
+		PyLongObject *word = (PyLongObject *)PyList_GET_ITEM(words, at);
+
+#if PY_VERSION_HEX < 0x030c0000
+		found += Py_SIZE(word) && word->ob_digit[0] & 1;
+#else
+		found += word->long_value.ob_digit[0] & 1;
+#endif
+	}
+	return (CPyTagged)found << 1;
+}
+
 /* Of numbers that fit in a word; tagged ones have the same order. */
 static inline CPyTagged s2fuzz_last_up_to(PyObject *starts, CPyTagged index)
 {

@@ -10,7 +10,7 @@ SHIFT: Final = 6
 STRETCH: Final = 1 << SHIFT
 _ZEROES: Final = [0] * STRETCH
 
-# Compiled code calls the functions of fuzz/compilation/sparse.h in place of these two.
+# Compiled code calls the functions of fuzz/compilation/sparse.h in place of these four.
 
 
 def word_of(stretches: list[list[int]], index: int) -> int:
@@ -27,6 +27,16 @@ def used_from(words: list[int], first: int) -> int:
     while at < STRETCH and not words[at]:
         at += 1
     return at
+
+
+def not_zero(words: list[int]) -> int:
+    """Return how many words of a stretch are not zero."""
+    return STRETCH - words.count(0)
+
+
+def odd(words: list[int]) -> int:
+    """Return how many words of a stretch are odd."""
+    return sum(word & 1 for word in words)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -85,6 +95,16 @@ class SparseWords:
                     found.append(base + at)
                     at = used_from(words, at + 1)
         return found
+
+    def counts(self, start: int, count: int) -> tuple[int, int]:
+        """Return how many of *count* words are not zero, and how many are odd; *start* and *count* as of `used`."""
+        filled = valid = 0
+        for stretch in range(start >> SHIFT, start + count >> SHIFT):
+            words = self.stretches[stretch]
+            if words is not _ZEROES:
+                filled += not_zero(words)
+                valid += odd(words)
+        return filled, valid
 
     def first_used(self, start: int, end: int) -> int:
         """Return the index of the first word of [start, end) that is not zero; *end*: none is."""

@@ -27,6 +27,9 @@ def test_all_is_as_of_a_list(stores: list[tuple[int, int]]) -> None:
             assert words.first_used(start, end) == next((at for at in range(start, end) if literal[at]), end)
     for start in range(0, SIZE, STRETCH):
         assert words.used(start, SIZE - start) == [at for at, word in enumerate(literal[start:]) if word]
+        part = literal[start : start + STRETCH]
+        assert words.counts(start, STRETCH) == (STRETCH - part.count(0), sum(word % 2 for word in part))
+    assert words.counts(0, SIZE) == (SIZE - literal.count(0), sum(word % 2 for word in literal))
     assert words.part(0, SIZE) == literal
     assert [words[index] for index in range(-SIZE, 0)] == literal
     assert len(words) == SIZE
