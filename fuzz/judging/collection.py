@@ -5,11 +5,11 @@ import gc
 from typing import Final
 
 # Objects made and not freed between two collections.
-CYCLES: Final = 5_000
+CYCLES: Final = 50_000
 
 
 def collect_rarely() -> None:
-    """Let the cycles of some tens of programs come together before Python looks for them.
+    """Let the cycles of many programs come together before Python looks for them: few leave any.
 
     By default it looks, many times a program, through tables that are all in use.
     """
