@@ -15,6 +15,7 @@ from ..execution.executor import Executor
 from ..language.operations import Operation
 from ..sides.outcome import Outcome
 from .collector import COUNTERS, FeatureCollector
+from .hash_table import HashTable
 from .raw import RawFeature, bucket, text_of
 
 # Salts that make other features of what only one side showed.
@@ -22,13 +23,21 @@ _ONLY: Final = ((crc32(b"original only"), "original only"), (crc32(b"candidate o
 # The number of buckets of a difference of counts.
 _DIFFERENCE: Final = 4
 
-# The raw features that this process has seen so far, some thousands: their hashes, and the text of each hash.
-_hashes: Final[dict[RawFeature, int]] = {}
+# The hashes of the raw features that this process has seen so far, some thousands.
+_hashes: Final = HashTable()
+# The texts of hashes, from when somebody asks for them.
 _texts: Final[dict[int, str]] = {}
+_asked: Final[list[bool]] = []
+
+
+def keep_texts() -> None:
+    """Keep the texts of the features that this process sees from now on, for `describe`."""
+    _hashes.clear()
+    _asked.append(True)
 
 
 def describe(feature: int) -> str:
-    """A feature for people; only its number if no run of this process has shown it."""
+    """A feature for people; only its number if no run of this process has shown it since `keep_texts`."""
     if feature in _texts:
         return _texts[feature]
     for salt, side in _ONLY:
@@ -41,12 +50,13 @@ def hashed(raw_features: set[RawFeature]) -> set[int]:
     """Return the hashes of raw features; those with one text are one."""
     found: set[int] = set()
     for raw in raw_features:
-        value = _hashes.get(raw, -1)
+        value = _hashes.get(raw)
         if value < 0:
             text = text_of(raw)
             value = crc32(text.encode())
-            _hashes[raw] = value
-            _texts[value] = text
+            _hashes.put(raw, value)
+            if _asked:
+                _texts[value] = text
         found.add(value)
     return found
 
@@ -85,7 +95,7 @@ class Features:
                 more = right[at] - left[at]
                 if more:
                     size = bucket(abs(more), _DIFFERENCE)
-                    self.pairs.add(("difference", name, counter, size if more > 0 else -size))
+                    self.pairs.add(("difference", name, counter, f"{size if more > 0 else -size}"))
         ours, theirs = violations
         if ours or theirs:
             first = ours[0].signature if ours else "none"

@@ -17,6 +17,7 @@ from reference.machine.descriptor import (
 )
 from reference.machine.granule import Granule
 
+# No number is below -1 (`fuzz.features.hash_table`).
 RawFeature: TypeAlias = tuple[str | int, ...]
 
 # First words of the raw features that hold entries, as `compared_bits` leaves them.

@@ -5,13 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import candidate
-from fuzz.features.features import describe
+from fuzz.features import features as features_module
+from fuzz.features.features import describe, keep_texts
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.language.program import Program
@@ -27,6 +29,14 @@ WHATS = (
     *("inject", "io", "access", "operation", "backing", "slot flags", "meets", "meets at its end", "edges"),
     *("results", "difference", "first violations", "violation"),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def with_texts() -> Iterator[None]:
+    keep_texts()
+    yield
+    features_module._asked.clear()
+    features_module._texts.clear()
 
 
 def features(program: Program | str, patched: str = "rfc-v1", reference: str = "original") -> tuple[int, ...]:

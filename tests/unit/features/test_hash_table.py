@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table of hashes: what is put is got, its size stays, and nothing of a raw feature is kept."""
+
+import gc
+import sys
+from zlib import crc32
+
+import pytest
+
+import candidate
+from fuzz.features import features, hash_table
+from fuzz.features.features import hashed
+from fuzz.features.hash_table import PLACES, HashTable
+from fuzz.features.raw import RawFeature, text_of
+from fuzz.generation.generator import Generator
+from fuzz.judging.differential import Differential
+
+
+def raw(number: int) -> RawFeature:
+    return ("meets", f"call {number}", number)
+
+
+def test_what_is_put_is_got() -> None:
+    table = HashTable()
+    assert table.get(raw(1)) == -1
+    for number in range(5000):
+        table.put(raw(number), number * 858_993)
+    table.put(raw(7), 0xFFFF_FFFF)
+    assert [table.get(raw(number)) for number in range(5000) if number != 7] == [
+        number * 858_993 for number in range(5000) if number != 7
+    ]
+    assert table.get(raw(7)) == 0xFFFF_FFFF
+    assert table.get(raw(5000)) == -1
+
+
+def test_two_that_want_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash of a small number is itself: the last place, and then the first ones."""
+    table = HashTable()
+    digests = (PLACES - 1, 2 * PLACES - 1, 3 * PLACES - 1)
+    for digest in digests:
+        place = table.place(digest)
+        table.digests[place] = digest
+    assert [table.place(digest) for digest in digests] == [PLACES - 1, 0, 1]
+    assert table.place(4 * PLACES - 1) == 2
+
+
+def test_too_many_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_table, "TAKEN", 10)
+    table = HashTable()
+    for number in range(11):
+        table.put(raw(number), number)
+    assert [table.get(raw(number)) for number in range(11)] == [-1] * 10 + [10]
+    assert table.taken == 1
+
+
+def test_hashes_are_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of raw features no two share a place in the table: no number in them is below -1."""
+    taken: set[RawFeature] = set()
+
+    def noted(raw_features: set[RawFeature]) -> set[int]:
+        taken.update(raw_features)
+        found = hashed(raw_features)
+        assert found == {crc32(text_of(each).encode()) for each in raw_features}
+        return found
+
+    monkeypatch.setattr(features, "hashed", noted)
+    differential = Differential(candidate.get("original"), candidate.get("rfc-v1"), features=True)
+    generator = Generator(1)
+    for _ in range(60):
+        differential.run(generator.next())
+    differences = [each for each in taken if each[0] == "difference"]
+    assert {str(each[-1])[:1] == "-" for each in differences} == {False, True}
+    assert not [each for each in taken if any(isinstance(part, int) and part < -1 for part in each)]
+    assert len({hash(each) for each in taken}) == len(taken)
+
+
+def test_features_leave_no_objects() -> None:
+    """What programs show for the first time, some thousands of raw features with texts, takes no memory of its own."""
+    differential = Differential(candidate.get("original"), candidate.get("rfc-v1"), features=True)
+    generator = Generator(7)
+    programs = [generator.next() for _ in range(60)]
+    for program in programs[:10]:
+        differential.run(program)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    shown = sum(len(differential.run(program).features) for program in programs[10:])
+    gc.collect()
+    assert shown > 5000
+    assert sys.getallocatedblocks() - before < 1000
