@@ -92,9 +92,14 @@ class Fuzzing:
         if len(data) < RECORD_SIZE:
             self.counters.start()
             return
-        verdict = self.session.judge(decode(data))
-        self.counters.mark(verdict.features if verdict else ())
+        # No verdict is left when the session asks what memory can be given back.
+        self.counters.mark(self.features(decode(data)))
         self.end()
+
+    def features(self, program: Program) -> tuple[int, ...]:
+        """Judge a program, and return its features; none where it has no verdict."""
+        verdict = self.session.judge(program)
+        return verdict.features if verdict else ()
 
     def end(self) -> None:
         """Leave, if the budget is spent: libFuzzer does not return."""

@@ -17,6 +17,7 @@ from ..execution.mistakes import CandidateMistake
 from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
+from ..judging.collection import Reclaimer
 from ..judging.differential import Differential, Finding, Verdict
 from ..judging.finding import Key
 from ..judging.overlap import Overlap
@@ -106,6 +107,7 @@ class Session:
         self.spent = time.process_time()
         self.noted = self.start
         self.told_ran = self.start
+        self.reclaimer = Reclaimer()
         self.trees = self.differential.reference.is_tree or self.differential.candidate.is_tree
 
     def begin(self) -> None:
@@ -123,7 +125,11 @@ class Session:
             self.spent = time.process_time()
 
     def over(self) -> bool:
-        """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged."""
+        """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged.
+
+        Engines ask between two programs: what the last one left in memory is given back first.
+        """
+        self.reclaimer.look()
         unit, state = self.unit, self.state
         return (
             self.reached

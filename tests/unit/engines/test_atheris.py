@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from weakref import ref
 
 import pytest
 
@@ -23,7 +24,7 @@ from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import crossover, mutate
 from fuzz.language.binary import RECORD_SIZE, decode, encode
-from fuzz.language.program import has_blocks
+from fuzz.language.program import Program, has_blocks
 from fuzz.language.text import parse, print_program
 
 from ..console import HEAD, ROOT, process, refused
@@ -79,6 +80,30 @@ def comparable(result: Result) -> object:
     """All but times."""
     costs = result.state.costs
     return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
+
+
+def test_no_verdict_is_left_when_memory_is_given_back(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there then holds the memory around it."""
+
+    class Shown:
+        features = (1, 2)
+
+    verdicts: list[ref[Shown]] = []
+    left: list[object] = []
+
+    def judge(program: Program) -> Shown:
+        verdict = Shown()
+        verdicts.append(ref(verdict))
+        return verdict
+
+    def over() -> bool:
+        left.extend(each() for each in verdicts)
+        return False
+
+    monkeypatch.setattr(bare.session, "judge", judge)
+    monkeypatch.setattr(bare.session, "over", over)
+    bare.test(encode(parse(START)))
+    assert left == [None]
 
 
 @needs_atheris

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that a large program leaves behind goes back at once, and only then."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from fuzz.engines.session import Session
+from fuzz.engines.unit import Unit
+from fuzz.judging.collection import GAINED, Reclaimer, Resident
+from fuzz.language.program import Program
+from fuzz.language.text import parse
+from fuzz.processes.memory import resident_kib
+
+SMALL = parse("s2fuzz 1\nvm\nslot a size=4M backing=thp\ncpu0 read a+4K\n")
+
+
+@pytest.fixture
+def collections() -> Iterator[list[int]]:
+    """The generations that Python collects from now on."""
+    found: list[int] = []
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        if phase == "stop":
+            found.append(details["generation"])
+
+    gc.callbacks.append(note)
+    yield found
+    gc.callbacks.remove(note)
+
+
+def test_memory_is_what_linux_says() -> None:
+    assert Resident()() == pytest.approx(1024 * resident_kib("self"), rel=0.1)
+
+
+def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
+    """A gain makes Python let go of what it keeps; a small one, and less memory than before, do not."""
+    resident = [50 << 20]
+    reclaimer = Reclaimer(lambda: resident[0])
+    calls: list[int] = []
+    reclaimer.trim = calls.append
+    gc.disable()
+    try:
+        for size, expected in (
+            (50 << 20, 0),
+            ((50 << 20) + GAINED, 0),
+            ((50 << 20) + GAINED + 1, 1),
+            # It has gained nothing since.
+            ((50 << 20) + GAINED + 1, 1),
+            # It has less, and then gains again.
+            (40 << 20, 1),
+            (42 << 20, 2),
+            (43 << 20, 2),
+        ):
+            resident[0] = size
+            reclaimer.look()
+            assert collections.count(2) == len(calls) == expected, size >> 20
+    finally:
+        gc.enable()
+
+
+def test_a_session_gives_memory_back_behind_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Unit("random", "original", "rfc-v1", 1, programs=3), lambda message: None)
+    looked: list[int] = []
+    monkeypatch.setattr(session.reclaimer, "look", lambda: looked.append(session.state.programs))
+    made: list[Program] = [SMALL] * 3
+
+    def make(number: int) -> Program:
+        return made[number - 1]
+
+    session.judge_all(make)
+    assert sorted(set(looked)) == [0, 1, 2, 3]
