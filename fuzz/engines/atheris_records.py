@@ -3,13 +3,15 @@
 
 It mutates the binary records of programs (`fuzz.language.binary`), most
 often by whole operations (`fuzz.generation.mutations`). Features of the runs and
-instrumented lines tell libFuzzer what is new (`fuzz.engines.guidance`).
+instrumented lines tell libFuzzer what is new (`fuzz.engines.guidance`). It keeps a bounded number of
+programs; beyond it, the last ones that showed something new are kept here.
 """
 
 import os
 import random
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
@@ -41,6 +43,10 @@ CROSSED: Final = 15
 # A session begins with so many programs of the corpus and of the generator: there is little to change before, and what
 # many programs show is shown as soon as without guidance.
 BEGINNING: Final = 256
+# When libFuzzer keeps as many inputs as it may (`fuzz.engines.guidance.KEPT`), the last ones that showed something new
+# are kept here, so many, and, in percent, once there are as many, one of them is changed in place of its choice.
+LATER: Final = 512
+INSTEAD: Final = 50
 # The changes of one that it chose, in percent; else some of its operations are mutated. A program
 # of the generator in its place, with another one's operations behind its own or by itself;
 FRESH: Final = 40
@@ -79,6 +85,8 @@ class Fuzzing:
         self.atheris = atheris
         self.session = session
         self.counters = Counters(atheris)
+        # The last inputs that showed something new and that libFuzzer does not keep.
+        self.later: deque[bytes] = deque(maxlen=LATER)
         self.generator = Generator(session.unit.seed, offers=session.offers)
         # The first one last.
         self.seeds = [encode(program) for program in reversed(session.corpus)]
@@ -93,7 +101,8 @@ class Fuzzing:
             self.counters.start()
             return
         # No verdict is left when the session asks what memory can be given back.
-        self.counters.mark(self.features(decode(data)))
+        if self.counters.mark(self.features(decode(data))):
+            self.later.append(data)
         self.end()
 
     def features(self, program: Program) -> tuple[int, ...]:
@@ -120,6 +129,8 @@ class Fuzzing:
 
     def made(self, data: bytes, other: bytes, longest: int, chance: random.Random) -> bytes:
         """A seed or a fresh program at the beginning; else a crossing if there is another input, else a mutation."""
+        if self.later and chance.randrange(100 * LATER) < INSTEAD * len(self.later):
+            data = chance.choice(self.later)
         if self.seeds:
             made = self.seeds.pop()
         elif len(data) < RECORD_SIZE or self.generator.number < self.beginning:

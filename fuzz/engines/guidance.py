@@ -13,6 +13,12 @@ from typing import Any, Final
 # Features that share a counter hide one another; some thousands are seen. libFuzzer distinguishes 2**21
 # values of counters, 8 of each.
 COUNTERS: Final = 1 << 17
+# Inputs that libFuzzer keeps at most; it never lets go of one.
+KEPT: Final = 1536
+# Of a counter: no run has counted it; libFuzzer knows it; one has, when libFuzzer kept as many inputs as it may.
+_NEW: Final = 0
+_SHOWN: Final = 1
+_HIDDEN: Final = 2
 # The versions of the kernel code; the rest is the machine below them, and what opens, builds and replays versions: the
 # lines of a kernel tree are counted in C, and those that replay its events are most of all that run.
 INSTRUMENTED: Final = ("candidate", "reference.mmu", "reference.pgtable")
@@ -49,13 +55,16 @@ def instrument(atheris: Any) -> None:
 class Counters:
     """A part of libFuzzer's table of counters; to be made before atheris is set up.
 
-    Each run counts a feature once: the features themselves say how often, as far as it matters.
+    Each run counts a feature once: the features themselves say how often, as far as it matters. libFuzzer keeps an
+    input for new counters, `KEPT` times; those that are new from then on it is not shown, and it goes on with what
+    it has.
     """
 
     def __init__(self, atheris: Any) -> None:
         self.atheris = atheris
         self.lines: set[int] = set()
         self.started = False
+        self.kept = 0
         # Without them there are lines alone, as atheris counts them.
         self.there = hasattr(atheris, "_reserve_counter") and hasattr(atheris, "_trace_branch")
         if self.there:
@@ -63,6 +72,8 @@ class Counters:
             # The last one it gives out before it runs is not one that it passes on.
             for _ in range(COUNTERS + 1):
                 atheris._reserve_counter()
+            # Lines come first.
+            self.known = bytearray(self.first + 1 + COUNTERS)
 
     def start(self) -> None:
         """Show something in libFuzzer's first run, whose input says nothing: else libFuzzer ends."""
@@ -74,12 +85,23 @@ class Counters:
                 self.atheris._trace_branch = self.lines.add
             self.count(self.first)
 
-    def mark(self, features: tuple[int, ...]) -> None:
-        """Count the features of a run, and its lines."""
-        if self.there:
-            for line in self.lines:
-                self.count(line)
-            self.lines.clear()
-            first = self.first + 1
-            for counter in {feature % COUNTERS for feature in features}:
-                self.count(first + counter)
+    def mark(self, features: tuple[int, ...]) -> bool:
+        """Count the features of a run, and its lines.
+
+        :returns: whether some of them are new, and libFuzzer does not keep its input
+        """
+        if not self.there:
+            return False
+        first = self.first + 1
+        counters = {first + feature % COUNTERS for feature in features} | self.lines
+        self.lines.clear()
+        new = [counter for counter in counters if self.known[counter] == _NEW]
+        full = self.kept >= KEPT
+        for counter in new:
+            self.known[counter] = _HIDDEN if full else _SHOWN
+        for counter in counters:
+            if self.known[counter] == _SHOWN:
+                self.count(counter)
+        if new and not full:
+            self.kept += 1
+        return full and bool(new)

@@ -18,6 +18,8 @@ _OPTIONS: Final = (
     "-len_control=0",
     # Comparisons of the Python code are not those of bytes of the input.
     "-use_cmp=0",
+    # Else it counts for each input what its mutants show, and grows as long as it runs.
+    "-entropic=0",
     # 0 would not turn them off: atheris sets a timer of its own.
     f"-timeout={_NEVER}",
     f"-report_slow_units={_NEVER}",

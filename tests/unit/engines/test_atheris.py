@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import time
+from collections import deque
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from weakref import ref
@@ -13,9 +15,9 @@ from weakref import ref
 import pytest
 
 from fuzz.command_line.cli import main
-from fuzz.engines import atheris_records, registry
+from fuzz.engines import atheris_records, guidance, registry
 from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, slow
-from fuzz.engines.guidance import is_kernel_code
+from fuzz.engines.guidance import Counters, is_kernel_code
 from fuzz.engines.seeds import shipped
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import run_unit
@@ -133,6 +135,82 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=40), lambda message: 
     kept = len(re.findall(r"\bNEW\b", done.stderr))
     # Nothing but the first input, which says nothing.
     assert kept >= 10 if lines or features else kept == 0
+
+
+@needs_atheris
+def test_libfuzzer_keeps_a_bounded_number_of_programs() -> None:
+    """Some later ones are kept beside it, the last ones."""
+    script = """
+from fuzz.engines import atheris_records, guidance
+from fuzz.engines.drivers import run_here
+from fuzz.engines.session import Session
+from fuzz.engines.unit import Unit
+guidance.KEPT = 5
+atheris_records.LATER = 4
+made = []
+begin = atheris_records.Fuzzing.__init__
+finish = Session.finish
+def first(self, *arguments):
+    begin(self, *arguments)
+    made.append(self)
+def last(self):
+    print("kept", made[0].counters.kept, len(made[0].later), flush=True)
+    finish(self)
+atheris_records.Fuzzing.__init__ = first
+Session.finish = last
+run_here(Unit("atheris", "original", "rfc-v1", 1, programs=30), lambda message: None)
+"""
+    environment = {"PYTHONPATH": str(ROOT), "S2FUZZ_DEBUG": "1", "S2FUZZ_PURE": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "kept 5 4\n"
+    # Others may take the place of one that they are shorter than.
+    assert len(re.findall(r"\bNEW\b", done.stderr)) == 5
+
+
+def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of nothing but what it knows; what is new is new once."""
+    counted: list[int] = []
+    numbers = count(3)
+    counters = Counters(SimpleNamespace(_reserve_counter=lambda: next(numbers), _trace_branch=counted.append))
+    monkeypatch.setattr(guidance, "KEPT", 2)
+    counters.start()
+    for features, line, kept_here, told in (
+        ((1, 2), 0, False, [0, 5, 6]),
+        ((1, 2), 0, False, [0, 5, 6]),
+        ((2, 3), 0, False, [0, 6, 7]),
+        # From here on it keeps nothing that is new.
+        ((2, 4), 0, True, [0, 6]),
+        ((2, 4), 0, False, [0, 6]),
+        ((2,), 1, True, [6]),
+        ((2,), 1, False, [6]),
+    ):
+        counted.clear()
+        counters.lines.add(line)
+        assert counters.mark(features) == kept_here
+        assert sorted(counted) == told
+    assert counters.kept == 2
+
+
+def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as there are many of them."""
+    bare.beginning = 0
+    monkeypatch.setattr(atheris_records, "LATER", 2)
+    changed: list[bytes] = []
+
+    def mutated(data: bytes, longest: int, chance: random.Random) -> bytes:
+        changed.append(data)
+        return data
+
+    monkeypatch.setattr(bare, "mutated", mutated)
+    chosen = encode(parse(START))
+    later = [encode(program) for program in (Generator(3).next(), Generator(4).next())]
+    for many, least, most in ((0, 0, 0), (1, 30, 75), (2, 75, 130)):
+        changed.clear()
+        bare.later = deque(later[:many], maxlen=2)
+        for seed in range(200):
+            bare.mutate(chosen, LONGEST, seed)
+        assert least <= len([data for data in changed if data != chosen]) <= most
+        assert set(changed) == {chosen, *later[:many]}
 
 
 @needs_atheris
