@@ -85,7 +85,7 @@ def comparable(result: Result) -> object:
 
 
 def test_no_verdict_is_left_when_memory_is_given_back(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there then holds the memory around it."""
+    """A verdict that is there then holds the memory around it."""
 
     class Shown:
         features = (1, 2)

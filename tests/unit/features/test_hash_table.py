@@ -75,7 +75,7 @@ def test_hashes_are_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_features_leave_no_objects() -> None:
-    """What programs show for the first time, some thousands of raw features with texts, takes no memory of its own."""
+    """Raw features that programs show for the first time, some thousands, take no memory of their own."""
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"), features=True)
     generator = Generator(7)
     programs = [generator.next() for _ in range(60)]
