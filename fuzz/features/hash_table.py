@@ -32,18 +32,23 @@ class HashTable:
 
     def place(self, digest: int) -> int:
         """Return the place of a digest, or the free one that it is to have."""
-        place = digest % PLACES
+        place = digest & (PLACES - 1)
         while True:
             found = self.digests[place]
             if found in (digest, _FREE):
                 return place
-            place = (place + 1) % PLACES
+            place = (place + 1) & (PLACES - 1)
 
     def get(self, raw: RawFeature) -> int:
         """Return the number of a raw feature; -1: it is not there."""
         digest = hash(raw)
-        place = self.place(digest)
-        return self.values[place] if self.digests[place] == digest else -1
+        place = digest & (PLACES - 1)
+        # Nearly always it is where it is looked for first.
+        if self.digests[place] != digest:
+            place = self.place(digest)
+            if self.digests[place] != digest:
+                return -1
+        return self.values[place]
 
     def put(self, raw: RawFeature, value: int) -> None:
         """Set the number of a raw feature, of 32 bits; all others go if there are too many."""
