@@ -18,6 +18,7 @@ def register() -> None:
         int_rprimitive,
         list_rprimitive,
         object_rprimitive,
+        str_rprimitive,
     )
     from mypyc.primitives.registry import ERR_NEG_INT, function_op, method_op
 
@@ -47,5 +48,13 @@ def register() -> None:
         arg_types=[dict_rprimitive, object_rprimitive, object_rprimitive],
         return_type=object_rprimitive,
         c_function_name="s2fuzz_dict_pop",
+        error_kind=ERR_MAGIC,
+    )
+    # An f-string that says how to format something reaches the compiler as calls of it.
+    method_op(
+        name="format",
+        arg_types=[str_rprimitive, object_rprimitive, str_rprimitive],
+        return_type=str_rprimitive,
+        c_function_name="s2fuzz_format",
         error_kind=ERR_MAGIC,
     )

@@ -10,6 +10,7 @@
 #include "shared.h"
 #include "short.h"
 #include "sparse.h"
+#include "text.h"
 #include <string.h>
 
 /* A function that runs too rarely to be worth optimising. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The short ways of compiled code (fuzz/compilation/short.h and sparse.h) lead where the long ones do."""
+"""The short ways of compiled code (fuzz/compilation/short.h, sparse.h and text.h) lead where the long ones do."""
 
 import gc
 from collections.abc import Sequence
@@ -8,13 +8,18 @@ from typing import Any, cast
 
 import pytest
 
+import candidate
+from fuzz.checkers.context import Context
 from fuzz.checkers.owed import pages_of
 from fuzz.checkers.table import Table
+from fuzz.execution.executor import Executor
 from fuzz.judging.tables import same_entries
+from fuzz.language.text import parse
 from reference.compiled import choice as native
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
 from reference.listeners import Listeners
+from reference.machine.descriptor import AF_BIT, describe
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.machine.memory import Memory
@@ -263,3 +268,26 @@ def test_negative_indices_are_from_the_end() -> None:
     words.put(2 * STRETCH - 1, 9)
     assert words[-1] == 9
     assert words[-2] == 0
+
+
+@pytest.mark.parametrize("shift", range(4, 64, 4))
+@pytest.mark.parametrize("digit", [2, 0xE])
+def test_numbers_are_written_in_hexadecimal(digit: int, shift: int) -> None:
+    word = digit << shift
+    assert describe(word, 3, Granule(12)) == f"invalid[0x{format(word, 'x')}]"
+
+
+@pytest.mark.parametrize(("age", "old"), [(0, " old"), (AF_BIT, "")])
+def test_text_stands_beside_numbers_as_it_is(age: int, old: str) -> None:
+    assert describe(0x7000 | age | 3, 3, Granule(12)) == f"page@0x7000 --x device-nGnRnE{old}"
+
+
+@pytest.mark.parametrize("tge", [False, True])
+def test_a_truth_value_beside_numbers_is_no_integer(tge: bool) -> None:
+    executor = Executor(candidate.get("original"), parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n"))
+    context, cpu = executor.checkers.peers.of(Context), executor.side.computer.processors[0]
+    cpu.tge = tge
+    cpu.vttbr = 0x17000
+    context.returned()
+    found = executor.checkers.take(0)
+    assert f"VTTBR_EL2 0x17000 (VMID 0 in effect), TGE {tge}, TCR_EL1 0x" in found[0].reason
