@@ -25,6 +25,7 @@ __all__ = [
     "UnknownCandidate",
     "anywhere",
     "changes",
+    "declared",
     "get",
     "is_file",
     "names",
@@ -79,10 +80,16 @@ def get(name: str) -> Candidate:
     :raises candidate.tree.TreeError: the tree cannot be built
     :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
     """
-    if name.startswith(kernel_tree.PREFIX):
-        return _tree(name)
     changes(name)
-    return _known(name)
+    return declared(name)
+
+
+def declared(name: str) -> Candidate:
+    """Return the version called *name* as it is declared: to be compared with others, and not to be run.
+
+    :raises UnknownCandidate: there is none
+    """
+    return _tree(name) if name.startswith(kernel_tree.PREFIX) else _known(name)
 
 
 def other_than(versions: Sequence[Candidate], contents: Sequence[str]) -> str:
@@ -145,9 +152,7 @@ def origin(name: str) -> str:
 
     :raises UnknownCandidate: there is none
     """
-    if name.startswith(kernel_tree.PREFIX):
-        return _tree(name).origin
-    return _known(name).origin
+    return declared(name).origin
 
 
 def names() -> list[str]:

@@ -62,9 +62,8 @@ def has(version: Candidate, bug: KnownBug) -> bool:
     """Tell whether a version has a bug: its entry names it, or one with the same functions, or its program shows it."""
     if version.is_tree:
         return asked(version, bug.id).signature != ""
-    if version in map(candidate.get, bug.versions):
-        return True
-    return any(_alike(version, candidate.get(name), bug.functions) for name in bug.versions)
+    bearers = [candidate.declared(name) for name in bug.versions]
+    return version in bearers or any(_alike(version, each, bug.functions) for each in bearers)
 
 
 def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:
