@@ -180,7 +180,10 @@ def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-C_FILES = ("multiply.c", "shared.h", "short.h", "sparse.h", "text.h", "words.h")
+C_FILES = (
+    *("dictionaries.h", "lists.h", "multiply.c", "names.h", "shared.h", "short.h", "spares.h", "sparse.h"),
+    *("text.h", "words.h"),
+)
 
 
 @pytest.mark.parametrize("name", C_FILES)
