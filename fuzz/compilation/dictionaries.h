@@ -181,7 +181,7 @@ S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **valu
 }
 #endif
 
-/* ``get(key, other)``; a look-up in what is empty: the keys of compiled code have a hash, or mypy objects. */
+/* ``get(key, other)``; a look-up in what is empty finds nothing, whatever the key is: mypy knows that it has a hash. */
 S2FUZZ_SHORT PyObject *s2fuzz_dict_get_or(PyObject *dict, PyObject *key, PyObject *other)
 {
 	PyObject *value = NULL;
@@ -202,8 +202,11 @@ S2FUZZ_SHORT PyObject *s2fuzz_dict_get(PyObject *dict, PyObject *key)
 S2FUZZ_SHORT PyObject *s2fuzz_dict_item(PyObject *dict, PyObject *key)
 {
 	PyObject *value;
+	int found = PyDict_CheckExact(dict) ? s2fuzz_dict_find(dict, key, &value) : 0;
 
-	if (PyDict_CheckExact(dict) && s2fuzz_dict_find(dict, key, &value) > 0) {
+	if (unlikely(found < 0))
+		return NULL;
+	if (likely(found)) {
 		Py_INCREF(value);
 		return value;
 	}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions that compiled code calls as C, in place of their Python: ours, and a method of Python's (`HEADER`)."""
+"""Functions that compiled code calls as C, in place of their Python: ours, and methods of Python's (`HEADER`)."""
 
 from pathlib import Path
 from typing import Final

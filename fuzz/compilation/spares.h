@@ -26,10 +26,10 @@ S2FUZZ_SHORT int s2fuzz_keep(struct s2fuzz_spares *spares, PyObject *object)
 
 static __attribute__((noinline, unused)) void s2fuzz_drop_long(PyObject *object)
 {
-	/* Of a negative one this is not small. */
-	size_t digits = (size_t)Py_SIZE(object);
+	/* Other objects may have no size. That of a negative integer is not small here. */
+	size_t digits = PyLong_CheckExact(object) ? (size_t)Py_SIZE(object) : 0;
 
-	if (!PyLong_CheckExact(object) || digits - 1 >= 2 || !s2fuzz_keep(&s2fuzz_longs[digits - 1], object))
+	if (digits - 1 >= 2 || !s2fuzz_keep(&s2fuzz_longs[digits - 1], object))
 		_Py_Dealloc(object);
 }
 

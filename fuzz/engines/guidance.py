@@ -15,7 +15,8 @@ from typing import Any, Final
 COUNTERS: Final = 1 << 17
 # Inputs that libFuzzer keeps at most; it never lets go of one.
 KEPT: Final = 1536
-# Of a counter: no run has counted it; libFuzzer knows it; one has, when libFuzzer kept as many inputs as it may.
+# What a counter can be: one that no run has counted, one that libFuzzer knows, or one that was counted first when
+# libFuzzer already had as many inputs as it may keep.
 _NEW: Final = 0
 _SHOWN: Final = 1
 _HIDDEN: Final = 2

@@ -125,9 +125,10 @@ class Session:
             self.spent = time.process_time()
 
     def over(self) -> bool:
-        """Tell whether the budget is spent, or the finding that was looked for is found, or nothing can be judged.
+        """Give back the memory that the last program left, and tell whether that was the last one of the unit.
 
-        Engines ask between two programs: what the last one left in memory is given back first.
+        It was if the budget is spent, the finding that was looked for is found, or nothing can be judged. Engines ask
+        between two programs.
         """
         self.reclaimer.look()
         unit, state = self.unit, self.state

@@ -11,6 +11,9 @@ from typing import Final
 CYCLES: Final = 50_000
 # Bytes that a process may gain before it looks for what it can give back: one arena of Python's allocator.
 GAINED: Final = 1 << 20
+# The memory of this process in pages, as Linux tells it.
+STATM: Final = "/proc/self/statm"
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def collect_rarely() -> None:
@@ -22,16 +25,13 @@ def collect_rarely() -> None:
     gc.set_threshold(CYCLES, 20, 20)
 
 
-class Resident:
-    """Tells the resident memory of this process, some microseconds each time."""
-
-    def __init__(self) -> None:
-        self.file = os.open("/proc/self/statm", os.O_RDONLY)
-        self.page = os.sysconf("SC_PAGE_SIZE")
-
-    def __call__(self) -> int:
-        """Return the resident memory, in bytes."""
-        return int(os.pread(self.file, 100, 0).split()[1]) * self.page
+def resident_bytes() -> int:
+    """Return the resident memory of this process, in bytes, some microseconds each time; 0 where nothing tells it."""
+    try:
+        with open(STATM, "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return 0
 
 
 class Reclaimer:
@@ -44,8 +44,8 @@ class Reclaimer:
     :param resident: tells the resident memory of this process, in bytes
     """
 
-    def __init__(self, resident: Callable[[], int] | None = None) -> None:
-        self.resident = resident or Resident()
+    def __init__(self, resident: Callable[[], int] = resident_bytes) -> None:
+        self.resident = resident
         # The least since memory was given back the last time.
         self.least = self.resident()
         self.trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

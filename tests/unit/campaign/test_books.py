@@ -112,7 +112,7 @@ def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Pla
 
 
 def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records: tuple[Records, Planner]) -> None:
-    """It may be the only one that shows a new bug with the signature of a known one."""
+    """A new bug may have the signature of a known one, and no other program may show it."""
     books, _ = records
 
     def added(known: str, operations: int) -> bool:

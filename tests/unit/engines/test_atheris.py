@@ -139,7 +139,7 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=40), lambda message: 
 
 @needs_atheris
 def test_libfuzzer_keeps_a_bounded_number_of_programs() -> None:
-    """Some later ones are kept beside it, the last ones."""
+    """The last ones of those that come later are kept beside it."""
     script = """
 from fuzz.engines import atheris_records, guidance
 from fuzz.engines.drivers import run_here
@@ -168,7 +168,7 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=30), lambda message: 
 
 
 def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told of nothing but what it knows; what is new is new once."""
+    """Counters that are new then are new once, and libFuzzer is not told of them."""
     counted: list[int] = []
     numbers = count(3)
     counters = Counters(SimpleNamespace(_reserve_counter=lambda: next(numbers), _trace_branch=counted.append))
@@ -192,7 +192,7 @@ def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As often as there are many of them."""
+    """The more there are, the more often one of them is changed."""
     bare.beginning = 0
     monkeypatch.setattr(atheris_records, "LATER", 2)
     changed: list[bytes] = []

@@ -33,7 +33,7 @@ def test_what_is_put_is_got() -> None:
     assert table.get(raw(5000)) == -1
 
 
-def test_two_that_want_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_that_want_one_place() -> None:
     """The hash of a small number is itself: the last place, and then the first ones."""
     table = HashTable()
     digests = (PLACES - 1, 2 * PLACES - 1, 3 * PLACES - 1)

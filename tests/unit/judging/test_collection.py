@@ -8,7 +8,8 @@ import pytest
 
 from fuzz.engines.session import Session
 from fuzz.engines.unit import Unit
-from fuzz.judging.collection import GAINED, Reclaimer, Resident
+from fuzz.judging import collection
+from fuzz.judging.collection import GAINED, Reclaimer, resident_bytes
 from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.processes.memory import resident_kib
@@ -31,7 +32,18 @@ def collections() -> Iterator[list[int]]:
 
 
 def test_memory_is_what_linux_says() -> None:
-    assert Resident()() == pytest.approx(1024 * resident_kib("self"), rel=0.1)
+    assert resident_bytes() == pytest.approx(1024 * resident_kib("self"), rel=0.1)
+
+
+def test_a_system_that_tells_no_memory_keeps_it(monkeypatch: pytest.MonkeyPatch, collections: list[int]) -> None:
+    monkeypatch.setattr(collection, "STATM", "/no/such/file")
+    reclaimer = Reclaimer()
+    gc.disable()
+    try:
+        reclaimer.look()
+        assert (reclaimer.least, collections) == (0, [])
+    finally:
+        gc.enable()
 
 
 def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
