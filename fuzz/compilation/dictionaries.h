@@ -201,7 +201,7 @@ S2FUZZ_SHORT PyObject *s2fuzz_dict_get(PyObject *dict, PyObject *key)
 /* A dictionary of a derived class may make what is not there. */
 S2FUZZ_SHORT PyObject *s2fuzz_dict_item(PyObject *dict, PyObject *key)
 {
-	PyObject *value;
+	PyObject *value = NULL;
 	int found = PyDict_CheckExact(dict) ? s2fuzz_dict_find(dict, key, &value) : 0;
 
 	if (unlikely(found < 0))
