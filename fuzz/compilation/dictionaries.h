@@ -14,7 +14,7 @@ S2FUZZ_SHORT int s2fuzz_set_clear(PyObject *set)
 	return PySet_CheckExact(set) && !PySet_GET_SIZE(set) ? 0 : PySet_Clear(set);
 }
 
-#if defined(S2FUZZ_LONGS) && PY_VERSION_HEX >= 0x030b0000
+#ifdef S2FUZZ_LONGS
 S2FUZZ_SHORT Py_ssize_t s2fuzz_dict_index(const PyDictKeysObject *keys, size_t at)
 {
 	if (keys->dk_log2_index_bytes == keys->dk_log2_size)
@@ -52,7 +52,7 @@ static __attribute__((noinline, unused)) Py_ssize_t s2fuzz_dict_entry(PyDictKeys
 	}
 }
 
-/* 1: found; 0: it is not there; -1: an error. */
+/* As s2fuzz_dict_search(). */
 S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
 {
 	PyDictKeysObject *keys = ((PyDictObject *)dict)->ma_keys;
@@ -65,8 +65,7 @@ S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **valu
 			return number >= 0;
 		}
 	}
-	*value = PyDict_GetItemWithError(dict, key);
-	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+	return s2fuzz_dict_search(dict, key, value);
 }
 
 /* The next entry of a dictionary that has some, and no attributes of an object; NULL: there is none. */
@@ -123,34 +122,27 @@ S2FUZZ_SHORT int s2fuzz_dict_is_general(PyObject *dict)
 	return PyDict_CheckExact(dict) && ((PyDictObject *)dict)->ma_keys->dk_kind == DICT_KEYS_GENERAL;
 }
 
-static __attribute__((noinline, unused)) tuple_T3CIO s2fuzz_dict_next_key(PyObject *dict, CPyTagged offset)
+/* Of the next entry a key or a value, and the offset behind it. */
+S2FUZZ_SHORT tuple_T3CIO s2fuzz_dict_next_part(PyObject *dict, CPyTagged offset, int value)
 {
-	PyDictKeyEntry *entry;
+	PyDictKeyEntry *entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
 	tuple_T3CIO next;
 
-	if (!s2fuzz_dict_is_general(dict))
-		return CPyDict_NextKey(dict, offset);
-	entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
 	next.f0 = entry != NULL;
 	next.f1 = offset;
-	next.f2 = entry ? entry->me_key : Py_None;
+	next.f2 = !entry ? Py_None : value ? entry->me_value : entry->me_key;
 	Py_INCREF(next.f2);
 	return next;
 }
 
+static __attribute__((noinline, unused)) tuple_T3CIO s2fuzz_dict_next_key(PyObject *dict, CPyTagged offset)
+{
+	return s2fuzz_dict_is_general(dict) ? s2fuzz_dict_next_part(dict, offset, 0) : CPyDict_NextKey(dict, offset);
+}
+
 static __attribute__((noinline, unused)) tuple_T3CIO s2fuzz_dict_next_value(PyObject *dict, CPyTagged offset)
 {
-	PyDictKeyEntry *entry;
-	tuple_T3CIO next;
-
-	if (!s2fuzz_dict_is_general(dict))
-		return CPyDict_NextValue(dict, offset);
-	entry = s2fuzz_dict_next(((PyDictObject *)dict)->ma_keys, &offset);
-	next.f0 = entry != NULL;
-	next.f1 = offset;
-	next.f2 = entry ? entry->me_value : Py_None;
-	Py_INCREF(next.f2);
-	return next;
+	return s2fuzz_dict_is_general(dict) ? s2fuzz_dict_next_part(dict, offset, 1) : CPyDict_NextValue(dict, offset);
 }
 
 static __attribute__((noinline, unused)) tuple_T4CIOO s2fuzz_dict_next_item(PyObject *dict, CPyTagged offset)
@@ -174,11 +166,7 @@ static __attribute__((noinline, unused)) tuple_T4CIOO s2fuzz_dict_next_item(PyOb
 #define CPyDict_NextValue s2fuzz_dict_next_value
 #define CPyDict_NextItem s2fuzz_dict_next_item
 #else
-S2FUZZ_SHORT int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
-{
-	*value = PyDict_GetItemWithError(dict, key);
-	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
-}
+#define s2fuzz_dict_find s2fuzz_dict_search
 #endif
 
 /* ``get(key, other)``; a look-up in what is empty finds nothing, whatever the key is: mypy knows that it has a hash. */

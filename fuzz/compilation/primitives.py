@@ -43,18 +43,9 @@ def register() -> None:
             c_function_name=f"s2fuzz_{name.rpartition('.')[2]}",
             error_kind=error,
         )
-    method_op(
-        name="pop",
-        arg_types=[dict_rprimitive, object_rprimitive, object_rprimitive],
-        return_type=object_rprimitive,
-        c_function_name="s2fuzz_dict_pop",
-        error_kind=ERR_MAGIC,
-    )
-    # An f-string that says how to format something reaches the compiler as calls of it.
-    method_op(
-        name="format",
-        arg_types=[str_rprimitive, object_rprimitive, str_rprimitive],
-        return_type=str_rprimitive,
-        c_function_name="s2fuzz_format",
-        error_kind=ERR_MAGIC,
-    )
+    for method, takes, gives, c_name in (
+        ("pop", [dict_rprimitive, object_rprimitive, object_rprimitive], object_rprimitive, "s2fuzz_dict_pop"),
+        # An f-string that says how to format something reaches the compiler as calls of it.
+        ("format", [str_rprimitive, object_rprimitive, str_rprimitive], str_rprimitive, "s2fuzz_format"),
+    ):
+        method_op(name=method, arg_types=list(takes), return_type=gives, c_function_name=c_name, error_kind=ERR_MAGIC)

@@ -7,16 +7,13 @@
 #define S2FUZZ_SHORT_H
 #include <Python.h>
 #include "CPy.h"
-#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
-/* What a dictionary is made of. */
-#ifndef Py_BUILD_CORE
-#define Py_BUILD_CORE
-#include "internal/pycore_dict.h"
-#undef Py_BUILD_CORE
-#else
-#include "internal/pycore_dict.h"
-#endif
-#endif
+
+/* Looks a key up. 1: found; 0: it is not there; -1: an error. */
+static inline int s2fuzz_dict_search(PyObject *dict, PyObject *key, PyObject **value)
+{
+	*value = PyDict_GetItemWithError(dict, key);
+	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+}
 
 /* Without the global lock, others change a list or a dictionary at any time: the library takes a lock of its own then. */
 #if defined(__GNUC__) && !defined(Py_GIL_DISABLED)
@@ -38,11 +35,16 @@ S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 	return PyType_IsSubtype(kind, type);
 }
 
-/* What these objects are made of. */
+/* What integers and dictionaries are made of: those of Python 3.11, the oldest that there is. */
 #if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30 && !defined(Py_REF_DEBUG)
 #define S2FUZZ_LONGS
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE
+#include "internal/pycore_dict.h"
+#undef Py_BUILD_CORE
+#else
+#include "internal/pycore_dict.h"
 #endif
-#ifdef S2FUZZ_LONGS
 #include "spares.h"
 #endif
 
@@ -127,11 +129,7 @@ S2FUZZ_SHORT CPyTagged s2fuzz_from_object(PyObject *object)
 #define PyDict_Contains s2fuzz_dict_contains
 #define PySet_Contains s2fuzz_set_contains
 #else
-static inline int s2fuzz_dict_find(PyObject *dict, PyObject *key, PyObject **value)
-{
-	*value = PyDict_GetItemWithError(dict, key);
-	return *value ? 1 : PyErr_Occurred() ? -1 : 0;
-}
+#define s2fuzz_dict_find s2fuzz_dict_search
 #endif
 
 /* ``pop(key, other)`` of a dictionary; with any compiler. */
