@@ -1,22 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Memory that processes use, as Linux reports it."""
 
+import os
 import threading
 from pathlib import Path
+from typing import Final
+
+_PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") >> 10
 
 
 def resident_kib(process: int | str, peak: bool = False) -> int:
-    """Resident memory of a process, in KiB; 0 if it is gone.
+    """Resident memory of a process, in KiB; 0 if it is gone, or nothing tells it.
 
-    :param peak: the most it ever had
+    :param peak: the most it ever had, which takes longer to find
     """
-    key = "VmHWM:" if peak else "VmRSS:"
     try:
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith(key):
-                return int(line.split()[1])
+        if peak:
+            return _peak_kib(process)
+        with open(f"/proc/{process}/statm", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * _PAGE_KIB
     except (OSError, ValueError, IndexError):
-        pass
+        return 0
+
+
+def _peak_kib(process: int | str) -> int:
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
     return 0
 
 
