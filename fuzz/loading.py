@@ -2,6 +2,7 @@
 """Ctrl-C while the modules of the command are imported: nothing has begun yet, so the process ends at once.
 
 Standard library only, and little of it: until `heed_interrupt` has run, Ctrl-C ends in a traceback.
+Then it is as `fuzz.processes.signals` has it.
 """
 
 import os
@@ -21,12 +22,6 @@ def heed_interrupt() -> None:
     """Let Ctrl-C end this process with a line on stderr, if it is the command and Ctrl-C is not ignored."""
     if is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave)
-
-
-def imported() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt again: whoever calls this handles it."""
-    if signal.getsignal(signal.SIGINT) is leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_command() -> bool:

@@ -20,8 +20,7 @@ from ..distribution import (
     home_folder,
 )
 from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
-from ..loading import imported
-from ..processes.signals import exit_code, like_ctrl_c
+from ..processes.signals import exit_code, in_order
 from ..processes.starting import NoProcessError
 from .failures import failure, report_failure
 from .messages import BadInputError, NoVerdictError, complain
@@ -104,13 +103,13 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, check, run; SIGTERM and SIGHUP end that as Ctrl-C does.
+    """Parse, check, run; Ctrl-C, SIGTERM and SIGHUP end that in order.
 
     :param argv: arguments; by default those of the process
     :returns: the exit code
     :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
     """
-    with like_ctrl_c():
+    with in_order():
         code = run(argv)
         return exit_code() if code == INTERRUPTED else code
 
@@ -129,7 +128,6 @@ def run(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = Namespace()
     try:
-        imported()
         arguments = parse(argv)
         code = dispatch(arguments)
         sys.stdout.flush()

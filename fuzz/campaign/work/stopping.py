@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from ...processes.signals import heeded, note
+from ...processes.signals import heeded, interrupt, note
 
 INTERRUPTED: Final = "interrupted"
 TIME_OVER: Final = "its time is over"
@@ -44,9 +44,9 @@ class Stopping:
         """Let Ctrl-C and the like end it in order, a second one at once. Signals that were ignored on entry stay so."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            note(number)
             if self.why == INTERRUPTED:
-                raise KeyboardInterrupt
+                interrupt(number, frame)
+            note(number)
             self.why = INTERRUPTED
             self.event.set()
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A signal that ends a command interrupts it, and never the import or the finalizer that happens to be under way."""
+
+import importlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fuzz.processes.signals import exit_code, in_order
+
+# Each sends a signal in the middle of something, and has done it whole in the end.
+MODULES = {
+    "a module": "import signal\nsignal.raise_signal({number})\nWHOLE = True\n",
+    "a class that is made": """\
+import signal
+
+class Field:
+    def __set_name__(self, owner, name):
+        signal.raise_signal({number})
+
+class Section:
+    rows = Field()
+
+WHOLE = True
+""",
+    "a finalizer": """\
+import signal
+
+WHOLE = False
+
+class Ended:
+    def __del__(self):
+        global WHOLE
+        signal.raise_signal({number})
+        WHOLE = True
+
+def end():
+    Ended()
+""",
+}
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture
+def usual() -> Iterator[None]:
+    """Signals have their usual handlers, however the tests were started."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def work(name: str) -> None:
+    """Import a module, call its function if it has one, and go on until a signal ends that."""
+    with in_order():
+        module = importlib.import_module(name)
+        if hasattr(module, "end"):
+            module.end()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("usual")
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("what", MODULES)
+def test_what_is_under_way_ends_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, what: str
+) -> None:
+    name = f"interrupted_{number.name}_{what.replace(' ', '_')}"
+    (tmp_path / f"{name}.py").write_text(MODULES[what].format(number=int(number)))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        work(name)
+    assert sys.modules[name].WHOLE
+    assert exit_code() == 128 + number
+    assert signal.getsignal(number) == before
+    # Nor does it come once more.
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+@pytest.mark.usefixtures("usual")
+def test_other_work_ends_at_once() -> None:
+    done = []
+
+    def send() -> None:
+        with in_order():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("more")
+
+    with pytest.raises(KeyboardInterrupt):
+        send()
+    assert not done
