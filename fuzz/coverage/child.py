@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
         data_file=data,
         config_file=False,
         branch=True,
+        # Actors of a `par` block are greenlets: lines would else count in functions of others.
+        concurrency="greenlet",
         include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
     )
     watch.start()

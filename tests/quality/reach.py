@@ -81,7 +81,8 @@ def blocks(path: Path, missing: list[int]) -> list[Block]:
 
 def run(names: list[str]) -> list[Block]:
     """Run the programs on the versions with these *names*; what was not reached."""
-    watch = coverage.Coverage(data_file=None, config_file=False, include=["reference/*", "candidate/*"])
+    include = ["reference/*", "candidate/*"]
+    watch = coverage.Coverage(data_file=None, config_file=False, concurrency="greenlet", include=include)
     watch.start()
     # Only now, so that what runs at import is seen.
     import candidate

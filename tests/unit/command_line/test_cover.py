@@ -9,6 +9,7 @@ import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any, cast
 
 import pytest
@@ -55,6 +56,22 @@ def first_statement(file: str, function: str) -> int:
     while not lines[at - 1].rstrip().endswith(":"):
         at += 1
     return at + 1
+
+
+def lines_of(code: CodeType) -> set[int]:
+    """All lines that have code of their own, in functions too."""
+    inside = [lines_of(each) for each in code.co_consts if isinstance(each, CodeType)]
+    return {line for _, _, line in code.co_lines() if line is not None}.union(*inside)
+
+
+def test_actors_that_take_turns_are_told_apart() -> None:
+    """A line is reached by the actor that runs it: what the others run in between counts in their own functions."""
+    paths = [path for path in sorted(ROOT.glob("corpus/*/*.s2")) if "\npar\n" in path.read_text()]
+    with measuring.measured([(path.name, load(path)) for path in paths], ["original"], 1) as found:
+        lines = {file: set(found.data.lines(file) or ()) for file in found.data.measured_files()}
+    wrong = {file: reached - lines_of(compile(Path(file).read_text(), file, "exec")) for file, reached in lines.items()}
+    assert len(lines) > 3
+    assert {file: none for file, none in wrong.items() if none} == {}
 
 
 def test_a_table_of_files_with_lines_and_branches(call: Call) -> None:
