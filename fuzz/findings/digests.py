@@ -24,7 +24,7 @@ def version_digest(name: str) -> str:
     :raises candidate.UnknownCandidate: no version of this name
     """
     version = candidate.get(name)
-    return version.content if version.is_tree else digest(_sources(name))
+    return version.content if version.is_tree else digest(sources(name))
 
 
 def code_text(reference: str, candidate_name: str) -> str:
@@ -57,7 +57,7 @@ def digest(paths: Iterable[Path]) -> str:
     return total.hexdigest()[:_LENGTH]
 
 
-def _sources(name: str) -> set[Path]:
+def sources(name: str) -> set[Path]:
     """The modules that a version's classes come from, and those of its kind that they import."""
     version = candidate.get(name)
     ours = [module for module in modules_of(version) if module.partition(".")[0] in PACKAGES]

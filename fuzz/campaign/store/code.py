@@ -7,11 +7,11 @@ from typing import Final
 import candidate
 
 from ...distribution import home_folder
-from ...findings.digests import digest, version_digest
+from ...findings.digests import digest, sources, version_digest
 
 _PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
 # The folders of the code that judges programs, and of the code that makes them.
-_TOOL: Final = ("reference/machine", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
+_TOOL: Final = ("reference", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,8 @@ def code_of(reference: str, candidate_name: str) -> Code:
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()
-    tool = [home / "reference" / "kernel.py"]
-    for folder in _TOOL:
-        tool += (home / folder).rglob("*.py")
-        tool += (home / folder).rglob("*.toml")
+    tool = {path for folder in _TOOL for kind in ("*.py", "*.toml") for path in (home / folder).rglob(kind)}
     for name in (candidate_name, reference):
         # A kernel tree may have been edited.
         candidate.renewed(name)
-    return Code(version_digest(candidate_name), version_digest(reference), digest(tool))
+    return Code(version_digest(candidate_name), version_digest(reference), digest(tool - sources("original")))
