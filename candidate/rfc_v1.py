@@ -7,7 +7,6 @@ Mail 20210208112250.163568-5-wangyanan55@huawei.com.
 
 from reference.capabilities import ARM64_HAS_CACHE_DIC
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import EAGAIN, EFAULT, ENOEXEC
 from reference.kvm_host import (
     FSC_PERM,
     KVM_PFN_ERR_HWPOISON,
@@ -24,6 +23,7 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_W,
     KVM_PGTABLE_PROT_X,
 )
+from reference.services.errors import EAGAIN, EFAULT, ENOEXEC
 
 from .registry.declaration import Candidate
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3

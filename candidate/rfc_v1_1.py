@@ -6,9 +6,9 @@ Mail 20210208112250.163568-2-wangyanan55@huawei.com; pgtable.c becomes blob 2f4f
 """
 
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, Pgtable, stage2_map_data
+from reference.services.errors import E2BIG, EAGAIN
 
 from .registry.declaration import Candidate
 

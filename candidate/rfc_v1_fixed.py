@@ -11,7 +11,6 @@ filled before the lock, as in the original. Mail 4d57390a-6113-957b-94b7-205a23a
 from typing import ClassVar
 
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
@@ -19,6 +18,7 @@ from reference.pgtable import (
     stage2_attr_data,
     stage2_map_data,
 )
+from reference.services.errors import E2BIG, EAGAIN
 
 from .registry.declaration import Candidate
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3

@@ -14,7 +14,6 @@ from typing import ClassVar
 
 from reference.capabilities import ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
@@ -22,6 +21,7 @@ from reference.pgtable import (
     stage2_attr_data,
     stage2_map_data,
 )
+from reference.services.errors import E2BIG, EAGAIN
 
 from .registry.declaration import Candidate
 from .rfc_v1 import MmuRfcV1

@@ -23,7 +23,6 @@ from typing import ClassVar
 
 from reference.capabilities import ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.compiled.annotations import mypyc_attr
-from reference.kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, kvm_s2_mmu
 from reference.pgtable import (
     KVM_PGTABLE_MAX_LEVELS,
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
@@ -33,6 +32,8 @@ from reference.pgtable import (
     stage2_attr_data,
     stage2_map_data,
 )
+from reference.services.errors import E2BIG, EAGAIN, EINVAL, ENOMEM
+from reference.services.structs import kvm_s2_mmu
 
 from .registry.declaration import Candidate
 from .v5_12_9 import MmuV5_12_9, PgtableV5_12_9

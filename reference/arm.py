@@ -2,7 +2,8 @@
 # Derived from Linux 5.12 (arch/arm64/kvm/arm.c).
 """arm.c: the VMIDs by which TLBs tell VMs apart, which run out: generations of them."""
 
-from .kernel import Kernel, kvm_s2_mmu, kvm_vmid
+from .kernel import Kernel
+from .services.structs import kvm_s2_mmu, kvm_vmid
 
 
 class Arm:

@@ -6,9 +6,10 @@ from typing import Final
 
 from .compiled.annotations import mypyc_attr
 from .events import Observer
-from .kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from .kernel import Kernel
 from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
 from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK, kvm_pgtable
+from .services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 KVM_MEM_LOG_DIRTY_PAGES: Final = 1 << 0
 KVM_MEM_READONLY: Final = 1 << 1

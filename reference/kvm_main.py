@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from .compiled.annotations import mypyc_attr
-from .kernel import EEXIST, EINVAL, ENOENT
 from .kvm_host import (
     KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
     KVM_MEM_LOG_DIRTY_PAGES,
@@ -18,6 +17,7 @@ from .kvm_host import (
 )
 from .machine.address_space import Listener
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
+from .services.errors import EEXIST, EINVAL, ENOENT
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -14,7 +14,6 @@ from typing import ClassVar, Final
 
 from .capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from .compiled.annotations import mypyc_attr
-from .kernel import EAGAIN, EFAULT, EINVAL, ENOEXEC, ENOMEM, kvm_mmu_memory_cache
 from .kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
@@ -49,6 +48,8 @@ from .pgtable import (
     Pgtable,
     kvm_pgtable,
 )
+from .services.errors import EAGAIN, EFAULT, EINVAL, ENOEXEC, ENOMEM
+from .services.structs import kvm_mmu_memory_cache
 
 # enum kvm_mr_change
 KVM_MR_CREATE: Final = 0

@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Final
 
 from .capabilities import ARM64_HAS_STAGE2_FWB
 from .compiled.annotations import mypyc_attr
-from .kernel import E2BIG, EAGAIN, EINVAL, ENOMEM, ERANGE, Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from .kernel import Kernel
 from .machine.sparse import word_of
+from .services.errors import E2BIG, EAGAIN, EINVAL, ENOMEM, ERANGE
+from .services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 from .zero_runs import passed_by, zeroes_from
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4

@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import FunctionType, ModuleType
 from typing import Final
 
-# The names of table memory: `reference.pgtable.Pgtable.mem`, `reference.kernel.Kernel.words`.
+# The names of table memory: `reference.pgtable.Pgtable.mem`, `words` of `reference.services.state`.
 MEMORY: Final = ("mem", "words")
 # Our own code, and what never has to do with tables.
 TRUSTED: Final = ("reference", "fuzz", "builtins", "typing", "abc")

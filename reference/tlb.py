@@ -36,7 +36,7 @@ from .machine.instructions import (
 from .tlbflush import TlbFlush
 
 if TYPE_CHECKING:
-    from .kernel import kvm_s2_mmu
+    from .services.structs import kvm_s2_mmu
 
 TCR_EPD0_MASK: Final = 1 << 7
 TCR_EPD1_MASK: Final = 1 << 23

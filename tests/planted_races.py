@@ -128,6 +128,8 @@ from reference.kernel import *
 from reference.kvm_host import *
 from reference.mmu import *
 from reference.pgtable import *
+from reference.services.errors import *
+from reference.services.structs import *
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

@@ -4,7 +4,7 @@
 5c646b7e1d8b (v5.10) mended it.
 """
 
-from reference.kernel import kvm_s2_mmu
+from reference.services.structs import kvm_s2_mmu
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

@@ -5,8 +5,8 @@ The shape of v6.7, before the fix of 2026 (100baf018489). What lay on the stack
 is the level of a block here, and the leaf is a page most often.
 """
 
-from reference.kernel import EAGAIN
 from reference.pgtable import KVM_PTE_LEAF_ATTR_HI_S2_XN, KVM_PTE_LEAF_ATTR_S2_PERMS, kvm_pgtable, stage2_map_data
+from reference.services.errors import EAGAIN
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

@@ -5,13 +5,13 @@ The loser of a race keeps a stale entry without the right, and faults for ever; 
 later shape, where an entry that stays as it is makes the walk return -EAGAIN.
 """
 
-from reference.kernel import EAGAIN
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_S2_PERMS,
     kvm_pgtable,
     stage2_map_data,
 )
+from reference.services.errors import EAGAIN
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

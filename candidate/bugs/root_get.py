@@ -5,8 +5,8 @@
 were taken as one block, whose count is that of the first page.
 """
 
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import kvm_pgtable
+from reference.services.structs import kvm_s2_mmu
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

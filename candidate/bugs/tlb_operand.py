@@ -2,10 +2,10 @@
 """tlb.c with a TLBI of the wrong operand, or in the wrong context: it flushes something else."""
 
 from reference.capabilities import ARM64_HAS_ARMv8_4_TTL
-from reference.kernel import kvm_s2_mmu
 from reference.machine.instructions import HCR_EL2, HCR_TGE
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 from reference.tlb import TlbVhe, tlb_inv_context
 from reference.tlbflush import TLBI_TTL_MASK
 

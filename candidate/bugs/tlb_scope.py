@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tlb.c by TLBI of the wrong scope: of stage 2 alone, or of one CPU alone."""
 
-from reference.kernel import kvm_s2_mmu
 from reference.machine.instructions import IPAS2E1, IPAS2E1IS, ISH, ISHST, VMALLE1IS
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 from reference.tlb import TlbVhe, tlb_inv_context
 
 from ..registry.declaration import Bug

@@ -4,7 +4,7 @@
 f62d4c3eb687 (v6.9) mended the like of it: flushes of tables were put off to the end of the walk.
 """
 
-from reference.kernel import kvm_s2_mmu
+from reference.services.structs import kvm_s2_mmu
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

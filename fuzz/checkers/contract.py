@@ -3,9 +3,9 @@
 
 from typing import Final
 
-from reference.kernel import ENOMEM
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
 from reference.machine.address_space import POISON
+from reference.services.errors import ENOMEM
 
 from ..language.operations import GuestAccess, Operation, fail_of
 from ..sides.outcome import Outcome

@@ -3,7 +3,7 @@
 
 from typing import Final, NamedTuple
 
-from reference.kernel import EFAULT, EINVAL
+from reference.services.errors import EFAULT, EINVAL
 
 from ..language.operations import GuestConflict, Operation, SetLog, SlotCreate, SlotMove
 from ..sides.outcome import Outcome

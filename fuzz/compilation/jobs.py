@@ -16,7 +16,13 @@ USUAL: Final = "-Og"
 # C files that take most of the time of judging for their size, by parts of their names: full optimisation pays there,
 # by a profile of the training run.
 HOT: Final = (
-    *("reference___pgtable.", "reference___kernel.", "reference___assembly.", "reference___listeners."),
+    *(
+        "reference___pgtable.",
+        "reference___kernel.",
+        "reference___services___",
+        "reference___assembly.",
+        "reference___listeners.",
+    ),
     *("machine___spans.", "machine___sparse.", "machine___descriptor.", "machine___computer.", "machine___memory."),
     *("machine___tlb.", "checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
     *("checkers___lifetime.", "sides___side."),

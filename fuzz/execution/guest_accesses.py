@@ -4,7 +4,6 @@
 from typing import Final
 
 from reference.events import Observer
-from reference.kernel import EFAULT, EHWPOISON, ENOMEM
 from reference.kvm_host import (
     FSC_ACCESS,
     FSC_FAULT,
@@ -32,6 +31,7 @@ from reference.machine.walk import (
     Walk,
     permits,
 )
+from reference.services.errors import EFAULT, EHWPOISON, ENOMEM
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The hypervisor's own tables (stage 1 of EL2): made at first use, mapped into, destroyed at the end."""
 
-from reference.kernel import EINVAL, ENOMEM
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -9,6 +8,7 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_X,
     kvm_pgtable,
 )
+from reference.services.errors import EINVAL, ENOMEM
 
 from ..language.operations import HYP_REFUSED, HypMap
 from ..sides.guest import walked_range

@@ -17,8 +17,8 @@ from typing import Final
 from candidate import Candidate
 from candidate.inspection.sources import method_line, parsed, shown_file, source_file
 from candidate.registry.places import shown_module
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 
 from ..suggestions import suggestion
 

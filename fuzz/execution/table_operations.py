@@ -8,7 +8,6 @@ log allow, and flushes the TLBs where the function leaves that to it.
 
 from typing import Final
 
-from reference.kernel import EAGAIN, EINVAL, kvm_mmu_memory_cache
 from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
@@ -19,6 +18,8 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_X,
     kvm_pgtable,
 )
+from reference.services.errors import EAGAIN, EINVAL
+from reference.services.structs import kvm_mmu_memory_cache
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops

@@ -3,8 +3,8 @@
 
 from typing import Final
 
-from reference.kernel import EAGAIN, EINVAL, ENOENT, ENOMEM
 from reference.machine.memory import FOREIGN
+from reference.services.errors import EAGAIN, EINVAL, ENOENT, ENOMEM
 
 from ..execution.par_operations import VERSION_STEP
 from ..language import operations as ops

@@ -4,10 +4,11 @@
 from typing import Any, Final
 
 from reference.capabilities import ARM64_HAS_STAGE2_FWB
-from reference.kernel import Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kernel import Kernel
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.pgtable import Pgtable, kvm_pgtable
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from .recorder import Recorder
 

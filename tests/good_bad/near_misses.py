@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from candidate import Candidate
-from reference.kernel import EAGAIN, ENOEXEC, kvm_mmu_memory_cache
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -22,6 +21,8 @@ from reference.pgtable import (
     kvm_pgtable_walk_data,
     stage2_map_data,
 )
+from reference.services.errors import EAGAIN, ENOEXEC
+from reference.services.structs import kvm_mmu_memory_cache
 
 from .case import broken
 

@@ -4,7 +4,6 @@
 from collections.abc import Callable
 
 from candidate.v5_14 import MmuV5_14
-from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import KVM_MR_FLAGS_ONLY, Mmu
 from reference.pgtable import (
@@ -16,6 +15,7 @@ from reference.pgtable import (
     Pgtable,
     kvm_pgtable,
 )
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from .practice_log_order import ProtectBeforeLogMmu
 

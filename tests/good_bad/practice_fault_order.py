@@ -5,7 +5,6 @@ from typing import Final
 
 from candidate import Candidate
 from reference.capabilities import ARM64_HAS_CACHE_DIC
-from reference.kernel import EAGAIN, EFAULT, ENOEXEC, kvm_mmu_memory_cache
 from reference.kvm_host import (
     FSC_PERM,
     is_error_noslot_pfn,
@@ -24,6 +23,8 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_X,
     Pgtable,
 )
+from reference.services.errors import EAGAIN, EFAULT, ENOEXEC
+from reference.services.structs import kvm_mmu_memory_cache
 
 
 class Steps(Mmu):

@@ -5,7 +5,6 @@
 from typing import ClassVar, Final
 
 from reference.capabilities import ARM64_HAS_TLB_RANGE
-from reference.kernel import kvm_s2_mmu
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_LO_S2_AF,
@@ -14,6 +13,7 @@ from reference.pgtable import (
     Pgtable,
     stage2_map_data,
 )
+from reference.services.structs import kvm_s2_mmu
 
 from . import practice_unmap as unmap
 from .case import broken

@@ -4,7 +4,6 @@
 from typing import ClassVar
 
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kernel import kvm_s2_mmu
 from reference.kvm_host import (
     FSC_FAULT,
     kvm,
@@ -20,6 +19,7 @@ from reference.pgtable import (
     Pgtable,
     stage2_map_data,
 )
+from reference.services.structs import kvm_s2_mmu
 
 
 class ExecNoFlush(PgtableV5_14):

@@ -2,8 +2,8 @@
 """Versions on which the verdict was wrong before there was a rule for what they break, and their relatives."""
 
 from candidate.rfc_v1_fixed import PgtableRfcV1Fixed
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
+from reference.services.structs import kvm_s2_mmu
 
 
 class FreesGuestMemory(PgtableRfcV1Fixed):

@@ -8,10 +8,10 @@ import pytest
 import candidate
 from candidate import Candidate
 from reference.capabilities import ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_VPIPT, NO_VHE
-from reference.kernel import kvm_s2_mmu
 from reference.machine.instructions import ALLE1IS, HCR_EL2, IC_IALLUIS, ISH, ISHST, TCR_EL1, VMALLE1, VTTBR_EL2
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 from reference.tlb import HCR_HOST_VHE_FLAGS, TlbNvhe, TlbVhe, tlb_inv_context
 
 from .case import ORIGINAL, Case, each

@@ -3,7 +3,6 @@
 
 import pytest
 
-from reference.kernel import EFAULT, EINVAL
 from reference.kvm_host import (
     FSC_TLB_CONFLICT,
     ESR_ELx_FSC,
@@ -14,6 +13,7 @@ from reference.kvm_host import (
 )
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
+from reference.services.errors import EFAULT, EINVAL
 
 from .case import ORIGINAL, Case, broken, each, violations
 from .switched import Split

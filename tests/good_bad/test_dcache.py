@@ -2,10 +2,10 @@
 """dcache: host data is cleaned before a guest without caches can look at it."""
 
 import candidate
-from reference.kernel import EAGAIN
 from reference.kvm_host import HCR_TVM, kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
+from reference.services.errors import EAGAIN
 
 from .case import Case, broken, each
 from .switched import Unmap

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """lifetime: no table page is used after it was freed, nor freed while it is in use."""
 
-from reference.kernel import ENOMEM, Kernel, kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.kernel import Kernel
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+from reference.services.errors import ENOMEM
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from .case import Case, broken, each, violations
 from .switched import Coalesce, Root, Unmap

@@ -8,8 +8,8 @@ import pytest
 
 import candidate
 from fuzz.generation.generator import Generator
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 
 from . import practice_flush as practice
 from . import practice_unmap as unmap

@@ -12,8 +12,8 @@ from fuzz.judging.forked import Forked, Lost
 from fuzz.language.text import parse
 from fuzz.reports.runs import Run
 from fuzz.reports.watched import Judging
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 
 from .case import ORIGINAL
 from .practice_silence import ABORT, CREATION, DESTROY, EVENTLESS, LONG_SCAN, SCAN, SPLIT, for_ever

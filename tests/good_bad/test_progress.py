@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """progress: an access completes within a bounded number of faults, a walk within bounded steps."""
 
-from reference.kernel import EAGAIN
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
+from reference.services.errors import EAGAIN
 
 from .case import Case, broken, each
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import candidate
 from candidate.v5_14 import PgtableV5_14
-from reference.kernel import kvm_s2_mmu
 from reference.pgtable import Pgtable, stage2_map_data
+from reference.services.structs import kvm_s2_mmu
 
 from .case import Case, broken, each
 from .switched import Coalesce, CoalesceFirst, Map, Split, Unmap

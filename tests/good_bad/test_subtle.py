@@ -7,7 +7,6 @@ import candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
-from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -20,6 +19,7 @@ from reference.pgtable import (
     stage2_attr_data,
     stage2_map_data,
 )
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from .case import EVERYWHERE, ORIGINAL, broken, violations
 

@@ -6,10 +6,10 @@ import pytest
 import candidate
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14
-from reference.kernel import kvm_s2_mmu
 from reference.machine.instructions import IPAS2E1IS, IPAS2LE1IS, ISH, ISHST, VMALLE1IS, VMALLS12E1, VMALLS12E1IS
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.services.structs import kvm_s2_mmu
 from reference.tlb import AnyTlb, TlbVhe, tlb_inv_context
 
 from .case import Case, each, violations

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """walk-order: barriers stand behind what walkers are to find."""
 
-from reference.kernel import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PTE_LEAF_ATTR_LO_S2_AF,
@@ -12,6 +11,7 @@ from reference.pgtable import (
     kvm_pgtable_walker,
     stage2_map_data,
 )
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from .case import Case, broken, each
 

@@ -14,10 +14,10 @@ from fuzz.hardware.folder_texts import KNOWN
 from fuzz.hardware.text import load
 from fuzz.language.text import load as load_program
 from fuzz.language.text import parse
-from reference.kernel import ENOMEM
 from reference.kvm_host import kvm
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.services.errors import ENOMEM
 
 from ..unit.console import MISSING_CLEAN, ROOT, in_process
 

@@ -5,10 +5,11 @@ from typing import Final
 
 from reference.belongings import Own, Owns
 from reference.events import Observer
-from reference.kernel import Kernel, kvm_mmu_memory_cache
+from reference.kernel import Kernel
 from reference.kvm_host import KvmHost, first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
+from reference.services.structs import kvm_mmu_memory_cache
 
 from . import records as r
 from .history import History

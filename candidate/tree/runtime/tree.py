@@ -7,9 +7,10 @@ from struct import Struct
 from typing import Final
 
 from reference.events import Observer
-from reference.kernel import EFAULT, EHWPOISON, Kernel
+from reference.kernel import Kernel
 from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
+from reference.services.errors import EFAULT, EHWPOISON
 from reference.turns import Anchor
 
 from . import records as r

@@ -11,7 +11,7 @@ from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import HypMap, TableMap
 from fuzz.language.program import GIB, KIB, Program
-from reference.kernel import ENOMEM
+from reference.services.errors import ENOMEM
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
 PROGRAMS: Final = 600

@@ -3,10 +3,11 @@
 
 from reference.arm import Arm
 from reference.events import Observer
-from reference.kernel import Kernel, kvm_s2_mmu
+from reference.kernel import Kernel
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.machine.instructions import text
+from reference.services.structs import kvm_s2_mmu
 
 
 class Seen(Observer):

@@ -4,9 +4,10 @@
 import pytest
 
 from reference.events import Observer
-from reference.kernel import NULL, Kernel
+from reference.kernel import Kernel
 from reference.machine.computer import Computer
 from reference.machine.granule import Granule
+from reference.services.errors import NULL
 
 
 class Log(Observer):

@@ -12,11 +12,12 @@ from reference.capabilities import (
     ARM64_HAS_ARMv8_4_TTL,
 )
 from reference.events import Observer
-from reference.kernel import Kernel, kvm_s2_mmu
+from reference.kernel import Kernel
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.machine.instructions import RIPAS2E1, text
 from reference.machine.processor import EVERYWHERE, MISFIT, Invalidation
+from reference.services.structs import kvm_s2_mmu
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
 GUEST, HOST = "msr vttbr_el2, 0x7000000000000", "msr vttbr_el2, 0x0"

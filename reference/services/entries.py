@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/include/asm).
+"""Loads and stores of table entries: each is an event, and others may come in between."""
+
+from ..compiled.annotations import mypyc_attr
+from ..machine.arena import POISON
+from ..machine.words import Words
+from .state import KernelState
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Entries(KernelState):
+    """Access to table entries; a pointer to one is its index in table memory, in words of 64 bits."""
+
+    def WRITE_ONCE(self, ptep: int, pte: int) -> None:
+        """``WRITE_ONCE(*ptep, pte)``
+
+        :raises IndexError: it is no table memory: the kernel would crash or write to a guest
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        if self.steps is not None:
+            self.steps.reached("store")
+        self.store(ptep, self.words[ptep], pte, False)
+        if self.steps is not None:
+            self.steps.passed("store")
+
+    def smp_store_release(self, ptep: int, pte: int) -> None:
+        """``smp_store_release(ptep, pte)``
+
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        if self.steps is not None:
+            self.steps.reached("store")
+        self.store(ptep, self.words[ptep], pte, True)
+        if self.steps is not None:
+            self.steps.passed("store")
+
+    def store(self, ptep: int, old: int, pte: int, release: bool) -> None:
+        """Store to a table entry that is there, and holds *old*."""
+        self.words.put(ptep, pte)
+        for o in self.on_store:
+            o.store(ptep, old, pte, release)
+
+    def cmpxchg(self, ptep: int, old: int, new: int) -> int:
+        """``cmpxchg(ptep, old, new)``: where it wins, a store with release, and more.
+
+        :returns: the entry found; *old* where the exchange was made
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        self.reached("cmpxchg")
+        found = self.words[ptep]
+        if found == old:
+            self.exchanging = True
+            self.store(ptep, old, new, True)
+            self.exchanging = False
+            for o in self.on.exchanged:
+                o.exchanged(ptep, old, new)
+        else:
+            for o in self.on.exchange_lost:
+                o.exchange_lost(ptep, found, new)
+        self.passed("cmpxchg")
+        return found
+
+    def load(self, ptep: int) -> int:
+        """Load a table entry while several actors are at work; others may come before the value is used."""
+        pte = self.words[ptep]
+        self.loaded(ptep, pte)
+        if self.steps is not None:
+            self.steps.loaded()
+        return pte
+
+    def loaded(self, ptep: int, pte: int) -> None:
+        """An actor of several has loaded an entry."""
+        for o in self.on_load:
+            o.load(ptep, pte)
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        for o in self.on_walk:
+            o.walk(vmid, start, end)
+
+    def watch_plain_stores(self) -> None:
+        """Make ``mem[ptep] = pte`` an event from here on; call it before anything uses table memory."""
+        self.words = self.arena.words = Words(POISON, self.plain_store)
+
+    def plain_store(self, ptep: int, pte: int) -> None:
+        """``*ptep = pte``: a store like any other, but that the compiler may split, repeat or move it.
+
+        :raises IndexError: as `WRITE_ONCE`
+        """
+        if ptep < 0:
+            raise IndexError("not a table entry")
+        old = self.words[ptep]
+        self.words.put(ptep, pte)
+        for o in self.on_store:
+            o.store(ptep, old, pte, False)
+        for o in self.on.plain_store:
+            o.plain_store(ptep, old, pte)
+
+    def walk_table(self, table: int, level: int) -> None:
+        for o in self.on_walk_table:
+            o.walk_table(table, level)
+
+    def hardware_sets_af(self, ptep: int, af: int) -> None:
+        """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""
+        old = self.words[ptep]
+        self.words.put(ptep, old | af)
+        for o in self.on.set_af:
+            o.set_af(ptep, old, old | af)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/include/asm).
+"""Locks, RCU, and the questions by which kernel code gives way to others."""
+
+from ..compiled.annotations import mypyc_attr
+from .pages import Pages
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Locks(Pages):
+    """The mmu lock, those of the host, SRCU and RCU; who has to wait comes on once it is free."""
+
+    def lock(self, name: str, shared: bool = False) -> None:
+        """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``.
+
+        :param shared: of the mmu lock: ``read_lock(&kvm->mmu_lock)``, beside others that read
+        """
+        self.take(name, name == "mmu" and not shared)
+
+    def mmap_write_lock(self) -> None:
+        """``mmap_write_lock()``, as threads of the host take it."""
+        self.take("mmap", True)
+
+    def take(self, name: str, alone: bool) -> None:
+        """Take a lock; where several actors are at work, others run until it is free.
+
+        :param alone: nobody has it beside this one
+        """
+        is_mmu, is_mmap = name == "mmu", name == "mmap"
+        vmid = 0 if is_mmap else self.vmid
+        if is_mmu:
+            self.reached("lock")
+        if self.steps is not None:
+            self.steps.take(name, vmid, alone)
+        if self.locks and (is_mmu or is_mmap) and "mmu" in self.locks:
+            self.warn("lock-already-held" if is_mmu else "sleeping-call-under-lock")
+        self.locks.append(name)
+        if is_mmu:
+            self.mmu_shared = not alone
+            self.mmu_holds += alone
+        for o in self.on_lock:
+            o.lock(name, vmid)
+        if is_mmu:
+            self.passed("lock")
+
+    def unlock(self, name: str) -> None:
+        is_mmu = name == "mmu"
+        if is_mmu:
+            self.reached("unlock")
+        last = len(self.locks) - 1
+        while last >= 0 and self.locks[last] != name:
+            last -= 1
+        if last >= 0:
+            self.locks.pop(last)
+            if is_mmu:
+                self.mmu_shared = False
+        else:
+            self.warn("lock-not-held")
+        vmid = 0 if name == "mmap" else self.vmid
+        if self.steps is not None:
+            self.steps.drop(name, vmid)
+        for o in self.on_unlock:
+            o.unlock(name, vmid)
+        if is_mmu:
+            self.passed("unlock")
+
+    def mutex_lock(self, name: str) -> None:
+        """``mutex_lock(&kvm->slots_lock)``: no event, for no checker has a rule about it."""
+        if self.steps is not None:
+            self.steps.take(name, self.vmid, True)
+
+    def mutex_unlock(self, name: str) -> None:
+        if self.steps is not None:
+            self.steps.drop(name, self.vmid)
+
+    def synchronize_srcu(self) -> None:
+        """``synchronize_srcu_expedited(&kvm->srcu)``: waits for readers, those that came later too."""
+        if self.steps is not None:
+            self.steps.wait_for_readers("srcu", self.vmid)
+
+    def rcu_read_lock(self) -> None:
+        """``rcu_read_lock()``: what others cut off from here on stays until the end of the section."""
+        self.rcu_depth += 1
+        for o in self.on.rcu_read_lock:
+            o.rcu_read_lock(self.rcu_depth)
+
+    def rcu_read_unlock(self) -> None:
+        self.rcu_depth -= 1
+        for o in self.on.rcu_read_unlock:
+            o.rcu_read_unlock(self.rcu_depth)
+        self.rcu_depth = max(self.rcu_depth, 0)
+
+    def call_rcu(self, page: int) -> int:
+        """``call_rcu()``, mostly by the ``rcu_head`` of a table page.
+
+        :param page: its number, or -1
+        :returns: the number of the callback
+        """
+        number = self.rcu_posted
+        self.rcu_posted += 1
+        for o in self.on.call_rcu:
+            o.call_rcu(number, page)
+        return number
+
+    def rcu_callback(self, number: int) -> None:
+        """A grace period has passed: the callback of this number is about to run."""
+        self.rcu_passed = max(self.rcu_passed, number + 1)
+        for o in self.on.rcu_callback:
+            o.rcu_callback(number)
+
+    def assert_spin_locked(self) -> None:
+        """``assert_spin_locked(&kvm->mmu_lock)``"""
+        if "mmu" not in self.locks:
+            self.warn("lock-not-held")
+
+    def cond_resched_lock(self) -> None:
+        """``cond_resched_lock(&kvm->mmu_lock)``: drops it, and takes it again, where another task waits."""
+        self.offer_resched()
+        if self.is_waited_for():
+            self.unlock("mmu")
+            self.lock("mmu")
+
+    def is_waited_for(self) -> bool:
+        """Tell whether another task waits for the mmu lock, as the program says."""
+        self.questions += 1
+        every = self.resched_every
+        return self.questions == self.contended_at or (every != 0 and self.questions % every == 0)
+
+    def need_resched(self) -> bool:
+        return self.is_asked("need_resched")
+
+    def spin_needbreak(self) -> bool:
+        """``spin_needbreak(&kvm->mmu_lock)``"""
+        return self.is_asked("spin_is_contended")
+
+    def rwlock_needbreak(self) -> bool:
+        """``rwlock_needbreak(&kvm->mmu_lock)``"""
+        return self.is_asked("rwlock_is_contended")
+
+    def is_asked(self, function: str) -> bool:
+        """Answer a question of kernel code, which drops the lock itself if the answer is yes."""
+        answer = self.is_waited_for()
+        self.note_question(function, answer)
+        return answer
+
+    def note_question(self, function: str, answer: bool) -> None:
+        """Kernel code was told whether another task waits."""
+        for o in self.on.resched_asked:
+            o.resched_asked(function, answer)
+
+    def cond_resched(self) -> None:
+        """Another task may run here."""
+        for o in self.on.cond_resched:
+            o.cond_resched()
+
+    def offer_resched(self) -> None:
+        """The mmu lock may be dropped here."""
+        for o in self.on.resched:
+            o.resched()
