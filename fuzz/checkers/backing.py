@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from reference.kvm_host import kvm_memory_slot
+from reference.kvm import kvm_memory_slot
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, PageRun
 from reference.machine.descriptor import (
     AF_BIT,

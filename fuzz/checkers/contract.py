@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
 from reference.machine.address_space import POISON
 from reference.services.errors import ENOMEM
 

@@ -5,7 +5,7 @@ Where `Translation` asks whether the tables would let a write go unreported,
 this follows the writes themselves, through stale TLB entries too.
 """
 
-from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 

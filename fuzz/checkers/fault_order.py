@@ -24,7 +24,7 @@ mmap lock is dropped. Where the reference samples before that, the retry check t
 
 from typing import Final
 
-from reference.belongings import Own, Owns
+from reference.belongings import Owns
 from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
@@ -34,111 +34,16 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import Peers
 from .fault_checker import FaultChecker
+from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Mark, Writable
 from .generations import named
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
 
-# The last answer of mmu_notifier_retry() under the present hold of the mmu lock.
-NOT_ASKED: Final = 0
-GO_ON: Final = 1
-RETRY: Final = 2
-
 # What is to be asked.
 ASKED: Final = named("mmu_notifier_retry")
 
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
-
-
-class LookUp:
-    """A frame that the fault looked up.
-
-    :param samples: of the sequence, made before and ordered
-    :param unordered: made before, with no barrier between
-
-    *asked*: whether ``mmu_notifier_retry()`` was asked since, and the lock was free after that
-    """
-
-    def __init__(self, pfn: int, samples: list[int], unordered: list[int]) -> None:
-        self.pfn = pfn
-        self.samples = samples
-        self.unordered = unordered
-        self.asked = False
-
-
-class Writable:
-    """A leaf that became writable: address, size, level, the hold of the lock and the moment."""
-
-    def __init__(self, ipa: int, size: int, level: int, hold: int, moment: int) -> None:
-        self.ipa = ipa
-        self.size = size
-        self.level = level
-        self.hold = hold
-        self.moment = moment
-
-
-class Mark:
-    """``mark_page_dirty()`` that set a bit: address, hold of the lock (-1: none), moment."""
-
-    def __init__(self, ipa: int, hold: int, moment: int) -> None:
-        self.ipa = ipa
-        self.hold = hold
-        self.moment = moment
-
-
-class FaultSteps(Own):
-    """Notes on the fault that is handled."""
-
-    def __init__(self) -> None:
-        self.fault_ipa = 0
-        # Of this fault: samples, how many of them a barrier followed, and look-ups.
-        self.samples: list[int] = []
-        self.ordered = 0
-        # A VMA was looked up under the present hold of the mmap lock; under one that is over.
-        self.area = self.area_dropped = False
-        # Samples made behind that.
-        self.late: list[int] = []
-        self.look_ups: list[LookUp] = []
-        # Holds of the mmu lock in this fault, and events, are numbered.
-        self.holds = 0
-        self.moment = 0
-        self.answer = NOT_ASKED
-        self.passed = 0
-        # Code that compares the sequence itself reads it under the lock.
-        self.compared = False
-        # Leaves broken under this hold: (level, address) -> entry.
-        self.broken: dict[tuple[int, int], int] = {}
-        self.writable: list[Writable] = []
-        self.marks: list[Mark] = []
-        # The former value of the entry that is written.
-        self.before = 0
-
-    def forget(self) -> None:
-        """A fault may begin."""
-        self.area = self.area_dropped = False
-        if not self.samples and not self.look_ups and not self.marks and not self.holds:
-            return
-        self.samples = []
-        self.late.clear()
-        self.holds = self.moment = 0
-        self.ordered = 0
-        self.look_ups.clear()
-        self.answer = NOT_ASKED
-        self.compared = False
-        self.broken.clear()
-        self.writable.clear()
-        self.marks.clear()
-
-    def copy(self) -> "FaultSteps":
-        mine = FaultSteps()
-        mine.fault_ipa = self.fault_ipa
-        mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
-        mine.area, mine.area_dropped, mine.late = self.area, self.area_dropped, self.late[:]
-        mine.holds, mine.moment = self.holds, self.moment
-        mine.answer, mine.passed, mine.compared = self.answer, self.passed, self.compared
-        mine.broken, mine.before = self.broken.copy(), self.before
-        mine.writable, mine.marks = self.writable[:], self.marks[:]
-        return mine
 
 
 class FaultOrder(FaultChecker):

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from reference.events import Observer
-from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
+from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
 from reference.pgtable import stage2_attr_data
 
