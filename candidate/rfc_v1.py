@@ -7,16 +7,8 @@ Mail 20210208112250.163568-5-wangyanan55@huawei.com.
 
 from reference.capabilities import ARM64_HAS_CACHE_DIC
 from reference.compiled.annotations import mypyc_attr
-from reference.kvm_host import (
-    FSC_PERM,
-    KVM_PFN_ERR_HWPOISON,
-    is_error_noslot_pfn,
-    kvm_is_write_fault,
-    kvm_memory_slot,
-    kvm_vcpu,
-    kvm_vcpu_trap_get_fault_level,
-    kvm_vcpu_trap_is_exec_fault,
-)
+from reference.kvm import kvm_memory_slot, kvm_vcpu
+from reference.kvm_host import KVM_PFN_ERR_HWPOISON, is_error_noslot_pfn
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -24,6 +16,7 @@ from reference.pgtable import (
     KVM_PGTABLE_PROT_X,
 )
 from reference.services.errors import EAGAIN, EFAULT, ENOEXEC
+from reference.syndrome import FSC_PERM, kvm_is_write_fault, kvm_vcpu_trap_get_fault_level, kvm_vcpu_trap_is_exec_fault
 
 from .registry.declaration import Candidate
 from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3

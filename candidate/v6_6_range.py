@@ -11,7 +11,7 @@ Left out: the flush of a range where a table becomes a block (defc8cc7abf0), and
 
 from reference.capabilities import ARM64_HAS_TLB_RANGE
 from reference.compiled.annotations import mypyc_attr
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 from reference.services.structs import kvm_s2_mmu
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 

@@ -1,23 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Derived from Linux 5.12: include/linux/kvm_host.h, virt/kvm/kvm_main.c, arch/arm64/include/asm/kvm_emulate.h.
-"""The structures of KVM, and the functions below mmu.c: slots, frame look-up, dirty marks, fault syndromes."""
+# Derived from Linux 5.12: include/linux/kvm_host.h, virt/kvm/kvm_main.c.
+"""The functions below mmu.c that ask the host: slots, frame look-up, dirty marks."""
 
 from typing import Final
 
 from .compiled.annotations import mypyc_attr
-from .events import Observer
 from .kernel import Kernel
+from .kvm import KVM_MEMSLOT_INVALID, kvm, kvm_memory_slot, memslot_is_readonly
 from .machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace, PageRun, Vma
-from .pgtable import VTCR_EL2_SL0_MASK, VTCR_EL2_SL0_SHIFT, VTCR_EL2_T0SZ_MASK, kvm_pgtable
-from .services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
-
-KVM_MEM_LOG_DIRTY_PAGES: Final = 1 << 0
-KVM_MEM_READONLY: Final = 1 << 1
-KVM_MEM_GUEST_MEMFD: Final = 1 << 2
-KVM_MEMSLOT_INVALID: Final = 1 << 16
-
-KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE: Final = 1 << 0
-KVM_DIRTY_LOG_INITIALLY_SET: Final = 1 << 1
 
 KVM_HVA_ERR_BAD: Final = -1
 KVM_HVA_ERR_RO_BAD: Final = -2
@@ -27,157 +17,8 @@ KVM_PFN_ERR_FAULT: Final = -2
 KVM_PFN_ERR_RO_FAULT: Final = -3
 KVM_PFN_NOSLOT: Final = -4
 
-ESR_ELx_EC_SHIFT: Final = 26
-ESR_ELx_EC_IABT_LOW: Final = 0x20
-ESR_ELx_EC_DABT_LOW: Final = 0x24
-ESR_ELx_IL: Final = 1 << 25
-ESR_ELx_ISV: Final = 1 << 24
-ESR_ELx_CM: Final = 1 << 8
-ESR_ELx_S1PTW: Final = 1 << 7
-ESR_ELx_WNR: Final = 1 << 6
-ESR_ELx_FSC: Final = 0x3F
-ESR_ELx_FSC_TYPE: Final = 0x3C
-ESR_ELx_FSC_LEVEL: Final = 0x03
-FSC_FAULT: Final = 0x04
-FSC_ACCESS: Final = 0x08
-FSC_PERM: Final = 0x0C
-# DFSC of a TLB conflict abort (Arm ARM, ISS encoding of a Data Abort).
-FSC_TLB_CONFLICT: Final = 0x30
-FSC_SEA: Final = (0x10, 0x14, 0x15, 0x16, 0x17, 0x18, 0x1C, 0x1D, 0x1E, 0x1F)
-
-HCR_TVM: Final = 1 << 26
-
 # To have a page that may be written, where others take it away again.
 ATTEMPTS: Final = 8
-
-
-class kvm_memory_slot:
-    """``struct kvm_memory_slot``; the bitmap has 64 pages a word."""
-
-    def __init__(self, id: int, base_gfn: int, npages: int, flags: int, userspace_addr: int) -> None:
-        self.id = id
-        self.base_gfn = base_gfn
-        self.npages = npages
-        self.flags = flags
-        self.userspace_addr = userspace_addr
-        self.dirty_bitmap: list[int] | None = None
-
-
-class kvm:
-    """``struct kvm``; *mmu* and *pgt* are ``kvm->arch.mmu`` and its ``pgt``.
-
-    Setting *pgt* and reading *mmu_notifier_seq* are events, since kernel code
-    does either by a plain access.
-
-    :param vtcr: VTCR_EL2 of the guest
-    :param start_level_base: VTCR_EL2_TGRAN_SL0_BASE of the granule
-    """
-
-    def __init__(self, vtcr: int, start_level_base: int, vmid: int = 1) -> None:
-        self.vtcr = vtcr
-        # Its fields PS and DS as kernel code has composed them; 0: it does not say.
-        self.composed_vtcr = 0
-        self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
-        self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
-        self.mmu = kvm_s2_mmu(vmid)
-        self.root: kvm_pgtable | None = None
-        self.memslots: list[kvm_memory_slot] = []
-        # ``mmu_notifier_seq``, for those whose reading it is no sample.
-        self.sequence = 0
-        self.mmu_notifier_count = 0
-        self.manual_dirty_log_protect = 0
-        self.created_vcpus = 0
-        # What user space asks for by KVM_ENABLE_CAP, in bytes; 0: nothing.
-        self.split_page_chunk_size = 0
-        self.dirty_ring_size = 0
-        self.dirty_ring_with_bitmap = False
-        self.on_root: list[Observer] = []
-        self.on_sample: list[Observer] = []
-
-    def attach(self, kernel: Kernel) -> None:
-        """Send events to the observers of *kernel*."""
-        self.on_root = kernel.on.root_linked
-        self.on_sample = kernel.on.sample
-
-    @property
-    def pgt(self) -> kvm_pgtable | None:
-        return self.root
-
-    @pgt.setter
-    def pgt(self, pgt: kvm_pgtable | None) -> None:
-        if pgt is self.root:
-            return
-        self.root = pgt
-        for o in self.on_root:
-            o.root_linked(self.mmu.vmid, pgt is not None)
-
-    @property
-    def mmu_notifier_seq(self) -> int:
-        for o in self.on_sample:
-            o.sample(self.sequence)
-        return self.sequence
-
-    @mmu_notifier_seq.setter
-    def mmu_notifier_seq(self, sequence: int) -> None:
-        self.sequence = sequence
-
-
-class kvm_vcpu:
-    """``struct kvm_vcpu``: memory cache, syndrome of the last exit, trap bits.
-
-    *cache_enabled* is what SCTLR_EL1.{M,C} say. Without FWB the cache controls
-    are trapped from reset on (``vcpu_reset_hcr()``). *has_run_once*: it has entered the guest (``KVM_RUN``).
-    """
-
-    def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
-        self.kvm = kvm
-        self.vcpu_id = vcpu_id
-        self.mmu_page_cache = kvm_mmu_memory_cache()
-        self.esr = 0
-        self.hfar = 0
-        self.fault_ipa = 0
-        self.hcr = 0 if fwb else HCR_TVM
-        self.cache_enabled = False
-        self.skipped_instruction = False
-        self.has_run_once = False
-
-
-def kvm_vcpu_trap_get_fault_type(vcpu: kvm_vcpu) -> int:
-    return vcpu.esr & ESR_ELx_FSC_TYPE
-
-
-def kvm_vcpu_trap_get_fault_level(vcpu: kvm_vcpu) -> int:
-    return vcpu.esr & ESR_ELx_FSC_LEVEL
-
-
-def kvm_vcpu_trap_is_iabt(vcpu: kvm_vcpu) -> bool:
-    return vcpu.esr >> ESR_ELx_EC_SHIFT == ESR_ELx_EC_IABT_LOW
-
-
-def kvm_vcpu_abt_iss1tw(vcpu: kvm_vcpu) -> bool:
-    return vcpu.esr & ESR_ELx_S1PTW != 0
-
-
-def kvm_vcpu_trap_is_exec_fault(vcpu: kvm_vcpu) -> bool:
-    return kvm_vcpu_trap_is_iabt(vcpu) and not kvm_vcpu_abt_iss1tw(vcpu)
-
-
-def kvm_vcpu_dabt_is_cm(vcpu: kvm_vcpu) -> bool:
-    return vcpu.esr & ESR_ELx_CM != 0
-
-
-def kvm_vcpu_abt_issea(vcpu: kvm_vcpu) -> bool:
-    return vcpu.esr & ESR_ELx_FSC in FSC_SEA
-
-
-def kvm_is_write_fault(vcpu: kvm_vcpu) -> bool:
-    if kvm_vcpu_abt_iss1tw(vcpu):
-        return True
-
-    if kvm_vcpu_trap_is_iabt(vcpu):
-        return False
-
-    return vcpu.esr & ESR_ELx_WNR != 0
 
 
 def kvm_is_error_hva(hva: int) -> bool:
@@ -186,20 +27,6 @@ def kvm_is_error_hva(hva: int) -> bool:
 
 def is_error_noslot_pfn(pfn: int) -> bool:
     return pfn < 0
-
-
-def memslot_is_readonly(slot: kvm_memory_slot) -> bool:
-    return slot.flags & KVM_MEM_READONLY != 0
-
-
-def first_bitmap(kvm: kvm, npages: int) -> list[int]:
-    """Return a dirty bitmap as it is made, 64 pages a word: all dirty where the VM was set up so (``bitmap_set()``)."""
-    if not kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
-        return [0] * ((npages + 63) >> 6)
-    bitmap = [(1 << 64) - 1] * (npages >> 6)
-    if npages & 63:
-        bitmap.append((1 << (npages & 63)) - 1)
-    return bitmap
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

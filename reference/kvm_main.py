@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from .compiled.annotations import mypyc_attr
-from .kvm_host import (
+from .kvm import (
     KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,

@@ -14,30 +14,16 @@ from typing import ClassVar, Final
 
 from .capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from .compiled.annotations import mypyc_attr
-from .kvm_host import (
-    FSC_ACCESS,
-    FSC_FAULT,
-    FSC_PERM,
+from .kvm import (
     HCR_TVM,
     KVM_DIRTY_LOG_INITIALLY_SET,
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,
-    KVM_PFN_ERR_HWPOISON,
-    KvmHost,
-    is_error_noslot_pfn,
     kvm,
-    kvm_is_error_hva,
-    kvm_is_write_fault,
     kvm_memory_slot,
     kvm_vcpu,
-    kvm_vcpu_abt_iss1tw,
-    kvm_vcpu_abt_issea,
-    kvm_vcpu_dabt_is_cm,
-    kvm_vcpu_trap_get_fault_level,
-    kvm_vcpu_trap_get_fault_type,
-    kvm_vcpu_trap_is_exec_fault,
-    kvm_vcpu_trap_is_iabt,
 )
+from .kvm_host import KVM_PFN_ERR_HWPOISON, KvmHost, is_error_noslot_pfn, kvm_is_error_hva
 from .pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
     KVM_PGTABLE_PROT_R,
@@ -50,6 +36,19 @@ from .pgtable import (
 )
 from .services.errors import EAGAIN, EFAULT, EINVAL, ENOEXEC, ENOMEM
 from .services.structs import kvm_mmu_memory_cache
+from .syndrome import (
+    FSC_ACCESS,
+    FSC_FAULT,
+    FSC_PERM,
+    kvm_is_write_fault,
+    kvm_vcpu_abt_iss1tw,
+    kvm_vcpu_abt_issea,
+    kvm_vcpu_dabt_is_cm,
+    kvm_vcpu_trap_get_fault_level,
+    kvm_vcpu_trap_get_fault_type,
+    kvm_vcpu_trap_is_exec_fault,
+    kvm_vcpu_trap_is_iabt,
+)
 
 # enum kvm_mr_change
 KVM_MR_CREATE: Final = 0

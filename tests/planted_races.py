@@ -125,11 +125,13 @@ def in_port(race: PlantedRace, folder: Path) -> str:
 _HEAD: Final = """\
 from candidate import Candidate
 from reference.kernel import *
+from reference.kvm import *
 from reference.kvm_host import *
 from reference.mmu import *
 from reference.pgtable import *
 from reference.services.errors import *
 from reference.services.structs import *
+from reference.syndrome import *
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A block may stick out of its slot by a page: the end of the slot counts as its last page."""
 
-from reference.kvm_host import kvm_memory_slot
+from reference.kvm import kvm_memory_slot
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """No slot may hold the last page of the guest's address space: the check of mmu.c blob 77cb2d28f2a4 (v5.12-rc2)."""
 
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import KVM_MR_DELETE, Mmu
 from reference.pgtable import Pgtable
 from reference.services.errors import EFAULT

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Ends the unmapping of a slot, when a vCPU is reset, at the first hole in the host's memory behind it."""
 
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 
 from ..registry.declaration import Bug
 from ..v5_14 import MmuV5_14, PgtableV5_14

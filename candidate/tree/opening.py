@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from reference.compiled.choice import SANITIZE, TREE
 from reference.kernel import Kernel
-from reference.kvm_host import KvmHost, kvm
+from reference.kvm import kvm
+from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable

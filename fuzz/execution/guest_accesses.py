@@ -4,21 +4,7 @@
 from typing import Final
 
 from reference.events import Observer
-from reference.kvm_host import (
-    FSC_ACCESS,
-    FSC_FAULT,
-    FSC_PERM,
-    ESR_ELx_CM,
-    ESR_ELx_EC_DABT_LOW,
-    ESR_ELx_EC_IABT_LOW,
-    ESR_ELx_EC_SHIFT,
-    ESR_ELx_FSC_TYPE,
-    ESR_ELx_IL,
-    ESR_ELx_ISV,
-    ESR_ELx_S1PTW,
-    ESR_ELx_WNR,
-    kvm_vcpu,
-)
+from reference.kvm import kvm_vcpu
 from reference.machine.descriptor import AF_BIT
 from reference.machine.walk import (
     ACCESS_FLAG,
@@ -32,6 +18,20 @@ from reference.machine.walk import (
     permits,
 )
 from reference.services.errors import EFAULT, EHWPOISON, ENOMEM
+from reference.syndrome import (
+    FSC_ACCESS,
+    FSC_FAULT,
+    FSC_PERM,
+    ESR_ELx_CM,
+    ESR_ELx_EC_DABT_LOW,
+    ESR_ELx_EC_IABT_LOW,
+    ESR_ELx_EC_SHIFT,
+    ESR_ELx_FSC_TYPE,
+    ESR_ELx_IL,
+    ESR_ELx_ISV,
+    ESR_ELx_S1PTW,
+    ESR_ELx_WNR,
+)
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite

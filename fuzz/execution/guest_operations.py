@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations of vCPUs: cache controls, moves, resets, what a CPU does of its own accord; accesses are sent on."""
 
-from reference.kvm_host import FSC_SEA, FSC_TLB_CONFLICT, HCR_TVM
+from reference.kvm import HCR_TVM
 from reference.machine.walk import SPECULATE
+from reference.syndrome import FSC_SEA, FSC_TLB_CONFLICT
 
 from ..language import operations as ops
 from ..sides.outcome import Outcome

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations of the host: user space, memory management, slots and their dirty logs."""
 
-from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from reference.services.errors import ENOMEM
 
 from ..checkers import CheckerSuite

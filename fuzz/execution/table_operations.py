@@ -8,7 +8,7 @@ log allow, and flushes the TLBs where the function leaves that to it.
 
 from typing import Final
 
-from reference.kvm_host import KVM_MEM_LOG_DIRTY_PAGES
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
 from reference.pgtable import (

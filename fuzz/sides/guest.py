@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
-from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
+from reference.kvm import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
 from reference.machine.address_space import Listener
 from reference.machine.walk import Regime
 from reference.services.errors import EINVAL, ENOMEM

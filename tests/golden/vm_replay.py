@@ -7,11 +7,18 @@ from typing import Any, Final
 from candidate import Candidate
 from reference.capabilities import ARM64_HAS_CACHE_DIC, ARM64_HAS_STAGE2_FWB, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 from reference.kernel import Kernel
-from reference.kvm_host import (
+from reference.kvm import HCR_TVM, kvm, kvm_vcpu
+from reference.kvm_host import KvmHost
+from reference.kvm_main import KvmMain
+from reference.machine import address_space, walk
+from reference.machine.address_space import AddressSpace, PageRun, Vma
+from reference.machine.granule import Granule
+from reference.machine.hardware import Hardware
+from reference.mmu import Mmu
+from reference.syndrome import (
     FSC_ACCESS,
     FSC_FAULT,
     FSC_PERM,
-    HCR_TVM,
     ESR_ELx_CM,
     ESR_ELx_EC_DABT_LOW,
     ESR_ELx_EC_IABT_LOW,
@@ -20,16 +27,7 @@ from reference.kvm_host import (
     ESR_ELx_ISV,
     ESR_ELx_S1PTW,
     ESR_ELx_WNR,
-    KvmHost,
-    kvm,
-    kvm_vcpu,
 )
-from reference.kvm_main import KvmMain
-from reference.machine import address_space, walk
-from reference.machine.address_space import AddressSpace, PageRun, Vma
-from reference.machine.granule import Granule
-from reference.machine.hardware import Hardware
-from reference.mmu import Mmu
 
 from .recorder import Recorder
 

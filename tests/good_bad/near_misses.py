@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from candidate import Candidate
-from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_WALK_TABLE_POST,

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from candidate.v5_14 import MmuV5_14
-from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import KVM_MR_FLAGS_ONLY, Mmu
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,

@@ -5,15 +5,8 @@ from typing import Final
 
 from candidate import Candidate
 from reference.capabilities import ARM64_HAS_CACHE_DIC
-from reference.kvm_host import (
-    FSC_PERM,
-    is_error_noslot_pfn,
-    kvm,
-    kvm_is_write_fault,
-    kvm_memory_slot,
-    kvm_vcpu,
-    kvm_vcpu_trap_is_exec_fault,
-)
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm_host import is_error_noslot_pfn
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -25,6 +18,7 @@ from reference.pgtable import (
 )
 from reference.services.errors import EAGAIN, EFAULT, ENOEXEC
 from reference.services.structs import kvm_mmu_memory_cache
+from reference.syndrome import FSC_PERM, kvm_is_write_fault, kvm_vcpu_trap_is_exec_fault
 
 
 class Steps(Mmu):

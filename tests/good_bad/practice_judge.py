@@ -4,14 +4,7 @@
 from typing import ClassVar
 
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kvm_host import (
-    FSC_FAULT,
-    kvm,
-    kvm_is_write_fault,
-    kvm_memory_slot,
-    kvm_vcpu,
-    kvm_vcpu_trap_is_exec_fault,
-)
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
@@ -20,6 +13,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 from reference.services.structs import kvm_s2_mmu
+from reference.syndrome import FSC_FAULT, kvm_is_write_fault, kvm_vcpu_trap_is_exec_fault
 
 
 class ExecNoFlush(PgtableV5_14):

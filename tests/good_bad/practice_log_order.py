@@ -6,7 +6,7 @@ from typing import Final
 import candidate
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kvm_host import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot
+from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot
 from reference.kvm_main import KvmMain
 from reference.mmu import KVM_MR_DELETE, KVM_MR_FLAGS_ONLY
 

@@ -7,10 +7,11 @@ from itertools import repeat
 from typing import Final
 
 from candidate import Candidate
-from reference.kvm_host import kvm, kvm_is_write_fault, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PTE_VALID, Pgtable, kvm_pgtable
 from reference.services.structs import kvm_s2_mmu
+from reference.syndrome import kvm_is_write_fault
 
 
 def for_ever() -> None:

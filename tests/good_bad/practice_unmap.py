@@ -6,7 +6,7 @@ from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
 from reference.capabilities import ARM64_HAS_TLB_RANGE
 from reference.kernel import Kernel
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_s2_mmu
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES

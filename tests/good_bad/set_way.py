@@ -5,8 +5,9 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kvm_host import FSC_PERM, HCR_TVM, kvm_memory_slot, kvm_vcpu
+from reference.kvm import HCR_TVM, kvm_memory_slot, kvm_vcpu
 from reference.pgtable import KVM_PGTABLE_WALK_LEAF, KVM_PTE_VALID, kvm_pgtable, kvm_pgtable_walker
+from reference.syndrome import FSC_PERM
 
 
 class SetWayInvalidates(PgtableV5_14):

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from candidate import Candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PTE_LEAF_ATTR_S2_PERMS, NULL, Pgtable, kvm_pgtable, stage2_map_data
 from reference.services.errors import E2BIG, EAGAIN, ENOMEM

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_LO_S2_AF,

@@ -3,17 +3,11 @@
 
 import pytest
 
-from reference.kvm_host import (
-    FSC_TLB_CONFLICT,
-    ESR_ELx_FSC,
-    kvm,
-    kvm_memory_slot,
-    kvm_vcpu,
-    kvm_vcpu_trap_is_iabt,
-)
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
 from reference.services.errors import EFAULT, EINVAL
+from reference.syndrome import FSC_TLB_CONFLICT, ESR_ELx_FSC, kvm_vcpu_trap_is_iabt
 
 from .case import ORIGINAL, Case, broken, each, violations
 from .switched import Split

@@ -2,7 +2,7 @@
 """dcache: host data is cleaned before a guest without caches can look at it."""
 
 import candidate
-from reference.kvm_host import HCR_TVM, kvm, kvm_vcpu
+from reference.kvm import HCR_TVM, kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
 from reference.services.errors import EAGAIN

@@ -11,7 +11,7 @@ import candidate
 from fuzz.checkers.dirty_log import DirtyLog, is_set, ranges
 from fuzz.execution.executor import Executor
 from fuzz.language.text import parse
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import Mmu
 
 from .case import ORIGINAL, Case, broken, each, violations

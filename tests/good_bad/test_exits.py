@@ -2,9 +2,10 @@
 """contract: what kvm_handle_guest_abort() answers, and which address it tells of, after each way out of a fault."""
 
 from fuzz.findings.severity import Severity, severity
-from reference.kvm_host import FSC_FAULT, kvm_vcpu, kvm_vcpu_abt_issea, kvm_vcpu_trap_is_iabt
+from reference.kvm import kvm_vcpu
 from reference.mmu import Mmu
 from reference.services.errors import EFAULT
+from reference.syndrome import FSC_FAULT, kvm_vcpu_abt_issea, kvm_vcpu_trap_is_iabt
 
 from .case import ORIGINAL, Case, broken, each, violations
 

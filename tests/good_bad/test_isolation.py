@@ -7,7 +7,7 @@ of the bad cases ask only that the access is found as well.
 """
 
 import candidate
-from reference.kvm_host import kvm_memory_slot
+from reference.kvm import kvm_memory_slot
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

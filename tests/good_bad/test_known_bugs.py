@@ -18,7 +18,7 @@ from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, 
 from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
-from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 

@@ -2,7 +2,7 @@
 """lifetime: no table page is used after it was freed, nor freed while it is in use."""
 
 from reference.kernel import Kernel
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 from reference.services.errors import ENOMEM

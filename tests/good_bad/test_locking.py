@@ -4,7 +4,7 @@
 from typing import ClassVar
 
 import candidate
-from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 from reference.services.structs import kvm_mmu_memory_cache

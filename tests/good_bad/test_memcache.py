@@ -3,10 +3,11 @@
 
 from typing import ClassVar
 
-from reference.kvm_host import FSC_PERM, kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PGTABLE_PROT_DEVICE, KVM_PGTABLE_PROT_R, KVM_PGTABLE_PROT_W
 from reference.services.structs import kvm_mmu_memory_cache
+from reference.syndrome import FSC_PERM
 
 from .case import Case, broken, each, violations
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 import pytest
 
 from candidate import Candidate
-from reference.kvm_host import KvmHost, kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm_host import KvmHost
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

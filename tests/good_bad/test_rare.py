@@ -6,7 +6,7 @@ import pytest
 from fuzz.execution.executor import Executor
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
-from reference.kvm_host import kvm, kvm_vcpu
+from reference.kvm import kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
 from reference.services.errors import ENOMEM

@@ -3,7 +3,7 @@
 
 from fuzz.findings.severity import Severity, severity
 from reference import pgtable as constants
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 

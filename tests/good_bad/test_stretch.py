@@ -11,7 +11,7 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential, Verdict
 from fuzz.judging.stretch import ENTRIES, TIMES
 from fuzz.language.text import parse
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import Mmu
 from reference.pgtable import kvm_pgtable
 

@@ -7,7 +7,7 @@ import candidate
 from candidate.rfc_v1_3 import PgtableRfcV1_3
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
-from reference.kvm_host import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,

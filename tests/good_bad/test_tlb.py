@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tlb: on return no CPU can hold what the tables do not justify."""
 
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import NULL, stage2_map_data
 

@@ -2,7 +2,7 @@
 """translation: what the tables say stays within what host and slots allow."""
 
 import candidate
-from reference.kvm_host import kvm, kvm_memory_slot
+from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,

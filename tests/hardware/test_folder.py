@@ -14,7 +14,7 @@ from fuzz.hardware.folder_texts import KNOWN
 from fuzz.hardware.text import load
 from fuzz.language.text import load as load_program
 from fuzz.language.text import parse
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.services.errors import ENOMEM

@@ -6,7 +6,8 @@ from typing import Final
 from reference.belongings import Own, Owns
 from reference.events import Observer
 from reference.kernel import Kernel
-from reference.kvm_host import KvmHost, first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
+from reference.kvm import first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
+from reference.kvm_host import KvmHost
 from reference.machine.address_space import THP
 from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache

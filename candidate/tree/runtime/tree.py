@@ -8,7 +8,8 @@ from typing import Final
 
 from reference.events import Observer
 from reference.kernel import Kernel
-from reference.kvm_host import KVM_MEM_GUEST_MEMFD, KvmHost, kvm
+from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm
+from reference.kvm_host import KvmHost
 from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
 from reference.services.errors import EFAULT, EHWPOISON
 from reference.turns import Anchor

@@ -7,11 +7,13 @@ from typing import ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kernel import Kernel
-from reference.kvm_host import FSC_ACCESS, HCR_TVM, ESR_ELx_FSC_TYPE, KvmHost, kvm, kvm_vcpu
+from reference.kvm import HCR_TVM, kvm, kvm_vcpu
+from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.syndrome import FSC_ACCESS, ESR_ELx_FSC_TYPE
 
 from . import records as r
 from .errors import TreeRefused

@@ -10,7 +10,7 @@ import candidate
 from candidate import Candidate
 from fuzz.engines.repeated import NotRepeatableError, events_of, repeat
 from fuzz.language.text import parse
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

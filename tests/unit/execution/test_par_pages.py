@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from candidate import Candidate
-from reference.kvm_host import kvm
+from reference.kvm import kvm
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable

@@ -14,7 +14,7 @@ from fuzz.language.operations import Par
 from fuzz.language.program import has_blocks, sequential
 from fuzz.language.text import parse
 from fuzz.minimizing.minimize import minimize
-from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

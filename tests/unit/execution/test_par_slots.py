@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from candidate import Candidate
-from reference.kvm_host import KVM_MEMSLOT_INVALID, kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import KVM_MEMSLOT_INVALID, kvm, kvm_memory_slot, kvm_vcpu
 from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable

@@ -7,7 +7,7 @@ import pytest
 
 from candidate import Candidate
 from fuzz.sides.outcome import Outcome
-from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 

@@ -12,7 +12,8 @@ from fuzz.execution.executor import Executor
 from fuzz.language.program import ProgramError
 from fuzz.language.text import parse
 from reference.events import Observer
-from reference.kvm_host import KvmHost, kvm
+from reference.kvm import kvm
+from reference.kvm_host import KvmHost
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 

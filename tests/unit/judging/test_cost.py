@@ -17,7 +17,7 @@ from fuzz.language.text import parse
 from fuzz.reports.report import COSTS, cost_lines
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
-from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 

@@ -14,7 +14,7 @@ from fuzz.judging.verdict import Judge
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record
 from fuzz.sides.outcome import Outcome
-from reference.kvm_host import kvm_memory_slot, kvm_vcpu
+from reference.kvm import kvm_memory_slot, kvm_vcpu
 from reference.machine.granule import Granule
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable

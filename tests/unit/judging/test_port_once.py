@@ -13,7 +13,7 @@ from fuzz.judging.stream import Stream, word
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.events import EVENT_NAMES, Observer
-from reference.kvm_host import kvm_vcpu
+from reference.kvm import kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
