@@ -13,11 +13,12 @@ from reference.machine.descriptor import (
 )
 
 from ..language import operations as ops
-from ..sides.guest import Guest, Watcher, walked_range
+from ..sides.guest import Guest, Watcher
 from ..sides.outcome import Outcome
 from .backing import Backing
 from .checker import GuestChecker, Peers
 from .fields import type_text
+from .operation_ranges import accessed_slots, changed_by, unmapped_by
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -134,8 +135,8 @@ class Translation(GuestChecker):
         self.made.clear()
         self.written.clear()
         self.taken.clear()
-        self.allowed = self.range_of(op)
-        self.growing = self.slots_of(op)
+        self.allowed = changed_by(self.guest, op)
+        self.growing = accessed_slots(self.guest, op)
 
     def actor_begins(self, op: ops.Operation) -> None:
         if isinstance(op, (ops.SlotDelete, ops.SlotMove)):
@@ -164,74 +165,6 @@ class Translation(GuestChecker):
         if vmid == self.guest.vmid:
             shift = self.granule.page_shift
             self.allowed.append((gfn << shift, gfn + mask.bit_length() << shift))
-
-    def range_of(self, op: ops.Operation | None) -> list[tuple[int, int]]:
-        """Guest addresses that *op* itself may change; notifications add theirs."""
-        if op is None:
-            return [(0, 1 << self.guest.regime.ia_bits)]
-        if isinstance(op, ops.GuestReset):
-            return self.resident() if self.unmapped_by(op) else []
-        if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
-            live = [layout for layout in self.guest.layouts if layout.live]
-            mine = self.side.guest_of(op.cpu) is self.guest
-            return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
-        if isinstance(op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.Speculate, ops.Evict, ops.VmidRollover)):
-            return []
-        if isinstance(op, ops.Par):
-            return [each for part in op.operations for each in self.range_of(ops.plain(part))]
-        layout = self.side.by_name[op.slot]
-        if isinstance(op, (ops.HostAge, ops.HostTestAge)):
-            size = op.size if isinstance(op, ops.HostAge) else self.granule.page_size
-            start = layout.hva + op.offset
-            return self.guest.ipa_ranges(*self.side.aged_range(start, start + size))
-        if layout.slot.vm != self.guest.number:
-            return []
-        if isinstance(op, ops.GuestAccess):
-            return self.around(layout.ipa + op.offset)
-        if isinstance(op, ops.TableRange):
-            return [walked_range(layout.ipa + op.offset, op.size, self.granule.page_size)]
-        if isinstance(op, ops.TablePlace):
-            return [walked_range(layout.ipa + op.offset, 1, self.granule.page_size)]
-        if isinstance(op, ops.SlotMove) and op.ipa == layout.ipa:
-            return []
-        ranges = [(layout.ipa, layout.ipa + layout.size)]
-        if isinstance(op, ops.SlotMove):
-            ranges.append((op.ipa, op.ipa + layout.size))
-        elif isinstance(op, ops.SlotCreate) and op.ipa is not None:
-            # Where the slot was before it was deleted, another one may be by now.
-            ranges = [(op.ipa, op.ipa + layout.size)]
-        return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
-
-    def around(self, ipa: int) -> list[tuple[int, int]]:
-        """Return the ranges that a fault at *ipa* may map: the host's page there, or the block."""
-        layout = self.guest.layout_of(ipa)
-        if layout is None:
-            return []
-        _, size = self.guest.host.unit_at(layout.hva + ipa - layout.ipa)
-        size = max(size, 1 << self.shifts[2])
-        return [(ipa & -size, (ipa & -size) + size)]
-
-    def slots_of(self, op: ops.Operation | None) -> list[tuple[int, int]]:
-        """The guest addresses of the slots of the guest accesses that an operation is, or that are in it."""
-        if isinstance(op, ops.GuestAccess):
-            return self.slot_of(op)
-        if isinstance(op, ops.Par):
-            return [each for part in op.operations if isinstance(part, ops.GuestAccess) for each in self.slot_of(part)]
-        return []
-
-    def slot_of(self, op: ops.GuestAccess) -> list[tuple[int, int]]:
-        """The guest addresses of the slot of a guest's access."""
-        layout = self.side.by_name[op.slot]
-        mine = layout.live and layout.slot.vm == self.guest.number
-        return [(layout.ipa, layout.ipa + layout.size)] if mine else []
-
-    def resident(self) -> list[tuple[int, int]]:
-        """The guest addresses of the slots that exist and hold no device."""
-        return [
-            (layout.ipa, layout.ipa + layout.size)
-            for layout in self.guest.layouts
-            if layout.live and layout.slot.backing != "device"
-        ]
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & VALID_BIT:
@@ -333,7 +266,7 @@ class Translation(GuestChecker):
                         reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                         self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
         elif isinstance(op, (ops.TableUnmap, ops.GuestReset, ops.SlotDelete, ops.SlotMove, ops.SlotCreate)):
-            if isinstance(op, ops.GuestReset) and not self.unmapped_by(op):
+            if isinstance(op, ops.GuestReset) and not unmapped_by(self.guest, op):
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
@@ -343,13 +276,6 @@ class Translation(GuestChecker):
                         continue
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                     self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
-
-    def unmapped_by(self, op: ops.GuestReset) -> bool:
-        """Tell whether a reset unmaps this VM: the vCPU is its own and has run, and there is no FWB."""
-        guest = self.guest
-        return (
-            self.side.guest_of(op.cpu) is guest and not guest.fwb and guest.vcpus[op.cpu % self.side.cpus].has_run_once
-        )
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""

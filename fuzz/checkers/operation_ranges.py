@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest addresses that an operation may change, or whose mappings a fault in it may rebuild."""
+
+from ..language import operations as ops
+from ..sides.guest import Guest, walked_range
+
+
+def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
+    """Guest addresses that *op* itself may change; notifications add theirs."""
+    if op is None:
+        return [(0, 1 << guest.regime.ia_bits)]
+    if isinstance(op, ops.GuestReset):
+        return resident(guest) if unmapped_by(guest, op) else []
+    if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
+        live = [layout for layout in guest.layouts if layout.live]
+        mine = guest.side.guest_of(op.cpu) is guest
+        return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
+    if isinstance(op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.Speculate, ops.Evict, ops.VmidRollover)):
+        return []
+    if isinstance(op, ops.Par):
+        return [each for part in op.operations for each in changed_by(guest, ops.plain(part))]
+    layout = guest.side.by_name[op.slot]
+    if isinstance(op, (ops.HostAge, ops.HostTestAge)):
+        size = op.size if isinstance(op, ops.HostAge) else guest.granule.page_size
+        start = layout.hva + op.offset
+        return guest.ipa_ranges(*guest.side.aged_range(start, start + size))
+    if layout.slot.vm != guest.number:
+        return []
+    if isinstance(op, ops.GuestAccess):
+        return mapped_around(guest, layout.ipa + op.offset)
+    if isinstance(op, ops.TableRange):
+        return [walked_range(layout.ipa + op.offset, op.size, guest.granule.page_size)]
+    if isinstance(op, ops.TablePlace):
+        return [walked_range(layout.ipa + op.offset, 1, guest.granule.page_size)]
+    if isinstance(op, ops.SlotMove) and op.ipa == layout.ipa:
+        return []
+    ranges = [(layout.ipa, layout.ipa + layout.size)]
+    if isinstance(op, ops.SlotMove):
+        ranges.append((op.ipa, op.ipa + layout.size))
+    elif isinstance(op, ops.SlotCreate) and op.ipa is not None:
+        # Where the slot was before it was deleted, another one may be by now.
+        ranges = [(op.ipa, op.ipa + layout.size)]
+    return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
+
+
+def mapped_around(guest: Guest, ipa: int) -> list[tuple[int, int]]:
+    """Return the ranges that a fault at *ipa* may map: the host's page there, or the block."""
+    layout = guest.layout_of(ipa)
+    if layout is None:
+        return []
+    _, size = guest.host.unit_at(layout.hva + ipa - layout.ipa)
+    size = max(size, 1 << guest.granule.shifts[2])
+    return [(ipa & -size, (ipa & -size) + size)]
+
+
+def accessed_slots(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
+    """The guest addresses of the slots of the guest accesses that an operation is, or that are in it."""
+    if isinstance(op, ops.GuestAccess):
+        return accessed_slot(guest, op)
+    if isinstance(op, ops.Par):
+        return [
+            each for part in op.operations if isinstance(part, ops.GuestAccess) for each in accessed_slot(guest, part)
+        ]
+    return []
+
+
+def accessed_slot(guest: Guest, op: ops.GuestAccess) -> list[tuple[int, int]]:
+    """The guest addresses of the slot of a guest's access."""
+    layout = guest.side.by_name[op.slot]
+    mine = layout.live and layout.slot.vm == guest.number
+    return [(layout.ipa, layout.ipa + layout.size)] if mine else []
+
+
+def resident(guest: Guest) -> list[tuple[int, int]]:
+    """The guest addresses of the slots that exist and hold no device."""
+    return [
+        (layout.ipa, layout.ipa + layout.size)
+        for layout in guest.layouts
+        if layout.live and layout.slot.backing != "device"
+    ]
+
+
+def unmapped_by(guest: Guest, op: ops.GuestReset) -> bool:
+    """Tell whether a reset unmaps this VM: the vCPU is its own and has run, and there is no FWB."""
+    return guest.side.guest_of(op.cpu) is guest and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once
