@@ -30,7 +30,13 @@ HOT: Final = (
 # What drives kernel trees: the training run, which has none, says nothing of it.
 _TREES: Final = ("candidate___tree___",)
 # As hot, but compiled without a profile.
-UNTRAINED: Final = ("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process.")
+UNTRAINED: Final = (
+    "runtime___replay.",
+    "runtime___replay_host.",
+    "runtime___tree.",
+    "runtime___process.",
+    "runtime___host_pages.",
+)
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
 COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),

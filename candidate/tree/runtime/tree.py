@@ -4,34 +4,23 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import Final
 
 from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, PageRun, Vma
-from reference.services.errors import EFAULT, EHWPOISON
+from reference.machine.address_space import PageRun, Vma
 from reference.turns import Anchor
 
 from . import records as r
 from . import tallies
 from .errors import TreeOops, TreeRefused, TwinDiffers
+from .host_pages import NO_ANSWER, PEEK, Page, page_of
 from .places import places_of
 from .pool import give_back, take
 from .process import Process
 from .replay import MirrorError, Replay, unwanted
 from .script import Script
-
-# Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
-_PEEK: Final = 2
-_TRUNCATE: Final = 4
-_PAGES: Final = 3
-# An answer to one: 0 or a negative errno, address, frame, level, flags.
-Page = tuple[int, int, int, int, int]
-_NO_ANSWER: Final[Page] = (0, 0, 0, 0, 0)
-# To have a page that may be written: others may take it away again.
-_ATTEMPTS: Final = 8
 
 
 class Flags(Observer):
@@ -221,8 +210,9 @@ class TreeSide:
             if asked == r.DONE:
                 break
             if asked == r.HOST:
+                assert self.host is not None
                 info = process.info
-                lives = self.resume(knobs, self.page(info[0], info[1]))
+                lives = self.resume(knobs, page_of(self.host.mm, info[0], info[1]))
             elif asked == r.FULL:
                 lives = self.resume(knobs)
             elif asked in (r.SWITCHED, r.BLOCKED):
@@ -235,7 +225,7 @@ class TreeSide:
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
 
-    def resume(self, knobs: tuple[int, int, int], answer: Page = _NO_ANSWER) -> bool:
+    def resume(self, knobs: tuple[int, int, int], answer: Page = NO_ANSWER) -> bool:
         """Have the actor whose turn it is go on; as `Process.receive`.
 
         :param knobs: as they were when it stopped
@@ -363,55 +353,6 @@ class TreeSide:
             self.devices = mm.devices.copy()
             self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
 
-    def page(self, hva: int, how: int) -> Page:
-        """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
-
-        :param how: 1 to write; with `_PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages, whose
-            number is in the bits from `_PAGES` on
-        :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
-            writable | device << 1 | transparent huge page << 2
-        """
-        assert self.host is not None
-        mm = self.host.mm
-        if how & _TRUNCATE:
-            mm.truncate(hva, hva + (how >> _PAGES << mm.page_shift))
-            return 0, hva, 0, 3, 0
-        if how & 1 and mm.is_protected(hva):
-            return -EFAULT, 0, 0, 0, 0
-        run = mm.run_at(hva)
-        if run is not None and run.flags & POISON:
-            return -EHWPOISON, 0, 0, 0, 0
-        if not how & _PEEK:
-            for _ in range(_ATTEMPTS):
-                if run is None or run.flags & ABSENT:
-                    mm.populate(hva, how & 1 != 0)
-                    run = mm.run_at(hva)
-                if run is None or not how & 1 or run.flags & (ABSENT | WRITABLE | DEVICE):
-                    break
-                mm.break_cow(hva)
-                # Other actors may have come between, and taken the page away.
-                run = mm.run_at(hva)
-        if run is not None and run.flags & POISON:
-            return -EHWPOISON, 0, 0, 0, 0
-        if run is None or run.flags & ABSENT:
-            return -EFAULT, 0, 0, 0, 0
-        if not how & _PEEK and how & 1 and not run.flags & WRITABLE:
-            return -EFAULT, 0, 0, 0, 0
-        writable = 1 if run.flags & WRITABLE else 0
-        device = 2 if run.flags & DEVICE else 0
-        vma = mm.find_vma(hva)
-        pud_shift = 2 * mm.pmd_shift - mm.page_shift
-        huge = vma.huge_shift if vma is not None and vma.start <= hva else 0
-        shift, level, thp = mm.page_shift, 3, 0
-        if run.flags & THP:
-            shift, level, thp = mm.pmd_shift, 2, 4
-        elif huge >= pud_shift:
-            shift, level = pud_shift, 1
-        elif huge >= mm.pmd_shift:
-            shift, level = mm.pmd_shift, 2
-        start = hva & -(1 << shift)
-        return 0, start, mm.pfn_in(run, start), level, writable | device | thp
-
     def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
         """Return the answer to the question for the page behind a guest address, for a call that is likely to ask.
 
@@ -422,7 +363,7 @@ class TreeSide:
         slot = None if self.kernel.actor else self.host.gfn_to_memslot(machine, ipa >> self.host.mm.page_shift)
         if slot is None or slot.flags & KVM_MEM_GUEST_MEMFD:
             return 0, 0
-        answer = self.page(slot.userspace_addr + ipa - (slot.base_gfn << self.host.mm.page_shift), _PEEK)
+        answer = page_of(self.host.mm, slot.userspace_addr + ipa - (slot.base_gfn << self.host.mm.page_shift), PEEK)
         if answer[0]:
             return 0, 0
         _, start, pfn, level, flags = answer

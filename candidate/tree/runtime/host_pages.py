@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Answers to a tree's requests for pages of the host: the entry of the user page table that it is to find there."""
+
+from typing import Final
+
+from reference.machine.address_space import ABSENT, DEVICE, POISON, THP, WRITABLE, AddressSpace
+from reference.services.errors import EFAULT, EHWPOISON
+
+# Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
+PEEK: Final = 2
+TRUNCATE: Final = 4
+_PAGES: Final = 3
+# An answer to one: 0 or a negative errno, address, frame, level, flags.
+Page = tuple[int, int, int, int, int]
+NO_ANSWER: Final[Page] = (0, 0, 0, 0, 0)
+# To have a page that may be written: others may take it away again.
+_ATTEMPTS: Final = 8
+
+
+def page_of(mm: AddressSpace, hva: int, how: int) -> Page:
+    """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
+
+    :param mm: the host's memory
+    :param how: 1 to write; with `PEEK` nothing of the host changes; with `TRUNCATE` a file loses pages, whose
+        number is in the bits from `_PAGES` on
+    :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
+        writable | device << 1 | transparent huge page << 2
+    """
+    if how & TRUNCATE:
+        mm.truncate(hva, hva + (how >> _PAGES << mm.page_shift))
+        return 0, hva, 0, 3, 0
+    if how & 1 and mm.is_protected(hva):
+        return -EFAULT, 0, 0, 0, 0
+    run = mm.run_at(hva)
+    if run is not None and run.flags & POISON:
+        return -EHWPOISON, 0, 0, 0, 0
+    if not how & PEEK:
+        for _ in range(_ATTEMPTS):
+            if run is None or run.flags & ABSENT:
+                mm.populate(hva, how & 1 != 0)
+                run = mm.run_at(hva)
+            if run is None or not how & 1 or run.flags & (ABSENT | WRITABLE | DEVICE):
+                break
+            mm.break_cow(hva)
+            # Other actors may have come between, and taken the page away.
+            run = mm.run_at(hva)
+    if run is not None and run.flags & POISON:
+        return -EHWPOISON, 0, 0, 0, 0
+    if run is None or run.flags & ABSENT:
+        return -EFAULT, 0, 0, 0, 0
+    if not how & PEEK and how & 1 and not run.flags & WRITABLE:
+        return -EFAULT, 0, 0, 0, 0
+    writable = 1 if run.flags & WRITABLE else 0
+    device = 2 if run.flags & DEVICE else 0
+    vma = mm.find_vma(hva)
+    pud_shift = 2 * mm.pmd_shift - mm.page_shift
+    huge = vma.huge_shift if vma is not None and vma.start <= hva else 0
+    shift, level, thp = mm.page_shift, 3, 0
+    if run.flags & THP:
+        shift, level, thp = mm.pmd_shift, 2, 4
+    elif huge >= pud_shift:
+        shift, level = pud_shift, 1
+    elif huge >= mm.pmd_shift:
+        shift, level = mm.pmd_shift, 2
+    start = hva & -(1 << shift)
+    return 0, start, mm.pfn_in(run, start), level, writable | device | thp
