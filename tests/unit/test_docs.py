@@ -321,6 +321,16 @@ def test_sessions(page: Path, folder: Path) -> None:
         check_output(timeless(session, session.output), lines)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
+def test_sessions_have_a_folder_of_their_own(page: Path) -> None:
+    """What ``make fuzz`` has left gives way to smaller programs only: a session that files there prints another one."""
+    for session in sessions(page):
+        words = shlex.split(session.command)
+        if words[:2] == ["s2fuzz", "fuzz"]:
+            assert "--out" in words[:-1], session.command
+            assert words[words.index("--out") + 1] != "findings", session.command
+
+
 def test_there_are_sessions() -> None:
     assert {name_of(page) for page in PAGES if sessions(page)} >= {"README.md", "docs/how-to/finding.md"}
 
