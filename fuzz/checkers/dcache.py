@@ -12,7 +12,7 @@ frames have no linear alias and are never cleaned.
 
 from typing import Final
 
-from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, is_cacheable, kind
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, is_cacheable, kind
 from reference.machine.memory import DEVICE
 
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, Par, TableFlush
@@ -205,12 +205,13 @@ class Dcache(GuestChecker):
         if not missing:
             return
         dirty = [part for start, end in missing for part in self.dirty_parts(start, end)]
+        could = "write to them" if leaf.entry & WRITE_BIT else "read them into its cache"
         if dirty:
             what, state = "unmapped, not cleaned", "still dirty"
         elif self.cleaned_early(leaf):
-            what, state = "unmapped, cleaned before the flush", "cleaned while a CPU could still write to them"
+            what, state = "unmapped, cleaned before the flush", f"cleaned while a CPU could still {could}"
         else:
-            what, state = "unmapped, not cleaned", "not cleaned, though a CPU could write to them until the flush"
+            what, state = "unmapped, not cleaned", f"not cleaned, though a CPU could {could} until the flush"
         self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
 
     def cleaned_early(self, leaf: Unmapped) -> bool:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """dcache: host data is cleaned before a guest without caches can look at it."""
 
+import pytest
+
 import candidate
 from reference.kvm import HCR_TVM, kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
 from reference.services.errors import EAGAIN
 
-from .case import Case, broken, each
+from .case import Case, broken, each, violations
 from .switched import Unmap
 
 
@@ -143,3 +145,16 @@ def test_dcache_good(case: Case) -> None:
 @each(CASES)
 def test_dcache_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+@pytest.mark.parametrize(
+    ("program", "could"),
+    [
+        ("slot a size=4K backing=anon\ncpu0 read a+0\n", "write to them"),
+        ("slot a size=4K backing=anon log=on\ncpu0 read a+0\n", "read them into its cache"),
+    ],
+    ids=["writable", "read-only"],
+)
+def test_the_reason_says_what_the_leaf_allows(program: str, could: str) -> None:
+    found = violations(Unmap.without("clean"), f"vm cpus=1\n{program}host discard a+0 4K\n")
+    assert f"not cleaned, though a CPU could {could} until the flush" in found[0].reason
