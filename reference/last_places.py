@@ -24,6 +24,10 @@ class LastPlaces:
         """The place at which the count of a table page changed last."""
         return ""
 
+    def allocated(self, page: int) -> str:
+        """The place at which a table page, or the first of several, was allocated."""
+        return ""
+
     def taken(self, lock: str) -> str:
         """The place at which a lock was taken last."""
         return ""

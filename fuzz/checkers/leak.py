@@ -110,10 +110,9 @@ class Leak(Checker):
         hyp = [page for page in pages if page in self.hyp]
         pages = [page for page in pages if page not in self.hyp]
         if pages:
-            self.report("table pages left", -1, f"{whose}table pages {pages} are still allocated", function=END)
+            self.pages_left(pages, whose, END)
         if hyp:
-            what = f"table pages {hyp} are still allocated"
-            self.report("table pages left", -1, what, function="kvm_pgtable_hyp_destroy")
+            self.pages_left(hyp, "", "kvm_pgtable_hyp_destroy")
         cached = sum([each.cached for each in balances])
         if cached:
             self.report("memory cache left", -1, f"{whose}{cached} objects are still in memory caches", function=END)
@@ -122,3 +121,11 @@ class Leak(Checker):
         if small or percpu:
             what = f"{whose}{small} small and {percpu} per-CPU allocations are not freed"
             self.report("allocations left", -1, what, function=END)
+
+    def pages_left(self, pages: list[int], whose: str, function: str) -> None:
+        """Report table pages that are left; *function*: that was to free them."""
+        where = self.kernel.last.allocated(pages[0])
+        if where:
+            where += ", where the first of them was allocated"
+        what = f"{whose}table pages {pages} are still allocated"
+        self.report("table pages left", -1, what, function=function, where=where)

@@ -39,7 +39,7 @@ _EVENTS: Final = (
     " put_page and get_page are followed by the count that they leave."
 )
 _STORE: Final = re.compile(r"L\d ")
-_LATER: Final = "This rule is judged later: these calls lead to the last event that it is about."
+_LATER: Final = "This rule is judged later: these calls lead to the last event in the function that it names."
 _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
     " are counted from 1."

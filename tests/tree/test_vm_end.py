@@ -71,6 +71,7 @@ def test_tables_that_it_leaves_are_judged_then(tmp_path: Path) -> None:
     name = planted("6.12", tmp_path / "tree", MMU, "\t\tkvm_pgtable_stage2_destroy(pgt);\n\t\tkfree(pgt);\n", "")
     found = shown(name)
     assert (found[0].signature, found[0].at) == ("leak: kvm_free_stage2_pgd: table pages left", END)
+    assert found[0].reason.endswith(", where the first of them was allocated")
 
 
 def test_all_of_kvm_destroy_vm_runs(tmp_path: Path) -> None:

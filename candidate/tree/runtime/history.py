@@ -32,10 +32,11 @@ class History(LastPlaces):
         self.seen = 0
         self.earlier = -1
         self.size = 0
-        # By entry, by table page twice, by lock, and of the operation: numbers of chains.
+        # By entry, by table page three times, by lock, and of the operation: numbers of chains.
         self.stores: dict[int, int] = {}
         self.writes: dict[int, int] = {}
         self.counts: dict[int, int] = {}
+        self.allocations: dict[int, int] = {}
         self.locks: dict[int, int] = {}
         self.last_walk = 0
         self.last_store = 0
@@ -75,6 +76,8 @@ class History(LastPlaces):
                 self.stores[ptep] = self.writes[ptep // self.entries] = self.last_store = chain
             elif kind in (r.GET, r.PUT):
                 self.counts[word(words, at + 1)] = chain
+            elif kind in (r.ALLOC, r.ALLOC_EXACT):
+                self.allocations[word(words, at + 1)] = chain
             elif kind == r.LOCK:
                 self.locks[word(words, at + 1)] = chain
             at += r.RECORD_WORDS
@@ -99,6 +102,10 @@ class History(LastPlaces):
     def counted(self, page: int) -> str:
         self.look()
         return self.where(self.counts.get(page, 0))
+
+    def allocated(self, page: int) -> str:
+        self.look()
+        return self.where(self.allocations.get(page, 0))
 
     def taken(self, lock: str) -> str:
         self.look()

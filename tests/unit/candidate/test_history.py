@@ -58,6 +58,14 @@ def test_the_last_place_of_each_kind_is_known() -> None:
     assert past.walking().startswith("f8 ")
 
 
+def test_the_place_of_an_allocation_outlives_the_counts() -> None:
+    past = history()
+    add(past, (r.ALLOC_EXACT, 1, 0), (r.ALLOC, 2, 2), (r.ALLOC, 3, -1), (r.GET, 4, 2), (r.PUT, 5, 2))
+    assert past.allocated(0).startswith("f1 ")
+    assert past.allocated(2).startswith("f2 ")
+    assert past.allocated(1) == ""
+
+
 def test_what_is_not_done_yet_is_not_known() -> None:
     past = history()
     past.add(made((r.STORE, 1, 5), (r.STORE, 2, 5), (r.STORE, 3, 5)))
@@ -106,5 +114,5 @@ def test_a_port_has_no_places() -> None:
     past = LastPlaces()
     past.forget_steps()
     assert not past.has_stores()
-    assert past.stored(0) == past.written(0) == past.counted(0) == past.taken("mmu") == ""
+    assert past.stored(0) == past.written(0) == past.counted(0) == past.allocated(0) == past.taken("mmu") == ""
     assert past.walking() == past.storing() == ""
