@@ -105,7 +105,7 @@ class Lockstep:
         self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
         self.notes: list[str] = []
-        # No par block has run: what is mapped follows from the program.
+        # No par block has run, and nothing was mapped by the age of a leaf: what is mapped follows from the program.
         self.ordered = True
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
@@ -150,20 +150,23 @@ class Lockstep:
     def compare(self, at: int, outcomes: tuple[Outcome, Outcome] | None) -> None:
         """Add the differences between the sides at this quiet point, each signature the first time only."""
         differences = self.differences
+        mapped_over = False
         if outcomes is not None:
             a, b = outcomes
             op = self.program.operations[at]
+            mapped_over = self.flags.maps_over(op)
             if not a.same_as(b):
                 signature = f"result: {type(op).__name__}"
                 # How old pages are depends on who came first, as the map does.
                 asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
-                if signature not in differences and not asked_for and not self.flags.answer(op):
+                if signature not in differences and not asked_for and not mapped_over and not self.flags.answer(op):
                     names = self.differential
                     text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
                     differences[signature] = Finding(DIVERGENCE, signature, text, at)
         # The order in which vCPUs map may show in the tables from a block on: legal schedules differ in age, size and
         # presence of what both map. Frames and rights are the checkers' business, on each side.
-        if at >= 0 and isinstance(self.program.operations[at], Par):
+        # So may what was mapped over leaves of which the hardware need not have recorded the age.
+        if at >= 0 and (isinstance(self.program.operations[at], Par) or mapped_over):
             self.ordered = False
         if self.ordered and "map" not in differences:
             text = maps_differ(self.left.checkers, self.right.checkers, self.flags)

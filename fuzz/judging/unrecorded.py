@@ -4,7 +4,8 @@
 Where the host ages pages without a flush (``kvm_mmu_notifier_clear_young()``), a CPU may hold the leaf as young, and
 accesses through its TLB leave the flag clear. Nothing forbids the CPU to drop that entry at any time, and then the
 access sets the flag. A patch that flushes more, or elsewhere, makes just this difference: it is none that counts. A
-flush that is owed and missing is found by the checker ``ageing``.
+flush that is owed and missing is found by the checker ``ageing``. What a direct call maps there follows from the flag:
+a leaf that differs by rights alone is left as it is, and one that is old besides is written anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from reference.machine.walk import NONE, SPECULATE, Walk
 from ..checkers import Checker, Shadow
 from ..checkers.tlb import Tlb
 from ..execution.executor import Executor
-from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMkold
+from ..language.operations import HostAge, HostTestAge, Operation, TableIsYoung, TableMap, TableMkold
+from ..sides.guest import walked_range
 
 
 class Unrecorded(Checker):
@@ -88,6 +90,15 @@ class AgeFlags:
                 if self.within(guest.number, ipa, stop):
                     return True
         return False
+
+    def maps_over(self, op: Operation | None) -> bool:
+        """Tell whether an operation maps where leaves differed so at the last `settle`: what it leaves may differ."""
+        if not isinstance(op, TableMap):
+            return False
+        side = self.sides[0].side
+        layout = side.by_name[op.slot]
+        start, end = walked_range(layout.ipa + op.offset, op.size, side.granule.page_size)
+        return self.within(layout.slot.vm, start, end)
 
     def within(self, vm: int, start: int, end: int) -> bool:
         """Tell whether leaves differ so in a range of guest addresses."""

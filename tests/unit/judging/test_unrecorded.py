@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A patch that flushes more than the original is no other map, where nothing but an access flag differs for it."""
 
+import pytest
+
 import candidate
 from candidate import Candidate
 from fuzz.judging.differential import Differential, Lockstep
@@ -60,6 +62,14 @@ def test_the_age_that_the_host_is_told_then() -> None:
     assert lockstep.differences == {}
     # Both are old now: nothing is excused any more.
     assert lockstep.flags.sides[0].leaves == set()
+
+
+@pytest.mark.parametrize(("offset", "excused"), [("20K", True), ("16K", False)])
+def test_what_is_mapped_over_such_a_leaf(offset: str, excused: bool) -> None:
+    """A leaf that is old besides is written anew; one that differs by rights alone stays."""
+    lockstep = run(FlushMore, START.format(UNFLUSHED) + f"table map a+{offset} 4K r\n")
+    assert lockstep.differences == {}
+    assert lockstep.ordered is not excused
 
 
 def test_other_pages_are_judged() -> None:
