@@ -9,7 +9,7 @@ import configparser
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -62,7 +62,22 @@ def compared(path: Path, names: set[str]) -> list[str]:
 
 def test_no_two_engines_have_one_name() -> None:
     assert len({engine.name for engine in ENGINES}) == len(ENGINES)
-    assert (*PUBLIC, *PEERS) == tuple(engine.name for engine in ENGINES)
+
+
+def behind_a_peer(engines: Sequence[Engine]) -> str:
+    """The first engine for users that stands behind a peer; "" if there is none."""
+    peer = ""
+    for engine in engines:
+        if engine.public and peer:
+            return f"{engine.name}: put it before {peer} in fuzz/engines/registry.py, which is not for users"
+        peer = peer or ("" if engine.public else engine.name)
+    return ""
+
+
+def test_engines_for_users_stand_before_their_peers() -> None:
+    assert behind_a_peer(ENGINES) == ""
+    late = Engine("late", "late_programs:drive")
+    assert behind_a_peer([*ENGINES, late]).startswith(f"late: put it before {PEERS[0]} ")
     assert PUBLIC[0] == DEFAULT
 
 
