@@ -120,7 +120,7 @@ class Stores:
 
     def text(self, original: str, candidate: str) -> str:
         """Name the places, as far as they are known."""
-        found = f"; original: written at {original}" if original else ""
+        found = f"; reference: written at {original}" if original else ""
         return f"{found}; candidate: written at {candidate}" if candidate else found
 
 

@@ -129,7 +129,7 @@ def test_where_maps_differ(tmp_path: Path) -> None:
         for each in differential.run(generator.next()).findings:
             if each.signature == "map":
                 place = r"written at stage2_make_pte \(pgtable\.c:\d+\), by kvm_handle_guest_abort > user_mem_abort > "
-                assert re.search(f"; original: {place}.*; candidate: {place}", each.reason), each.reason
+                assert re.search(f"; reference: {place}.*; candidate: {place}", each.reason), each.reason
                 return
     pytest.fail("no difference")
 

@@ -6,8 +6,10 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.judging.differential import Differential, Lockstep
-from fuzz.judging.tables import maps_differ
+from fuzz.judging.tables import Stores, maps_differ
 from fuzz.language.text import parse
+from reference.last_places import LastPlaces
+from reference.machine.granule import Granule
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 
@@ -101,3 +103,10 @@ def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
     assert maps_differ(left, right, lockstep.flags) == ""
     lockstep.flags.sides[0].leaves.clear()
     assert maps_differ(left, right, lockstep.flags).startswith("0x40005000, level 3: ")
+
+
+def test_the_places_of_a_difference_name_the_sides() -> None:
+    """The reference may be any version: the word "original" would be another one."""
+    stores = Stores(LastPlaces(), LastPlaces(), Granule(12))
+    assert stores.text("f1", "f2") == "; reference: written at f1; candidate: written at f2"
+    assert stores.text("", "") == ""
