@@ -24,7 +24,7 @@ from .primitives import register
 from .profile import AGAIN, COUNTED, LINKED, PLAIN, PROFILED, supported, trained
 from .progress import tell
 from .rare import mark_rare
-from .runtime import MACRO, withstand_signals
+from .runtime import MACRO, add_ours
 
 
 def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -> None:
@@ -54,7 +54,7 @@ def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -
     finally:
         # What has not begun by now is begun with the rest.
         pool.shutdown(wait=False, cancel_futures=True)
-    withstand_signals(extensions)
+    add_ours(extensions)
     mark_rare(extensions)
     extensions, layers = combined(extensions, folder / "c")
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]

@@ -17,7 +17,11 @@ from .progress import report
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
 # The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
-HEADERS: Final = f'#include "__native_{GROUP}.h"\n#include "__native_internal_{GROUP}.h"\n'
+# What they declare lies in the same library, where it takes no look-up of its address.
+HEADERS: Final = (
+    f'#include <Python.h>\n#include "CPy.h"\n#pragma GCC visibility push(hidden)\n#include "__native_{GROUP}.h"\n'
+    f'#include "__native_internal_{GROUP}.h"\n#pragma GCC visibility pop\n'
+)
 # Functions of a few instructions in these headers, which `USUAL` would call at each use.
 INLINE: Final = (
     *("void (Py_INCREF)(PyObject *)", "void (Py_DECREF)(PyObject *)"),

@@ -18,6 +18,8 @@ static inline int s2fuzz_dict_search(PyObject *dict, PyObject *key, PyObject **v
 /* Without the global lock, others change a list or a dictionary at any time: the library takes a lock of its own then. */
 #if defined(__GNUC__) && !defined(Py_GIL_DISABLED)
 #define S2FUZZ_SHORT static inline __attribute__((always_inline))
+/* A function of short.c: there is one for all modules. */
+#define S2FUZZ_ONCE __attribute__((visibility("hidden")))
 /* Elements for which a list keeps its room when it has lost them. */
 #define S2FUZZ_FEW 8
 
@@ -50,22 +52,10 @@ S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 
 /* The integers of Python that are always the same objects; each from when it is needed first. */
 #define S2FUZZ_SMALL 256
-__attribute__((weak, visibility("hidden"))) PyObject *s2fuzz_small[S2FUZZ_SMALL + 1];
+S2FUZZ_ONCE extern PyObject *s2fuzz_small[S2FUZZ_SMALL + 1];
 
-static inline PyObject *s2fuzz_boxed(CPyTagged number)
-{
-	int small = number <= S2FUZZ_SMALL << 1 && CPyTagged_CheckShort(number);
-	PyObject *object;
-
-#ifdef S2FUZZ_LONGS
-	if (!small && CPyTagged_CheckShort(number) && number >> 1 < (size_t)1 << 2 * PyLong_SHIFT)
-		return s2fuzz_new_long(number >> 1);
-#endif
-	object = CPyTagged_StealAsObject(number);
-	if (small)
-		s2fuzz_small[number >> 1] = object;
-	return object;
-}
+/* A number that is none of these, or is needed for the first time. */
+S2FUZZ_ONCE PyObject *s2fuzz_boxed(CPyTagged number);
 
 S2FUZZ_SHORT PyObject *s2fuzz_as_object(CPyTagged number)
 {
