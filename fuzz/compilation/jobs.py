@@ -11,30 +11,36 @@ from reference.compiled.choice import LIBRARY
 
 FULL: Final = "-O2"
 NONE: Final = "-O0"
-# Compiles in less than half the time of `FULL`.
-USUAL: Final = "-Og"
-# C files that take most of the time of judging for their size, by parts of their names: full optimisation pays there,
-# by a profile of the training run.
+# Compiles in half the time of `FULL`; `MORE` makes nearly as much of it.
+USUAL: Final = "-O1"
+# Options of gcc for that level: without passes that find little in code that mypyc makes, but with cheap ones that do.
+MORE: Final = (
+    *("-fno-tree-pre", "-fno-tree-vrp", "-fno-ivopts", "-fno-tree-loop-optimize", "-fno-tree-slsr", "-fno-tree-sink"),
+    *("-fno-tree-dominator-opts", "-fno-tree-pta", "-fno-tree-bit-ccp", "-fno-tree-dse", "-fno-dse"),
+    *("-fno-if-conversion", "-fno-if-conversion2", "-finline-small-functions", "-foptimize-sibling-calls"),
+    *("-fstrict-aliasing", "-fexpensive-optimizations", "-fcse-follow-jumps", "-fcaller-saves", "-fipa-ra"),
+    *("-fpeephole2", "-freorder-functions", "-freorder-blocks-and-partition"),
+)
+# C files that take most of the time of judging for their size, by parts of their names: what they run most stands
+# together, by a profile of the training run.
 HOT: Final = (
-    *(
-        "reference___pgtable.",
-        "reference___kernel.",
-        "reference___services___",
-        "reference___assembly.",
-        "reference___listeners.",
-    ),
-    *("machine___spans.", "machine___sparse.", "machine___descriptor.", "machine___computer.", "machine___memory."),
-    *("machine___tlb.", "checkers___shadow.", "checkers___suite.", "checkers___backing.", "checkers___translation."),
-    *("checkers___lifetime.", "sides___side."),
+    *("reference___pgtable.", "reference___kernel.", "reference___services___", "reference___assembly."),
+    *("reference___listeners.", "reference___kvm.", "reference___kvm_host.", "reference___syndrome."),
+    *("machine___address_space.", "machine___computer.", "machine___descriptor.", "machine___granule."),
+    *("machine___hardware.", "machine___host_pages.", "machine___memory.", "machine___processor.", "machine___spans."),
+    *("machine___sparse.", "machine___tlb.", "machine___walk.", "machine___whole_frames.", "checkers___backing."),
+    *("checkers___bbm.", "checkers___checker.", "checkers___context.", "checkers___fault_order."),
+    *("checkers___fault_steps.", "checkers___hyp.", "checkers___lifetime.", "checkers___locking."),
+    *("checkers___operation_ranges.", "checkers___page_reference.", "checkers___progress.", "checkers___refcount."),
+    *("checkers___shadow.", "checkers___suite.", "checkers___table.", "checkers___translation."),
+    *("checkers___walk_order.", "execution___guest_accesses.", "judging___matching."),
+    *("judging___predicate_notes.", "judging___stretch.", "sides___guest.", "sides___side."),
 )
 # What drives kernel trees: the training run, which has none, says nothing of it.
 _TREES: Final = ("candidate___tree___",)
-# As hot, but compiled without a profile.
+# As hot, but there is no profile of them: full optimisation pays.
 UNTRAINED: Final = (
-    "runtime___replay.",
-    "runtime___replay_host.",
-    "runtime___tree.",
-    "runtime___process.",
+    *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
     "runtime___host_pages.",
 )
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
@@ -47,7 +53,7 @@ COLD: Final = (
     *("reference___belongings.", "reference___events."),
 )
 # Seconds for a megabyte of C, about: the order of jobs and the time left follow from it.
-SPEED: Final = {NONE: 1.6, USUAL: 2.5, FULL: 6.5}
+SPEED: Final = {NONE: 1.6, USUAL: 2.8, FULL: 6.5}
 # Seconds for a job of any size: to start the compiler, and to load the parsed headers.
 START: Final = 0.15
 # Modules of one level are compiled as one file up to this size, in bytes: small enough to keep all cores busy.
@@ -75,7 +81,14 @@ class Job:
     @property
     def hot(self) -> bool:
         """Tell whether it is compiled by a profile, if there is one."""
-        return self.modules > 0 and self.level == FULL and not self.named(_TREES)
+        if not self.modules or self.level != USUAL or self.named(_TREES):
+            return False
+        return self.thorough or self.named(HOT)
+
+    @property
+    def joins(self) -> bool:
+        """Tell whether it may be compiled with others of its level as one."""
+        return self.modules > 0 and not self.hot and self.level in JOINED
 
     @property
     def level(self) -> str:
@@ -83,9 +96,7 @@ class Job:
         if self.extension.name != LIBRARY or self.named(COLD):
             return NONE
         # The runtime of mypyc is hot as a whole.
-        if not self.modules or self.named(HOT) or self.named(UNTRAINED):
-            return FULL
-        return FULL if self.thorough and not self.named(_TREES) else USUAL
+        return FULL if not self.modules or self.named(UNTRAINED) else USUAL
 
     def named(self, parts: Iterable[str]) -> bool:
         """Tell whether the name of its first file has one of these parts."""
@@ -130,16 +141,16 @@ def jobs(extensions: Iterable[Any], thorough: bool = False) -> list[Job]:
 
 
 def joined(single: list[Job]) -> list[Job]:
-    """Join small modules of one level: starting the compiler takes as long as compiling one of them.
+    """Join small modules of one level, but hot ones: starting the compiler takes as long as compiling one of them.
 
     :param single: jobs of one file each
     """
-    done = [job for job in single if not job.modules or job.level not in JOINED]
+    done = [job for job in single if not job.joins]
     for level, most in JOINED.items():
         batch: list[Job] = []
         size = 0
         for job in sorted(
-            (job for job in single if job.modules and job.level == level), key=lambda job: (job.size, job.sources)
+            (job for job in single if job.joins and job.level == level), key=lambda job: (job.size, job.sources)
         ):
             if batch and size + job.size > most:
                 done.append(as_one(batch))

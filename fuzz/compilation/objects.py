@@ -60,7 +60,7 @@ class Objects:
         self.folder = folder
         self.ahead = ahead
         self.made: dict[tuple[str, ...], list[str]] = {}
-        self.parsed: dict[str, str] = {}
+        self.parsed: dict[tuple[str, bool], str] = {}
         self.modules, self.spent = 0, 0.0
         self.whole = sum(job.cost * each.factor(job) for each in rounds for job in todo if each.takes(job))
         report(self.modules, self.spent)
@@ -84,7 +84,7 @@ class Objects:
 
     def parse(self, pool: ThreadPoolExecutor, part: Round) -> None:
         """Parse headers for a round: a parsed header brings the options with it that it was parsed with."""
-        examples = {job.level: job for job in self.todo if job.modules and part.takes(job)}
+        examples = {(job.level, job.hot): job for job in self.todo if job.modules and part.takes(job)}
         headers = pool.map(
             lambda job: parse_headers(self.compiler, job, self.folder, part.name, part.options(job)),
             examples.values(),
@@ -95,7 +95,7 @@ class Objects:
         """Begin a job, unless that was done ahead."""
         begun = None if job.modules else self.ahead.get(Path(job.sources[0]).name)
         if begun is None or begun.cancelled():
-            header = self.parsed[job.level] if job.modules else ""
+            header = self.parsed[job.level, job.hot] if job.modules else ""
             begun = pool.submit(compile_one, self.compiler, job, self.folder, header, part.options(job))
         return begun
 
@@ -127,7 +127,7 @@ def parse_headers(compiler: Any, job: Job, folder: Path, name: str, options: Ite
     :param options: of the compiler, in addition
     :returns: the file to include; "" if the compiler has no such form
     """
-    header = folder / f"headers-{name}{job.level}.h"
+    header = folder / f"headers-{name}{job.level}{job.hot:d}.h"
     header.parent.mkdir(parents=True, exist_ok=True)
     always = "".join([f"static inline {each} __attribute__((always_inline));\n" for each in INLINE])
     header.write_text(HEADERS + (always if job.level == USUAL else ""))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .jobs import Job
+from .jobs import FULL, MORE, USUAL, Job
 
 # Seconds that a training run may take, a hundred times what it takes on an idle machine.
 LIMIT: Final = 300
@@ -40,6 +40,8 @@ _COUNTS: Final = (
     # It sees ways through the code that it did not see before, and warns of more.
     "-Wno-error",
 )
+# What hot files are given where there is no profile.
+_FULLY: Final = ((FULL,), 2.3)
 _TRIAL: Final = "int taken; int branch(int way) { if (way) taken++; return taken; }\n"
 
 
@@ -49,12 +51,14 @@ class Round:
 
     :param name: of the round
     :param hot: options for hot files, and how long these take by the time without them
+    :param usual: options for files of the usual level, these included
     :param rest: whether the others are compiled, too
     :param final: whether hot files are compiled for good
     """
 
     name: str
     hot: tuple[Sequence[str], float] = ((), 1.0)
+    usual: Sequence[str] = MORE
     rest: bool = True
     final: bool = True
 
@@ -68,17 +72,17 @@ class Round:
 
     def options(self, job: Job) -> Sequence[str]:
         """The compiler's options in addition."""
-        return self.hot[0] if job.hot else ()
+        return [*(self.usual if job.level == USUAL else ()), *(self.hot[0] if job.hot else ())]
 
     def factor(self, job: Job) -> float:
         """The time that it takes, by `Job.cost`."""
         return self.hot[1] if job.hot else 1.0
 
 
-PLAIN: Final = Round("plain")
-COUNTED: Final = Round("counted", (_COUNTERS, 0.95), final=False)
-AGAIN: Final = Round("again", rest=False)
-PROFILED: Final = Round("profiled", (_COUNTS, 0.9), rest=False)
+PLAIN: Final = Round("plain", _FULLY, usual=())
+COUNTED: Final = Round("counted", (_COUNTERS, 1.3), final=False)
+AGAIN: Final = Round("again", _FULLY, rest=False)
+PROFILED: Final = Round("profiled", (_COUNTS, 1.1), rest=False)
 
 
 def supported(compiler: Sequence[str], folder: Path) -> bool:
@@ -90,7 +94,7 @@ def supported(compiler: Sequence[str], folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "branch.c"
     source.write_text(_TRIAL)
-    made = ["-fPIC", "-O2", "-c", "branch.c", "-o", "branch.o"]
+    made = ["-fPIC", USUAL, *MORE, "-c", "branch.c", "-o", "branch.o"]
     return all(
         subprocess.run([*compiler, *arguments], cwd=folder, capture_output=True, check=False).returncode == 0
         for arguments in (

@@ -13,9 +13,12 @@
 #include "text.h"
 #include <string.h>
 
-/* A function that runs too rarely to be worth optimising. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define S2FUZZ_RARE __attribute__((optimize("O0")))
+/* A function that runs too rarely to be worth optimising, or a place between those that run. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__ELF__)
+#define S2FUZZ_RARE __attribute__((section(".text.unlikely"), optimize("O0")))
+/* So is what is done about an exception. */
+__typeof__(CPy_AddTraceback) CPy_AddTraceback __attribute__((cold));
+__typeof__(CPy_TypeErrorTraceback) CPy_TypeErrorTraceback __attribute__((cold));
 #else
 #define S2FUZZ_RARE
 #endif

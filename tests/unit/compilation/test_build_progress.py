@@ -137,7 +137,7 @@ class Extension:
 
 def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
     files = {
-        "__native_reference___pgtable.c": (2000, FULL, True),
+        "__native_reference___pgtable.c": (2000, USUAL, True),
         "list_ops.c": (1000, FULL, False),
         "__native_fuzz___checkers___tlb.c": (1500, USUAL, True),
         "__native_fuzz___language___text.c": (900, NONE, True),
@@ -151,8 +151,8 @@ def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
         [Extension(LIBRARY, [os.fspath(tmp_path / name) for name in files]), Extension("fuzz.tlb", [os.fspath(shim)])]
     )
     assert [Path(job.sources[0]).name for job in todo] == [
-        "__native_reference___pgtable.c",
         "list_ops.c",
+        "__native_reference___pgtable.c",
         "__native_fuzz___checkers___tlb.c",
         "__native_fuzz___language___text.c",
         "__native_s2fuzz.c",
@@ -169,7 +169,7 @@ def test_small_modules_of_one_level_are_one_job(tmp_path: Path) -> None:
         "__native_fuzz___language___binary.c": JOINED[NONE] - 400,
         "__native_fuzz___language___repair.c": 300,
         "__native_fuzz___checkers___tlb.c": 400,
-        "__native_fuzz___checkers___hyp.c": 200,
+        "__native_fuzz___checkers___leak.c": 200,
         "__native_reference___kernel.c": 100,
         "__native_reference___pgtable.c": 100,
         "list_ops.c": 10,
@@ -180,7 +180,7 @@ def test_small_modules_of_one_level_are_one_job(tmp_path: Path) -> None:
     todo = jobs([Extension(LIBRARY, [os.fspath(tmp_path / name) for name in sizes])])
     names = {tuple(Path(source).name for source in job.sources): job for job in todo}
     small = ("__native_fuzz___language___repair.c", "__native_fuzz___language___text.c")
-    usual = ("__native_fuzz___checkers___hyp.c", "__native_fuzz___checkers___tlb.c")
+    usual = ("__native_fuzz___checkers___leak.c", "__native_fuzz___checkers___tlb.c")
     assert sorted(names) == sorted([small, usual, *((name,) for name in sizes if name not in small + usual)])
     assert names[small].modules == 2
     assert names[small].level == NONE
@@ -217,8 +217,8 @@ def test_every_hot_file_is_there() -> None:
 @pytest.mark.parametrize(
     ("name", "usual", "thorough"),
     [
-        ("reference___kernel", (FULL, True), (FULL, True)),
-        ("fuzz___checkers___hyp", (USUAL, False), (FULL, True)),
+        ("reference___kernel", (USUAL, True), (USUAL, True)),
+        ("fuzz___checkers___leak", (USUAL, False), (USUAL, True)),
         ("fuzz___language___text", (NONE, False), (NONE, False)),
         ("candidate___tree___runtime___replay", (FULL, False), (FULL, False)),
         ("candidate___tree___runtime___pool", (USUAL, False), (USUAL, False)),

@@ -14,7 +14,7 @@ import pytest
 
 from fuzz.compilation import compile as compiling
 from fuzz.compilation import profile, training
-from fuzz.compilation.jobs import jobs
+from fuzz.compilation.jobs import FULL, MORE, Job, jobs
 from fuzz.compilation.profile import supported, trained
 from fuzz.language.operations import Par
 from fuzz.language.program import Program
@@ -24,7 +24,7 @@ from reference.compiled.choice import LIBRARY
 from .test_ahead import Extension
 
 needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled build: run `s2fuzz build`")
-HOT, USUAL = "__native_reference___kernel", "__native_fuzz___checkers___hyp"
+HOT, USUAL = "__native_reference___kernel", "__native_fuzz___checkers___leak"
 
 
 class Compiler:
@@ -101,6 +101,14 @@ def test_without_a_profile_all_is_compiled_all_the_same(
     assert wrong in said[0]
 
 
+def test_only_a_compiler_that_takes_the_options_of_gcc_is_given_them() -> None:
+    hot, usual = (Job(Extension(LIBRARY, []), (f"{name}.c",)) for name in (HOT, USUAL))
+    assert (list(profile.PLAIN.options(hot)), list(profile.PLAIN.options(usual))) == ([FULL], [])
+    for part in (profile.COUNTED, profile.AGAIN, profile.PROFILED):
+        assert list(part.options(usual)) == list(MORE)
+        assert list(part.options(hot))[: len(MORE)] == list(MORE)
+
+
 def compiler_of_this_machine() -> str:
     """The C compiler, if there is one."""
     name = (sysconfig.get_config_var("CC") or "cc").split()[0]
@@ -108,7 +116,7 @@ def compiler_of_this_machine() -> str:
 
 
 @pytest.mark.skipif(not compiler_of_this_machine(), reason="no C compiler")
-@pytest.mark.parametrize("refused", ["-fprofile-arcs", "-shared", "-fprofile-use"])
+@pytest.mark.parametrize("refused", ["-fprofile-arcs", "-shared", "-fprofile-use", MORE[0]])
 def test_a_compiler_that_lacks_a_part_makes_no_profile(tmp_path: Path, refused: str) -> None:
     command = compiler_of_this_machine()
     lacking = tmp_path / "cc"
