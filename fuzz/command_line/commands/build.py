@@ -17,7 +17,7 @@ Python. With --candidate, a file joins them: alone it cannot be compiled. Needs 
 C compiler, Python's headers and
 mypy (pip install -e '.[build]' in the checkout). gcc compiles the hottest modules by the
 profile of a short training run; with --thorough, nearly all of them, for some more speed
-and about twice the time. Results are the same in all forms.
+and a third more time. Results are the same in all forms.
 """
 
 
