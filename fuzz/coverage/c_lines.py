@@ -109,7 +109,7 @@ class ReachedLines:
         lines = self.programs[files[0]]
         if int(number) not in lines:
             near = min(lines, key=lambda line: abs(line - int(number)))
-            raise LineError(f"{files[0]}:{number}: no code; name a line with some, the next is {near}")
+            raise LineError(f"{files[0]}:{number}: no code; name a line with some, the nearest is {near}")
         return files[0], int(number), lines[int(number)]
 
     def html(self, folder: str) -> None:
