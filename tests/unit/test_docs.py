@@ -323,7 +323,7 @@ def test_sessions(page: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
 def test_sessions_have_a_folder_of_their_own(page: Path) -> None:
-    """What ``make fuzz`` has left gives way to smaller programs only: a session that files there prints another one."""
+    """Programs that ``make fuzz`` has left give way to smaller ones only: a session that files there prints another."""
     for session in sessions(page):
         words = shlex.split(session.command)
         if words[:2] == ["s2fuzz", "fuzz"]:

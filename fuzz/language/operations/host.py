@@ -27,9 +27,8 @@ class HostWrite(SlotRange):
     """User space writes the range through its own mapping."""
 
 
-declare(
-    HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache", "icache"), by_events=True
-)
+# In a `par` block the operation itself is asked for.
+declare(HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache", "icache"))
 
 
 @dataclass(frozen=True, slots=True)

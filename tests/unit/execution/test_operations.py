@@ -37,13 +37,26 @@ PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 FAILING = {GuestAccess, SlotCreate, SlotMove, TableMap, HypMap}
 
 
+def asking() -> dict[str, set[str]]:
+    """Return, by module of `fuzz.checkers`, the checkers that ask what it asks: its own, those of its base classes, and
+    of functions those of the modules that import them.
+    """
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "fuzz" / "checkers").glob("*.py"):
+        module = f"fuzz.checkers.{path.stem}"
+        names = {each.rule.name for each in CHECKERS if any(base.__module__ == module for base in each.__mro__)}
+        found.setdefault(path.stem, set()).update(names)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and any(each.name.islower() for each in node.names):
+                found.setdefault(str(node.module), set()).update(names)
+    return found
+
+
 def told_apart() -> Iterator[tuple[type, str]]:
     """Each class that a checker's module asks `isinstance` for, as far as subclasses go, and that checker."""
+    checkers = asking()
     for path in sorted((ROOT / "fuzz" / "checkers").glob("*.py")):
-        tree = ast.parse(path.read_text())
-        module = f"fuzz.checkers.{path.stem}"
-        # What a base of checkers asks, these do.
-        names = {each.rule.name for each in CHECKERS if any(base.__module__ == module for base in each.__mro__)}
+        tree, names = ast.parse(path.read_text()), checkers[path.stem]
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
