@@ -69,7 +69,7 @@ def same_entries(a: Table, b: Table) -> bool:
 class Stores:
     """The places in compiled trees at which the two sides wrote their tables.
 
-    :param original: without any of a port, as *candidate*
+    :param reference: without any of a port, as *candidate*
     :param granule: of both
     :param flags: the leaves whose access flag says nothing; None: every difference counts
     :param vm: number of the VM, of its tables
@@ -77,13 +77,13 @@ class Stores:
 
     def __init__(
         self,
-        original: LastPlaces,
+        reference: LastPlaces,
         candidate: LastPlaces,
         granule: Granule,
         flags: AgeFlags | None = None,
         vm: int = 0,
     ) -> None:
-        self.original = original
+        self.reference = reference
         self.candidate = candidate
         self.granule = granule
         self.flags = flags
@@ -107,20 +107,20 @@ class Stores:
         """Say where an entry was written last."""
         entries = self.granule.entries
         return self.text(
-            self.original.stored(a.page * entries + index),
+            self.reference.stored(a.page * entries + index),
             self.candidate.stored(b.page * entries + index),
         )
 
     def table(self, a: Table | None, b: Table | None) -> str:
         """Say where any entry of a table was, on the side that has it."""
         return self.text(
-            "" if a is None else self.original.written(a.page),
+            "" if a is None else self.reference.written(a.page),
             "" if b is None else self.candidate.written(b.page),
         )
 
-    def text(self, original: str, candidate: str) -> str:
+    def text(self, reference: str, candidate: str) -> str:
         """Name the places, as far as they are known."""
-        found = f"; reference: written at {original}" if original else ""
+        found = f"; reference: written at {reference}" if reference else ""
         return f"{found}; candidate: written at {candidate}" if candidate else found
 
 
