@@ -130,6 +130,7 @@ static inline int s2fuzz_is_short(PyObject *number)
 	return PyLong_CheckExact(number) && (size_t)Py_SIZE(number) <= 2;
 }
 
+/* As s2fuzz_from_object() for such an integer alone: with that in its place, programs take 0.3 % more instructions. */
 static inline size_t s2fuzz_value(PyObject *number)
 {
 	const digit *digits = ((PyLongObject *)number)->ob_digit;
