@@ -91,7 +91,7 @@ class AgeFlags:
                     return True
         return False
 
-    def maps_over(self, op: Operation | None) -> bool:
+    def maps_over(self, op: Operation) -> bool:
         """Tell whether an operation maps where leaves differed so at the last `settle`: what it leaves may differ."""
         if not isinstance(op, TableMap):
             return False

@@ -8,7 +8,7 @@ from reference.services.errors import EFAULT, EHWPOISON
 
 # Of a request for a page: only what is there now; a file loses pages, whose number begins at this bit.
 PEEK: Final = 2
-TRUNCATE: Final = 4
+_TRUNCATE: Final = 4
 _PAGES: Final = 3
 # An answer to one: 0 or a negative errno, address, frame, level, flags.
 Page = tuple[int, int, int, int, int]
@@ -21,12 +21,12 @@ def page_of(mm: AddressSpace, hva: int, how: int) -> Page:
     """Return the host's page at an address, for its page table in the process; a write breaks copy-on-write.
 
     :param mm: the host's memory
-    :param how: 1 to write; with `PEEK` nothing of the host changes; with `TRUNCATE` a file loses pages, whose
+    :param how: 1 to write; with `PEEK` nothing of the host changes; with `_TRUNCATE` a file loses pages, whose
         number is in the bits from `_PAGES` on
     :returns: arguments of OP_RESUME: 0 or a negative errno, address, frame, level,
         writable | device << 1 | transparent huge page << 2
     """
-    if how & TRUNCATE:
+    if how & _TRUNCATE:
         mm.truncate(hva, hva + (how >> _PAGES << mm.page_shift))
         return 0, hva, 0, 3, 0
     if how & 1 and mm.is_protected(hva):
