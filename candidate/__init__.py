@@ -122,7 +122,7 @@ def _tree(name: str) -> Candidate:
         # Most versions are no trees, and need none of this.
         from .tree.opening import opened
 
-        parts = opened(name.removeprefix(kernel_tree.PREFIX))
+        parts = opened(name)
         found = _TREES[name] = Candidate(
             name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, content=parts.content
         )

@@ -19,9 +19,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
-from reference.compiled.choice import HOME, OUTSIDE, SANITIZE, TREE, is_file_name, module_of_file
+from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 
 from ..inspection import RefusedCandidate
+from ..tree import PREFIX, absolute
 from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
 from .places import note, shown_path, source_of
 
@@ -159,10 +160,7 @@ def modules_of(version: Candidate) -> list[str]:
 
 def anywhere(name: str) -> str:
     """The name of a version for a text that is read in another folder: that of a kernel tree has its whole path."""
-    if not name.startswith(TREE):
-        return name
-    option = SANITIZE if name.endswith(SANITIZE) else ""
-    return f"{TREE}{os.path.abspath(name.removeprefix(TREE).removesuffix(option))}{option}"
+    return absolute(name) if name.startswith(PREFIX) else name
 
 
 def portable(name: str) -> str:

@@ -1,16 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel tree as a version: its own C files, compiled for this machine and run."""
 
+import os
 from pathlib import Path
 
 from reference.compiled.choice import SANITIZE
 from reference.compiled.choice import TREE as PREFIX
 
+from .building.commits import AT, checked_out, parts_of, resolved, short
 from .building.errors import TreeError
+from .building.source import TreeSource
 
-__all__ = ["PREFIX", "SANITIZE", "TreeError", "root_of"]
+__all__ = ["PREFIX", "SANITIZE", "TreeError", "absolute", "pinned", "root_of", "source_of"]
 
 
 def root_of(version: str) -> Path:
-    """Return the top folder of the tree that the name of a version stands for."""
-    return Path(version.removeprefix(PREFIX).removesuffix(SANITIZE))
+    """Return the top folder of the tree that the name of a version stands for.
+
+    A commit of a git repository is checked out for that, unless it is already.
+
+    :param version: ``tree:PATH``, ``tree:PATH@COMMIT``, or either with `SANITIZE` behind it
+    :raises TreeError: there is no such commit, or it cannot be checked out
+    """
+    folder, commit = parts_of(path_of(version))
+    return checked_out(folder, resolved(folder, commit)) if commit else folder
+
+
+def source_of(version: str) -> TreeSource:
+    """Return the tree that the name of a version stands for, as `root_of`.
+
+    :raises TreeError: as of `root_of`, or it is no tree that can be built
+    """
+    name = path_of(version)
+    folder, commit = parts_of(name)
+    if not commit:
+        return TreeSource(folder)
+    full = resolved(folder, commit)
+    return TreeSource(checked_out(folder, full), name, full)
+
+
+def pinned(version: str) -> str:
+    """Return a name of the same version that stays: that of a commit, where a branch, a tag or ``HEAD~1`` was named.
+
+    :raises TreeError: there is no such commit
+    """
+    if not version.startswith(PREFIX):
+        return version
+    folder, commit = parts_of(path_of(version))
+    return named(str(folder), short(folder, commit), version) if commit else version
+
+
+def absolute(version: str) -> str:
+    """Return the name of the same version as seen from any folder."""
+    folder, commit = parts_of(path_of(version))
+    return named(os.path.abspath(folder), commit, version)
+
+
+def named(folder: str, commit: str, like: str) -> str:
+    """Return the name of a version in a folder, built as another one."""
+    return f"{PREFIX}{folder}{AT if commit else ''}{commit}{SANITIZE if like.endswith(SANITIZE) else ''}"
+
+
+def path_of(version: str) -> str:
+    """Return the part of a version's name that says where the tree is."""
+    return version.removeprefix(PREFIX).removesuffix(SANITIZE)

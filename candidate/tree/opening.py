@@ -15,13 +15,13 @@ from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-from . import root_of
+from . import source_of
 from .build import BuiltTree, TreeError, is_built, make
 from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
-from .building.source import ARM, MMU, PGTABLE, TreeSource
+from .building.source import ARM, MMU, PGTABLE
 from .runtime.errors import TreeRefused
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -46,10 +46,10 @@ def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
     """
     trees = [name for name in dict.fromkeys(names) if name.startswith(TREE)]
     for name in trees:
-        TreeSource(root_of(name))
+        source_of(name)
     for granule in GRANULES:
         for name in trees:
-            source, settings = TreeSource(root_of(name)), settings_of(granule, name.endswith(SANITIZE))
+            source, settings = source_of(name), settings_of(granule, name.endswith(SANITIZE))
             if is_built(source, settings):
                 continue
             tell(f"building {name} for pages of {(1 << granule) >> 10}K")
@@ -73,20 +73,20 @@ class Opened(NamedTuple):
 def opened(name: str) -> Opened:
     """The version that a tree is.
 
-    :param name: the tree's top folder, and `SANITIZE` behind it for a build with sanitizers
+    :param name: of the version
     :raises candidate.tree.TreeError: it cannot be built
     """
-    path, sanitize = name.removesuffix(SANITIZE), name.endswith(SANITIZE)
-    root = Path(path)
+    sanitize = name.endswith(SANITIZE)
     # What is wrong with the tree is told at once, and not when the first program runs.
-    first = _made(root, settings_of(GRANULES[0], sanitize))
+    first = _made(name, settings_of(GRANULES[0], sanitize))
     built = {GRANULES[0]: first.library}
+    source = source_of(name)
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
         """The match in a file of the tree, over lines as well."""
-        return re.search(pattern, (root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
+        return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
-    declared = probes.found(TreeSource(root))
+    declared = probes.found(source)
     device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
 
     class Bound(TreePgtable):
@@ -106,7 +106,7 @@ def opened(name: str) -> Opened:
         def library(granule: int) -> Path:
             if granule not in built:
                 try:
-                    built[granule] = _beside(first, root, settings_of(granule, sanitize))
+                    built[granule] = _beside(first, name, settings_of(granule, sanitize))
                 except TreeError as error:
                     # The tree is one, but has no pages of this size, say.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
@@ -133,8 +133,8 @@ def opened(name: str) -> Opened:
             super().__init__(kvm, mmu)
 
     how = " with sanitizers" if sanitize else ""
-    called = f" (Linux {number})" if (number := facts.version(TreeSource(root))) else ""
-    origin = f"the kernel tree {path}{called}, compiled{how}"
+    called = f" (Linux {number})" if (number := facts.version(source)) else ""
+    origin = f"the kernel tree {source.name}{called}, compiled{how}"
     return Opened(Bound, BoundMmu, BoundMain, origin, first.library.parent.name)
 
 
@@ -145,7 +145,7 @@ def content_of(version: str) -> str:
     :raises candidate.tree.TreeError: it cannot be built
     """
     settings = settings_of(GRANULES[0], version.endswith(SANITIZE))
-    return _made(root_of(version), settings).library.parent.name
+    return _made(version, settings).library.parent.name
 
 
 def has_changed(version: str, content: str) -> bool:
@@ -155,34 +155,36 @@ def has_changed(version: str, content: str) -> bool:
     :param content: `Opened.content`, as it was then
     """
     try:
-        return not cache.is_same(TreeSource(root_of(version)), cache.read(cache.folder() / content))
+        return not cache.is_same(source_of(version), cache.read(cache.folder() / content))
     except (TreeError, OSError, ValueError, LookupError):
         return True
 
 
-def _made(root: Path, settings: BuildSettings) -> BuiltTree:
+def _made(version: str, settings: BuildSettings) -> BuiltTree:
     """The library of a tree as it is now.
 
+    :param version: its name, as a version
     :raises candidate.tree.TreeError: it cannot be built
     """
     for _ in range(_ATTEMPTS - 1):
         with suppress(TreeChangedError):
-            return make(TreeSource(root), settings)
-    return make(TreeSource(root), settings)
+            return make(source_of(version), settings)
+    return make(source_of(version), settings)
 
 
-def _beside(first: BuiltTree, root: Path, settings: BuildSettings) -> Path:
+def _beside(first: BuiltTree, version: str, settings: BuildSettings) -> Path:
     """The library by other settings of the text that a tree had when it was opened: somebody may have edited it since.
 
     :param first: what was built then
+    :param version: its name, as a version
     :raises candidate.tree.TreeError: it cannot be built, or is another text now
     """
     files: dict[str, str] = first.record["files"]
-    if cache.is_same(TreeSource(root), first.record):
-        made = _made(root, settings)
+    if cache.is_same(source_of(version), first.record):
+        made = _made(version, settings)
         if cache.are_alike(files, made.record["files"]):
             return made.library
     entry = cache.look_up_beside(files, cache.prefix(settings, Compiler()))
     if entry is None:
-        raise TreeError(f"{root} has changed since it was opened; run it again")
+        raise TreeError(f"{version} has changed since it was opened; run it again")
     return entry / cache.LIBRARY

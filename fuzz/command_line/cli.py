@@ -24,7 +24,7 @@ from ..processes.signals import exit_code, in_order
 from ..processes.starting import NoProcessError
 from .failures import failure, report_failure
 from .messages import BadInputError, NoVerdictError, complain
-from .options import sanitize_trees
+from .options import pin_commits, sanitize_trees
 from .registry import COMMANDS, make_parser
 
 
@@ -46,6 +46,7 @@ def dispatch(arguments: Namespace) -> int:
 
     collect_rarely()
     try:
+        pin_commits(arguments)
         if getattr(arguments, "sanitize", False) and hasattr(arguments, "candidate"):
             sanitize_trees(arguments)
         return COMMANDS[arguments.command].action(arguments)

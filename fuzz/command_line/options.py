@@ -45,7 +45,7 @@ def add_versions(parser: Parser, candidate: str, required: bool = False, comment
     reference += " (what the program's comments say, or original)" if comments else " (%(default)s)"
     default = None if comments else "original"
     parser.add_argument("--reference", action=Once, default=default, metavar="NAME", help=reference)
-    candidate += "; a file such as ./my_patch.py will do"
+    candidate += "; a file such as ./my_patch.py, a kernel tree such as tree:../linux or tree:../linux@HEAD~1 will do"
     parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
     sanitize = "kernel trees are built with checks of memory and of undefined behaviour (tree:PATH:sanitize)"
     parser.add_argument("--sanitize", action="store_true", help=sanitize)
@@ -63,6 +63,20 @@ def sanitize_trees(arguments: Namespace) -> None:
         raise BadInputError("--sanitize: neither version is a kernel tree; allowed: with tree:PATH")
     for name in named:
         setattr(arguments, name, getattr(arguments, name).removesuffix(SANITIZE) + SANITIZE)
+
+
+def pin_commits(arguments: Namespace) -> None:
+    """Let the names of versions that are commits of a kernel's repository stand for the same commits all the time.
+
+    :raises candidate.tree.TreeError: there is no such commit
+    """
+    from candidate.tree import PREFIX, pinned
+
+    for option, value in list(vars(arguments).items()):
+        if isinstance(value, str) and value.startswith(PREFIX):
+            setattr(arguments, option, pinned(value))
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            setattr(arguments, option, [pinned(each) for each in value])
 
 
 def add_known(parser: Parser) -> None:

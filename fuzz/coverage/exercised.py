@@ -5,11 +5,10 @@ from functools import cache
 from pathlib import Path
 
 import candidate
-from candidate.tree import PREFIX, SANITIZE, root_of
+from candidate.tree import PREFIX, SANITIZE, root_of, source_of
 from candidate.tree.building import cache as built_trees
 from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.errors import TreeError
-from candidate.tree.building.source import TreeSource
 from candidate.tree.lines.code import Lines, code_lines
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise, TreeDifference
@@ -80,10 +79,10 @@ def _entry(name: str, content: str, granule: int) -> Path:
     :param content: the name of its entry for pages of 4K, which changes with the tree
     :raises TreeError: the tree is gone or has changed
     """
-    root, settings = root_of(name), settings_of(granule, name.endswith(SANITIZE))
-    entry = built_trees.look_up(TreeSource(root), built_trees.prefix(settings, Compiler()))
+    source, settings = source_of(name), settings_of(granule, name.endswith(SANITIZE))
+    entry = built_trees.look_up(source, built_trees.prefix(settings, Compiler()))
     if entry is None or (granule == 12 and entry.name != content):
-        raise TreeError(f"{root} has changed since it was built; run it again")
+        raise TreeError(f"{source.name} has changed since it was built; run it again")
     return entry
 
 

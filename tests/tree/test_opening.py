@@ -90,10 +90,10 @@ def test_pages_of_another_size_are_of_the_same_text(tmp_path: Path) -> None:
     """Whatever the tree has become since it was opened for pages of 4K."""
     tree = small_tree(tmp_path / "tree")
     first, beside = built(tree, 12), built(tree, 14)
-    assert opening._beside(first, tree, opening.settings_of(14)) == beside.library
+    assert opening._beside(first, f"{PREFIX}{tree}", opening.settings_of(14)) == beside.library
     (tree / MMU).write_text("int x;\n")
     assert built(tree, 14).library != beside.library
-    assert opening._beside(first, tree, opening.settings_of(14)) == beside.library
+    assert opening._beside(first, f"{PREFIX}{tree}", opening.settings_of(14)) == beside.library
     built(tree, 16)
     with pytest.raises(TreeError, match="tree has changed since it was opened; run it again"):
-        opening._beside(first, tree, opening.settings_of(16))
+        opening._beside(first, f"{PREFIX}{tree}", opening.settings_of(16))

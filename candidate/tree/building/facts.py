@@ -2,12 +2,12 @@
 """Facts about a tree for people; nothing that is built depends on them."""
 
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import Final
 
 from ..build import BuiltTree
 from . import symbols
+from .git import GitError, git
 from .reach import UnreachedFeature, unreachable
 from .source import DIRTY_RING, GUEST_MEMFD, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
 
@@ -89,19 +89,17 @@ def version(source: TreeSource) -> str:
 
 def commit(source: TreeSource) -> str:
     """The commit that a git tree is at, with ``+`` behind if what a build reads differs from it; "" without git."""
+    if source.commit:
+        return source.commit
     # A folder inside of another project's repository is not at that one's commit.
     if not (source.root / ".git").exists():
         return ""
-    head = _git(source, "rev-parse", "HEAD")
-    if head is None or head.returncode:
-        return ""
-    changed = _git(source, "diff", "--quiet", "HEAD", "--", *_READ)
-    return head.stdout.strip() + ("+" if changed is None or changed.returncode else "")
-
-
-def _git(source: TreeSource, *arguments: str) -> subprocess.CompletedProcess[str] | None:
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(source.root), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+        head = git(source.root, "rev-parse", "HEAD").strip()
+    except GitError:
+        return ""
+    try:
+        git(source.root, "diff", "--quiet", "HEAD", "--", *_READ)
+    except GitError:
+        return f"{head}+"
+    return head

@@ -51,11 +51,14 @@ class TreeSource:
     *since*: when the first look was, as ``time.time()`` has it
 
     :param root: its top folder
+    :param name: for messages; by default that of the folder
+    :param commit: the full name of the commit that the folder has, and nothing else; "": nobody says
     :raises TreeError: it is no tree that can be built
     """
 
-    def __init__(self, root: Path) -> None:
-        self.name = str(root)
+    def __init__(self, root: Path, name: str = "", commit: str = "") -> None:
+        self.name = name or str(root)
+        self.commit = commit
         self.since = time.time()
         self.files: set[str] = set()
         self.absent: set[str] = set()

@@ -124,13 +124,12 @@ def shown_on(chosen: "Chosen") -> str:
 
 def named(version: str) -> str:
     """A version; of a kernel tree that git knows, the commit too, with ``+`` where files were changed since."""
-    from candidate.tree import PREFIX, root_of
+    from candidate.tree import PREFIX, source_of
     from candidate.tree.building.facts import commit
-    from candidate.tree.building.source import TreeSource
 
     if not version.startswith(PREFIX):
         return version
-    found = commit(TreeSource(root_of(version)))
+    found = commit(source_of(version))
     return f"{version} (commit {found[:12]}{'+' if found.endswith('+') else ''})" if found else version
 
 

@@ -3,7 +3,6 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...distribution import home_folder
@@ -70,7 +69,8 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
     brief = "what was found, whether it builds, what is not modelled or not reachable; no fuzzing"
     check = add_action(actions, "check", brief, _CHECK, _EXIT_CODES)
-    check.add_argument("tree", metavar="TREE", help="the top folder of a Linux tree; it needs no configuration")
+    tree = "the top folder of a Linux tree, which needs no configuration, or FOLDER@COMMIT"
+    check.add_argument("tree", metavar="TREE", help=tree)
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
     sanitize = "build it with checks of memory and of undefined behaviour, as `fuzz --sanitize` does"
@@ -83,19 +83,18 @@ def tree_check(arguments: Namespace) -> int:
 
     :raises BadInputError: the tree cannot be built
     """
-    from candidate.tree import SANITIZE
+    from candidate.tree import PREFIX, SANITIZE, source_of
     from candidate.tree.build import TreeError, make
     from candidate.tree.building.facts import facts
-    from candidate.tree.building.source import TreeSource
     from candidate.tree.opening import settings_of
 
     from ...reports.answers import head
 
     try:
-        source = TreeSource(Path(arguments.tree))
+        version = f"{PREFIX}{arguments.tree}{SANITIZE if arguments.sanitize else ''}"
+        source = source_of(version)
         built = make(source, settings_of(GRANULES[arguments.granule], arguments.sanitize))
-        name = arguments.tree + (SANITIZE if arguments.sanitize else "")
-        bugs = known_bugs_of(name) if arguments.granule == ASKED else []
+        bugs = known_bugs_of(version) if arguments.granule == ASKED else []
     except TreeError as error:
         raise BadInputError(str(error)) from None
     found = facts(source, built)
@@ -106,18 +105,17 @@ def tree_check(arguments: Namespace) -> int:
     return FINE
 
 
-def known_bugs_of(tree: str) -> list[KnownBugAnswer]:
+def known_bugs_of(name: str) -> list[KnownBugAnswer]:
     """Return the known bugs, and whether a tree has them: the program of each is run.
 
-    :param tree: as it stands behind ``tree:``
+    :param name: of the tree, as a version
     :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
     """
     import candidate
-    from candidate.tree import PREFIX
     from fuzz.judging.bearers import asked
     from fuzz.judging.known import known_bugs, program_of
 
-    version = candidate.get(f"{PREFIX}{tree}")
+    version = candidate.get(name)
     found: list[KnownBugAnswer] = []
     for bug in known_bugs():
         if all(bug.id != each.id for each in found):

@@ -281,4 +281,7 @@ def test_a_kernel_tree_has_a_name_for_other_folders(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert candidate.anywhere("tree:../linux") == f"tree:{tmp_path.parent}/linux"
     assert candidate.portable("tree:../linux:sanitize") == f"tree:{tmp_path.parent}/linux:sanitize"
+    (tmp_path / "repository").mkdir()
+    assert candidate.anywhere("tree:repository@HEAD~1") == f"tree:{tmp_path}/repository@HEAD~1"
+    assert candidate.portable("tree:.@v6.12:sanitize") == f"tree:{tmp_path}@v6.12:sanitize"
     assert candidate.anywhere("rfc-v1") == candidate.portable("rfc-v1") == "rfc-v1"

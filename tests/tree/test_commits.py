@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Commits of a git repository as versions: ``tree:FOLDER@COMMIT``."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX, SANITIZE, pinned, root_of, source_of
+from candidate.tree.building.commits import READ
+from candidate.tree.building.facts import commit
+from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.lines import outside
+from candidate.tree.opening import has_changed
+from fuzz.command_line import cli
+from fuzz.exit_codes import BAD_INPUT, WORSE
+
+from ..unit.console import ROOT, put_on_path, refused
+from ..unit.pages import commands
+from .trees import real_tree, small_tree
+
+WHO: Final = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+# A put dropped: a program with a discard shows it.
+PLACE: Final = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
+WITHOUT: Final = "}\n\nstatic bool stage2_pte_cacheable"
+FIRST: Final = "int first;\n"
+SECOND: Final = "int second;\n"
+PROGRAM: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 2M\n"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The output of a command of git."""
+    command = ["git", *WHO, "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit_all(folder: Path, message: str) -> str:
+    """Commit what is in the work tree; the commit."""
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, cache: Path) -> Path:
+    """Three commits of a small tree, the last two with a patch to mmu.c; files of other parts of a kernel too."""
+    assert not cache.exists()
+    tree = small_tree(tmp_path / "linux")
+    git(tree, "init", "--quiet", "--initial-branch=main")
+    (tree / "drivers").mkdir()
+    (tree / "drivers" / "x.c").write_text("int x;\n")
+    (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\n")
+    commit_all(tree, "v6.12")
+    git(tree, "tag", "v6.12")
+    commit_all_of(tree, FIRST)
+    commit_all_of(tree, SECOND)
+    return tree
+
+
+def commit_all_of(tree: Path, text: str) -> str:
+    """Commit a patch to mmu.c."""
+    (tree / MMU).write_text(text)
+    return commit_all(tree, text)
+
+
+def text_of(version: str) -> str:
+    """The text of mmu.c of a version."""
+    return (root_of(version) / MMU).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("HEAD", SECOND),
+        ("HEAD~1", FIRST),
+        ("v6.12", ""),
+        ("main", SECOND),
+        ("@", SECOND),
+    ],
+)
+def test_a_version_is_a_commit(repository: Path, name: str, text: str) -> None:
+    version = f"{PREFIX}{repository}@{name}"
+    assert text_of(version) == text_of(f"{version}{SANITIZE}") == text
+    source = source_of(version)
+    head = git(repository, "rev-parse", f"{name}^{{commit}}")
+    assert (source.name, source.commit, commit(source)) == (f"{repository}@{name}", head, head)
+
+
+def test_the_repository_is_not_touched(repository: Path) -> None:
+    """Not even what is changed in the work tree, or in the index."""
+    (repository / MMU).write_text("int staged;\n")
+    git(repository, "add", MMU)
+    (repository / MMU).write_text("int edited;\n")
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch hooked\n")
+    hook.chmod(0o755)
+    before = git(repository, "status", "--porcelain=v2"), git(repository, "ls-files", "--stage")
+    assert text_of(f"{PREFIX}{repository}@HEAD~1") == FIRST
+    assert (git(repository, "status", "--porcelain=v2"), git(repository, "ls-files", "--stage")) == before
+    assert text_of(f"{PREFIX}{repository}") == "int edited;\n"
+    assert list(repository.rglob("hooked")) == []
+
+
+def test_what_no_build_reads_is_left_out(repository: Path, cache: Path) -> None:
+    root = root_of(f"{PREFIX}{repository}@HEAD")
+    assert not (root / "drivers").exists()
+    assert [each.name for each in (cache.parent / "commits").iterdir()] == [root.name]
+    # Nothing of git either.
+    assert {each.name for each in root.iterdir()} <= {path.partition("/")[0] for path in READ}
+
+
+def test_all_that_trees_are_compared_by_is_there() -> None:
+    folders = [*outside._FOLDERS, *(folder for folder, _ in outside._PATTERNS)]
+    assert [each for each in folders if not any(f"{each}/".startswith(f"{path}/") for path in READ)] == []
+
+
+def test_a_branch_moves_and_a_pinned_name_stays(repository: Path) -> None:
+    version = f"{PREFIX}{repository}@main"
+    name = pinned(version)
+    assert re.fullmatch(rf"{PREFIX}{re.escape(str(repository))}@[0-9a-f]{{12}}", name)
+    assert pinned(name) == name
+    assert pinned(f"{version}{SANITIZE}") == f"{name}{SANITIZE}"
+    commit_all_of(repository, "int third;\n")
+    assert (text_of(version), text_of(name)) == ("int third;\n", SECOND)
+
+
+@pytest.mark.parametrize("name", ["original", "rfc-v1", "./my_patch.py", f"{PREFIX}../linux", f"{PREFIX}/no/where@x"])
+def test_other_names_stay(name: str) -> None:
+    assert pinned(name) == name
+
+
+def test_a_folder_whose_name_has_the_sign_is_a_folder(repository: Path) -> None:
+    tree = small_tree(repository.parent / "linux@HEAD")
+    assert root_of(f"{PREFIX}{tree}") == tree
+    commits = repository.rename(repository.parent / "my@linux")
+    assert text_of(f"{PREFIX}{commits}@HEAD~1") == FIRST
+
+
+def test_git_in_another_repository_means_this_one(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook, or ``git rebase --exec``, says in the environment where it is."""
+    other = repository.parent / "other"
+    git(repository.parent, "init", "--quiet", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert text_of(f"{PREFIX}{repository}@HEAD~1") == FIRST
+    assert not (other / "index").exists()
+    assert commit(source_of(f"{PREFIX}{repository}")) == source_of(f"{PREFIX}{repository}@HEAD").commit
+
+
+@pytest.mark.parametrize("how", ["worktree", "bare", "sparse"])
+def test_other_kinds_of_repositories(repository: Path, how: str) -> None:
+    place = repository.parent / how
+    if how == "worktree":
+        git(repository, "worktree", "add", "--quiet", "--detach", str(place), "v6.12")
+    elif how == "bare":
+        git(repository, "clone", "--quiet", "--bare", ".", str(place))
+    else:
+        git(repository, "clone", "--quiet", ".", str(place))
+        git(place, "sparse-checkout", "set", "drivers")
+    assert text_of(f"{PREFIX}{place}@main~1" if how != "sparse" else f"{PREFIX}{place}@HEAD~1") == FIRST
+
+
+def no_git(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/none")
+
+
+def no_cache(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository.parent / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(repository.parent / "file"))
+
+
+def no_repository(repository: Path, _: pytest.MonkeyPatch) -> None:
+    (repository / ".git").rename(repository.parent / "gone")
+
+
+def lost(repository: Path, _: pytest.MonkeyPatch) -> None:
+    """The text of a file is not in the repository any more."""
+    name = git(repository, "rev-parse", f"HEAD~1:{MMU}")
+    (repository / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+
+ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("linux@none", None, ("linux has no commit 'none'", ANY)),
+        ("linux@HEAD~9", None, ("linux has no commit 'HEAD~9'", ANY)),
+        ("linux@HEAD:Makefile", None, ("linux@HEAD:Makefile: ", ANY)),
+        ("linux@--all", None, ("linux has no commit '--all'", ANY)),
+        ("linux@", None, ("linux@: no such folder",)),
+        ("nowhere@HEAD", None, ("nowhere@HEAD: no such folder",)),
+        ("linux/virt@HEAD", None, ("is the folder virt/ of a git repository", ANY)),
+        ("linux@HEAD~1", no_repository, ("not a git repository", ANY)),
+        ("linux@HEAD~1", no_git, ("cannot run git: No such file or directory", ANY)),
+        ("linux@HEAD~1", no_cache, ("cannot write to the cache folder", "Not a directory", "XDG_CACHE_HOME")),
+        ("linux@HEAD~1", lost, ("cannot be checked out: ",)),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(
+    repository: Path,
+    name: str,
+    change: Callable[[Path, pytest.MonkeyPatch], None] | None,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Not below a repository of the machine that runs the tests.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository.parent))
+    if change is not None:
+        change(repository, monkeypatch)
+    code = cli.main(["tree", "check", f"{repository.parent}/{name}"])
+    refused((code, *capsys.readouterr()), *words)
+    assert list(repository.parent.glob("cache/s2fuzz/commits/*")) == []
+
+
+def test_a_commit_that_is_no_tree(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(repository, "rm", "-q", PGTABLE)
+    git(repository, "commit", "--quiet", "-m", "gone")
+    assert cli.main(["tree", "check", f"{repository}@HEAD"]) == BAD_INPUT
+    assert f"{repository}@HEAD has no arch/arm64/kvm/hyp/pgtable.c" in capsys.readouterr().err
+
+
+@pytest.fixture
+def linux(tmp_path: Path, common_cache: Path) -> Path:
+    """A repository with two commits of a real tree: as it is, and with a mistake; others may have built both."""
+    assert common_cache.name == "trees"
+    tree = tmp_path / "linux"
+    tree.mkdir()
+    for path in READ:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).symlink_to(real_tree() / path)
+    git(tree, "init", "--quiet")
+    for path in READ:
+        add_real(tree, path)
+    git(tree, "commit", "--quiet", "-m", "as it is")
+    (tree / PGTABLE).write_text((tree / PGTABLE).read_text().replace(PLACE, WITHOUT))
+    commit_all(tree, "a put dropped")
+    return tree
+
+
+def add_real(tree: Path, path: str) -> None:
+    """Add a file or folder of a real tree in place of a link to it."""
+    original = (tree / path).readlink()
+    (tree / path).unlink()
+    subprocess.run(["cp", "-a", str(original), str(tree / path)], check=True)
+    git(tree, "add", path)
+
+
+def test_a_commit_against_the_one_before_it(
+    linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From one repository: the work tree is neither, and the finding keeps both names."""
+    (tmp_path / "p.s2").write_text(PROGRAM)
+    monkeypatch.chdir(linux)
+    git(linux, "checkout", "--quiet", "HEAD~1")
+    versions = ["--reference", "tree:.@master~1", "--candidate", "tree:.@master"]
+    for command in (["run", "../p.s2"], ["fuzz", "--programs", "40", "--workers", "1", "--out", "found"]):
+        assert cli.main([*command, *versions, "--json"]) == WORSE
+        said = json.loads(capsys.readouterr().out)
+    names = [pinned(f"tree:.@{name}") for name in ("master~1", "master")]
+    assert [said["reference"], said["candidate"]] == names
+    shown = next(each for each in said["findings"] if each["signature"].startswith("refcount: "))
+    assert said["exercise"]["ran"] == said["exercise"]["lines"] > 0
+    comments = Path(shown["file"]).read_text()
+    for key, name in zip(("reference", "candidate"), names, strict=True):
+        assert f"# {key}: {name.replace('tree:.', f'tree:{linux}')}\n" in comments
+    # It shows the same whatever the branch is by then.
+    git(linux, "branch", "--force", "master", "master~1")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", str(linux / shown["file"])]) == WORSE
+
+
+def test_the_recipe_for_a_rebase_stops_at_the_commit_that_breaks_it(
+    linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe,) = [line for line in commands(ROOT / "docs" / "reports.md") if "git rebase" in line and "tree:" in line]
+    words = shlex.split(recipe)
+    assert words[:3] == ["git", "rebase", "--exec"]
+    (linux / "README").write_text("More words.\n")
+    commit_all(linux, "words")
+    put_on_path(tmp_path, monkeypatch)
+    command = ["rebase", "--exec", words[3].replace("--programs 300", "--programs 20 --workers 1"), "HEAD~2"]
+    done = subprocess.run(["git", *WHO, "-C", str(linux), *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert git(linux, "log", "-1", "--format=%s") == "a put dropped"
+    assert "refcount: " in done.stdout
+
+
+def test_a_session_goes_on_with_the_commit_that_it_began_with(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = candidate.get(pinned(f"tree:{linux}@master~1"))
+    git(linux, "checkout", "--quiet", "--detach")
+    git(linux, "branch", "--force", "master", "master~1")
+    assert not has_changed(opened.name, opened.content)
+    assert re.fullmatch(
+        rf"the kernel tree {re.escape(opened.name.removeprefix(PREFIX))} \(Linux 6\.12\.\d+\), compiled", opened.origin
+    )
