@@ -35,18 +35,28 @@ class Refcount(GuestChecker):
         # The pages whose references were counted in this operation, in order; the last one, which often comes again.
         self.asked: dict[int, int] = {}
         self.last = -1
+        # The walker callback that counted it.
+        self.by = ""
 
     def before_operation(self, op: Operation | None) -> None:
         self.asked.clear()
         self.last = -1
 
     def get(self, page: int, count: int) -> None:
-        if page != self.last:
-            self.asked[page] = self.last = page
+        if page != self.last or self.kernel.walker != self.by:
+            self.counts(page, 1)
 
     def put(self, page: int, count: int) -> None:
-        if page != self.last:
-            self.asked[page] = self.last = page
+        if page != self.last or self.kernel.walker != self.by:
+            self.counts(page, -1)
+
+    def counts(self, page: int, change: int) -> None:
+        """A count has changed; of another page, or by another walker callback than the last one."""
+        self.asked[page] = self.last = page
+        self.by = self.kernel.walker
+        table = self.shadow.by_page.get(page)
+        if table is not None and table.by != self.by:
+            self.shadow.hand_on(table, self.by, change)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for page in self.asked:
@@ -66,24 +76,17 @@ class Refcount(GuestChecker):
         """Judge one table that is in use."""
         if not table.live:
             return
-        count = self.kernel.counts[table.page]
-        non_zero = self.side.pgtable.COUNTS_NON_ZERO
-        entries = table.non_zero if non_zero else table.valid()
-        if count != 1 + entries:
+        excess = self.shadow.excess(table)
+        if excess:
+            counted = "non-zero" if self.side.pgtable.COUNTS_NON_ZERO else "valid"
+            count = self.kernel.counts[table.page]
+            since = f" since {table.wrong_since}" if table.wrong_since else ""
             self.report(
-                "too many references" if count > 1 + entries else "too few references",
+                "too many references" if excess > 0 else "too few references",
                 table.level,
                 f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
-                f"and {entries} {'non-zero' if non_zero else 'valid'} entries",
+                f"and {count - 1 - excess} {counted} entries{since}",
                 frozenset([table.base]),
-                where=self.changed_at(table),
+                function=table.wrong_since or table.by,
+                where=table.wrong_at or self.kernel.last.changed(table.page),
             )
-
-    def changed_at(self, table: Table) -> str:
-        """Say where in a compiled tree the table was last counted, and written; "" of a port."""
-        last = self.kernel.last
-        written = last.written(table.page)
-        counted = last.counted(table.page)
-        if counted and written:
-            return f"{written}, where it was written last, and {counted}, where it was counted last"
-        return written or counted

@@ -3,12 +3,15 @@
 
 from typing import ClassVar
 
+import pytest
+
 import candidate
+from candidate import Candidate
 from candidate.v5_14 import PgtableV5_14
-from reference.pgtable import Pgtable, stage2_map_data
+from reference.pgtable import Pgtable, stage2_attr_data, stage2_map_data
 from reference.services.structs import kvm_s2_mmu
 
-from .case import Case, broken, each
+from .case import Case, broken, each, violations
 from .switched import Coalesce, CoalesceFirst, Map, Split, Unmap
 
 COALESCE = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\ncpu0 read a+4K\n"
@@ -117,3 +120,46 @@ def test_refcount_good(case: Case) -> None:
 @each(CASES)
 def test_refcount_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+# What comes behind the mistake writes to the same table, or counts it.
+LATER = {
+    "mapped again": f"{UNMAP}cpu0 read a+0\n",
+    "write-protected": f"{UNMAP}log a on\n",
+    "mapped again by one operation": "vm cpus=2 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+4K\ncpu0 read a+0\n"
+    "par\n  host0 discard a+0 4K\n  cpu0 read a+0\n  switch host0 to cpu0 after unlock 1\nend\n",
+}
+
+
+@pytest.mark.parametrize("text", LATER.values(), ids=LATER)
+def test_a_wrong_count_is_that_of_who_made_it(text: str) -> None:
+    """However late it is seen, and whoever has written to the table by then."""
+    assert violations(Unmap.without(), text) == []
+    assert set(counted(Unmap.without("put"), text)) == {"refcount: stage2_unmap_walker: too many references L3"}
+
+
+class Uneven(Map, Unmap):
+    """Maps without a get, unmaps without a put, and has one get too many where it write-protects."""
+
+    out = frozenset({"get", "put"})
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, data: stage2_attr_data) -> int:
+        ret = super().stage2_attr_walker(addr, end, level, ptep, flag, data)
+        if self.kvm_pte_valid(self.mem[ptep]):
+            self.k.get_page(self.k.virt_to_page(ptep))
+        return ret
+
+
+def counted(version: Candidate, text: str) -> list[str]:
+    """What is wrong with counts, each once, in order."""
+    found = [each.signature for each in violations(version, text)]
+    return [each for each in dict.fromkeys(found) if each.startswith("refcount: ")]
+
+
+def test_a_count_that_is_right_again_is_of_nobody() -> None:
+    """The next mistake is that of who makes it."""
+    text = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\nlog a on\nhost discard a+0 4K\n"
+    assert counted(broken(Uneven), text) == [
+        "refcount: stage2_map_walker: too few references L3",
+        "refcount: stage2_unmap_walker: too many references L3",
+    ]
