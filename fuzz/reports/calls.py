@@ -51,22 +51,28 @@ class KernelCall(NamedTuple):
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-def calls_at(place: str) -> tuple[KernelCall, ...]:
+def calls_at(place: str, meant: str = "") -> tuple[KernelCall, ...]:
     """The calls in the text of a place in a tree, outermost first; () where there is none.
 
-    :param place: or the reason of a finding that ends in one
+    :param place: or the reason of a finding that ends in one, or in several
+    :param meant: of several, the last one in this function is meant, else the last one
     """
-    found = list(_PLACE.finditer(place))
+    found = [match.groups() for match in _PLACE.finditer(place)]
     if not found:
         return ()
-    function, file, line, chain = found[-1].groups()
-    names = chain.strip().split(_CHAIN)
+    function, file, line, chain = next((each for each in reversed(found) if meant in chain_of(each[-1])), found[-1])
+    names = chain_of(chain)
     calls = [KernelCall(name) for name in names]
     for at in range(len(names) - 1, -1, -1):
         if names[at] == function:
             calls[at] = KernelCall(function, _FILES.get(file, file), int(line))
             break
     return tuple(calls)
+
+
+def chain_of(text: str) -> list[str]:
+    """The names in a chain of calls."""
+    return text.strip().split(_CHAIN)
 
 
 def without_place(reason: str) -> str:

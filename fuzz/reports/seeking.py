@@ -13,7 +13,7 @@ from ..language.program import Program
 from ..language.text import print_program
 from ..processes.child import Child
 from .calls import calls_at
-from .way import Way
+from .way import Way, function_of
 
 # Seconds after which nobody waits any longer.
 PATIENCE: Final = 180.0
@@ -49,4 +49,6 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
         child.send(json.dumps(request).encode(), last=True)
         answer = child.line(seconds)
     found = json.loads(answer) if answer else {"failed": "the process that looks at it gave no answer"}
-    return Way(calls_at(finding.reason), unknown=found["failed"]) if "failed" in found else Way.from_wire(found)
+    if "failed" in found:
+        return Way(calls_at(finding.reason, function_of(finding.signature)), unknown=found["failed"])
+    return Way.from_wire(found)

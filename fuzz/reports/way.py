@@ -113,7 +113,7 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     way.calls = shown.ways[number] if number >= 0 else ()
     way.exact = bool(way.calls)
     function = function_of(finding.signature)
-    if told_calls := calls_at(finding.reason):
+    if told_calls := calls_at(finding.reason, function):
         # Of a tree, the checker says where it was.
         way.calls, way.exact = told_calls, way.calls == told_calls
     elif not any(call.function == function for call in way.calls):

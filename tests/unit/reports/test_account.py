@@ -269,6 +269,18 @@ def test_calls_of_a_tree_stand_in_its_place() -> None:
     assert calls_at("block(2M)@0x100000000 at 0x40000000") == ()
 
 
+@pytest.mark.parametrize(
+    ("meant", "line"),
+    [("stage2_unmap_walker", 106), ("stage2_map_walker", 250), ("stage2_free_walker", 250), ("", 250)],
+)
+def test_of_several_places_that_in_the_function_named_is_meant(meant: str, line: int) -> None:
+    reason = (
+        "3 references; at kvm_clear_pte (pgtable.c:106), by stage2_unmap_walker > kvm_clear_pte, where it was written "
+        "last, and kvm_host_get_page (mmu.c:250), by stage2_map_walker > kvm_host_get_page, where it was counted last"
+    )
+    assert calls_at(reason, meant)[-1].line == line
+
+
 def test_rounds_of_a_recursion_are_told_once() -> None:
     names = ["walk", "visit", "walk", "visit", "walker"]
     lines = call_lines(tuple(KernelCall(name, "f.c", at) for at, name in enumerate(names, 1)))
