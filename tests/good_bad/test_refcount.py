@@ -151,7 +151,7 @@ class Uneven(Map, Unmap):
 
 
 def counted(version: Candidate, text: str) -> list[str]:
-    """What is wrong with counts, each once, in order."""
+    """The violations of the rule, each once, in order."""
     found = [each.signature for each in violations(version, text)]
     return [each for each in dict.fromkeys(found) if each.startswith("refcount: ")]
 

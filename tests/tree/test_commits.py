@@ -23,28 +23,12 @@ from fuzz.exit_codes import BAD_INPUT, WORSE
 
 from ..unit.console import ROOT, put_on_path, refused
 from ..unit.pages import commands
-from .trees import real_tree, small_tree
+from .repositories import WHO, commit_all, git, put_dropped
+from .trees import small_tree
 
-WHO: Final = ("-c", "user.name=n", "-c", "user.email=e@example.org")
-# A put dropped: a program with a discard shows it.
-PLACE: Final = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
-WITHOUT: Final = "}\n\nstatic bool stage2_pte_cacheable"
 FIRST: Final = "int first;\n"
 SECOND: Final = "int second;\n"
 PROGRAM: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 2M\n"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """The output of a command of git."""
-    command = ["git", *WHO, "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def commit_all(folder: Path, message: str) -> str:
-    """Commit what is in the work tree; the commit."""
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", message)
-    return git(folder, "rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -234,26 +218,7 @@ def test_a_commit_that_is_no_tree(repository: Path, capsys: pytest.CaptureFixtur
 def linux(tmp_path: Path, common_cache: Path) -> Path:
     """A repository with two commits of a real tree: as it is, and with a mistake; others may have built both."""
     assert common_cache.name == "trees"
-    tree = tmp_path / "linux"
-    tree.mkdir()
-    for path in READ:
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).symlink_to(real_tree() / path)
-    git(tree, "init", "--quiet")
-    for path in READ:
-        add_real(tree, path)
-    git(tree, "commit", "--quiet", "-m", "as it is")
-    (tree / PGTABLE).write_text((tree / PGTABLE).read_text().replace(PLACE, WITHOUT))
-    commit_all(tree, "a put dropped")
-    return tree
-
-
-def add_real(tree: Path, path: str) -> None:
-    """Add a file or folder of a real tree in place of a link to it."""
-    original = (tree / path).readlink()
-    (tree / path).unlink()
-    subprocess.run(["cp", "-a", str(original), str(tree / path)], check=True)
-    git(tree, "add", path)
+    return put_dropped(tmp_path / "linux")
 
 
 def test_a_commit_against_the_one_before_it(

@@ -7,7 +7,6 @@ import configparser
 import re
 import shlex
 import shutil
-import subprocess
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +28,8 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
 from .console import ROOT, put_on_path
-from .pages import README, Session, anchors, blocks, codes, commands, links, name_of, pages, prose, sessions
+from .pages import README, anchors, blocks, codes, commands, links, name_of, pages, prose, sessions
+from .sessions import check_output, position, run, timeless
 
 PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -38,7 +38,10 @@ LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace", "y
 SHELL: Final = ("python3", "pip", "grep", "head", "git", "sh")
 TREES: Final = ("reference", "candidate", "fuzz")
 # Pages that a test of their own follows step by step, examples that are made to fail included.
-FOLLOWED: Final = {"docs/how-to/patch.md": "test_how_to_patch.py"}
+FOLLOWED: Final = {
+    "docs/how-to/patch.md": "unit/test_how_to_patch.py",
+    "docs/how-to/tree.md": "tree/test_how_to_tree.py",
+}
 
 
 def test_the_readme_is_an_entry_page() -> None:
@@ -76,7 +79,7 @@ def test_blocks_say_what_they_are(page: Path) -> None:
 
 def followed(page: Path) -> bool:
     """Tell whether a test of its own follows a page."""
-    return (ROOT / "tests" / "unit" / FOLLOWED.get(name_of(page), "none")).exists()
+    return (ROOT / "tests" / FOLLOWED.get(name_of(page), "none")).exists()
 
 
 @cache
@@ -273,46 +276,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(command: str, folder: Path) -> list[str]:
-    """The lines that a command of a session prints; 0 and 1 are both results."""
-    done = subprocess.run(["sh", "-c", command], cwd=folder, text=True, capture_output=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    return [line.rstrip() for line in done.stdout.rstrip("\n").split("\n")]
-
-
-def timeless(session: Session, lines: list[str]) -> list[str]:
-    """Lines without what the clock says; where QEMU answers, without its version and all numbers."""
-    text = re.sub(r"\bin [\d.]+ s\b", "in # s", "\n".join(lines))
-    text = re.sub(r"[\d.]+ (programs|operations)/s", r"# \1/s", text)
-    if session.command.startswith("s2fuzz hardware"):
-        text = re.sub(r"[\d.]+", "#", re.sub(r"version .*?: ", "version #: ", text))
-    return text.split("\n")
-
-
-def position(part: list[str], lines: list[str], start: int) -> int:
-    """Return the index of *part* in *lines*, from *start* on; -1: it is not there."""
-    places = range(start, len(lines) - len(part) + 1)
-    return next((i for i in places if lines[i : i + len(part)] == part), -1)
-
-
-def check_output(shown: list[str], lines: list[str]) -> None:
-    """See that every part of the output shown, between lines of "...", is there, in this order, and nothing else."""
-    parts: list[list[str]] = [[]]
-    for line in shown:
-        if line == "...":
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    end = 0
-    for number, part in enumerate(parts):
-        at = position(part, lines, end)
-        assert at >= 0, part
-        assert number or at == 0, "the first lines are others"
-        end = at + len(part)
-    assert parts[-1] == [] or end == len(lines) or lines[-len(parts[-1]) :] == parts[-1], "the last lines are others"
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if sessions(page) and not followed(page)], ids=name_of)
 def test_sessions(page: Path, folder: Path) -> None:
     for session in sessions(page):
         if session.command.startswith("s2fuzz hardware") and shutil.which(PROGRAM) is None:
