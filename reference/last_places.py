@@ -16,26 +16,13 @@ class LastPlaces:
         """The place at which an entry was written last; "" if nobody knows, as of all others."""
         return ""
 
-    def written(self, page: int, under_way: bool = False) -> str:
-        """The place at which an entry of a table page was.
-
-        :param under_way: it is being written by other code now, which does not count
-        """
+    def written(self, page: int) -> str:
+        """The place at which an entry of a table page was."""
         return ""
 
-    def counted(self, page: int, under_way: bool = False) -> str:
-        """The place at which the count of a table page changed last; *under_way* as of `written`."""
+    def counted(self, page: int) -> str:
+        """The place at which the count of a table page changed last."""
         return ""
-
-    def changed(self, page: int, written: bool = False, counted: bool = False) -> str:
-        """Both places of a table page, as a text.
-
-        :param written: it is being written; *counted*: its count is changing
-        """
-        store, count = self.written(page, written), self.counted(page, counted)
-        if store and count:
-            return f"{store}, where it was written last, and {count}, where it was counted last"
-        return store or count
 
     def allocated(self, page: int) -> str:
         """The place at which a table page, or the first of several, was allocated."""

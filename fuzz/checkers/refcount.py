@@ -35,58 +35,78 @@ class Refcount(GuestChecker):
         # The pages whose references were counted in this operation, in order; the last one, which often comes again.
         self.asked: dict[int, int] = {}
         self.last = -1
-        # The walker callback that counted it.
+        # The walker callback, or entry point, that runs.
         self.by = ""
 
     def before_operation(self, op: Operation | None) -> None:
         self.asked.clear()
         self.last = -1
+        self.by = ""
 
-    def get(self, page: int, count: int) -> None:
-        if page != self.last or self.kernel.walker != self.by:
-            self.counts(page, 1)
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        self.hand_on()
 
-    def put(self, page: int, count: int) -> None:
-        if page != self.last or self.kernel.walker != self.by:
-            self.counts(page, -1)
+    def turn(self, actor: int) -> None:
+        super().turn(actor)
+        self.hand_on()
 
-    def counts(self, page: int, change: int) -> None:
-        """A count has changed; of another page, or by another walker callback than the last one."""
-        self.asked[page] = self.last = page
-        self.by = self.kernel.walker
-        table = self.shadow.by_page.get(page)
-        if table is not None and table.by != self.by:
-            self.shadow.hand_on(table, self.by, change)
+    def hand_on(self) -> None:
+        """Note what the last walker callback has left wrong: another one begins, or goes on."""
+        before, self.by = self.by, self.kernel.walker or self.kernel.entry
+        if self.shadow.touched or self.asked:
+            self.look(before, False)
 
-    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+    def look(self, by: str, judge: bool) -> None:
+        """Count the tables whose references changed, or that were written, in this operation.
+
+        :param by: the walker callback, or entry point, that may have made a count wrong
+        :param judge: report what is wrong
+        """
         for page in self.asked:
             table = self.shadow.by_page.get(page)
             if table is not None and page not in self.shadow.touched:
-                self.judge(table)
+                self.count(table, by, judge)
         for table in self.shadow.touched.values():
             if self.shadow.by_page.get(table.page) is table:
-                self.judge(table)
+                self.count(table, by, judge)
+
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+        self.look(self.kernel.walker or self.kernel.entry, True)
 
     def scan(self) -> None:
         """Count every table there is."""
         for table in self.shadow.by_page.values():
-            self.judge(table)
+            self.count(table, self.kernel.walker or self.kernel.entry, True)
 
-    def judge(self, table: Table) -> None:
-        """Judge one table that is in use."""
+    def count(self, table: Table, by: str, judge: bool) -> None:
+        """Count one table; parameters as of `look`."""
         if not table.live:
             return
-        excess = self.shadow.excess(table)
-        if excess:
-            counted = "non-zero" if self.side.pgtable.COUNTS_NON_ZERO else "valid"
-            count = self.kernel.counts[table.page]
-            since = f" since {table.wrong_since}" if table.wrong_since else ""
+        count = self.kernel.counts[table.page]
+        non_zero = self.side.pgtable.COUNTS_NON_ZERO
+        entries = table.non_zero if non_zero else table.valid()
+        if count == 1 + entries:
+            if table.wrong_since:
+                table.wrong_since = table.wrong_at = ""
+            return
+        if not table.wrong_since:
+            table.wrong_since, table.wrong_at = by, self.changed_at(table)
+        if judge:
             self.report(
-                "too many references" if excess > 0 else "too few references",
+                "too many references" if count > 1 + entries else "too few references",
                 table.level,
                 f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
-                f"and {count - 1 - excess} {counted} entries{since}",
+                f"and {entries} {'non-zero' if non_zero else 'valid'} entries",
                 frozenset([table.base]),
-                function=table.wrong_since or table.by,
-                where=table.wrong_at or self.kernel.last.changed(table.page),
+                function=table.wrong_since,
+                where=table.wrong_at,
             )
+
+    def changed_at(self, table: Table) -> str:
+        """Say where in a compiled tree the table was last counted, and written; "" of a port."""
+        last = self.kernel.last
+        written = last.written(table.page)
+        counted = last.counted(table.page)
+        if counted and written:
+            return f"{written}, where it was written last, and {counted}, where it was counted last"
+        return written or counted

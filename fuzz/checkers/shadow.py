@@ -142,9 +142,6 @@ class Shadow(GuestChecker):
         if not table.live:
             self.written[page] = self.side.computer.published
         level = table.level
-        by = self.kernel.walker
-        if by != table.by:
-            self.hand_on(table, by, 0)
         table.non_zero += (new != 0) - (old != 0)
         if table is not self.touching:
             self.touched[page] = self.touching = table
@@ -177,24 +174,6 @@ class Shadow(GuestChecker):
             self.released = release
             for listener in self.listeners:
                 listener.changed(ipa, level, ptep, old, new)
-
-    def excess(self, table: Table) -> int:
-        """Return how many references a table has beside its own and those of entries that count; negative: too few."""
-        entries = table.non_zero if self.side.pgtable.COUNTS_NON_ZERO else table.valid()
-        return self.kernel.counts[table.page] - 1 - entries
-
-    def hand_on(self, table: Table, by: str, change: int) -> None:
-        """Note that another walker callback is about to write or count a table; in between the count has to be right.
-
-        :param by: its name
-        :param change: what it has added to the count already; 0: it writes
-        """
-        if self.excess(table) == change:
-            table.wrong_since = table.wrong_at = ""
-        elif not table.wrong_since:
-            table.wrong_since = table.by
-            table.wrong_at = self.kernel.last.changed(table.page, change == 0, change != 0)
-        table.by = by
 
     def cut_beside_walks(self, table: Table) -> None:
         """A subtree was cut off while others may walk it."""

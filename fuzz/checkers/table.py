@@ -13,9 +13,8 @@ class Table:
 
     *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
     the hardware reaches it from the root; *non_zero*: how many of its entries
-    are not zero, valid or not. *by*: the walker callback that wrote or counted it last;
-    *wrong_since*: the one that left it with a wrong count, "" where the last one found it right; *wrong_at*: where that
-    was, in a compiled tree.
+    are not zero, valid or not. *wrong_since*: the walker callback, or entry point, that has left it with a wrong count,
+    "" while that is right; *wrong_at*: where in a compiled tree it was written and counted by then.
     """
 
     def __init__(self, page: int, level: int, base: int, live: bool) -> None:
@@ -28,7 +27,6 @@ class Table:
         # Valid entries that the architecture reserves, or that point to a page that is no table.
         self.reserved: set[int] = set()
         self.non_zero = 0
-        self.by = ""
         self.wrong_since = ""
         self.wrong_at = ""
 

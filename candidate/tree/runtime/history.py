@@ -38,9 +38,6 @@ class History(LastPlaces):
         self.counts: dict[int, int] = {}
         self.allocations: dict[int, int] = {}
         self.locks: dict[int, int] = {}
-        # The last ones before these that were others, by table page.
-        self.writes_before: dict[int, int] = {}
-        self.counts_before: dict[int, int] = {}
         self.last_walk = 0
         self.last_store = 0
 
@@ -76,10 +73,9 @@ class History(LastPlaces):
                 self.last_walk = chain
             elif kind in (r.STORE, r.RELEASE, r.CMPXCHG, r.PLAIN):
                 ptep = word(words, at + 1)
-                self.stores[ptep] = self.last_store = chain
-                note(self.writes, self.writes_before, ptep // self.entries, chain)
+                self.stores[ptep] = self.writes[ptep // self.entries] = self.last_store = chain
             elif kind in (r.GET, r.PUT):
-                note(self.counts, self.counts_before, word(words, at + 1), chain)
+                self.counts[word(words, at + 1)] = chain
             elif kind in (r.ALLOC, r.ALLOC_EXACT):
                 self.allocations[word(words, at + 1)] = chain
             elif kind == r.LOCK:
@@ -99,13 +95,13 @@ class History(LastPlaces):
         self.look()
         return self.where(self.stores.get(ptep, 0))
 
-    def written(self, page: int, under_way: bool = False) -> str:
+    def written(self, page: int) -> str:
         self.look()
-        return self.where((self.writes_before if under_way else self.writes).get(page, 0))
+        return self.where(self.writes.get(page, 0))
 
-    def counted(self, page: int, under_way: bool = False) -> str:
+    def counted(self, page: int) -> str:
         self.look()
-        return self.where((self.counts_before if under_way else self.counts).get(page, 0))
+        return self.where(self.counts.get(page, 0))
 
     def allocated(self, page: int) -> str:
         self.look()
@@ -125,11 +121,3 @@ class History(LastPlaces):
 
     def forget_steps(self) -> None:
         self.earlier = len(self.added)
-
-
-def note(last: dict[int, int], before: dict[int, int], page: int, chain: int) -> None:
-    """Note the chain of what happened to a table page last, and the one before that is another."""
-    known = last.get(page, 0)
-    if known != chain:
-        before[page] = known
-        last[page] = chain

@@ -58,24 +58,6 @@ def test_the_last_place_of_each_kind_is_known() -> None:
     assert past.walking().startswith("f8 ")
 
 
-def test_what_is_under_way_can_be_left_out() -> None:
-    """It is by other code than what was before it; that may have come in several records."""
-    past = history()
-    add(past, (r.STORE, 1, 5), (r.STORE, 2, 5), (r.STORE, 2, 6), (r.GET, 3, 0))
-    assert past.written(0, True).startswith("f1 ")
-    assert (
-        past.changed(0)
-        == f"{past.written(0)}, where it was written last, and {past.counted(0)}, where it was counted last"
-    )
-    add(past, (r.STORE, 4, 7))
-    assert past.written(0, True).startswith("f2 ")
-    assert past.changed(0, written=True).startswith("f2 ")
-    assert past.counted(0, True) == ""
-    add(past, (r.PUT, 5, 0))
-    assert past.counted(0, True).startswith("f3 ")
-    assert past.changed(0, counted=True).partition(" and ")[2].startswith("f3 ")
-
-
 def test_the_place_of_an_allocation_outlives_the_counts() -> None:
     past = history()
     add(past, (r.ALLOC_EXACT, 1, 0), (r.ALLOC, 2, 2), (r.ALLOC, 3, -1), (r.GET, 4, 2), (r.PUT, 5, 2))
