@@ -20,6 +20,7 @@ _PYTHON: Final = {
     "reference": "Python: host, machine, events",
     "candidate": "Python: kernel code",
     "candidate.tree": "Python: replay",
+    "candidate.tree.runtime.exchange": "Python: to and from processes",
     "candidate.tree.runtime.process": "Python: to and from processes",
     "fuzz": "Python: operations",
     "fuzz.checkers": "Python: checkers",

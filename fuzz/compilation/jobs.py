@@ -40,8 +40,8 @@ HOT: Final = (
 _TREES: Final = ("candidate___tree___",)
 # As hot, but there is no profile of them: full optimisation pays.
 UNTRAINED: Final = (
-    *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___process."),
-    "runtime___host_pages.",
+    *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___exchange."),
+    *("runtime___host_pages.", "runtime___process."),
 )
 # C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
 COLD: Final = (

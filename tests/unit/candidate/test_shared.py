@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from candidate.tree.runtime.process import low
+from candidate.tree.runtime.exchange import low
 from candidate.tree.runtime.shared import hear, look, put, say, words_in
 
 VALUES = [0, 1, -1, 1 << 62, -(1 << 62), (1 << 63) - 1, -(1 << 63)]
