@@ -14,10 +14,10 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from .checker import Checker, GuestChecker, Peers
 from .exposed import Exposed
-from .places import Range
 from .rule import Rule
 from .severity import Severity
 from .table import Table
+from .table_memory import compare_with_memory
 
 
 class Shadow(GuestChecker):
@@ -220,38 +220,7 @@ class Shadow(GuestChecker):
         :raises AssertionError: they are not, a mistake of ours
         """
         for root in self.roots:
-            self.scan_table(root)
-
-    def scan_table(self, table: Table) -> None:
-        """Scan one table, and those below; not one that was freed, or entered twice, in spite of its parent."""
-        if self.by_page.get(table.page) is not table:
-            return
-        # Each entry that the stores made is in memory, and nothing else is: so many are not zero, and so many valid.
-        counts = self.kernel.words.counts(table.page * self.entries, self.entries)
-        if counts != (table.non_zero, table.valid()) or not self.holds(table):
-            raise AssertionError(
-                f"the shadow of table page {table.page} (level {table.level}) is not what memory holds"
-            )
-        for child in table.children.values():
-            self.scan_table(child)
-
-    def holds(self, table: Table) -> bool:
-        """Tell whether memory has each valid entry of a table, as the stores made it."""
-        words = self.kernel.words
-        first = table.page * self.entries
-        for index, leaf in table.leaves.items():
-            if words[first + index] != leaf:
-                return False
-        for index, child in table.children.items():
-            word = words[first + index]
-            page = (address_bits(word, self.granule) - self.kernel.base) >> self.granule.page_shift
-            if kind(word, table.level, self.granule) != TABLE or child.page != page:
-                return False
-        for index in table.reserved:
-            word = words[first + index]
-            if not word & 1 or kind(word, table.level, self.granule) == LEAF or index in table.children:
-                return False
-        return True
+            compare_with_memory(self.kernel, self.by_page, root)
 
     def set_live(self, table: Table, live: bool) -> None:
         """A subtree was cut off from the root, or joined to it."""
@@ -303,39 +272,6 @@ class Shadow(GuestChecker):
             if child is None or child.level > 3:
                 return table.level
             table = child
-
-    def stepped_through(self, start: int, end: int) -> list[Range]:
-        """Return the ranges that a walk of [start, end) reaches without rounding its cursor down (bug B05)."""
-        found: list[Range] = []
-        addr = start
-        for root in self.roots:
-            if addr < end and addr >> self.shifts[root.level] < (root.base >> self.shifts[root.level]) + self.entries:
-                addr = self.step(root, addr, end, found)
-        return found
-
-    def step(self, table: Table, addr: int, end: int, found: list[Range]) -> int:
-        """Do as `stepped_through`, in one table; return the cursor."""
-        shift = self.shifts[table.level]
-        index = (addr >> shift) & (self.entries - 1)
-        children = sorted(table.children)
-        while index < self.entries and addr < end:
-            child = table.children.get(index)
-            if child is not None and child.level <= 3:
-                addr = self.step(child, addr, end, found)
-                index += 1
-                continue
-            # Up to the next table, each entry moves the cursor by its size.
-            behind = self.entries
-            for other in children:
-                if other > index:
-                    behind = other
-                    break
-            steps = min(behind - index, ((end - addr - 1) >> shift) + 1)
-            base = table.base + (index << shift)
-            found.append((base, base + (steps << shift)))
-            addr += steps << shift
-            index += steps
-        return addr
 
     def table_at(self, ipa: int, level: int) -> Table | None:
         """The live table of *level* that translates *ipa*, below the root."""

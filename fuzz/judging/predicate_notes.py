@@ -45,6 +45,7 @@ from .predicates import (
     REPLACED,
     SMALLER,
 )
+from .stepping import stepped_through
 from .wrong_leaves import WrongLeaves
 
 # Faults whose handler looks for the leaf that gave them.
@@ -243,7 +244,7 @@ class PredicateNotes(Checker):
         shadow = self.shadows[vm]
         size = 1 << self.shifts[shadow.level_at(start)]
         if start & (size - 1) and (start & -size) + size < end:
-            for first, last in without(start, end, shadow.stepped_through(start, end)):
+            for first, last in without(start, end, stepped_through(shadow, start, end)):
                 self.note(INSIDE, first, last, vm)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
