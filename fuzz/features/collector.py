@@ -7,45 +7,16 @@ which walker. `fuzz.features.features` puts the raw features of two sides togeth
 
 from typing import Final
 
-from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, WRITE_BIT
+from reference.machine.descriptor import VALID_BIT
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
 
 from ..checkers import Checker
-from ..checkers.shadow import Shadow
-from ..checkers.table import Table
 from ..execution.executor import Executor
-from ..language.operations import (
-    Evict,
-    GuestAccess,
-    GuestCache,
-    GuestConflict,
-    GuestExternalAbort,
-    HostAge,
-    HypMap,
-    OnCpu,
-    Operation,
-    Par,
-    SetLog,
-    SlotCreate,
-    SlotPlace,
-    SlotRange,
-    Speculate,
-    TableMap,
-    TablePlace,
-    TableRange,
-    TableRelax,
-    VmEnd,
-    is_vcpu,
-    plain,
-)
-from ..sides.guest import SlotLayout
+from ..language.operations import HypMap, Operation
 from ..sides.outcome import Outcome
-from .raw import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, MEETS, MEETS_LAST, RawFeature, bucket, compared_bits
+from .meetings import Meetings, extent
+from .raw import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, RawFeature, compared_bits
 
-# Likewise of an entry that an operation meets: less, for there are many kinds of operations.
-_MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
-# Operations that have a place.
-_PLACED: Final = (GuestAccess, GuestExternalAbort, GuestConflict, Speculate, Evict, SlotPlace, TableRange, TablePlace)
 # The counters of an operation, for comparing the two sides.
 COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages cleaned", "faults")
 
@@ -62,15 +33,14 @@ class FeatureCollector(Checker):
 
     def __init__(self, executor: Executor, program: set[RawFeature] | None = None) -> None:
         super().__init__(executor.side)
-        self.program = program
         checkers = executor.checkers
         self.shadows = checkers.shadows
         self.hyp = checkers.hyp
         self.entries = self.granule.entries
         self.shifts = self.granule.shifts
-        self.words = self.kernel.words
         self.address_mask = self.granule.address_mask
         self.seen: set[RawFeature] = set()
+        self.meetings = Meetings(executor.side, checkers.shadows, self.seen, program)
         # The entry point, or fault, that an entry was written for last, by its index.
         self.writers: dict[int, str] = {}
         # The last note on an entry and on a count, and its place: walkers do the same to
@@ -224,10 +194,7 @@ class FeatureCollector(Checker):
 
     def extent(self, size: int) -> str:
         """A number of bytes, against a page and a block."""
-        if size <= 1 << self.shifts[3]:
-            return "page"
-        block = 1 << self.shifts[2]
-        return "pages" if size < block else "block" if size == block else "more"
+        return extent(size, self.shifts)
 
     def lock(self, name: str, vmid: int) -> None:
         self.held("lock", name)
@@ -278,7 +245,7 @@ class FeatureCollector(Checker):
     def sigbus(self, hva: int, shift: int) -> None:
         self.note("sigbus", "")
 
-    # Accesses, and what operations meet.
+    # Accesses and operations.
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE:
@@ -288,101 +255,10 @@ class FeatureCollector(Checker):
     def before_operation(self, op: Operation | None) -> None:
         self.stores = self.references = self.tables = self.flushes = self.cleaned = self.faults = 0
         self.in_hyp = isinstance(op, HypMap)
-        if op is None:
-            return
-        name = type(op).__name__
-        if self.program is not None:
-            self.program.add(("operation", name, variant_of(op)))
-        if isinstance(op, Par):
-            for each in map(plain, op.operations):
-                self.meet(name, each, self.side.by_name[each.slot])
-            return
-        if isinstance(op, (HypMap, VmEnd)) or (isinstance(op, OnCpu) and not isinstance(op, _PLACED)):
-            return
-        self.meet(name, op, self.side.by_name[op.slot])
-
-    def meet(self, name: str, op: Operation, layout: SlotLayout) -> None:
-        """The slot, and the entries, that an operation meets."""
-        slot = layout.slot
-        program = self.program
-        if program is not None:
-            backing = "hugetlb" if slot.backing.startswith("hugetlb") else slot.backing
-            program.add(("backing", name, backing, "alias" if slot.alias else ""))
-            program.add(("slot flags", name, layout.flags if layout.live else "deleted"))
-        if not isinstance(op, _PLACED):
-            return
-        start = layout.ipa + op.offset
-        shadow = self.shadows[slot.vm]
-        self.met(MEETS, name, shadow, start)
-        if isinstance(op, (SlotRange, TableRange)):
-            end = start + op.size
-            self.met(MEETS_LAST, name, shadow, end - 1)
-            if program is not None:
-                program.add(("edges", name, self.edge(start), self.edge(end), self.extent(op.size)))
-
-    def edge(self, address: int) -> str:
-        """Name the largest of page, block and their like that an address is a multiple of."""
-        if address & ((1 << self.shifts[3]) - 1):
-            return "byte"
-        return "page" if address & ((1 << self.shifts[2]) - 1) else "block"
-
-    def met(self, what: str, name: str, shadow: Shadow, ipa: int) -> None:
-        """Note the entry that the hardware would find for an address."""
-        for root in shadow.roots:
-            if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
-                table = root
-                index = (ipa - table.base) >> self.shifts[table.level]
-                child = table.children.get(index)
-                while child is not None and child.level <= 3:
-                    table = child
-                    index = (ipa - table.base) >> self.shifts[table.level]
-                    child = table.children.get(index)
-                entry = compared_bits(self.words[table.page * self.entries + index])
-                self.seen.add((what, name, "", table.level, entry & _MET))
-                return
+        if op is not None:
+            self.meetings.begin(op)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for shadow in self.shadows:
             if shadow.touched:
-                self.shape(shadow)
-
-    def shape(self, shadow: Shadow) -> None:
-        """The shape of a VM's tables: how many of each level, with how many leaves."""
-        tables = [0, 0, 0, 0]
-        leaves = [0, 0, 0, 0]
-        for table in shadow.by_page.values():
-            level = table.level
-            if table.live and level <= 3:
-                tables[level] += 1
-                leaves[level] += len(table.leaves)
-        raw: list[str | int] = ["tree"]
-        for level in range(4):
-            raw += [bucket(tables[level], 3), bucket(leaves[level], 5)]
-        self.seen.add(tuple(raw))
-        for table in shadow.touched.values():
-            if table.live:
-                self.seen.add(("table", table.level, self.fill(table), bucket(len(table.children), 2)))
-
-    def fill(self, table: Table) -> str:
-        """Name the number of leaves of a table."""
-        leaves = len(table.leaves)
-        return "full" if leaves == self.entries else str(leaves) if leaves < 2 else "some"
-
-
-def variant_of(op: Operation) -> str:
-    """Name the variant of an operation within its kind."""
-    if isinstance(op, Par):
-        vcpus = sum(map(is_vcpu, op.actors))
-        others = f", {len(op.actors) - vcpus} others" if vcpus < len(op.actors) else ""
-        return f"{vcpus} vCPUs{others}, {len(op.switches)} switches"
-    if isinstance(op, GuestAccess):
-        return f"{op.kind}{'' if op.mmu else ' mmu=off'}"
-    if isinstance(op, (TableMap, TableRelax, HypMap)):
-        return op.prot
-    if isinstance(op, (GuestCache, SetLog)):
-        return "on" if op.on else "off"
-    if isinstance(op, HostAge):
-        return "flush" if op.flush else "no flush"
-    if isinstance(op, SlotCreate):
-        return f"log={op.log:d} ro={op.ro:d}"
-    return ""
+                self.meetings.shape(shadow)
