@@ -2,6 +2,7 @@
 """Commits of a git repository as versions: ``tree:FOLDER@COMMIT``."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import candidate
 from candidate.tree import PREFIX, SANITIZE, pinned, root_of, source_of
+from candidate.tree.building import commits
 from candidate.tree.building.commits import READ
 from candidate.tree.building.facts import commit
 from candidate.tree.building.source import MMU, PGTABLE
@@ -92,6 +94,14 @@ def test_the_repository_is_not_touched(repository: Path) -> None:
     assert list(repository.rglob("hooked")) == []
 
 
+def test_the_index_of_a_work_tree_is_not_written(repository: Path) -> None:
+    """`git diff` and `git status` would: a file that was touched is looked at, and noted as the same."""
+    os.utime(repository / MMU, (1, 1))
+    index = (repository / ".git" / "index").read_bytes()
+    assert commit(source_of(f"{PREFIX}{repository}")) == git(repository, "rev-parse", "HEAD")
+    assert (repository / ".git" / "index").read_bytes() == index
+
+
 def test_what_no_build_reads_is_left_out(repository: Path, cache: Path) -> None:
     root = root_of(f"{PREFIX}{repository}@HEAD")
     assert not (root / "drivers").exists()
@@ -152,6 +162,42 @@ def test_other_kinds_of_repositories(repository: Path, how: str) -> None:
     assert text_of(f"{PREFIX}{place}@main~1" if how != "sparse" else f"{PREFIX}{place}@HEAD~1") == FIRST
 
 
+def test_a_partial_clone_gets_its_files_at_once(repository: Path) -> None:
+    """And not by one fetch for each, which takes an hour over a network."""
+    (repository / "virt" / "many").mkdir()
+    for number in range(30):
+        (repository / "virt" / "many" / f"{number}.h").write_text(f"{number}\n")
+    commit_all(repository, "many")
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    git(repository, "config", "uploadpack.allowAnySHA1InWant", "true")
+    place = repository.parent / "partial"
+    command = ("clone", "--quiet", "--filter=blob:none", "--no-checkout", f"file://{repository}", str(place))
+    git(repository, *command)
+    packs = place / ".git" / "objects" / "pack"
+    before = len(list(packs.glob("*.pack")))
+    root = root_of(f"{PREFIX}{place}@main")
+    assert (root / "virt" / "many" / "29.h").read_text() == "29\n"
+    assert before < len(list(packs.glob("*.pack"))) <= before + len(READ)
+
+
+def test_a_folder_of_another_version_of_s2fuzz_is_another(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may check out less of a commit."""
+    first = root_of(f"{PREFIX}{repository}@HEAD")
+    monkeypatch.setattr(commits, "_WHAT", "0" * 8)
+    second = root_of(f"{PREFIX}{repository}@HEAD")
+    assert first != second
+    assert (second / MMU).read_text() == SECOND
+
+
+def test_settings_of_the_environment_hold(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that builds says there whose repositories are safe."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "*")
+    assert text_of(f"{PREFIX}{repository}@HEAD") == SECOND
+
+
 def no_git(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/none")
 
@@ -171,6 +217,14 @@ def lost(repository: Path, _: pytest.MonkeyPatch) -> None:
     (repository / ".git" / "objects" / name[:2] / name[2:]).unlink()
 
 
+def anothers(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+
+def shallow(repository: Path, _: pytest.MonkeyPatch) -> None:
+    (repository / ".git" / "shallow").write_text(git(repository, "rev-parse", "HEAD") + "\n")
+
+
 ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
 
 
@@ -181,13 +235,17 @@ ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
         ("linux@HEAD~9", None, ("linux has no commit 'HEAD~9'", ANY)),
         ("linux@HEAD:Makefile", None, ("linux@HEAD:Makefile: ", ANY)),
         ("linux@--all", None, ("linux has no commit '--all'", ANY)),
+        ("linux@^HEAD", None, ("linux has no commit '^HEAD'", ANY)),
+        ("linux@HEAD^{tree}", None, ("linux@HEAD^{tree}: HEAD^{tree}^{commit}: expected commit type", ANY)),
+        ("linux@HEAD~1", shallow, ("linux has no commit 'HEAD~1'; it is a shallow clone", "--deepen=100", ANY)),
+        ("linux@HEAD", anothers, ("dubious ownership", "allowed: after `git config --global --add safe.directory ")),
         ("linux@", None, ("linux@: no such folder",)),
         ("nowhere@HEAD", None, ("nowhere@HEAD: no such folder",)),
         ("linux/virt@HEAD", None, ("is the folder virt/ of a git repository", ANY)),
         ("linux@HEAD~1", no_repository, ("not a git repository", ANY)),
         ("linux@HEAD~1", no_git, ("cannot run git: No such file or directory", ANY)),
         ("linux@HEAD~1", no_cache, ("cannot write to the cache folder", "Not a directory", "XDG_CACHE_HOME")),
-        ("linux@HEAD~1", lost, ("cannot be checked out: ",)),
+        ("linux@HEAD~1", lost, ("cannot be checked out into ", "cache/s2fuzz/commits: ")),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Commits of a git repository as trees: what a build reads of one is checked out into the user's cache folder.
 
-The repository itself, its index and its work tree are not touched. A folder is named after its commit, so it
-never changes.
+The index and the work tree of the repository are not touched. A folder is named after its commit and after what
+is checked out of one, so it never changes.
 """
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ READ: Final = (
 # Hexadecimal digits of a short name, as in mails to the kernel's lists; more where two commits have the same.
 _DIGITS: Final = 12
 _UNFINISHED: Final = ".checking-out-"
+# Part of the names of folders: what another version of this file has checked out does not do.
+_WHAT: Final = hashlib.sha256("\0".join(READ).encode()).hexdigest()[:8]
 _ALLOWED: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository, and a commit, tag or branch of it"
 
 
@@ -65,13 +68,26 @@ def resolved(repository: Path, commit: str) -> str:
         if inside := git(repository, "rev-parse", "--show-prefix").strip():
             raise TreeError(f"{name}: {repository} is the folder {inside} of a git repository; {_ALLOWED}")
     except GitError as error:
-        raise TreeError(f"{name}: {error}; {_ALLOWED}") from None
+        raise TreeError(f"{name}: {error}; {error.remedy or _ALLOWED}") from None
+    none = f"{repository} has no commit {commit!r}"
     try:
-        return git(repository, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
+        found = git(repository, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
     except GitError as error:
         # Of a name that is none, git says that it needs a single revision.
-        why = f"{repository} has no commit {commit!r}" if "single revision" in str(error) else str(error)
-        raise TreeError(f"{name}: {why}; {_ALLOWED}") from None
+        why = none if "single revision" in str(error) else str(error)
+        raise TreeError(f"{name}: {why}; {_deeper(repository)}{_ALLOWED}") from None
+    if not found.isalnum():
+        # All but the ancestors of a commit, ``^main``, is a revision too.
+        raise TreeError(f"{name}: {none}; {_ALLOWED}")
+    return found
+
+
+def _deeper(repository: Path) -> str:
+    """Return what helps where a repository does not have all ancestors of its commits; "": it has."""
+    with suppress(GitError):
+        if git(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
+            return "it is a shallow clone, and `git fetch --deepen=100` gets older commits; "
+    return ""
 
 
 def checked_out(repository: Path, commit: str) -> Path:
@@ -84,12 +100,16 @@ def checked_out(repository: Path, commit: str) -> Path:
         home = cache_folder("commits")
     except RuntimeError:
         raise TreeError("there is no home folder to check commits out in; allowed: one in XDG_CACHE_HOME") from None
-    entry = home / commit
+    entry = home / f"{commit}-{_WHAT}"
     if not entry.is_dir():
         with making_entry(home, _UNFINISHED, _refused) as work:
             # Another process may have done it while this one waited.
             if not entry.is_dir():
-                _check_out(repository, commit, work)
+                try:
+                    _check_out(repository, commit, work)
+                except GitError as error:
+                    name = f"{repository}{AT}{commit[:12]}"
+                    raise TreeError(f"{name}: cannot be checked out into {home}: {error}") from None
                 work.chmod(0o755)
                 work.rename(entry)
         remove_unused(home)
@@ -102,18 +122,22 @@ def checked_out(repository: Path, commit: str) -> Path:
 def _check_out(repository: Path, commit: str, work: Path) -> None:
     """Check what a build reads out into *work*, with an index of its own.
 
-    :raises TreeError: that fails
+    :raises GitError: that fails
     """
     index = work / ".index"
-    try:
-        there = git(repository, "ls-tree", "-z", "--name-only", commit, "--", *READ).split("\0")
-        paths = [path for path in there if path]
-        if paths:
-            where = git(repository, "rev-parse", "--absolute-git-dir").strip()
-            into = ("--git-dir", where, "--work-tree", str(work), "-c", "core.bare=false")
-            git(work, *into, "checkout", "-q", commit, "--", *paths, variables={"GIT_INDEX_FILE": str(index)})
-    except GitError as error:
-        raise TreeError(f"{repository}{AT}{commit[:12]}: cannot be checked out: {error}") from None
+    where = git(repository, "rev-parse", "--absolute-git-dir").strip()
+    into = ("--git-dir", where, "--work-tree", str(work), "-c", "core.bare=false")
+    files = []
+    for line in git(repository, "ls-tree", "-z", commit, "--", *READ).split("\0"):
+        words, _, path = line.partition("\t")
+        if " tree " in words:
+            # `git checkout` would fetch the files of a partial clone one by one.
+            command = ("read-tree", "-u", f"--prefix={path}/", f"{commit}:{path}")
+            git(work, *into, *command, variables={"GIT_INDEX_FILE": str(index)})
+        elif path:
+            files.append(path)
+    if files:
+        git(work, *into, "checkout", "-q", commit, "--", *files, variables={"GIT_INDEX_FILE": str(index)})
     index.unlink(missing_ok=True)
 
 

@@ -96,10 +96,8 @@ def commit(source: TreeSource) -> str:
         return ""
     try:
         head = git(source.root, "rev-parse", "HEAD").strip()
+        # Not `git diff`, which writes the index, or else takes what was touched for changed.
+        changed = git(source.root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "--", *_READ)
     except GitError:
         return ""
-    try:
-        git(source.root, "diff", "--quiet", "HEAD", "--", *_READ)
-    except GitError:
-        return f"{head}+"
-    return head
+    return f"{head}+" if changed else head
