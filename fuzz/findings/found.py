@@ -8,7 +8,8 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from candidate import get, names, portable
+from candidate import RefusedCandidate, UnknownCandidate, get, names, portable
+from candidate.tree import TreeError
 
 from ..distribution import home_folder
 from ..judging.bearers import bugs_like, explanation
@@ -60,7 +61,23 @@ def known_of(finding: Finding, reference: str) -> KnownBug | None:
 
 
 def known_text(finding: Finding, reference: str) -> str:
-    """Say how known bugs of the version *reference* relate to a finding; "" if none does."""
+    """Say how known bugs of the version *reference* relate to a finding; "" if none does.
+
+    A version that is gone by now, such as a tree that was moved, can still be read about.
+    """
+    try:
+        return _known_text(finding, reference)
+    except (TreeError, UnknownCandidate, RefusedCandidate) as error:
+        if finding.kind not in (COMMON, CURED):
+            return ""
+        return f"nobody can say whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
+
+
+def _known_text(finding: Finding, reference: str) -> str:
+    """As `known_text`.
+
+    :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: the version cannot be had
+    """
     bug = known_of(finding, reference)
     if bug is not None:
         link = f" Fixed upstream: {bug.link}." if bug.link else ""

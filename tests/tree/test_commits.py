@@ -327,3 +327,23 @@ def test_a_session_goes_on_with_the_commit_that_it_began_with(linux: Path, monke
     assert re.fullmatch(
         rf"the kernel tree {re.escape(opened.name.removeprefix(PREFIX))} \(Linux 6\.12\.\d+\), compiled", opened.origin
     )
+
+
+def test_a_campaign_goes_on_and_is_read_from_any_folder(
+    linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is read when the repository is gone."""
+    for programs, folder, name in ((40, linux, "."), (400, tmp_path, "linux")):
+        monkeypatch.chdir(folder)
+        versions = ["--reference", f"tree:{name}@master~1", "--candidate", f"tree:{name}@master"]
+        ends = ["--until", f"programs={programs}", "--workers", "1", "--hours", "0.003"]
+        assert cli.main(["campaign", str(tmp_path / "campaign"), *versions, *ends]) == WORSE
+    linux.rename(tmp_path / "away")
+    monkeypatch.chdir("/")
+    capsys.readouterr()
+    assert cli.main(["status", str(tmp_path / "campaign"), "--json"]) == WORSE
+    said = json.loads(capsys.readouterr().out)
+    assert said["candidate"].startswith(f"tree:{linux}@")
+    assert said["sessions"] == 2
+    assert cli.main(["status", str(tmp_path / "campaign")]) == WORSE
+    assert "regression  refcount: " in capsys.readouterr().out

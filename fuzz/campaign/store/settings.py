@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from candidate import anywhere
+
 from ...engines.registry import DEFAULT
 from .. import UNIT_SECONDS
 from .database import CampaignError, transaction
@@ -67,6 +69,7 @@ def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> 
     :raises CampaignError: something does
     """
     for key, value in wanted.items():
-        if kept[key] != value:
+        # Earlier versions have kept names of trees as they were given.
+        if anywhere(kept[key]) != anywhere(value):
             wrong = f"--{key} {value}, but this campaign has --{key} {kept[key]}"
             raise CampaignError(f"{folder}: {wrong}; give {kept[key]}, or name another directory")

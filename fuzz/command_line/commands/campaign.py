@@ -130,8 +130,9 @@ def campaign(arguments: Namespace) -> int:
     from ..inputs import known_findings
 
     settings = Settings(
-        candidate.get(arguments.candidate).name,
-        candidate.get(arguments.reference).name,
+        # Whoever looks at it, or goes on with it, may be in another folder.
+        candidate.get(candidate.anywhere(arguments.candidate)).name,
+        candidate.get(candidate.anywhere(arguments.reference)).name,
         arguments.seed,
         tuple(arguments.engine or (DEFAULT,)),
         arguments.workers,

@@ -443,6 +443,15 @@ def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
     assert known_text(Finding("common", "dcache: nowhere: nothing", ""), "original") == ""
 
 
+@pytest.mark.parametrize("reference", ["tree:/nowhere", "tree:/nowhere@v6.12", "nothing", "./nowhere.py"])
+def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
+    signature = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
+    assert known_text(Finding("regression", signature, ""), reference) == ""
+    said = known_text(Finding("common", signature, ""), reference)
+    assert said.startswith(f"nobody can say whether it is a known bug of {reference}: ")
+    assert "allowed" not in said
+
+
 def test_the_reason_says_which_known_bug_explains_a_finding() -> None:
     signature = known_bugs()[0].pattern.replace("*", "")
     assert (
