@@ -5,7 +5,8 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from statistics import linear_regression
+from itertools import combinations
+from statistics import median
 from typing import Any, Final
 
 from ..engines.registry import PUBLIC, engine_of
@@ -16,7 +17,7 @@ from ..processes.memory import children_kib, resident_kib
 from .mix import CANDIDATE, REFERENCE, SEED
 
 # Looks at memory in the time of an engine, about.
-LOOKS: Final = 40
+LOOKS: Final = 200
 # Parts of the time, in per cent, whose memory is printed.
 SHOWN: Final = (10, 25, 50, 75, 100)
 
@@ -81,10 +82,13 @@ def measure_engine(name: str, seconds: float) -> dict[str, Any]:
 
 
 def slope(points: list[tuple[float, int]]) -> float:
-    """Return how much the second value grows with the first, by least squares; 0 for fewer than two points."""
-    if len({at for at, _ in points}) < 2:
-        return 0.0
-    return linear_regression([at for at, _ in points], [kib for _, kib in points]).slope
+    """Return how much the second value grows with the first; 0 for fewer than two points.
+
+    It is the median of the slopes of all pairs (Theil and Sen): a look in the middle of a large program, whose memory
+    goes with it, is no growth.
+    """
+    slopes = [(late - early) / (end - start) for (start, early), (end, late) in combinations(points, 2) if end > start]
+    return median(slopes) if slopes else 0.0
 
 
 def text(result: dict[str, Any]) -> str:
