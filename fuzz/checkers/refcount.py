@@ -95,8 +95,9 @@ class Refcount(GuestChecker):
             self.report(
                 "too many references" if count > 1 + entries else "too few references",
                 table.level,
-                f"table page {table.page} (level {table.level}, from {table.base:#x}) has {count} references "
-                f"and {entries} {'non-zero' if non_zero else 'valid'} entries",
+                f"table page {table.page} (level {table.level}, from {table.base:#x}) has "
+                f"{count} reference{'' if count == 1 else 's'} and "
+                f"{entries} {'non-zero' if non_zero else 'valid'} entr{'y' if entries == 1 else 'ies'}",
                 frozenset([table.base]),
                 function=table.wrong_since,
                 where=table.wrong_at,
