@@ -22,8 +22,7 @@ def root_of(version: str) -> Path:
     :param version: ``tree:PATH``, ``tree:PATH@COMMIT``, or either with `SANITIZE` behind it
     :raises TreeError: there is no such commit, or it cannot be checked out
     """
-    folder, commit = parts_of(path_of(version))
-    return checked_out(folder, resolved(folder, commit)) if commit else folder
+    return _checked_out(path_of(version))[0]
 
 
 def source_of(version: str) -> TreeSource:
@@ -32,11 +31,17 @@ def source_of(version: str) -> TreeSource:
     :raises TreeError: as of `root_of`, or it is no tree that can be built
     """
     name = path_of(version)
+    root, commit = _checked_out(name)
+    return TreeSource(root, name if commit else "", commit)
+
+
+def _checked_out(name: str) -> tuple[Path, str]:
+    """Return the top folder of a tree, and the full name of the commit that it was named by, or ""."""
     folder, commit = parts_of(name)
     if not commit:
-        return TreeSource(folder)
+        return folder, ""
     full = resolved(folder, commit)
-    return TreeSource(checked_out(folder, full), name, full)
+    return checked_out(folder, full), full
 
 
 def pinned(version: str) -> str:

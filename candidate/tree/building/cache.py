@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from .cache_folder import cache_folder, making_entry, remove_unused
 from .compiler import Compiler
-from .errors import TreeChangedError, TreeError
+from .errors import TreeChangedError, TreeError, cannot_write
 from .plan import NATIVE, BuildSettings
 from .source import TreeSource
 from .symbols import FILE
@@ -123,7 +123,7 @@ def building() -> Iterator[Path]:
 
     :raises TreeError: the cache folder cannot be written
     """
-    with making_entry(folder(), _UNFINISHED, _refused) as work:
+    with making_entry(folder(), _UNFINISHED, cannot_write) as work:
         yield work
 
 
@@ -153,7 +153,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
             shutil.rmtree(entry)
         work.rename(entry)
     except OSError as error:
-        raise _refused(folder(), error) from None
+        raise cannot_write(folder(), error) from None
     remove_unused(folder())
     return entry
 
@@ -164,8 +164,3 @@ def _modified(source: TreeSource, path: str) -> float:
         return os.stat(os.path.join(source.root, path)).st_mtime
     except OSError:
         return 0.0
-
-
-def _refused(home: Path, error: OSError) -> TreeError:
-    why = error.strerror or str(error)
-    return TreeError(f"cannot write to the cache folder {home}: {why}; allowed: another one, named by XDG_CACHE_HOME")

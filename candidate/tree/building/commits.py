@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from .cache_folder import cache_folder, making_entry, remove_unused
-from .errors import TreeError
+from .errors import TreeError, cannot_write
 from .git import GitError, git
 
 # Between the folder of a repository and a commit, in the name of a tree.
@@ -102,7 +102,7 @@ def checked_out(repository: Path, commit: str) -> Path:
         raise TreeError("there is no home folder to check commits out in; allowed: one in XDG_CACHE_HOME") from None
     entry = home / f"{commit}-{_WHAT}"
     if not entry.is_dir():
-        with making_entry(home, _UNFINISHED, _refused) as work:
+        with making_entry(home, _UNFINISHED, cannot_write) as work:
             # Another process may have done it while this one waited.
             if not entry.is_dir():
                 try:
@@ -139,8 +139,3 @@ def _check_out(repository: Path, commit: str, work: Path) -> None:
     if files:
         git(work, *into, "checkout", "-q", commit, "--", *files, variables={"GIT_INDEX_FILE": str(index)})
     index.unlink(missing_ok=True)
-
-
-def _refused(home: Path, error: OSError) -> TreeError:
-    why = error.strerror or str(error)
-    return TreeError(f"cannot write to the cache folder {home}: {why}; allowed: another one, named by XDG_CACHE_HOME")
