@@ -106,12 +106,16 @@ class Checker(Observer):
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
-        function = function or self.kernel.walker or self.kernel.entry
+        function = function or self.running()
         where = where or self.kernel.place or self.written_at(level, places)
         places, reason = self.located(places, reason)
         if where:
             reason = f"{reason}; at {where}"
         self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
+
+    def running(self) -> str:
+        """Return the walker callback that ran last in the entry point under way, or the entry point."""
+        return self.kernel.walker or self.kernel.entry
 
     def located(self, places: Places, reason: str) -> tuple[Places, str]:
         """Add to places and reason of a violation which VM they are of, for a checker of one VM."""

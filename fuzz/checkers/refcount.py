@@ -52,7 +52,7 @@ class Refcount(GuestChecker):
 
     def hand_on(self) -> None:
         """Note what the last walker callback has left wrong: another one begins, or goes on."""
-        before, self.by = self.by, self.kernel.walker or self.kernel.entry
+        before, self.by = self.by, self.running()
         if self.shadow.touched or self.asked:
             self.look(before, False)
 
@@ -71,12 +71,12 @@ class Refcount(GuestChecker):
                 self.count(table, by, judge)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
-        self.look(self.kernel.walker or self.kernel.entry, True)
+        self.look(self.running(), True)
 
     def scan(self) -> None:
         """Count every table there is."""
         for table in self.shadow.by_page.values():
-            self.count(table, self.kernel.walker or self.kernel.entry, True)
+            self.count(table, self.running(), True)
 
     def count(self, table: Table, by: str, judge: bool) -> None:
         """Count one table; parameters as of `look`."""

@@ -70,10 +70,10 @@ def pin_commits(arguments: Namespace) -> None:
 
     :raises candidate.tree.TreeError: there is no such commit
     """
-    from candidate.tree import PREFIX, pinned
+    from candidate.tree import pinned
 
     for option, value in list(vars(arguments).items()):
-        if isinstance(value, str) and value.startswith(PREFIX):
+        if isinstance(value, str):
             setattr(arguments, option, pinned(value))
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
             setattr(arguments, option, [pinned(each) for each in value])

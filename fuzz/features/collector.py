@@ -180,21 +180,17 @@ class FeatureCollector(Checker):
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
         self.flushes += 1
-        self.note("flush by range", self.extent(size))
+        self.note("flush by range", extent(size, self.shifts))
 
     def dcache(self, pa: int, size: int) -> None:
         self.cleaned += size >> self.shifts[3]
-        self.note("clean", self.extent(size))
+        self.note("clean", extent(size, self.shifts))
 
     def icache(self, pa: int, size: int) -> None:
-        self.note("invalidate icache", self.extent(size))
+        self.note("invalidate icache", extent(size, self.shifts))
 
     def icache_all(self) -> None:
         self.note("invalidate icache", "all")
-
-    def extent(self, size: int) -> str:
-        """A number of bytes, against a page and a block."""
-        return extent(size, self.shifts)
 
     def lock(self, name: str, vmid: int) -> None:
         self.held("lock", name)
@@ -234,7 +230,7 @@ class FeatureCollector(Checker):
         self.note("retry" if result else "no retry", "")
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
-        self.note("copy on write", self.extent(pages << self.shifts[3]))
+        self.note("copy on write", extent(pages << self.shifts[3], self.shifts))
 
     def inject(self, what: str, address: int) -> None:
         self.note("inject", what)

@@ -10,9 +10,8 @@ def test_the_slope_of_a_line() -> None:
     assert slope([(at / 2, 1000 + 3 * at) for at in range(10)]) == pytest.approx(6.0)
     assert slope([(at, 1000 + 50 * (at % 2)) for at in range(200)]) == pytest.approx(0, abs=0.1)
     # Large programs in the last looks.
-    assert slope([(at, 1000 + 3 * at + (100_000 if at in (80, 95, 98) else 0)) for at in range(100)]) == pytest.approx(
-        3.0
-    )
+    large = {80: 100_000, 95: 100_000, 98: 100_000}
+    assert slope([(at, 1000 + 3 * at + large.get(at, 0)) for at in range(100)]) == pytest.approx(3.0)
     assert slope([(1.0, 5)]) == slope([(1.0, 5), (1.0, 6)]) == 0
 
 
