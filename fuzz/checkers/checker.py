@@ -95,12 +95,13 @@ class Checker(Observer):
         grave: bool = False,
         table: int = -1,
         where: str = "",
+        ruins: bool = False,
     ) -> None:
         """Note a violation.
 
         :param places: addresses of the guest pages concerned; many as `Places`
         :param function: where; by default the walker callback or entry point that ran last
-        :param grave: as in `Violation`, like *table*
+        :param grave: as in `Violation`, like *table* and *ruins*
         :param where: the place in a compiled tree, of what is judged only later; by default that of the event
             under way, or where there is none, that at which the entry concerned was written
         """
@@ -111,7 +112,8 @@ class Checker(Observer):
         places, reason = self.located(places, reason)
         if where:
             reason = f"{reason}; at {where}"
-        self.found.append(Violation(self.rule.name, function, what, level, reason, places, taints, grave, table))
+        found = Violation(self.rule.name, function, what, level, reason, places, taints, grave, table, ruins)
+        self.found.append(found)
 
     def running(self) -> str:
         """Return the walker callback that ran last in the entry point under way, or the entry point."""

@@ -67,12 +67,13 @@ class Lifetime(Checker):
     def used(self, page: int, how: str) -> None:
         """A table page is used: it must not be free."""
         if self.kernel.counts[page] <= 0:
-            self.report(f"{how} a freed table", -1, f"table page {page} was freed before", grave=True, table=page)
+            reason = f"table page {page} was freed before"
+            self.report(f"{how} a freed table", -1, reason, grave=True, table=page, ruins=True)
 
     def walk_table(self, table: int, level: int) -> None:
         page = table // self.kernel.entries
         if page < 0 or page >= len(self.kernel.counts):
-            self.report("walk of what is no table", level, f"index {table} is outside of all table pages")
+            self.report("walk of what is no table", level, f"index {table} is outside of all table pages", ruins=True)
             return
         self.used(page, "walk of")
         if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.side.walks_under_rcu:
@@ -149,7 +150,7 @@ class Lifetime(Checker):
     def get(self, page: int, count: int) -> None:
         if count <= 1:
             reason = f"table page {page} was freed before"
-            self.report("reference to a freed table", -1, reason, grave=True, table=page)
+            self.report("reference to a freed table", -1, reason, grave=True, table=page, ruins=True)
 
     def put(self, page: int, count: int) -> None:
         self.dropped(page, count)
@@ -166,7 +167,7 @@ class Lifetime(Checker):
     def not_twice(self, page: int, count: int) -> None:
         """A reference went: below zero the page was free before."""
         if count < 0:
-            self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page)
+            self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page, ruins=True)
 
     def dropped(self, page: int, count: int) -> None:
         """A reference went: at zero the page is free."""
@@ -295,7 +296,7 @@ class Lifetime(Checker):
         if page < 0 or page >= len(counts) or counts[page] > 0:
             return False
         reason = f"cpu{cpu} at {ipa:#x} went through table page {page}"
-        self.report("hardware walk of a freed table", level, reason, grave=True, table=page)
+        self.report("hardware walk of a freed table", level, reason, grave=True, table=page, ruins=True)
         return True
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
@@ -307,4 +308,5 @@ class Lifetime(Checker):
             if self.went_through(walk.ptep // self.kernel.entries, cpu, ipa, walk.level):
                 return
         if walk.fault == LOST:
-            self.report("hardware walk of what is no table", walk.level, f"cpu{cpu} at {ipa:#x} left the tables")
+            reason = f"cpu{cpu} at {ipa:#x} left the tables"
+            self.report("hardware walk of what is no table", walk.level, reason, ruins=True)

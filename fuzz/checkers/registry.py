@@ -44,8 +44,9 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Locking,
     Memcache,
     Pins,
-    Isolation,
+    # A freed table that the hardware walks comes before the frame that it names.
     Lifetime,
+    Isolation,
     Tlb,
     Bbm,
     Refcount,

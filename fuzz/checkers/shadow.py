@@ -189,7 +189,7 @@ class Shadow(GuestChecker):
             # Listeners hear of a table that the hardware does not reach once it does.
             if table.live:
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
-                self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True)
+                self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
             return
         page = (pa - self.kernel.base) >> self.granule.page_shift
         other = self.by_page.get(page)

@@ -21,6 +21,8 @@ class Violation:
     :param grave: whether it is a finding of its own also after a violation that taints:
         a guest access to a frame that it does not own, a use after free
     :param table: number of the table page concerned, -1 where none is meant
+    :param ruins: whether all that comes later on its side may follow from it, also what is grave: something freed, or
+        that never was a table, is used as a table, and holds anything
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Violation:
         taints: bool = True,
         grave: bool = False,
         table: int = -1,
+        ruins: bool = False,
     ) -> None:
         self.checker = checker
         self.function = function
@@ -44,6 +47,7 @@ class Violation:
         self.taints = taints
         self.grave = grave
         self.table = table
+        self.ruins = ruins
         # Filled in by the run: index of the operation, -1 while the VM is set up; which entries of the
         # known bugs explain it; earlier violations that such entries explain and that still stand on
         # its pages, or (where it names neither pages nor a table) anywhere; and which operation wrote

@@ -57,7 +57,8 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
     Violations after one that taints may follow from it, but for grave
     ones. Where the other side shares the one that taints, the two sides
     still agree: then only shared violations are left out, and the others
-    count. After one that a known bug explains, violations on the same
+    count. After one that ruins its side, which is neither shared nor excused, grave ones are left out too: only those
+    count that are shared or excused. After one that a known bug explains, violations on the same
     pages are left out as long as it stands, and those that name neither pages nor tables. Pages whose
     caches were not maintained stay so until they are written again: the same checker's later violation on
     the same contents follows from the first.
@@ -67,10 +68,15 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
     found: list[Violation] = []
     seen: set[tuple[str, bool]] = set()
     spoiled: dict[str, list[Violation]] = {checker: [] for checker in CACHE_CHECKERS}
-    tainted = hidden = False
+    tainted = hidden = ruined = False
     for violation in violations:
         shared = others.shares(violation)
         alike = shared or excused(violation)
+        if not alike:
+            if ruined:
+                continue
+            # Also where it does not count itself, for it follows from another.
+            ruined = violation.ruins
         if violation.checker in spoiled:
             earlier = spoiled[violation.checker]
             follows = not_written_since(violation, earlier)

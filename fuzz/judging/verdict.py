@@ -18,6 +18,8 @@ from .matching import Index, astray, cause_of, explains, weighty
 
 # The difference of what a guest's access gave.
 LOADED: Final = f"result: {GuestAccess.__name__}"
+# Goes before the violation from which a grave one may follow.
+AFTER: Final = "; before it, in the same program: "
 
 
 @dataclass
@@ -109,15 +111,24 @@ class Judge:
         common = shared or self.excused(violation)
         if not common and violation.grave:
             common = cause_of(violation, patched, self.excused, self.granule) is not None
-        return self.finding(COMMON if common else REGRESSION, violation, patched)
+        if common:
+            return self.finding(COMMON, violation, patched)
+        reason = violation.reason
+        first = self.first_wrong(patched, by_original)
+        if violation.grave and first is not None and patched.index(first) < patched.index(violation):
+            reason += f"{AFTER}{first.signature}"
+        return Finding(REGRESSION, violation.signature, reason, violation.at)
+
+    def first_wrong(self, violations: list[Violation], others: Index) -> Violation | None:
+        """Return the first violation of a side that taints, and that nothing excuses."""
+        wrong = (each for each in violations if each.taints and not others.shares(each) and not self.excused(each))
+        return next(wrong, None)
 
     def finding(self, kind: str, violation: Violation, violations: list[Violation]) -> Finding:
         """A finding with the story of the known bug that explains it, if one does.
 
         :param violations: all of its side
         """
-        if kind == REGRESSION:
-            return Finding(kind, violation.signature, violation.reason, violation.at)
         known, reason = self.known(violation), violation.reason
         if known is None and violation.grave:
             cause = cause_of(violation, violations, lambda each: self.known(each) is not None, self.granule)

@@ -41,6 +41,14 @@ class FreesTablesEarly(Pgtable):
         return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
 
 
+class PutsTwice(PgtableV5_14):
+    """Wrong: an entry that is cleared drops two references of its table, which is freed with entries in it."""
+
+    def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
+        super().stage2_put_pte(ptep, mmu, addr, level)
+        self.k.put_page(self.k.virt_to_page(ptep))
+
+
 class SetWayUnmaps(Mmu):
     """Right: a set/way operation, or a toggle of the caches, unmaps the guest's memory, which leaves it clean."""
 

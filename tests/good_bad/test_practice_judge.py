@@ -17,6 +17,7 @@ from .practice_judge import (
     FreesTablesEarly,
     MapsNeighbours,
     MovesWithoutUnmapping,
+    PutsTwice,
     SetWayUnmaps,
 )
 from .set_way import SETWAY
@@ -135,6 +136,19 @@ def test_a_use_after_free_counts_after_a_violation_that_taints() -> None:
     assert "regression lifetime: stage2_unmap_walker: freed while reachable" in found
     assert [each for each in found if each.startswith("regression lifetime") and "a freed table" in each]
     assert kinds(ORIGINAL, text) == []
+
+
+def test_a_freed_table_that_is_used_again_and_again_counts_once() -> None:
+    differential = Differential(V5_14, Candidate("puts-twice", PutsTwice, V5_14.mmu, ""))
+    generator = Generator(1)
+    ones = 0
+    for _ in range(40):
+        found = [each for each in differential.run(generator.next()).findings if each.kind == REGRESSION]
+        uses = [each for each in found if each.signature.endswith((" a freed table", "double free"))]
+        assert len(uses) <= 1
+        assert not uses or found[-1] is uses[0]
+        ones += sum("; before it, in the same program: lifetime: " in each.reason for each in uses)
+    assert ones > 10
 
 
 SETWAYS = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 cache on\ncpu0 write a+0\ncpu0 setway\n"

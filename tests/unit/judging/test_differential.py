@@ -168,6 +168,37 @@ def test_what_is_grave_counts_after_what_taints() -> None:
     assert found == [("regression", "x"), ("regression", "g")]
 
 
+def use_after_free(what: str, at: int, *places: int) -> Violation:
+    """A violation after which nothing can be relied on."""
+    found = grave(what, at, *places)
+    found.ruins = True
+    return found
+
+
+def test_nothing_counts_after_a_use_after_free_but_what_both_sides_show() -> None:
+    both = violation("b", 5, 7)
+    found = judge([both], [use_after_free("u", 3, 5), grave("g", 3, 5), use_after_free("w", 4, 6), both])
+    assert found == [("regression", "u"), ("common", "b")]
+
+
+def test_a_use_after_free_that_follows_from_another_violation_ruins_too() -> None:
+    found = judge([], [violation("x", 1, 5), use_after_free("u", 3, 5), grave("g", 3, 5)])
+    assert found == [("regression", "x"), ("regression", "u")]
+
+
+def test_a_use_after_free_on_both_sides_hides_nothing() -> None:
+    both = use_after_free("u", 3, 5)
+    assert judge([both], [both, grave("g", 4, 6)]) == [("common", "u"), ("regression", "g")]
+
+
+def test_a_grave_finding_names_what_came_before_it() -> None:
+    found = JUDGE.judge([], [violation("x", 1, 5), grave("g", 3, 5)], []).findings
+    assert [each.reason for each in found] == ["x at 1", "g at 3; before it, in the same program: translation: f: x L3"]
+    both = violation("x", 1, 5)
+    found = JUDGE.judge([both], [both, grave("g", 3, 5)], []).findings
+    assert [each.reason for each in found] == ["x at 1", "g at 3"]
+
+
 def test_what_is_grave_on_both_sides_is_common() -> None:
     first = violation("x", 1, 5)
     assert judge([grave("g", 3, 5)], [first, grave("g", 3, 5)]) == [("regression", "x"), ("common", "g")]
