@@ -75,8 +75,8 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
         if not alike:
             if ruined:
                 continue
-            # Also where it does not count itself, for it follows from another.
-            ruined = violation.ruins
+            # Also where it does not count itself, for it follows from another; not where a known bug may be the cause.
+            ruined = violation.ruins and not any(excused(each) for each in violation.after)
         if violation.checker in spoiled:
             earlier = spoiled[violation.checker]
             follows = not_written_since(violation, earlier)

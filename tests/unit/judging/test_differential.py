@@ -191,6 +191,14 @@ def test_a_use_after_free_on_both_sides_hides_nothing() -> None:
     assert judge([both], [both, grave("g", 4, 6)]) == [("common", "u"), ("regression", "g")]
 
 
+def test_a_use_after_free_that_a_known_bug_explains_hides_nothing() -> None:
+    first = explained("x", 1, 0x5000)
+    follows = use_after_free("u", 3, 0x5000)
+    follows.after = (first,)
+    found = judge([], [first, follows, grave("g", 4, 0x9000)])
+    assert found == [("common", "x"), ("common", "u"), ("regression", "g")]
+
+
 def test_a_grave_finding_names_what_came_before_it() -> None:
     found = JUDGE.judge([], [violation("x", 1, 5), grave("g", 3, 5)], []).findings
     assert [each.reason for each in found] == ["x at 1", "g at 3; before it, in the same program: translation: f: x L3"]
