@@ -24,7 +24,7 @@ from reference.kernel import Kernel
 # As `candidate.tree.runtime.places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
-_AT: Final = re.compile(rf"; at {_PLACE.pattern}$")
+_AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
 _FILES: Final = {
     path.rpartition("/")[2]: path
     for path in (PGTABLE, MMU, NESTED, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
@@ -76,7 +76,7 @@ def chain_of(text: str) -> list[str]:
 
 
 def without_place(reason: str) -> str:
-    """The reason of a finding without the place in a tree that it ends in."""
+    """The reason of a finding without its place in a tree."""
     return _AT.sub("", reason)
 
 

@@ -18,7 +18,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import load, parse
 from fuzz.reports.account import Account, account_of
 from fuzz.reports.account_text import WIDTH, call_lines, markdown, text
-from fuzz.reports.calls import KernelCall, calls_at
+from fuzz.reports.calls import KernelCall, calls_at, without_place
 from fuzz.reports.seeking import seek
 from fuzz.reports.way import Way, way_of
 
@@ -279,6 +279,13 @@ def test_of_several_places_that_in_the_function_named_is_meant(meant: str, line:
         "last, and kvm_host_get_page (mmu.c:250), by stage2_map_walker > kvm_host_get_page, where it was counted last"
     )
     assert calls_at(reason, meant)[-1].line == line
+
+
+@pytest.mark.parametrize("behind", ["", "; before it, in the same program: refcount: f: too few references L1"])
+def test_a_reason_without_its_place_keeps_the_words_behind_it(behind: str) -> None:
+    place = "; at stage2_map_walk_leaf (pgtable.c:812), by user_mem_abort > stage2_map_walk_leaf"
+    assert without_place(f"no good{place}{behind}") == f"no good{behind}"
+    assert calls_at(f"no good{place}{behind}")[-1].line == 812
 
 
 def test_rounds_of_a_recursion_are_told_once() -> None:
