@@ -31,7 +31,7 @@ BUG = Bug(
     PgtableRootGet,
     MmuRootGet,
     base="v5.14",
-    signature="lifetime: kvm_handle_guest_abort: hardware walk of a freed table L1",
+    signature="lifetime: kvm_init_stage2_mmu: root freed L1",
     origin="as before upstream fix 1d58a17ef545 (v5.15): only the first page of a concatenated root has a reference",
     order=30,
 )
