@@ -46,7 +46,7 @@ PROBES: Final = (
     # Functions that the tree has itself, inline or not.
     TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),
     TreeProbe(
-        "HAVE_FVI_INLINE", r"static inline struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
+        "HAVE_FVI_INLINE", r"static inline\s+struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
     ),
     TreeProbe("HAVE_RCUWAIT_EXTERN", r"extern void finish_rcuwait", "include/linux/rcuwait.h"),
     TreeProbe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),

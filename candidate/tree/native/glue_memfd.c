@@ -220,7 +220,8 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define xa_destroy(xa)				do { } while (0)
 #define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0)
 #define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1)
-#define __filemap_get_folio_mpol(mapping, index, ...)	memfd_folio(mapping, index, 1)
+#define __filemap_get_folio(mapping, index, flags, ...)	memfd_folio(mapping, index, ((flags) & FGP_CREAT) != 0)
+#define __filemap_get_folio_mpol		__filemap_get_folio
 #define truncate_inode_pages_range		memfd_truncate
 #define folio_test_uptodate(folio)		((void)(folio), 1)
 #define folio_unlock(folio)			do { } while (0)

@@ -23,6 +23,7 @@
 /* the compiler */
 #define CONFIG_CC_IS_GCC 1
 #define CONFIG_GCC_VERSION (__GNUC__ * 10000 + __GNUC_MINOR__ * 100 + __GNUC_PATCHLEVEL__)
+#define CONFIG_CLANG_VERSION 0
 #define CONFIG_AS_HAS_LDAPR 1
 
 /* BUG() and WARN(), and addresses that are checked: some conversions are functions then */
