@@ -7,7 +7,7 @@ No version number is consulted: patches move code between versions.
 from dataclasses import dataclass
 from typing import Final
 
-from .source import ARM, KVM_MAIN, MMU, PGTABLE, TreeSource
+from .source import ARM, GUEST_MEMFD, KVM_MAIN, MMU, PGTABLE, TreeSource
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ PROBES: Final = (
         r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_GUEST_MEMFD",
         f"{ARM}/kvm/Kconfig",
     ),
+    TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
+    TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
     # Physical addresses of 52 bits with 4K and 16K pages.
     TreeProbe("HAVE_LPA2", r"\bkvm_lpa2_is_enabled\(\)", f"{ARM}/include/asm/kvm_pgtable.h"),
     # Where VTCR_EL2 of a VM is.

@@ -47,6 +47,7 @@ static struct memfd *memfd_of(const struct address_space *mapping)
 
 /* ---- files and inodes ---- */
 
+#ifdef HAVE_GMEM_MOUNT
 static struct vfsmount *memfd_mount(struct file_system_type *type)
 {
 	struct fs_context *context = shim_zalloc(sizeof(*context));
@@ -66,15 +67,20 @@ static struct pseudo_fs_context *memfd_pseudo(struct fs_context *context)
 	return context->fs_private = shim_zalloc(sizeof(struct pseudo_fs_context));
 }
 
+#endif
+
 static struct inode *memfd_inode(struct super_block *sb)
 {
-	struct inode *inode = sb->s_op->alloc_inode(sb);
+	struct inode *inode = sb ? sb->s_op->alloc_inode(sb) : shim_zalloc(sizeof(*inode));
 
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
 	inode->i_sb = sb;
 	inode->i_mapping = &inode->i_data;
 	inode->i_mapping->host = inode;
+#ifdef HAVE_MAPPING_LIST
+	INIT_LIST_HEAD(&inode->i_mapping->i_private_list);
+#endif
 	/* As anon_inode_make_secure_inode() and alloc_file_pseudo() leave them. */
 	mapping_set_unevictable(inode->i_mapping);
 	return inode;
@@ -89,6 +95,17 @@ static struct file *memfd_file(struct inode *inode, const struct file_operations
 	file->f_op = ops;
 	files[making].file = file;
 	files[making].mapping = inode->i_mapping;
+	return file;
+}
+
+/* A file and its inode at once. */
+static struct file *memfd_file_of(const struct file_operations *ops, void *data)
+{
+	struct inode *inode = memfd_inode(NULL);
+	struct file *file = IS_ERR(inode) ? (struct file *)inode : memfd_file(inode, ops);
+
+	if (!IS_ERR(file))
+		file->private_data = data;
 	return file;
 }
 
@@ -210,6 +227,7 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define put_unused_fd(fd)			do { } while (0)
 #define fd_install(fd, file)			do { } while (0)
 #define anon_inode_make_secure_inode(sb, name, context)		memfd_inode(sb)
+#define anon_inode_create_getfile(name, ops, data, flags, context)	memfd_file_of(ops, data)
 #define alloc_file_pseudo(inode, mount, name, flags, ops)	memfd_file(inode, ops)
 #define fget					memfd_get
 #define get_file_active(at)			(*(at))
@@ -244,16 +262,20 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, k
 int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva)
 {
 	struct kvm_create_guest_memfd args = { .size = size, .flags = GUEST_MEMFD_FLAG_MMAP };
+#ifdef HAVE_GMEM_MOUNT
 	int ret;
+#endif
 
 #ifdef GUEST_MEMFD_FLAG_INIT_SHARED
 	args.flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
 #endif
 	if (files[number].file)
 		return number;
+#ifdef HAVE_GMEM_MOUNT
 	ret = kvm_gmem_mnt ? 0 : kvm_gmem_init(NULL);
 	if (ret)
 		return ret;
+#endif
 	making = number;
 	files[number].hva = hva;
 	return kvm_gmem_create(kvm, &args);
