@@ -51,6 +51,7 @@ PROBES: Final = (
     TreeProbe("HAVE_RCUWAIT_EXTERN", r"extern void finish_rcuwait", "include/linux/rcuwait.h"),
     TreeProbe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),
     TreeProbe("HAVE_PFN_VALID_FN", r"(?:int|bool) pfn_valid\(unsigned long", f"{ARM}/include/asm/page.h"),
+    TreeProbe("HAVE_PTE_UNMAP_RCU", r"void pte_unmap\(pte_t \*\w+\)\s*\{\s*rcu_read_unlock", "include/linux/pgtable.h"),
     TreeProbe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),
     TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),

@@ -341,6 +341,10 @@ int follow_pte(struct mm_struct *m, unsigned long address, pte_t **ptep, spinloc
 	followed = pfn_pte(pfn, __pgprot(PTE_TYPE_PAGE | PTE_AF | PTE_USER | (writable ? PTE_WRITE : 0)));
 	*ptep = &followed;
 	*ptl = &follow_lock;
+#ifdef HAVE_PTE_UNMAP_RCU
+	/* The table is mapped until pte_unmap(). */
+	rcu_read_lock();
+#endif
 	_raw_spin_lock((void *)&follow_lock);
 	return 0;
 }
