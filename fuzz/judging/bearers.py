@@ -13,7 +13,7 @@ from typing import NamedTuple
 import candidate
 from candidate import Candidate
 
-from ..execution.executor import Executor
+from ..execution.executor import Executor, missing
 from ..language.text import load
 from .conditions import Conditions
 from .finding import Finding
@@ -40,6 +40,10 @@ def asked(version: Candidate, bug: str) -> Asked:
     """
     program = load(program_of(bug))
     executor = Executor(version, program)
+    if missing(executor.side, program):
+        # It is a bug of what the version does not have.
+        executor.dismantle()
+        return Asked("", "")
     conditions = Conditions(executor)
     found = executor.create()
     conditions.explain(found)

@@ -7,6 +7,7 @@ one or any before it, over pages of the violation.
 
 from __future__ import annotations
 
+from reference.capabilities import ARM64_HAS_TLB_RANGE
 from reference.machine.descriptor import address_bits
 from reference.machine.memory import seen
 
@@ -18,7 +19,7 @@ from .known import NOW, KnownBug, fitting
 from .last_fault import HeldPredicates
 from .matching import CACHE_CHECKERS
 from .predicate_notes import PredicateNotes
-from .predicates import HINTED, HINTS, OF_ACTOR, OF_OPERATION, OF_PAGES, PREDICATES, UNWALKED
+from .predicates import DEFERRED, HINTED, HINTS, OF_ACTOR, OF_OPERATION, OF_PAGES, PREDICATES, UNWALKED
 from .standing import Standing, StandingViolations
 
 
@@ -106,6 +107,8 @@ class Conditions(PredicateNotes):
             raise KeyError(predicate)
         if predicate == HINTS:
             return self.side.ttl
+        if predicate == DEFERRED:
+            return self.side.fwb and self.kernel.caps & ARM64_HAS_TLB_RANGE != 0
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
         if predicate == UNWALKED:

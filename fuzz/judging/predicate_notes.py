@@ -17,8 +17,8 @@ from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Wal
 from ..checkers import Checker, Shadow
 from ..checkers.places import Range, ipa_of, place, vm_of, without
 from ..execution.executor import Executor
-from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation, TableUnmap
-from ..language.program import HUGE_SHIFT
+from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
+from ..language.program import HUGE_SHIFT, MEMFD
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
 from .hinted_flushes import HintedFlushes
@@ -29,6 +29,7 @@ from .predicates import (
     COPIED,
     FAULTS,
     GONE,
+    GUEST_MEMFD,
     HINTED,
     INSIDE,
     LARGER,
@@ -42,8 +43,10 @@ from .predicates import (
     PART,
     PARTLY,
     READ_ONLY,
+    RELAXED,
     REPLACED,
     SMALLER,
+    SPLIT_OFF,
 )
 from .stepping import stepped_through
 from .wrong_leaves import WrongLeaves
@@ -152,6 +155,8 @@ class PredicateNotes(Checker):
         op = self.own.op
         if predicate == PART:
             return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
+        if predicate == RELAXED:
+            return isinstance(op, TableRelax) and "x" not in op.prot
         if not isinstance(op, GuestAccess):
             return False
         layout = self.side.by_name[op.slot]
@@ -162,12 +167,22 @@ class PredicateNotes(Checker):
         if predicate == LARGER:
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
+        if predicate == GUEST_MEMFD:
+            return layout.slot.backing == MEMFD
+        if predicate == SPLIT_OFF:
+            return self.is_split_off(layout.hva + op.offset)
         return predicate == op.kind
 
     def is_logged(self, layout: SlotLayout) -> bool:
         """Tell whether a slot has a dirty log now."""
         slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
         return slot is not None and slot.dirty_bitmap is not None
+
+    def is_split_off(self, address: int) -> bool:
+        """Tell whether the area of a device ends within the block whose first page a host address is in."""
+        hva = address & -self.granule.page_size
+        area = self.side.host.vma_at(hva)
+        return area is not None and area.pfnmap and not hva & (self.block - 1) and area.end < hva + self.block
 
     def accessed(self, layout: SlotLayout, offset: int) -> None:
         """Note predicates of a guest's access to a host page that is larger than an entry of the root."""

@@ -24,6 +24,10 @@ MARKED: Final = "old leaf's frame marked"
 PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
 REPLACED: Final = "leaf of the fault replaced under the lock"
+SPLIT_OFF: Final = "area of a device ends within the block"
+GUEST_MEMFD: Final = "slot of a guest_memfd"
+DEFERRED: Final = "flushes by range, with forced write-back"
+RELAXED: Final = "leaf relaxed without execution"
 COPIED: Final = "page mapped beside another invalidation"
 LEAVING: Final = "page of a slot that goes mapped"
 FAULTS: Final = {
@@ -39,6 +43,10 @@ PREDICATES: Final = {
     "of that table, until another flush covers it",
     LOGGED: "the slot of a guest's access has a dirty log, or had one when a fault of it began",
     READ_ONLY: "the slot of a guest's access is read-only",
+    SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
+    GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
+    DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
+    RELAXED: "a leaf is relaxed directly (table relax), to rights without execution",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
     PARTLY: "a host page that is aged sticks out of a slot",
@@ -67,4 +75,7 @@ OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
-OF_OPERATION: Final = (PART, LOGGED, READ_ONLY, LARGER, "read", "write", "fetch", "walk", "clean")
+OF_OPERATION: Final = (
+    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, GUEST_MEMFD),
+    *("read", "write", "fetch", "walk", "clean"),
+)

@@ -22,7 +22,7 @@ from .trees import planted, real_tree, version
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1"},
-    "6.1": {"C1", "A1", "M1", "M3", "P1", "A2", "R1"},
+    "6.1": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1"},
     "6.12": {"D2", "M1", "M3", "P1", "R1", "U1"},
     "7.3": {"D2", "M3", "P1", "U1"},
 }

@@ -78,8 +78,12 @@ PROBES: Final = (
     ),
     TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
     TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
-    # Physical addresses of 52 bits with 4K and 16K pages.
-    TreeProbe("HAVE_LPA2", r"\bkvm_lpa2_is_enabled\(\)", f"{ARM}/include/asm/kvm_pgtable.h"),
+    # Physical addresses of 52 bits with 4K and 16K pages: KVM has them before the host does, which maps its memory.
+    TreeProbe(
+        "HAVE_LPA2",
+        r"^config ARM64_PA_BITS_52\n(?:(?!^config ).*\n)*?\s+depends on ARM64_64K_PAGES \|\|",
+        f"{ARM}/Kconfig",
+    ),
     # Where VTCR_EL2 of a VM is.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Blocks can be split when logging begins.

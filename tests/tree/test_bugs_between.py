@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Bugs of kernels between those that are at hand: where a copy of a tree has one again, it is asked for and explained.
+
+Each is found in the tree itself where `S2FUZZ_TREES` has one of these kernels.
+"""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU, PGTABLE
+from fuzz.judging.bearers import asked
+from fuzz.judging.differential import COMMON, REGRESSION, Differential
+from fuzz.judging.known import program_of
+from fuzz.language.text import load, parse
+
+from .trees import planted, real_trees, version
+
+
+class Back(NamedTuple):
+    """A bug that a copy of a tree has again.
+
+    :param tree: that does not have it
+    :param path: of the file
+    :param text: in it
+    :param instead: which brings the bug back
+    :param has: kernels that have it
+    """
+
+    bug: str
+    tree: str
+    path: str
+    text: str
+    instead: str
+    has: tuple[str, ...]
+
+
+BACK: Final = (
+    Back("I1", "6.12", MMU, "local_irq_save(flags);", "flags = 0;", ("5.15", "5.17", "5.19", "6.0")),
+    Back(
+        *("B22", "6.12", PGTABLE, "if (kvm_pte_table(ctx->old, ctx->level)) {\n\t\t\tkvm_call_hyp("),
+        "if (!stage2_unmap_defer_tlb_flush(pgt)) {\n\t\t\tkvm_call_hyp(",
+        ("6.8",),
+    ),
+    Back("G1", "7.3", MMU, "if (perm_fault) {\n\t\t/*", "if (0) {\n\t\t/*", ("6.18", "6.19")),
+    Back(
+        "X4",
+        "7.3",
+        PGTABLE,
+        "if (prot & KVM_PGTABLE_PROT_X) {\n\t\tret = stage2_set_xn_attr(",
+        "{\n\t\tret = stage2_set_xn_attr(",
+        ("6.19", "7.1"),
+    ),
+)
+each_bug = pytest.mark.parametrize("back", BACK, ids=[back.bug for back in BACK])
+
+
+def copy_with(back: Back, folder: Path) -> str:
+    """A copy of the tree that has the bug again, as a version."""
+    return planted(back.tree, folder / "tree", back.path, back.text, back.instead)
+
+
+@each_bug
+def test_a_tree_is_asked_for_it(back: Back, tmp_path: Path) -> None:
+    assert asked(candidate.get(version(back.tree)), back.bug) == ("", "")
+    assert asked(candidate.get(copy_with(back, tmp_path)), back.bug).signature
+
+
+@each_bug
+def test_it_is_common_where_both_have_it_and_else_a_regression(back: Back, tmp_path: Path) -> None:
+    without, having = candidate.get(version(back.tree)), candidate.get(copy_with(back, tmp_path))
+    program = load(program_of(back.bug))
+    common = Differential(having, having).run(program).findings
+    assert {each.kind for each in common} == {COMMON}
+    assert back.bug in {each.known for each in common}
+    assert REGRESSION in {each.kind for each in Differential(without, having).run(program).findings}
+
+
+@each_bug
+def test_kernels_of_then_have_it(back: Back) -> None:
+    there = [name for name in back.has if name in real_trees()]
+    if not there:
+        pytest.skip(f"needs one of the trees {', '.join(back.has)} in S2FUZZ_TREES")
+    assert all(asked(candidate.get(version(name)), back.bug).signature for name in there)
+
+
+AREA: Final = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4M backing=device\nhost unmap a+{} 4K\ncpu0 read a+{}\n"
+
+
+@pytest.mark.parametrize(
+    ("unmapped", "read", "known"), [("4K", "0", "V1"), ("2044K", "0", "V1"), ("4K", "8K", None), ("2M", "0", None)]
+)
+def test_a_block_beyond_an_area_is_mapped_from_its_first_page_only(unmapped: str, read: str, known: str | None) -> None:
+    """V1, which 6.1 has."""
+    tree = candidate.get(version("6.1"))
+    found = Differential(tree, tree).run(parse(AREA.format(unmapped, read))).findings
+    assert {each.known for each in found} == ({known} if known else set())
+
+
+NEAR_MISSES: Final = {
+    # Nothing is put off.
+    "B22": "s2fuzz 1\nvm cpus=1 fwb=on range=off\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n",
+    # No permission fault: another vCPU has mapped the page meanwhile.
+    "G1": "s2fuzz 1\nvm\nslot a ipa=1G size=4K backing=memfd\ncpu0 read a+0\ncpu1 read a+0\n",
+    # Execution is asked for.
+    "X4": "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4K backing=anon\ncpu0 fetch a+0\ntable relax a+0 rwx\n",
+}
+
+
+@pytest.mark.parametrize("back", [back for back in BACK if back.bug in NEAR_MISSES], ids=lambda back: back.bug)
+def test_nothing_is_wrong_next_to_it(back: Back, tmp_path: Path) -> None:
+    copy = candidate.get(copy_with(back, tmp_path))
+    assert Differential(copy, copy).run(parse(NEAR_MISSES[back.bug])).findings == []
