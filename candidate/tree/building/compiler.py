@@ -60,7 +60,7 @@ class CompileFailedError(Exception):
 class Compiler:
     """gcc for x86-64: the one that ``CC`` names, or ``gcc``.
 
-    *version*: its name for people; *identity*: what tells it from another, for the cache
+    *version*: its name for people; *major*: its number; *identity*: what tells it from another, for the cache
 
     :raises TreeError: there is none, or it cannot compile for this machine
     """
@@ -79,12 +79,14 @@ class Compiler:
             check=False,
         )
         macros = done.stdout
-        if done.returncode or "#define __GNUC__" not in macros or "#define __clang__" in macros:
+        major = re.search(r"#define __GNUC__ (\d+)", macros)
+        if done.returncode or major is None or "#define __clang__" in macros:
             raise TreeError(f"{self.program} is no gcc; allowed: {allowed}")
         if "#define __x86_64__" not in macros:
             raise TreeError(
                 f"{self.program} does not compile for x86-64, on which alone a tree runs here; allowed: {allowed}"
             )
+        self.major = int(major[1])
         version = re.search(r'#define __VERSION__ "(.*)"', macros)
         self.version = f"gcc {version[1]}" if version else "gcc"
         self.identity = hashlib.sha256(macros.encode()).hexdigest()

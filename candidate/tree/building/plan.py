@@ -74,6 +74,11 @@ _UNDEFINED: Final = ("-fsanitize=shift,bounds,integer-divide-by-zero,bool,enum,u
 _WRITING: Final = ("memset", "memcpy", "memmove")
 _READING: Final = ("memcmp",)
 
+# Local variables that nobody has set hold zeroes, as kernels are built by default (CONFIG_INIT_STACK_ALL_ZERO), and not
+# what an earlier call has left; with sanitizers, what makes a wild pointer.
+_UNSET: Final = "-ftrivial-auto-var-init="
+_UNSET_SINCE: Final = 12
+
 # How often each way through the code is taken is counted (`candidate.tree.building.counters`). Atomic, for plain
 # counters would be plain accesses.
 _COUNTERS: Final = ("-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic", "-frandom-seed=s2fuzz")
@@ -145,6 +150,8 @@ class BuildPlan:
         for header in FIRST_HEADERS:
             flags += ["-include", f"{TREE}/{header}"]
         flags += [*_KERNEL, *_MISTAKES, *_COMMON, self.settings.optimise]
+        if self.compiler.major >= _UNSET_SINCE:
+            flags.append(_UNSET + ("pattern" if self.settings.sanitize else "zero"))
         return [*flags, *self._names, f"-DSHIM_GRANULE_SHIFT={self.settings.granule}"]
 
     def _instrumentation(self) -> list[str]:
