@@ -90,8 +90,8 @@ class Lifetime(Checker):
         self.report(
             f"{how} a table that was handed to RCU, outside of rcu_read_lock",
             level,
-            f"call_rcu() is to free table page {page} once all readers of RCU have left: it may be free by now, for who "
-            "comes to it is none",
+            f"call_rcu() is to free table page {page} once all readers of RCU have left: it may be free by now, for "
+            "this is none",
             table=page,
         )
 
