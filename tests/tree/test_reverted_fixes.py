@@ -73,8 +73,10 @@ FIXES: Final = {
         (
             (
                 "\t\tif (kvm_pte_table(ctx->old, ctx->level)) {\n\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu,",
-                "\t\tif (kvm_pte_table(ctx->old, ctx->level) && !stage2_unmap_defer_tlb_flush(pgt)) {\n"
-                "\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu,",
+                (
+                    "\t\tif (kvm_pte_table(ctx->old, ctx->level) && !stage2_unmap_defer_tlb_flush(pgt)) {\n"
+                    "\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu,"
+                ),
             ),
         ),
         f"vm fwb=on range=on\n{ONE_PAGE}\ncpu0 read a+0\nhost discard a+0 4K",
