@@ -155,6 +155,15 @@ def test_the_count_is_raised_first_and_taken_back(main: type[KvmMain], expected:
     assert [signature for signature in found if signature.startswith("fault-order")] == expected
 
 
+def test_an_actor_that_is_done_beside_a_notifier() -> None:
+    """The notifier goes on, and takes its count back."""
+    text = (
+        "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 write a+0\ncpu0 write a+4K\npar\nhost0 discard a+0 4K\n"
+        "cpu0 read a+4K\nswitch host0 to cpu0 before change 1\nend\n"
+    )
+    assert told(ORIGINAL, text) == []
+
+
 def test_a_table_for_the_page_behind_is_no_leaf_of_the_fault() -> None:
     """The last page of a table: the one behind it gets a table of its own when the fault is marked dirty already."""
     text = "vm cpus=1\nslot a size=4M backing=anon log=on\ncpu0 write a+2044K\n"

@@ -77,6 +77,8 @@ PROBES: Final = (
     ),
     # Physical addresses of 52 bits with 4K and 16K pages.
     TreeProbe("HAVE_LPA2", r"\bkvm_lpa2_is_enabled\(\)", f"{ARM}/include/asm/kvm_pgtable.h"),
+    # The tables of a VM are freed range by range of its whole address space.
+    TreeProbe("DESTROYS_BY_RANGE", r"\bkvm_pgtable_stage2_destroy_range\(", f"{ARM}/include/asm/kvm_pgtable.h"),
     # Where VTCR_EL2 of a VM is.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Blocks can be split when logging begins.
