@@ -8,7 +8,7 @@ import pytest
 
 import candidate
 from candidate.tree import PREFIX
-from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 
@@ -81,6 +81,14 @@ FIXES: Final = {
         ),
         f"vm fwb=on range=on\n{ONE_PAGE}\ncpu0 read a+0\nhost discard a+0 4K",
         "lifetime: stage2_unmap_walker: freed before the flush",
+    ),
+    "52ac8b358b0c": Reverted(
+        "6.12",
+        KVM_MAIN,
+        (("\twhile (kvm->mn_active_invalidate_count) {", "\twhile (0) {"),),
+        f"vm\n{ONE_PAGE}\ncpu0 read a+0\npar\nhost0 discard a+0 4K\nuser0 slot a delete\n"
+        "switch host0 to user0 before change 1\nend",
+        "fault-order: kvm_mmu_notifier_invalidate_range_end: invalidation left in progress",
     ),
     "b7833bf202e3": Reverted(
         "6.12",
