@@ -75,7 +75,8 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
-        program = widened(program, source.choice(_WIDE_IPA[vm.granule]))
+        bits = source.choice(_WIDE_IPA[vm.granule])
+        program = widened(program, 0 if offers.narrow and bits and source.randrange(_STAYS_WIDE) else bits)
     return narrowed(program, source) if offers.narrow else program
 
 

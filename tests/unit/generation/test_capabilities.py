@@ -139,6 +139,12 @@ def test_one_in_ten_stays_wide() -> None:
     assert 5 < bits.count(48) < 40
 
 
+def test_few_addresses_are_wide_where_that_takes_long() -> None:
+    both, narrow = Generator(3, offers=Offers(lpa2=True)), Generator(3, offers=Offers(lpa2=True, narrow=True))
+    bits = [(both.next().vm.ipa, narrow.next().vm.ipa) for _ in range(COUNT)]
+    assert 3 * sum(each > 48 for _, each in bits) < sum(each > 48 for each, _ in bits)
+
+
 def test_what_takes_the_end_of_a_wide_address_space_keeps_it() -> None:
     program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=274877906928K size=16K backing=anon\ncpu0 read a+0\n")
     for number in range(20):
