@@ -36,6 +36,8 @@ class KvmMain(Listener):
     RUNS_ELSEWHERE: ClassVar[bool] = False
     # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
     HAS_LPA2: ClassVar[bool] = False
+    # The tables of a VM are freed range by range of its whole address space: that takes long where it has many bits.
+    FREES_BY_RANGE: ClassVar[bool] = False
     # The host of that kernel: a huge page that is split gives its pages of nothing but zeroes back.
     SPLIT_DROPS_ZEROES: ClassVar[bool] = False
 

@@ -8,7 +8,7 @@ with no second actor: the sample, and a barrier, come before the look-up; a
 leaf over the frame is made, or gains rights, under the hold of the lock under
 which the check said "no retry"; a page's dirty bit is set after it became
 writable, or under the same hold of the lock; the notifier raises its count
-before it unmaps.
+before it unmaps, and takes it back.
 
 What the tables held at that address needs no retry, for notifiers find it
 there: an entry that code had made invalid, and kept, or leaves that are rebuilt. Any other leaf does, also over a
@@ -55,12 +55,15 @@ class FaultOrder(FaultChecker):
             "a fault samples the notifier sequence (and a barrier follows; before it drops the mmap lock where the "
             "reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
             "`mmu_invalidate_retry()`) under the lock, and maps under the same hold; the dirty bit is not set before; "
-            "a notifier raises its count before it unmaps"
+            "a notifier raises its count before it unmaps, and takes it back"
         ),
         "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
         rank=15,
-        finer=(("*: marked dirty before*", Severity.CORRUPTION, 1),),
+        finer=(
+            ("*: marked dirty before*", Severity.CORRUPTION, 1),
+            ("*: invalidation left in progress*", Severity.HANG, 9),
+        ),
     )
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
@@ -69,6 +72,8 @@ class FaultOrder(FaultChecker):
         self.notified = guest.notified
         self.page_shift = self.granule.page_shift
         self.reported = False
+        # A count that notifiers have left was reported.
+        self.left = False
         # Of the actor that runs.
         self.own = FaultSteps()
         self.owns = Owns(self.own)
@@ -89,6 +94,17 @@ class FaultOrder(FaultChecker):
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.faulting:
             self.returned()
+        count = self.guest.kvm.mmu_notifier_count
+        # In the middle of a par block, when one actor is done, that of another one may run.
+        if count and not (self.kernel.actor or self.left) and outcome.status not in ("oops", "deadlock"):
+            self.left = True
+            self.report(
+                "invalidation left in progress",
+                -1,
+                f"the count of invalidations in progress is {count}, and no notifier runs: each fault is to be retried",
+                taints=False,
+                function="kvm_mmu_notifier_invalidate_range_end",
+            )
 
     def returned(self) -> None:
         """The fault before, if there was one, is over."""

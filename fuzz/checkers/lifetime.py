@@ -46,6 +46,8 @@ class Lifetime(Checker):
         self.reported: list[Guest] = []
         # A walk of this operation was reported as no reader of RCU.
         self.reported_walks = False
+        # Table pages that RCU frees once its readers have left: the callback that does.
+        self.handed: dict[int, int] = {}
 
     def before_destruction(self) -> None:
         self.destroying = True
@@ -76,8 +78,22 @@ class Lifetime(Checker):
             self.report("walk of what is no table", level, f"index {table} is outside of all table pages", ruins=True)
             return
         self.used(page, "walk of")
+        self.used_by_no_reader(page, level, "walk of")
         if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.side.walks_under_rcu:
             self.walked_unprotected(page)
+
+    def used_by_no_reader(self, page: int, level: int, how: str) -> None:
+        """Judge the use of a table page that was handed to RCU: it stays for those who are readers, and nobody else."""
+        if page not in self.handed or self.kernel.rcu_depth:
+            return
+        del self.handed[page]
+        self.report(
+            f"{how} a table that was handed to RCU, outside of rcu_read_lock",
+            level,
+            f"call_rcu() is to free table page {page} once all readers of RCU have left: it may be free by now, for "
+            "this is none",
+            table=page,
+        )
 
     def walked_unprotected(self, page: int) -> None:
         """Judge a walk beside others that is no reader of RCU: whoever cuts the table off does not wait for it."""
@@ -95,6 +111,7 @@ class Lifetime(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page = ptep // self.kernel.entries
         self.used(page, "store to")
+        self.used_by_no_reader(page, -1, "store to")
         for number, tlb in enumerate(self.tlbs):
             if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
@@ -175,6 +192,8 @@ class Lifetime(Checker):
         goes = self.goes(page)
         if goes:
             self.destroyed_while_linked(page, count)
+        if count == 0:
+            self.handed.pop(page, None)
         if count != 0 or goes:
             return
         for shadow in self.shadows:
@@ -207,10 +226,15 @@ class Lifetime(Checker):
         """Judge what is to be freed once all who read now have left: nobody may find it any more."""
         if page < 0 or self.goes(page):
             return
+        self.handed[page] = number
         parent = "it is a root" if self.is_root(page) else self.parent_of(page)
         if parent:
             reason = f"call_rcu() is to free table page {page}, which others can still find: {parent}"
             self.report("handed to RCU while reachable", -1, reason, table=page)
+
+    def rcu_callback(self, number: int) -> None:
+        """Forget what the callback is about to free: it may use that, and nobody else comes to it any more."""
+        self.handed = {page: by for page, by in self.handed.items() if by != number}
 
     def destroyed_while_linked(self, page: int, count: int) -> None:
         """A reference goes: nobody may find the root of tables that are being destroyed.

@@ -25,6 +25,7 @@ from .shadow import Shadow
 # Warnings of the layer below that are about locks, and their texts.
 WARNINGS: Final = {
     "sleeping-call-under-lock": "sleeping call under mmu_lock",
+    "sleeping-call-by-reader": "sleeping call under rcu_read_lock",
     "lock-already-held": "mmu_lock taken twice",
     "lock-not-held": "lock not held",
 }
@@ -58,10 +59,10 @@ class Locking(Checker):
     rule = Rule(
         "locking",
         (
-            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock; live entries "
-            "are written, and roots unlinked, only under it, and among readers by compare-exchange only; no VMA is "
-            "read once the mmap lock of its look-up is dropped; interrupts are off while user page tables are walked, "
-            "and on a return as they were"
+            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock, or as a reader "
+            "of RCU; live entries are written, and roots unlinked, only under that lock, and among readers by "
+            "compare-exchange only; no VMA is read once the mmap lock of its look-up is dropped; interrupts are off "
+            "while user page tables are walked, and on a return as they were"
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
@@ -131,7 +132,8 @@ class Locking(Checker):
 
     def warn(self, label: str) -> None:
         if label in WARNINGS:
-            self.wrong(WARNINGS[label], f"{self.kernel.entry}: {label}, with {self.held()} held")
+            held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
+            self.wrong(WARNINGS[label], f"{self.kernel.entry}: {label}, with {held} held")
 
     def held(self) -> str:
         """The locks that are held, as text."""

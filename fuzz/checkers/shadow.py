@@ -29,7 +29,8 @@ class Shadow(GuestChecker):
             "no use of a freed table, no table freed while it is reachable or before the flush that covers it, nor "
             "stored to before that once it was cut off; a root is unlinked before its tables are destroyed; what is no "
             "table page is neither freed nor entered as one; a table that is cut off under a shared mmu lock is freed "
-            "after a grace period, and such walks are readers of RCU where the reference declares it"
+            "after a grace period, and such walks are readers of RCU where the reference declares it; what RCU is to "
+            "free is used by its readers alone"
         ),
         "a freed page soon belongs to somebody else: to walk it or to store to it corrupts the host",
         Severity.LIFETIME,

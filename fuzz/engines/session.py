@@ -40,7 +40,7 @@ NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
 
 def offers_of(*versions: Candidate) -> Offers:
-    """Return what all of some versions have: the generator asks for nothing else."""
+    """Return what all of some versions have, and what takes one of them long: the generator goes by that."""
     mains = [version.main for version in versions]
     return Offers(
         all(main.SPLITS_EAGERLY for main in mains),
@@ -49,6 +49,7 @@ def offers_of(*versions: Candidate) -> Offers:
         all(main.HAS_GUEST_MEMFD for main in mains),
         par=True,
         lpa2=all(main.HAS_LPA2 for main in mains),
+        narrow=any(main.FREES_BY_RANGE for main in mains),
     )
 
 

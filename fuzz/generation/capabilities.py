@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from ..language.bounds import MAX_SLOT_SIZE
 from ..language.operations import ClearLog, Operation, SetLog, SlotCreate
 from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program
 from .capping import WHOLE, splits_long
@@ -27,6 +28,9 @@ _WIDE_IPA: Final[dict[int, tuple[int, ...]]] = {
     16 * KIB: (0,),
     64 * KIB: (0, 0, 49, 50),
 }
+# Where a kernel does that, most programs have so many bits at most, by page size; one in ten of the others does not.
+_NARROW_IPA: Final = {4 * KIB: 44, 16 * KIB: 44, 64 * KIB: 46}
+_STAYS_WIDE: Final = 10
 
 
 class Offers(NamedTuple):
@@ -38,6 +42,7 @@ class Offers(NamedTuple):
     :param memfd: slots whose memory is a guest_memfd
     :param par: blocks in which several vCPUs are at work
     :param lpa2: physical addresses of 52 bits
+    :param narrow: a VM with many bits of a guest address takes long to end
     """
 
     split: bool = False
@@ -46,6 +51,7 @@ class Offers(NamedTuple):
     memfd: bool = False
     par: bool = False
     lpa2: bool = False
+    narrow: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -69,8 +75,19 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
-        program = widened(program, source.choice(_WIDE_IPA[vm.granule]))
-    return program
+        bits = source.choice(_WIDE_IPA[vm.granule])
+        program = widened(program, 0 if offers.narrow and bits and source.randrange(_STAYS_WIDE) else bits)
+    return narrowed(program, source) if offers.narrow else program
+
+
+def narrowed(program: Program, source: random.Random) -> Program:
+    """The program on VMs with fewer bits of a guest address, mostly, where its slots need no more."""
+    vm, bits = program.vm, _NARROW_IPA[program.vm.granule]
+    if vm.ipa <= bits or source.randrange(_STAYS_WIDE) == 0:
+        return program
+    places: list[Any] = [*program.slots, *program.operations]
+    top = max((where for each in places if (where := getattr(each, "ipa", None)) is not None), default=0)
+    return program if top + MAX_SLOT_SIZE > 1 << bits else replace(program, vm=replace(vm, ipa=bits))
 
 
 def failing_splits(program: Program, source: random.Random) -> Program:

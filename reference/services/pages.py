@@ -97,6 +97,8 @@ class Pages(Entries):
         """``get_zeroed_page(GFP_KERNEL)``: index of its first word, or -1; may sleep."""
         if "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
+        elif self.rcu_depth > 0:
+            self.warn("sleeping-call-by-reader")
         return self.zeroed_page()
 
     def zeroed_page(self) -> int:

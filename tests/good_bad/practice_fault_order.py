@@ -145,6 +145,14 @@ MARKED_EARLY: Final = (
 IGNORED: Final = "mmap vma munmap topup sample rmb look-up lock ignored-retry map mark unlock release"
 
 
+class KeepsCount(KvmMain):
+    """The end of an invalidation takes nothing back."""
+
+    def invalidate_range_end(self) -> None:
+        super().invalidate_range_end()
+        self.kvm.mmu_notifier_count += 1
+
+
 class CountsLate(KvmMain):
     """Raises the notifier count when everything is unmapped."""
 

@@ -84,6 +84,8 @@ PROBES: Final = (
         r"^config ARM64_PA_BITS_52\n(?:(?!^config ).*\n)*?\s+depends on ARM64_64K_PAGES \|\|",
         f"{ARM}/Kconfig",
     ),
+    # The tables of a VM are freed range by range of its whole address space.
+    TreeProbe("DESTROYS_BY_RANGE", r"\bkvm_pgtable_stage2_destroy_range\(", f"{ARM}/include/asm/kvm_pgtable.h"),
     # Where VTCR_EL2 of a VM is.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Blocks can be split when logging begins.

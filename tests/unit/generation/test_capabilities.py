@@ -117,3 +117,35 @@ def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
         assert decode(encode(program)) == parse(print_program(program)) == program
     other = Generator(3, 4 * KIB)
     assert {other.next().vm.pa for _ in range(COUNT)} == {48}
+
+
+def test_addresses_are_narrow_where_wide_ones_take_long() -> None:
+    plain, narrow = Generator(3, offers=Offers(par=True)), Generator(3, offers=Offers(par=True, narrow=True))
+    wide, kept = 0, 0
+    for _ in range(COUNT):
+        without, program = plain.next(), narrow.next()
+        wide += without.vm.granule == 16 * KIB and without.vm.ipa > 44
+        kept += program.vm.granule == 16 * KIB and program.vm.ipa > 44
+        validate(program)
+        assert decode(encode(program)) == program
+    assert wide > COUNT // 32
+    assert kept < wide // 2
+
+
+def test_one_in_ten_stays_wide() -> None:
+    program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=1G size=16K backing=anon\ncpu0 read a+0\n")
+    bits = [equipped(program, Offers(narrow=True), random.Random(number)).vm.ipa for number in range(200)]
+    assert set(bits) == {44, 48}
+    assert 5 < bits.count(48) < 40
+
+
+def test_few_addresses_are_wide_where_that_takes_long() -> None:
+    both, narrow = Generator(3, offers=Offers(lpa2=True)), Generator(3, offers=Offers(lpa2=True, narrow=True))
+    bits = [(both.next().vm.ipa, narrow.next().vm.ipa) for _ in range(COUNT)]
+    assert 3 * sum(each > 48 for _, each in bits) < sum(each > 48 for each, _ in bits)
+
+
+def test_what_takes_the_end_of_a_wide_address_space_keeps_it() -> None:
+    program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=274877906928K size=16K backing=anon\ncpu0 read a+0\n")
+    for number in range(20):
+        assert equipped(program, Offers(narrow=True), random.Random(number)) == program

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixes of upstream, taken back in copies of trees: a fixed program finds each (docs/upstream-fixes.md)."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
+from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.language.text import parse
+
+from .trees import changed, real_tree, version
+
+READERS: Final = "arch/arm64/include/asm/kvm_pgtable.h"
+EMULATE: Final = "arch/arm64/include/asm/kvm_emulate.h"
+ONE_PAGE: Final = "slot a size=4K backing=anon"
+
+
+class Reverted(NamedTuple):
+    """A fix: the tree that has it, its texts in a file, and what stands there without it.
+
+    *program*: its lines behind the version of the format; *signature*: of the regression that comes first
+    """
+
+    tree: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    program: str
+    signature: str
+
+
+FIXES: Final = {
+    "13ec9308a857": Reverted(
+        "6.12",
+        MMU,
+        (
+            (
+                "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tmmap_read_unlock(current->mm);\n",
+                "\tmmap_read_unlock(current->mm);\n\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n\tsmp_rmb();\n",
+            ),
+        ),
+        f"vm\n{ONE_PAGE}\ncpu0 read a+0",
+        "fault-order: kvm_handle_guest_abort: notifier sequence sampled after the mmap lock was dropped after a "
+        "translation fault",
+    ),
+    "a9f0e3d5a089": Reverted(
+        "6.12",
+        PGTABLE,
+        (("KVM_PGTABLE_WALK_TABLE_PRE);\n\t\treload = true;\n", "KVM_PGTABLE_WALK_TABLE_PRE);\n"),),
+        "vm\nslot a size=2M backing=thp\ntable map a+4K 4K r\ntable map a+0 2M r",
+        "lifetime: stage2_map_walker: walk of a table that was handed to RCU, outside of rcu_read_lock",
+    ),
+    "7d29a2407df6": Reverted(
+        "6.12",
+        PGTABLE,
+        (("\t\treturn !(walker->flags & KVM_PGTABLE_WALK_HANDLE_FAULT);", "\t\treturn false;"),),
+        "vm\nslot a size=8K backing=anon\ncpu0 read a+4K\nlog a on",
+        "translation: stage2_attr_walker: writable and not in the dirty log L3",
+    ),
+    "36e008323926": Reverted(
+        "6.12",
+        PGTABLE,
+        (("mmu, ctx->addr,\n\t\t\t\t     TLBI_TTL_UNKNOWN);", "mmu, ctx->addr,\n\t\t\t\t     ctx->level);"),),
+        f"vm ttl=on\n{ONE_PAGE}\ncpu0 read a+0\nhost discard a+0 4K",
+        "lifetime: stage2_unmap_walker: freed before the flush",
+    ),
+    "f62d4c3eb687": Reverted(
+        "6.12",
+        PGTABLE,
+        (
+            (
+                "\t\tif (kvm_pte_table(ctx->old, ctx->level)) {\n\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu,",
+                (
+                    "\t\tif (kvm_pte_table(ctx->old, ctx->level) && !stage2_unmap_defer_tlb_flush(pgt)) {\n"
+                    "\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu,"
+                ),
+            ),
+        ),
+        f"vm fwb=on range=on\n{ONE_PAGE}\ncpu0 read a+0\nhost discard a+0 4K",
+        "lifetime: stage2_unmap_walker: freed before the flush",
+    ),
+    "52ac8b358b0c": Reverted(
+        "6.12",
+        KVM_MAIN,
+        (("\twhile (kvm->mn_active_invalidate_count) {", "\twhile (0) {"),),
+        f"vm\n{ONE_PAGE}\ncpu0 read a+0\npar\nhost0 discard a+0 4K\nuser0 slot a delete\n"
+        "switch host0 to user0 before change 1\nend",
+        "fault-order: kvm_mmu_notifier_invalidate_range_end: invalidation left in progress",
+    ),
+    "b7833bf202e3": Reverted(
+        "6.12",
+        READERS,
+        (
+            ("\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();", "\trcu_read_lock();"),
+            ("\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_unlock();", "\trcu_read_unlock();"),
+        ),
+        f"vm\n{ONE_PAGE}\nhyp map 1G 1G 4K rw",
+        "locking: kvm_pgtable_hyp_map: sleeping call under rcu_read_lock",
+    ),
+    "406504c7b040": Reverted(
+        "6.12",
+        EMULATE,
+        (
+            (
+                "\t\treturn kvm_vcpu_trap_is_permission_fault(vcpu);\n\t}\n\n\tif (kvm_vcpu_trap_is_iabt",
+                "\t\treturn true;\n\t}\n\n\tif (kvm_vcpu_trap_is_iabt",
+            ),
+        ),
+        f"vm\n{ONE_PAGE} ro=on\ncpu0 walk a+0",
+        "contract: kvm_handle_guest_abort: walk of memory answered with an abort",
+    ),
+    "df6556adf27b": Reverted(
+        "6.12",
+        MMU,
+        (("\t\t\t\t\t\t   size, true);", "\t\t\t\t\t\t   1, true);"),),
+        "vm\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\nhost age a+0 2M",
+        "ageing: kvm_mmu_notifier_clear_flush_young: still young after clearing, "
+        "behind the first leaf of a huge page L3",
+    ),
+    "85c7869e30b7": Reverted(
+        "7.3",
+        MMU,
+        (
+            (
+                "s2vi->page, !!ret, writable);\n\tkvm_fault_unlock(kvm);\n",
+                "s2vi->page, !!ret, writable);\n",
+            ),
+            (
+                "\tkvm_release_faultin_page(kvm, s2vi->page, !!ret, writable);\n",
+                "\tkvm_fault_unlock(kvm);\n\tkvm_release_faultin_page(kvm, s2vi->page, !!ret, writable);\n",
+            ),
+        ),
+        f"vm\n{ONE_PAGE}\ncpu0 read a+0",
+        "contract: kvm_s2_fault_map: WARN",
+    ),
+    "9be19df816de": Reverted(
+        "7.3",
+        MMU,
+        (("\tif (perm_fault) {\n\t\t/*\n\t\t * Drop the SW", "\tif (0) {\n\t\t/*\n\t\t * Drop the SW"),),
+        "vm dic=off\nslot a size=4K backing=memfd\ncpu0 read a+0\ncpu0 fetch a+0",
+        "progress: kvm_handle_guest_abort: access does not complete",
+    ),
+}
+
+
+@pytest.mark.parametrize("fix", FIXES)
+def test_a_fix_that_is_taken_back_is_found(fix: str, tmp_path: Path) -> None:
+    it = FIXES[fix]
+    original = real_tree(it.tree)
+    source = (original / it.file).read_text()
+    for text, instead in it.edits:
+        assert source.count(text) == 1
+        source = source.replace(text, instead)
+    without = f"{PREFIX}{changed(original, tmp_path / 'tree', {it.file: source})}"
+    program = parse(f"s2fuzz 1\n{it.program}\n")
+    findings = Differential(candidate.get(version(it.tree)), candidate.get(without)).run(program).findings
+    assert [each.signature for each in findings if each.kind == REGRESSION][:1] == [it.signature]
