@@ -78,7 +78,8 @@ class Lifetime(Checker):
             self.report("walk of what is no table", level, f"index {table} is outside of all table pages", ruins=True)
             return
         self.used(page, "walk of")
-        self.used_by_no_reader(page, level, "walk of")
+        if self.handed:
+            self.used_by_no_reader(page, level, "walk of")
         if self.kernel.mmu_shared and not self.kernel.rcu_depth and self.side.walks_under_rcu:
             self.walked_unprotected(page)
 
@@ -111,7 +112,8 @@ class Lifetime(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page = ptep // self.kernel.entries
         self.used(page, "store to")
-        self.used_by_no_reader(page, -1, "store to")
+        if self.handed:
+            self.used_by_no_reader(page, -1, "store to")
         for number, tlb in enumerate(self.tlbs):
             if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)

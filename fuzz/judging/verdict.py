@@ -114,13 +114,13 @@ class Judge:
         if common:
             return self.finding(COMMON, violation, patched)
         reason = violation.reason
-        first = self.first_wrong(patched, by_original)
-        if violation.grave and first is not None and patched.index(first) < patched.index(violation):
-            reason += f"{AFTER}{first.signature}"
+        if violation.grave:
+            first = self.first_wrong(patched[: patched.index(violation)], by_original)
+            reason += f"{AFTER}{first.signature}" if first is not None else ""
         return Finding(REGRESSION, violation.signature, reason, violation.at)
 
     def first_wrong(self, violations: list[Violation], others: Index) -> Violation | None:
-        """Return the first violation of a side that taints, and that nothing excuses."""
+        """Return the first one of some violations of a side that taints, and that nothing excuses."""
         wrong = (each for each in violations if each.taints and not others.shares(each) and not self.excused(each))
         return next(wrong, None)
 

@@ -10,14 +10,13 @@ from typing import Final, NamedTuple
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.program import KIB
 
-from .trees import changed, real_tree
+from .trees import edited, version
 
 SEED: Final = 1
 PROGRAMS: Final = 400
@@ -85,13 +84,8 @@ HISTORY: Final = {
 @pytest.mark.parametrize("bug", HISTORY)
 def test_found(bug: str, tmp_path: Path) -> None:
     planted = HISTORY[bug]
-    original = real_tree(planted.tree)
-    text = (original / planted.file).read_text()
-    for there, instead in planted.changes:
-        assert text.count(there) == 1, there
-        text = text.replace(there, instead)
-    copy = changed(original, tmp_path / "tree", {planted.file: text})
-    differential = Differential(candidate.get(f"{PREFIX}{original}"), candidate.get(f"{PREFIX}{copy}"))
+    copy = edited(planted.tree, tmp_path / "tree", planted.file, planted.changes)
+    differential = Differential(candidate.get(version(planted.tree)), candidate.get(copy))
     generator = Generator(SEED, 4 * KIB, Offers(par=planted.par))
     for _ in range(PROGRAMS):
         found = [each.signature for each in differential.run(generator.next()).findings if each.kind == REGRESSION]

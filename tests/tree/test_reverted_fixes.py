@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 
-from .trees import changed, real_tree, version
+from .trees import edited, version
 
 READERS: Final = "arch/arm64/include/asm/kvm_pgtable.h"
 EMULATE: Final = "arch/arm64/include/asm/kvm_emulate.h"
@@ -149,12 +148,7 @@ FIXES: Final = {
 @pytest.mark.parametrize("fix", FIXES)
 def test_a_fix_that_is_taken_back_is_found(fix: str, tmp_path: Path) -> None:
     it = FIXES[fix]
-    original = real_tree(it.tree)
-    source = (original / it.file).read_text()
-    for text, instead in it.edits:
-        assert source.count(text) == 1
-        source = source.replace(text, instead)
-    without = f"{PREFIX}{changed(original, tmp_path / 'tree', {it.file: source})}"
+    without = edited(it.tree, tmp_path / "tree", it.file, it.edits)
     program = parse(f"s2fuzz 1\n{it.program}\n")
     findings = Differential(candidate.get(version(it.tree)), candidate.get(without)).run(program).findings
     assert [each.signature for each in findings if each.kind == REGRESSION][:1] == [it.signature]

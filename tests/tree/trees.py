@@ -2,7 +2,7 @@
 """Trees to test with: real ones, changed copies of them, and small ones that only look like one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -93,6 +93,16 @@ def planted(tree: str, folder: Path, path: str, text: str, instead: str) -> str:
     source = (original / path).read_text()
     assert text in source
     return f"{PREFIX}{changed(original, folder, {path: source.replace(text, instead, 1)})}"
+
+
+def edited(tree: str, folder: Path, path: str, edits: Iterable[tuple[str, str]]) -> str:
+    """A copy of a real tree with other texts in a file, each in place of one that stands there once, as a version."""
+    original = real_tree(tree)
+    source = (original / path).read_text()
+    for text, instead in edits:
+        assert source.count(text) == 1, text
+        source = source.replace(text, instead)
+    return f"{PREFIX}{changed(original, folder, {path: source})}"
 
 
 def _link(original: Path, folder: Path) -> None:
