@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.building import facts
+from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
 from fuzz.judging.bearers import asked, has
@@ -20,20 +21,28 @@ from fuzz.language.text import load, parse
 from .trees import planted, real_tree, version
 
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
+# By release: stable kernels get fixes, and V1 is gone between these two of 6.1.
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1"},
-    "6.1": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1"},
-    "6.12": {"D2", "M1", "M3", "P1", "R1", "U1"},
-    "7.3": {"D2", "M3", "P1", "U1"},
+    "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1"},
+    "6.1.192": {"C1", "A1", "M1", "M3", "P1", "A2", "R1"},
+    "6.12.117": {"D2", "M1", "M3", "P1", "R1", "U1"},
+    "7.3.4": {"D2", "M3", "P1", "U1"},
 }
 
 
-@pytest.mark.parametrize("name", HAVE)
+@pytest.mark.parametrize("name", ["5.12.9", "6.1", "6.12", "7.3"])
 def test_a_tree_is_asked_by_programs(name: str) -> None:
+    release = facts.version(TreeSource(real_tree(name)))
     tree = candidate.get(version(name))
-    assert {bug for bug in IDS if asked(tree, bug).signature} == HAVE[name]
+    found = {bug for bug in IDS if asked(tree, bug).signature}
+    if release in HAVE:
+        assert found == HAVE[release]
+    else:
+        # A later one may have got fixes, and never a bug.
+        assert found <= set().union(*(bugs for each, bugs in HAVE.items() if each.startswith(f"{name}.")))
     assert not any(asked(tree, bug).refused for bug in IDS)
-    assert {bug.id for bug in known_bugs() if has(tree, bug)} == HAVE[name]
+    assert {bug.id for bug in known_bugs() if has(tree, bug)} == found
 
 
 def test_the_same_bug_in_two_trees_is_common_and_has_its_story() -> None:
