@@ -11,6 +11,8 @@ ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
 ARM64_HAS_TLB_RANGE: Final = 1 << 3
 # With 64K pages FEAT_LPA, which is no capability of the kernel's.
 ARM64_HAS_LPA2: Final = 1 << 4
+# That each VM has MTE too (KVM_CAP_ARM_MTE).
+ARM64_MTE: Final = 1 << 5
 # Not capabilities in the kernel, but asked the same way here.
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9

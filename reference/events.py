@@ -251,5 +251,8 @@ class Observer:
     def percpu_free(self) -> None:
         """``free_percpu()``."""
 
+    def tags_cleared(self, pfn: int) -> None:
+        """``mte_clear_page_tags()``: the tags of a frame are all zero."""
+
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

@@ -179,6 +179,11 @@ class KvmHost:
             for o in self.k.on.release:
                 o.release(pfn)
 
+    def mte_clear_page_tags(self, pfn: int) -> None:
+        """Tell of ``mte_clear_page_tags()``, of a frame."""
+        for o in self.k.on.tags_cleared:
+            o.tags_cleared(pfn)
+
     def kvm_set_pfn_accessed(self, pfn: int) -> None:
         if self.pfn_valid(pfn):
             for o in self.k.on.set_accessed:

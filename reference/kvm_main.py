@@ -36,6 +36,9 @@ class KvmMain(Listener):
     RUNS_ELSEWHERE: ClassVar[bool] = False
     # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
     HAS_LPA2: ClassVar[bool] = False
+    # VMs may have MTE; memory that hugetlb maps may have tags.
+    HAS_MTE: ClassVar[bool] = False
+    TAGS_HUGETLB: ClassVar[bool] = False
     # The tables of a VM are freed range by range of its whole address space: that takes long where it has many bits.
     FREES_BY_RANGE: ClassVar[bool] = False
     # The host of that kernel: a huge page that is split gives its pages of nothing but zeroes back.

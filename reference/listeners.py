@@ -102,6 +102,7 @@ class Listeners:
         self.kfree: list[Observer] = []
         self.percpu: list[Observer] = []
         self.percpu_free: list[Observer] = []
+        self.tags_cleared: list[Observer] = []
         self.all: list[list[Observer]] = [
             self.walk,
             self.walk_table,
@@ -178,6 +179,7 @@ class Listeners:
             self.kfree,
             self.percpu,
             self.percpu_free,
+            self.tags_cleared,
         ]
 
     def named(self, event: str) -> list[Observer]:

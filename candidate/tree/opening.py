@@ -127,6 +127,8 @@ def opened(name: str) -> Opened:
         HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
         HAS_LPA2 = "HAVE_LPA2" in declared
+        HAS_MTE = "HAVE_MTE" in declared
+        TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
         SPLIT_DROPS_ZEROES = found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None
 

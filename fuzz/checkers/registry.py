@@ -30,6 +30,7 @@ from .refcount import Refcount
 from .rights import Rights
 from .rule import Rule
 from .shadow import Shadow
+from .tags import ClearedTags, Tags
 from .tlb import Tlb
 from .translation import Translation
 from .walk_order import WalkOrder
@@ -44,6 +45,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Locking,
     Memcache,
     Pins,
+    ClearedTags,
     # A freed table that the hardware walks comes before the frame that it names.
     Lifetime,
     Isolation,
@@ -52,6 +54,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Refcount,
     Dcache,
     Icache,
+    Tags,
     Translation,
     Rights,
     TableLock,

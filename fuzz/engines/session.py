@@ -49,6 +49,8 @@ def offers_of(*versions: Candidate) -> Offers:
         all(main.HAS_GUEST_MEMFD for main in mains),
         par=True,
         lpa2=all(main.HAS_LPA2 for main in mains),
+        mte=all(main.HAS_MTE for main in mains),
+        tagged_hugetlb=all(main.TAGS_HUGETLB for main in mains),
         narrow=any(main.FREES_BY_RANGE for main in mains),
     )
 

@@ -22,7 +22,7 @@ from ..language.operations import (
     TableRange,
     VmEnd,
 )
-from ..language.program import MEMFD, Program
+from ..language.program import HUGE_SHIFT, MEMFD, Program
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
@@ -229,6 +229,10 @@ def missing(side: Side, program: Program) -> str:
         return f"dirty rings (ring=), which {side.version.name} does not have"
     if any(slot.backing == MEMFD for slot in program.slots) and not main.HAS_GUEST_MEMFD:
         return f"guest_memfd (backing={MEMFD}), which {side.version.name} does not have"
+    if program.vm.mte and not main.HAS_MTE:
+        return f"memory tags (mte=), which {side.version.name} does not have"
+    if program.vm.mte and any(slot.backing in HUGE_SHIFT for slot in program.slots) and not main.TAGS_HUGETLB:
+        return f"memory tags (mte=) with hugetlb, which {side.version.name} does not have"
     if side.granule.lpa2 and not main.HAS_LPA2:
         return f"FEAT_LPA2 (pa={program.vm.pa} with such pages), which {side.version.name} does not have"
     return ""

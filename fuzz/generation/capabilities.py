@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..language.bounds import MAX_SLOT_SIZE
 from ..language.operations import ClearLog, Operation, SetLog, SlotCreate
-from ..language.program import KIB, MEMFD, RING_SIZES, SPLIT_SIZES, Program
+from ..language.program import HUGE_SHIFT, KIB, MEMFD, RING_SIZES, SPLIT_SIZES, TAGLESS, Program
 from .capping import WHOLE, splits_long
 from .legal import alone, legal_part
 
@@ -20,6 +20,7 @@ _GRACE: Final = 6
 # As soon as the readers have left, during a later call, or only when the VM is gone.
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
+_MTE: Final = 15
 _WIDE: Final = 12
 # Bits of a guest address then, by page size: those of the program (0), or more. Some kernels free the tables of a VM
 # block by block of its whole address space, which takes them long where that has many.
@@ -42,6 +43,7 @@ class Offers(NamedTuple):
     :param memfd: slots whose memory is a guest_memfd
     :param par: blocks in which several vCPUs are at work
     :param lpa2: physical addresses of 52 bits
+    :param mte: memory with tags; *tagged_hugetlb*: that of hugetlb too
     :param narrow: a VM with many bits of a guest address takes long to end
     """
 
@@ -52,6 +54,8 @@ class Offers(NamedTuple):
     par: bool = False
     lpa2: bool = False
     narrow: bool = False
+    mte: bool = False
+    tagged_hugetlb: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -72,12 +76,30 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.grace and source.randrange(100) < _GRACE:
         vm = replace(vm, grace=source.choice(_GRACES))
     program = program if vm == program.vm else replace(program, vm=vm)
-    if offers.memfd and source.randrange(100) < _MEMFD:
+    if offers.mte and source.randrange(100) < _MTE:
+        program = with_tags(program, offers.tagged_hugetlb)
+    elif offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
         bits = source.choice(_WIDE_IPA[vm.granule])
         program = widened(program, 0 if offers.narrow and bits and source.randrange(_STAYS_WIDE) else bits)
     return narrowed(program, source) if offers.narrow else program
+
+
+def with_tags(program: Program, hugetlb: bool) -> Program:
+    """Return the program on VMs with MTE, and slots whose memory has no tags over other memory.
+
+    :param hugetlb: that of hugetlb has tags
+    """
+    slots = tuple(
+        replace(slot, backing="anon")
+        if slot.backing in TAGLESS
+        else replace(slot, backing="thp")
+        if slot.backing in HUGE_SHIFT and not hugetlb
+        else slot
+        for slot in program.slots
+    )
+    return replace(program, vm=replace(program.vm, mte=True), slots=slots)
 
 
 def narrowed(program: Program, source: random.Random) -> Program:

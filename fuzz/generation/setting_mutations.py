@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from ..language.bounds import MANUAL, ipa_bits
-from ..language.program import GIB, GRANULES, SPLIT_SIZES, Backing, Program, Slot, Vm, backings, next_ipa
+from ..language.program import GIB, GRANULES, SPLIT_SIZES, TAGLESS, Backing, Program, Slot, Vm, backings, next_ipa
 from ..language.repair import large_size
 from .editor import ProgramEditor
 
@@ -15,8 +15,8 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions have the last five: a program that asks for none goes on without. The first two come with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa"})
+# Only some versions have the last six: a program that asks for none goes on without. The first two come with `fail`.
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to make these: a program has none that it did not begin with.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -24,6 +24,9 @@ _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
 
 def affordable(editor: ProgramEditor) -> list[Backing]:
     """Return the backings that a changed slot may have."""
+    if editor.vm.mte:
+        # Memory that has tags wherever VMs may have MTE.
+        return ["anon", "thp"]
     return [backing for backing in backings(editor.page) if backing not in _COSTLY]
 
 
@@ -116,6 +119,8 @@ def take_slots(editor: ProgramEditor, donor: Program) -> None:
         name = editor.free_name()
         if not name:
             return
+        if editor.vm.mte and slot.backing in TAGLESS:
+            continue
         size = max(editor.page, slot.size // editor.page * editor.page)
         values: dict[str, Any] = {"name": name, "size": size, "alias": "", "vm": slot.vm % editor.vm.vms}
         editor.slots.append(replace(slot, **values))

@@ -317,6 +317,9 @@ class Stream(Observer):
     def irqs_left(self, on: bool) -> None:
         self.note(72, on, 0)
 
+    def tags_cleared(self, pfn: int) -> None:
+        self.note(73, pfn, 0)
+
 
 def word(number: int) -> i64:
     """Return a number as one of 64 bits with a sign: addresses of guests and bitmaps of logs may have all 64 bits."""

@@ -24,6 +24,8 @@ MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
 # The backings without dirty logs.
 UNLOGGED: Final = ("device", MEMFD)
+# Those that a VM with MTE may not have.
+TAGLESS: Final = ("device", MEMFD)
 
 # log2 of the sizes of hugetlb pages.
 HUGE_SHIFT: Final = {"hugetlb64k": 16, "hugetlb2m": 21, "hugetlb32m": 25, "hugetlb512m": 29, "hugetlb1g": 30}
@@ -100,6 +102,7 @@ class Vm:
         the call is over
     :param pa: bits of a physical address; with 52 (FEAT_LPA with 64K pages, else FEAT_LPA2) all memory lies above
         those that 48 bits reach
+    :param mte: memory has tags, and VMs have MTE (KVM_CAP_ARM_MTE)
     """
 
     granule: int = 4 * KIB
@@ -120,6 +123,7 @@ class Vm:
     bitmap: bool = True
     grace: int | None = None
     pa: int = 48
+    mte: bool = False
 
 
 @dataclass(frozen=True, slots=True)

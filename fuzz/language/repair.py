@@ -48,6 +48,7 @@ from .program import (
     MIB,
     RING_SIZES,
     SPLIT_SIZES,
+    TAGLESS,
     UNLOGGED,
     Backing,
     ManualLog,
@@ -91,6 +92,7 @@ class RawVm(NamedTuple):
     contended: int = 0
     grace: int = 0
     pa: int = 0
+    mte: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -139,6 +141,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         bitmap=not (ring and bare),
         grace=raw.grace if raw.grace in GRACES else None,
         pa=pa,
+        mte=raw.mte & _UPPER == RARE,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 
@@ -169,6 +172,8 @@ class Repair:
             backing = MEMFD
         elif backing not in allowed:
             backing = allowed[raw.backing % len(allowed)]
+        if self.vm.mte and backing in TAGLESS:
+            backing = BACKINGS[0]
         alias, most = "", MAX_SLOT_SIZE
         if 0 < raw.alias <= len(self.slots):
             other = self.slots[raw.alias - 1]

@@ -9,7 +9,7 @@ from . import operations as ops
 from .beside import check_par
 from .bounds import check_fail, check_hyp, require, wanted_backings, within
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
-from .program import GIB, MEMFD, UNLOGGED, ProgramError, Slot, Vm, backings, refusal, show_bytes
+from .program import GIB, MEMFD, TAGLESS, UNLOGGED, ProgramError, Slot, Vm, backings, refusal, show_bytes
 
 SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
 _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
@@ -55,6 +55,7 @@ class ValidationState:
         within("size=", slot.size, range(page, bounds.MAX_SLOT_SIZE + 1, page), show_bytes)
         allowed = (*backings(vm.granule), MEMFD)
         require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
+        require(not vm.mte or slot.backing not in TAGLESS, f"mte=on with backing={slot.backing} (-EINVAL)", "mte=off")
         within("offset=", slot.offset, range(0, GIB, page), show_bytes)
         within("vm=", slot.vm, range(vm.vms), str)
         require(name not in self.slots, f"second slot {name}", "every name once")

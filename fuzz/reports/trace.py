@@ -245,6 +245,9 @@ class Trace(TraceLines):
     def release(self, pfn: int) -> None:
         self.called("kvm_release_pfn_clean", f" {pfn:#x}")
 
+    def tags_cleared(self, pfn: int) -> None:
+        self.add(f"clear the tags of frame {pfn:#x}")
+
     def set_accessed(self, pfn: int) -> None:
         self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 

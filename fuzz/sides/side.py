@@ -10,6 +10,7 @@ from reference.capabilities import (
     ARM64_HAS_LPA2,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
+    ARM64_MTE,
     NO_VHE,
     ARM64_HAS_ARMv8_4_TTL,
 )
@@ -41,6 +42,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_HAS_ARMv8_4_TTL if vm.ttl else 0)
         | (ARM64_HAS_TLB_RANGE if vm.range else 0)
         | (ARM64_HAS_LPA2 if vm.pa > PA_BITS else 0)
+        | (ARM64_MTE if vm.mte else 0)
     )
 
 
@@ -68,6 +70,7 @@ class Side(Listener):
         self.version = version
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
+        self.tagged = vm.mte
         caps = capabilities(vm) | version.caps
         self.kernel = Kernel(granule, self.computer, caps, version.nvhe if caps & NO_VHE else version.tlb)
         for cpu in self.computer.processors:

@@ -29,9 +29,9 @@ def named_headers(source: TreeSource, path: str, kind: str) -> list[str]:
 
 
 def selected(source: TreeSource) -> list[str]:
-    """The symbols that ``config ARM64`` and ``config KVM`` select without a condition, and what those of KVM select."""
+    """The symbols that ARM64, ARM64_MTE and KVM select without a condition, and what those of KVM select."""
     arm, kvm, virt = f"{ARM}/Kconfig", f"{ARM}/kvm/Kconfig", "virt/kvm/Kconfig"
-    left = _selects(source, arm, "ARM64") + _selects(source, kvm, "KVM")
+    left = _selects(source, arm, "ARM64") + _selects(source, arm, "ARM64_MTE") + _selects(source, kvm, "KVM")
     found: list[str] = []
     while left:
         name = left.pop(0)

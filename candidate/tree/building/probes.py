@@ -88,6 +88,12 @@ PROBES: Final = (
     TreeProbe("DESTROYS_BY_RANGE", r"\bkvm_pgtable_stage2_destroy_range\(", f"{ARM}/include/asm/kvm_pgtable.h"),
     # Where VTCR_EL2 of a VM is.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
+    # Tags of memory (MTE): how user space asks for them, and which areas may have them.
+    TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST),
+    TreeProbe("HAVE_MTE_FLAG", r"#define KVM_ARCH_FLAG_MTE_ENABLED", _KVM_HOST),
+    TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
+    TreeProbe("HAVE_TAGS_OF_HUGETLB", r"MAP_ANONYMOUS \| MAP_HUGETLB", f"{ARM}/include/asm/mman.h"),
+    TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),
     # Blocks can be split when logging begins.
     TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
 )

@@ -41,7 +41,6 @@ _LIST: Final = (
         "kvm_pgtable_hyp_map",
     ),
     (NESTED, r"\bkvm_s2_mmu\b", "nested guests", "guests have no EL2"),
-    (MMU, r"\bkvm_has_mte\(", "MTE", "no memory has tags"),
     (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
     (MMU, r"\bkvm_toggle_cache\(", "caches that the guest switches", "vCPUs have no registers", "kvm_toggle_cache"),
     (MMU, r"\bkvm_set_way_flush\(", "flushes by set and way", "vCPUs have no registers", "kvm_set_way_flush"),

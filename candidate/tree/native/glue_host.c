@@ -15,6 +15,8 @@ unsigned long shim_host_page(void);
 void *shim_zalloc(unsigned long n);
 struct mm_struct *shim_mm;
 void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
+unsigned long shim_vma_tags(int device, int huge);	/* glue_tags.c */
+void shim_huge_folio(unsigned long pfn, unsigned int order);
 
 #define SOFT_RO		BIT(7)
 #define SOFT_DEV	BIT(55)
@@ -64,6 +66,17 @@ static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
 	}
 }
 
+/* log2 of the pages of a hugetlb page, in the area of an address; 0: it has none. */
+static unsigned int huge_order(unsigned long hva)
+{
+	int i;
+
+	for (i = 0; i < shim_control->nvma; i++)
+		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start)
+			return shim_control->vma[i].flags >> 8 ? (shim_control->vma[i].flags >> 8) - PAGE_SHIFT : 0;
+	return 0;
+}
+
 static void user_map(const struct shim_page *page)
 {
 	kvm_pte_t *e = user_entry(page->hva, page->level, 1);
@@ -82,6 +95,7 @@ static void user_map(const struct shim_page *page)
 			clear_compound_head(p + i);
 	}
 #endif
+	shim_huge_folio(page->pfn, huge_order(page->hva));
 	*e = entry_of(page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }
@@ -240,7 +254,8 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	*(unsigned long *)&v->vm_flags = VM_READ | VM_MAYREAD | VM_MAYWRITE |
 		(shim_control->vma[best].flags & 2 ? 0 : VM_WRITE) |
 		(shim_control->vma[best].flags & 1 ? VM_PFNMAP | VM_IO : 0) |
-		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0);
+		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0) |
+		shim_vma_tags(shim_control->vma[best].flags & 1, shim_control->vma[best].flags >> 8);
 	/* KVM may ask by which memory type user space maps an area. */
 	v->vm_page_prot = shim_control->vma[best].flags & 1 ? pgprot_device(PAGE_SHARED) : PAGE_SHARED;
 	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;

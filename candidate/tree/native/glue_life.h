@@ -40,6 +40,9 @@ static void set_caps(u64 caps)
 	cap(ARM64_HAS_STAGE2_FWB, caps & 1);
 	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
 	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
+#ifdef HAVE_MTE
+	cap(ARM64_MTE, caps >> 5 & 1);
+#endif
 #ifdef ARM64_ALWAYS_SYSTEM
 	cap(ARM64_ALWAYS_SYSTEM, 1);
 #endif
@@ -135,6 +138,18 @@ void shim_start(void)
 	rt_own(&shim_looked_up_writable, sizeof(shim_looked_up_writable));
 }
 
+#ifdef HAVE_MTE
+/* KVM_CAP_ARM_MTE, of arm.c */
+static void enable_mte(struct kvm *kvm, int on)
+{
+#ifdef HAVE_MTE_FLAG
+	assign_bit(KVM_ARCH_FLAG_MTE_ENABLED, &kvm->arch.flags, on);
+#else
+	kvm->arch.mte_enabled = on;
+#endif
+}
+#endif
+
 /* asked: what user space enables by KVM_ENABLE_CAP: size of blocks to split, size of dirty rings | 1: with bitmaps */
 static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)
 {
@@ -157,6 +172,9 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 		if (IS_ERR(kvm))
 			return PTR_ERR(kvm);
 		kvm->manual_dirty_log_protect = manual;
+#ifdef HAVE_MTE
+		enable_mte(kvm, caps >> 5 & 1);
+#endif
 #ifdef HAVE_DIRTY_RING
 		ret = asked[1] ? enable_rings(kvm, asked[1] & ~1UL, asked[1] & 1) : 0;
 		if (ret)

@@ -60,6 +60,8 @@ void mark_page_dirty_in_slot(void *kvm, void *slot, unsigned long gfn)
 void mark_page_accessed(void *page) { rt_emit(EV_ACCESSED, rt_pfn_of(page), 0, 0, 0, FRAME); }
 void set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); }
 
+void mte_clear_page_tags(void *va) { rt_emit(EV_TAGS, ((unsigned long)va - SHIM_VA_OFF) >> RT_PAGE_SHIFT, 0, 0, 0, FRAME); }
+
 static int is_device(unsigned long pfn)
 {
 	for (unsigned int i = 0; i < shim_control->ndevice; i++)

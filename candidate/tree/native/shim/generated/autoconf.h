@@ -77,6 +77,8 @@
 #define CONFIG_ARM64_RAS_EXTN 1
 #define CONFIG_ARM64_CNP 1
 #define CONFIG_ARM64_SVE 1
+#define CONFIG_ARM64_MTE 1
+#define CONFIG_AS_HAS_ARMV8_5 1
 
 /* address sizes; with smaller pages a CPU has 52 bits by FEAT_LPA2, which KVM asks it for */
 #define CONFIG_ARM64_VA_BITS 48

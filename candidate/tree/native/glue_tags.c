@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory with tags (MTE), as the tree's code sees it: areas that may have them, and what it asks struct page for.
+ * HAVE_... come from probe.h.
+ */
+#include "probe.h"
+#include <shim.h>
+#include <linux/hugetlb.h>
+#include <linux/kvm_host.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+
+#ifdef HAVE_MTE
+/* By mmap(): VM_MTE_ALLOWED where memory that is mapped so may have tags. A device's has none. */
+unsigned long shim_vma_tags(int device, int huge)
+{
+	unsigned long how = MAP_PRIVATE | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0);
+
+	if (device)
+		return 0;
+#ifdef HAVE_FLAG_BITS_OF_FILE
+	return arch_calc_vm_flag_bits(NULL, how);
+#else
+	return arch_calc_vm_flag_bits(how);
+#endif
+}
+#else
+unsigned long shim_vma_tags(int device, int huge) { return 0; }
+#endif
+
+#ifdef HAVE_TAGS_OF_HUGETLB
+/* A page of hugetlb is a folio: that has tags as a whole. */
+void shim_huge_folio(unsigned long pfn, unsigned int order)
+{
+	struct page *head = pfn_to_page(pfn & -(1UL << order));
+	unsigned long i;
+
+	if (!order || !system_supports_mte() || PageHead(head))
+		return;
+	__SetPageHead(head);
+	for (i = 1; i < 1UL << order; i++)
+#ifdef HAVE_HEAD_OF_ORDER
+		set_compound_head(head + i, head, order);
+#else
+		set_compound_head(head + i, head);
+#endif
+	__folio_set_hugetlb(page_folio(head));
+}
+#else
+void shim_huge_folio(unsigned long pfn, unsigned int order) { }
+#endif

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tags: no guest with MTE gets a frame whose tags nobody has initialised, and none loses its own.
+
+Whoever maps a frame into such a guest for the first time clears its tags before
+(``sanitise_mte_tags()``), once: afterwards they are the guest's. What a leaf
+mapped before at that address needs no more. Direct calls map what their callers
+answer for; device frames have no tags.
+"""
+
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, kind
+from reference.machine.memory import DEVICE, FREE
+from reference.machine.spans import Spans
+
+from ..language.operations import Operation, TableMap
+from ..sides.guest import Guest
+from ..sides.side import Side
+from .checker import Checker, GuestChecker, Peers
+from .places import Places, Range
+from .rule import Rule
+from .severity import Severity
+from .shadow import Shadow
+from .table import Table
+
+
+class ClearedTags(Checker):
+    """Keeps which frames have tags of their own, of all VMs, and judges each time that tags are cleared.
+
+    *ready*: 1 for each frame, from the first of memory on, whose tags were cleared
+    """
+
+    rule = Rule(
+        "tags",
+        "a guest with MTE gets frames whose tags were cleared before, once, and while they were the VM's",
+        "a guest would read the tags that another owner has left, or lose those that it has set",
+        Severity.CORRUPTION,
+        rank=10,
+        finer=(("*: tags of a frame not owned cleared*", Severity.LIFETIME, 15),),
+    )
+
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        self.ready = Spans()
+
+    def tags_cleared(self, pfn: int) -> None:
+        memory = self.side.memory
+        index = memory.index_of(pfn)
+        if index < 0 or memory.owner[index] in (FREE, DEVICE):
+            self.wrong(
+                "tags of a frame not owned cleared", f"frame {pfn:#x}: it is not memory that the host has mapped"
+            )
+            return
+        self.ready.grow(memory.frames, 0)
+        if self.ready[index]:
+            self.wrong("tags cleared again", f"frame {pfn:#x}: its tags were cleared before, and are the guest's")
+        self.ready.fill(index, index + 1, 1)
+
+    def wrong(self, what: str, reason: str) -> None:
+        """Note a violation; it harms no table."""
+        self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
+
+
+class Tags(GuestChecker):
+    """Judges each leaf that is new, by a store or with the table that holds it."""
+
+    rule = ClearedTags.rule
+
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.cleared = peers.of(ClearedTags)
+        self.shifts = self.granule.shifts
+        self.tagged = self.side.tagged
+        # The operation under way is a direct call.
+        self.direct = False
+
+    def before_operation(self, op: Operation | None) -> None:
+        self.direct = isinstance(op, TableMap)
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if not self.tagged or self.direct or not new & VALID_BIT:
+            return
+        what = kind(new, level, self.granule)
+        if what == TABLE:
+            child = self.shadow.table_at(ipa, level + 1)
+            if child is not None:
+                self.linked(child)
+        elif what == LEAF:
+            self.mapped(ipa, level, new)
+
+    def linked(self, table: Table) -> None:
+        """A table was linked: what it brings with it becomes visible. One leaf that is wrong says enough."""
+        before = len(self.found)
+        for index, leaf in table.leaves.items():
+            self.mapped(table.base + (index << self.shifts[table.level]), table.level, leaf)
+            if len(self.found) > before:
+                return
+        for child in table.children.values():
+            self.linked(child)
+
+    def mapped(self, ipa: int, level: int, new: int) -> None:
+        """A leaf became visible to the hardware: frames whose tags nobody has cleared were mapped there before."""
+        memory, ready, shift = self.guest.memory, self.cleared.ready, self.granule.page_shift
+        start = (address_bits(new, self.granule) >> shift) - memory.first
+        end = start + (1 << (self.shifts[level] - shift))
+        # A leaf that is wrong is the translation checker's business.
+        if start < 0 or end > memory.frames or not self.guest.maps_backing(ipa, start + memory.first):
+            return
+        ready.grow(memory.frames, 0)
+        if ready.find(0, start, end) < 0:
+            return
+        before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
+        found: list[Range] = []
+        for first, last, cleared in ready.runs(start, end):
+            if not cleared:
+                page, stop = ipa + ((first - start) << shift), ipa + ((last - start) << shift)
+                found += before.unmapped(page, stop, (first + memory.first) << shift, 0, 0)
+        if found:
+            places = Places(found, self.granule.page_size)
+            self.report(
+                f"mapped, tags not cleared{self.kernel.cause}",
+                level,
+                f"{self.text(new, level)} at {ipa:#x}: nobody has cleared the tags of {len(places)} frame(s), the first at "
+                f"{found[0][0]:#x}",
+                places,
+                taints=False,
+            )
