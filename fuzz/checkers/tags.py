@@ -119,8 +119,8 @@ class Tags(GuestChecker):
             self.report(
                 f"mapped, tags not cleared{self.kernel.cause}",
                 level,
-                f"{self.text(new, level)} at {ipa:#x}: nobody has cleared the tags of {len(places)} frame(s), the first "
-                f"at {found[0][0]:#x}",
+                f"{self.text(new, level)} at {ipa:#x}: nobody has cleared the tags of {len(places)} frame(s), from "
+                f"{found[0][0]:#x} on",
                 places,
                 taints=False,
             )
