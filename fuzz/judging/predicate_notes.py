@@ -31,6 +31,7 @@ from .predicates import (
     GONE,
     GUEST_MEMFD,
     HINTED,
+    HUGETLB,
     INSIDE,
     LARGER,
     LEAVING,
@@ -167,6 +168,8 @@ class PredicateNotes(Checker):
         if predicate == LARGER:
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
+        if predicate == HUGETLB:
+            return layout.slot.backing in HUGE_SHIFT
         if predicate == GUEST_MEMFD:
             return layout.slot.backing == MEMFD
         if predicate == SPLIT_OFF:
