@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tags: frames of a guest with MTE have their tags cleared before it gets them, and once.
+
+No registered version knows MTE: the good candidate is the original with what kernels since v5.14 do.
+"""
+
+from typing import ClassVar, Final
+
+from candidate import Candidate
+from reference.kernel import Kernel
+from reference.kvm import kvm
+from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable, kvm_pgtable
+from reference.services.structs import kvm_mmu_memory_cache
+
+from .case import Case, each
+
+
+class TagsMain(KvmMain):
+    HAS_MTE: ClassVar[bool] = True
+    TAGS_HUGETLB: ClassVar[bool] = True
+
+    def __init__(self, kvm: kvm, mmu: Mmu) -> None:
+        super().__init__(kvm, mmu)
+
+
+class Sanitising(Pgtable):
+    """Clears the tags of frames that are not flagged, and flags them."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        # PG_mte_tagged
+        self.flagged: set[int] = set()
+
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        for frame in range(pfn, pfn + pages):
+            if frame not in self.flagged:
+                self.mte_clear_page_tags(frame)
+                self.flagged.add(frame)
+
+    def mte_clear_page_tags(self, pfn: int) -> None:
+        for o in self.k.on.tags_cleared:
+            o.tags_cleared(pfn)
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        self.sanitise_mte_tags(phys >> self.k.granule.page_shift, size >> self.k.granule.page_shift)
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+
+
+class Careless(Sanitising):
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        pass
+
+
+class FirstPageOnly(Sanitising):
+    """Takes the first page for all."""
+
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        super().sanitise_mte_tags(pfn, 1)
+
+
+class WholeFolioFlagged(Sanitising):
+    """What the bug T1 does: pages of one huge page have one flag."""
+
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        super().sanitise_mte_tags(pfn, pages)
+        self.flagged.update(range(pfn & -512, (pfn & -512) + 512))
+
+
+class Forgetful(Sanitising):
+    """Flags nothing."""
+
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        super().sanitise_mte_tags(pfn, pages)
+        self.flagged.clear()
+
+
+class StaleFrame(Sanitising):
+    """Clears the tags of the frame that it has mapped first."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.first = -1
+
+    def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
+        self.first = pfn if self.first < 0 else self.first
+        self.mte_clear_page_tags(self.first)
+
+
+class Late(Sanitising):
+    """Clears tags when the guest can see them already."""
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        ret = Pgtable.kvm_pgtable_stage2_map(self, pgt, addr, size, phys, prot, mc)
+        self.sanitise_mte_tags(phys >> self.k.granule.page_shift, size >> self.k.granule.page_shift)
+        return ret
+
+
+def tagging(pgtable: type[Pgtable]) -> Candidate:
+    """The original with MTE, and another pgtable.c."""
+    return Candidate("tagging", pgtable, Mmu, "for a test", main=TagsMain)
+
+
+GOOD: Final = tagging(Sanitising)
+PAGE: Final = "vm cpus=1 fwb=on dic=on mte=on\nslot a size=4K backing=anon\n"
+BLOCK: Final = "vm cpus=1 fwb=on dic=on mte=on\nslot a size=2M backing=thp\n"
+NOT_CLEARED: Final = "tags: stage2_map_walker: mapped, tags not cleared after a translation fault"
+CASES: Final = (
+    Case("a page", f"{NOT_CLEARED} L3", tagging(Careless), PAGE + "cpu0 write a+0\n", GOOD),
+    Case("one page of a block", f"{NOT_CLEARED} L2", tagging(FirstPageOnly), BLOCK + "cpu0 write a+0\n", GOOD),
+    Case(
+        "pages of a huge page, one by one",
+        f"{NOT_CLEARED} L3",
+        tagging(WholeFolioFlagged),
+        "vm cpus=1 fwb=on dic=on mte=on\nslot a size=2M backing=hugetlb2m log=on\ncpu0 write a+0\ncpu0 write a+4K\n",
+        GOOD,
+    ),
+    Case("too late", f"{NOT_CLEARED} L3", tagging(Late), PAGE + "cpu0 write a+0\n", GOOD),
+    Case(
+        "a second time",
+        "tags: kvm_handle_guest_abort: tags cleared again after a translation fault",
+        tagging(Forgetful),
+        PAGE + "cpu0 write a+0\ntable unmap a+0 4K\ncpu0 write a+0\n",
+        GOOD,
+    ),
+    Case(
+        "a frame that was given back",
+        "tags: kvm_handle_guest_abort: tags of a frame not owned cleared after a translation fault",
+        tagging(StaleFrame),
+        PAGE + "cpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\n",
+        GOOD,
+    ),
+)
+# Nothing is wrong with what a leaf has mapped before, nor with what a direct call maps.
+SILENT: Final = (
+    BLOCK + "cpu0 write a+0\nlog a on\ncpu0 write a+4K\n",
+    BLOCK + "cpu0 write a+0\nhost split a+0\ncpu0 read a+8K\ncpu0 write a+8K\n",
+    PAGE + "table map a+0 4K rw\ncpu0 write a+0\n",
+    PAGE + "cpu0 read a+0\ncpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\n",
+    "vm vms=2 cpus=1 fwb=on dic=on mte=on\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1 alias=a\n"
+    "cpu0 write a+0\ncpu1 write b+0\nhost share a+0 8K\ncpu0 write a+0\n",
+)
+
+
+@each(CASES)
+def test_tags_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_tags_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+@each([Case(f"silent {number}", "none", GOOD, text, GOOD) for number, text in enumerate(SILENT)])
+def test_tags_silent(case: Case) -> None:
+    assert case.all_good() == []
+
+
+def test_no_tags_without_mte() -> None:
+    careless = Case("without", "none", tagging(Careless), PAGE.replace(" mte=on", "") + "cpu0 write a+0\n")
+    assert careless.first_bad() == "none"
