@@ -40,6 +40,20 @@ class ClearedTags(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         self.ready = Spans()
+        # Copies of the host that *ready* has.
+        self.copied = 0
+
+    def follow(self) -> Spans:
+        """Return *ready*; what the host has copied meanwhile has tags if the original had (``copy_highpage()``)."""
+        memory, ready = self.side.memory, self.ready
+        ready.grow(memory.frames, 0)
+        copies = self.side.host.copies
+        if copies is not None and len(copies) > self.copied:
+            for old, new, pages in copies[self.copied :]:
+                source = old - memory.first
+                ready.paste(new - memory.first, ready.runs(source, source + pages), source)
+            self.copied = len(copies)
+        return ready
 
     def tags_cleared(self, pfn: int) -> None:
         memory = self.side.memory
@@ -49,10 +63,10 @@ class ClearedTags(Checker):
                 "tags of a frame not owned cleared", f"frame {pfn:#x}: it is not memory that the host has mapped"
             )
             return
-        self.ready.grow(memory.frames, 0)
-        if self.ready[index]:
+        ready = self.follow()
+        if ready[index]:
             self.wrong("tags cleared again", f"frame {pfn:#x}: its tags were cleared before, and are the guest's")
-        self.ready.fill(index, index + 1, 1)
+        ready.fill(index, index + 1, 1)
 
     def wrong(self, what: str, reason: str) -> None:
         """Note a violation; it harms no table."""
@@ -99,13 +113,13 @@ class Tags(GuestChecker):
 
     def mapped(self, ipa: int, level: int, new: int) -> None:
         """A leaf became visible to the hardware: frames whose tags nobody has cleared were mapped there before."""
-        memory, ready, shift = self.guest.memory, self.cleared.ready, self.granule.page_shift
+        memory, shift = self.guest.memory, self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - memory.first
         end = start + (1 << (self.shifts[level] - shift))
         # A leaf that is wrong is the translation checker's business.
         if start < 0 or end > memory.frames or not self.guest.maps_backing(ipa, start + memory.first):
             return
-        ready.grow(memory.frames, 0)
+        ready = self.cleared.follow()
         if ready.find(0, start, end) < 0:
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))

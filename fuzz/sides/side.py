@@ -81,6 +81,7 @@ class Side(Listener):
         if not writes_once(*version.parts):
             self.kernel.watch_plain_stores()
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
+        self.host.copies = [] if vm.mte else None
         self.hold_to(version)
         self.kvm_host = KvmHost(self.kernel, self.host)
         self.arm = Arm(self.kernel, vm.vms)
@@ -363,7 +364,7 @@ class Side(Listener):
             o.cow(hva, pages, pfn)
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
-        if self.kernel.turns is None and len(self.running) == 1:
+        if self.kernel.turns is None and len(self.running) == 1 and not self.tagged:
             self.running[0].main.copying(hva, pages, pfn)
 
     def host_update(self) -> None:

@@ -126,6 +126,9 @@ class AddressSpace:
         self.runs: list[PageRun] = []
         # Frames that are no memory, whatever maps them: the first one, and how many.
         self.devices: list[tuple[int, int]] = []
+        # Frames that were copied with their tags: the first of the old ones, of the new ones, how many; None: no memory
+        # has tags.
+        self.copies: list[tuple[int, int, int]] | None = None
         # The frame of the small page of zeroes; -1: nobody has needed it.
         self.zeroes = -1
         self.listener = Listener()

@@ -91,7 +91,7 @@ class Host(HostAreas):
             if owned(run):
                 count = (stop - piece) >> self.page_shift
                 new = pfn + ((piece - start) >> self.page_shift)
-                self.memory.copy(self.pfn_in(run, piece), new, count)
+                self.copy(self.pfn_in(run, piece), new, count)
         self.release_frames(start, end)
         self.replace(start, self.pmd_size, pfn, WRITABLE | THP)
         self.listener.invalidate_range_end()
@@ -172,7 +172,7 @@ class Host(HostAreas):
         run = self.run_at(start)
         if run is not None and self.still_there(start, size, old):
             new = self.new_frames(pages, pages)
-            self.memory.copy(old, new, pages)
+            self.copy(old, new, pages)
             self.memory.release(old, pages)
             self.replace(start, size, new, run.flags)
         self.listener.invalidate_range_end()
@@ -194,7 +194,7 @@ class Host(HostAreas):
                 continue
             old, count = self.pfn_in(run, start), (stop - start) >> self.page_shift
             new = first + ((start - block) >> self.page_shift)
-            self.memory.copy(old, new, count)
+            self.copy(old, new, count)
             self.memory.release(old, count)
             self.replace(start, stop - start, new, run.flags)
         self.listener.invalidate_range_end()
@@ -322,7 +322,7 @@ class Host(HostAreas):
         run = self.run_at(hva)
         if run is not None and not run.flags & WRITABLE and self.still_there(hva, self.page_size, pfn):
             new = self.new_frames(1, 1)
-            self.memory.copy(pfn, new, 1)
+            self.copy(pfn, new, 1)
             self.memory.release(pfn, 1)
             self.replace(hva, self.page_size, new, run.flags & ~FOLIO)
             self.listener.change_pte(hva, new)

@@ -43,8 +43,16 @@ class HostPages(AddressSpace):
             self.huge_zeroes = self.new_frames(pages, pages)
         return self.huge_zeroes
 
-    def copy_frames(self, old: int, new: int, pages: int) -> None:
+    def copy(self, old: int, new: int, pages: int) -> None:
+        """Copy frames; pages of zeroes have no tags to copy."""
         self.memory.copy(old, new, pages)
+        if self.copies is not None and old != self.zeroes:
+            huge = self.huge_zeroes
+            if huge < 0 or not huge <= old < huge + (self.pmd_size >> self.page_shift):
+                self.copies.append((old, new, pages))
+
+    def copy_frames(self, old: int, new: int, pages: int) -> None:
+        self.copy(old, new, pages)
         if old == self.zeroes:
             return
         # The old frames stay with their other owners.

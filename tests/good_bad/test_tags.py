@@ -132,7 +132,7 @@ CASES: Final = (
         "a frame that was given back",
         "tags: kvm_handle_guest_abort: tags of a frame not owned cleared after a translation fault",
         tagging(StaleFrame),
-        PAGE + "cpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\n",
+        PAGE + "cpu0 write a+0\nhost discard a+0 4K\ncpu0 write a+0\n",
         GOOD,
     ),
 )
@@ -141,9 +141,9 @@ SILENT: Final = (
     BLOCK + "cpu0 write a+0\nlog a on\ncpu0 write a+4K\n",
     BLOCK + "cpu0 write a+0\nhost split a+0\ncpu0 read a+8K\ncpu0 write a+8K\n",
     PAGE + "table map a+0 4K rw\ncpu0 write a+0\n",
-    PAGE + "cpu0 read a+0\ncpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\n",
-    "vm vms=2 cpus=1 fwb=on dic=on mte=on\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1 alias=a\n"
-    "cpu0 write a+0\ncpu1 write b+0\nhost share a+0 8K\ncpu0 write a+0\n",
+    PAGE + "cpu0 read a+0\ncpu0 write a+0\nhost discard a+0 4K\ncpu0 write a+0\n",
+    PAGE.replace("vm ", "vm vms=2 ").replace("4K", "8K")
+    + "slot b size=8K backing=anon vm=1 alias=a\ncpu0 write a+0\ncpu1 write b+0\nhost discard a+0 8K\ncpu0 write a+0\n",
 )
 
 

@@ -17,6 +17,7 @@ struct mm_struct *shim_mm;
 void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
 unsigned long shim_vma_tags(int device, int huge);	/* glue_tags.c */
 void shim_huge_folio(unsigned long pfn, unsigned int order);
+void shim_follow_copies(void);
 
 #define SOFT_RO		BIT(7)
 #define SOFT_DEV	BIT(55)
@@ -95,6 +96,7 @@ static void user_map(const struct shim_page *page)
 			clear_compound_head(p + i);
 	}
 #endif
+	shim_follow_copies();
 	shim_huge_folio(page->pfn, huge_order(page->hva));
 	*e = entry_of(page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);

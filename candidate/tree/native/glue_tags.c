@@ -10,6 +10,12 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 
+#ifdef PG_mte_lock
+#define TAG_FLAGS	(BIT(PG_mte_tagged) | BIT(PG_mte_lock))
+#else
+#define TAG_FLAGS	BIT(PG_mte_tagged)
+#endif
+
 #ifdef HAVE_MTE
 /* By mmap(): VM_MTE_ALLOWED where memory that is mapped so may have tags. A device's has none. */
 unsigned long shim_vma_tags(int device, int huge)
@@ -26,6 +32,29 @@ unsigned long shim_vma_tags(int device, int huge)
 }
 #else
 unsigned long shim_vma_tags(int device, int huge) { return 0; }
+#endif
+
+#ifdef HAVE_MTE
+/* copy_highpage(): what the host has copied is flagged as the original is, before anybody looks it up. */
+void shim_follow_copies(void)
+{
+	static shim_u64 done;
+	shim_u64 i;
+
+	if (!system_supports_mte())
+		return;
+	if (shim_control->ncopy - done > SHIM_MAX_COPIES)
+		shim_refuse("more pages copied at once than there is room for");
+	for (; done < shim_control->ncopy; done++)
+		for (i = 0; i < shim_control->copy[done % SHIM_MAX_COPIES].pages; i++) {
+			unsigned long *from = (unsigned long *)&pfn_to_page(shim_control->copy[done % SHIM_MAX_COPIES].old + i)->flags;
+			unsigned long *to = (unsigned long *)&pfn_to_page(shim_control->copy[done % SHIM_MAX_COPIES].new + i)->flags;
+
+			*to |= *from & TAG_FLAGS;
+		}
+}
+#else
+void shim_follow_copies(void) { }
 #endif
 
 #ifdef HAVE_TAGS_OF_HUGETLB

@@ -146,6 +146,7 @@ MAX_VMS: Final = 4
 MAX_CPUS: Final = 16
 MAX_VMAS: Final = 128
 MAX_DEVICES: Final = 64
+MAX_COPIES: Final = 1024
 # 64 pages each, of the largest slot that a program may have.
 LOG_WORDS: Final = 65536
 
@@ -184,7 +185,12 @@ ANCHORS_AT: Final = ACTOR_AT + ACTOR_WORDS * 8
 CORE_AT: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
 # Entries that the code has read so far.
 VISITED_AT: Final = CORE_AT + 16
-CONTROL_BYTES: Final = VISITED_AT + 8
+# How many copies of frames there were; the last ones: the first of the old frames, of the new ones, how many.
+COPIED: Final = struct.Struct("<Q")
+COPIED_AT: Final = VISITED_AT + 8
+COPY_WORDS: Final = struct.Struct("<3Q")
+COPIES_AT: Final = COPIED_AT + COPIED.size
+CONTROL_BYTES: Final = COPIES_AT + MAX_COPIES * COPY_WORDS.size
 
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15

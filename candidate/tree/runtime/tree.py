@@ -52,6 +52,8 @@ class TreeSide:
         self.told = (-1, -1)
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
+        # Copies of frames with tags; -1: it knows of none, nor that there are any.
+        self.copied = -1
         self.ended = False
         # How often its code ran, once the run is over, and of which library.
         self.counters = b""
@@ -337,6 +339,8 @@ class TreeSide:
         host = self.host
         assert host is not None
         mm = host.mm
+        if mm.copies is not None and len(mm.copies) != self.copied:
+            self.tell_copies(mm.copies)
         # What changes in a list is its end; what else changes makes another list.
         told = (len(mm.vmas), len(mm.runs))
         if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
@@ -352,6 +356,13 @@ class TreeSide:
         if mm.devices != self.devices:
             self.devices = mm.devices.copy()
             self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
+
+    def tell_copies(self, copies: list[tuple[int, int, int]]) -> None:
+        """Tell the process of frames that the host has copied with their tags."""
+        for number in range(max(self.copied, 0), len(copies)):
+            self.write(r.COPIES_AT + number % r.MAX_COPIES * r.COPY_WORDS.size, r.COPY_WORDS.pack(*copies[number]))
+        self.copied = len(copies)
+        self.write(r.COPIED_AT, r.COPIED.pack(self.copied))
 
     def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
         """Return the answer to the question for the page behind a guest address, for a call that is likely to ask.
