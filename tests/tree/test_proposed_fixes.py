@@ -23,7 +23,11 @@ PAGE: Final = (ROOT / "docs" / "bugs-found.md").read_text()
 # Random programs of a fix.
 PROGRAMS: Final = 25
 # What random programs may ask for.
-OFFERS: Final = {"6.1": Offers(), "6.12": Offers(split=True, ring=True), "7.3": Offers(split=True, ring=True)}
+OFFERS: Final = {
+    "6.1": Offers(mte=True),
+    "6.12": Offers(split=True, ring=True, mte=True),
+    "7.3": Offers(split=True, ring=True, mte=True, tagged_hugetlb=True),
+}
 RINGS: Final = "s2fuzz 1\nvm ring=4K bitmap=off\nslot a size=2M backing=thp log=on\ncpu0 write a+0\n"
 
 
@@ -55,6 +59,8 @@ FIXES: Final = [
     ),
     *(("U1", tree, PGTABLE, "tlb: ", ("u1-unmap-rounding",)) for tree in ("6.12", "7.3")),
     *(("D1", tree, MMU, "translation: ", ("",)) for tree in ("6.12", "7.3")),
+    ("T1", "7.3", MMU, "tags: ", ("t1-tags-of-hugetlb",)),
+    *(("T2", tree, MMU, "tags: ", ("t2-tags-permission-fault",)) for tree in ("6.1", "6.12", "7.3")),
 ]
 
 

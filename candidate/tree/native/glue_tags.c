@@ -74,6 +74,12 @@ void shim_huge_folio(unsigned long pfn, unsigned int order)
 		set_compound_head(head + i, head);
 #endif
 	__folio_set_hugetlb(page_folio(head));
+	*(unsigned long *)&page_folio(head)->_flags_1 |= order;
+#ifdef HAVE_FOLIO_NR_PAGES
+	page_folio(head)->_folio_nr_pages = 1U << order;
+#elif defined(NR_PAGES_IN_LARGE_FOLIO)
+	page_folio(head)->_nr_pages = 1U << order;
+#endif
 }
 #else
 void shim_huge_folio(unsigned long pfn, unsigned int order) { }
