@@ -63,7 +63,7 @@ class FirstPageOnly(Sanitising):
 
 
 class WholeFolioFlagged(Sanitising):
-    """What the bug T1 does: pages of one huge page have one flag."""
+    """Takes the flag of a page for that of all of its huge page, as the bug T1 does."""
 
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         super().sanitise_mte_tags(pfn, pages)
