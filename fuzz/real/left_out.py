@@ -109,6 +109,8 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
     """
     if vm.ring:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
+    if vm.mte:
+        raise UnplayableError("its VMs have MTE (mte=), which /init does not ask for")
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]
