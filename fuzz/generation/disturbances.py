@@ -3,13 +3,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 from ..language import operations as ops
+from ..language.bounds import wanted_backings
 from ..language.program import GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
+# Of a hundred discards, those by the OOM reaper, if it takes such pages.
+_REAPED: Final = 25
 HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
@@ -40,7 +44,18 @@ def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    builder.add(ops.HostDiscard(slot.name, *builder.range_at(slot, offset)))
+    start, size = builder.range_at(slot, offset)
+    # Drawn apart: other operations stay as they were.
+    apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
+    if apart.randrange(100) < _REAPED and slot.backing in wanted_backings(ops.HostReap, builder.page):
+        builder.add(reap(apart, slot, start, size))
+    else:
+        builder.add(ops.HostDiscard(slot.name, start, size))
+
+
+def reap(apart: Random, slot: Slot, offset: int, size: int) -> ops.HostReap:
+    """Make the OOM reaper take a range, or half of the time all that the slot has: areas go as a whole."""
+    return ops.HostReap(slot.name, 0, slot.size) if apart.randrange(2) else ops.HostReap(slot.name, offset, size)
 
 
 def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:

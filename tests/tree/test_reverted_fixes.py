@@ -99,6 +99,13 @@ FIXES: Final = {
         f"vm\n{ONE_PAGE}\nhyp map 1G 1G 4K rw",
         "locking: kvm_pgtable_hyp_map: sleeping call under rcu_read_lock",
     ),
+    "b5331379bc62": Reverted(
+        "6.12",
+        MMU,
+        (("kvm_pgtable_stage2_unmap,\n\t\t\t\t   may_block));", "kvm_pgtable_stage2_unmap,\n\t\t\t\t   true));"),),
+        "vm\nslot a ipa=1022M size=4M backing=anon\nhost reap a+0 4M",
+        "locking: cond_resched_lock: rescheduling in a notifier that must not block",
+    ),
     "406504c7b040": Reverted(
         "6.12",
         EMULATE,

@@ -44,7 +44,7 @@ VMS: Final = st.builds(
     fail=st.none() | st.integers(1, 3),
 )
 
-NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge)
+NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge, ops.HostReap)
 NEEDS_RAM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.GetLog, ops.ClearLog),
     *(ops.HostPoison, ops.HostProtect, *NEEDS_PAGED),

@@ -71,7 +71,8 @@ MC_COUNT: Final = 63
 USER_WALK: Final = 64
 IRQS_LEFT: Final = 65
 VMA_READ: Final = 66
-TURN: Final = 67
+SLEEP: Final = 67
+TURN: Final = 68
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")

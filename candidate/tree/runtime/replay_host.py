@@ -301,6 +301,9 @@ class HostReplay:
             for o in k.on.vma_read:
                 o.vma_read(a, b)
             return
+        if kind == r.SLEEP:
+            k.might_sleep()
+            return
         if kind == r.INJECT:
             self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
         elif kind == r.IO:
