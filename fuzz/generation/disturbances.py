@@ -7,13 +7,16 @@ from random import Random
 from typing import Final
 
 from ..language import operations as ops
-from ..language.bounds import wanted_backings
+from ..language.bounds import outside, wanted_backings
 from ..language.program import GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
 # Of a hundred discards, those by the OOM reaper, if it takes such pages.
 _REAPED: Final = 25
+# Likewise of aborts, those behind the guest's address space.
+_OUTSIDE: Final = 40
+OUTSIDE_KINDS: Final[tuple[ops.AccessKind, ...]] = ("read", "read", "write", "write", "fetch", "walk", "clean")
 HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
@@ -136,7 +139,16 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
-    builder.add(make(builder.cpu_of(slot), slot.name, offset))
+    cpu = builder.cpu_of(slot)
+    # Drawn apart: other operations stay as they were.
+    apart = Random(f"{len(builder.operations)} {slot.name} {offset}")
+    behind = outside(builder.vm)
+    if behind and apart.randrange(100) < _OUTSIDE:
+        kind: ops.AccessKind = apart.choice(OUTSIDE_KINDS)
+        far = apart.choice((0, 0, 1, builder.page, slot.ipa + offset, 1 << apart.randrange(32, 52), len(behind) - 1))
+        builder.add(ops.GuestOutside(cpu, kind, behind[far % len(behind)], apart.randrange(2) == 0))
+    else:
+        builder.add(make(cpu, slot.name, offset))
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:

@@ -42,7 +42,7 @@ class Beside(NamedTuple):
 TABLE: Final = (
     Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
     Beside(
-        (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestCache, ops.GuestSetWay),
+        (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestOutside, ops.GuestCache, ops.GuestSetWay),
         ALONE,
         "",
         "",

@@ -106,6 +106,13 @@ FIXES: Final = {
         "vm\nslot a ipa=1022M size=4M backing=anon\nhost reap a+0 4M",
         "locking: cond_resched_lock: rescheduling in a notifier that must not block",
     ),
+    "85ea6b1ec915": Reverted(
+        "6.12",
+        MMU,
+        (("\tif (esr_fsc_is_translation_fault(esr)) {\n\t\t/* Beyond", "\tif (0) {\n\t\t/* Beyond"),),
+        f"vm ipa=36\n{ONE_PAGE}\ncpu0 outside read 64G",
+        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+    ),
     "406504c7b040": Reverted(
         "6.12",
         EMULATE,

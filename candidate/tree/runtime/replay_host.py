@@ -305,7 +305,7 @@ class HostReplay:
             k.might_sleep()
             return
         if kind == r.INJECT:
-            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
+            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS if a != -1 else -1)
         elif kind == r.IO:
             self.host.io_mem_abort(a & _ADDRESS)
         elif kind == r.SIGBUS:
