@@ -51,7 +51,8 @@ class Contract(RefusalChecker):
             what, function = "WARN", label[3:]
         else:
             what, function = f"WARN {label}", self.kernel.entry
-        self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
+        why = self.kernel.condition or label
+        self.report(what, -1, f"{function} warns ({why})", taints=False, function=function)
 
     def sigbus(self, hva: int, shift: int) -> None:
         host = self.side.host

@@ -71,6 +71,8 @@ class KernelState:
         self.walker = ""
         # Of a compiled tree: function, file and line of the event, and the chain of calls.
         self.place = ""
+        # Of the warning that it gives: the condition, as it stands in the source.
+        self.condition = ""
         # Where something happened last in a compiled tree.
         self.last = LastPlaces()
         # Its argument, ``walker->arg``.

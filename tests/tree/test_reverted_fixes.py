@@ -159,6 +159,13 @@ FIXES: Final = {
 }
 
 
+# Parts of the reasons of some: where the mistake is, or what a warning is about.
+SAYS: Final = {
+    "13ec9308a857": ("; at user_mem_abort (mmu.c:", " it is sampled, and at ", " the leaf is stored"),
+    "85c7869e30b7": ("kvm_s2_fault_map warns (lockdep_assert_once lockdep_is_held(&kvm->mmu_lock) || unused)",),
+}
+
+
 @pytest.mark.parametrize("fix", FIXES)
 def test_a_fix_that_is_taken_back_is_found(fix: str, tmp_path: Path) -> None:
     it = FIXES[fix]
@@ -166,3 +173,5 @@ def test_a_fix_that_is_taken_back_is_found(fix: str, tmp_path: Path) -> None:
     program = parse(f"s2fuzz 1\n{it.program}\n")
     findings = Differential(candidate.get(version(it.tree)), candidate.get(without)).run(program).findings
     assert [each.signature for each in findings if each.kind == REGRESSION][:1] == [it.signature]
+    reason = next(each.reason for each in findings if each.signature == it.signature)
+    assert all(part in reason for part in SAYS.get(fix, ()))

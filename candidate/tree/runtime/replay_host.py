@@ -313,7 +313,9 @@ class HostReplay:
         elif kind == r.WARN:
             text = self.name(name)
             held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
+            k.condition = text
             k.warn(held or "in " + self.place(self.chain).function)
+            k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if self.place(self.chain).unit in UNITS:
                 self.small(kind, b != 0)
