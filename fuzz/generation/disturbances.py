@@ -14,7 +14,7 @@ from .builder import ProgramBuilder
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
 # Of a hundred discards, those by the OOM reaper, if it takes such pages.
 _REAPED: Final = 25
-# Likewise of aborts, those behind the guest's address space.
+# Likewise of aborts, those behind which comes one behind the guest's address space.
 _OUTSIDE: Final = 40
 OUTSIDE_KINDS: Final[tuple[ops.AccessKind, ...]] = ("read", "read", "write", "write", "fetch", "walk", "clean")
 HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
@@ -140,6 +140,7 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
     cpu = builder.cpu_of(slot)
+    builder.add(make(cpu, slot.name, offset))
     # Drawn apart: other operations stay as they were.
     apart = Random(f"{len(builder.operations)} {slot.name} {offset}")
     behind = outside(builder.vm)
@@ -147,8 +148,6 @@ def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
         kind: ops.AccessKind = apart.choice(OUTSIDE_KINDS)
         far = apart.choice((0, 0, 1, builder.page, slot.ipa + offset, 1 << apart.randrange(32, 52), len(behind) - 1))
         builder.add(ops.GuestOutside(cpu, kind, behind[far % len(behind)], apart.randrange(2) == 0))
-    else:
-        builder.add(make(cpu, slot.name, offset))
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:

@@ -192,6 +192,8 @@ class ProgramBuilder:
             if self.draw(st.integers(0, 4)) == 0:
                 # As far behind the last place that the slot is refused.
                 values["ipa"] = 1 << self.vm.ipa
+        if make is ops.GuestOutside:
+            values["ipa"] = self.number(1 << self.vm.ipa, (1 << 52) - 1)
         if make is ops.SlotCreate and self.fits(slot, self.ipa[slot.name]) and self.draw(FLAG):
             values["ipa"] = None
         return values
