@@ -7,7 +7,7 @@ from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
 from reference.machine.address_space import POISON
 from reference.services.errors import ENOMEM
 
-from ..language.operations import GuestAccess, Operation, fail_of
+from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..sides.outcome import Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY
@@ -29,10 +29,10 @@ class Contract(RefusalChecker):
         "contract",
         (
             "no warning, no undeserved error; what KVM must refuse gets the right error; no abort or I/O exit for an "
-            "access that slot and host allow; the answer to a fault, the address that emulation or the guest is told, "
-            "and the size that a SIGBUS names, are right; live entries are stored to by `WRITE_ONCE`; the mmu lock is "
-            "not held over more than four times the entries (and 2^14) where the other version reschedules; nobody "
-            "asks for the page structure of a device's frame"
+            "access that slot and host allow; an abort behind the guest's address space; the answer to a fault, the "
+            "address that emulation or the guest is told, and the size that a SIGBUS names, are right; live entries "
+            "are stored to by `WRITE_ONCE`; the mmu lock is not held over more than four times the entries (and 2^14)"
+            " where the other version reschedules; nobody asks for the page structure of a device's frame"
         ),
         "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
         Severity.CONTRACT,
@@ -51,7 +51,8 @@ class Contract(RefusalChecker):
             what, function = "WARN", label[3:]
         else:
             what, function = f"WARN {label}", self.kernel.entry
-        self.report(what, -1, f"{function} warns ({label})", taints=False, function=function)
+        why = self.kernel.condition or label
+        self.report(what, -1, f"{function} warns ({why})", taints=False, function=function)
 
     def sigbus(self, hva: int, shift: int) -> None:
         host = self.side.host
@@ -105,6 +106,8 @@ class Contract(RefusalChecker):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             self.report(what, -1, reason, function=entry)
+        elif isinstance(op, GuestOutside):
+            self.judge_outside(op, outcome)
         elif outcome.status in INSTEAD and isinstance(op, GuestAccess) and not self.deserved(op, outcome):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
@@ -138,6 +141,18 @@ class Contract(RefusalChecker):
         if what != meant:
             reason = f"the guest gets a {what}, its access calls for a {meant}"
             self.report(f"{what} injected for a {meant}", -1, reason, taints=False, function=self.kernel.entry)
+
+    def judge_outside(self, op: GuestOutside, outcome: Outcome) -> None:
+        """Judge the answer to an access behind the guest's address space: the guest gets an abort.
+
+        Nobody can emulate it, for no device lies there. Cache maintenance may be skipped.
+        """
+        if outcome.status == "abort" or (op.kind == "clean" and outcome.value == "skipped"):
+            return
+        answer = INSTEAD.get(outcome.status, "nothing, and comes again")
+        what = f"{'I/O exit' if outcome.status == 'io' else 'no abort'} behind the guest's address space"
+        reason = f"the guest's {op.kind} at {op.ipa:#x}, where no slot can be, gets {answer} in place of an abort"
+        self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def deserved(self, op: GuestAccess, outcome: Outcome) -> bool:
         """Tell whether an access that did not complete is one for which there is no memory."""

@@ -119,6 +119,7 @@ class FaultOrder(FaultChecker):
             self.own.compared = True
         else:
             self.own.samples.append(sequence)
+            self.own.sampled_at = self.kernel.place
             if self.own.area_dropped and not self.own.area:
                 self.own.late.append(sequence)
 
@@ -255,6 +256,9 @@ class FaultOrder(FaultChecker):
                     return
         if what and not self.reported:
             self.reported = True
+            where = ""
+            if what.startswith("notifier sequence sampled") and self.own.sampled_at:
+                where = f"{self.own.sampled_at} it is sampled, and at {self.kernel.place} the leaf is stored"
             self.report(
                 f"{what}{self.kernel.cause}",
                 -1,
@@ -262,6 +266,7 @@ class FaultOrder(FaultChecker):
                 frozenset([ipa]),
                 taints=False,
                 function=self.kernel.entry,
+                where=where,
             )
 
     def kept(self, ipa: int, level: int, entry: int) -> bool:

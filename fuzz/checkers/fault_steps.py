@@ -55,6 +55,8 @@ class FaultSteps(Own):
         # Of this fault: samples, how many of them a barrier followed, and look-ups.
         self.samples: list[int] = []
         self.ordered = 0
+        # Where a compiled tree made the last one; "": in a port.
+        self.sampled_at = ""
         # A VMA was looked up under the present hold of the mmap lock; under one that is over.
         self.area = self.area_dropped = False
         # Samples made behind that.
@@ -95,6 +97,7 @@ class FaultSteps(Own):
         mine.fault_ipa = self.fault_ipa
         mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
         mine.area, mine.area_dropped, mine.late = self.area, self.area_dropped, self.late[:]
+        mine.sampled_at = self.sampled_at
         mine.holds, mine.moment = self.holds, self.moment
         mine.answer, mine.passed, mine.compared = self.answer, self.passed, self.compared
         mine.broken, mine.before = self.broken.copy(), self.before

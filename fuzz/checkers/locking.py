@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""locking: locks are balanced and nested rightly, nothing sleeps under the mmu lock, live tables change only under it.
+"""locking: locks are balanced and nested rightly, nothing sleeps where it must not, live tables change only under one.
 
 SRCU is the outermost (it keeps the slots that the others work on), then the
 mmap lock, then the mmu lock, a spin lock. Kernel code runs for one VM at a
@@ -26,6 +26,7 @@ from .shadow import Shadow
 WARNINGS: Final = {
     "sleeping-call-under-lock": "sleeping call under mmu_lock",
     "sleeping-call-by-reader": "sleeping call under rcu_read_lock",
+    "sleeping-call-in-notifier": "sleeping call in a notifier that must not block",
     "lock-already-held": "mmu_lock taken twice",
     "lock-not-held": "lock not held",
 }
@@ -59,10 +60,10 @@ class Locking(Checker):
     rule = Rule(
         "locking",
         (
-            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock, or as a reader "
-            "of RCU; live entries are written, and roots unlinked, only under that lock, and among readers by "
-            "compare-exchange only; no VMA is read once the mmap lock of its look-up is dropped; interrupts are off "
-            "while user page tables are walked, and on a return as they were"
+            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock, as a reader "
+            "of RCU, or in a notifier that must not block; live entries are written, and roots unlinked, only under "
+            "that lock, and among readers by compare-exchange only; no VMA is read once the mmap lock of its look-up "
+            "is dropped; interrupts are off while user page tables are walked, and on a return as they were"
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
@@ -165,12 +166,16 @@ class Locking(Checker):
             self.wrong(
                 "cond_resched_lock without mmu_lock", f"{named('cond_resched_lock')} drops a lock that is not held"
             )
+        elif self.kernel.must_not_block:
+            self.in_notifier("rescheduling", "cond_resched_lock")
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        function = "kvm_mmu_topup_memory_cache"
         if locked:
-            function = "kvm_mmu_topup_memory_cache"
             reason = f"{function}({minimum}) may sleep and runs with the mmu lock held"
             self.wrong("memory cache filled under mmu_lock", reason, function)
+        elif self.kernel.must_not_block:
+            self.in_notifier("memory cache filled", function)
 
     def sleeps(self, what: str, function: str) -> None:
         """A function that may sleep was called."""
@@ -182,6 +187,14 @@ class Locking(Checker):
             self.wrong(
                 f"{what} under rcu_read_lock", f"{named(function)} may sleep, which a reader of RCU must not", function
             )
+        elif self.kernel.must_not_block:
+            self.in_notifier(what, function)
+
+    def in_notifier(self, what: str, function: str) -> None:
+        """A function that may sleep was called by a notifier of the OOM reaper, which must get on."""
+        reason = f"{named(function)} may sleep, and the range of the notifier is not MMU_NOTIFIER_RANGE_BLOCKABLE:"
+        reason += " the OOM reaper may wait for a task that waits for memory"
+        self.wrong(f"{what} in a notifier that must not block", reason, function)
 
     def cond_resched(self) -> None:
         self.sleeps("rescheduling", "cond_resched")

@@ -15,7 +15,9 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
         live = [layout for layout in guest.layouts if layout.live]
         mine = guest.side.guest_of(op.cpu) is guest
         return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
-    if isinstance(op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.Speculate, ops.Evict, ops.VmidRollover)):
+    if isinstance(
+        op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.GuestOutside, ops.Speculate, ops.Evict, ops.VmidRollover)
+    ):
         return []
     if isinstance(op, ops.Par):
         return [each for part in op.operations for each in changed_by(guest, ops.plain(part))]

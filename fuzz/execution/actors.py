@@ -68,7 +68,7 @@ class Doing:
         self.active, self.notifies = side.active, side.notifying
         self.vmid, self.cpu = kernel.vmid, kernel.cpu
         self.locks, self.mmu_shared, self.rcu_depth = kernel.locks, kernel.mmu_shared, kernel.rcu_depth
-        self.topup_gets = kernel.topup_gets
+        self.topup_gets, self.must_not_block = kernel.topup_gets, kernel.must_not_block
         self.entry, self.cause = kernel.entry, kernel.cause
         self.walker, self.walker_arg = kernel.walker, kernel.walker_arg
         # Which of the frames of a huge page a release is about: one that the same actor has pinned.
@@ -84,7 +84,7 @@ class Doing:
         side.active, side.notifying = self.active, self.notifies
         kernel.vmid, kernel.cpu = self.vmid, self.cpu
         kernel.locks, kernel.mmu_shared, kernel.rcu_depth = self.locks, self.mmu_shared, self.rcu_depth
-        kernel.topup_gets = self.topup_gets
+        kernel.topup_gets, kernel.must_not_block = self.topup_gets, self.must_not_block
         kernel.entry, kernel.cause = self.entry, self.cause
         kernel.walker, kernel.walker_arg = self.walker, self.walker_arg
         side.kvm_host.pins = self.pins

@@ -129,6 +129,23 @@ class GuestAccesses:
         outcome.answers = self.answers
         return outcome
 
+    def outside(self, op: ops.GuestOutside) -> Outcome:
+        """An access behind the guest's address space: a translation fault at level 0 (``AArch64.S2Translate()``)."""
+        self.side.enter("kvm_handle_guest_abort")
+        ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
+        self.side.kernel.cause = CAUSE[FSC_FAULT]
+        va = KERNEL_VA + (op.ipa & 0xFFF) if op.mmu else op.ipa
+        vcpu = self.vcpu(op.cpu)
+        ret = self.abort(vcpu, ec, ISS[op.kind] | FSC_FAULT, op.ipa, va)
+        status = self.exits.status
+        outcome = Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
+        if op.kind == "clean" and status in ("", "abort"):
+            # There is nothing to clean: KVM may go on behind the instruction, too.
+            outcome.either = ("ok", "abort")
+            outcome.value = "skipped" if vcpu.skipped_instruction else outcome.value
+        outcome.answers = self.answers
+        return outcome
+
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """A guest access: faults are handled until it completes or leaves the guest."""
         side = self.side

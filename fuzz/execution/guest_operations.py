@@ -62,6 +62,8 @@ class GuestOperations:
             self.hardware(op)
         elif isinstance(op, ops.GuestExternalAbort):
             return self.accesses.aborted(op, FSC_SEA[0])
+        elif isinstance(op, ops.GuestOutside):
+            return self.accesses.outside(op)
         elif isinstance(op, ops.GuestConflict):
             return self.accesses.aborted(op, FSC_TLB_CONFLICT)
         else:

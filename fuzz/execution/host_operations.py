@@ -46,6 +46,8 @@ class HostOperations:
             host.migrate(start, start + op.size)
         elif isinstance(op, ops.HostDiscard):
             host.discard(start, start + op.size)
+        elif isinstance(op, ops.HostReap):
+            host.reap(start, start + op.size)
         elif isinstance(op, ops.HostUnmap):
             host.unmap(start, start + op.size)
         elif isinstance(op, ops.HostProtect):

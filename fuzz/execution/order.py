@@ -7,6 +7,7 @@ from ..language.operations import (
     GetLog,
     GuestAccess,
     HostDiscard,
+    HostReap,
     HostWrite,
     HostWriteback,
     Operation,
@@ -39,7 +40,7 @@ def writes(op: Operation) -> bool:
     """Tell whether an operation of a block may leave pages with other contents."""
     if isinstance(op, GuestAccess):
         return op.kind in ("write", "clean")
-    return isinstance(op, (HostWrite, HostWriteback, HostDiscard))
+    return isinstance(op, (HostWrite, HostWriteback, HostDiscard, HostReap))
 
 
 def takes_logs(op: Par) -> bool:

@@ -10,6 +10,7 @@ from ..language.operations import (
     GuestAccess,
     HostDiscard,
     HostPoison,
+    HostReap,
     HostUnmap,
     HostWrite,
     HostWriteback,
@@ -116,8 +117,11 @@ class Unsettled:
             return []
         if isinstance(op, GuestAccess):
             return self.pages_at(op)
-        assert isinstance(op, (HostWrite, HostWriteback, HostDiscard))
-        return [self.reach(op)]
+        assert isinstance(op, (HostWrite, HostWriteback, HostDiscard, HostReap))
+        start, end = self.reach(op)
+        # Of whole blocks, as far as an area goes.
+        block = self.side.host.pmd_size if isinstance(op, HostReap) else 1
+        return [(start & -block, (end + block - 1) & -block)]
 
     def pages_at(self, access: GuestAccess) -> list[Range]:
         """The pages of all slots that may be at the address of an access of the block."""
@@ -160,7 +164,7 @@ class Unsettled:
         """Tell whether the contents of the page of an access depend on the order of an earlier block."""
         return overlap(self.page_of(access), self.contents)
 
-    def reach(self, op: HostUnmap | HostPoison | HostDiscard | HostWrite | HostWriteback) -> Range:
+    def reach(self, op: HostUnmap | HostPoison | HostDiscard | HostReap | HostWrite | HostWriteback) -> Range:
         """The pages that an operation of the host is about.
 
         Of hugetlb a failure takes a whole page, and only whole pages go; a range may be empty (`Host.whole_pages`).
@@ -180,7 +184,7 @@ class Unsettled:
 
         :param done: it has done what it is for
         """
-        if isinstance(op, (HostDiscard, HostUnmap)):
+        if isinstance(op, (HostDiscard, HostReap, HostUnmap)):
             start, end = self.reach(op)
             layout = self.side.by_name[op.slot]
             memfd = layout.slot.backing == MEMFD

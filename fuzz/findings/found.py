@@ -86,7 +86,8 @@ def _known_text(finding: Finding, reference: str) -> str:
     if not alike or finding.kind in (COMMON, CURED):
         return ""
     bugs = f"bug {alike[0]}" if len(alike) == 1 else f"bugs {', '.join(alike[:-1])} and {alike[-1]}"
-    return f"same signature as known {bugs} of {called(reference)}, which did not show it here"
+    have = "has" if len(alike) == 1 else "have"
+    return f"known {bugs} of {called(reference)}, which did not show it here, {have} this signature too, as others may"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:

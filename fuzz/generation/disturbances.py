@@ -3,13 +3,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 from ..language import operations as ops
+from ..language.bounds import outside, wanted_backings
 from ..language.program import GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
+# Of a hundred discards, those by the OOM reaper, if it takes such pages.
+_REAPED: Final = 25
+# Likewise of aborts, those behind which comes one behind the guest's address space.
+_OUTSIDE: Final = 40
+OUTSIDE_KINDS: Final[tuple[ops.AccessKind, ...]] = ("read", "read", "write", "write", "fetch", "walk", "clean")
 HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
@@ -40,7 +47,18 @@ def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    builder.add(ops.HostDiscard(slot.name, *builder.range_at(slot, offset)))
+    start, size = builder.range_at(slot, offset)
+    # Drawn apart: other operations stay as they were.
+    apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
+    if apart.randrange(100) < _REAPED and slot.backing in wanted_backings(ops.HostReap, builder.page):
+        builder.add(reap(apart, slot, start, size))
+    else:
+        builder.add(ops.HostDiscard(slot.name, start, size))
+
+
+def reap(apart: Random, slot: Slot, offset: int, size: int) -> ops.HostReap:
+    """Make the OOM reaper take a range, or half of the time all that the slot has: areas go as a whole."""
+    return ops.HostReap(slot.name, 0, slot.size) if apart.randrange(2) else ops.HostReap(slot.name, offset, size)
 
 
 def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
@@ -121,7 +139,15 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
-    builder.add(make(builder.cpu_of(slot), slot.name, offset))
+    cpu = builder.cpu_of(slot)
+    builder.add(make(cpu, slot.name, offset))
+    # Drawn apart: other operations stay as they were.
+    apart = Random(f"{len(builder.operations)} {slot.name} {offset}")
+    behind = outside(builder.vm)
+    if behind and apart.randrange(100) < _OUTSIDE:
+        kind: ops.AccessKind = apart.choice(OUTSIDE_KINDS)
+        far = apart.choice((0, 0, 1, builder.page, slot.ipa + offset, 1 << apart.randrange(32, 52), len(behind) - 1))
+        builder.add(ops.GuestOutside(cpu, kind, behind[far % len(behind)], apart.randrange(2) == 0))
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:

@@ -4,7 +4,7 @@
 from typing import Any
 
 from ..language.operands import FIELDS
-from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, HypMap, Par
+from ..language.operations import ACCESS_KINDS, HYP_PROTS, OPERATIONS, PROTS, GuestOutside, HypMap, Par
 from .editor import ProgramEditor
 
 
@@ -104,6 +104,8 @@ def value(editor: ProgramEditor, make: type, name: str, old: Any) -> Any:
         return random.choice((editor.page, 3 * editor.page, editor.block))
     if name == "fail":
         return random.randrange(1, 4) if old is None and editor.chance(50) else None
+    if name == "ipa" and make is GuestOutside:
+        return editor.step(max(old or 0, 1 << vm.ipa)) + random.choice((0, 0, 1, editor.page - 1))
     if name == "ipa":
         slot = random.choice(editor.slots)
         return editor.step(slot.ipa + random.choice((0, slot.size)) if old is None or editor.chance(30) else old)

@@ -19,6 +19,8 @@ _USER: Final = 15
 _BOTH: Final = 25
 _SLOTS: Final = 40
 _HARDWARE: Final = 8
+# Of a hundred discards, those by the OOM reaper, if it takes such pages.
+_REAPED: Final = 15
 
 Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
 
@@ -85,9 +87,12 @@ def few(builder: ProgramBuilder, slot: Slot, page: int) -> int:
 
 
 def discard(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
-    if builder.chance(60):
-        return ops.HostDiscard(slot.name, page, few(builder, slot, page))
-    return ops.HostDiscard(slot.name, *builder.range_at(slot, page))
+    start, size = (page, few(builder, slot, page)) if builder.chance(60) else builder.range_at(slot, page)
+    # Drawn apart: other blocks stay as they were.
+    apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
+    if apart.randrange(100) < _REAPED and slot.backing in wanted_backings(ops.HostReap, builder.vm.granule):
+        return ops.HostReap(slot.name, start, size)
+    return ops.HostDiscard(slot.name, start, size)
 
 
 def migrate(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:

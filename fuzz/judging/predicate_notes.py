@@ -17,7 +17,7 @@ from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Wal
 from ..checkers import Checker, Shadow
 from ..checkers.places import Range, ipa_of, place, vm_of, without
 from ..execution.executor import Executor
-from ..language.operations import GuestAccess, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
+from ..language.operations import GuestAccess, GuestOutside, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
 from ..language.program import HUGE_SHIFT, MEMFD
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
@@ -27,6 +27,7 @@ from .last_fault import HeldPredicates, LastFault
 from .predicates import (
     BLOCK,
     COPIED,
+    DATA_OUTSIDE,
     FAULTS,
     GONE,
     GUEST_MEMFD,
@@ -40,6 +41,7 @@ from .predicates import (
     MARKED,
     OF_ACTOR,
     OF_OPERATION,
+    OUTSIDE,
     PAGE,
     PART,
     PARTLY,
@@ -158,6 +160,8 @@ class PredicateNotes(Checker):
             return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
         if predicate == RELAXED:
             return isinstance(op, TableRelax) and "x" not in op.prot
+        if isinstance(op, GuestOutside):
+            return predicate == OUTSIDE or (predicate == DATA_OUTSIDE and op.kind in ("read", "write"))
         if not isinstance(op, GuestAccess):
             return False
         layout = self.side.by_name[op.slot]

@@ -27,6 +27,8 @@ REPLACED: Final = "leaf of the fault replaced under the lock"
 SPLIT_OFF: Final = "area of a device ends within the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
 HUGETLB: Final = "slot of hugetlb"
+OUTSIDE: Final = "access behind the guest's address space"
+DATA_OUTSIDE: Final = "read or write behind the guest's address space"
 DEFERRED: Final = "flushes by range, with forced write-back"
 RELAXED: Final = "leaf relaxed without execution"
 COPIED: Final = "page mapped beside another invalidation"
@@ -48,6 +50,8 @@ PREDICATES: Final = {
     HUGETLB: "the slot of a guest's access has the memory of hugetlb",
     GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
+    OUTSIDE: "a guest accesses an address behind its address space (cpuN outside)",
+    DATA_OUTSIDE: "that access is a read or a write, whose syndrome tells what to emulate",
     RELAXED: "a leaf is relaxed directly (table relax), to rights without execution",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
@@ -78,6 +82,6 @@ OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (
-    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, GUEST_MEMFD, HUGETLB),
+    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, GUEST_MEMFD, HUGETLB, OUTSIDE, DATA_OUTSIDE),
     *("read", "write", "fetch", "walk", "clean"),
 )

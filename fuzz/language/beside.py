@@ -42,7 +42,7 @@ class Beside(NamedTuple):
 TABLE: Final = (
     Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
     Beside(
-        (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestCache, ops.GuestSetWay),
+        (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestOutside, ops.GuestCache, ops.GuestSetWay),
         ALONE,
         "",
         "",
@@ -77,6 +77,7 @@ TABLE: Final = (
     Beside((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
     Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
     Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
+    Beside((ops.HostReap,), "", "", SHARED, "oom_reap_task_mm(): mmap_read_trylock()", True),
     Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
     Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
     Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),

@@ -116,6 +116,11 @@ def ipa_bits(pa: int) -> range:
     return range(32, pa + 1)
 
 
+def outside(vm: Vm) -> range:
+    """The guest addresses behind a VM's address space that a CPU may come to; none where that is as large as can be."""
+    return range(1 << vm.ipa, 1 << PA_BITS[-1])
+
+
 def ring_sizes(granule: int) -> tuple[int, ...]:
     """The sizes of dirty rings in bytes: none, or at least a page."""
     return (0, *(size for size in RING_SIZES if size >= granule))

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple, cast
 
 from . import operations as ops
-from .bounds import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, step_of
+from .bounds import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, outside, step_of
 from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import WORD
 from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
@@ -90,6 +90,9 @@ class Operands:
             return choices[raw.choice % len(choices)]
         if name == "fail":
             return raw.fail if raw.fail in FAILS else None
+        if name == "ipa" and make is ops.GuestOutside:
+            behind = outside(vm)
+            return fit(self.bytes(raw.first), behind.start, behind.stop - 1) if behind else behind.start
         if name == "ipa":
             return (raw.first & _PAGES) * vm.granule if flags & 4 or make is ops.SlotMove else None
         if name == "log":

@@ -128,6 +128,10 @@ class ValidationState:
             if isinstance(op, ops.GuestMove):
                 within("move ", op.to, range(vm.cpus), str)
                 self.cpu_of[op.cpu] = op.to
+            if isinstance(op, ops.GuestOutside):
+                require(op.kind in ops.ACCESS_KINDS, f"{op.kind[:40]!a}", *ops.ACCESS_KINDS)
+                within(f"outside {op.kind} ", op.ipa, bounds.outside(vm), show_bytes)
+                return
             if isinstance(op, (ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset, ops.VmidRollover)):
                 return
         name = op.slot

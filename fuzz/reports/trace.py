@@ -291,7 +291,7 @@ class Trace(TraceLines):
         self.add("host page tables updated")
 
     def inject(self, what: str, address: int) -> None:
-        self.add(f"inject {what} at {address:#x}")
+        self.add(f"inject {what}" + (f" at {address:#x}" if address >= 0 else ", address size"))
 
     def io(self, ipa: int) -> None:
         self.add(f"io_mem_abort {self.place(ipa)}")

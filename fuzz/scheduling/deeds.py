@@ -21,7 +21,7 @@ _AT_ODDS: Final[frozenset[str]] = frozenset(
 # Operations of the host that tell KVM of a range before they change it, and after that; those that ask for ages.
 _IN_STEPS: Final = (
     *(ops.HostCollapse, ops.HostSplit, ops.HostMigrate, ops.HostDiscard, ops.HostUnmap, ops.HostPoison),
-    *(ops.HostShare, ops.HostMerge),
+    *(ops.HostShare, ops.HostMerge, ops.HostReap),
 )
 _AGES: Final = (ops.HostAge, ops.HostTestAge)
 

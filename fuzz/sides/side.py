@@ -288,6 +288,9 @@ class Side(Listener):
             # This one was within another one.
             self.changes_pages()
 
+    def must_not_block(self, on: bool) -> None:
+        self.kernel.must_not_block = on
+
     def changes_pages(self) -> None:
         """The actor that runs changes pages from here on: those of an operation of the host go when that is over."""
         if self.kernel.actor in self.operating:

@@ -90,6 +90,9 @@ class Listener:
     def invalidate_range_end(self) -> None:
         """The pages have changed."""
 
+    def must_not_block(self, on: bool) -> None:
+        """Notifications from here on must not sleep (``non_block_start()``), or may again (``non_block_end()``)."""
+
     def change_pte(self, hva: int, pfn: int) -> None:
         """One page now is another frame."""
 

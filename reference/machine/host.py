@@ -215,6 +215,23 @@ class Host(HostAreas):
         for first, last in sorted(areas):
             self.discard_in_area(first, last)
 
+    def reap(self, start: int, end: int) -> None:
+        """The OOM reaper, ``__oom_reap_task_mm()``: private pages go, and notifiers must not block meanwhile.
+
+        It takes areas as a whole, here the blocks around the range, as far as an area goes: so it splits no huge page.
+        Its process lives on, and may touch the pages again.
+        """
+        block = self.pmd_size
+        start, end = start & -block, (end + block - 1) & -block
+        for vma in sorted(self.vmas, key=lambda vma: vma.start):
+            if vma.start < end and start < vma.end and not (vma.huge_shift or vma.pfnmap or vma.file):
+                first, last = max(vma.start, start), min(vma.end, end)
+                self.listener.must_not_block(True)
+                self.listener.invalidate_range_start(first, last, False)
+                self.zap(first, last)
+                self.listener.invalidate_range_end()
+                self.listener.must_not_block(False)
+
     def discard_in_area(self, start: int, end: int) -> None:
         """The part of a discard that lies in one area."""
         self.listener.invalidate_range_start(start, end, True)

@@ -34,6 +34,8 @@ class Locks(Pages):
             self.steps.take(name, vmid, alone)
         if self.locks and (is_mmu or is_mmap) and "mmu" in self.locks:
             self.warn("lock-already-held" if is_mmu else "sleeping-call-under-lock")
+        elif is_mmap and self.must_not_block:
+            self.warn("sleeping-call-in-notifier")
         self.locks.append(name)
         if is_mmu:
             self.mmu_shared = not alone
@@ -65,7 +67,8 @@ class Locks(Pages):
             self.passed("unlock")
 
     def mutex_lock(self, name: str) -> None:
-        """``mutex_lock(&kvm->slots_lock)``: no event, for no checker has a rule about it."""
+        """``mutex_lock(&kvm->slots_lock)``: no event, for no checker has a rule about its order."""
+        self.might_sleep()
         if self.steps is not None:
             self.steps.take(name, self.vmid, True)
 
@@ -75,6 +78,7 @@ class Locks(Pages):
 
     def synchronize_srcu(self) -> None:
         """``synchronize_srcu_expedited(&kvm->srcu)``: waits for readers, those that came later too."""
+        self.might_sleep()
         if self.steps is not None:
             self.steps.wait_for_readers("srcu", self.vmid)
 

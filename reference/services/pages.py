@@ -95,11 +95,17 @@ class Pages(Entries):
 
     def get_zeroed_page(self) -> int:
         """``get_zeroed_page(GFP_KERNEL)``: index of its first word, or -1; may sleep."""
+        self.might_sleep()
+        return self.zeroed_page()
+
+    def might_sleep(self) -> None:
+        """``might_sleep()``: a function was called that may, which is wrong in atomic context."""
         if "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
         elif self.rcu_depth > 0:
             self.warn("sleeping-call-by-reader")
-        return self.zeroed_page()
+        elif self.must_not_block:
+            self.warn("sleeping-call-in-notifier")
 
     def zeroed_page(self) -> int:
         """Do as `get_zeroed_page`, from the memory cache or atomically."""

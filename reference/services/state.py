@@ -53,6 +53,8 @@ class KernelState:
         self.rcu_passed = 0
         # A grace period ends at the point of this number at which it could, in a compiled tree; 0: after the call.
         self.grace_at = 0
+        # A notifier runs that must not sleep (``current->non_block_count``).
+        self.must_not_block = False
         # Another task waits for the mmu lock at one in so many questions whether one does, and at the question of
         # this number (0: at none); how many questions there were.
         self.resched_every = 0
@@ -69,6 +71,8 @@ class KernelState:
         self.walker = ""
         # Of a compiled tree: function, file and line of the event, and the chain of calls.
         self.place = ""
+        # Of the warning that it gives: the condition, as it stands in the source.
+        self.condition = ""
         # Where something happened last in a compiled tree.
         self.last = LastPlaces()
         # Its argument, ``walker->arg``.

@@ -11,6 +11,7 @@ from typing import Final
 
 from candidate import Candidate
 from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm_host import KvmHost
 from reference.mmu import Mmu
 from reference.pgtable import (
     KVM_PGTABLE_WALK_TABLE_POST,
@@ -41,6 +42,18 @@ class LeavesTheLastPage(Pgtable):
 
     def kvm_pgtable_stage2_flush(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
         return super().kvm_pgtable_stage2_flush(pgt, addr, size - self.PAGE_SIZE)
+
+
+class AbortsToUserSpace(KvmHost):
+    """Sends user space what it should inject."""
+
+    def inject(self, what: str, address: int) -> None:
+        self.io_mem_abort(address)
+
+
+class EmulatesAborts(Mmu):
+    def set_up(self, host: KvmHost, pgtable: Pgtable) -> None:
+        super().set_up(AbortsToUserSpace(host.k, host.mm), pgtable)
 
 
 class BlocksOverPages(Mmu):
@@ -378,5 +391,11 @@ ALL: Final = [
         MERGED,
         broken(MapsTheNextPageToo),
         "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Struck(
+        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+        "vm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside write 64G\n",
+        broken(mmu=EmulatesAborts),
+        "vm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside walk 64G mmu=off\n",
     ),
 ]

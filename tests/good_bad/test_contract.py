@@ -39,6 +39,19 @@ class EmulatesReads(Mmu):
         return self.h.io_mem_abort(vcpu.fault_ipa)
 
 
+class LetsFetchesComeAgain(Mmu):
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        return 1 if kvm_vcpu_trap_is_iabt(vcpu) else super().kvm_handle_guest_abort(vcpu)
+
+
+class TellsThePhysicalAddress(Mmu):
+    def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+        if vcpu.fault_ipa < vcpu.kvm.phys_size:
+            return super().kvm_handle_guest_abort(vcpu)
+        self.h.inject("pabt" if kvm_vcpu_trap_is_iabt(vcpu) else "dabt", vcpu.fault_ipa | vcpu.hfar & 0xFFF)
+        return 1
+
+
 class SucceedsWithoutTables(Mmu):
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
         super().kvm_init_stage2_mmu(kvm)
@@ -86,6 +99,8 @@ class SignalsHugetlb(Mmu):
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 SPLIT = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
+
+OUTSIDE = "vm cpus=1 ipa=36\nslot a size=4K backing=anon\ncpu0 outside fetch 64G\n"
 
 CASES = (
     Case(
@@ -142,6 +157,24 @@ CASES = (
         "contract: kvm_handle_guest_abort: success for a TLB conflict abort, which stage 2 cannot answer",
         broken(mmu=GoesOnAfterConflicts),
         "vm cpus=1\nslot a size=4K backing=anon\ncpu0 conflict a+0\n",
+    ),
+    Case(
+        "behind the address space, emulated",
+        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+        broken(mmu=EmulatesReads),
+        OUTSIDE,
+    ),
+    Case(
+        "behind the address space, for ever",
+        "contract: kvm_handle_guest_abort: no abort behind the guest's address space",
+        broken(mmu=LetsFetchesComeAgain),
+        OUTSIDE,
+    ),
+    Case(
+        "behind the address space, at another address",
+        "contract: kvm_handle_guest_abort: abort at another address",
+        broken(mmu=TellsThePhysicalAddress),
+        OUTSIDE,
     ),
 )
 

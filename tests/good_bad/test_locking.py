@@ -188,6 +188,39 @@ class MadeWithEntries(Pgtable):
         return ret
 
 
+class BlocksAlways(Mmu):
+    """Offers to drop the lock whatever the notifier may do."""
+
+    def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
+        return super().kvm_unmap_hva_handler(kvm, gpa, size, True)
+
+
+class RunsOthersInNotifier(Mmu):
+    def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
+        self.k.unlock("mmu")
+        self.k.cond_resched()
+        self.k.lock("mmu")
+        return super().kvm_unmap_hva_range(kvm, start, end, blockable)
+
+
+class WaitsInNotifier(Mmu):
+    def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
+        self.k.unlock("mmu")
+        self.k.synchronize_srcu()
+        self.k.lock("mmu")
+        return super().kvm_unmap_hva_range(kvm, start, end, blockable)
+
+
+class FillsInNotifier(Mmu):
+    def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
+        cache = kvm_mmu_memory_cache()
+        self.k.unlock("mmu")
+        self.k.kvm_mmu_topup_memory_cache(cache, 1)
+        self.k.kvm_mmu_free_memory_cache(cache)
+        self.k.lock("mmu")
+        return super().kvm_unmap_hva_range(kvm, start, end, blockable)
+
+
 class UnlinkWithoutLock(Mmu):
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         pgt = kvm.pgt
@@ -219,6 +252,7 @@ TOGGLE = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 cache on\n
 RESET = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu0 reset\n"
 # Two root entries, so that the lock may be dropped between them.
 FAR = "vm cpus=1\nslot a ipa=1022M size=4M backing=anon\ncpu0 read a+0\ncpu0 cache on\n"
+REAPED = "vm cpus=1\nslot a ipa=1022M size=4M backing=anon\ncpu0 read a+0\nhost discard a+0 4M\nhost reap a+0 4M\n"
 UNLINKED = "locking: kvm_free_stage2_pgd: root unlinked without mmu_lock"
 HELD = "locking: kvm_handle_guest_abort: lock still held"
 
@@ -294,6 +328,30 @@ CASES = (
         "locking: stage2_attr_walker: entry written without mmu_lock L3",
         broken(mmu=ProtectWithoutLock),
         PAGE + "log a on\n",
+    ),
+    Case(
+        "the lock dropped by a notifier that must not block",
+        "locking: cond_resched_lock: rescheduling in a notifier that must not block",
+        broken(mmu=BlocksAlways),
+        REAPED,
+    ),
+    Case(
+        "other tasks run in a notifier that must not block",
+        "locking: cond_resched: rescheduling in a notifier that must not block",
+        broken(mmu=RunsOthersInNotifier),
+        REAPED,
+    ),
+    Case(
+        "a notifier that must not block waits",
+        "locking: kvm_mmu_notifier_invalidate_range_start: sleeping call in a notifier that must not block",
+        broken(mmu=WaitsInNotifier),
+        REAPED,
+    ),
+    Case(
+        "a notifier that must not block fills a memory cache",
+        "locking: kvm_mmu_topup_memory_cache: memory cache filled in a notifier that must not block",
+        broken(mmu=FillsInNotifier),
+        REAPED,
     ),
     Case("root unlinked without the lock", UNLINKED, broken(mmu=UnlinkWithoutLock), PAGE),
     Case("root unlinked after the lock", UNLINKED, broken(mmu=UnlinkAfterUnlock), PAGE),

@@ -44,7 +44,7 @@ VMS: Final = st.builds(
     fail=st.none() | st.integers(1, 3),
 )
 
-NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge)
+NEEDS_PAGED: Final = (ops.HostCollapse, ops.HostSplit, ops.HostShare, ops.HostMerge, ops.HostReap)
 NEEDS_RAM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.GetLog, ops.ClearLog),
     *(ops.HostPoison, ops.HostProtect, *NEEDS_PAGED),
@@ -192,6 +192,8 @@ class ProgramBuilder:
             if self.draw(st.integers(0, 4)) == 0:
                 # As far behind the last place that the slot is refused.
                 values["ipa"] = 1 << self.vm.ipa
+        if make is ops.GuestOutside:
+            values["ipa"] = self.number(1 << self.vm.ipa, (1 << 52) - 1)
         if make is ops.SlotCreate and self.fits(slot, self.ipa[slot.name]) and self.draw(FLAG):
             values["ipa"] = None
         return values

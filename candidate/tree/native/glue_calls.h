@@ -10,13 +10,16 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m) { }
 
 static long notify(struct vm *v, int op, unsigned long start, unsigned long end, unsigned long more)
 {
+	/* more: of a start, it may sleep; of an end, it must not */
+	int sleeps = op == OP_INVALIDATE_START ? !!more : op != OP_INVALIDATE_END || !more;
 	struct mmu_notifier_range range = {
-		.mm = shim_mm, .start = start, .end = end, .flags = more ? MMU_NOTIFIER_RANGE_BLOCKABLE : 0,
+		.mm = shim_mm, .start = start, .end = end, .flags = sleeps ? MMU_NOTIFIER_RANGE_BLOCKABLE : 0,
 	};
 	struct mmu_notifier *n = v->notifier;
 	long ret = 0;
 
 	shim_notifying++;
+	shim_must_not_block = !sleeps;
 	switch (op) {
 	case OP_INVALIDATE_START:
 		ret = n->ops->invalidate_range_start(n, &range);
@@ -25,7 +28,6 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 	case OP_INVALIDATE_END:
 		/* A fault may have looked an old page up again, before it changed. */
 		shim_user_zap(start, end);
-		range.flags = MMU_NOTIFIER_RANGE_BLOCKABLE;
 		n->ops->invalidate_range_end(n, &range);
 		break;
 	case OP_CHANGE_PTE:
@@ -51,6 +53,7 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 			n->ops->release(n, shim_mm);
 		break;
 	}
+	shim_must_not_block = 0;
 	shim_notifying--;
 	return ret;
 }
@@ -135,6 +138,12 @@ static void load_vcpu(struct vm *v, int cpu, u64 state)	/* state: caches enabled
 {
 	v->cache_enabled[cpu] = state & 1;
 	v->vcpus[cpu]->arch.hcr_el2 = HCR_RW | HCR_VM | (state & 2 ? HCR_TVM : 0);
+}
+
+/* That of inject_fault.c, which is not compiled, says by itself which address it reports: here, none. */
+void kvm_inject_size_fault(struct kvm_vcpu *c)
+{
+	SHIM_EV(EV_INJECT, -1, 0, 0, kvm_vcpu_trap_is_iabt(c) ? "pabt" : "dabt");
 }
 
 static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)

@@ -79,7 +79,6 @@ int io_mem_abort(void *v, unsigned long ipa) { CALL(EV_IO, ipa, 0, 0, 0); return
 INJECT(kvm_inject_dabt, "dabt")
 INJECT(kvm_inject_pabt, "pabt")
 INJECT(kvm_inject_vabt, "vabt")
-INJECT(kvm_inject_size_fault, "dabt")
 int kvm_inject_sea(void *v, int iabt, unsigned long a)
 {
 	CALL(EV_INJECT, a, 0, 0, iabt & 0xff ? "pabt" : "dabt");

@@ -33,6 +33,16 @@ static int holder_of(const struct lock *l, int write)
 	return -1;
 }
 
+static int locked_vm(void);
+static int rcu_depth;
+
+/* What might_sleep() looks at: told of where it is wrong. */
+static void may_sleep(const char *function, void **frame)
+{
+	if (shim_must_not_block || rcu_depth || locked_vm() >= 0)
+		rt_emit(EV_SLEEP, 0, 0, 0, function, frame);
+}
+
 static void lock(const void *p, int write, void **frame)
 {
 	struct lock *l = lock_at(p);
@@ -86,6 +96,16 @@ static void unlock(const void *p, int write, void **frame)
 		rt_passed(POINT_UNLOCK);
 }
 
+static void sleeping_lock(const void *p, int write, const char *function, void **frame)
+{
+	int vm;
+
+	/* Of the mmap lock the driver knows by itself. */
+	if (shim_lock_kind_of(p, &vm) != LOCK_MMAP)
+		may_sleep(function, frame);
+	lock(p, write, frame);
+}
+
 /* The host's own code reads under a lock on behalf of an actor: whoever is alone tells nothing of it. */
 void rt_read_beside(const void *p, int take)
 {
@@ -127,10 +147,11 @@ void _raw_spin_unlock(void *p) { *(int *)p = 0; unlock(p, 1, FRAME); }
 #define UNLOCK(name, w) void name(void *p) { unlock(p, w, FRAME); }
 LOCK(_raw_write_lock, 1) UNLOCK(_raw_write_unlock, 1)
 LOCK(_raw_read_lock, 0) UNLOCK(_raw_read_unlock, 0)
-LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
-LOCK(down_read, 0) UNLOCK(up_read, 0)
-LOCK(down_write, 1) UNLOCK(up_write, 1)
-int mutex_lock_killable(void *p) { lock(p, 1, FRAME); return 0; }
+#define SLEEPING_LOCK(name, w) void name(void *p) { sleeping_lock(p, w, #name, FRAME); }
+SLEEPING_LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
+SLEEPING_LOCK(down_read, 0) UNLOCK(up_read, 0)
+SLEEPING_LOCK(down_write, 1) UNLOCK(up_write, 1)
+int mutex_lock_killable(void *p) { sleeping_lock(p, 1, "mutex_lock_killable", FRAME); return 0; }
 int _raw_read_trylock(void *p)
 {
 	if (rt_actor >= 0 && holder_of(lock_at(p), 0) >= 0)
@@ -145,6 +166,7 @@ void synchronize_srcu_expedited(void *p)
 {
 	int holder;
 
+	may_sleep("synchronize_srcu", FRAME);
 	CALL(EV_CALL, 0, 0, 0, "synchronize_srcu");
 	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
 		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
@@ -177,7 +199,7 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 	int vm = locked_vm(), answer;
 
 	if (what == ASK_RUN) {
-		if (vm >= 0 || dropped)
+		if (vm >= 0 || dropped || shim_must_not_block)
 			rt_emit_visited(EV_RESCHED, vm, what, 0, FRAME);
 		dropped = 0;
 		return 0;
@@ -206,7 +228,7 @@ int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
 /* ---- RCU: what waits is called in order, when no reader is inside that began before ---- */
 
-static int rcu_depth, rcu_running;
+static int rcu_running;
 static int rcu_inside;			/* as rcu_depth, of all actors together */
 /* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
 #define RCU_QUEUE	(1u << 14)

@@ -404,6 +404,7 @@ void rt_own_records(void)
 	rt_own(&last_read, sizeof(last_read));
 	rt_own(&rt_load_due, sizeof(rt_load_due));
 	rt_own(&shim_notifying, sizeof(shim_notifying));
+	rt_own(&shim_must_not_block, sizeof(shim_must_not_block));
 }
 
 void rt_touched(const void *p, int write, void **frame)

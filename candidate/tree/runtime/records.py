@@ -72,7 +72,8 @@ USER_WALK: Final = 64
 IRQS_LEFT: Final = 65
 VMA_READ: Final = 66
 TAGS: Final = 67
-TURN: Final = 68
+SLEEP: Final = 68
+TURN: Final = 69
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")

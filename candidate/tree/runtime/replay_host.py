@@ -304,8 +304,11 @@ class HostReplay:
         if kind == r.TAGS:
             self.host.mte_clear_page_tags(a)
             return
+        if kind == r.SLEEP:
+            k.might_sleep()
+            return
         if kind == r.INJECT:
-            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS)
+            self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS if a != -1 else -1)
         elif kind == r.IO:
             self.host.io_mem_abort(a & _ADDRESS)
         elif kind == r.SIGBUS:
@@ -313,7 +316,9 @@ class HostReplay:
         elif kind == r.WARN:
             text = self.name(name)
             held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
+            k.condition = text
             k.warn(held or "in " + self.place(self.chain).function)
+            k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if self.place(self.chain).unit in UNITS:
                 self.small(kind, b != 0)

@@ -189,11 +189,13 @@ class TreeMain(KvmMain):
             pages, self.copies = self.copies, 0
             self.tree.call(r.OP_COPY, self.number, start, end - start, pages, self.first_copy)
         else:
-            self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
+            ret = self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
+            # ``mn_hlist_invalidate_range_start()``: one that has an end must not fail, whether it may block or not.
+            self.k.WARN_ON(ret != 0, "mmu_notifier_invalidate_range_start")
 
     def invalidate_range_end(self) -> None:
         start, end = self.ranges[self.k.actor].pop()
-        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end)
+        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end, 1 if self.k.must_not_block else 0)
 
     def changed(self) -> None:
         start, end = self.ranges[self.k.actor][-1]

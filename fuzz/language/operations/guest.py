@@ -88,6 +88,26 @@ declare(GuestConflict, 37, "cpuN conflict SLOT+OFF", checkers=("contract",))
 
 
 @dataclass(frozen=True, slots=True)
+class GuestOutside(OnCpu):
+    """vCPU *cpu* accesses the guest address *ipa*, which lies behind the guest's address space.
+
+    The CPU has so many address bits, though the VM has fewer: it reports a translation fault at level 0.
+    """
+
+    kind: AccessKind
+    ipa: int
+    mmu: bool = True
+
+
+declare(
+    GuestOutside,
+    40,
+    "cpuN outside read|write|fetch|walk|clean ADDRESS [mmu=on|off]",
+    checkers=("translation", "contract"),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class GuestMove(OnCpu):
     """The vCPU is loaded on physical CPU *to*."""
 
@@ -143,6 +163,7 @@ GuestOperation: TypeAlias = (
     | GuestSetWay
     | GuestExternalAbort
     | GuestConflict
+    | GuestOutside
     | GuestMove
     | GuestReset
     | Speculate

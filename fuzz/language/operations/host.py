@@ -100,6 +100,22 @@ declare(
 
 
 @dataclass(frozen=True, slots=True)
+class HostReap(SlotRange):
+    """The OOM reaper takes the blocks that the range touches: its notifiers must not block."""
+
+
+declare(
+    HostReap,
+    39,
+    "host reap SLOT+OFF SIZE",
+    align=PAGE,
+    backings=PAGED,
+    checkers=("translation", "isolation", "tlb", "locking"),
+    by_events=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class HostUnmap(SlotRange):
     """User space calls ``munmap()`` on the range; of hugetlb, on the pages that lie within it."""
 
@@ -205,6 +221,7 @@ HostOperation: TypeAlias = (
     | HostSplit
     | HostMigrate
     | HostDiscard
+    | HostReap
     | HostUnmap
     | HostProtect
     | HostPoison

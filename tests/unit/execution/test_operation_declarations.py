@@ -37,7 +37,7 @@ POSITIONS: Final = (
     *("HostPoison", "HostShare", "HostMerge", "HostAge", "HostTestAge", "SetLog", "GetLog", "ClearLog", "SlotDelete"),
     *("SlotCreate", "SlotMove", "TableMap", "TableUnmap", "TableWrprotect", "TableFlush", "TableMkyoung"),
     *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover", "VmEnd", "GuestConflict"),
-    *("HostProtect",),
+    *("HostProtect", "HostReap", "GuestOutside"),
 )
 # Programs of the generator, and mutations for each class.
 PROGRAMS: Final = 300
